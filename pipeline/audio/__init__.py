@@ -1,0 +1,1 @@
+"""From a source to samples to features: fetch, decode, wav, log-mel."""

@@ -1,0 +1,1 @@
+"""Models, windows, the training loop and checkpoints: torch, no Ray."""

@@ -1,0 +1,1 @@
+"""From window scores to labels, metrics, pictures and pages."""

@@ -1,0 +1,31 @@
+"""TAGS: one row is what one model says of one track. Key: uri, fingerprint, model_id."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import pyarrow as pa
+
+from schemas.columns import CODES, column
+
+
+def tags_schema(class_codes: Sequence[str]) -> pa.Schema:
+    """TAGS of a model that knows `class_codes`; a broken track is a row with status 'failed'."""
+    scores = pa.struct([pa.field(code, pa.float32()) for code in class_codes])
+    return pa.schema(
+        [
+            column("uri", pa.string(), "where the track is, as the catalogue names it"),
+            column("fingerprint", pa.string(), "'blake2b:' and the hash of the file's bytes; null where unread"),
+            column("size_bytes", pa.int64(), "the file's size when it was read", unit="B"),
+            column("modified_ns", pa.int64(), "its modification time; null where unknown", unit="ns"),
+            column("duration_s", pa.float64(), "length of the decoded audio", unit="s"),
+            column("status", pa.string(), "ok or failed"),
+            column("reason", pa.string(), "a Reason of pipeline.errors; 'ok' when ok"),
+            column("detail", pa.string(), "the decoder's message; null when ok"),
+            column("labels", CODES, "codes of the instruments whose score reaches the threshold"),
+            column("scores", scores, "score per class after aggregation", range="0..1"),
+            column("n_windows", pa.int32(), "windows the model heard"),
+            column("model_id", pa.string(), "the model that said so"),
+            column("tagged_at", pa.timestamp("ms", "UTC"), "when"),
+        ]
+    )
