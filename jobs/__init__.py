@@ -1,1 +1,1 @@
-"""Entry points for `ray job submit`: parse, run one flow, print the summary, return the exit code."""
+"""Entry points for `ray job submit`: parse, run one flow, print a summary, exit."""

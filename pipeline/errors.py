@@ -1,9 +1,10 @@
 """Everything that can go wrong, by name.
 
-    TimbreError                 what a user can mend; a job prints it in one line, without a traceback
+    TimbreError                 what a user can mend: printed in one line, no traceback
     ├── UsageError              wrong flags or inputs: exit code 2
     │   ├── TableError          a file and a row of it are not what was expected
     │   └── SpecMismatch        two artefacts were made with different specs or classes
+    ├── StoreError              a disk or bucket refused: full, forbidden, gone
     ├── ConfigurationFault      this machine or its settings make every item fail: stop the run
     └── ItemFault               what the world did to one item: becomes a row, never stops a run
         ├── FetchFault
@@ -103,6 +104,10 @@ class TableError(UsageError):
 
 class SpecMismatch(UsageError):
     """Two artefacts that must agree were made with different specs or classes."""
+
+
+class StoreError(TimbreError):
+    """A disk or bucket refused to read or write."""
 
 
 class ConfigurationFault(TimbreError):

@@ -23,4 +23,6 @@ def clips_schema(sample_rate_hz: int) -> pa.Schema:
         column("classes", CODES, "instrument codes of the vocabulary, in its order"),
         column("split", pa.string(), "train, val or test"),
     ]
-    return with_audio_feature(pa.schema(fields), audio_column="audio", sample_rate_hz=sample_rate_hz)
+    return with_audio_feature(
+        pa.schema(fields), audio_column="audio", sample_rate_hz=sample_rate_hz
+    )

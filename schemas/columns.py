@@ -8,11 +8,15 @@ import pyarrow as pa
 
 CODES = pa.list_(pa.string())
 
-_HF_DTYPES = {"double": "float64", "float": "float32", "timestamp[ms, tz=UTC]": "timestamp[ms, tz=UTC]"}
+_HF_DTYPES = {
+    "double": "float64",
+    "float": "float32",
+    "timestamp[ms, tz=UTC]": "timestamp[ms, tz=UTC]",
+}
 
 
 def column(name: str, type_: pa.DataType, meaning: str, **metadata: str) -> pa.Field:
-    """Return a field that carries its meaning, and whatever else (`unit=`, `dtype=`) the caller names."""
+    """Return a field that carries its meaning and what else (`unit=`, `dtype=`) is named."""
     return pa.field(name, type_, metadata={"meaning": meaning, **metadata})
 
 

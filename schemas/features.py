@@ -1,8 +1,9 @@
 """FEATURES: one row is a clip's log-mel, as raw float16. Key: segment_id.
 
 The matrix is one binary value a row, `[n_mels, n_frames]` in C order, little-endian float16: it is
-read without a copy (`numpy.frombuffer`), ten times faster than a tensor or list column. Clips differ
-in length, so the width is in `n_frames`; the height and the whole feature spec are in the metadata.
+read without a copy (`numpy.frombuffer`), ten times faster than a tensor or list column. Clips
+differ in length, so the width is in `n_frames`; the height and the whole feature spec are in the
+metadata.
 """
 
 from __future__ import annotations

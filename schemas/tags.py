@@ -15,9 +15,15 @@ def tags_schema(class_codes: Sequence[str]) -> pa.Schema:
     return pa.schema(
         [
             column("uri", pa.string(), "where the track is, as the catalogue names it"),
-            column("fingerprint", pa.string(), "'blake2b:' and the hash of the file's bytes; null where unread"),
+            column(
+                "fingerprint",
+                pa.string(),
+                "'blake2b:' and the hash of the file's bytes; null where unread",
+            ),
             column("size_bytes", pa.int64(), "the file's size when it was read", unit="B"),
-            column("modified_ns", pa.int64(), "its modification time; null where unknown", unit="ns"),
+            column(
+                "modified_ns", pa.int64(), "its modification time; null where unknown", unit="ns"
+            ),
             column("duration_s", pa.float64(), "length of the decoded audio", unit="s"),
             column("status", pa.string(), "ok or failed"),
             column("reason", pa.string(), "a Reason of pipeline.errors; 'ok' when ok"),

@@ -1,1 +1,1 @@
-"""The class vocabulary, AudioSet's files, splits and the sharding plan: PURE, tables in, tables out."""
+"""The class vocabulary, AudioSet's files, splits and the sharding plan: PURE."""

@@ -1,0 +1,51 @@
+"""Score a model on a split of a dataset, or a tagging run against its truth."""
+
+from __future__ import annotations
+
+import sys
+
+from jobs import harness
+from pipeline.catalog.plan import SPLITS
+from pipeline.flows.evaluate import EvaluateConfig, evaluate
+from pipeline.score.aggregate import METHODS
+
+
+def main() -> int:
+    """Parse, evaluate, print the summary."""
+    parser = harness.parser(__doc__)
+    add = parser.add_argument
+    add("--model", required=True, metavar="URI", help="the model's folder, from train")
+    add("--dataset", metavar="URI", help="a dataset's folder: score one split of it")
+    add("--split", default="test", choices=SPLITS, help="which split of the dataset")
+    add("--tags", metavar="URI", help="a tagging run's folder: score it against --truth")
+    add("--truth", metavar="CSV", help="columns uri and labels (codes joined by +)")
+    add("--out", required=True, metavar="URI", help="the folder for metrics.json and report.html")
+    add(
+        "--aggregate", choices=sorted(METHODS), help="windows to clip; the model's own if not given"
+    )
+    add(
+        "--threshold", type=float, metavar="X", help="for every class; the model's own if not given"
+    )
+    add("--gpu", action="store_true", help="a GPU for every actor of the model")
+    flags = vars(parser.parse_args())
+
+    def job() -> int:
+        metrics = evaluate(EvaluateConfig(**flags))
+        print(
+            f"{metrics.n_items} items: macro F1 {metrics.macro_f1:.3f}, "
+            f"micro F1 {metrics.micro_f1:.3f}, exact match {metrics.exact_match or 0:.3f}, "
+            f"mAP {metrics.mean_average_precision or 0:.3f}"
+        )
+        for row in metrics.per_class:
+            print(
+                f"  {row.code}  precision {row.precision:.3f}  recall {row.recall:.3f}  "
+                f"F1 {row.f1:.3f}  ({row.n_positive} items)"
+            )
+        print(f"all of it is in {flags['out']}: metrics.json, report.html")
+        return harness.OK
+
+    return harness.run(job)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

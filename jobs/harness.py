@@ -1,0 +1,57 @@
+"""What every job shares: flags that state their defaults, clear errors, exit codes.
+
+0 all well, 1 failed, 2 usage, 3 finished but past the failure limit, 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable
+from typing import Any
+
+from ray.exceptions import RayTaskError
+
+from pipeline.errors import TimbreError, UsageError
+
+OK, FAILED, USAGE, PAST_LIMIT, INTERRUPTED = 0, 1, 2, 3, 130
+
+
+def parser(description: str | None) -> argparse.ArgumentParser:
+    """Return a parser whose --help shows every default."""
+    return argparse.ArgumentParser(
+        description=description, formatter_class=argparse.ArgumentDefaultsHelpFormatter
+    )
+
+
+def share(text: str) -> float:
+    """Parse '1%' or '0.01' as a share of 1."""
+    try:
+        value = float(text.removesuffix("%")) / (100 if text.endswith("%") else 1)
+    except ValueError:
+        value = -1.0
+    if not 0 <= value <= 1:
+        raise argparse.ArgumentTypeError(f"{text!r}: expected a share such as 1% or 0.01")
+    return value
+
+
+def run(job: Callable[[], int]) -> int:
+    """Run a job; return its exit code, and print what a user can mend in one line."""
+    try:
+        return job()
+    except KeyboardInterrupt:
+        print("interrupted: what is committed stays; the same command goes on", file=sys.stderr)
+        return INTERRUPTED
+    except Exception as error:
+        cause = _cause(error)
+        if not isinstance(cause, TimbreError):
+            raise
+        print(f"error: {cause}", file=sys.stderr)
+        return USAGE if isinstance(cause, UsageError) else FAILED
+
+
+def _cause(error: BaseException) -> Any:
+    """Return what a Ray task raised: Ray wraps it, once for every task on the way."""
+    while isinstance(error, RayTaskError):
+        error = error.cause
+    return error

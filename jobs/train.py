@@ -1,0 +1,82 @@
+"""Train an instrument tagger: a dataset in, model.safetensors and model.json out."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+
+from jobs import harness
+from pipeline.flows.fit import FitConfig, fit
+from pipeline.learn.loop import TrainConfig
+
+
+def main() -> int:
+    """Parse, train, print the summary."""
+    parser = harness.parser(__doc__)
+    add, default = parser.add_argument, TrainConfig()
+    add("--dataset", required=True, metavar="URI", help="the dataset's folder, from build_subset")
+    add("--out", required=True, metavar="URI", help="the model's folder: a path, s3://, gs://")
+    add("--workers", type=int, default=1, metavar="N", help="processes that train together")
+    add("--gpu", action="store_true", help="a GPU for every worker, in bfloat16")
+    add("--model", default=default.model, metavar="NAME", help="a timm backbone")
+    add("--epochs", type=int, default=default.epochs, metavar="N", help="passes over the data")
+    add(
+        "--batch-size",
+        type=int,
+        default=default.batch_size,
+        metavar="N",
+        help="windows a step and worker",
+    )
+    add(
+        "--window-s",
+        type=float,
+        default=default.window_s,
+        metavar="S",
+        help="window length in seconds",
+    )
+    add(
+        "--input-size",
+        type=size,
+        default=default.input_size,
+        metavar="HxW",
+        help="log-mels are resized to this height (mel) and width (time)",
+    )
+    add("--lr", type=float, default=default.lr, metavar="X", help="learning rate after the warm-up")
+    add("--weight-decay", type=float, default=default.weight_decay, metavar="X", help="L2 penalty")
+    add(
+        "--augment",
+        action=argparse.BooleanOptionalAction,
+        default=True,
+        help="masks, level, tilt and mixing of log-mels while training",
+    )
+    add("--seed", type=int, default=default.seed, metavar="N", help="of all that is drawn")
+    flags = vars(parser.parse_args())
+    own = {name: flags.pop(name) for name in ("dataset", "out", "workers", "gpu")}
+
+    def job() -> int:
+        result = fit(FitConfig(train=TrainConfig(**flags), **own))
+        card = result.card
+        if result.was_done:
+            print("the same run has ended before: nothing to do")
+        best = min(card.training["history"], key=lambda row: row["val_loss"])
+        print(f"{card.model_id}: trained from scratch (no ImageNet weights)")
+        print(
+            f"best epoch {best['epoch']:.0f} of {len(card.training['history'])}: "
+            f"val loss {best['val_loss']:.4f}, val macro F1 {best['val_macro_f1']:.3f}"
+        )
+        print(f"the model is in {own['out']}: model.safetensors, model.json")
+        return harness.OK
+
+    return harness.run(job)
+
+
+def size(text: str) -> tuple[int, int]:
+    """Parse '256x256'."""
+    height, _, width = text.partition("x")
+    if not (height.isdecimal() and width.isdecimal() and int(height) and int(width)):
+        raise argparse.ArgumentTypeError(f"{text!r}: expected HEIGHTxWIDTH, such as 256x256")
+    return int(height), int(width)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

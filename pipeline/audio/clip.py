@@ -1,0 +1,44 @@
+"""A decoded segment in, a clip out: exactly as long as asked, as a 16-bit wav file. PURE."""
+
+from __future__ import annotations
+
+import io
+
+import numpy as np
+import numpy.typing as npt
+import soundfile
+
+from pipeline.errors import DecodeError, Reason
+
+TOLERANCE_S = 0.5
+"""A segment that is short by more than this is rejected; by less, padded with zeros."""
+
+_FULL_SCALE = 32_768
+
+
+def fit_length(
+    samples: npt.NDArray[np.float32], *, n_samples: int, sample_rate_hz: int
+) -> npt.NDArray[np.float32]:
+    """Return exactly `n_samples` samples: cut, or padded with zeros where a little short."""
+    missing = n_samples - len(samples)
+    if missing > TOLERANCE_S * sample_rate_hz:
+        got_s, asked_s = len(samples) / sample_rate_hz, n_samples / sample_rate_hz
+        raise DecodeError(Reason.TOO_SHORT, f"got {got_s:.3f} s of the {asked_s:.3f} s asked for")
+    return np.pad(samples, (0, missing)) if missing > 0 else samples[:n_samples]
+
+
+def to_pcm16(samples: npt.NDArray[np.float32]) -> npt.NDArray[np.int16]:
+    """Return 16-bit samples; what is beyond full scale is clipped."""
+    return np.clip(np.rint(samples * _FULL_SCALE), -_FULL_SCALE, _FULL_SCALE - 1).astype(np.int16)
+
+
+def from_pcm16(samples: npt.NDArray[np.int16]) -> npt.NDArray[np.float32]:
+    """Return float samples in -1..1."""
+    return samples.astype(np.float32) / np.float32(_FULL_SCALE)
+
+
+def wav_bytes(samples: npt.NDArray[np.int16], sample_rate_hz: int) -> bytes:
+    """Return a whole mono pcm_s16le wav file."""
+    file = io.BytesIO()
+    soundfile.write(file, samples, sample_rate_hz, format="WAV", subtype="PCM_16")
+    return file.getvalue()

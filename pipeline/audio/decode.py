@@ -1,0 +1,188 @@
+"""Bytes, a path or a readable file in; mono float32 at the asked rate out, whole or a span by seek.
+
+FFmpeg's libraries (PyAV) read every format the catalogues hold. Only the given bytes are opened:
+container formats that point elsewhere (playlists, concat scripts) are not on the list of formats.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator
+from pathlib import Path
+from typing import BinaryIO
+
+import av
+import av.error
+import numpy as np
+import numpy.typing as npt
+
+from pipeline.errors import DecodeError, Reason
+
+Source = str | Path | bytes | BinaryIO
+
+_FORMATS = (
+    "wav,w64,rf64,aiff,au,flac,mp3,ogg,aac,ac3,caf,amr,mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,"
+    "asf,wv,ape,mpc,mpc8,tta,dsf"
+)
+_PREROLL_S = 0.1  # codecs with memory (mp3, opus) start wrong without it
+_RESAMPLE_SAMPLES = 65_536  # resampling frame by frame costs a third of the time
+_STEREO_GAIN = np.float32(np.sqrt(0.5))  # swr mixes 0.707 (L + R); the mean is wanted
+
+
+def decode(
+    source: Source,
+    *,
+    sample_rate_hz: int,
+    start_s: float = 0.0,
+    duration_s: float | None = None,
+    max_duration_s: float | None = None,
+) -> npt.NDArray[np.float32]:
+    """Return mono audio, `[n_samples]`, channels averaged.
+
+    Parameters
+    ----------
+    source
+        A path, the bytes of a file, or a binary file that can seek. A fault that its `read` raises
+        comes through unchanged.
+    sample_rate_hz
+        Rate of the result.
+    start_s, duration_s
+        The span, by seek; to the end where `duration_s` is None. Where the file ends sooner the
+        result is shorter.
+    max_duration_s
+        Give up on files that go on for longer than this.
+
+    Raises
+    ------
+    DecodeError
+        not_audio, empty, too_long, undecodable or unreadable, with FFmpeg's message.
+    """
+    try:
+        with _open(source) as container:
+            return _decode(
+                container,
+                sample_rate_hz=sample_rate_hz,
+                start_s=start_s,
+                duration_s=duration_s,
+                max_duration_s=max_duration_s,
+            )
+    except av.error.FFmpegError as error:
+        raise DecodeError(Reason.UNDECODABLE, error.strerror or str(error)) from error
+
+
+def _open(source: Source) -> av.container.InputContainer:
+    try:
+        file = _as_file(source)
+        return av.open(
+            file, "r", metadata_errors="ignore", container_options={"format_whitelist": _FORMATS}
+        )
+    except (av.error.InvalidDataError, av.error.EOFError) as error:
+        raise DecodeError(Reason.NOT_AUDIO, error.strerror or str(error)) from error
+    except av.error.FFmpegError as error:
+        raise DecodeError(Reason.UNDECODABLE, error.strerror or str(error)) from error
+
+
+def _as_file(source: Source) -> BinaryIO:
+    if isinstance(source, bytes):
+        return _not_empty(io.BytesIO(source))
+    if isinstance(source, str | Path):
+        path = Path(source)
+        try:
+            if not path.is_file():
+                kind = "not a regular file" if path.exists() else "no such file"
+                raise DecodeError(Reason.UNREADABLE, f"{kind}: {path}")
+            return _not_empty(path.open("rb"))
+        except OSError as error:
+            raise DecodeError(Reason.UNREADABLE, str(error)) from error
+    return source
+
+
+def _not_empty(file: BinaryIO) -> BinaryIO:
+    if not file.read(1):
+        raise DecodeError(Reason.EMPTY, "the file holds no bytes")
+    file.seek(0)
+    return file
+
+
+def _decode(
+    container: av.container.InputContainer,
+    *,
+    sample_rate_hz: int,
+    start_s: float,
+    duration_s: float | None,
+    max_duration_s: float | None,
+) -> npt.NDArray[np.float32]:
+    if not container.streams.audio:
+        raise DecodeError(Reason.NOT_AUDIO, "the file holds no audio stream")
+    stream = container.streams.audio[0]
+    tick_s = float(stream.time_base or 0) or 1 / stream.rate
+    origin_s = (stream.start_time or 0) * tick_s
+    if start_s > _PREROLL_S:
+        container.seek(int((start_s - _PREROLL_S + origin_s) / tick_s), stream=stream)
+    end_s = None if duration_s is None else start_s + duration_s
+    frames = _frames(container, stream, origin_s=origin_s, start_s=start_s, end_s=end_s)
+    first = next(frames, None)
+    if first is None:
+        if start_s > 0:
+            return np.zeros(0, np.float32)
+        raise DecodeError(Reason.EMPTY, "the file holds no audio samples")
+    first_s, frame = first
+    limit = None if max_duration_s is None else round(max_duration_s * sample_rate_hz)
+    samples = _resample(_chain(frame, frames), sample_rate_hz, limit)
+    if stream.codec_context.layout.nb_channels == 2:
+        samples *= _STEREO_GAIN
+    if not np.isfinite(samples).all():
+        raise DecodeError(Reason.UNDECODABLE, "samples that are not numbers (NaN or Inf)")
+    skip = round((start_s - first_s) * sample_rate_hz)
+    samples = samples[skip:] if skip >= 0 else np.pad(samples, (-skip, 0))
+    return samples if duration_s is None else samples[: round(duration_s * sample_rate_hz)]
+
+
+TimedFrame = tuple[float, av.AudioFrame]
+
+
+def _frames(
+    container: av.container.InputContainer,
+    stream: av.AudioStream,
+    *,
+    origin_s: float,
+    start_s: float,
+    end_s: float | None,
+) -> Iterator[TimedFrame]:
+    """Yield (time, frame) of the frames that touch the span, the pre-roll's last part included."""
+    time_s = 0.0
+    for frame in container.decode(stream):
+        if frame.pts is not None:
+            time_s = float(frame.pts * (frame.time_base or 0)) - origin_s
+        if end_s is not None and time_s > end_s + 0.02:
+            return
+        if time_s + frame.samples / frame.sample_rate > start_s - _PREROLL_S / 2:
+            yield time_s, frame
+        time_s += frame.samples / frame.sample_rate
+
+
+def _chain(first: av.AudioFrame, rest: Iterator[TimedFrame]) -> Iterator[av.AudioFrame]:
+    yield first
+    for _, frame in rest:
+        yield frame
+
+
+def _resample(
+    frames: Iterator[av.AudioFrame], sample_rate_hz: int, limit: int | None
+) -> npt.NDArray[np.float32]:
+    resampler = av.AudioResampler("flt", "mono", sample_rate_hz)
+    fifo = av.AudioFifo()
+    parts: list[npt.NDArray[np.float32]] = []
+    n_samples = 0
+    for frame in frames:
+        frame.pts = None
+        fifo.write(frame)
+        if fifo.samples >= _RESAMPLE_SAMPLES:
+            parts += [out.to_ndarray()[0] for out in resampler.resample(fifo.read(partial=True))]
+            n_samples = sum(map(len, parts))
+        if limit is not None and n_samples > limit:
+            raise DecodeError(Reason.TOO_LONG, f"longer than {limit / sample_rate_hz:.0f} s")
+    if fifo.samples:
+        parts += [out.to_ndarray()[0] for out in resampler.resample(fifo.read(partial=True))]
+    parts += [out.to_ndarray()[0] for out in resampler.resample(None)]
+    return np.concatenate(parts) if parts else np.zeros(0, np.float32)

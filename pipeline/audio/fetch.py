@@ -1,0 +1,175 @@
+"""A video id in, a readable file out: from YouTube, a URL template or a folder.
+
+Every source opens an id as a file that can seek and counts the bytes it cost; what goes wrong is a
+FetchFault with a reason. Network access is yt-dlp's own, embedded: its proxies, cookies and typed
+errors serve plain URLs as well.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, BinaryIO, Protocol, cast
+from urllib.parse import quote
+
+import yt_dlp
+from yt_dlp.networking import Request
+from yt_dlp.utils import YoutubeDLError
+
+from pipeline.audio.faults import fault_of
+from pipeline.audio.ffmpeg import ffmpeg_exe
+from pipeline.audio.ranges import RangeFile
+from pipeline.errors import FetchFault, Reason, UsageError
+
+SOCKET_TIMEOUT_S = 20.0
+AUDIO_FORMAT = "ba[protocol^=http]/ba/18"
+
+
+@dataclass(frozen=True)
+class Media:
+    """An open item."""
+
+    file: BinaryIO
+    """For the decoder; it can seek."""
+    bytes_fetched: Callable[[], int]
+    """How many bytes were read from the source so far."""
+
+
+class Source(Protocol):
+    """Where the audio comes from."""
+
+    @contextmanager
+    def open(self, ytid: str) -> Iterator[Media]:
+        """Open one item; raises FetchFault, or ConfigurationFault where nothing can work."""
+        ...
+
+
+def open_source(source: str) -> Source:
+    """Return the source that `--source` names: 'youtube', a URL with `{ytid}`, or a folder."""
+    if source == "youtube":
+        return YoutubeSource()
+    if "://" in source:
+        if "{ytid}" not in source or not source.startswith(("http://", "https://")):
+            raise UsageError(f"--source {source!r}: expected an http(s) URL with {{ytid}} in it")
+        return TemplateSource(source)
+    if not Path(source).is_dir():
+        raise UsageError(
+            f"--source {source!r}: expected 'youtube', a URL with {{ytid}} in it, or a folder"
+        )
+    return FolderSource(Path(source))
+
+
+@dataclass
+class FolderSource:
+    """Files named `{ytid}.*` in one folder, whatever their format."""
+
+    folder: Path
+    _paths: dict[str, Path] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._paths = {path.stem: path for path in sorted(self.folder.iterdir()) if path.is_file()}
+
+    @contextmanager
+    def open(self, ytid: str) -> Iterator[Media]:
+        """Open the file of an id."""
+        if ytid not in self._paths:
+            raise FetchFault(Reason.NOT_FOUND, f"no file {ytid}.* in {self.folder}")
+        try:
+            file = self._paths[ytid].open("rb")
+        except OSError as error:
+            raise FetchFault(Reason.UNREADABLE, str(error)) from error
+        n_bytes = self._paths[ytid].stat().st_size
+        with file:
+            yield Media(file, lambda: n_bytes)
+
+
+class _Network:
+    """One YoutubeDL a thread: it is not safe to share, and costs 50 ms to build."""
+
+    def __init__(self) -> None:
+        self._local = threading.local()
+
+    @property
+    def ydl(self) -> yt_dlp.YoutubeDL:
+        if not hasattr(self._local, "ydl"):
+            self._local.ydl = yt_dlp.YoutubeDL(_options())
+        return self._local.ydl
+
+    @contextmanager
+    def open_url(self, url: str, headers: dict[str, str]) -> Iterator[Media]:
+        """Open a URL, in ranges where the server has them."""
+
+        def get(first: int, last: int) -> tuple[int, dict[str, str], bytes]:
+            request = Request(url, headers={**headers, "Range": f"bytes={first}-{last}"})
+            try:
+                with self.ydl.urlopen(request) as response:
+                    body = response.read()
+            except (YoutubeDLError, OSError) as error:
+                raise fault_of(error) from error
+            answered = {name.lower(): value for name, value in response.headers.items()}
+            return response.status, answered, body
+
+        with RangeFile(get) as ranges:
+            yield Media(cast(BinaryIO, ranges), lambda: ranges.bytes_fetched)
+
+
+class TemplateSource:
+    """Any HTTP server: a URL with `{ytid}` in it."""
+
+    def __init__(self, template: str) -> None:
+        self._template = template
+        self._network = _Network()
+
+    @contextmanager
+    def open(self, ytid: str) -> Iterator[Media]:
+        """Open the URL of an id."""
+        url = self._template.replace("{ytid}", quote(ytid, safe=""))
+        with self._network.open_url(url, {}) as media:
+            yield media
+
+
+class YoutubeSource:
+    """YouTube: yt-dlp extracts the audio's URL, and we read it ourselves, at once."""
+
+    def __init__(self) -> None:
+        self._network = _Network()
+
+    @contextmanager
+    def open(self, ytid: str) -> Iterator[Media]:
+        """Open a video's audio-only stream."""
+        try:
+            info: dict[str, Any] = self._network.ydl.extract_info(
+                f"https://www.youtube.com/watch?v={ytid}", download=False
+            )
+        except YoutubeDLError as error:
+            raise fault_of(error) from error
+        with self._network.open_url(info["url"], info.get("http_headers", {})) as media:
+            yield media
+
+
+class _Silent:
+    """yt-dlp's messages go into the ledger, not to the terminal."""
+
+    def debug(self, message: str) -> None: ...
+
+    def info(self, message: str) -> None: ...
+
+    def warning(self, message: str) -> None: ...
+
+    def error(self, message: str) -> None: ...
+
+
+def _options() -> dict[str, Any]:
+    return {
+        "format": AUDIO_FORMAT,
+        "extractor_args": {"youtube": {"skip": ["hls", "dash", "translated_subs"]}},
+        "noplaylist": True,
+        "ignoreerrors": False,
+        "socket_timeout": SOCKET_TIMEOUT_S,
+        "ffmpeg_location": ffmpeg_exe(),
+        "logger": _Silent(),
+        "color": "never",
+    }

@@ -1,0 +1,134 @@
+"""Samples in, log-mel out: one spec and one function, at training and at serving.
+
+Equal to librosa's `power_to_db(melspectrogram(...), top_db=None)`. There is no `top_db`: it would
+make a frame depend on the loudest frame of its clip, and then a window cut from a clip would differ
+from the same second of a whole track.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from functools import lru_cache
+from typing import Any
+
+import librosa
+import numpy as np
+import numpy.typing as npt
+import scipy.fft
+
+from pipeline.errors import SpecMismatch
+
+_CHUNK_FRAMES = 128  # window and spectrum of a chunk stay in the second-level cache
+_BAND_BLOCK = 32  # mel bands are narrow: a block of 32 sees a small part of the spectrum
+
+
+@dataclass(frozen=True)
+class LogMelSpec:
+    """Everything that decides a log-mel; travels in FEATURES' metadata and in model.json."""
+
+    sample_rate_hz: int = 44_100
+    """Sample rate of the audio."""
+    n_fft: int = 2048
+    """Length of a frame, in samples."""
+    hop: int = 512
+    """Distance of frames, in samples."""
+    n_mels: int = 256
+    """Mel bands."""
+    f_min_hz: float = 0.0
+    """Lower edge of the lowest band."""
+    f_max_hz: float | None = None
+    """Upper edge of the highest band; half the sample rate when None."""
+    htk: bool = False
+    """HTK's mel scale instead of Slaney's."""
+    amin: float = 1e-10
+    """Power floor: silence is `10 log10(amin)` dB."""
+
+    def __post_init__(self) -> None:
+        if self.hop <= 0 or self.n_fft < self.hop:
+            raise ValueError(f"0 < hop <= n_fft must hold: hop={self.hop}, n_fft={self.n_fft}")
+
+    @property
+    def floor_db(self) -> float:
+        """The value of silence, in dB."""
+        return float(10 * np.log10(self.amin))
+
+    def n_frames(self, n_samples: int) -> int:
+        """Return how many frames `n_samples` samples give (frames are centred)."""
+        return 1 + n_samples // self.hop
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain values, for metadata and json."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> LogMelSpec:
+        """Return the spec that `to_dict` gave; SpecMismatch when it holds unknown settings."""
+        try:
+            return cls(**values)
+        except TypeError as error:
+            raise SpecMismatch(f"feature spec of another version: {error}") from error
+
+
+def log_mel(samples: npt.NDArray[np.float32], spec: LogMelSpec) -> npt.NDArray[np.float32]:
+    """Return the log-mel power spectrogram in dB, `[n_mels, n_frames]`.
+
+    Parameters
+    ----------
+    samples
+        Mono audio at `spec.sample_rate_hz`, `[n_samples]`, at least one sample.
+    spec
+        Frames are centred and the ends padded with zeros, so there are `1 + n_samples // hop`.
+
+    References
+    ----------
+    librosa 0.11, `feature.melspectrogram` and `power_to_db`.
+
+    Examples
+    --------
+    >>> log_mel(np.zeros(44_100, np.float32), LogMelSpec()).shape
+    (256, 87)
+    """
+    window, blocks = _tables(spec)
+    n_frames = spec.n_frames(len(samples))
+    padded = np.zeros(len(samples) + spec.n_fft, np.float32)
+    padded[spec.n_fft // 2 : spec.n_fft // 2 + len(samples)] = samples
+    frames = np.lib.stride_tricks.sliding_window_view(padded, spec.n_fft)[:: spec.hop][:n_frames]
+    mel = np.empty((n_frames, spec.n_mels), np.float32)
+    for start in range(0, n_frames, _CHUNK_FRAMES):
+        chunk = slice(start, start + _CHUNK_FRAMES)
+        power = np.abs(scipy.fft.rfft(frames[chunk] * window, overwrite_x=True))
+        power *= power
+        for bands, bins, weights in blocks:
+            np.matmul(power[:, bins], weights, out=mel[chunk, bands])
+    np.maximum(mel, spec.amin, out=mel)
+    np.log10(mel, out=mel)
+    mel *= 10
+    return np.ascontiguousarray(mel.T)
+
+
+Block = tuple[slice, slice, npt.NDArray[np.float32]]
+
+
+@lru_cache(maxsize=8)
+def _tables(spec: LogMelSpec) -> tuple[npt.NDArray[np.float32], tuple[Block, ...]]:
+    """Return the Hann window and the mel filters, as blocks of bands with the bins they see."""
+    window = librosa.filters.get_window("hann", spec.n_fft).astype(np.float32)
+    filters = librosa.filters.mel(
+        sr=spec.sample_rate_hz,
+        n_fft=spec.n_fft,
+        n_mels=spec.n_mels,
+        fmin=spec.f_min_hz,
+        fmax=spec.f_max_hz,
+        htk=spec.htk,
+    )
+    return window, tuple(
+        _block(filters, first, min(first + _BAND_BLOCK, spec.n_mels))
+        for first in range(0, spec.n_mels, _BAND_BLOCK)
+    )
+
+
+def _block(filters: npt.NDArray[np.float32], first: int, last: int) -> Block:
+    seen = np.flatnonzero(filters[first:last].any(axis=0))
+    bins = slice(int(seen[0]), int(seen[-1]) + 1) if len(seen) else slice(0, 1)
+    return slice(first, last), bins, np.ascontiguousarray(filters[first:last, bins].T)

@@ -1,0 +1,66 @@
+"""AudioSet rows and a vocabulary in, selected segments out: `segment_id ... classes`. PURE."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from pipeline.catalog.vocabulary import Vocabulary
+from schemas.columns import CODES
+
+
+def select(rows: pa.Table, vocabulary: Vocabulary) -> pa.Table:
+    """Return the rows that have a class, with `segment_id` and `classes`, in the rows' order.
+
+    A segment that stands in several files is kept once, with the labels of its first row.
+    """
+    masks = class_masks(rows["mids"].combine_chunks(), vocabulary)
+    chosen = rows.filter(pa.array(masks != 0))
+    chosen = chosen.append_column("classes", _codes_of(masks[masks != 0], vocabulary.codes))
+    chosen = chosen.add_column(0, "segment_id", segment_ids(chosen["ytid"], chosen["start_s"]))
+    _, first = np.unique(
+        pc.dictionary_encode(chosen["segment_id"].combine_chunks()).indices.to_numpy(),
+        return_index=True,
+    )
+    return chosen.take(np.sort(first))
+
+
+def class_masks(mids: pa.ListArray, vocabulary: Vocabulary) -> npt.NDArray[np.uint64]:
+    """Return a bit mask a row, `[n_rows]`: bit k is set when the row has the k-th class."""
+    words = pc.dictionary_encode(mids.flatten())
+    any_of, none_of = (
+        _or_per_row(mids, words, [getattr(i, rule) for i in vocabulary.instruments])
+        for rule in ("any_of", "none_of")
+    )
+    return any_of & ~none_of
+
+
+def segment_ids(ytid: pa.ChunkedArray, start_s: pa.ChunkedArray) -> pa.ChunkedArray:
+    """Return the key of every segment: '{ytid}_{start in ms}'."""
+    start_ms = pc.cast(pc.round(pc.multiply(start_s, 1000.0)), pa.int64())
+    return pc.binary_join_element_wise(ytid, pc.cast(start_ms, pa.string()), "_")
+
+
+def _or_per_row(
+    mids: pa.ListArray, words: pa.DictionaryArray, rules: Sequence[Sequence[str]]
+) -> npt.NDArray[np.uint64]:
+    bits: dict[str, int] = {}
+    for k, rule in enumerate(rules):
+        for mid in rule:
+            bits[mid] = bits.get(mid, 0) | 1 << k
+    table = np.array([bits.get(word, 0) for word in words.dictionary.to_pylist()], np.uint64)
+    values = np.append(table[words.indices.to_numpy()], np.uint64(0))  # a slot for empty last rows
+    offsets = mids.offsets.to_numpy().astype(np.int64) - mids.offsets[0].as_py()
+    per_row = np.bitwise_or.reduceat(values, offsets[:-1]) if len(offsets) > 1 else values[:0]
+    per_row[np.diff(offsets) == 0] = 0
+    return per_row
+
+
+def _codes_of(masks: npt.NDArray[np.uint64], codes: Sequence[str]) -> pa.ListArray:
+    distinct, index = np.unique(masks, return_inverse=True)
+    lists = [[code for k, code in enumerate(codes) if int(mask) >> k & 1] for mask in distinct]
+    return pa.array(lists, CODES).take(pa.array(index))

@@ -1,0 +1,164 @@
+"""The class vocabulary: which AudioSet ids make an instrument. TOML in, `Vocabulary` out.
+
+A user may pass a file of their own; `instruments.toml` beside this module is the default and shows
+the form.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import tomllib
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import asdict, dataclass
+from functools import cache
+from importlib import resources
+from typing import Any
+
+from pipeline.errors import TableError, UsageError
+
+_CODE = re.compile(r"[a-z][a-z0-9_]*")
+_KEYS = {"code", "name", "any_of", "none_of"}
+
+
+@dataclass(frozen=True)
+class Instrument:
+    """One class: a segment has it when it has any of `any_of` and none of `none_of`."""
+
+    code: str
+    name: str
+    any_of: tuple[str, ...]
+    none_of: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Vocabulary:
+    """The classes, in the order that every table, model and report keeps."""
+
+    instruments: tuple[Instrument, ...]
+
+    @property
+    def codes(self) -> list[str]:
+        """The class codes, in order."""
+        return [instrument.code for instrument in self.instruments]
+
+    @property
+    def names(self) -> dict[str, str]:
+        """Name by code, in order."""
+        return {instrument.code: instrument.name for instrument in self.instruments}
+
+    def to_dict(self) -> list[dict[str, Any]]:
+        """Return plain lists and strings, for dataset.json and model.json."""
+        return [asdict(instrument) for instrument in self.instruments]
+
+    @classmethod
+    def from_dict(cls, rows: Iterable[Mapping[str, Any]]) -> Vocabulary:
+        """Return the vocabulary that `to_dict` gave."""
+        return cls(
+            tuple(
+                Instrument(row["code"], row["name"], tuple(row["any_of"]), tuple(row["none_of"]))
+                for row in rows
+            )
+        )
+
+
+@cache
+def audioset_mids() -> frozenset[str]:
+    """Return AudioSet's 527 label ids."""
+    text = (resources.files("pipeline.catalog") / "audioset_mids.txt").read_text()
+    return frozenset(line for line in text.splitlines() if not line.startswith("#"))
+
+
+def default_vocabulary() -> Vocabulary:
+    """Return the eleven instruments."""
+    path = resources.files("pipeline.catalog") / "instruments.toml"
+    return parse_vocabulary(path.read_text(), name="instruments.toml")
+
+
+def parse_vocabulary(text: str, *, name: str, ontology: str | None = None) -> Vocabulary:
+    """Return the vocabulary that a TOML text describes.
+
+    `name` is the file's name in error messages; `ontology` is the text of AudioSet's ontology.json,
+    needed only where an id says `expand = true`.
+    """
+    try:
+        rows = tomllib.loads(text).get("instrument", [])
+    except tomllib.TOMLDecodeError as error:
+        raise UsageError(f"{name}: not TOML: {error}") from error
+    if not isinstance(rows, list) or not rows:
+        raise UsageError(f"{name}: found no [[instrument]]; expected one a class")
+    children = _children(ontology) if ontology is not None else {}
+    known = audioset_mids() | children.keys()
+    vocabulary = Vocabulary(tuple(_instrument(row, text, name, known, children) for row in rows))
+    _check_unique(vocabulary, text, name)
+    return vocabulary
+
+
+def _instrument(
+    row: Mapping[str, Any],
+    text: str,
+    name: str,
+    known: Collection[str],
+    children: Mapping[str, list[str]],
+) -> Instrument:
+    code = row.get("code")
+    if not isinstance(code, str) or not _CODE.fullmatch(code):
+        raise TableError(
+            name, _line_of(text, repr(code)[1:-1]), f"code {code!r}", "a code of a-z, 0-9 and _"
+        )
+    if unknown := row.keys() - _KEYS:
+        key = sorted(unknown)[0]
+        raise TableError(name, _line_of(text, key), f"key {key!r}", f"one of {sorted(_KEYS)}")
+    any_of = _mids(row.get("any_of", []), text, name, known, children)
+    if not any_of:
+        raise TableError(name, _line_of(text, code), f"no any_of for {code!r}", "at least one id")
+    none_of = _mids(row.get("none_of", []), text, name, known, children)
+    return Instrument(code, str(row.get("name", code)), any_of, none_of)
+
+
+def _mids(
+    entries: Iterable[Any],
+    text: str,
+    name: str,
+    known: Collection[str],
+    children: Mapping[str, list[str]],
+) -> tuple[str, ...]:
+    mids: list[str] = []
+    for entry in entries:
+        form = entry if isinstance(entry, dict) else {"mid": entry}
+        mid, expand = str(form.get("mid")), form.get("expand", False)
+        if mid not in known:
+            raise TableError(
+                name, _line_of(text, mid), f"unknown id {mid!r}", "an id of AudioSet's classes"
+            )
+        if expand and not children:
+            raise UsageError(f"{name}: {mid} says expand = true: pass --ontology ontology.json")
+        mids += _descendants(mid, children) if expand else [mid]
+    return tuple(dict.fromkeys(mids))
+
+
+def _children(ontology: str) -> dict[str, list[str]]:
+    try:
+        return {node["id"]: node["child_ids"] for node in json.loads(ontology)}
+    except (ValueError, TypeError, KeyError) as error:
+        raise UsageError(
+            "--ontology: expected AudioSet's ontology.json, a list of nodes with id and child_ids"
+        ) from error
+
+
+def _descendants(mid: str, children: Mapping[str, list[str]]) -> list[str]:
+    return [mid] + [below for child in children[mid] for below in _descendants(child, children)]
+
+
+def _check_unique(vocabulary: Vocabulary, text: str, name: str) -> None:
+    seen: set[str] = set()
+    for code in vocabulary.codes:
+        if code in seen:
+            raise TableError(name, _line_of(text, code), f"code {code!r} twice", "it once")
+        seen.add(code)
+
+
+def _line_of(text: str, token: str) -> int:
+    """Return the last line that holds `token`; 1 where none does (TOML keeps no line numbers)."""
+    lines = [number for number, line in enumerate(text.splitlines(), 1) if token in line]
+    return lines[-1] if lines else 1

@@ -1,0 +1,83 @@
+"""Ray, met once: start or join it, keep a bounded number of tasks in flight, show progress."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import ray
+from tqdm import tqdm
+
+_OBJECT_STORE_BYTES = 1 << 30
+
+
+@contextmanager
+def ray_session(*, min_cpus: int = 1) -> Iterator[None]:
+    """Join the cluster that RAY_ADDRESS names (`ray job submit` sets it), or start a local Ray.
+
+    The local one listens on loopback only. `min_cpus` is a number of logical CPUs: Ray Data needs
+    some to spare for its own reading tasks, or it waits for ever.
+    """
+    if ray.is_initialized():
+        yield
+        return
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    quiet: dict[str, Any] = {"logging_level": "ERROR", "log_to_driver": False}
+    if "RAY_ADDRESS" in os.environ:
+        ray.init(**quiet)
+    else:
+        ray.init(
+            address="local",
+            num_cpus=max(min_cpus, os.cpu_count() or 1),
+            include_dashboard=False,
+            object_store_memory=_OBJECT_STORE_BYTES,
+            _node_ip_address="127.0.0.1",
+            **quiet,
+        )
+    try:
+        yield
+    finally:
+        ray.shutdown()
+
+
+def n_cpus() -> int:
+    """Return the logical CPUs of the cluster."""
+    return max(1, int(ray.cluster_resources().get("CPU", 1)))  # type: ignore[no-untyped-call]
+
+
+class Slots:
+    """A fixed number of places for tasks; each place has a size that its tasks are told."""
+
+    def __init__(self, sizes: Sequence[int]) -> None:
+        self._free = list(sizes)
+        self._running: dict[ray.ObjectRef[Any], int] = {}
+
+    def map(
+        self, submit: Callable[[Any, int], ray.ObjectRef[Any]], items: Iterator[Any]
+    ) -> Iterator[Any]:
+        """Yield the results of `submit(item, size)` as they come, one task a place at most."""
+        try:
+            for item in items:
+                if not self._free:
+                    yield self._one()
+                size = self._free.pop()
+                self._running[submit(item, size)] = size
+            while self._running:
+                yield self._one()
+        finally:
+            for reference in self._running:
+                ray.cancel(reference, force=True)
+
+    def _one(self) -> Any:
+        (ready,), _ = ray.wait(list(self._running), num_returns=1, fetch_local=False)
+        self._free.append(self._running.pop(ready))
+        return ray.get(ready)
+
+
+def progress_bar(**options: Any) -> tqdm[Any]:
+    """Return a progress bar: live on a terminal, a line every ten seconds in a log."""
+    interval_s = 0.2 if sys.stderr.isatty() else 10.0
+    return tqdm(mininterval=interval_s, maxinterval=interval_s, dynamic_ncols=True, **options)

@@ -1,0 +1,270 @@
+"""A model and two window sets in, epochs of training out: a checkpoint holds all of the state.
+
+The loop reads from top to bottom: batches, step, validate, report. It runs on one process or,
+inside an initialised torch.distributed group, on many; every window is seen once an epoch and
+weighs the same.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+import torch.distributed as dist
+from sklearn.metrics import f1_score
+from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
+
+from pipeline.errors import UsageError
+from pipeline.learn.augment import augment
+from pipeline.learn.data import Batch, WindowSet, epoch_batches, n_steps, prefetched
+from pipeline.learn.model import Tagger
+from pipeline.score.aggregate import aggregate
+
+_STATISTICS_CLIPS = 500
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """Everything that decides a training run but the data; defaults are the report's ResNet-50."""
+
+    model: str = "resnet50"
+    """A timm backbone."""
+    input_size: tuple[int, int] = (256, 256)
+    """Log-mels are resized to this height (mel) and width (time)."""
+    epochs: int = 35
+    batch_size: int = 16
+    """Windows a step and worker."""
+    window_s: float = 1.0
+    lr: float = 2e-4
+    """Learning rate after the warm-up."""
+    lr_end: float = 1e-6
+    """Learning rate at the last step."""
+    warmup: float = 0.05
+    """Share of the steps with a linear rise."""
+    power: float = 0.7
+    """Of the polynomial decay."""
+    weight_decay: float = 1e-5
+    dropout: float = 0.2
+    """Before the head."""
+    augment: bool = True
+    seed: int = 0
+    aggregation: str = "s2"
+    """How windows become a clip, in validation and by default in tagging."""
+
+    def __post_init__(self) -> None:
+        for name in ("epochs", "batch_size", "window_s", "lr"):
+            if getattr(self, name) <= 0:
+                raise UsageError(f"--{name.replace('_', '-')}: expected more than 0")
+
+
+@dataclass
+class Progress:
+    """The state of a run between epochs; with model and optimiser it is the checkpoint."""
+
+    epoch: int = 0
+    """Epochs done."""
+    best_val_loss: float = float("inf")
+    best_weights: dict[str, Tensor] = field(default_factory=dict)
+    history: list[dict[str, float]] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Hooks:
+    """What the caller wants to hear: after each step, and after each epoch with the checkpoint."""
+
+    on_step: Callable[[int], None]
+    on_epoch: Callable[[dict[str, float], dict[str, Any]], None]
+
+
+def learning_rate(step: int, n_total: int, config: TrainConfig) -> float:
+    """Return the learning rate of a step: linear warm-up, then polynomial decay to `lr_end`."""
+    n_warmup = max(1, round(config.warmup * n_total))
+    if step < n_warmup:
+        return config.lr * (step + 1) / n_warmup
+    done = (step - n_warmup) / max(1, n_total - n_warmup)
+    return config.lr_end + (config.lr - config.lr_end) * float((1 - done) ** config.power)
+
+
+def train(
+    config: TrainConfig,
+    model: Tagger,
+    train_set: WindowSet,
+    val_set: WindowSet,
+    *,
+    device: torch.device,
+    checkpoint: dict[str, Any] | None,
+    hooks: Hooks,
+) -> Progress:
+    """Train to `config.epochs`, from a checkpoint where one is given; return how it went."""
+    rank, n_ranks = _rank()
+    if checkpoint is None:
+        model.mean_db, model.std_db = level_statistics(train_set)
+    model.to(device)
+    optimizer = torch.optim.Adam(model.parameters(), lr=config.lr, weight_decay=config.weight_decay)
+    progress = restore(checkpoint, model, optimizer)
+    network = DistributedDataParallel(model) if n_ranks > 1 else model
+    steps = n_steps(len(train_set), batch_size=config.batch_size, n_ranks=n_ranks)
+    for epoch in range(progress.epoch, config.epochs):
+        batches = epoch_batches(
+            train_set,
+            epoch=epoch,
+            seed=config.seed,
+            batch_size=config.batch_size,
+            rank=rank,
+            n_ranks=n_ranks,
+        )
+        rng = torch.Generator(device).manual_seed(_seed_of(config.seed, epoch, rank))
+        torch.manual_seed(_seed_of(config.seed, epoch, rank))  # dropout
+        network.train()
+        losses = []
+        for number, batch in enumerate(prefetched(batches), start=epoch * steps):
+            for group in optimizer.param_groups:
+                group["lr"] = learning_rate(number, steps * config.epochs, config)
+            losses.append(_step(network, optimizer, batch, config, device, rng, n_ranks))
+            hooks.on_step(number + 1)
+        scores = clip_scores(model, val_set, config.aggregation, device)
+        metrics = _metrics(epoch + 1, _mean(losses), scores, val_set.targets)
+        progress.history.append(metrics)
+        progress.epoch = epoch + 1
+        if metrics["val_loss"] < progress.best_val_loss:
+            progress.best_val_loss = metrics["val_loss"]
+            progress.best_weights = _copy(model)
+        hooks.on_epoch(metrics, snapshot(progress, model, optimizer))
+    return progress
+
+
+def _step(
+    network: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    batch: Batch,
+    config: TrainConfig,
+    device: torch.device,
+    rng: torch.Generator,
+    n_ranks: int,
+) -> Tensor:
+    """Take one step; return this rank's share of the mean loss over all ranks."""
+    windows = torch.from_numpy(batch.windows).to(device, non_blocking=True).float()
+    targets = torch.from_numpy(batch.targets).to(device, non_blocking=True)
+    weights = torch.from_numpy(batch.weights).to(device, non_blocking=True)
+    if config.augment:
+        windows, targets = augment(windows, targets, rng)
+    with torch.autocast(device.type, torch.bfloat16, enabled=has_fast_bf16(device)):
+        logits = network(windows).float()
+    loss = nn.functional.binary_cross_entropy_with_logits(logits, targets, reduction="none")
+    total = (loss.mean(dim=1) * weights).sum() / batch.n_global
+    optimizer.zero_grad(set_to_none=True)
+    (total * n_ranks).backward()  # type: ignore[no-untyped-call]  # DDP takes the mean over the ranks; we want the sum
+    optimizer.step()
+    return total.detach()
+
+
+@torch.inference_mode()
+def clip_scores(
+    model: Tagger, data: WindowSet, aggregation: str, device: torch.device
+) -> npt.NDArray[np.float32]:
+    """Return the score of every clip, `[n_clips, n_classes]`, gathered from all ranks by clip."""
+    rank, n_ranks = _rank()
+    model.eval()
+    mine = {
+        clip: aggregate(window_scores(model, data.clip_windows(clip), device), aggregation)
+        for clip in range(rank, len(data.logmels), n_ranks)
+    }
+    gathered: list[Any] = [mine]
+    if n_ranks > 1:
+        gathered = [None] * n_ranks
+        dist.all_gather_object(gathered, mine)
+    by_clip = {clip: scores for part in gathered for clip, scores in part.items()}
+    return np.stack([by_clip[clip] for clip in range(len(data.logmels))]).astype(np.float32)
+
+
+@torch.inference_mode()
+def window_scores(
+    model: Tagger, windows: npt.NDArray[np.float16], device: torch.device, *, batch_size: int = 32
+) -> npt.NDArray[np.float32]:
+    """Return the sigmoid outputs of windows, `[n, n_classes]`; the one inference path."""
+    parts = []
+    for start in range(0, len(windows), batch_size):
+        batch = torch.from_numpy(windows[start : start + batch_size]).to(device)
+        with torch.autocast(device.type, torch.bfloat16, enabled=has_fast_bf16(device)):
+            logits = model(batch)
+        parts.append(torch.sigmoid(logits.float()).cpu().numpy())
+    return np.concatenate(parts)
+
+
+def level_statistics(data: WindowSet) -> tuple[Tensor, Tensor]:
+    """Return mean and deviation of the log-mels in dB, over up to 500 clips spread over the set."""
+    chosen = np.linspace(0, len(data.logmels) - 1, min(len(data.logmels), _STATISTICS_CLIPS))
+    sums = np.zeros(3)
+    for clip in chosen.astype(int):
+        values = data.logmels[clip].astype(np.float64)
+        sums += values.size, values.sum(), (values**2).sum()
+    mean = sums[1] / sums[0]
+    deviation = max(1.0, float(np.sqrt(max(0.0, sums[2] / sums[0] - mean**2))))
+    return torch.tensor(mean, dtype=torch.float32), torch.tensor(deviation, dtype=torch.float32)
+
+
+def has_fast_bf16(device: torch.device) -> bool:
+    """Say whether bfloat16 is the faster one: GPUs since Ampere, CPUs with AMX or AVX-512-BF16."""
+    if device.type == "cuda":
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
+    return bool(torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())
+
+
+def snapshot(progress: Progress, model: Tagger, optimizer: torch.optim.Optimizer) -> dict[str, Any]:
+    """Return the checkpoint: tensors and plain values only."""
+    return {
+        "progress": vars(progress),
+        "model": model.state_dict(),
+        "optimizer": optimizer.state_dict(),
+    }
+
+
+def restore(
+    checkpoint: dict[str, Any] | None, model: Tagger, optimizer: torch.optim.Optimizer
+) -> Progress:
+    """Load a checkpoint, where there is one, and return the progress it holds."""
+    if checkpoint is None:
+        return Progress()
+    model.load_state_dict(checkpoint["model"])
+    optimizer.load_state_dict(checkpoint["optimizer"])
+    return Progress(**checkpoint["progress"])
+
+
+def _metrics(
+    epoch: int, train_loss: float, scores: npt.NDArray[np.float32], targets: npt.NDArray[np.float32]
+) -> dict[str, float]:
+    clipped = np.clip(scores, 1e-6, 1 - 1e-6)
+    val_loss = -np.mean(targets * np.log(clipped) + (1 - targets) * np.log(1 - clipped))
+    macro_f1 = f1_score(targets > 0.5, scores >= 0.5, average="macro", zero_division=0)
+    return {
+        "epoch": float(epoch),
+        "train_loss": train_loss,
+        "val_loss": float(val_loss),
+        "val_macro_f1": float(macro_f1),
+    }
+
+
+def _mean(losses: list[Tensor]) -> float:
+    total = torch.stack(losses).mean()
+    if _rank()[1] > 1:
+        dist.all_reduce(total)  # each rank holds its share of the mean
+    return float(total)
+
+
+def _rank() -> tuple[int, int]:
+    if dist.is_available() and dist.is_initialized():
+        return dist.get_rank(), dist.get_world_size()
+    return 0, 1
+
+
+def _seed_of(*parts: int) -> int:
+    return int(np.random.SeedSequence(parts).generate_state(1)[0])
+
+
+def _copy(model: nn.Module) -> dict[str, Tensor]:
+    return {name: tensor.detach().cpu().clone() for name, tensor in model.state_dict().items()}
