@@ -8,7 +8,7 @@ from jobs import harness
 from pipeline.flows.build import BuildConfig, build
 
 
-def main() -> int:
+def main(argv: list[str] | None = None) -> int:
     """Parse, build, print the summary."""
     parser = harness.parser(__doc__)
     add = parser.add_argument
@@ -39,7 +39,7 @@ def main() -> int:
         metavar="SHARE",
         help="exit with 3 when more than this share of the segments was not got (5%% or 0.05)",
     )
-    flags = vars(parser.parse_args())
+    flags = vars(parser.parse_args(argv))
     max_failed = flags.pop("max_failed")
     flags["segments"] = tuple(flags["segments"])
 

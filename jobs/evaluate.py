@@ -10,7 +10,7 @@ from pipeline.flows.evaluate import EvaluateConfig, evaluate
 from pipeline.score.aggregate import METHODS
 
 
-def main() -> int:
+def main(argv: list[str] | None = None) -> int:
     """Parse, evaluate, print the summary."""
     parser = harness.parser(__doc__)
     add = parser.add_argument
@@ -27,7 +27,7 @@ def main() -> int:
         "--threshold", type=float, metavar="X", help="for every class; the model's own if not given"
     )
     add("--gpu", action="store_true", help="a GPU for every actor of the model")
-    flags = vars(parser.parse_args())
+    flags = vars(parser.parse_args(argv))
 
     def job() -> int:
         metrics = evaluate(EvaluateConfig(**flags))

@@ -9,7 +9,7 @@ from pipeline.flows.tag import TagConfig, tag_catalog
 from pipeline.score.aggregate import METHODS
 
 
-def main() -> int:
+def main(argv: list[str] | None = None) -> int:
     """Parse, tag, print the summary."""
     parser = harness.parser(__doc__)
     add = parser.add_argument
@@ -40,7 +40,7 @@ def main() -> int:
         metavar="SHARE",
         help="exit with 3 when more than this share of the catalogue failed (5%% or 0.05)",
     )
-    flags = vars(parser.parse_args())
+    flags = vars(parser.parse_args(argv))
     max_failed = flags.pop("max_failed")
 
     def job() -> int:

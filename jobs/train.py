@@ -10,7 +10,7 @@ from pipeline.flows.fit import FitConfig, fit
 from pipeline.learn.loop import TrainConfig
 
 
-def main() -> int:
+def main(argv: list[str] | None = None) -> int:
     """Parse, train, print the summary."""
     parser = harness.parser(__doc__)
     add, default = parser.add_argument, TrainConfig()
@@ -50,7 +50,7 @@ def main() -> int:
         help="masks, level, tilt and mixing of log-mels while training",
     )
     add("--seed", type=int, default=default.seed, metavar="N", help="of all that is drawn")
-    flags = vars(parser.parse_args())
+    flags = vars(parser.parse_args(argv))
     own = {name: flags.pop(name) for name in ("dataset", "out", "workers", "gpu")}
 
     def job() -> int:

@@ -7,6 +7,7 @@ container formats that point elsewhere (playlists, concat scripts) are not on th
 from __future__ import annotations
 
 import io
+import math
 from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
@@ -116,7 +117,7 @@ def _decode(
         raise DecodeError(Reason.NOT_AUDIO, "the file holds no audio stream")
     stream = container.streams.audio[0]
     tick_s = float(stream.time_base or 0) or 1 / stream.rate
-    origin_s = (stream.start_time or 0) * tick_s
+    origin_s = _origin_s(stream, tick_s)
     if start_s > _PREROLL_S:
         container.seek(int((start_s - _PREROLL_S + origin_s) / tick_s), stream=stream)
     end_s = None if duration_s is None else start_s + duration_s
@@ -128,14 +129,27 @@ def _decode(
         raise DecodeError(Reason.EMPTY, "the file holds no audio samples")
     first_s, frame = first
     limit = None if max_duration_s is None else round(max_duration_s * sample_rate_hz)
-    samples = _resample(_chain(frame, frames), sample_rate_hz, limit)
+    n_ahead = _to_same_phase(round(first_s * frame.sample_rate), frame.sample_rate, sample_rate_hz)
+    samples = _resample(_chain(frame, frames), sample_rate_hz, n_ahead=n_ahead, limit=limit)
+    first_s += n_ahead / frame.sample_rate
     if stream.codec_context.layout.nb_channels == 2:
         samples *= _STEREO_GAIN
     if not np.isfinite(samples).all():
         raise DecodeError(Reason.UNDECODABLE, "samples that are not numbers (NaN or Inf)")
-    skip = round((start_s - first_s) * sample_rate_hz)
+    skip = round(start_s * sample_rate_hz) - round(first_s * sample_rate_hz)
     samples = samples[skip:] if skip >= 0 else np.pad(samples, (-skip, 0))
     return samples if duration_s is None else samples[: round(duration_s * sample_rate_hz)]
+
+
+def _origin_s(stream: av.AudioStream, tick_s: float) -> float:
+    """Return the time stamp of the first sample, in s.
+
+    WebM keeps whole milliseconds, so Opus' 6.5 ms of encoder delay stand there as 7: where the
+    codec's own delay is within a tick of the time stamp, it is the exact one.
+    """
+    stamp_s = (stream.start_time or 0) * tick_s
+    delay_s = stream.codec_context.delay / stream.rate
+    return delay_s if abs(stamp_s - delay_s) < tick_s else stamp_s
 
 
 TimedFrame = tuple[float, av.AudioFrame]
@@ -153,7 +167,8 @@ def _frames(
     time_s = 0.0
     for frame in container.decode(stream):
         if frame.pts is not None:
-            time_s = float(frame.pts * (frame.time_base or 0)) - origin_s
+            is_first = frame.pts == stream.start_time
+            time_s = 0.0 if is_first else float(frame.pts * (frame.time_base or 0)) - origin_s
         if end_s is not None and time_s > end_s + 0.02:
             return
         if time_s + frame.samples / frame.sample_rate > start_s - _PREROLL_S / 2:
@@ -167,9 +182,17 @@ def _chain(first: av.AudioFrame, rest: Iterator[TimedFrame]) -> Iterator[av.Audi
         yield frame
 
 
+def _to_same_phase(first_sample: int, rate_in_hz: int, rate_out_hz: int) -> int:
+    """Return how many samples to drop, so that a span is resampled at a full decode's instants."""
+    period = rate_in_hz // math.gcd(rate_in_hz, rate_out_hz)
+    n_ahead = -first_sample % period
+    return n_ahead if n_ahead < _PREROLL_S / 4 * rate_in_hz else 0
+
+
 def _resample(
-    frames: Iterator[av.AudioFrame], sample_rate_hz: int, limit: int | None
+    frames: Iterator[av.AudioFrame], sample_rate_hz: int, *, n_ahead: int, limit: int | None
 ) -> npt.NDArray[np.float32]:
+    """Return the frames as mono at the asked rate, without their first `n_ahead` samples."""
     resampler = av.AudioResampler("flt", "mono", sample_rate_hz)
     fifo = av.AudioFifo()
     parts: list[npt.NDArray[np.float32]] = []
@@ -177,6 +200,9 @@ def _resample(
     for frame in frames:
         frame.pts = None
         fifo.write(frame)
+        if n_ahead and fifo.samples > n_ahead:
+            fifo.read(n_ahead)
+            n_ahead = 0
         if fifo.samples >= _RESAMPLE_SAMPLES:
             parts += [out.to_ndarray()[0] for out in resampler.resample(fifo.read(partial=True))]
             n_samples = sum(map(len, parts))

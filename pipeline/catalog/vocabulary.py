@@ -154,7 +154,7 @@ def _check_unique(vocabulary: Vocabulary, text: str, name: str) -> None:
     seen: set[str] = set()
     for code in vocabulary.codes:
         if code in seen:
-            raise TableError(name, _line_of(text, code), f"code {code!r} twice", "it once")
+            raise TableError(name, _line_of(text, f'"{code}"'), f"code {code!r} twice", "it once")
         seen.add(code)
 
 

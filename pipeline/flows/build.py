@@ -40,6 +40,8 @@ from schemas.clips import clips_schema
 from schemas.features import features_schema
 from schemas.ledger import LEDGER
 
+_MAX_THREADS = 16  # downloads of one task
+
 
 @dataclass(frozen=True)
 class BuildConfig:
@@ -89,6 +91,19 @@ def build(config: BuildConfig) -> dict[str, Any]:
         "split": config.split,
     }
     planned = plan(config, vocabulary)
+    with dataset.folder.claimed():
+        return build_planned(config, dataset, planned, identity, vocabulary)
+
+
+def build_planned(
+    config: BuildConfig,
+    dataset: Dataset,
+    planned: pa.Table,
+    identity: dict[str, Any],
+    vocabulary: Vocabulary,
+) -> dict[str, Any]:
+    """Run the shards that are missing, and finish."""
+    spec = LogMelSpec.from_dict(identity["feature_spec"])
     dataset.begin(identity)
     done_ids = dataset.ledger(["segment_id"])["segment_id"].combine_chunks()
     segments = dataset.write_plan(planned, done_ids)
@@ -142,14 +157,9 @@ def run_shards(
     config: BuildConfig, dataset: Dataset, spec: LogMelSpec, shards: Iterator[Shard], n_left: int
 ) -> None:
     """Run every shard as a Ray task, as many at once as keep `max_downloads` downloads going."""
-    n_tasks = min(
-        config.max_downloads,
-        n_cpus(),
-        math.ceil(n_left / config.shard_size) or 1,
+    threads = downloads_per_task(
+        config.max_downloads, n_cpus=n_cpus(), n_shards=math.ceil(n_left / config.shard_size)
     )
-    threads = [config.max_downloads // n_tasks] * n_tasks
-    for extra in range(config.max_downloads % n_tasks):
-        threads[extra] += 1
     outcomes: Counter[str] = Counter()
     with progress_bar(total=n_left, unit=" segments", desc="build") as bar:
         slots = Slots(threads)
@@ -160,6 +170,16 @@ def run_shards(
             outcomes.update(counts)
             bar.set_postfix(outcomes, refresh=False)
             bar.update(sum(counts.values()))
+
+
+def downloads_per_task(max_downloads: int, *, n_cpus: int, n_shards: int) -> list[int]:
+    """Share `max_downloads` out to tasks: one a CPU, or more where that would be over 16 a task.
+
+    On a cluster that grows by demand, tasks beyond today's CPUs are what makes it grow.
+    """
+    n_tasks = max(min(n_cpus, max_downloads), math.ceil(max_downloads / _MAX_THREADS))
+    n_tasks = max(1, min(n_tasks, n_shards))
+    return [max_downloads // n_tasks + (k < max_downloads % n_tasks) for k in range(n_tasks)]
 
 
 @ray.remote(num_cpus=1, max_retries=3)

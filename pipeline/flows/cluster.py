@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import ray
@@ -29,18 +31,34 @@ def ray_session(*, min_cpus: int = 1) -> Iterator[None]:
     if "RAY_ADDRESS" in os.environ:
         ray.init(**quiet)
     else:
-        ray.init(
-            address="local",
-            num_cpus=max(min_cpus, os.cpu_count() or 1),
-            include_dashboard=False,
-            object_store_memory=_OBJECT_STORE_BYTES,
-            _node_ip_address="127.0.0.1",
-            **quiet,
-        )
+        os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")  # it warns of Ray Data's own actors
+        with _silenced_stderr():  # and says there that it was told not to
+            ray.init(
+                address="local",
+                num_cpus=max(min_cpus, os.cpu_count() or 1),
+                include_dashboard=False,
+                object_store_memory=_OBJECT_STORE_BYTES,
+                _node_ip_address="127.0.0.1",
+                **quiet,
+            )
     try:
         yield
     finally:
         ray.shutdown()
+
+
+@contextmanager
+def _silenced_stderr() -> Iterator[None]:
+    """Drop what native code writes to stderr; exceptions come through."""
+    sys.stderr.flush()
+    kept = os.dup(2)
+    with Path(os.devnull).open("wb") as nowhere:
+        os.dup2(nowhere.fileno(), 2)
+    try:
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
 
 
 def n_cpus() -> int:
@@ -79,5 +97,15 @@ class Slots:
 
 def progress_bar(**options: Any) -> tqdm[Any]:
     """Return a progress bar: live on a terminal, a line every ten seconds in a log."""
-    interval_s = 0.2 if sys.stderr.isatty() else 10.0
-    return tqdm(mininterval=interval_s, maxinterval=interval_s, dynamic_ncols=True, **options)
+    if sys.stderr.isatty():
+        return tqdm(dynamic_ncols=True, **options)
+    return tqdm(file=_Lines(), mininterval=10.0, maxinterval=10.0, ncols=0, **options)
+
+
+class _Lines(io.TextIOBase):
+    """A log: what a progress bar would write over itself becomes a line."""
+
+    def write(self, text: str) -> int:
+        if line := text.strip("\r\n "):
+            print(line, file=sys.stderr, flush=True)
+        return len(text)

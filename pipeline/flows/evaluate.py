@@ -1,7 +1,7 @@
 """A model, and a dataset split or TAGS with their truth, in; metrics.json and a page out.
 
-One inference path: a split's clips are tagged as a catalogue is, from their wavs, and their TAGS are
-scored.
+One inference path: a split's clips are tagged as a catalogue is, from their wavs, and their TAGS
+are scored.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ import pyarrow.compute as pc
 import ray.data
 
 from pipeline.catalog.plan import SPLITS
+from pipeline.catalog.vocabulary import Vocabulary
 from pipeline.errors import SpecMismatch, TableError, UsageError
 from pipeline.flows.cluster import ray_session
 from pipeline.flows.provenance import provenance
@@ -93,7 +94,7 @@ def evaluate(config: EvaluateConfig) -> Metrics:
 
 def tag_split(dataset: Dataset, split: str, how: Tagging, out: Folder) -> pa.Table:
     """Tag the clips of one split, and return their TAGS; a clip's uri is its segment_id."""
-    if dataset.meta()["classes"] != how.card.vocabulary.to_dict():
+    if Vocabulary.from_dict(dataset.meta()["classes"]) != how.card.vocabulary:
         raise SpecMismatch(f"{dataset.folder.uri} and {how.model} have different classes")
     shards = [n for n in dataset.folder.names("clips") if n.startswith(f"clips/{split}-")]
     if not shards:
@@ -157,7 +158,7 @@ def read_truth(path: Path, codes: list[str]) -> dict[str, list[str]]:
 def aligned(
     tags: pa.Table, truth: dict[str, list[str]], how: Tagging
 ) -> tuple[list[str], np.ndarray[Any, np.dtype[np.float64]]]:
-    """Return the tracks of the truth and their scores, `[n, n_classes]`; a failed track has zeros."""
+    """Return the truth's tracks and their scores, `[n, n_classes]`; zeros for a failed one."""
     rows = {row["uri"]: row["scores"] for row in tags.select(["uri", "scores"]).to_pylist()}
     if missing := [name for name in truth if name not in rows]:
         raise UsageError(

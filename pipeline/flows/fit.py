@@ -89,7 +89,7 @@ def fit(config: FitConfig) -> FitResult:
     for split in ("train", "val"):
         if not any(dataset.features(split, ["segment_id"])):
             raise UsageError(f"{config.dataset}: the dataset has no clips in its {split} split")
-    with ray_session(min_cpus=config.workers + 1):
+    with out.claimed(), ray_session(min_cpus=config.workers + 1):
         progress = _fit(config, dataset, meta, name)
     vocabulary = Vocabulary.from_dict(meta["classes"])
     card = ModelCard(
@@ -229,7 +229,7 @@ class Board:
     """Where the first worker writes how far it is, and the driver reads it."""
 
     def __init__(self) -> None:
-        self._state: tuple[int, int, list[dict[str, float]]] = (0, 1, [])
+        self._state: tuple[int, int, list[dict[str, float]]] = (0, 0, [])
 
     def step(self, step: int, total: int) -> None:
         """Note the number of steps done, and of all."""
@@ -250,9 +250,10 @@ def _shown(board: Any) -> Iterator[None]:
     stop = threading.Event()
 
     def watch() -> None:
-        with progress_bar(total=1, unit=" steps", desc="train") as bar:
+        with progress_bar(unit=" steps", desc="train") as bar:
             while not stop.wait(timedelta(seconds=1).total_seconds()):
-                bar.n, bar.total, epochs = ray.get(board.read.remote())
+                bar.n, total, epochs = ray.get(board.read.remote())
+                bar.total = total or None
                 if epochs:
                     bar.set_postfix({k: f"{v:.3g}" for k, v in epochs[-1].items()}, refresh=False)
                 bar.update(0)

@@ -61,6 +61,15 @@ def tag_catalog(config: TagConfig) -> dict[str, Any]:
     how = tagging(config.model, config.aggregate, config.threshold, gpu=config.gpu)
     tracks = list_tracks(config.catalog)
     store = TagStore(Folder(config.out))
+    with store.folder.claimed():
+        left = _tag_new(tracks, how, store)
+        run = _run_json(config, how, tracks, left, store, seconds=monotonic() - began)
+        store.folder.write_json("run.json", run)
+    return run
+
+
+def _tag_new(tracks: pa.Table, how: Tagging, store: TagStore) -> pa.Table:
+    """Tag the tracks that are new or changed; return them."""
     _claim(store.folder, how)
     model_id = how.card.model_id
     left, changed = left_to_tag(tracks, store.known(model_id))
@@ -71,9 +80,7 @@ def tag_catalog(config: TagConfig) -> dict[str, Any]:
                 left.slice(start, _BLOCK_TRACKS) for start in range(0, left.num_rows, _BLOCK_TRACKS)
             ]
             run_stages(ray.data.from_arrow(blocks), how, store, n_tracks=left.num_rows)
-    run = _run_json(config, how, tracks, left, store, seconds=monotonic() - began)
-    store.folder.write_json("run.json", run)
-    return run
+    return left
 
 
 def run_stages(tracks: Dataset, how: Tagging, store: TagStore, *, n_tracks: int) -> None:
@@ -84,6 +91,7 @@ def run_stages(tracks: Dataset, how: Tagging, store: TagStore, *, n_tracks: int)
         if how.gpu
         else max(1, n_cpus() // 2)
     )
+    # On the CPU Ray Data fuses decoding into the model's actors: each core then does what is next.
     committed = (
         tracks.map_batches(
             partial(describe, how=how), batch_size=None, batch_format="pyarrow", num_cpus=1

@@ -6,6 +6,7 @@ renamed; on an object store it is one put, which shows nothing before it is clos
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import uuid
@@ -54,6 +55,22 @@ class Folder:
     def local_path(self, name: str) -> Path:
         """Return the path of a file of a local folder."""
         return Path(self._path(name))
+
+    @contextmanager
+    def claimed(self) -> Iterator[None]:
+        """Keep other jobs of this machine from writing to a local folder at the same time."""
+        if not self.is_local:
+            yield
+            return
+        with _wrapped("write", self.uri):
+            self.local_path("").mkdir(parents=True, exist_ok=True)
+            lock = self.local_path(".lock").open("wb")
+        with lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError as error:
+                raise UsageError(f"{self.uri}: another job is writing there") from error
+            yield
 
     def exists(self, name: str) -> bool:
         """Say whether a file is there."""

@@ -1,0 +1,91 @@
+"""Window scores `[n_windows, n_classes]` in, one score a class out. PURE.
+
+A model hears short windows; a clip, or a whole track, wants one answer. The ways to get from the
+one to the other have names, so that a job's flag, a model's json and a report mean the same.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from pipeline.errors import UsageError
+
+Scores = npt.NDArray[np.floating[Any]]
+
+
+def mean_of_windows(window_scores: Scores) -> Scores:
+    """Return S1: every class's mean over the windows, `[n_classes]`."""
+    return np.asarray(window_scores.mean(axis=0, dtype=np.float64))
+
+
+def share_of_loudest(window_scores: Scores) -> Scores:
+    """Return S2: every class's sum over the windows, divided by the largest class's sum.
+
+    The largest class gets exactly 1, so S2 always names at least one class, even for silence: a
+    sigmoid does not reach 0. Only where all scores are exactly 0 are all results 0.
+    """
+    sums = window_scores.sum(axis=0, dtype=np.float64)
+    peak = sums.max(initial=0.0)
+    return np.asarray(sums / peak if peak > 0 else sums)
+
+
+METHODS: Mapping[str, Callable[[Scores], Scores]] = MappingProxyType(
+    {"s1": mean_of_windows, "s2": share_of_loudest}
+)
+
+
+def aggregate(window_scores: Scores, method: str) -> Scores:
+    """Return a clip's scores from those of its windows.
+
+    Parameters
+    ----------
+    window_scores : floats of 0..1, shape [n_windows, n_classes]
+        Sigmoid outputs. They are summed in float64, so the order of the windows does not matter.
+    method : str
+        A key of `METHODS`, in either case: "S1" or "S2".
+
+    Returns
+    -------
+    floats of 0..1, shape [n_classes]
+        Of the same type as `window_scores`; zeros where there are no windows.
+
+    Raises
+    ------
+    UsageError
+        If no method has that name.
+
+    References
+    ----------
+    Han, Kim and Lee, "Deep convolutional neural networks for predominant instrument recognition in
+    polyphonic music", IEEE/ACM TASLP 25(1), 2017: the two strategies S1 and S2.
+
+    Examples
+    --------
+    >>> windows = np.array([[0.8, 0.1], [0.4, 0.2]])
+    >>> aggregate(windows, "S1").round(3).tolist()
+    [0.6, 0.15]
+    >>> aggregate(windows, "S2").round(3).tolist()
+    [1.0, 0.25]
+    """
+    if method.lower() not in METHODS:
+        raise UsageError(f"aggregation {method!r}: expected one of {', '.join(METHODS)}")
+    if window_scores.ndim != 2:
+        raise ValueError(f"expected [n_windows, n_classes], got shape {window_scores.shape}")
+    if not len(window_scores):
+        return np.zeros_like(window_scores, shape=window_scores.shape[1:])
+    return METHODS[method.lower()](window_scores).astype(window_scores.dtype)
+
+
+def labels_of(scores: Scores, thresholds: npt.ArrayLike, class_codes: Sequence[str]) -> list[str]:
+    """Return the codes whose score reaches its threshold, in the classes' order.
+
+    >>> labels_of(np.array([0.6, 0.15]), 0.5, ["cel", "cla"])
+    ['cel']
+    """
+    reached = scores >= np.asarray(thresholds)
+    return [code for code, named in zip(class_codes, reached, strict=True) if named]

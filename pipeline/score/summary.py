@@ -1,0 +1,129 @@
+"""SEGMENTS and LEDGER in, counts out: what was wanted and got, and why the rest was not. PURE.
+
+Tables have millions of rows, so all the counting is done column by column.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from pipeline.errors import Outcome, SpecMismatch
+
+Labels = npt.NDArray[np.bool_]
+
+_SPLITS = ("train", "val", "test")
+_OUTCOMES = [str(outcome) for outcome in Outcome]
+_FAILED_COLUMNS = ["segment_id", "outcome", "reason", "attempts", "http_status", "detail"]
+
+
+def build_summary(
+    segments: pa.Table, ledger: pa.Table, *, class_names: Mapping[str, str], n_failed_shown: int
+) -> dict[str, Any]:
+    """Return the counts of a build as plain numbers, lists and dicts.
+
+    wanted = got + not got; `untried` are those of the not got that have no row in the ledger.
+    """
+    labels = label_matrix(segments["classes"], list(class_names))  # [n_segments, n_classes]
+    got = _among(segments["segment_id"], ledger.filter(pc.equal(ledger["outcome"], Outcome.OK)))
+    masks = _masks_by_split(segments["split"], got)
+    return {
+        "wanted": len(segments),
+        "got": int(got.sum()),
+        "not_got": int((~got).sum()),
+        "untried": int((~_among(segments["segment_id"], ledger)).sum()),
+        "audio_s": _total(pc.subtract(segments["end_s"], segments["start_s"]).filter(got)),
+        "bytes_fetched": int(_total(ledger["bytes_fetched"])),
+        "seconds": _total(ledger["seconds"]),
+        "attempts": int(_total(ledger["attempts"])),
+        "splits": {
+            split: {key: int(mask.sum()) for key, mask in pair.items()}
+            for split, pair in masks.items()
+        },
+        "classes": [
+            {"code": code, "name": name, **_class_counts(labels[:, k], masks)}
+            for k, (code, name) in enumerate(class_names.items())
+        ],
+        "labels_per_clip": {"wanted": labels_per_clip(labels), "got": labels_per_clip(labels[got])},
+        "cooccurrence": cooccurrence_counts(labels[got]).tolist(),
+        "outcomes": outcome_counts(ledger),
+        "failed": failed_rows(ledger, n_rows=n_failed_shown),
+    }
+
+
+def label_matrix(classes: pa.ChunkedArray, class_codes: Sequence[str]) -> Labels:
+    """Return a column of class lists as bools, `[n_rows, n_classes]`."""
+    lists = classes.combine_chunks()
+    column = pc.index_in(lists.flatten(), value_set=pa.array(class_codes, pa.string()))
+    if column.null_count:
+        strangers = pc.unique(lists.flatten().filter(column.is_null())).to_pylist()
+        raise SpecMismatch(f"the table has classes {strangers}; expected only {list(class_codes)}")
+    labels = np.zeros((len(lists), len(class_codes)), dtype=np.bool_)
+    labels[pc.list_parent_indices(lists).to_numpy(), column.to_numpy()] = True
+    return labels
+
+
+def cooccurrence_counts(labels: Labels) -> npt.NDArray[np.int64]:
+    """Return how many rows have both classes, `[n_classes, n_classes]`; the diagonal has each."""
+    return np.array([labels[labels[:, k]].sum(axis=0) for k in range(labels.shape[1])])
+
+
+def labels_per_clip(labels: Labels) -> list[int]:
+    """Return how many rows have 0, 1, 2, ... classes."""
+    return [int(n) for n in np.bincount(labels.sum(axis=1), minlength=1)]
+
+
+def outcome_counts(ledger: pa.Table) -> list[dict[str, Any]]:
+    """Return dicts of outcome, reason and n, in the outcomes' order, the most common first."""
+    groups = ledger.group_by(["outcome", "reason"]).aggregate([([], "count_all")]).to_pylist()
+    rows = [{"outcome": g["outcome"], "reason": g["reason"], "n": g["count_all"]} for g in groups]
+    rank = {name: i for i, name in enumerate(_in_order([r["outcome"] for r in rows], _OUTCOMES))}
+    return sorted(rows, key=lambda row: (rank[row["outcome"]], -row["n"], row["reason"]))
+
+
+def failed_rows(ledger: pa.Table, *, n_rows: int) -> list[dict[str, Any]]:
+    """Return the first rows of the ledger that are not ok, as dicts."""
+    failed = pc.not_equal(ledger["outcome"], Outcome.OK).to_numpy()
+    rows: list[dict[str, Any]] = (
+        ledger.select(_FAILED_COLUMNS).take(np.flatnonzero(failed)[:n_rows]).to_pylist()
+    )
+    return rows
+
+
+def _among(segment_id: pa.ChunkedArray, ledger: pa.Table) -> Labels:
+    found = pc.is_in(segment_id, value_set=ledger["segment_id"])
+    return np.asarray(found.to_numpy(), dtype=np.bool_)
+
+
+def _masks_by_split(split: pa.ChunkedArray, got: Labels) -> dict[str, dict[str, Labels]]:
+    """Return, for every split, which rows are wanted in it and which of those were got."""
+    masks = {
+        name: np.asarray(pc.equal(split, name).to_numpy(), dtype=np.bool_)
+        for name in _in_order(pc.unique(split).to_pylist(), _SPLITS)
+    }
+    return {name: {"wanted": mask, "got": mask & got} for name, mask in masks.items()}
+
+
+def _class_counts(
+    has_class: Labels, masks: Mapping[str, Mapping[str, Labels]]
+) -> dict[str, dict[str, int]]:
+    return {
+        key: {split: int((has_class & pair[key]).sum()) for split, pair in masks.items()}
+        for key in ("wanted", "got")
+    }
+
+
+def _in_order(words: Sequence[str], order: Sequence[str]) -> list[str]:
+    """Return the distinct words: those of `order` first and in it, then the others by name."""
+    return sorted(
+        set(words), key=lambda word: (order.index(word) if word in order else len(order), word)
+    )
+
+
+def _total(column: pa.ChunkedArray) -> float:
+    return float(pc.sum(column).as_py() or 0)

@@ -1,0 +1,66 @@
+"""One Ray for the whole session, and audio that the tests make themselves."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+SAMPLE_RATE_HZ = 44_100
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Keep Ray's token and yt-dlp's cache out of the user's home."""
+    patch = pytest.MonkeyPatch()
+    patch.setenv("RAY_AUTH_TOKEN_PATH", str(tmp_path_factory.mktemp("ray") / "auth_token"))
+    patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
+    patch.setenv("RAY_USAGE_STATS_ENABLED", "0")
+    yield
+    patch.undo()
+
+
+@pytest.fixture(scope="session")
+def ray_local(_home: None) -> Iterator[None]:
+    """Start Ray as a job would, once."""
+    import ray
+
+    from pipeline.flows.cluster import ray_session
+
+    os.environ.pop("RAY_ADDRESS", None)
+    with ray_session(min_cpus=4):
+        yield
+    assert not ray.is_initialized()
+
+
+@pytest.fixture
+def rng() -> np.random.Generator:
+    """Give a seeded generator."""
+    return np.random.default_rng(0)
+
+
+def tones(
+    seconds: float, *frequencies_hz: float, sample_rate_hz: int = SAMPLE_RATE_HZ
+) -> np.ndarray:
+    """Return a sum of sines, `[n_samples]`, at -12 dB each."""
+    time_s = np.arange(round(seconds * sample_rate_hz)) / sample_rate_hz
+    waves = [0.25 * np.sin(2 * np.pi * f * time_s) for f in frequencies_hz]
+    return np.sum(waves, axis=0).astype(np.float32)
+
+
+@pytest.fixture
+def make_wav(tmp_path: Path):
+    """Give a function that writes a wav of sines and returns its path."""
+    import soundfile
+
+    def make(name: str, seconds: float, *frequencies_hz: float, **options: int) -> Path:
+        rate = options.get("sample_rate_hz", SAMPLE_RATE_HZ)
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        soundfile.write(path, tones(seconds, *frequencies_hz, sample_rate_hz=rate), rate)
+        return path
+
+    return make
