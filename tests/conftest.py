@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import secrets
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,7 +17,9 @@ SAMPLE_RATE_HZ = 44_100
 def _home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """Keep Ray's token and yt-dlp's cache out of the user's home."""
     patch = pytest.MonkeyPatch()
-    patch.setenv("RAY_AUTH_TOKEN_PATH", str(tmp_path_factory.mktemp("ray") / "auth_token"))
+    token = tmp_path_factory.mktemp("ray") / "auth_token"
+    token.write_text(secrets.token_hex(32))
+    patch.setenv("RAY_AUTH_TOKEN_PATH", str(token))
     patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
     patch.setenv("RAY_USAGE_STATS_ENABLED", "0")
     yield

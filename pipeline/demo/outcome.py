@@ -1,0 +1,61 @@
+"""The demo's folder in, one screen of text out: what was made, how good it is, what to type next."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+NEXT = """\
+Next, real AudioSet (segments CSVs: https://research.google.com/audioset/download.html):
+  python -m jobs.build_subset --segments balanced_train_segments.csv eval_segments.csv \\
+      --source youtube --out data/audioset --max-downloads 4
+  python -m jobs.train --dataset data/audioset --out models/resnet50 --gpu
+  python -m jobs.tag_catalog --catalog /path/to/music --model models/resnet50 --out tags/music"""
+
+
+def summary(root: Path, *, seconds: float) -> str:
+    """Return the demo's summary, from the json files that its jobs left."""
+    return "\n".join(_lines(root, seconds))
+
+
+def _lines(root: Path, seconds: float) -> Iterator[str]:
+    build, scores, run = (
+        _read(root / name)
+        for name in ("dataset/report.json", "evaluation/metrics.json", "tagging/run.json")
+    )
+    metrics = scores["metrics"]
+    yield f"\n{'':-<78}\nThe demo, on rendered music (not on real recordings), in {seconds:.0f} s\n"
+    for row in build["outcomes"]:
+        yield f"  segments  {row['n']:>5}  {row['outcome']} / {row['reason']}"
+    done = {name: run[name] for name in ("tagged", "failed", "skipped")}
+    yield f"  tracks    {run['tracks']:>5}  " + ", ".join(f"{n} {name}" for name, n in done.items())
+    yield f"\n  unseen test clips: {metrics['n_items']}\n"
+    yield f"  {'class':<18}{'clips':>6}{'precision':>11}{'recall':>8}{'F1':>7}{'AP':>7}"
+    for row in metrics["per_class"]:
+        yield _row(scores["class_names"][row["code"]], row["n_positive"], row)
+    macro = {"precision": metrics["macro_precision"], "recall": metrics["macro_recall"]}
+    macro |= {"f1": metrics["macro_f1"], "average_precision": metrics["mean_average_precision"]}
+    yield _row("macro", metrics["n_items"], macro)
+    yield "\nLook at"
+    for name in (
+        "dataset/report.html",
+        "evaluation/report.html",
+        "tagging/tags/",
+        "model/model.json",
+    ):
+        yield f"  {root / name}"
+    yield f"\n{NEXT}"
+
+
+def _row(name: str, n: int, row: dict[str, Any]) -> str:
+    return (
+        f"  {name:<18}{n:>6}{row['precision']:>11.3f}{row['recall']:>8.3f}{row['f1']:>7.3f}"
+        f"{row['average_precision'] or 0:>7.3f}"
+    )
+
+
+def _read(path: Path) -> dict[str, Any]:
+    value: dict[str, Any] = json.loads(path.read_text())
+    return value

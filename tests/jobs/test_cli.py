@@ -1,0 +1,92 @@
+"""The jobs as a user types them: help, usage errors, exit codes; no traceback for what one can mend."""
+
+import importlib
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from jobs import harness
+from pipeline.errors import StoreError, UsageError
+
+ROOT = Path(__file__).parents[2]
+JOBS = ["build_subset", "train", "evaluate", "tag_catalog", "demo"]
+
+
+@pytest.mark.parametrize("name", JOBS)
+def test_help_explains_every_flag(name, capsys):
+    main = importlib.import_module(f"jobs.{name}").main
+    with pytest.raises(SystemExit) as caught:
+        main(["--help"])
+    assert caught.value.code == 0
+    text = capsys.readouterr().out
+    flags = [line.split()[0] for line in text.splitlines() if line.startswith("  --")]
+    assert "--out" in flags
+    for line in text.splitlines():
+        if line.startswith("  --") and len(line) > 40:
+            assert line.split("  ")[-1].strip(), line
+
+
+@pytest.mark.parametrize("name", JOBS[:-1])
+def test_missing_flags_are_usage(name):
+    with pytest.raises(SystemExit) as caught:
+        importlib.import_module(f"jobs.{name}").main([])
+    assert caught.value.code == 2
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "build_subset --segments nowhere.csv --out OUT --source /tmp",
+        "build_subset --segments x.csv --out OUT --source http://x/",
+        "build_subset --segments x.csv --out OUT --limit 0",
+        "train --dataset nowhere --out OUT",
+        "train --dataset nowhere --out OUT --epochs 0",
+        "evaluate --model nowhere --dataset nowhere --out OUT",
+        "evaluate --model nowhere --out OUT",
+        "tag_catalog --catalog nowhere --model nowhere --out OUT",
+    ],
+)
+def test_a_wrong_input_is_one_line_and_exit_code_2(line, tmp_path, capsys):
+    name, *flags = line.replace("OUT", str(tmp_path / "out")).split()
+    assert importlib.import_module(f"jobs.{name}").main(flags) == harness.USAGE
+    error = capsys.readouterr().err
+    assert error.startswith("error: ")
+    assert error.count("\n") == 1
+    assert not (tmp_path / "out").exists()
+
+
+def test_exit_codes(capsys):
+    def fails(error):
+        def job():
+            raise error
+
+        return job
+
+    assert harness.run(lambda: 0) == 0
+    assert harness.run(fails(UsageError("u"))) == 2
+    assert harness.run(fails(StoreError("s"))) == 1
+    assert harness.run(fails(KeyboardInterrupt())) == 130
+    with pytest.raises(ZeroDivisionError):  # a bug keeps its traceback
+        harness.run(fails(ZeroDivisionError()))
+
+
+@pytest.mark.parametrize(("text", "value"), [("1%", 0.01), ("0.25", 0.25), ("100%", 1), ("0", 0)])
+def test_a_share(text, value):
+    assert harness.share(text) == value
+
+
+@pytest.mark.parametrize("text", ["x", "2", "-1%", "101%"])
+def test_what_is_no_share(text):
+    with pytest.raises(Exception, match="expected a share"):
+        harness.share(text)
+
+
+def test_a_job_is_a_module_with_an_exit_code():
+    done = subprocess.run(
+        [sys.executable, "-m", "jobs.train", "--dataset", "nowhere", "--out", "x"],
+        cwd=ROOT, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 2
+    assert done.stderr.startswith("error: nowhere: no dataset.json there")

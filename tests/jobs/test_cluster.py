@@ -1,0 +1,108 @@
+"""A cluster: ray_cluster.yaml by Ray's own validation, and a job submitted to a head on loopback."""
+
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import pytest
+import yaml
+
+from tests.flows.conftest import wait_for
+
+ROOT = Path(__file__).parents[2]
+RAY = Path(sys.executable).with_name("ray")
+
+
+@pytest.fixture(scope="module")
+def cluster_config():
+    return yaml.safe_load((ROOT / "ray_cluster.yaml").read_text())
+
+
+def test_the_cluster_file_is_valid(cluster_config):
+    from ray.autoscaler._private.util import prepare_config, validate_config
+
+    validate_config(prepare_config(cluster_config))
+    types = cluster_config["available_node_types"]
+    assert {"cpu-download", "gpu"} <= types.keys()
+    assert types["gpu"]["resources"]["GPU"] == 1
+
+
+def test_the_cluster_listens_on_loopback_and_asks_for_the_token(cluster_config):
+    (head,) = [c for c in cluster_config["head_start_ray_commands"] if "--head" in c]
+    assert "--dashboard-host=127.0.0.1" in head
+    starts = [head, *[c for c in cluster_config["worker_start_ray_commands"] if "--address" in c]]
+    assert all("RAY_AUTH_MODE=token" in command for command in starts)
+    assert "0.0.0.0" not in (ROOT / "ray_cluster.yaml").read_text()
+
+
+def test_the_clusters_versions_are_those_of_this_environment(cluster_config):
+    from importlib.metadata import version
+
+    (pip,) = [c for c in cluster_config["setup_commands"] if "pip install" in c]
+    pins = dict(re.findall(r'"([a-z-]+)(?:\[[a-z,]+\])?==([0-9.]+)"', pip))
+    assert {"ray", "torch", "pyarrow"} <= pins.keys()
+    for package, pinned in pins.items():
+        assert version(package).split("+")[0] == pinned, package
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+@pytest.fixture
+def head():
+    """A head node on loopback with token auth, in a process group of its own."""
+    folder = tempfile.mkdtemp(prefix="ray-", dir="/tmp")
+    port, dashboard = free_port(), free_port()
+    environment = {
+        **os.environ,
+        "RAY_AUTH_MODE": "token",
+        "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",
+        "RAY_TMPDIR": folder,
+        "http_proxy": "http://127.0.0.1:9",  # no question to a cloud's metadata address
+        "no_proxy": "127.0.0.1,localhost",
+    }
+    environment.pop("RAY_ADDRESS", None)
+    process = subprocess.Popen(
+        [RAY, "start", "--head", "--block", f"--port={port}", "--node-ip-address=127.0.0.1",
+         "--dashboard-host=127.0.0.1", f"--dashboard-port={dashboard}", "--num-cpus=4",
+         "--object-store-memory=300000000", f"--temp-dir={folder}"],
+        env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )  # fmt: skip
+    address = f"http://127.0.0.1:{dashboard}"
+
+    def ray_job(*arguments: object) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [RAY, "job", *map(str, arguments)],
+            env=environment | {"RAY_ADDRESS": address}, cwd=ROOT,
+            capture_output=True, text=True, timeout=240, check=False,
+        )  # fmt: skip
+
+    wait_for(lambda: ray_job("list").returncode == 0, 90)
+    yield ray_job
+    os.killpg(process.pid, signal.SIGTERM)
+    try:
+        process.wait(20)
+    except subprocess.TimeoutExpired:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+
+
+def test_a_job_runs_by_ray_job_submit(head, corpus, tmp_path):
+    out = tmp_path / "ds"
+    command = f"python -m jobs.build_subset --segments {' '.join(corpus.sheets)} --limit 6"
+    command += f" --source {corpus.folder / 'videos'} --out {out} --max-failed 0"
+    done = head("submit", "--working-dir", ".", "--", *command.split())
+    text = done.stdout + done.stderr
+    assert "segments got" in text, text
+    assert (out / "dataset.json").exists()
+    failed = "of 6 segments got" in text and "6 of 6" not in text
+    assert done.returncode == (1 if failed else 0), text

@@ -1,0 +1,93 @@
+"""Every window once an epoch, on any number of ranks, and the ranks take the same steps."""
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from pipeline.audio.logmel import LogMelSpec
+from pipeline.audio.windows import WindowSpec
+from pipeline.learn.data import epoch_batches, load_windows, n_steps, prefetched
+from schemas.features import features_schema
+
+SPEC = LogMelSpec(n_mels=3)
+
+
+def window_set(lengths: list[int]):
+    """A set whose clip k has the value k everywhere, and lasts `lengths[k]` frames."""
+    rows = [
+        {
+            "segment_id": f"s{k}",
+            "logmel": np.full((3, n), k, "<f2").tobytes(),
+            "n_frames": n,
+            "classes": ["a"] if k % 2 else ["b", "a"],
+        }
+        for k, n in enumerate(lengths)
+    ]
+    table = pa.Table.from_pylist(rows, features_schema(SPEC.to_dict()))
+    return load_windows([table], codes=["a", "b"], windows=WindowSpec(), spec=SPEC)
+
+
+def test_targets_and_windows_of_a_clip():
+    data = window_set([862, 50])
+    assert data.targets.tolist() == [[1, 1], [1, 0]]
+    assert data.clip_windows(0).shape == (10, 3, 87)
+    short = data.clip_windows(1)
+    assert short.shape == (1, 3, 87)
+    assert (short[:, :, :50] == 1).all()
+    assert (short[:, :, 50:] == SPEC.floor_db).all()
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    n_clips=st.integers(1, 30),
+    batch_size=st.integers(1, 9),
+    n_ranks=st.integers(1, 5),
+    epoch=st.integers(0, 3),
+)
+def test_every_window_once_and_ranks_in_step(n_clips, batch_size, n_ranks, epoch):
+    data = window_set([200] * n_clips)
+    per_rank = [
+        list(
+            epoch_batches(
+                data, epoch=epoch, seed=7, batch_size=batch_size, rank=rank, n_ranks=n_ranks
+            )
+        )
+        for rank in range(n_ranks)
+    ]
+    steps = n_steps(len(data), batch_size=batch_size, n_ranks=n_ranks)
+    assert {len(batches) for batches in per_rank} == {steps}
+    seen = [
+        int(window[0, 0])
+        for batches in per_rank
+        for batch in batches
+        for window, weight in zip(batch.windows, batch.weights, strict=True)
+        if weight
+    ]
+    assert sorted(seen) == sorted(data.clip_of.tolist())
+    for step in zip(*per_rank, strict=True):
+        assert {batch.n_global for batch in step} == {sum(int(b.weights.sum()) for b in step)}
+        assert all(1 <= len(batch.windows) <= batch_size for batch in step)
+
+
+def test_the_order_depends_on_seed_and_epoch_only():
+    data = window_set([862] * 5)
+
+    def order(epoch, seed):
+        batches = epoch_batches(data, epoch=epoch, seed=seed, batch_size=50, rank=0, n_ranks=1)
+        return next(batches).windows[:, 0, 0].tolist()
+
+    assert order(0, 0) == order(0, 0)
+    assert order(0, 0) != order(1, 0) != order(1, 1)
+
+
+def test_prefetched_keeps_order_and_raises():
+    assert list(prefetched(iter(range(5)))) == [0, 1, 2, 3, 4]
+
+    def broken():
+        yield 1
+        raise ValueError("x")
+
+    with pytest.raises(ValueError, match="x"):
+        list(prefetched(broken()))

@@ -1,0 +1,138 @@
+"""The loop learns, its schedule is the report's, and a continued run equals the undisturbed one."""
+
+import numpy as np
+import pytest
+import torch
+
+from pipeline.errors import UsageError
+from pipeline.learn.augment import MASK_SHARE, mask, mix, tilt
+from pipeline.learn.loop import Hooks, TrainConfig, clip_scores, learning_rate, train
+from pipeline.learn.model import Architecture, Tagger
+from tests.learn.test_data import window_set
+
+CPU = torch.device("cpu")
+CONFIG = TrainConfig(model="resnet10t", input_size=(32, 32), epochs=3, batch_size=8, lr=1e-3)
+
+
+def tagger() -> Tagger:
+    torch.manual_seed(0)
+    return Tagger(Architecture("resnet10t", 2, (32, 32), dropout=0.2))
+
+
+def run(config: TrainConfig, checkpoint=None, stop_after=None):
+    class Stop(Exception):
+        pass
+
+    saved = []
+
+    def on_epoch(metrics, state):
+        saved.append(torch.save(state, buffer := __import__("io").BytesIO()) or buffer.getvalue())
+        if len(saved) == stop_after:
+            raise Stop
+
+    data = window_set([862, 400, 300, 862])
+    try:
+        progress = train(
+            config, tagger(), data, data, device=CPU, checkpoint=checkpoint,
+            hooks=Hooks(lambda step: None, on_epoch),
+        )  # fmt: skip
+    except Stop:
+        return None, saved
+    return progress, saved
+
+
+@pytest.fixture(autouse=True)
+def _one_thread():
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+def test_learning_rate_is_warm_up_and_polynomial_decay():
+    config = TrainConfig(lr=2e-4, lr_end=1e-6, warmup=0.05, power=0.7)
+    rates = [learning_rate(step, 1000, config) for step in range(1001)]
+    assert rates[0] == pytest.approx(2e-4 / 50)
+    assert rates[49] == pytest.approx(2e-4)
+    assert rates[1000] == pytest.approx(1e-6)
+    assert rates[525] == pytest.approx(1e-6 + (2e-4 - 1e-6) * 0.5**0.7)
+    assert all(a >= b for a, b in zip(rates[49:], rates[50:], strict=False))
+
+
+def test_a_continued_run_equals_the_undisturbed_one():
+    whole, _ = run(CONFIG)
+    _, saved = run(CONFIG, stop_after=1)
+    state = torch.load(__import__("io").BytesIO(saved[0]), weights_only=True)
+    continued, _ = run(CONFIG, checkpoint=state)
+    assert continued.history == whole.history
+    for name, tensor in whole.best_weights.items():
+        assert torch.equal(tensor, continued.best_weights[name]), name
+
+
+def test_it_learns_what_is_there():
+    config = TrainConfig(
+        model="resnet10t", input_size=(32, 32), epochs=12, batch_size=8, lr=3e-3, augment=False
+    )
+    progress, _ = run(config)
+    assert progress.history[-1]["train_loss"] < 0.5 * progress.history[0]["train_loss"]
+    assert progress.epoch == len(progress.history) == 12
+
+
+def test_scores_come_back_by_clip():
+    data = window_set([862, 100, 500])
+    model = tagger().eval()
+    together = clip_scores(model, data, "s1", CPU)
+    assert together.shape == (3, 2)
+    alone = clip_scores(model, window_set([862]), "s1", CPU)
+    np.testing.assert_allclose(together[0], alone[0], rtol=1e-2)  # bfloat16
+
+
+@pytest.mark.parametrize("name", ["epochs", "batch_size", "window_s", "lr"])
+def test_a_wrong_setting_is_named_as_its_flag(name):
+    with pytest.raises(UsageError, match=f"--{name.replace('_', '-')}"):
+        TrainConfig(**{name: 0})
+
+
+def test_an_unknown_model_is_named_with_its_neighbours():
+    with pytest.raises(UsageError, match=r"'resnet51'.*near it: .*resnet"):
+        Tagger(Architecture("resnet51", 2, (32, 32)))
+
+
+@pytest.fixture
+def windows():
+    rng = torch.Generator().manual_seed(0)
+    return torch.rand((64, 40, 30), generator=rng) * 20 - 40, rng
+
+
+@pytest.mark.parametrize("axis", [1, 2])
+def test_a_mask_is_at_most_a_tenth_and_has_the_mean(windows, axis):
+    before, rng = windows
+    after = mask(before, axis, rng)
+    changed = (after != before).flatten(0)
+    assert changed.any()
+    for old, new in zip(before, after, strict=True):
+        lines = (old != new).any(dim=2 - axis)
+        assert lines.sum() <= MASK_SHARE * len(lines) + 1
+        if lines.any():
+            masked = new.movedim(axis - 1, 0)[lines]
+            torch.testing.assert_close(masked, torch.full_like(masked, old.mean().item()))
+
+
+def test_tilt_moves_level_and_slope_and_nothing_else(windows):
+    before, rng = windows
+    moved = tilt(before, rng) - before
+    torch.testing.assert_close(moved, moved[:, :, :1].expand_as(moved), atol=1e-4, rtol=0)
+    second = moved[:, 2:, 0] - 2 * moved[:, 1:-1, 0] + moved[:, :-2, 0]
+    assert second.abs().max() < 1e-3
+
+
+def test_mix_adds_powers_and_joins_labels(windows):
+    before, rng = windows
+    targets = torch.eye(64)
+    after, joined = mix(before, targets, rng)
+    is_mixed = joined.sum(dim=1) > 1
+    assert 0.1 < is_mixed.float().mean() < 0.5
+    assert (after[is_mixed] > before[is_mixed]).all()
+    chosen = (after != before).flatten(1).any(dim=1)
+    assert torch.equal(after[~chosen], before[~chosen])
+    assert (joined >= targets).all()

@@ -1,0 +1,76 @@
+"""A model is two files; what does not fit together is refused."""
+
+import json
+
+import pytest
+import torch
+
+from pipeline.audio.logmel import LogMelSpec
+from pipeline.audio.windows import WindowSpec
+from pipeline.catalog.vocabulary import default_vocabulary
+from pipeline.errors import SpecMismatch, UsageError
+from pipeline.learn.model import Architecture, ModelCard, Tagger, load_card, load_model, save_model
+from pipeline.store.folder import Folder
+
+
+@pytest.fixture
+def saved(tmp_path):
+    architecture = Architecture("resnet10t", 11, (32, 32))
+    tagger = Tagger(architecture).eval()
+    tagger.mean_db = torch.tensor(-42.0)
+    card = ModelCard(
+        architecture=architecture,
+        vocabulary=default_vocabulary(),
+        feature_spec=LogMelSpec(),
+        windows=WindowSpec(),
+        aggregation="s2",
+        thresholds={"s2": dict.fromkeys(default_vocabulary().codes, 0.5)},
+        dataset_fingerprint="sha256:x",
+        training={"history": []},
+        provenance={},
+    )
+    return tagger, save_model(Folder(str(tmp_path)), tagger.state_dict(), card), tmp_path
+
+
+def test_what_is_saved_is_loaded(saved):
+    tagger, card, path = saved
+    loaded, loaded_card = load_model(str(path))
+    assert loaded_card == card
+    assert card.model_id.startswith("resnet10t-")
+    windows = torch.randn(2, 256, 87) * 10 - 40
+    with torch.inference_mode():
+        torch.testing.assert_close(loaded(windows), tagger(windows))
+    assert loaded.mean_db == -42
+
+
+def test_the_id_follows_the_weights(saved):
+    tagger, card, path = saved
+    again = save_model(Folder(str(path)), tagger.state_dict(), card)
+    assert again.model_id == card.model_id
+    tagger.mean_db += 1
+    assert save_model(Folder(str(path)), tagger.state_dict(), card).model_id != card.model_id
+
+
+def test_what_does_not_fit_is_refused(saved):
+    _, _, path = saved
+    values = json.loads((path / "model.json").read_text())
+    values["architecture"]["n_classes"] = 12
+    (path / "model.json").write_text(json.dumps(values))
+    with pytest.raises(SpecMismatch, match=r"model\.safetensors does not fit"):
+        load_model(str(path))
+    values["format"] = "other"
+    (path / "model.json").write_text(json.dumps(values))
+    with pytest.raises(SpecMismatch, match="format 'other'"):
+        load_card(str(path))
+
+
+def test_no_model_is_a_usage_error(tmp_path):
+    with pytest.raises(UsageError, match=r"no model\.json there; train one"):
+        load_card(str(tmp_path))
+
+
+def test_a_pickle_in_the_weights_place_is_not_opened(saved):
+    _, _, path = saved
+    torch.save({"x": 1}, path / "model.safetensors")
+    with pytest.raises(SpecMismatch):
+        load_model(str(path))
