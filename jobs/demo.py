@@ -1,4 +1,4 @@
-"""The whole pipeline on rendered music: select, build, train, evaluate, tag. Offline, in minutes."""
+"""The whole pipeline on rendered music: select, build, train, evaluate, tag. Offline."""
 
 from __future__ import annotations
 
@@ -16,9 +16,10 @@ from pipeline.demo.origin import Origin
 from pipeline.demo.outcome import summary
 from pipeline.errors import TimbreError
 from pipeline.flows.cluster import ray_session
+from pipeline.store.folder import Folder
 
 SEED = 0
-TRAINING = "--model resnet18 --input-size 128x64 --batch-size 16 --epochs 12 --lr 1e-3 --workers 2"
+TRAINING = "--model resnet10t --input-size 128x64 --epochs 20 --lr 1e-3 --workers 2"
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -26,41 +27,34 @@ def main(argv: list[str] | None = None) -> int:
     parser = harness.parser(__doc__)
     parser.add_argument("--out", default="demo", metavar="DIR", help="where everything goes")
     root = Path(parser.parse_args(argv).out).absolute()
+    return harness.run(lambda: demo(root))
 
-    def job() -> int:
-        began = monotonic()
-        print(
-            "The demo renders its own music (a General MIDI soundfont): this is no real AudioSet."
-        )
+
+def demo(root: Path) -> int:
+    """Run the demo in a folder; what an earlier run made there is not made again."""
+    began, workers = monotonic(), os.cpu_count() or 1
+    print("Rendering music with a General MIDI soundfont: this demo holds no real recordings.")
+    with Folder(str(root)).claimed():
         plan = plan_corpus(SEED)
-        render_corpus(plan, root / "videos", workers=os.cpu_count() or 1)
-        render_catalogue(root / "catalogue", SEED)
+        render_corpus(plan, root / "videos", workers=workers)
+        render_catalogue(root / "catalogue", SEED, workers=workers)
         sheets = write_segments_csv(plan, root / "segments")
+        data, model, music = root / "dataset", root / "model", root / "catalogue"
         with Origin(root / "videos", faults_of(plan)) as origin, ray_session(min_cpus=4):
-            dataset, model = root / "dataset", root / "model"
-            step(
-                build_subset.main,
-                f"--segments {sheets[0]} {sheets[1]} --source {origin.url_template} --out {dataset} --shard-size 16",
-            )
-            step(train.main, f"--dataset {dataset} --out {model} {TRAINING}")
-            step(
-                evaluate.main,
-                f"--model {model} --dataset {dataset} --split test --out {root / 'evaluation'}",
-            )
-            step(
-                tag_catalog.main,
-                f"--catalog {root / 'catalogue'} --model {model} --out {root / 'tagging'}",
-            )
-        print(summary(root, seconds=monotonic() - began))
-        return harness.OK
-
-    return harness.run(job)
+            step(build_subset.main, "--segments", *sheets, "--source", origin.url_template,
+                 "--out", data, "--shard-size", 16)  # fmt: skip
+            step(train.main, "--dataset", data, "--out", model, *TRAINING.split())
+            step(evaluate.main, "--model", model, "--dataset", data, "--out", root / "evaluation")
+            step(tag_catalog.main, "--catalog", music, "--model", model, "--out", root / "tagging")
+    print(summary(root, seconds=monotonic() - began))
+    return harness.OK
 
 
-def step(job: Callable[[list[str]], int], flags: str) -> None:
+def step(job: Callable[[list[str]], int], *flags: object) -> None:
     """Print a job's command line and run it."""
-    print(f"\n$ python -m {job.__module__} {flags}", flush=True)
-    if code := job(shlex.split(flags)):
+    words = [str(flag) for flag in flags]
+    print(f"\n$ python -m {job.__module__} {shlex.join(words)}", flush=True)
+    if code := job(words):
         raise TimbreError(f"{job.__module__} ended with exit code {code}")
 
 

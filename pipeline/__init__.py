@@ -1,1 +1,1 @@
-"""timbre: AudioSet rows go in at the top, instrument tags over catalogues come out at the bottom."""
+"""timbre: AudioSet rows go in at the top, instrument tags over catalogues come out below."""

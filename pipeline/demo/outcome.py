@@ -1,4 +1,4 @@
-"""The demo's folder in, one screen of text out: what was made, how good it is, what to type next."""
+"""The demo's folder in, one screen of text out: what was made, how good it is, what is next."""
 
 from __future__ import annotations
 

@@ -30,7 +30,7 @@ from pipeline.catalog.vocabulary import (
     parse_vocabulary,
 )
 from pipeline.errors import Outcome, UsageError
-from pipeline.flows.cluster import Slots, n_cpus, progress_bar, ray_session
+from pipeline.flows.cluster import Slots, count, progress_bar, ray_session
 from pipeline.flows.provenance import provenance
 from pipeline.score.page import render_page
 from pipeline.score.reports import build_report
@@ -158,7 +158,7 @@ def run_shards(
 ) -> None:
     """Run every shard as a Ray task, as many at once as keep `max_downloads` downloads going."""
     threads = downloads_per_task(
-        config.max_downloads, n_cpus=n_cpus(), n_shards=math.ceil(n_left / config.shard_size)
+        config.max_downloads, n_cpus=count("CPU"), n_shards=math.ceil(n_left / config.shard_size)
     )
     outcomes: Counter[str] = Counter()
     with progress_bar(total=n_left, unit=" segments", desc="build") as bar:

@@ -61,9 +61,9 @@ def _silenced_stderr() -> Iterator[None]:
         os.close(kept)
 
 
-def n_cpus() -> int:
-    """Return the logical CPUs of the cluster."""
-    return max(1, int(ray.cluster_resources().get("CPU", 1)))  # type: ignore[no-untyped-call]
+def count(resource: str) -> int:
+    """Return how many "CPU" or "GPU" the cluster has now; a local CPU is a logical one."""
+    return int(ray.cluster_resources().get(resource, 0))  # type: ignore[no-untyped-call]
 
 
 class Slots:

@@ -106,7 +106,7 @@ def tag_split(dataset: Dataset, split: str, how: Tagging, out: Folder) -> pa.Tab
         clips = ray.data.from_arrow([pa.table({"shard": [name]}) for name in shards]).map_batches(
             partial(read_clips, dataset=dataset), batch_size=1, batch_format="pyarrow"
         )
-        run_stages(clips, how, store, n_tracks=n_clips)
+        run_stages(clips, how, store, n_tracks=n_clips, n_blocks=len(shards))
     tags = store.read()
     if tags is None or tags.num_rows != n_clips:
         raise RuntimeError(f"{n_clips} clips, but {tags.num_rows if tags else 0} rows of TAGS")

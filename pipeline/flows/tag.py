@@ -20,7 +20,7 @@ import ray.data
 from ray.data import ActorPoolStrategy, DataContext, Dataset
 
 from pipeline.errors import SpecMismatch, UsageError
-from pipeline.flows.cluster import n_cpus, progress_bar, ray_session
+from pipeline.flows.cluster import count, progress_bar, ray_session
 from pipeline.flows.provenance import provenance
 from pipeline.learn.tagging import Tagging, TrackTagger, describe, tagging
 from pipeline.store.catalogue import list_tracks
@@ -79,18 +79,18 @@ def _tag_new(tracks: pa.Table, how: Tagging, store: TagStore) -> pa.Table:
             blocks = [
                 left.slice(start, _BLOCK_TRACKS) for start in range(0, left.num_rows, _BLOCK_TRACKS)
             ]
-            run_stages(ray.data.from_arrow(blocks), how, store, n_tracks=left.num_rows)
+            tracks_left = ray.data.from_arrow(blocks)
+            run_stages(tracks_left, how, store, n_tracks=left.num_rows, n_blocks=len(blocks))
     return left
 
 
-def run_stages(tracks: Dataset, how: Tagging, store: TagStore, *, n_tracks: int) -> None:
+def run_stages(
+    tracks: Dataset, how: Tagging, store: TagStore, *, n_tracks: int, n_blocks: int
+) -> None:
     """Run the stages over rows of `uri, size_bytes, modified_ns` and, where at hand, `bytes`."""
     _quiet()
-    n_actors = (
-        max(1, int(ray.cluster_resources().get("GPU", 0)))  # type: ignore[no-untyped-call]
-        if how.gpu
-        else max(1, n_cpus() // 2)
-    )
+    n_places = count("GPU") if how.gpu else count("CPU") // 2
+    n_actors = max(1, min(n_places, n_blocks))
     # On the CPU Ray Data fuses decoding into the model's actors: each core then does what is next.
     committed = (
         tracks.map_batches(

@@ -1,4 +1,4 @@
-"""The jobs as a user types them: help, usage errors, exit codes; no traceback for what one can mend."""
+"""The jobs as a user types them: help, usage errors, exit codes; no needless traceback."""
 
 import importlib
 import subprocess

@@ -1,4 +1,4 @@
-"""A cluster: ray_cluster.yaml by Ray's own validation, and a job submitted to a head on loopback."""
+"""A cluster: ray_cluster.yaml by Ray's own validation, and a job submitted on loopback."""
 
 import os
 import re
