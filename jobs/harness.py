@@ -8,7 +8,6 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Callable
-from typing import Any
 
 from ray.exceptions import RayTaskError
 
@@ -43,15 +42,19 @@ def run(job: Callable[[], int]) -> int:
         print("interrupted: what is committed stays; the same command goes on", file=sys.stderr)
         return INTERRUPTED
     except Exception as error:
-        cause = _cause(error)
-        if not isinstance(cause, TimbreError):
+        mendable = _mendable(error)
+        if mendable is None:
             raise
-        print(f"error: {cause}", file=sys.stderr)
-        return USAGE if isinstance(cause, UsageError) else FAILED
+        print(f"error: {mendable}", file=sys.stderr)
+        return USAGE if isinstance(mendable, UsageError) else FAILED
 
 
-def _cause(error: BaseException) -> Any:
-    """Return what a Ray task raised: Ray wraps it, once for every task on the way."""
-    while isinstance(error, RayTaskError):
-        error = error.cause
-    return error
+def _mendable(error: BaseException | None) -> TimbreError | None:
+    """Return the TimbreError that an exception is or wraps: Ray wraps once for every layer."""
+    while error is not None:
+        if isinstance(error, TimbreError) and not isinstance(error, RayTaskError):
+            return error
+        failures = getattr(error, "worker_failures", None)  # Ray Train's, by rank
+        inner = next(iter(failures.values())) if failures else getattr(error, "cause", None)
+        error = inner or error.__cause__ or error.__context__
+    return None

@@ -7,6 +7,7 @@ weighs the same.
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -51,6 +52,8 @@ class TrainConfig:
     weight_decay: float = 1e-5
     dropout: float = 0.2
     """Before the head."""
+    ema: float = 0.99
+    """Decay a step of the running mean of the weights, which is what is validated and kept."""
     augment: bool = True
     seed: int = 0
     aggregation: str = "s2"
@@ -106,7 +109,8 @@ def train(
         model.mean_db, model.std_db = level_statistics(train_set)
     model.to(device)
     optimizer = torch.optim.Adam(model.parameters(), lr=config.lr, weight_decay=config.weight_decay)
-    progress = restore(checkpoint, model, optimizer)
+    average = copy.deepcopy(model)
+    progress = restore(checkpoint, model, average, optimizer)
     network = DistributedDataParallel(model) if n_ranks > 1 else model
     steps = n_steps(len(train_set), batch_size=config.batch_size, n_ranks=n_ranks)
     for epoch in range(progress.epoch, config.epochs):
@@ -126,15 +130,16 @@ def train(
             for group in optimizer.param_groups:
                 group["lr"] = learning_rate(number, steps * config.epochs, config)
             losses.append(_step(network, optimizer, batch, config, device, rng, n_ranks))
+            follow(average, model, decay=min(config.ema, (1 + number) / (10 + number)))
             hooks.on_step(number + 1)
-        scores = clip_scores(model, val_set, config.aggregation, device)
+        scores = clip_scores(average, val_set, config.aggregation, device)
         metrics = _metrics(epoch + 1, _mean(losses), scores, val_set.targets)
         progress.history.append(metrics)
         progress.epoch = epoch + 1
         if metrics["val_loss"] < progress.best_val_loss:
             progress.best_val_loss = metrics["val_loss"]
-            progress.best_weights = _copy(model)
-        hooks.on_epoch(metrics, snapshot(progress, model, optimizer))
+            progress.best_weights = _copy(average)
+        hooks.on_epoch(metrics, snapshot(progress, model, average, optimizer))
     return progress
 
 
@@ -215,22 +220,40 @@ def has_fast_bf16(device: torch.device) -> bool:
     return bool(torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())
 
 
-def snapshot(progress: Progress, model: Tagger, optimizer: torch.optim.Optimizer) -> dict[str, Any]:
+@torch.no_grad()
+def follow(average: nn.Module, model: nn.Module, *, decay: float) -> None:
+    """Move the running mean of the weights, buffers included, towards the model's."""
+    pairs = zip(average.state_dict().values(), model.state_dict().values(), strict=True)
+    for mean, value in pairs:
+        if mean.is_floating_point():
+            mean.lerp_(value, 1 - decay)
+        else:
+            mean.copy_(value)
+
+
+def snapshot(
+    progress: Progress, model: Tagger, average: Tagger, optimizer: torch.optim.Optimizer
+) -> dict[str, Any]:
     """Return the checkpoint: tensors and plain values only."""
     return {
         "progress": vars(progress),
         "model": model.state_dict(),
+        "average": average.state_dict(),
         "optimizer": optimizer.state_dict(),
     }
 
 
 def restore(
-    checkpoint: dict[str, Any] | None, model: Tagger, optimizer: torch.optim.Optimizer
+    checkpoint: dict[str, Any] | None,
+    model: Tagger,
+    average: Tagger,
+    optimizer: torch.optim.Optimizer,
 ) -> Progress:
     """Load a checkpoint, where there is one, and return the progress it holds."""
     if checkpoint is None:
         return Progress()
     model.load_state_dict(checkpoint["model"])
+    average.load_state_dict(checkpoint["average"])
     optimizer.load_state_dict(checkpoint["optimizer"])
     return Progress(**checkpoint["progress"])
 

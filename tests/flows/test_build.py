@@ -194,3 +194,25 @@ def test_killed_with_9_and_run_again(corpus: Corpus, dataset: Path, start_job, t
     ]
     assert outcomes[0] == outcomes[1]
     assert not [p for p in out.rglob("*.tmp")]
+
+
+def test_a_disk_that_refuses_in_a_task_is_one_clear_line(
+    corpus: Corpus, ray_local, tmp_path, capsys
+):
+    """The write fails inside a Ray task; the job still says what and where, without a traceback."""
+    from jobs import build_subset
+
+    out = tmp_path / "ds"
+    out.mkdir()
+    (out / "features").symlink_to("/nowhere/that/can/be/made")
+    flags = [
+        "--segments",
+        *corpus.sheets,
+        "--source",
+        str(corpus.folder / "videos"),
+        "--limit",
+        "3",
+    ]
+    assert build_subset.main([*flags, "--out", str(out)]) == 1
+    error = capsys.readouterr().err.splitlines()[-1]
+    assert error.startswith(f"error: cannot write {out}/features/")
