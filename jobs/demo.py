@@ -18,8 +18,8 @@ from pipeline.errors import TimbreError
 from pipeline.flows.cluster import ray_session
 from pipeline.store.folder import Folder
 
-SEED = 55  # every class is in every split
-TRAINING = "--model regnetx_002 --input-size 128x64 --epochs 30 --lr 3e-3 --workers 2"
+SEED = 115  # every class is in every split
+TRAINING = "--model resnet10t --input-size 128x32 --epochs 24 --lr 2e-3 --workers 2"
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -15,6 +15,7 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from datetime import timedelta
 from pathlib import Path
+from time import monotonic
 from typing import Any
 
 import ray
@@ -161,8 +162,12 @@ def _worker(job: dict[str, Any]) -> None:
     )
     steps = n_steps(len(train_set), batch_size=config.train.batch_size, n_ranks=config.workers)
 
+    shown_s = 0.0
+
     def on_step(step: int) -> None:
-        if is_first:
+        nonlocal shown_s
+        if is_first and monotonic() > shown_s + 0.5:
+            shown_s = monotonic()
             board.step.remote(step, steps * config.train.epochs)
 
     def on_epoch(metrics: dict[str, float], state: dict[str, Any]) -> None:

@@ -15,7 +15,7 @@ MASK_SHARE = 0.1
 LEVEL_DB = 6.0
 TILT_DB = 9.0
 MIX_SHARE = 0.3
-SHIFT_BANDS = 8
+SHIFT_SHARE = 0.03
 
 
 def augment(windows_db: Tensor, targets: Tensor, rng: torch.Generator) -> tuple[Tensor, Tensor]:
@@ -42,7 +42,8 @@ def mask(windows_db: Tensor, axis: int, rng: torch.Generator) -> Tensor:
 def shift(windows_db: Tensor, rng: torch.Generator) -> Tensor:
     """Return the windows moved along the mel axis, edge bands repeated: nearly another pitch."""
     n, n_mels, n_frames = windows_db.shape
-    moved = _uniform(n, -SHIFT_BANDS, SHIFT_BANDS, windows_db, rng).round().long()
+    reach = SHIFT_SHARE * n_mels
+    moved = _uniform(n, -reach, reach, windows_db, rng).round().long()
     bands = torch.arange(n_mels, device=windows_db.device) - moved[:, None]
     index = bands.clamp(0, n_mels - 1)[:, :, None].expand(n, n_mels, n_frames)
     return windows_db.gather(1, index)
@@ -63,8 +64,10 @@ def mix(windows_db: Tensor, targets: Tensor, rng: torch.Generator) -> tuple[Tens
     partner = torch.randperm(n, generator=rng, device=rng.device).to(windows_db.device)
     gain_db = _uniform(n, -6, 6, windows_db, rng)[:, None, None]
     chosen = _uniform(n, 0, 1, windows_db, rng) < MIX_SHARE
-    power = 10 ** (windows_db / 10) + 10 ** ((windows_db[partner] + gain_db) / 10)
-    mixed = torch.where(chosen[:, None, None], 10 * torch.log10(power), windows_db)
+    other_db = (windows_db[partner] + gain_db)[chosen]
+    power = 10 ** (windows_db[chosen] / 10) + 10 ** (other_db / 10)
+    mixed = windows_db.clone()
+    mixed[chosen] = 10 * torch.log10(power)
     return mixed, torch.where(chosen[:, None], torch.maximum(targets, targets[partner]), targets)
 
 

@@ -108,10 +108,12 @@ def train(
     if checkpoint is None:
         model.mean_db, model.std_db = level_statistics(train_set)
     model.to(device)
-    optimizer = torch.optim.Adam(model.parameters(), lr=config.lr, weight_decay=config.weight_decay)
+    optimizer = torch.optim.Adam(
+        model.parameters(), lr=config.lr, weight_decay=config.weight_decay, fused=True
+    )
     average = copy.deepcopy(model)
     progress = restore(checkpoint, model, average, optimizer)
-    network = DistributedDataParallel(model) if n_ranks > 1 else model
+    network = DistributedDataParallel(model, gradient_as_bucket_view=True) if n_ranks > 1 else model
     steps = n_steps(len(train_set), batch_size=config.batch_size, n_ranks=n_ranks)
     for epoch in range(progress.epoch, config.epochs):
         batches = epoch_batches(
@@ -129,7 +131,7 @@ def train(
         for number, batch in enumerate(prefetched(batches), start=epoch * steps):
             for group in optimizer.param_groups:
                 group["lr"] = learning_rate(number, steps * config.epochs, config)
-            losses.append(_step(network, optimizer, batch, config, device, rng, n_ranks))
+            losses.append(_step(model, network, optimizer, batch, config, rng, n_ranks))
             follow(average, model, decay=min(config.ema, (1 + number) / (10 + number)))
             hooks.on_step(number + 1)
         scores = clip_scores(average, val_set, config.aggregation, device)
@@ -144,16 +146,17 @@ def train(
 
 
 def _step(
+    model: Tagger,
     network: nn.Module,
     optimizer: torch.optim.Optimizer,
     batch: Batch,
     config: TrainConfig,
-    device: torch.device,
     rng: torch.Generator,
     n_ranks: int,
 ) -> Tensor:
     """Take one step; return this rank's share of the mean loss over all ranks."""
-    windows = torch.from_numpy(batch.windows).to(device, non_blocking=True).float()
+    device = model.mean_db.device
+    windows = model.resized(torch.from_numpy(batch.windows).to(device, non_blocking=True))
     targets = torch.from_numpy(batch.targets).to(device, non_blocking=True)
     weights = torch.from_numpy(batch.weights).to(device, non_blocking=True)
     if config.augment:
@@ -223,12 +226,11 @@ def has_fast_bf16(device: torch.device) -> bool:
 @torch.no_grad()
 def follow(average: nn.Module, model: nn.Module, *, decay: float) -> None:
     """Move the running mean of the weights, buffers included, towards the model's."""
-    pairs = zip(average.state_dict().values(), model.state_dict().values(), strict=True)
-    for mean, value in pairs:
-        if mean.is_floating_point():
-            mean.lerp_(value, 1 - decay)
-        else:
-            mean.copy_(value)
+    old, new = average.state_dict(), model.state_dict()
+    floating = [name for name, mean in old.items() if mean.is_floating_point()]
+    torch._foreach_lerp_([old[n] for n in floating], [new[n] for n in floating], 1 - decay)
+    for name in old.keys() - set(floating):
+        old[name].copy_(new[name])
 
 
 def snapshot(

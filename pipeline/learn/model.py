@@ -77,13 +77,25 @@ class Tagger(nn.Module):
         self.register_buffer("std_db", torch.tensor(25.0))
 
     def forward(self, windows_db: Tensor) -> Tensor:
-        """Return logits, `[n, n_classes]`, for windows in dB, `[n, n_mels, n_frames]`."""
-        scaled = (windows_db.float() - self.mean_db) / self.std_db
-        image = nn.functional.interpolate(
-            scaled.unsqueeze(1), size=self.architecture.input_size, mode="bilinear", antialias=True
-        )
-        logits: Tensor = self.backbone(image.contiguous(memory_format=torch.channels_last))
+        """Return logits, `[n, n_classes]`, for windows in dB, `[n, n_mels, n_frames]`.
+
+        Windows that `resized` has brought to the network's size are taken as they are.
+        """
+        scaled = (self.resized(windows_db) - self.mean_db) / self.std_db
+        image = scaled.unsqueeze(1).contiguous(memory_format=torch.channels_last)
+        logits: Tensor = self.backbone(image)
         return logits
+
+    def resized(self, windows_db: Tensor) -> Tensor:
+        """Return windows at the network's input size, `[n, height, width]`, still in dB."""
+        windows_db = windows_db.float()
+        size = self.architecture.input_size
+        if windows_db.shape[1:] == size:
+            return windows_db
+        image = nn.functional.interpolate(
+            windows_db.unsqueeze(1), size=size, mode="bilinear", antialias=True
+        )
+        return image.squeeze(1)
 
 
 @dataclass(frozen=True)
