@@ -62,16 +62,16 @@ class WindowSet:
         """Return the number of windows."""
         return len(self.clip_of)
 
-    def windows(self, index: npt.NDArray[np.int64]) -> npt.NDArray[np.float16]:
-        """Return windows by number, `[n, n_mels, n_frames]`."""
+    def windows(
+        self, index: npt.NDArray[np.int64], shifts: npt.NDArray[np.int64] | int = 0
+    ) -> npt.NDArray[np.float16]:
+        """Return windows by number, `[n, n_mels, n_frames]`, moved by `shifts` frames."""
+        clips, starts = self.clip_of[index], self.start_of[index] + shifts
+        last = np.array([self.logmels[clip].shape[1] - self.n_frames for clip in clips])
+        starts = np.clip(starts, 0, np.maximum(last, 0))
         parts = [
-            cut_windows(
-                self.logmels[self.clip_of[i]],
-                self.start_of[i : i + 1],
-                self.n_frames,
-                fill_db=self.fill_db,
-            )
-            for i in index
+            cut_windows(self.logmels[clip], start, self.n_frames, fill_db=self.fill_db)
+            for clip, start in zip(clips, starts[:, None], strict=True)
         ]
         return np.concatenate(parts)
 
@@ -79,12 +79,19 @@ class WindowSet:
         """Return every window of one clip."""
         return self.windows(np.flatnonzero(self.clip_of == clip))
 
-    def batch(self, index: npt.NDArray[np.int64], n_global: int) -> Batch:
+    def batch(
+        self,
+        index: npt.NDArray[np.int64],
+        n_global: int,
+        shifts: npt.NDArray[np.int64] | int = 0,
+    ) -> Batch:
         """Return the batch of some windows; a dummy of weight 0 where there are none."""
         weights = np.ones(max(len(index), 1), np.float32)
         if not len(index):
-            index, weights = np.zeros(1, np.int64), np.zeros(1, np.float32)
-        return Batch(self.windows(index), self.targets[self.clip_of[index]], weights, n_global)
+            index, weights, shifts = np.zeros(1, np.int64), np.zeros(1, np.float32), 0
+        return Batch(
+            self.windows(index, shifts), self.targets[self.clip_of[index]], weights, n_global
+        )
 
 
 def load_windows(
@@ -133,17 +140,29 @@ def n_steps(n_windows: int, *, batch_size: int, n_ranks: int) -> int:
 
 
 def epoch_batches(
-    data: WindowSet, *, epoch: int, seed: int, batch_size: int, rank: int, n_ranks: int
+    data: WindowSet,
+    *,
+    epoch: int,
+    seed: int,
+    batch_size: int,
+    rank: int,
+    n_ranks: int,
+    jitter: bool = False,
 ) -> Iterator[Batch]:
     """Yield a rank's batches of one epoch, in an order that depends on seed and epoch only.
 
-    Over all ranks every window comes exactly once; ranks agree on the number of steps.
+    Over all ranks every window comes exactly once; ranks agree on the number of steps. With
+    `jitter` each begins up to half a window sooner or later, within its clip.
     """
-    order = np.random.default_rng([seed, epoch]).permutation(len(data))
+    rng = np.random.default_rng([seed, epoch])
+    order = rng.permutation(len(data))
+    reach = data.n_frames // 2 if jitter else 0
+    shifts = rng.integers(-reach, reach + 1, len(data))
     step_size = batch_size * n_ranks
     for start in range(0, len(data), step_size):
         step = order[start : start + step_size]
-        yield data.batch(np.array_split(step, n_ranks)[rank], len(step))
+        mine = np.array_split(step, n_ranks)[rank]
+        yield data.batch(mine, len(step), shifts[mine])
 
 
 def prefetched(items: Iterator[T]) -> Iterator[T]:

@@ -123,6 +123,7 @@ def train(
             batch_size=config.batch_size,
             rank=rank,
             n_ranks=n_ranks,
+            jitter=config.augment,
         )
         rng = torch.Generator(device).manual_seed(_seed_of(config.seed, epoch, rank))
         torch.manual_seed(_seed_of(config.seed, epoch, rank))  # dropout
