@@ -80,10 +80,10 @@ class Video:
     seed: str
 
 
-def plan_corpus(seed: int, *, n_videos: int = 300, faults: Sequence[Fault] = FAULTS) -> list[Video]:
+def plan_corpus(seed: int, *, n_videos: int = 250, faults: Sequence[Fault] = FAULTS) -> list[Video]:
     """Return `n_videos` good videos and one more for every fault, ordered by id.
 
-    All classes come equally often (at least 24 times each in 300 videos): three of four rows have
+    All classes come equally often (at least 24 times each in 250 videos): three of four rows have
     one, a fifth two, a few three.
     """
     rng = Random(f"corpus/{seed}")

@@ -54,9 +54,7 @@ CLASSES: dict[str, Idiom] = {
     ),
     "gel": Idiom(
         (
-            Voice(26, 40, 82, -32.1, 2.0),
             Voice(27, 40, 82, -40.0, 2.0),
-            Voice(28, 40, 76, -37.1, 0.35),
             Voice(29, 40, 84, -35.5),
             Voice(30, 40, 84, -33.4),
         ),
@@ -65,10 +63,8 @@ CLASSES: dict[str, Idiom] = {
     "org": Idiom(
         (
             Voice(16, 36, 90, -33.4),
-            Voice(17, 36, 90, -35.0),
             Voice(18, 36, 90, -34.3),
             Voice(19, 36, 90, -35.7),
-            Voice(20, 41, 86, -33.1),
         ),
         ("hands", "hands", "chords", "melody"),
     ),
@@ -78,23 +74,21 @@ CLASSES: dict[str, Idiom] = {
     ),
     "sax": Idiom(
         (
-            Voice(64, 56, 87, -34.5),
             Voice(65, 49, 63, -32.5),  # the soundfont's alto is mute at 64
             Voice(65, 65, 80, -32.5),
             Voice(66, 44, 76, -35.3),
-            Voice(67, 37, 69, -37.6),
         ),
         ("melody",),
         bends=True,
     ),
     "tru": Idiom(
-        (Voice(56, 54, 84, -35.5), Voice(56, 54, 84, -35.5), Voice(59, 54, 84, -40.0)),
+        (Voice(56, 54, 84, -35.5),),
         ("melody",),
         bends=True,
     ),
-    "vio": Idiom((Voice(40, 55, 96, -30.1), Voice(110, 55, 94, -31.8)), ("melody",), bends=True),
+    "vio": Idiom((Voice(40, 55, 96, -30.1),), ("melody",), bends=True),
     "voi": Idiom(
-        (Voice(52, 45, 79, -34.0), Voice(53, 45, 79, -34.1), Voice(54, 45, 76, -32.8)),
+        (Voice(52, 45, 79, -34.0), Voice(53, 45, 79, -34.1)),
         ("melody", "chords"),
         bends=True,
     ),
