@@ -88,9 +88,9 @@ def plan_corpus(seed: int, *, n_videos: int = 250, faults: Sequence[Fault] = FAU
     """
     rng = Random(f"corpus/{seed}")
     odd = ODD_SOUNDS[: n_videos // 25]
-    classes = [*_deal(rng, n_videos - len(odd)), *odd]
+    classes = [*_class_rows(rng, n_videos - len(odd)), *odd]
     rows = [(sounds, Fault.NONE) for sounds in classes]
-    rows += list(zip(_deal(rng, len(faults)), faults, strict=True))
+    rows += list(zip(_class_rows(rng, len(faults)), faults, strict=True))
     rng.shuffle(rows)
     ids = sorted(_video_ids(rng, len(rows)))
     return [
@@ -146,7 +146,7 @@ def backing(rng: Random) -> tuple[str, ...]:
     return rng.choice((("dru",), ("bas",), ("pad",), ("bas", "dru"), ("bas", "pad")))
 
 
-def _deal(rng: Random, n_rows: int) -> list[tuple[str, ...]]:
+def _class_rows(rng: Random, n_rows: int) -> list[tuple[str, ...]]:
     sizes = [1] * n_rows
     n_double, n_triple = n_rows // 5, n_rows // 24
     sizes[:n_double] = [2] * n_double
@@ -194,10 +194,10 @@ def _times(rng: Random, fault: Fault) -> tuple[float, float, float]:
     start_s = 10.0 * rng.randint(0, int(duration_s - 11) // 10)
     length_s = 10.0
     if rng.random() < 0.06:
-        start_s = max(0.0, start_s - 10) + rng.randint(1, 99) / 10
+        start_s = round(max(0.0, start_s - 10) + rng.randint(1, 99) / 10, 1)
     elif rng.random() < 0.06:
         length_s = rng.choice((7.0, 7.5, 8.0, 9.0))
-    return start_s, start_s + length_s, duration_s
+    return start_s, round(start_s + length_s, 1), duration_s
 
 
 def _recording(video: Video, folder: Path) -> Recording:

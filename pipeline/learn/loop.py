@@ -26,8 +26,6 @@ from pipeline.learn.data import Batch, WindowSet, epoch_batches, n_steps, prefet
 from pipeline.learn.model import Tagger
 from pipeline.score.aggregate import aggregate
 
-_STATISTICS_CLIPS = 500
-
 
 @dataclass(frozen=True)
 class TrainConfig:
@@ -105,8 +103,6 @@ def train(
 ) -> Progress:
     """Train to `config.epochs`, from a checkpoint where one is given; return how it went."""
     rank, n_ranks = _rank()
-    if checkpoint is None:
-        model.mean_db, model.std_db = level_statistics(train_set)
     model.to(device)
     optimizer = torch.optim.Adam(
         model.parameters(), lr=config.lr, weight_decay=config.weight_decay, fused=True
@@ -156,7 +152,7 @@ def _step(
     n_ranks: int,
 ) -> Tensor:
     """Take one step; return this rank's share of the mean loss over all ranks."""
-    device = model.mean_db.device
+    device = rng.device
     windows = model.resized(torch.from_numpy(batch.windows).to(device, non_blocking=True))
     targets = torch.from_numpy(batch.targets).to(device, non_blocking=True)
     weights = torch.from_numpy(batch.weights).to(device, non_blocking=True)
@@ -203,18 +199,6 @@ def window_scores(
             logits = model(batch)
         parts.append(torch.sigmoid(logits.float()).cpu().numpy())
     return np.concatenate(parts)
-
-
-def level_statistics(data: WindowSet) -> tuple[Tensor, Tensor]:
-    """Return mean and deviation of the log-mels in dB, over up to 500 clips spread over the set."""
-    chosen = np.linspace(0, len(data.logmels) - 1, min(len(data.logmels), _STATISTICS_CLIPS))
-    sums = np.zeros(3)
-    for clip in chosen.astype(int):
-        values = data.logmels[clip].astype(np.float64)
-        sums += values.size, values.sum(), (values**2).sum()
-    mean = sums[1] / sums[0]
-    deviation = max(1.0, float(np.sqrt(max(0.0, sums[2] / sums[0] - mean**2))))
-    return torch.tensor(mean, dtype=torch.float32), torch.tensor(deviation, dtype=torch.float32)
 
 
 def has_fast_bf16(device: torch.device) -> bool:

@@ -26,6 +26,10 @@ from pipeline.store.folder import Folder
 
 FORMAT = "timbre-model-1"
 
+RANGE_DB = 60.0
+"""What lies further below a window's peak is silence to the network, and no window is loud or
+quiet: level and noise floor belong to the recording, not to the instrument."""
+
 
 @dataclass(frozen=True)
 class Architecture:
@@ -59,9 +63,6 @@ def check_name(name: str) -> None:
 class Tagger(nn.Module):
     """A timm backbone on log-mel windows, with the scaling of its input inside."""
 
-    mean_db: Tensor
-    std_db: Tensor
-
     def __init__(self, architecture: Architecture) -> None:
         super().__init__()
         check_name(architecture.name)
@@ -73,15 +74,15 @@ class Tagger(nn.Module):
             drop_rate=architecture.dropout,
         )
         self.backbone.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        self.register_buffer("mean_db", torch.tensor(-30.0))
-        self.register_buffer("std_db", torch.tensor(25.0))
 
     def forward(self, windows_db: Tensor) -> Tensor:
         """Return logits, `[n, n_classes]`, for windows in dB, `[n, n_mels, n_frames]`.
 
         Windows that `resized` has brought to the network's size are taken as they are.
         """
-        scaled = (self.resized(windows_db) - self.mean_db) / self.std_db
+        image_db = self.resized(windows_db)
+        below_peak_db = (image_db - image_db.amax(dim=(1, 2), keepdim=True)).clamp(min=-RANGE_DB)
+        scaled = 1 + below_peak_db / (RANGE_DB / 2)  # -1 to 1
         image = scaled.unsqueeze(1).contiguous(memory_format=torch.channels_last)
         logits: Tensor = self.backbone(image)
         return logits

@@ -27,7 +27,6 @@ def test_the_model_carries_all_that_tagging_needs(model, dataset):
     assert set(card.thresholds) == {"s1", "s2"}
     assert {"torch", "ray", "timm"} <= card.provenance.keys()
     assert tagger(torch.zeros(1, 256, 87)).shape == (1, 11)
-    assert -100 < tagger.mean_db < 20
 
 
 def test_the_same_run_is_not_done_again(model, dataset):

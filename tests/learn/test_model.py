@@ -17,7 +17,6 @@ from pipeline.store.folder import Folder
 def saved(tmp_path):
     architecture = Architecture("resnet10t", 11, (32, 32))
     tagger = Tagger(architecture).eval()
-    tagger.mean_db = torch.tensor(-42.0)
     card = ModelCard(
         architecture=architecture,
         vocabulary=default_vocabulary(),
@@ -40,14 +39,13 @@ def test_what_is_saved_is_loaded(saved):
     windows = torch.randn(2, 256, 87) * 10 - 40
     with torch.inference_mode():
         torch.testing.assert_close(loaded(windows), tagger(windows))
-    assert loaded.mean_db == -42
 
 
 def test_the_id_follows_the_weights(saved):
     tagger, card, path = saved
     again = save_model(Folder(str(path)), tagger.state_dict(), card)
     assert again.model_id == card.model_id
-    tagger.mean_db += 1
+    tagger.backbone.fc.bias.data += 1
     assert save_model(Folder(str(path)), tagger.state_dict(), card).model_id != card.model_id
 
 
@@ -74,3 +72,15 @@ def test_a_pickle_in_the_weights_place_is_not_opened(saved):
     torch.save({"x": 1}, path / "model.safetensors")
     with pytest.raises(SpecMismatch):
         load_model(str(path))
+
+
+def test_a_window_sounds_the_same_at_any_level(saved):
+    tagger, _, _ = saved
+    windows = torch.randn(2, 256, 87) * 10 - 40
+    with torch.inference_mode():
+        torch.testing.assert_close(tagger(windows - 12), tagger(windows), atol=1e-4, rtol=1e-3)
+        noise_floor = windows[:, :32, :32].clone()  # as large as the input: nothing is blended
+        noise_floor[:, 20:] = -130
+        other_floor = noise_floor.clone()
+        other_floor[:, 20:] = -110
+        torch.testing.assert_close(tagger(noise_floor), tagger(other_floor))
