@@ -24,7 +24,7 @@ Samples = npt.NDArray[np.float32]
 RATE_HZ = 48_000  # what the synthesizer puts out
 N_WAV_HEADER_BYTES = 44
 OGG_CHUNK = 65_536  # frames; libsndfile's Vorbis encoder does not survive long writes
-SOFT, HARD = 0.7, 0.95  # the limiter's knee and ceiling
+SOFT, HARD = 0.6, 0.89  # the limiter's knee and ceiling
 
 
 @dataclass(frozen=True)
@@ -69,13 +69,18 @@ def synthesize(midi: bytes, *, duration_s: float) -> Samples:
 def master(samples: Samples, *, seed: str, loud_s: tuple[float, float]) -> Samples:
     """Return the stereo recording with a sound of its own: tone, width, hiss, loudness.
 
-    From `loud_s[0]` to `loud_s[1]` it comes to a level between -27 and -15 dBFS RMS.
+    From `loud_s[0]` to `loud_s[1]` it comes to a level between -27 and -15 dBFS RMS. What stands
+    before and after goes with it, but gets at most 3 dB louder.
     """
     rng = np.random.default_rng(list(f"master/{seed}".encode()))
     toned = _equalize(rng, _narrow(rng, samples))
-    span = toned[round(loud_s[0] * RATE_HZ) : round(loud_s[1] * RATE_HZ)]
-    level = np.sqrt(np.mean(np.square(span), dtype=np.float64)) + 1e-9
-    toned *= np.float32(10 ** (rng.uniform(-27, -15) / 20) / level)
+    first, last = (round(at_s * RATE_HZ) for at_s in loud_s)
+    inside, outside = toned[first:last], (toned[:first], toned[last:])
+    level = 10 ** (rng.uniform(-27, -15) / 20)
+    gain = level / _rms(inside)
+    inside *= np.float32(gain)
+    for part in outside:
+        part *= np.float32(min(gain, 10 ** (3 / 20) * level / _rms(part)))
     toned += _hiss(rng, len(toned))
     return _limit(toned)
 
@@ -153,6 +158,10 @@ def _hiss(rng: np.random.Generator, n_frames: int) -> Samples:
     noise = rng.standard_normal((4 * RATE_HZ, 1), dtype=np.float32)
     noise *= np.float32(10 ** (rng.uniform(-85, -62) / 20))
     return np.resize(noise, (n_frames, 1))
+
+
+def _rms(samples: Samples) -> float:
+    return math.sqrt(np.square(samples).sum(dtype=np.float64) / max(1, samples.size)) + 1e-9
 
 
 def _limit(samples: Samples) -> Samples:

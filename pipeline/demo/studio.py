@@ -21,7 +21,7 @@ from tqdm import tqdm
 from pipeline.demo.compose import Section, compose
 from pipeline.demo.render import RATE_HZ, comment_of, encode, master, resample, synthesize
 
-RECIPE = 1  # goes up when the same recording would sound otherwise
+RECIPE = 2  # goes up when the same recording would sound otherwise
 
 
 @dataclass(frozen=True)

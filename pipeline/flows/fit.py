@@ -156,6 +156,7 @@ def _worker(job: dict[str, Any]) -> None:
     train_set, val_set = (
         window_set(dataset, meta, split, config.train.window_s, cache) for split in ("train", "val")
     )
+    torch.manual_seed(config.train.seed)  # the first weights: the same on every rank and run
     model = Tagger(_architecture(config.train, train_set.targets.shape[1]))
     device = (
         torch.device("cuda", torch.cuda.current_device()) if config.gpu else torch.device("cpu")

@@ -38,7 +38,8 @@ def test_the_plan_keeps_its_promises(plan):
     good = [video for video in plan if video.fault is Fault.NONE]
     counts = Counter(code for video in good for code in video.codes)
     assert set(counts) == set(CODES)
-    assert min(counts.values()) >= 20
+    assert len(good) == 250
+    assert min(counts.values()) >= 24
     sizes = Counter(len(video.codes) for video in good)
     assert sizes[2] >= 40
     assert sizes[3] >= 5
@@ -49,13 +50,46 @@ def test_the_plan_keeps_its_promises(plan):
     assert len(set(ids)) == len(ids)
     assert any(i.startswith("--") for i in ids)
     assert any("_" in i for i in ids)
-    assert set(Counter(faults_of(plan).values())) == {
-        Fault.MISSING,
-        Fault.TRUNCATED,
-        Fault.NOT_AUDIO,
+    assert Counter(faults_of(plan).values()) == {
+        Fault.MISSING: 4,
+        Fault.TRUNCATED: 2,
+        Fault.NOT_AUDIO: 2,
     }
     for video in plan:
         assert not set(video.sounds) & set(video.before + video.after)
+        assert video.fault is not Fault.TRUNCATED or video.start_s > 0.6 * video.duration_s
+
+
+def test_segments_lie_as_those_of_audioset_do(plan):
+    assert 31 <= np.median([video.duration_s for video in plan]) <= 40
+    starts_s = Counter(video.start_s for video in plan)
+    assert all(starts_s[start_s] >= 5 for start_s in (0.0, 10.0, 20.0, 30.0))
+    assert 5 <= sum(video.start_s % 1 > 0 for video in plan) <= 30
+    lengths_s = Counter(round(video.end_s - video.start_s, 1) for video in plan)
+    assert 5 <= len(plan) - lengths_s[10.0] <= 30
+    assert min(lengths_s) >= 7
+
+
+def test_the_csv_is_googles_to_the_byte(tmp_path):
+    plan = [
+        Video(ytid, subset, 40.0, start_s, end_s, mids, (), (), (), (), Fault.NONE, "")
+        for ytid, subset, start_s, end_s, mids in [
+            ("--PJHxphWEs", "balanced_train", 30.0, 40.0, ("/m/09x0r", "/t/dd00088")),
+            ("-0Sd_VK79lg", "eval", 0.0, 10.0, ("/m/04rlf",)),
+            ("Agi5ySKb1tY", "balanced_train", 23.7, 31.2, ("/m/09x0r",)),
+        ]
+    ]
+    train, evaluation = write_segments_csv(plan, tmp_path, created_s=1_488_711_271)
+    assert train.name == "balanced_train_segments.csv"
+    assert train.read_bytes() == (
+        b"# Segments csv created Sun Mar  5 10:54:31 2017\n"
+        b"# num_ytids=2, num_segs=2, num_unique_labels=2, num_positive_labels=3\n"
+        b"# YTID, start_seconds, end_seconds, positive_labels\n"
+        b'--PJHxphWEs, 30.000, 40.000, "/m/09x0r,/t/dd00088"\n'
+        b'Agi5ySKb1tY, 23.700, 31.200, "/m/09x0r"\n'
+    )
+    assert evaluation.name == "eval_segments.csv"
+    assert evaluation.read_bytes().splitlines()[3:] == [b'-0Sd_VK79lg, 0.000, 10.000, "/m/04rlf"']
 
 
 def test_selection_finds_the_planned_classes_in_the_csv(plan, tmp_path):

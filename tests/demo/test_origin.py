@@ -2,12 +2,16 @@
 
 import http.client
 import threading
+import time
 import urllib.error
+import urllib.parse
 import urllib.request
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 
 import pytest
 
-from pipeline.demo.origin import Fault, Origin
+from pipeline.demo.origin import Fault, Origin, byte_range
 
 GOOD, GONE, CUT, PAGE = "-_good_id-0", "gone_id_000", "cut_id_0000", "page_id_000"
 DATA = bytes(range(256)) * 1000
@@ -26,6 +30,10 @@ def get(origin: Origin, ytid: str, byte_range: str = "") -> http.client.HTTPResp
     headers = {"Range": byte_range} if byte_range else {}
     url = origin.url_template.replace("{ytid}", ytid)
     return urllib.request.urlopen(urllib.request.Request(url, headers=headers), timeout=5)
+
+
+def port_of(origin: Origin) -> int:
+    return int(urllib.parse.urlsplit(origin.url_template.format(ytid="")).port or 0)
 
 
 def test_whole_and_ranges(origin):
@@ -57,6 +65,83 @@ def test_missing_is_404(origin):
     caught.value.close()
 
 
+def test_a_connection_serves_many_requests(origin):
+    connection = http.client.HTTPConnection("127.0.0.1", port_of(origin), timeout=5)
+    with closing(connection):
+        for path in (f"/{GOOD}", f"/{GONE}", f"/{GOOD}.webm?signature=a", f"/{PAGE}"):
+            connection.request("GET", path)
+            with connection.getresponse() as answer:
+                assert len(answer.read()) == int(answer.headers["Content-Length"])
+            if path == f"/{GOOD}":
+                socket = connection.sock
+            assert connection.sock is socket  # the server did not hang up
+    assert origin.n_requests == {GOOD: 2, GONE: 1, PAGE: 1}
+
+
+def test_head_tells_the_size_and_sends_nothing(origin):
+    request = urllib.request.Request(origin.url_template.format(ytid=GOOD), method="HEAD")
+    with urllib.request.urlopen(request, timeout=5) as answer:
+        assert answer.headers["Content-Length"] == str(len(DATA))
+        assert answer.headers["Accept-Ranges"] == "bytes"
+        assert answer.read() == b""
+    assert origin.n_bytes[GOOD] == 0
+
+
+@pytest.mark.parametrize("path", ["/", "/short", f"/{GOOD}.mp4", f"/../{GOOD}", f"/x/{GOOD}"])
+def test_what_is_no_video_is_404(origin, path):
+    connection = http.client.HTTPConnection("127.0.0.1", port_of(origin), timeout=5)
+    with closing(connection):
+        connection.request("GET", path)
+        assert connection.getresponse().status == 404
+
+
+@pytest.mark.parametrize(
+    "header, asked",
+    [
+        (None, None),
+        ("bytes=0-0", range(0, 1)),
+        ("bytes=10-", range(10, 100)),
+        ("bytes=10-999", range(10, 100)),
+        ("bytes=-30", range(70, 100)),
+        ("bytes=-999", range(100)),
+        ("bytes=-0", range(100, 100)),
+        ("bytes=100-", range(100, 100)),
+        ("bytes=20-10", None),
+        ("bytes=-", None),
+        ("bytes=0-1,5-6", None),
+        ("seconds=0-1", None),
+    ],
+)
+def test_what_a_range_header_asks_for(header, asked):
+    assert byte_range(header, 100) == asked
+
+
+def test_many_clients_at_once_get_their_own_bytes(origin):
+    def part(k: int) -> bytes:
+        return get(origin, GOOD, f"bytes={k * 1000}-{k * 1000 + 999}").read()
+
+    with ThreadPoolExecutor(16) as pool:
+        parts = list(pool.map(part, range(64)))
+    assert b"".join(parts) == DATA[:64_000]
+    assert (origin.n_requests[GOOD], origin.n_bytes[GOOD]) == (64, 64_000)
+
+
+def test_an_answer_is_held_back_for_the_latency(tmp_path):
+    with Origin(tmp_path, {PAGE: Fault.NOT_AUDIO}, latency_s=0.2) as origin:
+        began_s = time.monotonic()
+        get(origin, PAGE).read()
+        assert time.monotonic() - began_s >= 0.2
+
+
+def test_truncated_ranges_end_at_the_half(origin):
+    half = len(DATA) // 2
+    for text, n_bytes in {f"bytes={half - 7}-{half + 7}": 7, f"bytes={half + 9}-": 0}.items():
+        with get(origin, CUT, text) as answer, pytest.raises(http.client.IncompleteRead) as caught:
+            assert answer.status == 206
+            answer.read()
+        assert len(caught.value.partial) == n_bytes
+
+
 def test_truncated_breaks_off_half_way(origin):
     with get(origin, CUT) as answer, pytest.raises(http.client.IncompleteRead) as caught:
         answer.read()
@@ -68,6 +153,23 @@ def test_not_audio_is_a_page(origin):
     with get(origin, PAGE) as answer:
         assert answer.headers["Content-Type"].startswith("text/html")
         assert answer.read().startswith(b"<!doctype html>")
+
+
+def test_the_end_does_not_wait_for_clients_that_stay(tmp_path):
+    before = set(threading.enumerate())
+    with Origin(tmp_path, {PAGE: Fault.NOT_AUDIO}) as origin:
+        connections = [
+            http.client.HTTPConnection("127.0.0.1", port_of(origin), timeout=5) for _ in range(3)
+        ]
+        for connection in connections:
+            connection.request("GET", f"/{PAGE}")
+            connection.getresponse().read()
+        assert len(set(threading.enumerate()) - before) == 1 + len(connections)
+        began_s = time.monotonic()
+    assert time.monotonic() - began_s < 1
+    assert set(threading.enumerate()) == before
+    for connection in connections:
+        connection.close()
 
 
 def test_nothing_is_left_after_the_end(tmp_path):

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from tests.flows.conftest import corpus as corpus  # a fixture
 from tests.flows.conftest import wait_for
 
 ROOT = Path(__file__).parents[2]
