@@ -64,6 +64,7 @@ def head():
     port, dashboard = free_port(), free_port()
     environment = {
         **os.environ,
+        "PATH": f"{RAY.parent}:{os.environ['PATH']}",  # `python` is this environment's
         "RAY_AUTH_MODE": "token",
         "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",
         "RAY_TMPDIR": folder,
