@@ -88,7 +88,8 @@ def head():
             capture_output=True, text=True, timeout=240, check=False,
         )  # fmt: skip
 
-    wait_for(lambda: ray_job("list").returncode == 0, 90)
+    # The dashboard answers before the node's job agent does, so wait until a job goes through.
+    wait_for(lambda: ray_job("submit", "--", "true").returncode == 0, 180)
     yield ray_job
     os.killpg(process.pid, signal.SIGTERM)
     try:
