@@ -34,6 +34,14 @@ def share(text: str) -> float:
     return value
 
 
+def size(text: str) -> tuple[int, int]:
+    """Parse '256x128' as height and width."""
+    height, _, width = text.partition("x")
+    if not (height.isdecimal() and width.isdecimal() and int(height) and int(width)):
+        raise argparse.ArgumentTypeError(f"{text!r}: expected HEIGHTxWIDTH, such as 256x256")
+    return int(height), int(width)
+
+
 def run(job: Callable[[], int]) -> int:
     """Run a job; return its exit code, and print what a user can mend in one line."""
     try:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import argparse
 import sys
+from argparse import BooleanOptionalAction
+from dataclasses import asdict
 
 from jobs import harness
 from pipeline.flows.fit import FitConfig, fit
@@ -18,38 +19,16 @@ def main(argv: list[str] | None = None) -> int:
     add("--out", required=True, metavar="URI", help="the model's folder: a path, s3://, gs://")
     add("--workers", type=int, default=1, metavar="N", help="processes that train together")
     add("--gpu", action="store_true", help="a GPU for every worker, in bfloat16")
-    add("--model", default=default.model, metavar="NAME", help="a timm backbone")
-    add("--epochs", type=int, default=default.epochs, metavar="N", help="passes over the data")
-    add(
-        "--batch-size",
-        type=int,
-        default=default.batch_size,
-        metavar="N",
-        help="windows a step and worker",
-    )
-    add(
-        "--window-s",
-        type=float,
-        default=default.window_s,
-        metavar="S",
-        help="window length in seconds",
-    )
-    add(
-        "--input-size",
-        type=size,
-        default=default.input_size,
-        metavar="HxW",
-        help="log-mels are resized to this height (mel) and width (time)",
-    )
-    add("--lr", type=float, default=default.lr, metavar="X", help="learning rate after the warm-up")
-    add("--weight-decay", type=float, default=default.weight_decay, metavar="X", help="L2 penalty")
-    add(
-        "--augment",
-        action=argparse.BooleanOptionalAction,
-        default=True,
-        help="masks, level, tilt and mixing of log-mels while training",
-    )
-    add("--seed", type=int, default=default.seed, metavar="N", help="of all that is drawn")
+    add("--model", metavar="NAME", help="a timm backbone")
+    add("--epochs", type=int, metavar="N", help="passes over the data")
+    add("--batch-size", type=int, metavar="N", help="windows a step and worker")
+    add("--window-s", type=float, metavar="S", help="window length in seconds")
+    add("--input-size", type=harness.size, metavar="HxW", help="log-mels become HxW (mel x time)")
+    add("--lr", type=float, metavar="X", help="learning rate after the warm-up")
+    add("--weight-decay", type=float, metavar="X", help="L2 penalty")
+    add("--augment", action=BooleanOptionalAction, help="masks, level, tilt, mixing in training")
+    add("--seed", type=int, metavar="N", help="of all that is drawn")
+    parser.set_defaults(**asdict(default))
     flags = vars(parser.parse_args(argv))
     own = {name: flags.pop(name) for name in ("dataset", "out", "workers", "gpu")}
 
@@ -68,14 +47,6 @@ def main(argv: list[str] | None = None) -> int:
         return harness.OK
 
     return harness.run(job)
-
-
-def size(text: str) -> tuple[int, int]:
-    """Parse '256x256'."""
-    height, _, width = text.partition("x")
-    if not (height.isdecimal() and width.isdecimal() and int(height) and int(width)):
-        raise argparse.ArgumentTypeError(f"{text!r}: expected HEIGHTxWIDTH, such as 256x256")
-    return int(height), int(width)
 
 
 if __name__ == "__main__":
