@@ -5,6 +5,7 @@
     │   ├── TableError          a file and a row of it are not what was expected
     │   └── SpecMismatch        two artefacts were made with different specs or classes
     ├── StoreError              a disk or bucket refused: full, forbidden, gone
+    ├── SourceUnreachable       the source was down for longer than the caller waits
     ├── ConfigurationFault      this machine or its settings make every item fail: stop the run
     └── ItemFault               what the world did to one item: becomes a row, never stops a run
         ├── FetchFault
@@ -35,6 +36,7 @@ class Reason(StrEnum):
 
     OK = "ok"
     NOT_FOUND = "not_found"
+    UNCONFIRMED = "unconfirmed"  # YouTube's bare "Video unavailable": true only if said again
     REMOVED = "removed"
     PRIVATE = "private"
     AGE = "age"
@@ -56,12 +58,14 @@ class Reason(StrEnum):
     TOO_LONG = "too_long"
     UNDECODABLE = "undecodable"
     UNREADABLE = "unreadable"
+    CRASHED = "crashed"  # the decoder's process died on it, again and again
     EXTRACTOR = "extractor"
 
 
 OUTCOME_OF = {
     Reason.OK: Outcome.OK,
     Reason.NOT_FOUND: Outcome.UNAVAILABLE,
+    Reason.UNCONFIRMED: Outcome.UNAVAILABLE,
     Reason.REMOVED: Outcome.UNAVAILABLE,
     Reason.PRIVATE: Outcome.RESTRICTED,
     Reason.AGE: Outcome.RESTRICTED,
@@ -83,6 +87,7 @@ OUTCOME_OF = {
     Reason.TOO_LONG: Outcome.REJECTED,
     Reason.UNDECODABLE: Outcome.REJECTED,
     Reason.UNREADABLE: Outcome.REJECTED,
+    Reason.CRASHED: Outcome.REJECTED,
     Reason.EXTRACTOR: Outcome.ERROR,
 }
 
@@ -110,6 +115,10 @@ class StoreError(TimbreError):
     """A disk or bucket refused to read or write."""
 
 
+class SourceUnreachable(TimbreError):
+    """The source was down for longer than the caller waits; nothing that was got is lost."""
+
+
 class ConfigurationFault(TimbreError):
     """This machine or its settings make every item fail; the message says what to mend."""
 
@@ -117,11 +126,19 @@ class ConfigurationFault(TimbreError):
 class ItemFault(TimbreError):
     """What the world did to one item."""
 
-    def __init__(self, reason: Reason, detail: str, *, http_status: int | None = None) -> None:
+    def __init__(
+        self,
+        reason: Reason,
+        detail: str,
+        *,
+        http_status: int | None = None,
+        retry_after_s: float | None = None,
+    ) -> None:
         super().__init__(f"{reason}: {detail}")
         self.reason = reason
         self.detail = detail
         self.http_status = http_status
+        self.retry_after_s = retry_after_s
 
     @property
     def outcome(self) -> Outcome:
@@ -130,11 +147,23 @@ class ItemFault(TimbreError):
 
     def __reduce__(self) -> tuple[object, ...]:
         """Survive the way through Ray: exceptions with keyword arguments do not by themselves."""
-        return _rebuild, (type(self), self.reason, self.detail, self.http_status)
+        return _rebuild, (
+            type(self),
+            self.reason,
+            self.detail,
+            self.http_status,
+            self.retry_after_s,
+        )
 
 
-def _rebuild(cls: type[ItemFault], reason: Reason, detail: str, status: int | None) -> ItemFault:
-    return cls(reason, detail, http_status=status)
+def _rebuild(
+    cls: type[ItemFault],
+    reason: Reason,
+    detail: str,
+    http_status: int | None,
+    retry_after_s: float | None,
+) -> ItemFault:
+    return cls(reason, detail, http_status=http_status, retry_after_s=retry_after_s)
 
 
 class FetchFault(ItemFault):

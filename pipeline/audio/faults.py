@@ -10,6 +10,8 @@ import http.client
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
 
 from yt_dlp.cookies import CookieLoadError
 from yt_dlp.networking.exceptions import (
@@ -71,7 +73,7 @@ RULES = (
         "removed by the uploader|account .*terminated|removed for violating|copyright",
     ),
     Rule(Reason.DRM, r"\bDRM\b"),
-    Rule(Reason.NOT_FOUND, "Video unavailable|This video is not available|does not exist"),
+    Rule(Reason.UNCONFIRMED, "Video unavailable|This video is not available|does not exist"),
 )
 
 CURE = {
@@ -87,7 +89,9 @@ def fault_of(error: BaseException) -> FetchFault | ConfigurationFault:
     chain = list(_chain(error))
     messages = [_message(link) for link in chain]
     text = "\n".join(messages).replace("\N{RIGHT SINGLE QUOTATION MARK}", "'")
-    status = next((link.status for link in chain if isinstance(link, HTTPError)), None)
+    answer = next((link for link in chain if isinstance(link, HTTPError)), None)
+    status = answer.status if answer else None
+    wait_s = _seconds(answer.response.headers.get("Retry-After")) if answer else None
     rule = next((rule for rule in RULES if rule.fits(chain, text, status)), None)
     detail = messages[0]
     if rule is None:
@@ -95,7 +99,20 @@ def fault_of(error: BaseException) -> FetchFault | ConfigurationFault:
     if rule.reason is None:
         cures = [cure for type_, cure in CURE.items() if any(isinstance(x, type_) for x in chain)]
         return ConfigurationFault(f"{detail}: {cures[0] if cures else _RUNTIME_CURE}")
-    return FetchFault(rule.reason, detail, http_status=status)
+    return FetchFault(rule.reason, detail, http_status=status, retry_after_s=wait_s)
+
+
+def _seconds(retry_after: str | None) -> float | None:
+    """Return a Retry-After header, seconds or a date, in seconds from now; None where neither."""
+    if retry_after is None:
+        return None
+    if retry_after.strip().isdecimal():
+        return float(retry_after)
+    try:
+        then = parsedate_to_datetime(retry_after)
+        return max(0.0, (then - datetime.now(UTC)).total_seconds())
+    except (TypeError, ValueError):  # not a date, or one without a zone
+        return None
 
 
 def _chain(error: BaseException) -> Iterator[BaseException]:

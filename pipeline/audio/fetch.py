@@ -8,7 +8,8 @@ errors serve plain URLs as well.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator
+import time
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -28,22 +29,36 @@ SOCKET_TIMEOUT_S = 20.0
 AUDIO_FORMAT = "ba[protocol^=http]/ba/18"
 
 
-@dataclass(frozen=True)
-class Media:
-    """An open item."""
+@dataclass
+class Meter:
+    """What one item costs; it counts on where opening or reading fails."""
 
-    file: BinaryIO
-    """For the decoder; it can seek."""
-    bytes_fetched: Callable[[], int]
-    """How many bytes were read from the source so far."""
+    bytes_fetched: int = 0
+    """Bytes read from the source so far."""
+    bytes_whole: int | None = None
+    """Size of the whole file; None until it is known."""
+    fetch_s: float = 0.0
+    """Seconds spent waiting for the source so far."""
+
+    @contextmanager
+    def running(self) -> Iterator[None]:
+        """Count the time inside."""
+        began = time.monotonic()
+        try:
+            yield
+        finally:
+            self.fetch_s += time.monotonic() - began
 
 
 class Source(Protocol):
     """Where the audio comes from."""
 
     @contextmanager
-    def open(self, ytid: str) -> Iterator[Media]:
-        """Open one item; raises FetchFault, or ConfigurationFault where nothing can work."""
+    def open(self, ytid: str, meter: Meter) -> Iterator[BinaryIO]:
+        """Open one item for the decoder, as a file that can seek, and count what it costs.
+
+        Raises FetchFault, or ConfigurationFault where nothing can work.
+        """
         ...
 
 
@@ -73,7 +88,7 @@ class FolderSource:
         self._paths = {path.stem: path for path in sorted(self.folder.iterdir()) if path.is_file()}
 
     @contextmanager
-    def open(self, ytid: str) -> Iterator[Media]:
+    def open(self, ytid: str, meter: Meter) -> Iterator[BinaryIO]:
         """Open the file of an id."""
         if ytid not in self._paths:
             raise FetchFault(Reason.NOT_FOUND, f"no file {ytid}.* in {self.folder}")
@@ -81,9 +96,9 @@ class FolderSource:
             file = self._paths[ytid].open("rb")
         except OSError as error:
             raise FetchFault(Reason.UNREADABLE, str(error)) from error
-        n_bytes = self._paths[ytid].stat().st_size
+        meter.bytes_fetched = meter.bytes_whole = self._paths[ytid].stat().st_size
         with file:
-            yield Media(file, lambda: n_bytes)
+            yield file
 
 
 class _Network:
@@ -99,21 +114,23 @@ class _Network:
         return self._local.ydl
 
     @contextmanager
-    def open_url(self, url: str, headers: dict[str, str]) -> Iterator[Media]:
+    def open_url(self, url: str, headers: dict[str, str], meter: Meter) -> Iterator[BinaryIO]:
         """Open a URL, in ranges where the server has them."""
 
         def get(first: int, last: int) -> tuple[int, dict[str, str], bytes]:
             request = Request(url, headers={**headers, "Range": f"bytes={first}-{last}"})
             try:
-                with self.ydl.urlopen(request) as response:
+                with meter.running(), self.ydl.urlopen(request) as response:
                     body = response.read()
             except (YoutubeDLError, OSError) as error:
                 raise fault_of(error) from error
+            meter.bytes_fetched += len(body)
             answered = {name.lower(): value for name, value in response.headers.items()}
             return response.status, answered, body
 
         with RangeFile(get) as ranges:
-            yield Media(cast(BinaryIO, ranges), lambda: ranges.bytes_fetched)
+            meter.bytes_whole = ranges.size
+            yield cast(BinaryIO, ranges)
 
 
 class TemplateSource:
@@ -124,11 +141,11 @@ class TemplateSource:
         self._network = _Network()
 
     @contextmanager
-    def open(self, ytid: str) -> Iterator[Media]:
+    def open(self, ytid: str, meter: Meter) -> Iterator[BinaryIO]:
         """Open the URL of an id."""
         url = self._template.replace("{ytid}", quote(ytid, safe=""))
-        with self._network.open_url(url, {}) as media:
-            yield media
+        with self._network.open_url(url, {}, meter) as file:
+            yield file
 
 
 class YoutubeSource:
@@ -138,16 +155,17 @@ class YoutubeSource:
         self._network = _Network()
 
     @contextmanager
-    def open(self, ytid: str) -> Iterator[Media]:
+    def open(self, ytid: str, meter: Meter) -> Iterator[BinaryIO]:
         """Open a video's audio-only stream."""
         try:
-            info: dict[str, Any] = self._network.ydl.extract_info(
-                f"https://www.youtube.com/watch?v={ytid}", download=False
-            )
+            with meter.running():
+                info: dict[str, Any] = self._network.ydl.extract_info(
+                    f"https://www.youtube.com/watch?v={ytid}", download=False
+                )
         except YoutubeDLError as error:
             raise fault_of(error) from error
-        with self._network.open_url(info["url"], info.get("http_headers", {})) as media:
-            yield media
+        with self._network.open_url(info["url"], info.get("http_headers", {}), meter) as file:
+            yield file
 
 
 class _Silent:

@@ -29,11 +29,10 @@ class RangeFile(io.RawIOBase):
         self._position = 0
         self._blocks: dict[int, bytes] = {}
         self._whole: bytes | None = None
-        self.bytes_fetched = 0
-        self._size = self._open()
+        self.size = self._open()
 
     def _open(self) -> int:
-        status, headers, body = self._request(0, BLOCK_BYTES - 1)
+        status, headers, body = self._get(0, BLOCK_BYTES - 1)
         if status == 206:
             self._blocks[0] = body
             return self._total_of(headers)
@@ -41,11 +40,6 @@ class RangeFile(io.RawIOBase):
             raise FetchFault(Reason.TOO_LONG, f"{len(body)} bytes without ranges")
         self._whole = body
         return len(body)
-
-    def _request(self, first: int, last: int) -> tuple[int, dict[str, str], bytes]:
-        status, headers, body = self._get(first, last)
-        self.bytes_fetched += len(body)
-        return status, headers, body
 
     def _total_of(self, headers: dict[str, str]) -> int:
         match = _CONTENT_RANGE.fullmatch(headers.get("content-range", ""))
@@ -56,8 +50,8 @@ class RangeFile(io.RawIOBase):
     def _block(self, index: int) -> bytes:
         if index not in self._blocks:
             first = index * BLOCK_BYTES
-            last = min(first + BLOCK_BYTES, self._size) - 1
-            status, _, body = self._request(first, last)
+            last = min(first + BLOCK_BYTES, self.size) - 1
+            status, _, body = self._get(first, last)
             if status != 206 or len(body) != last - first + 1:
                 raise FetchFault(
                     Reason.TRUNCATED, f"asked for bytes {first}-{last}, got {len(body)} bytes"
@@ -68,7 +62,7 @@ class RangeFile(io.RawIOBase):
     def readinto(self, buffer: Any) -> int:
         """Fill `buffer` from the current position; 0 at the end."""
         view = memoryview(buffer)
-        if self._position >= self._size or not len(view):
+        if self._position >= self.size or not len(view):
             return 0
         if self._whole is not None:
             part = self._whole[self._position : self._position + len(view)]
@@ -81,7 +75,7 @@ class RangeFile(io.RawIOBase):
 
     def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
         """Move the position; costs nothing."""
-        base = {io.SEEK_SET: 0, io.SEEK_CUR: self._position, io.SEEK_END: self._size}[whence]
+        base = {io.SEEK_SET: 0, io.SEEK_CUR: self._position, io.SEEK_END: self.size}[whence]
         self._position = max(0, base + offset)
         return self._position
 

@@ -4,18 +4,43 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, BinaryIO
+
+import numpy as np
+import numpy.typing as npt
+from tenacity import RetryCallState, Retrying
+from tenacity.wait import wait_exponential_jitter
 
 from pipeline.audio.clip import fit_length, from_pcm16, to_pcm16, wav_bytes
 from pipeline.audio.decode import decode
-from pipeline.audio.fetch import Source
+from pipeline.audio.fetch import Meter, Source
+from pipeline.audio.gate import OpenGate, Pass, is_line_fault
 from pipeline.audio.logmel import LogMelSpec, log_mel
 from pipeline.errors import ItemFault, Outcome, Reason
 
 Row = dict[str, Any]
+
+TRANSIENT = frozenset(
+    {
+        Reason.SERVER_ERROR,
+        Reason.CONNECTION,
+        Reason.TIMEOUT,
+        Reason.TRUNCATED,
+        Reason.RATE_LIMITED,
+        Reason.BOT_CHECK,
+    }
+)
+"""What may be gone a moment later; everything else stays as it is and is asked for once."""
+
+LONGEST_RETRY_AFTER_S = 600.0
+"""A server that asks for more patience than this is left to a later run."""
+
+_BACKOFF = wait_exponential_jitter(initial=1.0, max=60.0, jitter=1.0)
+_OPEN = OpenGate()
 
 
 @dataclass(frozen=True)
@@ -27,26 +52,62 @@ class SegmentRows:
     features: Row | None = None
 
 
-def get_segment(source: Source, segment: Mapping[str, Any], spec: LogMelSpec) -> SegmentRows:
-    """Fetch, decode, trim and describe one segment; a fault of the item becomes its LEDGER row."""
-    began = time.monotonic()
+@dataclass
+class _Effort:
+    """What a segment has cost so far, over all attempts."""
+
+    meter: Meter = field(default_factory=Meter)
+    attempts: int = 0
+    """Those that count: the line's own outages do not."""
+    was_free: bool = False
+    """Whether the last attempt did not count."""
+    seconds: dict[str, float] = field(
+        default_factory=lambda: {"wait_s": 0.0, "decode_s": 0.0, "describe_s": 0.0}
+    )
+
+    @contextmanager
+    def clocked(self, stage: str) -> Iterator[None]:
+        """Count the time inside as `stage`, without what the source took of it."""
+        began, fetched_s = time.monotonic(), self.meter.fetch_s
+        try:
+            yield
+        finally:
+            fetch_s = self.meter.fetch_s - fetched_s
+            self.seconds[stage] += time.monotonic() - began - fetch_s
+
+    def sleep(self, seconds: float) -> None:
+        """Back off."""
+        with self.clocked("wait_s"):
+            time.sleep(seconds)
+
+
+def get_segment(
+    source: Source,
+    segment: Mapping[str, Any],
+    spec: LogMelSpec,
+    *,
+    gate: Pass = _OPEN,
+    max_attempts: int = 3,
+) -> SegmentRows:
+    """Fetch, decode, trim and describe one segment; a fault of the item becomes its LEDGER row.
+
+    Transient faults are retried after a growing, jittered wait, or after the server's Retry-After.
+    """
+    began, effort = time.monotonic(), _Effort()
     row: Row = {
         "segment_id": segment["segment_id"],
         "ytid": segment["ytid"],
+        "run": segment.get("run", 1),
         "outcome": Outcome.OK,
         "reason": Reason.OK,
         "detail": None,
-        "attempts": 1,
         "http_status": None,
-        "bytes_fetched": 0,
     }
     clip = features = None
     try:
-        with source.open(segment["ytid"]) as media:
-            try:
-                clip, features = _describe(media.file, segment, spec)
-            finally:
-                row["bytes_fetched"] = media.bytes_fetched()
+        clip, features = _retrying(effort, max_attempts)(
+            _attempt, source, segment, spec, gate, effort
+        )
     except ItemFault as fault:
         row |= {
             "outcome": fault.outcome,
@@ -54,28 +115,96 @@ def get_segment(source: Source, segment: Mapping[str, Any], spec: LogMelSpec) ->
             "detail": fault.detail,
             "http_status": fault.http_status,
         }
-    row |= {"seconds": time.monotonic() - began, "ended_at": datetime.now(UTC)}
+    row |= vars(effort.meter) | effort.seconds
+    row |= {
+        "attempts": effort.attempts,
+        "seconds": time.monotonic() - began,
+        "ended_at": datetime.now(UTC),
+    }
     return SegmentRows(row, clip, features)
 
 
-def _describe(file: Any, segment: Mapping[str, Any], spec: LogMelSpec) -> tuple[Row, Row]:
-    rate, duration_s = spec.sample_rate_hz, segment["end_s"] - segment["start_s"]
-    samples = decode(file, sample_rate_hz=rate, start_s=segment["start_s"], duration_s=duration_s)
-    samples = fit_length(samples, n_samples=round(duration_s * rate), sample_rate_hz=rate)
-    pcm = to_pcm16(samples)
-    wav = wav_bytes(pcm, rate)
-    logmel = log_mel(from_pcm16(pcm), spec)  # of the clip as stored, so that it can be made again
-    shared = {key: segment[key] for key in ("segment_id", "ytid", "classes", "split")}
-    clip = shared | {
+def _retrying(effort: _Effort, max_attempts: int) -> Retrying:
+    def again(state: RetryCallState) -> bool:
+        fault = state.outcome.exception() if state.outcome else None
+        if not isinstance(fault, ItemFault):
+            return False
+        return effort.was_free or (
+            fault.reason in TRANSIENT and (fault.retry_after_s or 0) <= LONGEST_RETRY_AFTER_S
+        )
+
+    def wait_s(state: RetryCallState) -> float:
+        fault = state.outcome.exception() if state.outcome else None
+        asked_s = fault.retry_after_s if isinstance(fault, ItemFault) else None
+        return 0.0 if effort.was_free else max(asked_s or 0.0, _BACKOFF(state))
+
+    return Retrying(
+        retry=again,
+        wait=wait_s,
+        stop=lambda _: effort.attempts >= max_attempts,
+        sleep=effort.sleep,
+        reraise=True,
+    )
+
+
+def _attempt(
+    source: Source, segment: Mapping[str, Any], spec: LogMelSpec, gate: Pass, effort: _Effort
+) -> tuple[Row, Row]:
+    """Try once; say at the gate how it went."""
+    with effort.clocked("wait_s"):
+        ticket = gate.enter()
+    ytid = segment["ytid"]
+    try:
+        with effort.clocked("decode_s"), source.open(ytid, effort.meter) as file:
+            samples = _samples(file, segment, spec.sample_rate_hz)
+    except ItemFault as fault:
+        if is_line_fault(fault):
+            with effort.clocked("wait_s"):
+                effort.was_free = not gate.failed(ticket, ytid, fault)
+        else:
+            effort.was_free = False
+            gate.passed(ticket, ytid, got=False)
+        effort.attempts += not effort.was_free
+        raise
+    effort.attempts += 1
+    gate.passed(ticket, ytid, got=True)
+    with effort.clocked("decode_s"):
+        pcm = to_pcm16(samples)
+        clip = _clip(pcm, segment, spec.sample_rate_hz)
+    with effort.clocked("describe_s"):  # of the clip as stored, so that it can be made again
+        features = _features(log_mel(from_pcm16(pcm), spec), segment)
+    return clip, features
+
+
+def _samples(
+    file: BinaryIO, segment: Mapping[str, Any], sample_rate_hz: int
+) -> npt.NDArray[np.float32]:
+    duration_s = segment["end_s"] - segment["start_s"]
+    samples = decode(
+        file, sample_rate_hz=sample_rate_hz, start_s=segment["start_s"], duration_s=duration_s
+    )
+    n_samples = round(duration_s * sample_rate_hz)
+    return fit_length(samples, n_samples=n_samples, sample_rate_hz=sample_rate_hz)
+
+
+def _clip(pcm: npt.NDArray[np.int16], segment: Mapping[str, Any], sample_rate_hz: int) -> Row:
+    wav = wav_bytes(pcm, sample_rate_hz)
+    return _shared(segment) | {
         "start_s": segment["start_s"],
         "end_s": segment["end_s"],
         "audio": {"bytes": wav, "path": f"{segment['segment_id']}.wav"},
-        "sample_rate_hz": rate,
+        "sample_rate_hz": sample_rate_hz,
         "n_samples": len(pcm),
         "sha256": hashlib.sha256(wav).hexdigest(),
     }
-    features = shared | {
+
+
+def _features(logmel: npt.NDArray[np.float32], segment: Mapping[str, Any]) -> Row:
+    return _shared(segment) | {
         "logmel": logmel.astype("<f2").tobytes(),
         "n_frames": logmel.shape[1],
     }
-    return clip, features
+
+
+def _shared(segment: Mapping[str, Any]) -> Row:
+    return {key: segment[key] for key in ("segment_id", "ytid", "classes", "split")}

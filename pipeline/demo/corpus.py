@@ -80,7 +80,7 @@ class Video:
     seed: str
 
 
-def plan_corpus(seed: int, *, n_videos: int = 250, faults: Sequence[Fault] = FAULTS) -> list[Video]:
+def plan_corpus(seed: int, *, n_videos: int = 280, faults: Sequence[Fault] = FAULTS) -> list[Video]:
     """Return `n_videos` good videos and one more for every fault, ordered by id.
 
     All classes come equally often (at least 24 times each in 250 videos): three of four rows have

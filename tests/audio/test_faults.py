@@ -1,6 +1,9 @@
 """One test a rule: the real exception, as yt-dlp raises it, and what it means."""
 
+import pickle
 import sys
+import time
+from email.utils import formatdate
 
 import pytest
 from yt_dlp.cookies import CookieLoadError
@@ -24,8 +27,8 @@ from pipeline.audio.faults import fault_of
 from pipeline.errors import ConfigurationFault, Outcome, Reason
 
 
-def http(status: int) -> HTTPError:
-    return HTTPError(Response(None, "http://x/", {}, status))
+def http(status: int, headers: dict[str, str] | None = None) -> HTTPError:
+    return HTTPError(Response(None, "http://x/", headers or {}, status))
 
 
 def embedded(error: Exception) -> DownloadError:
@@ -84,8 +87,9 @@ CASES = [
     (youtube("the YouTube account associated with this video has been terminated"), Reason.REMOVED),
     (youtube("no longer available due to a copyright claim by X"), Reason.REMOVED),
     (youtube("This video is DRM protected"), Reason.DRM),
-    (youtube("Video unavailable"), Reason.NOT_FOUND),
-    (youtube("This video is not available"), Reason.NOT_FOUND),
+    (youtube("Video unavailable"), Reason.UNCONFIRMED),
+    (youtube("This video is not available"), Reason.UNCONFIRMED),
+    (youtube("The channel does not exist"), Reason.UNCONFIRMED),
     (embedded(ExtractorError("Unable to extract yt initial data")), Reason.EXTRACTOR),
 ]
 
@@ -102,6 +106,19 @@ def test_what_an_exception_means(error, reason):
 def test_the_status_is_kept_through_the_wrapping():
     assert fault_of(embedded(http(429))).http_status == 429
     assert fault_of(embedded(http(429))).outcome == Outcome.BLOCKED
+
+
+@pytest.mark.parametrize("is_date", [False, True])
+def test_retry_after_is_kept_as_seconds(is_date):
+    header = formatdate(time.time() + 90, usegmt=True) if is_date else "90"
+    fault = fault_of(embedded(http(429, {"Retry-After": header})))
+    assert 80 <= fault.retry_after_s <= 91
+    assert pickle.loads(pickle.dumps(fault)).retry_after_s == fault.retry_after_s
+
+
+@pytest.mark.parametrize("header", ["soon", "-3", "Wed, 21 Oct"])
+def test_a_retry_after_that_says_nothing_is_none(header):
+    assert fault_of(http(503, {"Retry-After": header})).retry_after_s is None
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,240 @@
+"""Who may ask the source, and when: one rate limit and one circuit breaker for all workers.
+
+Everybody enters before an attempt and says how it went. A fault of the line (network, blocked) may
+be the item's or everybody's, so its attempt waits for a verdict: it counts once the line is proven
+good, by a later success or by a probe of an item that was got before; it is free when the probe
+fails, for then the line is down. While it is down nobody enters, and one probe goes out at growing
+intervals until one comes through.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any, Protocol
+
+from pipeline.errors import ItemFault, Outcome
+
+FAULTS_IN_A_ROW = 5
+"""So many, from whomever, pause everybody at once."""
+SUSPICION_S = 1.0
+"""A fault that nothing later explains for so long is worth a probe."""
+PROBE_GROWTH = 1.5
+PROBE_LONGEST_S = 300.0
+PROBE_LOST_S = 120.0
+"""A prober that has not answered for so long is dead; another is chosen."""
+NEVER_UP_S = 120.0
+"""A source that has never given anything, and is down for so long, is not going to."""
+
+
+class Pass(Protocol):
+    """What an attempt sees of the gate."""
+
+    def enter(self) -> float:
+        """Wait for permission; return the ticket to leave with."""
+        ...
+
+    def passed(self, ticket: float, ytid: str, *, got: bool) -> None:
+        """Say that the source answered: with the item, or with a fault of the item."""
+        ...
+
+    def failed(self, ticket: float, ytid: str, fault: ItemFault) -> bool:
+        """Say that the line failed; return whether the attempt counts against the item.
+
+        May wait for as long as the line is down; raises SourceUnreachable when that is too long.
+        """
+        ...
+
+
+class OpenGate:
+    """The gate of a source that needs none: a folder."""
+
+    def enter(self) -> float:
+        """Let everybody in."""
+        return 0.0
+
+    def passed(self, ticket: float, ytid: str, *, got: bool) -> None:
+        """Note nothing."""
+
+    def failed(self, ticket: float, ytid: str, fault: ItemFault) -> bool:
+        """Count every attempt."""
+        return True
+
+
+def is_line_fault(fault: ItemFault) -> bool:
+    """Whether a fault may be the line's and not the item's."""
+    return fault.outcome in (Outcome.NETWORK, Outcome.BLOCKED)
+
+
+class Word(StrEnum):
+    """What the gate answers to a fault."""
+
+    COUNTS = "counts"
+    FREE = "free"
+    PROBE = "probe"
+    GIVE_UP = "give up"
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """The answer, and what it needs."""
+
+    word: Word
+    ytid: str | None = None
+    """What to probe; None: the item that failed."""
+    why: str = ""
+    """What took the line down."""
+
+
+class Gate:
+    """The one gate of a run, on one event loop; times are its own clock's, in s."""
+
+    def __init__(
+        self,
+        *,
+        rate_per_s: float | None = None,
+        known_good: str | None = None,
+        max_outage_s: float = 6 * 3600.0,
+        first_probe_s: float = 1.0,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._rate_per_s = rate_per_s
+        self._known_good = known_good
+        self._max_outage_s = max_outage_s
+        self._first_probe_s = first_probe_s
+        self._clock = clock
+        self._changed = asyncio.Condition()
+        self._next_token_s = clock()
+        self._in_a_row = 0
+        self._proven_s = float("-inf")  # the line was good for what began then
+        self._down_s: float | None = None  # since when the line is down
+        self._up_again_s = float("-inf")
+        self._why = ""
+        self._interval_s = first_probe_s
+        self._next_probe_s = float("-inf")
+        self._probing_since_s: float | None = None
+        self._outcomes: Counter[str] = Counter()
+        self._n_outages = 0
+        self._paused_s = 0.0
+
+    async def enter(self) -> float:
+        """Wait until the line is up and the rate allows one more; return the ticket."""
+        while True:
+            async with self._changed:
+                await self._changed.wait_for(lambda: self._down_s is None)
+            await asyncio.sleep(self._token_s())
+            if self._down_s is None:
+                return self._clock()
+
+    async def passed(self, ticket: float, ytid: str, got: bool) -> None:
+        """Note that the source answered an attempt which entered with `ticket`."""
+        if got:
+            self._known_good = ytid
+        if self._down_s is None:
+            self._in_a_row = 0
+            self._proven_s = max(self._proven_s, ticket)
+            await self._tell()
+
+    async def failed(self, ticket: float, why: str) -> Verdict:
+        """Wait until it is known whose fault a fault of the line is."""
+        self._in_a_row += 1
+        if self._in_a_row >= FAULTS_IN_A_ROW:
+            await self._go_down(why)
+        return await self._judged(ticket, failed_s=self._clock(), why=why)
+
+    async def probed(self, ticket: float, came_through: bool, why: str) -> Verdict:
+        """Take a prober's answer, and go on judging the fault that made it one."""
+        self._probing_since_s = None
+        now_s = self._clock()
+        if came_through:
+            self._proven_s = now_s
+            await self._come_up()
+        else:
+            await self._go_down(why)
+            self._next_probe_s = now_s + self._interval_s
+            self._interval_s = min(self._interval_s * PROBE_GROWTH, PROBE_LONGEST_S)
+        return await self._judged(ticket, failed_s=now_s, why=why)
+
+    async def settle(self, outcome: str) -> None:
+        """Count a segment that is done with."""
+        self._outcomes[outcome] += 1
+
+    async def status(self) -> dict[str, Any]:
+        """Return outcomes so far, and whether and why everybody waits."""
+        down_s = 0.0 if self._down_s is None else self._clock() - self._down_s
+        return {
+            "outcomes": dict(self._outcomes),
+            "is_down": self._down_s is not None,
+            "why": self._why if self._down_s is not None else "",
+            "next_probe_s": max(0.0, self._next_probe_s - self._clock()),
+            "n_outages": self._n_outages,
+            "paused_s": self._paused_s + down_s,
+        }
+
+    def _token_s(self) -> float:
+        """Take the next place in the queue of the rate; return how long to wait for it."""
+        if self._rate_per_s is None:
+            return 0.0
+        now_s = self._clock()
+        mine_s = max(now_s, self._next_token_s)
+        self._next_token_s = mine_s + 1 / self._rate_per_s
+        return mine_s - now_s
+
+    async def _judged(self, ticket: float, *, failed_s: float, why: str) -> Verdict:
+        while True:
+            now_s = self._clock()
+            if ticket < self._up_again_s:
+                return Verdict(Word.FREE)  # the line was down meanwhile
+            if self._down_s is None and self._proven_s >= failed_s:
+                return Verdict(Word.COUNTS)
+            if self._is_hopeless(now_s):
+                return Verdict(Word.GIVE_UP, why=self._why)
+            probe_s = self._probe_s(failed_s)
+            if now_s >= probe_s:
+                if self._down_s is None and self._known_good is None:
+                    return Verdict(Word.COUNTS)  # nothing else to go by yet
+                self._probing_since_s = now_s
+                return Verdict(Word.PROBE, self._known_good)
+            await self._wait(probe_s - now_s)
+
+    def _probe_s(self, failed_s: float) -> float:
+        """Return when the next probe is due."""
+        if self._probing_since_s is not None:
+            return self._probing_since_s + PROBE_LOST_S
+        return failed_s + SUSPICION_S if self._down_s is None else self._next_probe_s
+
+    def _is_hopeless(self, now_s: float) -> bool:
+        limit_s = NEVER_UP_S if self._known_good is None else self._max_outage_s
+        return self._down_s is not None and now_s - self._down_s > limit_s
+
+    async def _go_down(self, why: str) -> None:
+        self._why = why
+        if self._down_s is None:
+            self._down_s = self._clock()
+            self._n_outages += 1
+            self._next_probe_s = self._down_s
+            self._interval_s = self._first_probe_s
+            await self._tell()
+
+    async def _come_up(self) -> None:
+        self._in_a_row = 0
+        if self._down_s is not None:
+            self._up_again_s = self._clock()
+            self._paused_s += self._up_again_s - self._down_s
+            self._down_s = None
+        await self._tell()
+
+    async def _wait(self, seconds: float) -> None:
+        async with self._changed:
+            try:
+                await asyncio.wait_for(self._changed.wait(), seconds)
+            except TimeoutError:
+                return
+
+    async def _tell(self) -> None:
+        async with self._changed:
+            self._changed.notify_all()
