@@ -5,46 +5,54 @@ from __future__ import annotations
 import sys
 
 from jobs import harness
-from pipeline.flows.build import BuildConfig, build
+from pipeline.audio.fetch import Access
+from pipeline.catalog.retry import Retry
+from pipeline.flows.build import BuildConfig, build, dry_run
+from pipeline.score.forecast import forecast_text
+from pipeline.score.history import history_text
+from pipeline.store.dataset import Dataset
+
+_SOURCE = "YouTube, a URL with {ytid} in it, a folder of {ytid}.* files, or IRMAS's own folder"
+_MAX_FAILED = "exit with 3 when more than this share of the segments was not got (5%% or 0.05)"
 
 
 def main(argv: list[str] | None = None) -> int:
     """Parse, build, print the summary."""
     parser = harness.parser(__doc__)
     add = parser.add_argument
-    add(
-        "--segments",
-        nargs="+",
-        required=True,
-        metavar="CSV",
-        help="segments CSVs in AudioSet's form",
-    )
+    add("--segments", nargs="+", default=(), metavar="CSV", help="segments CSVs in AudioSet's form")
     add("--out", required=True, metavar="URI", help="the dataset's folder: a path, s3://, gs://")
+    add("--source", default="youtube", metavar="youtube|TEMPLATE|DIR|irmas:DIR", help=_SOURCE)
     add("--classes", metavar="TOML", help="class vocabulary instead of the eleven instruments")
     add("--ontology", metavar="JSON", help="AudioSet's ontology.json, for classes that expand ids")
-    add(
-        "--source",
-        default="youtube",
-        metavar="youtube|TEMPLATE|DIR",
-        help="where the audio is: YouTube, a URL with {ytid} in it, or a folder of {ytid}.* files",
-    )
+    add("--split", default="70/10/20", metavar="T/V/T", help="percent of videos, or 'audioset'")
     add("--limit", type=int, metavar="N", help="take the first N selected segments only")
     add("--shard-size", type=int, default=64, metavar="N", help="segments a shard")
     add("--max-downloads", type=int, default=8, metavar="N", help="downloads at once, cluster-wide")
-    add("--split", default="70/10/20", metavar="T/V/T", help="percent of videos: train/val/test")
-    add(
-        "--max-failed",
-        type=harness.share,
-        default=1.0,
-        metavar="SHARE",
-        help="exit with 3 when more than this share of the segments was not got (5%% or 0.05)",
-    )
+    add("--rate", type=float, metavar="X", help="attempts a second, cluster-wide, at most")
+    add("--attempts", type=int, default=3, metavar="N", help="of one run at a transient fault")
+    add("--retry", type=Retry, choices=list(Retry), default=Retry.NONE, help="of earlier runs")
+    add("--max-outage-s", type=float, default=21600.0, metavar="S", help="then give the source up")
+    add("--cookies", metavar="FILE", help="a Netscape cookies.txt; every worker takes a copy")
+    add("--proxy", metavar="URL", help="http(s):// or socks5:// proxy for the source")
+    add("--source-address", metavar="IP", help="this machine's address to ask from")
+    add("--wav-dir", metavar="URI", help="also write every clip as {segment_id}.wav there")
+    add("--dry-run", action="store_true", help="print the plan; ask for nothing, write nothing")
+    add("--explain", metavar="SEGMENT_ID", help="print all that is known of one segment of --out")
+    add("--max-failed", type=harness.share, default=1.0, metavar="SHARE", help=_MAX_FAILED)
     flags = vars(parser.parse_args(argv))
-    max_failed = flags.pop("max_failed")
-    flags["segments"] = tuple(flags["segments"])
+    max_failed, only_plan = flags.pop("max_failed"), flags.pop("dry_run")
+    explain = flags.pop("explain")
+    access = {key: flags.pop(key) for key in ("cookies", "proxy", "source_address")}
 
     def job() -> int:
-        config = BuildConfig(**flags)
+        if explain:
+            print(history_text(explain, *Dataset.open(flags["out"]).history(explain)))
+            return harness.OK
+        config = BuildConfig(**flags, access=Access(**access))
+        if only_plan:
+            print(forecast_text(dry_run(config)))
+            return harness.OK
         report = build(config)
         wanted, got = report["wanted"], report["got"]
         print(f"{got} of {wanted} segments got; they are in {config.out}, see report.html there")

@@ -50,8 +50,24 @@ class Meter:
             self.fetch_s += time.monotonic() - began
 
 
+@dataclass(frozen=True)
+class Access:
+    """How the network is reached."""
+
+    cookies: str | None = None
+    """A Netscape cookies.txt."""
+    proxy: str | None = None
+    """URL of a proxy."""
+    source_address: str | None = None
+    """This machine's address to ask from."""
+    socket_timeout_s: float = SOCKET_TIMEOUT_S
+
+
 class Source(Protocol):
     """Where the audio comes from."""
+
+    is_remote: bool
+    """Whether there is a line that can fail: a folder has none."""
 
     @contextmanager
     def open(self, ytid: str, meter: Meter) -> Iterator[BinaryIO]:
@@ -62,14 +78,14 @@ class Source(Protocol):
         ...
 
 
-def open_source(source: str) -> Source:
+def open_source(source: str, access: Access = Access()) -> Source:
     """Return the source that `--source` names: 'youtube', a URL with `{ytid}`, or a folder."""
     if source == "youtube":
-        return YoutubeSource()
+        return YoutubeSource(access)
     if "://" in source:
         if "{ytid}" not in source or not source.startswith(("http://", "https://")):
             raise UsageError(f"--source {source!r}: expected an http(s) URL with {{ytid}} in it")
-        return TemplateSource(source)
+        return TemplateSource(source, access)
     if not Path(source).is_dir():
         raise UsageError(
             f"--source {source!r}: expected 'youtube', a URL with {{ytid}} in it, or a folder"
@@ -82,6 +98,7 @@ class FolderSource:
     """Files named `{ytid}.*` in one folder, whatever their format."""
 
     folder: Path
+    is_remote = False
     _paths: dict[str, Path] = field(init=False)
 
     def __post_init__(self) -> None:
@@ -104,13 +121,14 @@ class FolderSource:
 class _Network:
     """One YoutubeDL a thread: it is not safe to share, and costs 50 ms to build."""
 
-    def __init__(self) -> None:
+    def __init__(self, access: Access) -> None:
+        self._access = access
         self._local = threading.local()
 
     @property
     def ydl(self) -> yt_dlp.YoutubeDL:
         if not hasattr(self._local, "ydl"):
-            self._local.ydl = yt_dlp.YoutubeDL(_options())
+            self._local.ydl = yt_dlp.YoutubeDL(_options(self._access))
         return self._local.ydl
 
     @contextmanager
@@ -136,9 +154,11 @@ class _Network:
 class TemplateSource:
     """Any HTTP server: a URL with `{ytid}` in it."""
 
-    def __init__(self, template: str) -> None:
+    is_remote = True
+
+    def __init__(self, template: str, access: Access) -> None:
         self._template = template
-        self._network = _Network()
+        self._network = _Network(access)
 
     @contextmanager
     def open(self, ytid: str, meter: Meter) -> Iterator[BinaryIO]:
@@ -151,8 +171,10 @@ class TemplateSource:
 class YoutubeSource:
     """YouTube: yt-dlp extracts the audio's URL, and we read it ourselves, at once."""
 
-    def __init__(self) -> None:
-        self._network = _Network()
+    is_remote = True
+
+    def __init__(self, access: Access) -> None:
+        self._network = _Network(access)
 
     @contextmanager
     def open(self, ytid: str, meter: Meter) -> Iterator[BinaryIO]:
@@ -180,13 +202,16 @@ class _Silent:
     def error(self, message: str) -> None: ...
 
 
-def _options() -> dict[str, Any]:
+def _options(access: Access) -> dict[str, Any]:
     return {
         "format": AUDIO_FORMAT,
         "extractor_args": {"youtube": {"skip": ["hls", "dash", "translated_subs"]}},
         "noplaylist": True,
         "ignoreerrors": False,
-        "socket_timeout": SOCKET_TIMEOUT_S,
+        "socket_timeout": access.socket_timeout_s,
+        "cookiefile": access.cookies,
+        "proxy": access.proxy,
+        "source_address": access.source_address,
         "ffmpeg_location": ffmpeg_exe(),
         "logger": _Silent(),
         "color": "never",

@@ -94,15 +94,7 @@ def get_segment(
     Transient faults are retried after a growing, jittered wait, or after the server's Retry-After.
     """
     began, effort = time.monotonic(), _Effort()
-    row: Row = {
-        "segment_id": segment["segment_id"],
-        "ytid": segment["ytid"],
-        "run": segment.get("run", 1),
-        "outcome": Outcome.OK,
-        "reason": Reason.OK,
-        "detail": None,
-        "http_status": None,
-    }
+    row: Row = _identity(segment) | {"outcome": Outcome.OK, "reason": Reason.OK}
     clip = features = None
     try:
         clip, features = _retrying(effort, max_attempts)(
@@ -122,6 +114,26 @@ def get_segment(
         "ended_at": datetime.now(UTC),
     }
     return SegmentRows(row, clip, features)
+
+
+def crashed_row(segment: Mapping[str, Any], detail: str) -> SegmentRows:
+    """Return the LEDGER row of a segment that took down the process which decoded it."""
+    row = _identity(segment) | {
+        "outcome": Outcome.REJECTED,
+        "reason": Reason.CRASHED,
+        "detail": detail,
+        "attempts": 1,
+        "ended_at": datetime.now(UTC),
+    }
+    return SegmentRows(row)
+
+
+def _identity(segment: Mapping[str, Any]) -> Row:
+    return {
+        "segment_id": segment["segment_id"],
+        "ytid": segment["ytid"],
+        "run": segment.get("run", 1),
+    }
 
 
 def _retrying(effort: _Effort, max_attempts: int) -> Retrying:

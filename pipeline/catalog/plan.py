@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 import pyarrow as pa
@@ -14,6 +14,12 @@ from pipeline.errors import UsageError
 from schemas.segments import SEGMENTS
 
 SPLITS = ("train", "val", "test")
+AUDIOSET = "audioset"
+VAL_PERCENT = 10
+"""Of AudioSet's training videos, held out for validation: AudioSet itself has no such split."""
+
+_NO_IDS = pa.array([], pa.string())
+_NO_RUNS = pa.table({"segment_id": _NO_IDS, "run": pa.array([], pa.int32())})
 
 
 @dataclass(frozen=True)
@@ -22,13 +28,30 @@ class Shard:
 
     name: str
     segments: pa.Table
+    """SEGMENTS, and `run`: 1, or more where earlier runs did not get the segment."""
 
 
-def parse_ratio(text: str) -> tuple[int, int, int]:
-    """Return '70/10/20' as (70, 10, 20)."""
+@dataclass(frozen=True)
+class Settled:
+    """What earlier runs have settled, and which of it is to be tried again."""
+
+    shards: frozenset[str] = frozenset()
+    """Names of the shards that have a ledger."""
+    stray_ids: pa.Array = field(default_factory=lambda: _NO_IDS)
+    """Segments settled by shards that the plan does not name: of another --shard-size, say."""
+    again: pa.Table = field(default_factory=lambda: _NO_RUNS)
+    """segment_id, run: what to try again, as which run."""
+
+
+def parse_split(text: str) -> tuple[int, int, int] | None:
+    """Return '70/10/20' as (70, 10, 20), and 'audioset' as None."""
+    if text == AUDIOSET:
+        return None
     parts = text.split("/")
     if len(parts) != 3 or not all(p.isdecimal() for p in parts) or sum(map(int, parts)) != 100:
-        raise UsageError(f"--split {text!r}: expected three whole percentages that add up to 100")
+        raise UsageError(
+            f"--split {text!r}: expected {AUDIOSET!r}, or three whole percentages that make 100"
+        )
     return int(parts[0]), int(parts[1]), int(parts[2])
 
 
@@ -39,11 +62,34 @@ def split_of(ytid: str, ratio: tuple[int, int, int]) -> str:
     return SPLITS[int(np.searchsorted(bounds, draw, side="right"))]
 
 
-def plan_segments(chosen: pa.Table, *, ratio: tuple[int, int, int], shard_size: int) -> pa.Table:
-    """Return SEGMENTS: the chosen rows with `split` and `shard`, ordered by split."""
+def split_by_hash(chosen: pa.Table, ratio: tuple[int, int, int]) -> pa.Table:
+    """Return the rows with `split`: every video in one, whatever its segments."""
     videos = pc.dictionary_encode(chosen["ytid"].combine_chunks())
     splits = np.array([split_of(ytid, ratio) for ytid in videos.dictionary.to_pylist()], object)
-    rows = chosen.append_column("split", pa.array(splits[videos.indices.to_numpy()], pa.string()))
+    return chosen.append_column("split", pa.array(splits[videos.indices.to_numpy()], pa.string()))
+
+
+def split_as_audioset(chosen: pa.Table) -> pa.Table:
+    """Return the rows with `split`: the eval file's videos are test, a tenth of the others val.
+
+    `chosen` has a column `file`; a video that stands in both files is test, so that none is in two.
+    """
+    is_eval = pc.match_substring(chosen["file"], "eval", ignore_case=True)
+    is_train = pc.match_substring(chosen["file"], "train", ignore_case=True)
+    strangers = chosen["file"].filter(pc.equal(is_eval, is_train))
+    if len(strangers):
+        raise UsageError(
+            f"{strangers[0].as_py()}: --split {AUDIOSET} expects files named as AudioSet's are, "
+            "with 'train' or 'eval' in the name"
+        )
+    rows = split_by_hash(chosen, (100 - VAL_PERCENT, VAL_PERCENT, 0))
+    test_ids = pc.unique(chosen["ytid"].filter(is_eval))
+    split = pc.if_else(pc.is_in(rows["ytid"], value_set=test_ids), "test", rows["split"])
+    return rows.set_column(rows.column_names.index("split"), "split", split)
+
+
+def plan_segments(rows: pa.Table, *, shard_size: int) -> pa.Table:
+    """Return SEGMENTS: the selected rows, which have a `split`, ordered by it, with `shard`."""
     parts, shards = [], []
     for split in SPLITS:
         part = rows.filter(pc.equal(rows["split"], split))
@@ -56,21 +102,72 @@ def plan_segments(chosen: pa.Table, *, ratio: tuple[int, int, int], shard_size: 
     return planned.select(SEGMENTS.names).cast(SEGMENTS)
 
 
-def shard_name(split: str, segment_ids: Sequence[str]) -> str:
+def shard_name(split: str, parts: Sequence[str]) -> str:
     """Return a name that is the same for the same segments and differs for any others."""
-    digest = hashlib.blake2b("\n".join(segment_ids).encode(), digest_size=8).hexdigest()
+    digest = hashlib.blake2b("\n".join(parts).encode(), digest_size=8).hexdigest()
     return f"{split}-{digest}"
 
 
-def shards_to_do(segments: pa.Table, done_ids: pa.Array) -> Iterator[Shard]:
-    """Yield the shards that have segments without a ledger row, cut down to those segments."""
-    done = pc.is_in(segments["segment_id"], value_set=done_ids)
-    left = segments.filter(pc.invert(done)).combine_chunks()
-    if not left.num_rows:
-        return
-    runs = pc.run_end_encode(left["shard"].combine_chunks())
-    start = 0
-    for end in runs.run_ends.to_pylist():
-        part = left.slice(start, end - start)
-        yield Shard(shard_name(part["split"][0].as_py(), part["segment_id"].to_pylist()), part)
-        start = end
+def count_to_do(segments: pa.Table, settled: Settled) -> int:
+    """Return how many segments the shards to do hold."""
+    return int(_unsettled(segments, settled).num_rows + settled.again.num_rows)
+
+
+def shards_to_do(
+    segments: Iterable[pa.Table], settled: Settled, *, shard_size: int
+) -> Iterator[Shard]:
+    """Yield the shards that are not settled, cut down to what is left; then what to try again.
+
+    `segments` comes in pieces, so that a plan of millions need not be in memory.
+    """
+    again = []
+    held = SEGMENTS.empty_table()
+    for piece in segments:
+        again.append(piece.filter(pc.is_in(piece["segment_id"], value_set=_ids(settled.again))))
+        left = pa.concat_tables([held, _unsettled(piece, settled)]).combine_chunks()
+        *whole, held = _by_shard(left) or [held]
+        yield from (_shard(part, run=1) for part in whole)
+    if held.num_rows:
+        yield _shard(held, run=1)
+    if settled.again.num_rows:
+        yield from _shards_again(pa.concat_tables(again), settled.again, shard_size)
+
+
+def _ids(table: pa.Table) -> pa.Array:
+    return table["segment_id"].combine_chunks()
+
+
+def _unsettled(segments: pa.Table, settled: Settled) -> pa.Table:
+    names = pa.array(sorted(settled.shards), pa.string())
+    done = pc.or_(
+        pc.is_in(segments["shard"], value_set=names),
+        pc.is_in(segments["segment_id"], value_set=settled.stray_ids),
+    )
+    return segments.filter(pc.invert(done))
+
+
+def _by_shard(segments: pa.Table) -> list[pa.Table]:
+    """Return the table in pieces, one for each run of rows of the same shard."""
+    if not segments.num_rows:
+        return []
+    ends = pc.run_end_encode(segments["shard"].combine_chunks()).run_ends.to_pylist()
+    starts = [0, *ends[:-1]]
+    return [segments.slice(start, end - start) for start, end in zip(starts, ends, strict=True)]
+
+
+def _shards_again(segments: pa.Table, runs: pa.Table, shard_size: int) -> Iterator[Shard]:
+    place = pc.index_in(segments["segment_id"], value_set=_ids(runs))
+    rows = segments.append_column("run", runs["run"].take(place))
+    for split in SPLITS:
+        part = rows.filter(pc.equal(rows["split"], split))
+        for start in range(0, part.num_rows, shard_size):
+            chunk = part.slice(start, shard_size)
+            ids, times = chunk["segment_id"].to_pylist(), chunk["run"].to_pylist()
+            name = shard_name(split, [f"{i}#{n}" for i, n in zip(ids, times, strict=True)])
+            yield Shard(name, chunk)
+
+
+def _shard(segments: pa.Table, *, run: int) -> Shard:
+    runs = pa.array([run] * segments.num_rows, pa.int32())
+    name = shard_name(segments["split"][0].as_py(), segments["segment_id"].to_pylist())
+    return Shard(name, segments.append_column("run", runs))

@@ -29,14 +29,24 @@ def select(rows: pa.Table, vocabulary: Vocabulary) -> pa.Table:
     return chosen.take(np.sort(first))
 
 
+def select_counts(rows: pa.Table, chosen: pa.Table, vocabulary: Vocabulary) -> dict[str, int]:
+    """Return how many rows were read and chosen, and why the others were not."""
+    mids = rows["mids"].combine_chunks()
+    excluded = _masks(mids, vocabulary, "any_of") & _masks(mids, vocabulary, "none_of")
+    has_class = class_masks(mids, vocabulary) != 0
+    return {
+        "rows": rows.num_rows,
+        "without_class": int((~has_class & (excluded == 0)).sum()),
+        "excluded": int((~has_class & (excluded != 0)).sum()),
+        "lost_a_class": int((has_class & (excluded != 0)).sum()),
+        "repeated": int(has_class.sum()) - chosen.num_rows,
+        "chosen": chosen.num_rows,
+    }
+
+
 def class_masks(mids: pa.ListArray, vocabulary: Vocabulary) -> npt.NDArray[np.uint64]:
     """Return a bit mask a row, `[n_rows]`: bit k is set when the row has the k-th class."""
-    words = pc.dictionary_encode(mids.flatten())
-    any_of, none_of = (
-        _or_per_row(mids, words, [getattr(i, rule) for i in vocabulary.instruments])
-        for rule in ("any_of", "none_of")
-    )
-    return any_of & ~none_of
+    return _masks(mids, vocabulary, "any_of") & ~_masks(mids, vocabulary, "none_of")
 
 
 def segment_ids(ytid: pa.ChunkedArray, start_s: pa.ChunkedArray) -> pa.ChunkedArray:
@@ -45,12 +55,12 @@ def segment_ids(ytid: pa.ChunkedArray, start_s: pa.ChunkedArray) -> pa.ChunkedAr
     return pc.binary_join_element_wise(ytid, pc.cast(start_ms, pa.string()), "_")
 
 
-def _or_per_row(
-    mids: pa.ListArray, words: pa.DictionaryArray, rules: Sequence[Sequence[str]]
-) -> npt.NDArray[np.uint64]:
+def _masks(mids: pa.ListArray, vocabulary: Vocabulary, rule: str) -> npt.NDArray[np.uint64]:
+    """Return a bit mask a row: bit k is set when the row has an id of the k-th class's rule."""
+    words = pc.dictionary_encode(mids.flatten())
     bits: dict[str, int] = {}
-    for k, rule in enumerate(rules):
-        for mid in rule:
+    for k, instrument in enumerate(vocabulary.instruments):
+        for mid in getattr(instrument, rule):
             bits[mid] = bits.get(mid, 0) | 1 << k
     table = np.array([bits.get(word, 0) for word in words.dictionary.to_pylist()], np.uint64)
     values = np.append(table[words.indices.to_numpy()], np.uint64(0))  # a slot for empty last rows

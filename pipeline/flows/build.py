@@ -1,15 +1,12 @@
-"""Segments CSVs in; SEGMENTS, LEDGER, CLIPS and FEATURES out. One Ray task takes one shard.
+"""Segments CSVs in; SEGMENTS, LEDGER, CLIPS and FEATURES out, a shard at a time.
 
-read → select → plan → [a shard: fetch, decode, trim, log-mel → commit] → report
+read → select → split → plan → [a shard: fetch, decode, trim, log-mel → commit] → report
 """
 
 from __future__ import annotations
 
-import math
-from collections import Counter
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 from urllib.request import urlopen
 
@@ -17,30 +14,39 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import ray
 
-from pipeline.audio.fetch import open_source
+from pipeline.audio.fetch import Access, open_source
 from pipeline.audio.logmel import LogMelSpec
-from pipeline.audio.segment import get_segment
 from pipeline.catalog.audioset import read_segments
-from pipeline.catalog.plan import Shard, parse_ratio, plan_segments, shards_to_do
-from pipeline.catalog.select import select
+from pipeline.catalog.plan import (
+    Shard,
+    count_to_do,
+    parse_split,
+    plan_segments,
+    shards_to_do,
+    split_as_audioset,
+    split_by_hash,
+)
+from pipeline.catalog.retry import Retry
+from pipeline.catalog.select import select, select_counts
 from pipeline.catalog.vocabulary import (
     Vocabulary,
     audioset_mids,
     default_vocabulary,
     parse_vocabulary,
 )
-from pipeline.errors import Outcome, UsageError
-from pipeline.flows.cluster import Slots, count, progress_bar, ray_session
+from pipeline.errors import UsageError
+from pipeline.flows.cluster import count, progress_bar, ray_session
+from pipeline.flows.crew import Crew, Order
+from pipeline.flows.gate import start_gate
 from pipeline.flows.provenance import provenance
+from pipeline.score.forecast import forecast
 from pipeline.score.page import render_page
 from pipeline.score.reports import build_report
 from pipeline.store.dataset import FORMAT, Dataset
 from pipeline.store.folder import Folder
-from schemas.clips import clips_schema
-from schemas.features import features_schema
-from schemas.ledger import LEDGER
+from schemas.ledger import latest
 
-_MAX_THREADS = 16  # downloads of one task
+_TICK_S = 1.0
 
 
 @dataclass(frozen=True)
@@ -48,11 +54,11 @@ class BuildConfig:
     """What to build, from where, to where."""
 
     segments: tuple[str, ...]
-    """Segments CSVs in AudioSet's form: paths or URIs."""
+    """Segments CSVs in AudioSet's form: paths or URIs; none where the source has its own."""
     out: str
     """The dataset's folder: a path or URI."""
     source: str = "youtube"
-    """'youtube', a URL with {ytid} in it, or a folder with files named {ytid}.*"""
+    """'youtube', a URL with {ytid} in it, a folder with files named {ytid}.*, or irmas:FOLDER"""
     classes: str | None = None
     """A class vocabulary in TOML; the eleven instruments when None."""
     ontology: str | None = None
@@ -63,57 +69,121 @@ class BuildConfig:
     """Segments a shard."""
     max_downloads: int = 8
     """Downloads at once, in the whole cluster."""
+    rate: float | None = None
+    """Attempts started a second, in the whole cluster; no limit when None."""
+    attempts: int = 3
+    """Attempts a run makes at a segment whose faults are transient."""
+    retry: Retry = Retry.NONE
+    """What of earlier runs is tried again."""
+    max_outage_s: float = 6 * 3600.0
+    """Give up when the source is down for longer."""
     split: str = "70/10/20"
-    """Percent of videos in train, val and test."""
+    """Percent of videos in train, val and test; or 'audioset'."""
+    wav_dir: str | None = None
+    """A folder or URI where the clips also go as {segment_id}.wav."""
+    access: Access = field(default_factory=Access)
+    """Cookies, proxy and source address."""
 
     def __post_init__(self) -> None:
-        for name, value in {
+        at_least_one = {
             "--shard-size": self.shard_size,
             "--max-downloads": self.max_downloads,
-        }.items():
+            "--attempts": self.attempts,
+            "--limit": 1 if self.limit is None else self.limit,
+        }
+        for name, value in at_least_one.items():
             if value < 1:
                 raise UsageError(f"{name} {value}: expected a whole number from 1 up")
-        if self.limit is not None and self.limit < 1:
-            raise UsageError(f"--limit {self.limit}: expected a whole number from 1 up")
-        parse_ratio(self.split)
+        if self.rate is not None and not self.rate > 0:
+            raise UsageError(f"--rate {self.rate}: expected more than 0 segments a second")
+        parse_split(self.split)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a run would do, before a single request."""
+
+    config: BuildConfig
+    vocabulary: Vocabulary
+    spec: LogMelSpec
+    segments: pa.Table
+    """SEGMENTS."""
+    counts: dict[str, int]
+    """Rows read, and why rows were left out."""
+
+    def identity(self) -> dict[str, Any]:
+        """Return what a dataset may not change between runs."""
+        return {
+            "format": FORMAT,
+            "classes": self.vocabulary.to_dict(),
+            "feature_spec": self.spec.to_dict(),
+            "split": self.config.split,
+        }
 
 
 def build(config: BuildConfig) -> dict[str, Any]:
     """Build the subset, doing only what is missing, and return report.json."""
-    open_source(config.source)  # a wrong --source is told before anything runs
-    spec = LogMelSpec()
-    vocabulary = read_vocabulary(config)
+    plan = make_plan(config)
     dataset = Dataset(Folder(config.out))
-    identity = {
-        "format": FORMAT,
-        "classes": vocabulary.to_dict(),
-        "feature_spec": spec.to_dict(),
-        "split": config.split,
-    }
-    planned = plan(config, vocabulary)
     with dataset.folder.claimed():
-        return build_planned(config, dataset, planned, identity, vocabulary)
+        dataset.begin(plan.identity())
+        segments = dataset.write_plan(plan.segments)
+        settled = dataset.settled(segments, config.retry)
+        n_left = count_to_do(segments, settled)
+        del segments  # millions of rows need not stay in memory while the downloads run
+        pause = {"n_outages": 0, "paused_s": 0.0}
+        if n_left:
+            shards = shards_to_do(
+                dataset.segments_in_pieces(), settled, shard_size=config.shard_size
+            )
+            with ray_session():
+                pause = run_shards(plan, dataset, shards, n_left)
+        return finish(plan, dataset, pause)
 
 
-def build_planned(
-    config: BuildConfig,
-    dataset: Dataset,
-    planned: pa.Table,
-    identity: dict[str, Any],
-    vocabulary: Vocabulary,
-) -> dict[str, Any]:
-    """Run the shards that are missing, and finish."""
-    spec = LogMelSpec.from_dict(identity["feature_spec"])
-    dataset.begin(identity)
-    done_ids = dataset.ledger(["segment_id"])["segment_id"].combine_chunks()
-    segments = dataset.write_plan(planned, done_ids)
-    n_left = (
-        segments.num_rows - pc.sum(pc.is_in(segments["segment_id"], value_set=done_ids)).as_py()
+def dry_run(config: BuildConfig) -> dict[str, Any]:
+    """Return what `build` would do, without a request and without writing anything."""
+    plan = make_plan(config)
+    dataset = Dataset(Folder(config.out))
+    dataset.check(plan.identity())
+    settled = dataset.settled(plan.segments, config.retry)
+    return forecast(
+        plan.segments,
+        class_names=plan.vocabulary.names,
+        counts=plan.counts,
+        n_to_do=count_to_do(plan.segments, settled),
+        rate_per_s=config.rate,
+        max_downloads=config.max_downloads,
+        bytes_per_s=bytes_per_second(plan.spec),
     )
-    if n_left:
-        with ray_session():
-            run_shards(config, dataset, spec, shards_to_do(segments, done_ids), n_left)
-    return finish(config, dataset, segments, identity, vocabulary)
+
+
+def bytes_per_second(spec: LogMelSpec) -> int:
+    """Return what a second of a clip takes in CLIPS and FEATURES: 16-bit samples, float16 bands."""
+    return spec.sample_rate_hz * 2 + spec.n_mels * 2 * spec.sample_rate_hz // spec.hop
+
+
+def make_plan(config: BuildConfig) -> Plan:
+    """Read, select and split; everything that a user can get wrong is told here."""
+    open_source(config.source, config.access)
+    vocabulary = read_vocabulary(config)
+    tables = []
+    for uri in config.segments:
+        stream = pa.BufferReader(read_source(uri))
+        rows = read_segments(stream, name=uri, known_mids=audioset_mids())
+        names = pa.DictionaryArray.from_arrays(pa.repeat(pa.scalar(0, pa.int8()), len(rows)), [uri])
+        tables.append(rows.append_column("file", names.cast(pa.string())))
+    rows = pa.concat_tables(tables)
+    chosen = select(rows, vocabulary)
+    counts = select_counts(rows, chosen, vocabulary)
+    if config.limit is not None:
+        chosen = chosen.slice(0, config.limit)
+    if not chosen.num_rows:
+        raise UsageError(f"{', '.join(config.segments)}: no segment has one of the classes")
+    ratio = parse_split(config.split)
+    chosen = split_by_hash(chosen, ratio) if ratio else split_as_audioset(chosen)
+    segments = plan_segments(chosen, shard_size=config.shard_size)
+    return Plan(config, vocabulary, LogMelSpec(), segments, counts)
 
 
 def read_vocabulary(config: BuildConfig) -> Vocabulary:
@@ -124,20 +194,6 @@ def read_vocabulary(config: BuildConfig) -> Vocabulary:
     return parse_vocabulary(
         read_source(config.classes).decode(), name=config.classes, ontology=ontology
     )
-
-
-def plan(config: BuildConfig, vocabulary: Vocabulary) -> pa.Table:
-    """Return SEGMENTS of this run, before anything is asked for."""
-    tables = [
-        read_segments(pa.BufferReader(read_source(uri)), name=uri, known_mids=audioset_mids())
-        for uri in config.segments
-    ]
-    chosen = select(pa.concat_tables(tables), vocabulary)
-    if config.limit is not None:
-        chosen = chosen.slice(0, config.limit)
-    if not chosen.num_rows:
-        raise UsageError(f"{', '.join(config.segments)}: no segment has one of the classes")
-    return plan_segments(chosen, ratio=parse_ratio(config.split), shard_size=config.shard_size)
 
 
 def read_source(uri: str) -> bytes:
@@ -154,77 +210,94 @@ def read_source(uri: str) -> bytes:
 
 
 def run_shards(
-    config: BuildConfig, dataset: Dataset, spec: LogMelSpec, shards: Iterator[Shard], n_left: int
-) -> None:
-    """Run every shard as a Ray task, as many at once as keep `max_downloads` downloads going."""
-    threads = downloads_per_task(
-        config.max_downloads, n_cpus=count("CPU"), n_shards=math.ceil(n_left / config.shard_size)
+    plan: Plan, dataset: Dataset, shards: Iterator[Shard], n_left: int
+) -> dict[str, float]:
+    """Get the shards, showing how it goes; return how often and how long the source was down."""
+    config = plan.config
+    gate = start_gate(
+        rate_per_s=config.rate, known_good=dataset.last_got(), max_outage_s=config.max_outage_s
     )
-    outcomes: Counter[str] = Counter()
-    with progress_bar(total=n_left, unit=" segments", desc="build") as bar:
-        slots = Slots(threads)
-        for counts in slots.map(
-            lambda shard, n: build_shard.remote(shard, config.source, dataset.folder, spec, n),
-            shards,
-        ):
-            outcomes.update(counts)
-            bar.set_postfix(outcomes, refresh=False)
-            bar.update(sum(counts.values()))
-
-
-def downloads_per_task(max_downloads: int, *, n_cpus: int, n_shards: int) -> list[int]:
-    """Share `max_downloads` out to tasks: one a CPU, or more where that would be over 16 a task.
-
-    On a cluster that grows by demand, tasks beyond today's CPUs are what makes it grow.
-    """
-    n_tasks = max(min(n_cpus, max_downloads), math.ceil(max_downloads / _MAX_THREADS))
-    n_tasks = max(1, min(n_tasks, n_shards))
-    return [max_downloads // n_tasks + (k < max_downloads % n_tasks) for k in range(n_tasks)]
-
-
-@ray.remote(num_cpus=1, max_retries=3)
-def build_shard(
-    shard: Shard, source: str, out: Folder, spec: LogMelSpec, n_threads: int
-) -> dict[str, int]:
-    """Get every segment of a shard, commit, and return how many came to which outcome."""
-    opened = open_source(source)
-    with ThreadPoolExecutor(n_threads) as pool:
-        rows = list(pool.map(lambda s: get_segment(opened, s, spec), shard.segments.to_pylist()))
-    clips = [row.clip for row in rows if row.clip]
-    features = [row.features for row in rows if row.features]
-    ledger = pa.Table.from_pylist([row.ledger for row in rows], LEDGER)
-    Dataset(out).commit(
-        shard.name,
-        clips=pa.Table.from_pylist(clips, clips_schema(spec.sample_rate_hz)),
-        features=pa.Table.from_pylist(features, features_schema(spec.to_dict())),
-        ledger=ledger,
+    order = Order(
+        source=config.source,
+        access=config.access,
+        out=dataset.folder,
+        spec=plan.spec,
+        max_attempts=config.attempts,
+        wav_dir=Folder(config.wav_dir) if config.wav_dir else None,
     )
-    return dict(Counter(row.ledger["outcome"].value for row in rows))
+    crew = Crew(order, gate, max_downloads=config.max_downloads, n_cpus=count("CPU"))
+    try:
+        with progress_bar(total=n_left, unit=" segments", desc="build") as bar:
+            for _ in crew.run(shards, tick_s=_TICK_S):
+                status = ray.get(gate.status.remote())
+                show(bar, status)
+            show(bar, status := ray.get(gate.status.remote()))
+    finally:
+        crew.stop()
+        ray.kill(gate)
+    return {key: status[key] for key in ("n_outages", "paused_s")}
 
 
-def finish(
-    config: BuildConfig,
-    dataset: Dataset,
-    segments: pa.Table,
-    identity: dict[str, Any],
-    vocabulary: Vocabulary,
-) -> dict[str, Any]:
+def show(bar: Any, status: dict[str, Any]) -> None:
+    """Bring a progress bar up to date: outcomes, and why everybody waits."""
+    if status["is_down"]:
+        bar.set_postfix_str(
+            f"PAUSED, next probe in {status['next_probe_s']:.0f} s: {status['why']}"
+        )
+    else:
+        bar.set_postfix(status["outcomes"], refresh=False)
+    bar.update(min(sum(status["outcomes"].values()), bar.total) - bar.n)
+
+
+def finish(plan: Plan, dataset: Dataset, pause: dict[str, float]) -> dict[str, Any]:
     """Check that nothing was lost, and write the reports and dataset.json."""
-    ledger = dataset.ledger()
-    if sorted(ledger["segment_id"].to_pylist()) != sorted(segments["segment_id"].to_pylist()):
-        raise AssertionError("SEGMENTS and LEDGER differ: rows were lost or done twice")
+    config, segments, history = plan.config, dataset.segments(), dataset.ledger()
+    ledger = latest(history)
+    check_none_lost(segments, ledger)
+    if config.wav_dir:
+        write_missing_wavs(dataset, Folder(config.wav_dir))
     origin = provenance() | {"source": config.source, "segments": ", ".join(config.segments)}
-    report, page = build_report(segments, ledger, class_names=vocabulary.names, provenance=origin)
+    report, page = build_report(
+        segments,
+        ledger,
+        history=history,
+        pause=pause,
+        class_names=plan.vocabulary.names,
+        provenance=origin,
+    )
     dataset.folder.write_json("report.json", report)
     dataset.folder.write_bytes("report.html", render_page(page).encode())
-    ok = pc.sum(pc.equal(ledger["outcome"], Outcome.OK)).as_py() or 0
     meta = {
-        **identity,
+        **plan.identity(),
         "complete": True,
         "n_segments": segments.num_rows,
-        "n_clips": ok,
+        "n_clips": report["got"],
         "fingerprint": dataset.fingerprint(),
         "provenance": origin,
     }
     dataset.folder.write_json("dataset.json", meta)
     return dict(report)
+
+
+def check_none_lost(segments: pa.Table, ledger: pa.Table) -> None:
+    """Raise AssertionError unless every segment has its outcome, and only one."""
+    wanted, settled = segments["segment_id"], ledger["segment_id"].combine_chunks()
+    all_in = pc.all(pc.is_in(wanted, value_set=settled), min_count=0).as_py()
+    if (
+        not all_in
+        or len(wanted) != len(settled)
+        or pc.count_distinct(settled).as_py() != len(settled)
+    ):
+        raise AssertionError("SEGMENTS and LEDGER differ: rows were lost or done twice")
+
+
+def write_missing_wavs(dataset: Dataset, folder: Folder) -> None:
+    """Write the wav files of clips that an earlier run got without --wav-dir."""
+    there = {name for name, _, _ in folder.walk()}
+    for name in dataset.folder.names("clips"):
+        ids = dataset.folder.read_table(name, ["segment_id"])["segment_id"].to_pylist()
+        if all(f"{segment_id}.wav" in there for segment_id in ids):
+            continue
+        for audio in dataset.folder.read_table(name, ["audio"])["audio"].to_pylist():
+            if audio["path"] not in there:
+                folder.write_bytes(audio["path"], audio["bytes"])

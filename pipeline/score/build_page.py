@@ -14,6 +14,12 @@ Report = Mapping[str, Any]
 
 _N_DETAIL_CHARS = 300
 _WANTED_GOT = ("wanted", "got")
+_STAGES = {
+    "wait_s": "waiting (back-off, rate, pauses)",
+    "fetch_s": "fetching",
+    "decode_s": "decoding and trimming",
+    "describe_s": "log-mel",
+}
 
 
 def build_page(report: Report) -> Page:
@@ -43,7 +49,7 @@ def _tiles(report: Report) -> list[Tile]:
         Tile("got", report["got"], share),
         Tile("not got", report["not_got"], _untried_note(report)),
         Tile("audio got", _duration(report["audio_s"])),
-        Tile("fetched", _size(report["bytes_fetched"])),
+        Tile("fetched", _size(report["bytes_fetched"]), _saved_note(report)),
         Tile("time spent", _duration(report["seconds"]), "over all tries"),
     ]
 
@@ -58,6 +64,8 @@ def _blocks(report: Report) -> list[Table | Picture]:
         data_plots.cooccurrence(report["cooccurrence"], class_names=names),
         data_plots.outcomes(report["outcomes"]),
         _outcomes_table(report),
+        _stages_table(report),
+        _slowest_table(report),
         _failed_table(report),
     ]
 
@@ -104,6 +112,32 @@ def _outcomes_table(report: Report) -> Table:
     return Table("Outcomes and reasons", ("outcome", "reason", "segments", "share"), rows)
 
 
+def _stages_table(report: Report) -> Table:
+    tries, total_s = report["tries"], sum(report["stages"].values())
+    rows = [
+        (_STAGES[stage], _duration(s), _ratio(s, total_s), s / tries if tries else None)
+        for stage, s in report["stages"].items()
+    ]
+    outages = report["outages"]
+    note = (
+        f"In the last run the source was down {outages['n_outages']} times, "
+        f"{_duration(outages['paused_s'])} in all; no attempt was lost to that."
+        if outages["n_outages"]
+        else ""
+    )
+    columns = ("stage", "in all", "share", "s a segment")
+    return Table("Where the time went", columns, rows, note)
+
+
+def _slowest_table(report: Report) -> Table:
+    rows = [
+        tuple(row[key] for key in ("segment_id", "outcome", "attempts", "seconds", *_STAGES))
+        for row in report["slowest"]
+    ]
+    columns = ("segment", "outcome", "attempts", "seconds", *_STAGES.values())
+    return Table("The slowest segments", columns, rows, "Times in seconds.")
+
+
 def _failed_table(report: Report) -> Table:
     rows = [
         (
@@ -120,6 +154,12 @@ def _failed_table(report: Report) -> Table:
     columns = ("segment", "outcome", "reason", "attempts", "HTTP status", "message")
     note = f"The first {len(rows):,d} of {n_failed:,d}." if rows else ""
     return Table("Segments that were tried and not got", columns, rows, note)
+
+
+def _saved_note(report: Report) -> str:
+    whole = report["bytes_fetched"] + report["bytes_saved"]
+    share = f", {report['bytes_saved'] / whole:.0%}" if whole else ""
+    return f"{_size(report['bytes_saved'])} fewer than the whole files{share}"
 
 
 def _untried_note(report: Report) -> str:

@@ -28,15 +28,24 @@ def build_report(
     *,
     class_names: Mapping[str, str],
     provenance: Mapping[str, str],
+    history: pa.Table | None = None,
+    pause: Mapping[str, float] | None = None,
 ) -> tuple[dict[str, Any], Page]:
     """Return what became of a data set: counts, and a page that shows them.
 
-    `class_names` gives name by code in the vocabulary's order.
+    `class_names` gives name by code in the vocabulary's order; `ledger` has one row a segment,
+    `history` (the same when None) those of all runs; `pause` says how often and how long the
+    source was down in the last run: n_outages, paused_s.
     """
     summary = build_summary(
-        segments, ledger, class_names=class_names, n_failed_shown=_N_FAILED_SHOWN
+        segments,
+        ledger,
+        class_names=class_names,
+        n_failed_shown=_N_FAILED_SHOWN,
+        history=history,
     )
-    report = {**summary, "provenance": dict(provenance)}
+    outages = {"n_outages": 0, "paused_s": 0.0} | dict(pause or {})
+    report = {**summary, "outages": outages, "provenance": dict(provenance)}
     return report, build_page(report)
 
 

@@ -19,16 +19,27 @@ Labels = npt.NDArray[np.bool_]
 
 _SPLITS = ("train", "val", "test")
 _OUTCOMES = [str(outcome) for outcome in Outcome]
+_N_SLOWEST_SHOWN = 20
 _FAILED_COLUMNS = ["segment_id", "outcome", "reason", "attempts", "http_status", "detail"]
 
 
+_STAGES = ("wait_s", "fetch_s", "decode_s", "describe_s")
+
+
 def build_summary(
-    segments: pa.Table, ledger: pa.Table, *, class_names: Mapping[str, str], n_failed_shown: int
+    segments: pa.Table,
+    ledger: pa.Table,
+    *,
+    class_names: Mapping[str, str],
+    n_failed_shown: int,
+    history: pa.Table | None = None,
 ) -> dict[str, Any]:
     """Return the counts of a build as plain numbers, lists and dicts.
 
-    wanted = got + not got; `untried` are those of the not got that have no row in the ledger.
+    `ledger` has the rows that count, one a segment; `history` those of all runs, which is what the
+    work has cost. wanted = got + not got; `untried` are those of the not got without a row.
     """
+    history = ledger if history is None else history
     labels = label_matrix(segments["classes"], list(class_names))  # [n_segments, n_classes]
     got = _among(segments["segment_id"], ledger.filter(pc.equal(ledger["outcome"], Outcome.OK)))
     masks = _masks_by_split(segments["split"], got)
@@ -38,9 +49,12 @@ def build_summary(
         "not_got": int((~got).sum()),
         "untried": int((~_among(segments["segment_id"], ledger)).sum()),
         "audio_s": _total(pc.subtract(segments["end_s"], segments["start_s"]).filter(got)),
-        "bytes_fetched": int(_total(ledger["bytes_fetched"])),
-        "seconds": _total(ledger["seconds"]),
-        "attempts": int(_total(ledger["attempts"])),
+        "bytes_fetched": int(_total(history["bytes_fetched"])),
+        "bytes_saved": bytes_saved(history),
+        "seconds": _total(history["seconds"]),
+        "stages": {stage: _total(history[stage]) for stage in _STAGES},
+        "attempts": int(_total(history["attempts"])),
+        "tries": len(history),
         "splits": {
             split: {key: int(mask.sum()) for key, mask in pair.items()}
             for split, pair in masks.items()
@@ -53,6 +67,7 @@ def build_summary(
         "cooccurrence": cooccurrence_counts(labels[got]).tolist(),
         "outcomes": outcome_counts(ledger),
         "failed": failed_rows(ledger, n_rows=n_failed_shown),
+        "slowest": slowest_rows(ledger, n_rows=_N_SLOWEST_SHOWN),
     }
 
 
@@ -91,6 +106,25 @@ def failed_rows(ledger: pa.Table, *, n_rows: int) -> list[dict[str, Any]]:
     failed = pc.not_equal(ledger["outcome"], Outcome.OK).to_numpy()
     rows: list[dict[str, Any]] = (
         ledger.select(_FAILED_COLUMNS).take(np.flatnonzero(failed)[:n_rows]).to_pylist()
+    )
+    return rows
+
+
+def bytes_saved(ledger: pa.Table) -> int:
+    """Return how many bytes fewer were read than the whole files have, where that is known."""
+    known = ledger.filter(pc.is_valid(ledger["bytes_whole"]))
+    return int(_total(known["bytes_whole"]) - _total(known["bytes_fetched"]))
+
+
+def slowest_rows(ledger: pa.Table, *, n_rows: int) -> list[dict[str, Any]]:
+    """Return the rows of the ledger that took longest, as dicts, with the time of each stage."""
+    order = pc.select_k_unstable(
+        ledger, k=min(n_rows, len(ledger)), sort_keys=[("seconds", "descending")]
+    )
+    rows: list[dict[str, Any]] = (
+        ledger.select(["segment_id", "outcome", "attempts", "seconds", *_STAGES])
+        .take(order)
+        .to_pylist()
     )
     return rows
 

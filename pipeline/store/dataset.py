@@ -3,7 +3,8 @@
     dataset.json  segments.parquet  clips/  features/  ledger/  report.json  report.html
 
 A shard's files are written with the LEDGER last: a shard with a ledger file is done, and CLIPS or
-FEATURES without one are what a killed task left; the next run deletes them before it plans.
+FEATURES without one are what a killed task left; the next run deletes them before it plans. What is
+done is known from the names of the files, so a build of millions goes on at once.
 """
 
 from __future__ import annotations
@@ -11,20 +12,26 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from pipeline.catalog.plan import Settled
+from pipeline.catalog.retry import Retry, is_due
 from pipeline.errors import SpecMismatch, UsageError
 from pipeline.store.folder import Folder
 from schemas.features import SPEC_KEY
-from schemas.ledger import LEDGER
+from schemas.ledger import LEDGER, latest
 from schemas.segments import SEGMENTS
 
 FORMAT = "timbre-dataset-1"
 _RAW = {"use_dictionary": False, "compression": "none", "write_statistics": False}
 """For columns that are blobs: reading is then a memory map."""
+
+
+_PIECE_ROWS = 65_536
 
 
 class Dataset:
@@ -48,19 +55,21 @@ class Dataset:
         meta: dict[str, Any] = self.folder.read_json("dataset.json")
         return meta
 
-    def begin(self, identity: dict[str, Any]) -> None:
-        """Claim the folder for a build of `identity` (classes, specs); clear up after a kill.
+    def check(self, identity: dict[str, Any]) -> bool:
+        """Return whether the folder holds a dataset; SpecMismatch if of other classes or specs."""
+        if not self.folder.exists("dataset.json"):
+            return False
+        before = self.meta()
+        for key, value in identity.items():
+            if before.get(key) != json.loads(json.dumps(value)):
+                raise SpecMismatch(
+                    f"{self.folder.uri}: was built with another {key}; give another --out"
+                )
+        return True
 
-        Raises SpecMismatch when the folder holds a dataset of other classes or specs.
-        """
-        if self.folder.exists("dataset.json"):
-            before = self.meta()
-            for key, value in identity.items():
-                if before.get(key) != json.loads(json.dumps(value)):
-                    raise SpecMismatch(
-                        f"{self.folder.uri}: was built with another {key}; give another --out"
-                    )
-        else:
+    def begin(self, identity: dict[str, Any]) -> None:
+        """Claim the folder for a build of `identity` (classes, specs); clear up after a kill."""
+        if not self.check(identity):
             self.folder.write_json("dataset.json", {**identity, "complete": False})
         done = {name.split("/")[1] for name in self.folder.names("ledger")}
         self.folder.delete_temporary()
@@ -70,11 +79,11 @@ class Dataset:
                 if name.split("/")[1] not in done:
                     self.folder.delete(name)
 
-    def ledger(self, columns: list[str] | None = None) -> pa.Table:
-        """Return the LEDGER of every shard that is done."""
+    def ledger(self, columns: list[str] | None = None, names: list[str] | None = None) -> pa.Table:
+        """Return the LEDGER of every shard that is done, or of the `names` given: all runs."""
         schema = LEDGER if columns is None else pa.schema([LEDGER.field(c) for c in columns])
-        tables = [self.folder.read_table(n, columns) for n in self.folder.names("ledger")]
-        return pa.concat_tables([schema.empty_table(), *tables])
+        files = self.folder.names("ledger") if names is None else names
+        return self.folder.read_tables(files, schema)
 
     def segments(self) -> pa.Table:
         """Return SEGMENTS; empty before the first build."""
@@ -82,22 +91,62 @@ class Dataset:
             return SEGMENTS.empty_table()
         return self.folder.read_table("segments.parquet")
 
-    def write_plan(self, segments: pa.Table, done_ids: pa.Array) -> pa.Table:
+    def segments_in_pieces(self) -> Iterator[pa.Table]:
+        """Yield SEGMENTS, some ten thousand rows at a time."""
+        return self.folder.read_pieces("segments.parquet")
+
+    def write_plan(self, segments: pa.Table) -> pa.Table:
         """Write and return SEGMENTS: what is planned now, and what earlier runs have settled."""
         before = self.segments()
-        settled = before.filter(
-            pc.and_(
-                pc.is_in(before["segment_id"], value_set=done_ids),
-                pc.invert(
-                    pc.is_in(
-                        before["segment_id"], value_set=segments["segment_id"].combine_chunks()
-                    )
-                ),
-            )
-        )
-        planned = pa.concat_tables([segments, settled])
-        self.folder.write_table("segments.parquet", planned)
+        planned_ids = segments["segment_id"].combine_chunks()
+        others = before.filter(pc.invert(pc.is_in(before["segment_id"], value_set=planned_ids)))
+        if others.num_rows:
+            done_ids = self.ledger(["segment_id"])["segment_id"].combine_chunks()
+            others = others.filter(pc.is_in(others["segment_id"], value_set=done_ids))
+        planned = pa.concat_tables([segments, others])
+        if not planned.equals(before):
+            self.folder.write_table("segments.parquet", planned, row_group_size=_PIECE_ROWS)
         return planned
+
+    def settled(self, planned: pa.Table, retry: Retry = Retry.NONE) -> Settled:
+        """Return what earlier runs have settled of a plan, and what of it to try again."""
+        files = self.folder.names("ledger")
+        names = {name: name.split("/")[1].removesuffix(".parquet") for name in files}
+        known = set(pc.unique(planned["shard"]).to_pylist())
+        strays = [name for name, shard in names.items() if shard not in known]
+        again = self._again(retry) if retry is not Retry.NONE else Settled().again
+        return Settled(
+            shards=frozenset(names.values()),
+            stray_ids=self.ledger(["segment_id"], strays)["segment_id"].combine_chunks(),
+            again=again,
+        )
+
+    def _again(self, retry: Retry) -> pa.Table:
+        """Return segment_id and run of what `retry` takes again: the next run of each."""
+        rows = latest(self.ledger(["segment_id", "run", "outcome", "reason", "ended_at"]))
+        rows = rows.filter(is_due(rows, retry, now=datetime.now(UTC)))
+        return pa.table(
+            {
+                "segment_id": rows["segment_id"],
+                "run": pc.cast(pc.add(rows["run"], 1), pa.int32()),
+            }
+        )
+
+    def last_got(self) -> str | None:
+        """Return the id of some item that was got, the sooner found the better; None without."""
+        for name in reversed(self.folder.names("clips")[-3:]):
+            ytids = self.folder.read_table(name, ["ytid"])["ytid"]
+            if len(ytids):
+                return str(ytids[0].as_py())
+        return None
+
+    def history(self, segment_id: str) -> tuple[dict[str, Any] | None, list[dict[str, Any]]]:
+        """Return a segment's row of SEGMENTS, and its rows of LEDGER by run."""
+        plan = self.segments()
+        planned = plan.filter(pc.equal(plan["segment_id"], segment_id)).to_pylist()
+        ledger = self.ledger()
+        rows = ledger.filter(pc.equal(ledger["segment_id"], segment_id)).sort_by("run")
+        return (planned[0] if planned else None), rows.to_pylist()
 
     def commit(self, shard: str, *, clips: pa.Table, features: pa.Table, ledger: pa.Table) -> None:
         """Write a shard, the LEDGER last; tables without rows leave no file."""

@@ -17,7 +17,7 @@ from typing import Any, BinaryIO
 
 import pyarrow as pa
 import pyarrow.parquet as pq
-from pyarrow import fs
+from pyarrow import dataset, fs
 
 from pipeline.errors import StoreError, UsageError
 
@@ -102,6 +102,22 @@ class Folder:
                 memory_map=self.is_local,
                 partitioning=None,
             )
+
+    def read_tables(self, names: Sequence[str], schema: pa.Schema) -> pa.Table:
+        """Read the columns of `schema` from many Parquet files; columns a file lacks are null."""
+        paths = [self._path(name) for name in names]
+        if not paths:
+            return schema.empty_table()
+        with _wrapped("read", self.uri):
+            source = dataset.dataset(paths, schema=schema, format="parquet", filesystem=self._fs)
+            return source.to_table()
+
+    def read_pieces(self, name: str) -> Iterator[pa.Table]:
+        """Read a Parquet file a row group at a time."""
+        with _wrapped("read", self.uri_of(name)), self._fs.open_input_file(self._path(name)) as raw:
+            file = pq.ParquetFile(raw)
+            for group in range(file.num_row_groups):
+                yield file.read_row_group(group)
 
     def read_schema(self, name: str) -> pa.Schema:
         """Read the schema of a Parquet file, metadata and all."""

@@ -5,10 +5,33 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.catalog.plan import parse_ratio, plan_segments, shards_to_do, split_of
+from pipeline.catalog.plan import (
+    Settled,
+    Shard,
+    count_to_do,
+    parse_split,
+    plan_segments,
+    shards_to_do,
+    split_as_audioset,
+    split_by_hash,
+    split_of,
+)
 from pipeline.errors import UsageError
 
-NONE_DONE = pa.array([], pa.string())
+RATIO = (70, 10, 20)
+
+
+def planned(rows: pa.Table, shard_size: int) -> pa.Table:
+    return plan_segments(split_by_hash(rows, RATIO), shard_size=shard_size)
+
+
+def ids_of(shards: list[Shard]) -> list[str]:
+    return [i for shard in shards for i in shard.segments["segment_id"].to_pylist()]
+
+
+def to_do(segments: pa.Table, settled: Settled, size: int = 8, piece: int = 7) -> list[Shard]:
+    pieces = (segments.slice(at, piece) for at in range(0, segments.num_rows, piece))
+    return list(shards_to_do(pieces, settled, shard_size=size))
 
 
 def chosen(n: int, *, per_video: int = 1) -> pa.Table:
@@ -25,7 +48,7 @@ def chosen(n: int, *, per_video: int = 1) -> pa.Table:
 
 
 def test_split_is_by_video_and_near_the_ratio():
-    segments = plan_segments(chosen(30_000, per_video=3), ratio=(70, 10, 20), shard_size=64)
+    segments = planned(chosen(30_000, per_video=3), 64)
     by_video: dict[str, set[str]] = {}
     for row in segments.select(["ytid", "split"]).to_pylist():
         by_video.setdefault(row["ytid"], set()).add(row["split"])
@@ -45,25 +68,65 @@ KNOWN_SPLITS = ["train", "train", "test", "test", "val"]  # a change here moves 
 @pytest.mark.parametrize("text", ["70/10", "70/10/10", "a/b/c", "70/10/20/0", "-10/90/20"])
 def test_a_wrong_ratio_is_refused(text):
     with pytest.raises(UsageError, match="--split"):
-        parse_ratio(text)
+        parse_split(text)
 
 
-@given(n=st.integers(1, 200), size=st.integers(1, 40), n_done=st.integers(0, 200))
-def test_shards_hold_exactly_what_is_left(n, size, n_done):
-    segments = plan_segments(chosen(n), ratio=(70, 10, 20), shard_size=size)
-    done = segments["segment_id"].combine_chunks().slice(0, min(n_done, n))
-    shards = list(shards_to_do(segments, done))
-    left = [i for shard in shards for i in shard.segments["segment_id"].to_pylist()]
-    assert sorted(left + done.to_pylist()) == sorted(segments["segment_id"].to_pylist())
+@given(n=st.integers(1, 120), size=st.integers(1, 40), data=st.data())
+def test_shards_hold_exactly_what_is_left(n, size, data):
+    """Whatever was settled, by whole shards or by segments of shards that have another size."""
+    segments = planned(chosen(n), size)
+    names = sorted(set(segments["shard"].to_pylist()))
+    ids = segments["segment_id"].to_pylist()
+    whole = set(data.draw(st.lists(st.sampled_from(names), unique=True)))
+    strays = data.draw(st.lists(st.sampled_from(ids), unique=True))
+    settled = Settled(frozenset(whole), pa.array(strays, pa.string()))
+    shards = to_do(segments, settled, size, piece=data.draw(st.integers(1, 50)))
+    rows = segments.to_pylist()
+    done = {r["segment_id"] for r in rows if r["shard"] in whole or r["segment_id"] in strays}
+    assert sorted(ids_of(shards)) == sorted(set(ids) - done)
+    assert count_to_do(segments, settled) == len(ids) - len(done)
     assert all(1 <= shard.segments.num_rows <= size for shard in shards)
     assert all(len(set(shard.segments["split"].to_pylist())) == 1 for shard in shards)
+    assert all(set(shard.segments["run"].to_pylist()) == {1} for shard in shards)
     assert len({shard.name for shard in shards}) == len(shards)
 
 
 def test_a_rerun_plans_the_same_shards_and_leaves_out_the_done():
-    segments = plan_segments(chosen(100), ratio=(70, 10, 20), shard_size=8)
-    first = list(shards_to_do(segments, NONE_DONE))
-    done = pa.concat_arrays([shard.segments["segment_id"].combine_chunks() for shard in first[::2]])
-    again = list(shards_to_do(segments, done))
+    segments = planned(chosen(100), 8)
+    first = to_do(segments, Settled())
+    assert [s.name for s in first] == list(dict.fromkeys(segments["shard"].to_pylist()))
+    again = to_do(segments, Settled(frozenset(shard.name for shard in first[::2])))
     assert [shard.name for shard in again] == [shard.name for shard in first[1::2]]
     assert again[0].segments.equals(first[1].segments)
+
+
+def test_what_is_tried_again_has_its_run_and_a_name_of_its_own():
+    segments = planned(chosen(40), 8)
+    names = frozenset(segments["shard"].to_pylist())
+    ids = segments["segment_id"].to_pylist()[::3]
+    runs = [2 + k % 3 for k in range(len(ids))]
+    settled = Settled(names, again=pa.table({"segment_id": ids, "run": pa.array(runs, pa.int32())}))
+    shards = to_do(segments, settled)
+    assert count_to_do(segments, settled) == len(ids)
+    assert not names & {shard.name for shard in shards}
+    found = {r["segment_id"]: r["run"] for s in shards for r in s.segments.to_pylist()}
+    assert found == dict(zip(ids, runs, strict=True))
+    assert [s.name for s in shards] == [s.name for s in to_do(segments, settled, piece=3)]
+    later = Settled(names, again=pa.table({"segment_id": ids, "run": pa.array(runs, pa.int32())}))
+    later = Settled(names, again=later.again.set_column(1, "run", pa.array([9] * len(ids))))
+    assert not {s.name for s in shards} & {s.name for s in to_do(segments, later)}
+
+
+def test_audiosets_own_split_keeps_every_video_in_one():
+    rows = chosen(3000).append_column("file", pa.array(["balanced_train.csv"] * 3000))
+    both = rows.slice(0, 10).set_column(6, "file", pa.array(["/x/eval_segments.csv"] * 10))
+    split = split_as_audioset(pa.concat_tables([rows, both]))
+    by_video: dict[str, set[str]] = {}
+    for row in split.to_pylist():
+        by_video.setdefault(row["ytid"], set()).add(row["split"])
+    assert all(len(splits) == 1 for splits in by_video.values())
+    assert [by_video[f"v{k}"] for k in range(10)] == [{"test"}] * 10
+    share = split["split"].to_pylist().count("val") / 3000
+    assert share == pytest.approx(0.10, abs=0.02)
+    with pytest.raises(UsageError, match=r"mine\.csv: --split audioset"):
+        split_as_audioset(rows.set_column(6, "file", pa.array(["mine.csv"] * 3000)))

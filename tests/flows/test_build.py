@@ -15,7 +15,8 @@ from pipeline.audio.decode import decode
 from pipeline.audio.logmel import LogMelSpec, log_mel
 from pipeline.demo.origin import Fault
 from pipeline.errors import SpecMismatch, UsageError
-from pipeline.flows.build import BuildConfig, build, downloads_per_task
+from pipeline.flows.build import BuildConfig, build
+from pipeline.flows.crew import downloads_per_worker
 from pipeline.store.dataset import Dataset
 from pipeline.store.folder import Folder
 from schemas.features import read_logmels
@@ -155,17 +156,11 @@ def test_what_a_user_gets_wrong_is_told_before_anything_runs(corpus: Corpus, dat
 
 
 @pytest.mark.parametrize(
-    ("max_downloads", "n_cpus", "n_shards", "expected"),
-    [
-        (8, 2, 100, [4, 4]),
-        (1, 4, 9, [1]),
-        (5, 4, 9, [2, 1, 1, 1]),
-        (64, 0, 99, [16] * 4),
-        (9, 4, 1, [9]),
-    ],
+    ("max_downloads", "n_cpus", "expected"),
+    [(8, 2, [4, 4]), (1, 4, [1]), (5, 4, [2, 1, 1, 1]), (96, 0, [32] * 3), (64, 2, [32, 32])],
 )
-def test_downloads_are_shared_out(max_downloads, n_cpus, n_shards, expected):
-    assert downloads_per_task(max_downloads, n_cpus=n_cpus, n_shards=n_shards) == expected
+def test_downloads_are_shared_out(max_downloads, n_cpus, expected):
+    assert downloads_per_worker(max_downloads, n_cpus=n_cpus) == expected
 
 
 def test_killed_with_9_and_run_again(corpus: Corpus, dataset: Path, start_job, tmp_path):

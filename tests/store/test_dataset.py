@@ -1,16 +1,19 @@
 """A shard counts when its LEDGER is there; what else a kill left goes; nothing is done twice."""
 
+from datetime import UTC, datetime, timedelta
+
 import numpy as np
 import pyarrow as pa
 import pytest
 
 from pipeline.audio.logmel import LogMelSpec
-from pipeline.errors import SpecMismatch, UsageError
+from pipeline.catalog.retry import Retry
+from pipeline.errors import OUTCOME_OF, Reason, SpecMismatch, UsageError
 from pipeline.store.dataset import Dataset
 from pipeline.store.folder import Folder
 from schemas.clips import clips_schema
 from schemas.features import features_schema, read_logmels
-from schemas.ledger import LEDGER
+from schemas.ledger import LEDGER, latest
 from schemas.segments import SEGMENTS
 
 SPEC = LogMelSpec(n_mels=4)
@@ -43,7 +46,7 @@ def commit(dataset: Dataset, shard: str, *ids: str) -> None:
             features_schema(SPEC.to_dict()),
         ),
         ledger=pa.Table.from_pylist(
-            [{"segment_id": i, "outcome": "ok", "reason": "ok"} for i in ids], LEDGER
+            [{"segment_id": i, "run": 1, "outcome": "ok", "reason": "ok"} for i in ids], LEDGER
         ),
     )
 
@@ -83,13 +86,78 @@ def test_another_identity_is_refused(dataset, key):
 
 
 def test_the_plan_keeps_what_earlier_runs_settled(dataset):
-    none = pa.array([], pa.string())
-    dataset.write_plan(segments("a", "b", "c"), none)
+    dataset.write_plan(segments("a", "b", "c"))
     commit(dataset, "train-1", "a")
-    done = dataset.ledger(["segment_id"])["segment_id"].combine_chunks()
-    planned = dataset.write_plan(segments("c", "d"), done)
+    planned = dataset.write_plan(segments("c", "d"))
     assert sorted(planned["segment_id"].to_pylist()) == ["a", "c", "d"]
     assert dataset.segments().equals(planned)
+    pieces = list(dataset.segments_in_pieces())
+    assert pa.concat_tables(pieces).equals(planned)
+
+
+def test_what_is_settled_is_known_by_names_and_by_stray_ids(dataset):
+    planned = dataset.write_plan(segments("a", "b", "c"))  # all in shard "s"
+    assert not dataset.settled(planned).shards
+    commit(dataset, "train-1", "b")
+    settled = dataset.settled(planned)
+    assert settled.stray_ids.to_pylist() == ["b"]
+    commit(dataset, "s", "a", "c")
+    assert dataset.settled(planned).shards == {"s", "train-1"}
+    assert dataset.settled(planned).stray_ids.to_pylist() == ["b"]
+
+
+def fail(dataset: Dataset, shard: str, run: int, reasons: dict[str, Reason], age_h: float = 0.0):
+    ended_at = datetime.now(UTC) - timedelta(hours=age_h)
+    rows = [
+        {"segment_id": i, "run": run, "outcome": OUTCOME_OF[r], "reason": r, "ended_at": ended_at}
+        for i, r in reasons.items()
+    ]
+    dataset.folder.write_table(f"ledger/{shard}.parquet", pa.Table.from_pylist(rows, LEDGER))
+
+
+@pytest.mark.parametrize(
+    ("retry", "age_h", "expected"),
+    [
+        ("none", 48, ""),
+        ("transient", 0, "n"),
+        ("transient", 48, "nu"),
+        ("blocked", 0, "bn"),
+        ("all", 0, "bgnu"),
+    ],
+)
+def test_what_is_tried_again(dataset, retry, age_h, expected):
+    planned = dataset.write_plan(segments("n", "b", "g", "u", "k"))
+    reasons = {
+        "n": Reason.TIMEOUT,
+        "b": Reason.FORBIDDEN,
+        "g": Reason.REMOVED,
+        "u": Reason.UNCONFIRMED,
+        "k": Reason.OK,
+    }
+    fail(dataset, "s", 1, reasons, age_h)
+    again = dataset.settled(planned, Retry(retry)).again
+    assert sorted(again["segment_id"].to_pylist()) == sorted(expected)
+    assert set(again["run"].to_pylist()) <= {2}
+
+
+def test_the_last_run_of_a_segment_counts(dataset):
+    planned = dataset.write_plan(segments("a", "b"))
+    fail(dataset, "s", 1, {"a": Reason.TIMEOUT, "b": Reason.TIMEOUT})
+    fail(dataset, "later", 2, {"a": Reason.OK})
+    fail(dataset, "latest", 3, {"b": Reason.REMOVED})
+    rows = {r["segment_id"]: r["reason"] for r in latest(dataset.ledger()).to_pylist()}
+    assert rows == {"a": "ok", "b": "removed"}
+    assert dataset.settled(planned, Retry.TRANSIENT).again.num_rows == 0
+    assert dataset.settled(planned, Retry.ALL).again.to_pylist() == [{"segment_id": "b", "run": 4}]
+    row, runs = dataset.history("b")
+    assert row["shard"] == "s"
+    assert [run["reason"] for run in runs] == ["timeout", "removed"]
+
+
+def test_checking_writes_nothing(tmp_path):
+    dataset = Dataset(Folder(str(tmp_path / "none")))
+    assert not dataset.check(IDENTITY)
+    assert not (tmp_path / "none").exists()
 
 
 def test_the_fingerprint_is_that_of_the_clips(tmp_path):

@@ -1,0 +1,180 @@
+"""Downloaders: actors with a pool of threads each, fed with shards by the driver.
+
+A downloader works on two shards at a time, so its threads need not wait for the last segment of
+one; and it keeps what costs something to build: sessions, cookies, the JavaScript runtime.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any
+
+import pyarrow as pa
+import ray
+from ray.exceptions import RayActorError, WorkerCrashedError
+
+from pipeline.audio.fetch import Access, open_source
+from pipeline.audio.gate import OpenGate, Pass
+from pipeline.audio.logmel import LogMelSpec
+from pipeline.audio.segment import SegmentRows, crashed_row, get_segment
+from pipeline.catalog.plan import Shard
+from pipeline.errors import Outcome
+from pipeline.flows.gate import RemoteGate
+from pipeline.store.dataset import Dataset
+from pipeline.store.folder import Folder
+from schemas.clips import clips_schema
+from schemas.features import features_schema
+from schemas.ledger import LEDGER
+
+MAX_THREADS = 32  # downloads of one process
+_SHARDS_AT_ONCE = 2
+_CRASHES = 2  # a shard may take down its process so often before it is taken apart
+
+
+@dataclass(frozen=True)
+class Order:
+    """What is the same for every shard of a run."""
+
+    source: str
+    access: Access
+    out: Folder
+    spec: LogMelSpec
+    max_attempts: int
+    wav_dir: Folder | None = None
+    """Where the clips also go as files."""
+
+
+class _Downloader:
+    """Gets shards; lives in a process of its own."""
+
+    def __init__(self, order: Order, gate: Any, n_threads: int) -> None:
+        self._order = order
+        self._gate = gate
+        self._pool = ThreadPoolExecutor(n_threads)
+
+    def ready(self) -> None:
+        """Open the source; raises what is wrong with it."""
+        order = self._order
+        self._source = open_source(order.source, order.access)
+        remote = self._source.is_remote
+        self._pass: Pass = RemoteGate(self._gate, self._source) if remote else OpenGate()
+
+    def build(self, shard: Shard) -> None:
+        """Get every segment of a shard, and commit."""
+        if not hasattr(self, "_source"):  # a process that was started again
+            self.ready()
+        rows = list(self._pool.map(self._get, shard.segments.to_pylist()))
+        commit(self._order, shard.name, rows)
+
+    def _get(self, segment: dict[str, Any]) -> SegmentRows:
+        order = self._order
+        rows = get_segment(
+            self._source, segment, order.spec, gate=self._pass, max_attempts=order.max_attempts
+        )
+        self._gate.settle.remote(str(rows.ledger["outcome"]))
+        return rows
+
+
+def commit(order: Order, name: str, rows: list[SegmentRows]) -> None:
+    """Write what a shard's segments came to; the wav files first, the LEDGER last."""
+    clips = [row.clip for row in rows if row.clip]
+    features = [row.features for row in rows if row.features]
+    if order.wav_dir:
+        for clip in clips:
+            order.wav_dir.write_bytes(clip["audio"]["path"], clip["audio"]["bytes"])
+    Dataset(order.out).commit(
+        name,
+        clips=pa.Table.from_pylist(clips, clips_schema(order.spec.sample_rate_hz)),
+        features=pa.Table.from_pylist(features, features_schema(order.spec.to_dict())),
+        ledger=pa.Table.from_pylist([row.ledger for row in rows], LEDGER),
+    )
+
+
+class Crew:
+    """The downloaders of a run."""
+
+    def __init__(self, order: Order, gate: Any, *, max_downloads: int, n_cpus: int) -> None:
+        self._order = order
+        self._gate = gate
+        sizes = downloads_per_worker(max_downloads, n_cpus=n_cpus)
+        self._n_cpus = min(1.0, n_cpus / len(sizes)) if n_cpus else 1.0
+        self._workers = [
+            self._start(n_threads, max_restarts=-1, max_task_retries=_CRASHES)
+            for n_threads in sizes
+        ]
+        self._starting = {worker.ready.remote(): worker for worker in self._workers}
+        self._free: list[Any] = []
+        self._running: dict[Any, tuple[Any, Shard]] = {}
+
+    def _start(self, n_threads: int, **options: int) -> Any:
+        actor = ray.remote(_Downloader).options(
+            num_cpus=self._n_cpus, max_concurrency=_SHARDS_AT_ONCE, **options
+        )
+        return actor.remote(self._order, self._gate, n_threads)
+
+    def run(self, shards: Iterator[Shard], *, tick_s: float) -> Iterator[None]:
+        """Get all the shards; yields every `tick_s` or sooner, so that progress can be shown.
+
+        A shard that keeps taking down its process is taken apart at the end: each of its segments
+        runs in a process that nothing else depends on, and the one that crashes becomes a row.
+        """
+        crashed: list[Shard] = []
+        more = True
+        while more or self._running:
+            while more and self._free:
+                shard = next(shards, None)
+                more = shard is not None
+                if shard is not None:
+                    worker = self._free.pop()
+                    self._running[worker.build.remote(shard)] = (worker, shard)
+            crashed += self._wait(tick_s)
+            yield
+        for shard in crashed:
+            yield from self._one_by_one(shard)
+
+    def stop(self) -> None:
+        """End the downloaders, whatever they are at."""
+        for worker in self._workers:
+            ray.kill(worker)
+
+    def _wait(self, tick_s: float) -> list[Shard]:
+        """Wait for something to end; return the shards that took down their process."""
+        waiting = [*self._starting, *self._running]
+        ready, _ = ray.wait(waiting, num_returns=1, timeout=tick_s, fetch_local=False)
+        crashed = []
+        for reference in ready:
+            if reference in self._starting:
+                worker = self._starting.pop(reference)
+                ray.get(reference)
+                self._free += [worker] * _SHARDS_AT_ONCE
+                continue
+            worker, shard = self._running.pop(reference)
+            try:
+                ray.get(reference)
+            except RayActorError:
+                crashed.append(shard)
+            self._free.append(worker)
+        return crashed
+
+    def _one_by_one(self, shard: Shard) -> Iterator[None]:
+        segments = shard.segments.to_pylist()
+        for k, segment in enumerate(segments):
+            name = f"{shard.name}-{k:04d}"
+            single = Shard(name, shard.segments.slice(k, 1))
+            worker = self._start(1)
+            try:
+                ray.get(worker.build.remote(single))
+            except (RayActorError, WorkerCrashedError) as error:
+                commit(self._order, name, [crashed_row(segment, str(error))])
+                self._gate.settle.remote(str(Outcome.REJECTED))
+            ray.kill(worker)
+            yield
+
+
+def downloads_per_worker(max_downloads: int, *, n_cpus: int) -> list[int]:
+    """Share `max_downloads` out to workers: one a CPU, or more where a process has too many."""
+    n_workers = max(min(n_cpus, max_downloads), math.ceil(max_downloads / MAX_THREADS), 1)
+    return [max_downloads // n_workers + (k < max_downloads % n_workers) for k in range(n_workers)]

@@ -1,0 +1,103 @@
+"""SEGMENTS and what is done of them in; what a build would do, in numbers and words, out. PURE."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from pipeline.score.summary import cooccurrence_counts, label_matrix, labels_per_clip
+
+REQUESTS_PER_SEGMENT = 4
+"""Of a source over HTTP: the head, the index, and the segment's bytes in two ranges, say."""
+SECONDS_PER_SEGMENT = 1.5
+"""What one takes without a --rate, waiting for the network: an estimate."""
+
+
+def forecast(
+    segments: pa.Table,
+    *,
+    class_names: Mapping[str, str],
+    counts: Mapping[str, int],
+    n_to_do: int,
+    rate_per_s: float | None,
+    max_downloads: int,
+    bytes_per_s: int,
+) -> dict[str, Any]:
+    """Return what is planned, what is there already, and what it will take.
+
+    `bytes_per_s` is what a second of audio takes in the tables; `counts` says why rows were left
+    out (see `catalog.select.select_counts`).
+    """
+    codes = list(class_names)
+    labels = label_matrix(segments["classes"], codes)
+    durations_s = pc.subtract(segments["end_s"], segments["start_s"])
+    mean_s = float(pc.mean(durations_s).as_py() or 0.0)
+    seconds = n_to_do / rate_per_s if rate_per_s else n_to_do * SECONDS_PER_SEGMENT / max_downloads
+    splits = segments["split"].to_numpy()
+    return {
+        "counts": dict(counts),
+        "planned": segments.num_rows,
+        "there": segments.num_rows - n_to_do,
+        "to_do": n_to_do,
+        "classes": {
+            code: {
+                split: int(labels[splits == split, k].sum()) for split in ("train", "val", "test")
+            }
+            for k, code in enumerate(codes)
+        },
+        "splits": {split: int((splits == split).sum()) for split in ("train", "val", "test")},
+        "labels_per_clip": labels_per_clip(labels),
+        "cooccurrence": cooccurrence_counts(labels).tolist(),
+        "requests": n_to_do * REQUESTS_PER_SEGMENT,
+        "bytes": int(n_to_do * mean_s * bytes_per_s),
+        "seconds": seconds,
+    }
+
+
+def forecast_text(report: Mapping[str, Any]) -> str:
+    """Return the forecast for a person to read."""
+    counts, codes = report["counts"], list(report["classes"])
+    lines = [
+        f"{counts['rows']:,d} rows read, {counts['chosen']:,d} chosen, "
+        f"{report['planned']:,d} planned:",
+        f"  {counts['without_class']:,d} have none of the classes",
+        f"  {counts['excluded']:,d} have a class but also what excludes it",
+        f"  {counts['lost_a_class']:,d} chosen rows lost one class of several that way",
+        f"  {counts['repeated']:,d} stand there more than once",
+        "",
+        f"{'':>8}{'train':>9}{'val':>9}{'test':>9}{'all':>9}",
+    ]
+    lines += [_row(code, splits) for code, splits in report["classes"].items()]
+    lines += [_row("segments", report["splits"]), "", "both in one segment"]
+    lines.append(" " * 5 + "".join(f"{code:>7}" for code in codes))
+    for code, row in zip(codes, report["cooccurrence"], strict=True):
+        lines.append(f"{code:<5}" + "".join(f"{n:>7,d}" for n in row))
+    n_by_labels = ", ".join(
+        f"{n:,d} with {k}" for k, n in enumerate(report["labels_per_clip"]) if n
+    )
+    lines += [
+        "",
+        f"classes per segment: {n_by_labels}",
+        f"there already {report['there']:,d}, to do {report['to_do']:,d}",
+        f"to expect: about {report['requests']:,d} requests, {_size(report['bytes'])} on disk, "
+        f"{_time(report['seconds'])}",
+        "nothing was asked for and nothing was written",
+    ]
+    return "\n".join(lines)
+
+
+def _row(name: str, splits: Mapping[str, int]) -> str:
+    return f"{name:<8}" + "".join(f"{n:>9,d}" for n in [*splits.values(), sum(splits.values())])
+
+
+def _size(n_bytes: float) -> str:
+    return f"{n_bytes / 1e9:,.1f} GB" if n_bytes >= 1e9 else f"{n_bytes / 1e6:,.0f} MB"
+
+
+def _time(seconds: float) -> str:
+    if seconds < 120:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:,.1f} h"
