@@ -83,8 +83,8 @@ class Video:
 def plan_corpus(seed: int, *, n_videos: int = 280, faults: Sequence[Fault] = FAULTS) -> list[Video]:
     """Return `n_videos` good videos and one more for every fault, ordered by id.
 
-    All classes come equally often (at least 24 times each in 250 videos): three of four rows have
-    one, a fifth two, a few three.
+    All classes come equally often (at least 24 times each in 280 videos): a tenth of the rows have
+    two, a few three. In AudioSet's own files one row in seventeen has more than one.
     """
     rng = Random(f"corpus/{seed}")
     odd = ODD_SOUNDS[: n_videos // 25]
@@ -148,7 +148,7 @@ def backing(rng: Random) -> tuple[str, ...]:
 
 def _class_rows(rng: Random, n_rows: int) -> list[tuple[str, ...]]:
     sizes = [1] * n_rows
-    n_double, n_triple = n_rows // 5, n_rows // 24
+    n_double, n_triple = n_rows // 10, n_rows // 48
     sizes[:n_double] = [2] * n_double
     sizes[n_double : n_double + n_triple] = [3] * n_triple
     rng.shuffle(sizes)

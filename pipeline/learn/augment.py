@@ -15,13 +15,12 @@ MASK_SHARE = 0.1
 LEVEL_DB = 6.0
 TILT_DB = 9.0
 MIX_SHARE = 0.3
-SHIFT_SHARE = 0.03
 
 
 def augment(windows_db: Tensor, targets: Tensor, rng: torch.Generator) -> tuple[Tensor, Tensor]:
     """Return windows, `[n, n_mels, n_frames]` in dB, and targets, `[n, n_classes]`, disturbed."""
     windows_db, targets = mix(windows_db, targets, rng)
-    windows_db = tilt(shift(windows_db, rng), rng)
+    windows_db = tilt(windows_db, rng)
     for axis in (1, 2):
         for _ in range(N_MASKS):
             windows_db = mask(windows_db, axis, rng)
@@ -37,16 +36,6 @@ def mask(windows_db: Tensor, axis: int, rng: torch.Generator) -> Tensor:
     inside = (position >= start[:, None]) & (position < (start + width)[:, None])
     inside = inside.unsqueeze(2 if axis == 1 else 1)
     return torch.where(inside, windows_db.mean(dim=(1, 2), keepdim=True), windows_db)
-
-
-def shift(windows_db: Tensor, rng: torch.Generator) -> Tensor:
-    """Return the windows moved along the mel axis, edge bands repeated: nearly another pitch."""
-    n, n_mels, n_frames = windows_db.shape
-    reach = SHIFT_SHARE * n_mels
-    moved = _uniform(n, -reach, reach, windows_db, rng).round().long()
-    bands = torch.arange(n_mels, device=windows_db.device) - moved[:, None]
-    index = bands.clamp(0, n_mels - 1)[:, :, None].expand(n, n_mels, n_frames)
-    return windows_db.gather(1, index)
 
 
 def tilt(windows_db: Tensor, rng: torch.Generator) -> Tensor:

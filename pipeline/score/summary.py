@@ -118,9 +118,8 @@ def bytes_saved(ledger: pa.Table) -> int:
 
 def slowest_rows(ledger: pa.Table, *, n_rows: int) -> list[dict[str, Any]]:
     """Return the rows of the ledger that took longest, as dicts, with the time of each stage."""
-    order = pc.select_k_unstable(
-        ledger, k=min(n_rows, len(ledger)), sort_keys=[("seconds", "descending")]
-    )
+    by_time = [("seconds", "descending"), ("segment_id", "ascending")]
+    order = pc.sort_indices(ledger, sort_keys=by_time)[:n_rows]
     rows: list[dict[str, Any]] = (
         ledger.select(["segment_id", "outcome", "attempts", "seconds", *_STAGES])
         .take(order)
