@@ -19,7 +19,7 @@ from pipeline.flows.cluster import ray_session
 from pipeline.store.folder import Folder
 
 SEED = 334  # every class is in every split
-TRAINING = "--model resnet10t --input-size 128x32 --epochs 18 --batch-size 32 --lr 2e-3"
+TRAINING = "--model resnet10t --input-size 128x32 --epochs 14 --batch-size 32 --lr 2e-3"
 
 
 def main(argv: list[str] | None = None) -> int:

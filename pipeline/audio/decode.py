@@ -17,6 +17,7 @@ import av.error
 import numpy as np
 import numpy.typing as npt
 
+from pipeline.audio.ranges import BLOCK_BYTES, RangeFile, has_fragment_index
 from pipeline.errors import DecodeError, Reason
 
 Source = str | Path | bytes | BinaryIO
@@ -26,6 +27,8 @@ _FORMATS = (
     "asf,wv,ape,mpc,mpc8,tta,dsf"
 )
 _PREROLL_S = 0.1  # codecs with memory (mp3, opus) start wrong without it
+_MARGIN, _MARGIN_BYTES = 1.08, 8192  # a second request costs more than what is read in vain
+_OPUS_STEP = 120  # samples at 48 kHz: all frames of Opus are multiples of 2.5 ms
 _RESAMPLE_SAMPLES = 65_536  # resampling frame by frame costs a third of the time
 _STEREO_GAIN = np.float32(np.sqrt(0.5))  # swr mixes 0.707 (L + R); the mean is wanted
 
@@ -62,6 +65,7 @@ def decode(
         with _open(source) as container:
             return _decode(
                 container,
+                source if isinstance(source, RangeFile) else None,
                 sample_rate_hz=sample_rate_hz,
                 start_s=start_s,
                 duration_s=duration_s,
@@ -74,13 +78,21 @@ def decode(
 def _open(source: Source) -> av.container.InputContainer:
     try:
         file = _as_file(source)
-        return av.open(
-            file, "r", metadata_errors="ignore", container_options={"format_whitelist": _FORMATS}
-        )
+        options = {"format_whitelist": _FORMATS} | _index_options(file)
+        return av.open(file, "r", metadata_errors="ignore", container_options=options)
     except (av.error.InvalidDataError, av.error.EOFError) as error:
         raise DecodeError(Reason.NOT_AUDIO, error.strerror or str(error)) from error
     except av.error.FFmpegError as error:
         raise DecodeError(Reason.UNDECODABLE, error.strerror or str(error)) from error
+
+
+def _index_options(file: BinaryIO) -> dict[str, str]:
+    """Let FFmpeg look for an index at the end, where it would hop through an MP4's fragments."""
+    if not isinstance(file, RangeFile):
+        return {}
+    head = file.read(BLOCK_BYTES)
+    file.seek(0)
+    return {} if has_fragment_index(head) else {"use_mfra_for": "pts"}
 
 
 def _as_file(source: Source) -> BinaryIO:
@@ -95,7 +107,7 @@ def _as_file(source: Source) -> BinaryIO:
             return _not_empty(path.open("rb"))
         except OSError as error:
             raise DecodeError(Reason.UNREADABLE, str(error)) from error
-    return source
+    return _not_empty(source)
 
 
 def _not_empty(file: BinaryIO) -> BinaryIO:
@@ -107,6 +119,7 @@ def _not_empty(file: BinaryIO) -> BinaryIO:
 
 def _decode(
     container: av.container.InputContainer,
+    ranges: RangeFile | None,
     *,
     sample_rate_hz: int,
     start_s: float,
@@ -118,8 +131,8 @@ def _decode(
     stream = container.streams.audio[0]
     tick_s = float(stream.time_base or 0) or 1 / stream.rate
     origin_s = _origin_s(stream, tick_s)
-    if start_s > _PREROLL_S:
-        container.seek(int((start_s - _PREROLL_S + origin_s) / tick_s), stream=stream)
+    span_s = None if duration_s is None else _PREROLL_S + duration_s
+    _seek(container, stream, tick_s, ranges, start_s - _PREROLL_S + origin_s, span_s)
     end_s = None if duration_s is None else start_s + duration_s
     frames = _frames(container, stream, origin_s=origin_s, start_s=start_s, end_s=end_s)
     first = next(frames, None)
@@ -141,6 +154,50 @@ def _decode(
     return samples if duration_s is None else samples[: round(duration_s * sample_rate_hz)]
 
 
+def _seek(
+    container: av.container.InputContainer,
+    stream: av.AudioStream,
+    tick_s: float,
+    ranges: RangeFile | None,
+    from_s: float,
+    span_s: float | None,
+) -> None:
+    """Go to `from_s`, if it is not at the start; tell a file over HTTP what is read next."""
+    if ranges is not None and span_s is not None:  # the seek itself reads cues or a fragment
+        ranges.expect(_n_bytes(container, stream, tick_s, span_s))
+    if from_s > 0:
+        container.seek(int(from_s / tick_s), stream=stream)
+    if ranges is not None and span_s is not None:
+        at, at_s = _landing(stream, tick_s, from_s)
+        ranges.expect(_n_bytes(container, stream, tick_s, span_s + from_s - at_s), at=at)
+
+
+def _landing(stream: av.AudioStream, tick_s: float, from_s: float) -> tuple[int | None, float]:
+    """Return the place in the file, where known, and the time at which reading goes on."""
+    if from_s <= 0:
+        return (stream.index_entries[0].pos if len(stream.index_entries) else 0), from_s
+    index = stream.index_entries.search_timestamp(int(from_s / tick_s))
+    if index < 0:
+        return None, from_s
+    entry = stream.index_entries[index]
+    return entry.pos, entry.timestamp * tick_s
+
+
+def _n_bytes(
+    container: av.container.InputContainer, stream: av.AudioStream, tick_s: float, span_s: float
+) -> int:
+    """Return about how many bytes of the file last for `span_s`: a little more, at its mean rate.
+
+    The mean is the index's: a fragmented MP4 gives its first fragment's duration as its own.
+    """
+    entries = stream.index_entries
+    n_bytes, total_s = container.size, (container.duration or 0) / av.time_base
+    if len(entries) > 1 and entries[-1].timestamp > entries[0].timestamp:
+        n_bytes = entries[-1].pos - entries[0].pos
+        total_s = (entries[-1].timestamp - entries[0].timestamp) * tick_s
+    return round(_MARGIN * n_bytes / total_s * span_s) + _MARGIN_BYTES if total_s > 0 else 0
+
+
 def _origin_s(stream: av.AudioStream, tick_s: float) -> float:
     """Return the time stamp of the first sample, in s.
 
@@ -150,6 +207,19 @@ def _origin_s(stream: av.AudioStream, tick_s: float) -> float:
     stamp_s = (stream.start_time or 0) * tick_s
     delay_s = stream.codec_context.delay / stream.rate
     return delay_s if abs(stamp_s - delay_s) < tick_s else stamp_s
+
+
+def _exact_s(time_s: float, stream: av.AudioStream) -> float:
+    """Return the time of a frame without WebM's rounding to whole milliseconds.
+
+    What Opus decodes to begins where the encoder's delay ends; from there on all its frames begin
+    at multiples of 2.5 ms.
+    """
+    codec, tick_s = stream.codec_context, float(stream.time_base or 0)
+    if codec.name not in ("opus", "libopus") or time_s <= 0 or tick_s < 1e-3:
+        return time_s
+    n_steps = round((time_s * codec.sample_rate + codec.delay) / _OPUS_STEP)
+    return (n_steps * _OPUS_STEP - codec.delay) / codec.sample_rate
 
 
 TimedFrame = tuple[float, av.AudioFrame]
@@ -169,6 +239,7 @@ def _frames(
         if frame.pts is not None:
             is_first = frame.pts == stream.start_time
             time_s = 0.0 if is_first else float(frame.pts * (frame.time_base or 0)) - origin_s
+            time_s = _exact_s(time_s, stream)
         if end_s is not None and time_s > end_s + 0.02:
             return
         if time_s + frame.samples / frame.sample_rate > start_s - _PREROLL_S / 2:

@@ -1,4 +1,4 @@
-"""A video id in, a readable file out: from YouTube, a URL template or a folder.
+"""A video id in, a readable file out: from YouTube, a URL template, a folder or IRMAS.
 
 Every source opens an id as a file that can seek and counts the bytes it cost; what goes wrong is a
 FetchFault with a reason. Network access is yt-dlp's own, embedded: its proxies, cookies and typed
@@ -7,26 +7,36 @@ errors serve plain URLs as well.
 
 from __future__ import annotations
 
+import shutil
 import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from http.cookiejar import Cookie
+from importlib import import_module
 from pathlib import Path
 from typing import Any, BinaryIO, Protocol, cast
 from urllib.parse import quote
 
 import yt_dlp
-from yt_dlp.networking import Request
+from yt_dlp.networking import Request, Response
 from yt_dlp.utils import YoutubeDLError
 
+from pipeline.audio.access import Access as Access  # who opens a source says how
+from pipeline.audio.access import read_cookies
 from pipeline.audio.faults import fault_of
 from pipeline.audio.ffmpeg import ffmpeg_exe
-from pipeline.audio.ranges import RangeFile
+from pipeline.audio.irmas_source import irmas_paths
+from pipeline.audio.ranges import MAX_WHOLE_BYTES, RangeFile
 from pipeline.errors import FetchFault, Reason, UsageError
 
-SOCKET_TIMEOUT_S = 20.0
 AUDIO_FORMAT = "ba[protocol^=http]/ba/18"
+IRMAS = "irmas:"
+RENEW_AFTER_ITEMS = 500
+"""A YoutubeDL keeps pages, players and connections; a new one costs 50 ms."""
+_READ_BYTES = 1 << 20
+_PLAIN = Access()
 
 
 @dataclass
@@ -50,19 +60,6 @@ class Meter:
             self.fetch_s += time.monotonic() - began
 
 
-@dataclass(frozen=True)
-class Access:
-    """How the network is reached."""
-
-    cookies: str | None = None
-    """A Netscape cookies.txt."""
-    proxy: str | None = None
-    """URL of a proxy."""
-    source_address: str | None = None
-    """This machine's address to ask from."""
-    socket_timeout_s: float = SOCKET_TIMEOUT_S
-
-
 class Source(Protocol):
     """Where the audio comes from."""
 
@@ -78,19 +75,25 @@ class Source(Protocol):
         ...
 
 
-def open_source(source: str, access: Access = Access()) -> Source:
-    """Return the source that `--source` names: 'youtube', a URL with `{ytid}`, or a folder."""
+def open_source(source: str, access: Access = _PLAIN) -> Source:
+    """Return the source that `--source` names: YouTube, a URL with `{ytid}`, a folder, IRMAS."""
     if source == "youtube":
         return YoutubeSource(access)
     if "://" in source:
         if "{ytid}" not in source or not source.startswith(("http://", "https://")):
             raise UsageError(f"--source {source!r}: expected an http(s) URL with {{ytid}} in it")
         return TemplateSource(source, access)
-    if not Path(source).is_dir():
+    folder = Path(source.removeprefix(IRMAS))
+    if not folder.is_dir():
         raise UsageError(
-            f"--source {source!r}: expected 'youtube', a URL with {{ytid}} in it, or a folder"
+            f"--source {source!r}: expected 'youtube', a URL with {{ytid}} in it, a folder, or "
+            f"{IRMAS}FOLDER"
         )
-    return FolderSource(Path(source))
+    if not access.is_plain:
+        raise UsageError(
+            f"--source {source!r} is a folder: --cookies, --proxy and --source-address have no use"
+        )
+    return IrmasSource(folder) if source.startswith(IRMAS) else FolderSource(folder)
 
 
 @dataclass
@@ -102,7 +105,10 @@ class FolderSource:
     _paths: dict[str, Path] = field(init=False)
 
     def __post_init__(self) -> None:
-        self._paths = {path.stem: path for path in sorted(self.folder.iterdir()) if path.is_file()}
+        self._paths = self._index()
+
+    def _index(self) -> dict[str, Path]:
+        return {path.stem: path for path in sorted(self.folder.iterdir()) if path.is_file()}
 
     @contextmanager
     def open(self, ytid: str, meter: Meter) -> Iterator[BinaryIO]:
@@ -118,37 +124,103 @@ class FolderSource:
             yield file
 
 
+class IrmasSource(FolderSource):
+    """IRMAS's own folder; an id is made of a file's path in it (`irmas_id`)."""
+
+    def _index(self) -> dict[str, Path]:
+        return irmas_paths(self.folder)
+
+
 class _Network:
     """One YoutubeDL a thread: it is not safe to share, and costs 50 ms to build."""
 
     def __init__(self, access: Access) -> None:
+        access.check_here()
         self._access = access
+        self._cookies = read_cookies(access.cookies) if access.cookies is not None else ()
         self._local = threading.local()
 
-    @property
-    def ydl(self) -> yt_dlp.YoutubeDL:
-        if not hasattr(self._local, "ydl"):
-            self._local.ydl = yt_dlp.YoutubeDL(_options(self._access))
-        return self._local.ydl
+    def ydl_for_item(self) -> yt_dlp.YoutubeDL:
+        """Return this thread's YoutubeDL; a new one now and then, for its state grows."""
+        local = self._local
+        if getattr(local, "n_left", 0) < 1:
+            old: yt_dlp.YoutubeDL | None = getattr(local, "ydl", None)
+            local.ydl = self._build(self._cookies if old is None else tuple(old.cookiejar))
+            local.n_left = RENEW_AFTER_ITEMS
+            if old is not None:
+                old.close()
+        local.n_left -= 1
+        return local.ydl
+
+    def _build(self, cookies: tuple[Cookie, ...]) -> yt_dlp.YoutubeDL:
+        ydl = yt_dlp.YoutubeDL(_options(self._access))
+        for cookie in cookies:
+            ydl.cookiejar.set_cookie(cookie)
+        return ydl
 
     @contextmanager
-    def open_url(self, url: str, headers: dict[str, str], meter: Meter) -> Iterator[BinaryIO]:
+    def asking(self, meter: Meter) -> Iterator[None]:
+        """Count the time of a request; what it raises comes out as a fault, without secrets."""
+        try:
+            with meter.running():
+                yield
+        except (YoutubeDLError, OSError) as error:
+            fault = fault_of(error)
+            if not self._access.password:
+                raise fault from error
+            fault.args = (self._access.redacted(str(fault)),)
+            if isinstance(fault, FetchFault):
+                fault.detail = self._access.redacted(fault.detail)
+            raise fault from None  # what is behind it may hold the password, too
+
+    @contextmanager
+    def open_url(
+        self, ydl: yt_dlp.YoutubeDL, url: str, headers: dict[str, str], meter: Meter
+    ) -> Iterator[BinaryIO]:
         """Open a URL, in ranges where the server has them."""
 
-        def get(first: int, last: int) -> tuple[int, dict[str, str], bytes]:
-            request = Request(url, headers={**headers, "Range": f"bytes={first}-{last}"})
-            try:
-                with meter.running(), self.ydl.urlopen(request) as response:
-                    body = response.read()
-            except (YoutubeDLError, OSError) as error:
-                raise fault_of(error) from error
-            meter.bytes_fetched += len(body)
+        def get(first: int, last: int | None) -> tuple[int, dict[str, str], bytes]:
+            span = {} if last is None else {"Range": f"bytes={first}-{last}"}
+            with (
+                self.asking(meter),
+                ydl.urlopen(Request(url, headers={**headers, **span})) as response,
+            ):
+                most = MAX_WHOLE_BYTES
+                if response.status == 206 and last is not None:
+                    most = last - first + 1
+                body = _read(response, most, meter)
             answered = {name.lower(): value for name, value in response.headers.items()}
             return response.status, answered, body
 
         with RangeFile(get) as ranges:
             meter.bytes_whole = ranges.size
             yield cast(BinaryIO, ranges)
+
+
+def _read(response: Response, most_bytes: int, meter: Meter) -> bytes:
+    """Return an answer's body; what is longer than it may be is not read to its end."""
+    parts: list[bytes] = []
+    n_bytes = 0
+    while part := response.read(_READ_BYTES):
+        parts.append(part)
+        n_bytes += len(part)
+        meter.bytes_fetched += len(part)
+        if n_bytes > most_bytes:
+            raise FetchFault(Reason.TOO_LONG, f"the body goes on after {most_bytes} bytes")
+    return b"".join(parts)
+
+
+def ask(url: str, access: Access) -> int:
+    """Return the status that a server answers with, an error's too; raises what the line says."""
+    network = _Network(access)
+    try:
+        with network.asking(Meter()), network.ydl_for_item().urlopen(Request(url)) as response:
+            status: int = response.status
+            return status
+    except FetchFault as fault:
+        if fault.http_status is None:
+            raise
+        return fault.http_status
 
 
 class TemplateSource:
@@ -164,7 +236,8 @@ class TemplateSource:
     def open(self, ytid: str, meter: Meter) -> Iterator[BinaryIO]:
         """Open the URL of an id."""
         url = self._template.replace("{ytid}", quote(ytid, safe=""))
-        with self._network.open_url(url, {}, meter) as file:
+        ydl = self._network.ydl_for_item()
+        with self._network.open_url(ydl, url, {}, meter) as file:
             yield file
 
 
@@ -179,15 +252,22 @@ class YoutubeSource:
     @contextmanager
     def open(self, ytid: str, meter: Meter) -> Iterator[BinaryIO]:
         """Open a video's audio-only stream."""
-        try:
-            with meter.running():
-                info: dict[str, Any] = self._network.ydl.extract_info(
-                    f"https://www.youtube.com/watch?v={ytid}", download=False
-                )
-        except YoutubeDLError as error:
-            raise fault_of(error) from error
-        with self._network.open_url(info["url"], info.get("http_headers", {}), meter) as file:
+        ydl = self._network.ydl_for_item()
+        with self._network.asking(meter):
+            info: dict[str, Any] = ydl.extract_info(
+                f"https://www.youtube.com/watch?v={ytid}", download=False
+            )
+        headers = info.get("http_headers", {})
+        with self._network.open_url(ydl, info["url"], headers, meter) as file:
             yield file
+
+
+def deno_exe() -> str | None:
+    """Return the path of the `deno` wheel's binary, wherever pip put it; else the PATH's."""
+    try:
+        return str(import_module("deno").find_deno_bin())
+    except (ImportError, FileNotFoundError):
+        return shutil.which("deno")
 
 
 class _Silent:
@@ -209,9 +289,9 @@ def _options(access: Access) -> dict[str, Any]:
         "noplaylist": True,
         "ignoreerrors": False,
         "socket_timeout": access.socket_timeout_s,
-        "cookiefile": access.cookies,
         "proxy": access.proxy,
         "source_address": access.source_address,
+        "js_runtimes": {"deno": {"path": deno_exe()}},
         "ffmpeg_location": ffmpeg_exe(),
         "logger": _Silent(),
         "color": "never",

@@ -1,75 +1,83 @@
 """A folder of videos in, an HTTP server on the loopback out: ranges, counters and faults. An edge.
 
-It stands where the real source would: it serves `/{ytid}` and `/{ytid}.webm`, in whole or in the
-byte range that is asked for, and misbehaves for chosen ids as the world does.
+It stands where the real source would: it serves `/{ytid}` and `/{ytid}.{suffix}`, in whole or in
+the byte range that is asked for, misbehaves for chosen ids as the world does, and can be unplugged.
 """
 
 from __future__ import annotations
 
+import io
 import re
 import socket
+import struct
 import sys
 import threading
 import time
 from collections import Counter
 from collections.abc import Mapping
 from contextlib import suppress
-from enum import StrEnum
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from random import Random
 from types import TracebackType
 from typing import BinaryIO, Self
 from urllib.parse import unquote, urlsplit
 
+from pipeline.demo.traffic import Traffic
+from pipeline.demo.trouble import STATUS_OF, Fault, Trouble
+
+__all__ = ["Fault", "Origin", "Trouble", "byte_range"]
+
 CHUNK_BYTES = 65_536
 HTML = b"<!doctype html><title>Sorry</title><p>This page is all there is.</p>\n"
-_PATH = re.compile(r"/([A-Za-z0-9_-]{11})(?:\.webm)?")
+NOISE = Random(0).randbytes(300_000)
+_PATH = re.compile(r"/([A-Za-z0-9_-]{11})(\.[a-z0-9]{1,5})?")
 _RANGE = re.compile(r"bytes=(?:(\d+)-(\d*)|-(\d+))")
-
-
-class Fault(StrEnum):
-    """What is wrong with a video."""
-
-    NONE = "none"
-    MISSING = "missing"
-    """404."""
-    TRUNCATED = "truncated"
-    """The headers promise it all, but no byte beyond its half ever comes: the line breaks."""
-    NOT_AUDIO = "not_audio"
-    """200, and a page of HTML."""
+_TYPES = {".m4a": "audio/mp4", ".mp3": "audio/mpeg"}
 
 
 class Origin:
     """The server, as a context manager; it listens from the start of the `with` to its end.
 
-    `folder` holds `{ytid}.webm`, `faults` says which ids misbehave, and every answer is held back
-    for `latency_s`. After the `with` no thread and no socket of it is left.
+    `folder` holds `{ytid}.webm` or files of other suffixes, `faults` says which ids misbehave, and
+    every answer is held back for `latency_s`. After the `with` no thread and no socket of it is
+    left.
     """
 
     def __init__(
-        self, folder: Path, faults: Mapping[str, Fault] | None = None, *, latency_s: float = 0.0
+        self,
+        folder: Path,
+        faults: Mapping[str, Fault | Trouble] | None = None,
+        *,
+        latency_s: float = 0.0,
     ) -> None:
         self.folder = folder
         self.faults = dict(faults or {})
         self.latency_s = latency_s
-        self.n_requests: Counter[str] = Counter()
-        """Requests by id, counted when they come in."""
-        self.n_bytes: Counter[str] = Counter()
-        """Bytes of body by id, counted when they go out."""
+        self.traffic = Traffic()
+        self.port = 0  # any that is free
+        self._n_failed: Counter[str] = Counter()
+        self._server: _Server | None = None
         self._lock = threading.Lock()
+
+    @property
+    def n_requests(self) -> Counter[str]:
+        """Requests by id."""
+        return self.traffic.n_requests
+
+    @property
+    def n_bytes(self) -> Counter[str]:
+        """Bytes of body by id."""
+        return self.traffic.n_bytes
 
     @property
     def url_template(self) -> str:
         """The address of a video, with `{ytid}` where its id goes."""
-        return f"http://127.0.0.1:{self._server.server_address[1]}/{{ytid}}"
+        return f"http://127.0.0.1:{self.port}/{{ytid}}"
 
     def __enter__(self) -> Self:
-        self._server = _Server(self)
-        self._thread = threading.Thread(
-            target=self._server.serve_forever, kwargs={"poll_interval": 0.02}
-        )
-        self._thread.start()
+        self.plug()
         return self
 
     def __exit__(
@@ -78,16 +86,43 @@ class Origin:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        self._server.shutdown()
-        self._thread.join()
-        self._server.hang_up()
-        self._server.server_close()
+        self.unplug()
 
-    def count(self, ytid: str, *, n_requests: int = 0, n_bytes: int = 0) -> None:
-        """Add to the counters of one id."""
+    def plug(self) -> None:
+        """Listen: at any port the first time, at the same one again later."""
+        self._server = _Server(self)
+        self.port = self._server.server_address[1]
+        self._thread = threading.Thread(
+            target=self._server.serve_forever, kwargs={"poll_interval": 0.02}
+        )
+        self._thread.start()
+
+    def unplug(self) -> None:
+        """Refuse connections from now on, and cut those that are open."""
+        if self._server is not None:
+            self._server.shutdown()
+            self._thread.join()
+            self._server.hang_up()
+            self._server.server_close()
+            self._server = None
+
+    def trouble(self, ytid: str) -> Trouble:
+        """Return what a request for an id meets now."""
+        trouble = self.faults.get(ytid, Fault.NONE)
+        if isinstance(trouble, Fault):
+            return Trouble(trouble)
         with self._lock:
-            self.n_requests[ytid] += n_requests
-            self.n_bytes[ytid] += n_bytes
+            self._n_failed[ytid] += 1
+            is_over = trouble.n_failures is not None and self._n_failed[ytid] > trouble.n_failures
+        return Trouble(Fault.NONE) if is_over else trouble
+
+    def path_of(self, ytid: str, suffix: str | None) -> Path | None:
+        """Return the file of an id; one of any suffix where none is named, WebM first."""
+        path = self.folder / f"{ytid}{suffix or '.webm'}"
+        if path.is_file():
+            return path
+        others = () if suffix else sorted(self.folder.glob(f"{ytid}.*"))
+        return next((path for path in others if path.is_file()), None)
 
 
 class _Server(ThreadingHTTPServer):
@@ -98,7 +133,7 @@ class _Server(ThreadingHTTPServer):
         self.origin = origin
         self._open: set[socket.socket] = set()
         self._lock = threading.Lock()
-        super().__init__(("127.0.0.1", 0), _Handler)
+        super().__init__(("127.0.0.1", origin.port), _Handler)
 
     def process_request(self, request, client_address) -> None:  # type: ignore[no-untyped-def]
         with self._lock:
@@ -108,7 +143,10 @@ class _Server(ThreadingHTTPServer):
     def shutdown_request(self, request) -> None:  # type: ignore[no-untyped-def]
         with self._lock:
             self._open.discard(request)
-        super().shutdown_request(request)
+        if request.getsockopt(socket.SOL_SOCKET, socket.SO_LINGER, 8) == _RESET:
+            self.close_request(request)  # a shutdown would end it in good order
+        else:
+            super().shutdown_request(request)
 
     def handle_error(self, request, client_address) -> None:  # type: ignore[no-untyped-def]
         if not isinstance(sys.exception(), ConnectionError):  # a client may leave when it likes
@@ -120,6 +158,9 @@ class _Server(ThreadingHTTPServer):
             for connection in self._open:
                 with suppress(OSError):  # the client has left already
                     connection.shutdown(socket.SHUT_RDWR)
+
+
+_RESET = struct.pack("ii", 1, 0)  # linger for 0 s: closing sends a reset
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -139,59 +180,92 @@ class _Handler(BaseHTTPRequestHandler):
     def _answer(self) -> None:
         origin = self.server.origin
         match = _PATH.fullmatch(unquote(urlsplit(self.path).path))
-        ytid = match[1] if match else ""
-        origin.count(ytid, n_requests=1)
-        time.sleep(origin.latency_s)
-        fault = origin.faults.get(ytid, Fault.NONE)
-        path = origin.folder / f"{ytid}.webm"
-        if fault is Fault.NOT_AUDIO:
-            self._send_page(ytid, HTTPStatus.OK, HTML)
-        elif not match or fault is Fault.MISSING or not path.is_file():
-            self._send_page(ytid, HTTPStatus.NOT_FOUND, b"no such video\n")
-        else:
-            with path.open("rb") as file:
-                self._send_file(ytid, file, path.stat().st_size, fault)
+        ytid, suffix = match.groups() if match else ("", None)
+        with origin.traffic.request(ytid):
+            time.sleep(origin.latency_s)
+            path = origin.path_of(ytid, suffix) if match else None
+            self._misbehave(ytid, path, origin.trouble(ytid))
 
-    def _send_page(self, ytid: str, status: HTTPStatus, body: bytes) -> None:
+    def _misbehave(self, ytid: str, path: Path | None, trouble: Trouble) -> None:
+        fault = trouble.fault
+        if fault in STATUS_OF:
+            self._send_page(ytid, STATUS_OF[fault], retry_after=trouble.retry_after)
+        elif fault is Fault.RESET:
+            self._reset()
+        elif fault is Fault.STALL:
+            self.rfile.read(1)  # returns when the client has gone, or the server hangs up
+            self.close_connection = True
+        elif fault is Fault.NOT_AUDIO:
+            self._send_page(ytid, HTTPStatus.OK, HTML)
+        elif fault is Fault.GARBAGE:
+            self._send_file(ytid, io.BytesIO(NOISE), ".webm", len(NOISE), fault)
+        elif path is None:
+            self._send_page(ytid, HTTPStatus.NOT_FOUND)
+        else:
+            size = path.stat().st_size // (2 if fault is Fault.SHORT else 1)
+            with path.open("rb") as file:
+                self._send_file(ytid, file, path.suffix, size, fault)
+
+    def _reset(self) -> None:
+        self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
+        self.close_connection = True
+
+    def _send_page(
+        self,
+        ytid: str,
+        status: HTTPStatus,
+        body: bytes = b"no video here\n",
+        retry_after: str | None = None,
+    ) -> None:
         self.send_response(status)
         self.send_header("Content-Type", "text/html; charset=utf-8")
         self.send_header("Content-Length", str(len(body)))
+        if retry_after is not None:
+            self.send_header("Retry-After", retry_after)
         self.end_headers()
         if self.command != "HEAD":
-            self.server.origin.count(ytid, n_bytes=len(body))
+            self.server.origin.traffic.sent(ytid, len(body))
             self.wfile.write(body)
 
-    def _send_file(self, ytid: str, file: BinaryIO, size: int, fault: Fault) -> None:
-        asked = byte_range(self.headers.get("Range"), size) if self.command == "GET" else None
+    def _send_file(self, ytid: str, file: BinaryIO, suffix: str, size: int, fault: Fault) -> None:
+        header = self.headers.get("Range") if self.command == "GET" else None
+        asked = None if fault is Fault.NO_RANGES else byte_range(header, size)
+        if header and fault is Fault.RANGES_REFUSED:
+            asked = range(0)
         if asked is None:
-            self._send_head(HTTPStatus.OK, size)
+            self._send_head(HTTPStatus.OK, suffix, size)
         elif not asked:
-            self._send_head(HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE, 0, f"bytes */{size}")
+            status = HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE
+            self._send_head(status, suffix, 0, f"bytes */{size}")
         else:
             span = f"bytes {asked.start}-{asked.stop - 1}/{size}"
-            self._send_head(HTTPStatus.PARTIAL_CONTENT, len(asked), span)
+            self._send_head(HTTPStatus.PARTIAL_CONTENT, suffix, len(asked), span)
         if self.command == "GET":
-            reach = size // 2 if fault is Fault.TRUNCATED else size
-            self._send_bytes(ytid, file, range(size) if asked is None else asked, reach)
+            self._send_bytes(ytid, file, range(size) if asked is None else asked, size, fault)
 
-    def _send_head(self, status: HTTPStatus, n_bytes: int, content_range: str = "") -> None:
+    def _send_head(
+        self, status: HTTPStatus, suffix: str, n_bytes: int, content_range: str = ""
+    ) -> None:
         self.send_response(status)
-        self.send_header("Content-Type", "audio/webm")
+        self.send_header("Content-Type", _TYPES.get(suffix, f"audio/{suffix[1:]}"))
         self.send_header("Accept-Ranges", "bytes")
         self.send_header("Content-Length", str(n_bytes))
         if content_range:
             self.send_header("Content-Range", content_range)
         self.end_headers()
 
-    def _send_bytes(self, ytid: str, file: BinaryIO, asked: range, reach: int) -> None:
-        """Send what was asked for as far as `reach`, and break the line where that is short."""
+    def _send_bytes(self, ytid: str, file: BinaryIO, asked: range, size: int, fault: Fault) -> None:
+        """Send what was asked for; break the line at the file's half where that is the fault."""
+        reach = size // 2 if fault in (Fault.TRUNCATED, Fault.RESET_MIDWAY) else size
         file.seek(asked.start)
         stop = min(asked.stop, reach)
         for at in range(asked.start, stop, CHUNK_BYTES):
             chunk = file.read(min(CHUNK_BYTES, stop - at))
-            self.server.origin.count(ytid, n_bytes=len(chunk))
+            self.server.origin.traffic.sent(ytid, len(chunk))
             self.wfile.write(chunk)
         self.close_connection |= asked.stop > reach
+        if fault is Fault.RESET_MIDWAY and asked.stop > reach:
+            self._reset()
 
 
 def byte_range(header: str | None, size: int) -> range | None:

@@ -17,7 +17,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pipeline.errors import DecodeError, Reason, StoreError, TableError, UsageError
-from pipeline.store.folder import Folder
+from pipeline.store.folder import Folder, split_uri
 
 AUDIO_SUFFIXES = frozenset(
     {".wav", ".flac", ".mp3", ".ogg", ".oga", ".opus", ".m4a", ".mp4", ".aac", ".webm", ".mka"}
@@ -118,7 +118,7 @@ def open_track(uri: str) -> tuple[Path | bytes, str]:
     """Return a track for the decoder, and its fingerprint; DecodeError where it cannot be read."""
     try:
         if "://" in uri:
-            folder, _, name = uri.rpartition("/")
+            folder, name = split_uri(uri)
             data = Folder(folder).read_bytes(name)
             return data, fingerprint(io.BytesIO(data))
         path = Path(uri)

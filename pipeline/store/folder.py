@@ -1,7 +1,11 @@
 """A folder of files, on this machine or in a bucket: everything that pyarrow.fs opens.
 
 A file appears whole or not at all: on a disk it is written under a temporary name, synced and
-renamed; on an object store it is one put, which shows nothing before it is closed.
+renamed; for an object store it is made in memory and sent once it is whole.
+
+The names in a URI are taken as they are, unescaped, as `aws s3` takes them: a listing's URIs open
+again whatever the files are called. Options of pyarrow's may stand at the end, as in
+`s3://bucket/x?endpoint_override=127.0.0.1:9000&scheme=http`; `AWS_ENDPOINT_URL` does the same.
 """
 
 from __future__ import annotations
@@ -9,11 +13,13 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import re
 import uuid
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, BinaryIO
+from urllib.parse import quote
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -22,6 +28,28 @@ from pyarrow import dataset, fs
 from pipeline.errors import StoreError, UsageError
 
 _TEMPORARY = ".tmp"
+_OPTIONS = re.compile(r"\?\w+=[^?]*$")
+_ONE_PUT = "allow_delayed_open=true"
+"""Has pyarrow send what is smaller than a part (10 MB) in one request instead of three."""
+
+_CURES = {
+    r"no space left|disk quota exceeded|file too large": (
+        "free some space, then run the same command again"
+    ),
+    r"permission denied|read-only file system|operation not permitted": (
+        "make it accessible to this user, or name another folder"
+    ),
+    r"no_such_bucket|no such bucket": "create the bucket first, or name another",
+    r"access_denied|invalid_access_key|invalid_client_token|signature|expired_?token|"
+    r"http status (401|403)|permission_denied|unauthenticated|forbidden": (
+        "check AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY (or the profile, or the node's role) "
+        "and what they may do there"
+    ),
+    r"network_connection|curlcode|could not resolve|could not connect": (
+        "check the network and AWS_ENDPOINT_URL, then run the same command again"
+    ),
+}
+"""What a user can do about it, by what the disk or bucket says."""
 
 
 class Folder:
@@ -29,14 +57,7 @@ class Folder:
 
     def __init__(self, uri: str) -> None:
         self.uri = uri if "://" in uri else str(Path(uri).expanduser().absolute())
-        try:
-            self._fs, root = (
-                fs.FileSystem.from_uri(self.uri)
-                if "://" in self.uri
-                else (fs.LocalFileSystem(), self.uri)
-            )
-        except (pa.ArrowInvalid, OSError) as error:
-            raise UsageError(f"{uri}: not a path or URI that can be opened: {error}") from error
+        self._fs, root = _opened(uri) if "://" in uri else (fs.LocalFileSystem(), self.uri)
         self._root: str = root.rstrip("/")
 
     def __reduce__(self) -> tuple[Callable[[str], Folder], tuple[str]]:
@@ -45,7 +66,8 @@ class Folder:
 
     def uri_of(self, name: str) -> str:
         """Return the URI of a file in the folder."""
-        return f"{self.uri.rstrip('/')}/{name}"
+        address, options = _without_options(self.uri)
+        return f"{address.rstrip('/')}/{name}{options}"
 
     @property
     def is_local(self) -> bool:
@@ -74,21 +96,21 @@ class Folder:
 
     def exists(self, name: str) -> bool:
         """Say whether a file is there."""
-        return bool(self._fs.get_file_info(self._path(name)).type == fs.FileType.File)
+        with _wrapped("read", self.uri_of(name)):
+            found = self._fs.get_file_info(self._path(name)).type
+            if found == fs.FileType.NotFound:
+                self._check_bucket()
+        return bool(found == fs.FileType.File)
 
     def names(self, folder: str, suffix: str = ".parquet") -> list[str]:
         """Return the files of a sub-folder, sorted, as names that the other methods take."""
-        selector = fs.FileSelector(self._path(folder), allow_not_found=True)
-        with _wrapped("list", self.uri_of(folder)):
-            infos = self._fs.get_file_info(selector)
+        infos = self._infos(folder)
         prefix = f"{folder}/" if folder else ""
         return sorted(prefix + info.base_name for info in infos if info.path.endswith(suffix))
 
     def walk(self) -> Iterator[tuple[str, int, int | None]]:
         """Yield every file below the folder: name, size in bytes, modification time in ns."""
-        with _wrapped("list", self.uri):
-            infos = self._fs.get_file_info(fs.FileSelector(self._root, recursive=True))
-        for info in infos:
+        for info in self._infos("", recursive=True):
             if info.type == fs.FileType.File:
                 yield info.path[len(self._root) :].lstrip("/"), info.size, info.mtime_ns
 
@@ -168,25 +190,102 @@ class Folder:
 
     @contextmanager
     def _writing(self, name: str) -> Iterator[BinaryIO]:
+        """Give a stream whose bytes become the file once the block has ended well."""
         with _wrapped("write", self.uri_of(name)):
-            if not self.is_local:
-                with self._fs.open_output_stream(self._path(name)) as stream:
-                    yield stream
-                return
-            path = Path(self._path(name))
-            path.parent.mkdir(parents=True, exist_ok=True)
-            temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}{_TEMPORARY}")
-            try:
-                with temporary.open("wb") as file:
+            if self.is_local:
+                with _renamed(self.local_path(name)) as file:
                     yield file
-                    file.flush()
-                    os.fsync(file.fileno())
-                temporary.replace(path)
-            finally:
-                temporary.unlink(missing_ok=True)
+                return
+            # Not straight into the bucket's stream: pyarrow closes that when the block raises, and
+            # closing puts what there is so far (github.com/apache/arrow/issues/40502).
+            buffer = pa.BufferOutputStream()
+            yield buffer
+            with self._fs.open_output_stream(self._path(name), compression=None) as stream:
+                stream.write(buffer.getvalue())
+
+    def _infos(self, folder: str, *, recursive: bool = False) -> list[fs.FileInfo]:
+        """List a sub-folder, a thousand files a request; one that is not there has no files."""
+        selector = fs.FileSelector(self._path(folder), allow_not_found=True, recursive=recursive)
+        with _wrapped("list", self.uri_of(folder)):
+            infos: list[fs.FileInfo] = self._fs.get_file_info(selector)
+            if not infos:
+                self._check_bucket()
+        return infos
+
+    def _check_bucket(self) -> None:
+        """Raise FileNotFoundError where the bucket is missing, which looks like an empty folder."""
+        bucket = self._root.partition("/")[0]  # a disk's root begins with a slash: no bucket
+        if bucket and self._fs.get_file_info(bucket).type == fs.FileType.NotFound:
+            raise FileNotFoundError(f"no such bucket: {bucket}")
 
     def _path(self, name: str) -> str:
         return f"{self._root}/{name}".rstrip("/")
+
+
+def split_uri(uri: str) -> tuple[str, str]:
+    """Return the folder of a file's URI or path, as `Folder` takes it, and the file's name in it.
+
+    >>> split_uri("s3://bucket/a/b.wav?scheme=http")
+    ('s3://bucket/a?scheme=http', 'b.wav')
+    >>> split_uri("b.wav")
+    ('.', 'b.wav')
+    """
+    address, options = _without_options(uri)
+    folder, slash, name = address.rpartition("/")
+    return (folder or slash or ".") + options, name
+
+
+def _without_options(uri: str) -> tuple[str, str]:
+    """Return a URI without the options at its end, and these with their question mark."""
+    found = _OPTIONS.search(uri) if "://" in uri else None
+    return (uri[: found.start()], found.group()) if found else (uri, "")
+
+
+def _opened(uri: str) -> tuple[fs.FileSystem, str]:
+    """Return the filesystem of a URI, and the path in it."""
+    address, options = _without_options(uri)
+    scheme, _, rest = address.partition("://")
+    host, slash, path = rest.partition("/")
+    if scheme == "s3" and "allow_delayed_open" not in options:
+        options = f"{options}&{_ONE_PUT}" if options else f"?{_ONE_PUT}"
+    path = quote(path, safe="/%" if scheme == "file" else "/")  # file URIs come escaped
+    with _wrapped("open", uri):
+        try:
+            filesystem, root = fs.FileSystem.from_uri(f"{scheme}://{host}{slash}{path}{options}")
+        except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
+            raise UsageError(f"{uri}: not a path or URI that can be opened: {error}") from error
+    if not root:
+        raise UsageError(f"{uri}: expected a bucket, as in {scheme}://bucket/folder")
+    return filesystem, root
+
+
+@contextmanager
+def _renamed(path: Path) -> Iterator[BinaryIO]:
+    """Give a temporary file that takes the place of `path` once the block has ended well."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}{_TEMPORARY}")
+    try:
+        with temporary.open("wb") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+        _sync_folder(path.parent)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _sync_folder(path: Path) -> None:
+    """Have the disk keep a folder's names, so that what is written next is not kept without them.
+
+    A LEDGER that outlives a power cut must find its CLIPS. Not every network disk can do it.
+    """
+    folder = os.open(path, os.O_RDONLY)
+    try:
+        with suppress(OSError):
+            os.fsync(folder)
+    finally:
+        os.close(folder)
 
 
 @contextmanager
@@ -195,9 +294,7 @@ def _wrapped(what: str, uri: str) -> Iterator[None]:
     try:
         yield
     except (OSError, pa.ArrowInvalid) as error:
-        hint = "; free some space, then run the same command again" if _is_full(error) else ""
-        raise StoreError(f"cannot {what} {uri}: {error}{hint}") from error
-
-
-def _is_full(error: BaseException) -> bool:
-    return getattr(error, "errno", None) == 28 or "No space left" in str(error)
+        said = " ".join(str(error).split())
+        cures = [cure for words, cure in _CURES.items() if re.search(words, said, re.IGNORECASE)]
+        hint = f"; {cures[0]}" if cures else ""
+        raise StoreError(f"cannot {what} {uri}: {said}{hint}") from error
