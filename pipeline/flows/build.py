@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 from urllib.request import urlopen
 
@@ -14,7 +15,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import ray
 
-from pipeline.audio.fetch import Access, open_source
+from pipeline.audio.fetch import IRMAS, Access, open_source
+from pipeline.audio.irmas_source import list_irmas
 from pipeline.audio.logmel import LogMelSpec
 from pipeline.catalog.audioset import read_segments
 from pipeline.catalog.plan import (
@@ -84,6 +86,11 @@ class BuildConfig:
     access: Access = field(default_factory=Access)
     """Cookies, proxy and source address."""
 
+    @property
+    def is_irmas(self) -> bool:
+        """Whether the source brings its own segments, labels and splits."""
+        return self.source.startswith(IRMAS)
+
     def __post_init__(self) -> None:
         at_least_one = {
             "--shard-size": self.shard_size,
@@ -117,7 +124,7 @@ class Plan:
             "format": FORMAT,
             "classes": self.vocabulary.to_dict(),
             "feature_spec": self.spec.to_dict(),
-            "split": self.config.split,
+            "split": "irmas" if self.config.is_irmas else self.config.split,
         }
 
 
@@ -167,23 +174,40 @@ def make_plan(config: BuildConfig) -> Plan:
     """Read, select and split; everything that a user can get wrong is told here."""
     open_source(config.source, config.access)
     vocabulary = read_vocabulary(config)
-    tables = []
-    for uri in config.segments:
-        stream = pa.BufferReader(read_source(uri))
-        rows = read_segments(stream, name=uri, known_mids=audioset_mids())
-        names = pa.DictionaryArray.from_arrays(pa.repeat(pa.scalar(0, pa.int8()), len(rows)), [uri])
-        tables.append(rows.append_column("file", names.cast(pa.string())))
-    rows = pa.concat_tables(tables)
-    chosen = select(rows, vocabulary)
-    counts = select_counts(rows, chosen, vocabulary)
+    choose = choose_irmas if config.is_irmas else choose_rows
+    chosen, counts = choose(config, vocabulary)
     if config.limit is not None:
         chosen = chosen.slice(0, config.limit)
+    segments = plan_segments(chosen, shard_size=config.shard_size)
+    return Plan(config, vocabulary, LogMelSpec(), segments, counts)
+
+
+def choose_rows(config: BuildConfig, vocabulary: Vocabulary) -> tuple[pa.Table, dict[str, int]]:
+    """Return the rows of the segments CSVs that have a class, with their split, and counts."""
+    if not config.segments:
+        raise UsageError(f"--segments: needed with --source {config.source}")
+    rows = pa.concat_tables([read_rows(uri) for uri in config.segments])
+    chosen = select(rows, vocabulary)
     if not chosen.num_rows:
         raise UsageError(f"{', '.join(config.segments)}: no segment has one of the classes")
     ratio = parse_split(config.split)
-    chosen = split_by_hash(chosen, ratio) if ratio else split_as_audioset(chosen)
-    segments = plan_segments(chosen, shard_size=config.shard_size)
-    return Plan(config, vocabulary, LogMelSpec(), segments, counts)
+    split = split_by_hash(chosen, ratio) if ratio else split_as_audioset(chosen)
+    return split, select_counts(rows, chosen, vocabulary)
+
+
+def choose_irmas(config: BuildConfig, vocabulary: Vocabulary) -> tuple[pa.Table, dict[str, int]]:
+    """Return IRMAS's own files as whole segments, in its own splits, and counts."""
+    if config.segments:
+        raise UsageError(f"--segments: of no use with --source {config.source}: it has its own")
+    chosen = list_irmas(Path(config.source.removeprefix(IRMAS)), vocabulary)
+    nothing_left_out = dict.fromkeys(("without_class", "excluded", "lost_a_class", "repeated"), 0)
+    return chosen, {"rows": len(chosen), "chosen": len(chosen), **nothing_left_out}
+
+
+def read_rows(uri: str) -> pa.Table:
+    """Read a segments CSV; its rows also have the `file` that they are from."""
+    rows = read_segments(pa.BufferReader(read_source(uri)), name=uri, known_mids=audioset_mids())
+    return rows.append_column("file", pa.repeat(pa.scalar(uri), len(rows)))
 
 
 def read_vocabulary(config: BuildConfig) -> Vocabulary:

@@ -29,8 +29,6 @@ from pipeline.errors import StoreError, UsageError
 
 _TEMPORARY = ".tmp"
 _OPTIONS = re.compile(r"\?\w+=[^?]*$")
-_ONE_PUT = "allow_delayed_open=true"
-"""Has pyarrow send what is smaller than a part (10 MB) in one request instead of three."""
 
 _CURES = {
     r"no space left|disk quota exceeded|file too large": (
@@ -197,7 +195,8 @@ class Folder:
                     yield file
                 return
             # Not straight into the bucket's stream: pyarrow closes that when the block raises, and
-            # closing puts what there is so far (github.com/apache/arrow/issues/40502).
+            # closing puts what there is so far (github.com/apache/arrow/issues/40502). Nor with
+            # allow_delayed_open, which saves requests: an upload whose start fails is then put cut.
             buffer = pa.BufferOutputStream()
             yield buffer
             with self._fs.open_output_stream(self._path(name), compression=None) as stream:
@@ -246,8 +245,6 @@ def _opened(uri: str) -> tuple[fs.FileSystem, str]:
     address, options = _without_options(uri)
     scheme, _, rest = address.partition("://")
     host, slash, path = rest.partition("/")
-    if scheme == "s3" and "allow_delayed_open" not in options:
-        options = f"{options}&{_ONE_PUT}" if options else f"?{_ONE_PUT}"
     path = quote(path, safe="/%" if scheme == "file" else "/")  # file URIs come escaped
     with _wrapped("open", uri):
         try:

@@ -1,0 +1,129 @@
+"""IRMAS's own files in, selected segments out, with their split. PURE.
+
+The training form is 3-s clips in a folder a class (`cel/[cel][cla]0001__1.wav`); the testing form
+is clips of 5 to 20 s with a text file of class codes beside each (`(02) some song-1.wav`, `.txt`).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import unicodedata
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+from typing import Any
+
+import pyarrow as pa
+
+from pipeline.catalog.plan import split_of
+from pipeline.errors import TableError, UsageError
+from schemas.columns import CODES
+
+EXPECTED = (
+    "IRMAS's training form (wav files in folders named cel, cla, flu, ...) or its testing form (a "
+    ".txt with a class code a line beside each wav)"
+)
+TEST_RATIO = (0, 30, 70)
+"""Percent of the testing form's songs in train, val and test, as in the report."""
+NOMINAL_S = 3.0
+"""Planned for a file whose length cannot be read, so that its fault gets its row in the LEDGER."""
+
+_ROWS = pa.schema(
+    [
+        ("segment_id", pa.string()),
+        ("ytid", pa.string()),
+        ("start_s", pa.float64()),
+        ("end_s", pa.float64()),
+        ("mids", CODES),
+        ("classes", CODES),
+        ("group", pa.string()),
+        ("split", pa.string()),
+    ]
+)
+
+
+@dataclass(frozen=True)
+class IrmasFile:
+    """One wav file of the folder."""
+
+    path: str
+    """Relative to the folder, with slashes."""
+    duration_s: float | None
+    """None where it cannot be read."""
+    labels: str | None = None
+    """What the .txt beside it says; None where there is none."""
+
+
+def irmas_rows(files: Iterable[IrmasFile], codes: Sequence[str], *, name: str) -> pa.Table:
+    """Return the files as whole segments, ordered by path, with `group` and `split`.
+
+    `codes` are the classes, in order; `name` is the folder's in error messages. The training form
+    is train; the testing form's songs are shared out to val and test. `group` is the recording or
+    song: a group is in one split only.
+    """
+    rows = [_row(file, codes, name) for file in sorted(files, key=lambda file: file.path)]
+    if not rows:
+        raise UsageError(f"--source irmas:{name}: found no wav file; expected {EXPECTED}")
+    if len({row["ytid"] for row in rows}) != len(rows):
+        raise UsageError(f"--source irmas:{name}: two files get the same id; rename one")
+    return pa.Table.from_pylist(rows, _ROWS)
+
+
+def irmas_id(path: str) -> str:
+    """Return the id of a file: readable, of A-Z a-z 0-9 _ and -, the same on every machine."""
+    path = unicodedata.normalize("NFC", path)  # macOS takes names apart
+    words = re.sub(r"[^A-Za-z0-9_]+", "-", PurePosixPath(path).stem)[:40].strip("-")
+    return f"{words}-{hashlib.blake2b(path.encode(), digest_size=8).hexdigest()}".lstrip("-")
+
+
+def recording_of(path: str) -> str:
+    """Return what a training clip was cut from: the class and the name, without its number."""
+    file = PurePosixPath(path)
+    return f"train/{file.parent.name}/{re.sub(r'__[0-9]+$', '', file.stem)}"
+
+
+def song_of(path: str) -> str:
+    """Return what a testing clip was cut from, whatever part of the set it lies in."""
+    stem = unicodedata.normalize("NFC", PurePosixPath(path).stem)
+    return f"test/{re.sub(r'-[0-9]+$', '', stem).strip().casefold()}"
+
+
+def parse_labels(text: str, codes: Sequence[str], *, name: str) -> list[str]:
+    """Return the classes that a label file names, in the order of `codes`."""
+    found = set()
+    for number, line in enumerate(text.splitlines(), 1):
+        if not (code := line.strip()):
+            continue
+        if code not in codes:
+            raise TableError(name, number, f"code {code!r}", f"one of {', '.join(codes)}")
+        found.add(code)
+    if not found:
+        raise TableError(name, 1, "no class code", f"one a line, of {', '.join(codes)}")
+    return [code for code in codes if code in found]
+
+
+def _row(file: IrmasFile, codes: Sequence[str], name: str) -> dict[str, Any]:
+    path = PurePosixPath(file.path)
+    if file.labels is not None:
+        label_file = f"{name}/{path.with_suffix('.txt')}"
+        classes, group = parse_labels(file.labels, codes, name=label_file), song_of(file.path)
+        split = split_of(group, TEST_RATIO)
+    elif path.parent.name in codes:
+        classes, group, split = [path.parent.name], recording_of(file.path), "train"
+    else:
+        raise UsageError(
+            f"--source irmas:{name}: {file.path} has no .txt beside it, and its folder is not "
+            f"named by a class; expected {EXPECTED}"
+        )
+    ytid = irmas_id(file.path)
+    return {
+        "segment_id": f"{ytid}_0",
+        "ytid": ytid,
+        "start_s": 0.0,
+        "end_s": file.duration_s or NOMINAL_S,
+        "mids": [],
+        "classes": classes,
+        "group": group,
+        "split": split,
+    }

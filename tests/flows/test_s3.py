@@ -1,0 +1,213 @@
+"""A build into a bucket, over HTTP; and what the job says of buckets and disks that refuse."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pyarrow as pa
+import pytest
+
+from jobs import build_subset
+from pipeline.flows.build import BuildConfig, build
+from pipeline.store.dataset import Dataset
+from pipeline.store.folder import Folder
+from pipeline.store.tagstore import TagStore
+from schemas.features import read_logmels
+from tests.flows.conftest import SPLIT, Corpus, kill, wait_for
+from tests.s3 import BUCKET, S3Server
+
+MIB = 2**20
+
+
+@pytest.fixture(scope="module")
+def s3() -> Iterator[S3Server]:
+    """One server for all tests here."""
+    with S3Server() as server:
+        yield server
+
+
+@pytest.fixture
+def flags(corpus: Corpus) -> list[str]:
+    """What a build of the whole corpus takes, but for --out."""
+    source = str(corpus.folder / "videos")
+    flags = ["--segments", *corpus.sheets, "--source", source, "--shard-size", "4"]
+    return [*flags, "--split", SPLIT, "--max-downloads", "2"]
+
+
+def rows(dataset: Dataset) -> tuple[list[tuple[str, str, str]], list[tuple[str, str]]]:
+    """Return what every segment came to, and the hash of every clip."""
+    ledger = [(r["segment_id"], r["outcome"], r["reason"]) for r in dataset.ledger().to_pylist()]
+    names = dataset.folder.names("clips")
+    schema = pa.schema([("segment_id", pa.string()), ("sha256", pa.string())])
+    clips = dataset.folder.read_tables(names, schema).to_pylist()
+    return sorted(ledger), sorted((r["segment_id"], r["sha256"]) for r in clips)
+
+
+@pytest.fixture(scope="module")
+def local(corpus: Corpus, ray_local: None, tmp_path_factory: pytest.TempPathFactory) -> Dataset:
+    """The dataset on this machine's disk."""
+    out, source = str(tmp_path_factory.mktemp("local") / "ds"), str(corpus.folder / "videos")
+    build(BuildConfig(corpus.sheets, out, source, shard_size=4, split=SPLIT))
+    return Dataset.open(out)
+
+
+@pytest.fixture(scope="module")
+def remote(corpus: Corpus, s3: S3Server, ray_local: None) -> Dataset:
+    """The same in a bucket."""
+    out, source = s3.uri("built/ds"), str(corpus.folder / "videos")
+    build(BuildConfig(corpus.sheets, out, source, shard_size=4, split=SPLIT))
+    return Dataset.open(out)
+
+
+def test_a_build_in_a_bucket_is_that_on_a_disk(local: Dataset, remote: Dataset, s3: S3Server):
+    assert rows(remote) == rows(local)
+    assert len(rows(remote)[1]) > 15
+    assert remote.meta()["complete"]
+    assert remote.meta()["fingerprint"] == local.meta()["fingerprint"]
+    names = sorted(name for name, _, _ in local.folder.walk() if name != ".lock")
+    assert s3.keys("built/ds") == [f"built/ds/{name}" for name in names]
+
+
+def test_training_data_comes_from_a_bucket(local: Dataset, remote: Dataset):
+    for split in ("train", "val", "test"):
+        here, there = (
+            [m.tobytes() for t in dataset.features(split) for m in read_logmels(t)]
+            for dataset in (local, remote)
+        )
+        assert here and here == there
+
+
+def test_tags_go_to_a_bucket(s3: S3Server):
+    store = TagStore(Folder(s3.uri("tagged")))
+    columns = {"uri": ["a", "b"], "size_bytes": [1, 2], "modified_ns": [3, 4]}
+    store.commit(pa.table({**columns, "status": ["ok"] * 2, "model_id": ["m"] * 2}))
+    assert store.known("m")["uri"].to_pylist() == ["a", "b"]
+    store.forget(pa.array(["a"]), "m")
+    assert store.known("m")["uri"].to_pylist() == ["b"]
+    store.clear()
+    assert s3.keys("tagged") == []
+
+
+def test_a_rerun_in_a_bucket_changes_nothing(
+    corpus: Corpus, remote: Dataset, s3: S3Server, flags: list[str]
+):
+    before = s3.etags("built/ds")
+    s3.requests.clear()
+    assert build_subset.main([*flags, "--out", remote.folder.uri]) == 0
+    changed = {key for key, etag in s3.etags("built/ds").items() if before.get(key) != etag}
+    tables = {key for key in before if key.endswith(".parquet")}
+    assert len(tables) > 15 and not changed & tables
+    assert not [path for method, path, _ in s3.requests if method == "DELETE"]
+
+
+def test_a_build_into_a_bucket_is_killed_with_9_and_run_again(
+    corpus: Corpus, local: Dataset, s3: S3Server, flags: list[str], start_job, monkeypatch
+):
+    for name, value in s3.environment.items():
+        monkeypatch.setenv(name, value)
+    flags += ["--out", f"s3://{BUCKET}/killed/ds"]
+    s3.latency_s = 0.15
+    process = start_job("build_subset", *flags)
+    wait_for(lambda: s3.keys("killed/ds/ledger") or process.poll() is not None)
+    assert process.poll() is None, process.stdout.read()
+    kill(process)
+    s3.latency_s = 0.0
+    done = s3.etags("killed/ds/ledger")
+    assert 1 <= len(done) < len(local.folder.names("ledger"))
+    dataset = Dataset.open(f"s3://{BUCKET}/killed/ds")
+    assert not dataset.meta()["complete"]
+    again = start_job("build_subset", *flags)
+    output, _ = again.communicate(timeout=120)
+    assert again.returncode == 0, output
+    assert rows(dataset) == rows(local)
+    assert dataset.meta()["fingerprint"] == local.meta()["fingerprint"]
+    assert done.items() <= s3.etags("killed/ds/ledger").items()
+
+
+@pytest.mark.parametrize(
+    ("bucket", "endpoint", "refused", "cure"),
+    [
+        ("no-such-bucket", None, False, "create the bucket first, or name another"),
+        (BUCKET, None, True, "check AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"),
+        (BUCKET, "http://127.0.0.1:1", False, "check the network and AWS_ENDPOINT_URL"),
+    ],
+)
+def test_a_bucket_that_refuses_is_one_clear_line(
+    s3: S3Server, flags, monkeypatch, capsys, bucket, endpoint, refused, cure
+):
+    environment = s3.environment | ({"AWS_ENDPOINT_URL": endpoint} if endpoint else {})
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    if refused:
+        s3.check_credentials()
+    try:
+        assert build_subset.main([*flags, "--out", f"s3://{bucket}/refused"]) == 1
+    finally:
+        s3.check_credentials(after="inf")
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("error: cannot ")
+    assert f"s3://{bucket}/refused" in line and cure in line
+
+
+def test_a_bucket_that_is_lost_in_the_middle_is_one_clear_line(
+    s3: S3Server, flags, local: Dataset, capsys
+):
+    s3.fails = lambda method, path, query: method == "PUT" and "/features/" in path
+    out = s3.uri("lost")
+    assert build_subset.main([*flags, "--out", out]) == 1
+    line = capsys.readouterr().err.splitlines()[-1]
+    assert line.startswith("error: cannot write s3://") and "/lost/features/" in line
+    assert s3.keys("lost/ledger") == s3.keys("lost/features") == []
+    s3.fails = lambda method, path, query: False
+    assert build_subset.main([*flags, "--out", out]) == 0
+    assert rows(Dataset.open(out)) == rows(local)
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A disk of 6 MiB."""
+    path = tmp_path / "disk"
+    path.mkdir()
+    if not _mount(path, f"size={6 * MIB}"):
+        pytest.skip("this user may not mount a tmpfs")
+    yield path
+    subprocess.run(["umount", "-l", str(path)], check=True)
+
+
+def _mount(path: Path, options: str) -> bool:
+    if not shutil.which("mount"):
+        return False
+    command = ["mount", "-t", "tmpfs", "-o", options, "tmpfs", str(path)]
+    return subprocess.run(command, capture_output=True, check=False).returncode == 0
+
+
+def test_a_full_disk_is_one_clear_line_and_the_same_command_goes_on(
+    local: Dataset, small_disk: Path, flags, capsys
+):
+    out = small_disk / "ds"
+    assert build_subset.main([*flags, "--out", str(out)]) == 1
+    line = capsys.readouterr().err.splitlines()[-1]
+    assert line.startswith(f"error: cannot write {out}/")
+    assert line.endswith("free some space, then run the same command again")
+    assert not list(out.rglob("*.tmp"))
+    whole = {name.removeprefix("ledger/") for name in local.folder.names("ledger")}
+    done = {path.name for path in out.glob("ledger/*.parquet")}
+    assert done < whole
+    for name in done:  # a shard that counts is whole
+        table = local.folder.read_table(f"ledger/{name}")
+        assert Folder(str(out)).read_table(f"ledger/{name}").num_rows == table.num_rows
+    remount = ["mount", "-o", f"remount,size={64 * MIB}", str(small_disk)]
+    subprocess.run(remount, check=True)
+    assert build_subset.main([*flags, "--out", str(out)]) == 0
+    assert rows(Dataset.open(str(out))) == rows(local)
+
+
+def test_a_disk_that_may_not_be_written_is_one_clear_line(small_disk: Path, flags, capsys):
+    subprocess.run(["mount", "-o", "remount,ro", str(small_disk)], check=True)
+    assert build_subset.main([*flags, "--out", str(small_disk / "ds")]) == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith(f"error: cannot write {small_disk}/ds")
+    assert "make it accessible to this user, or name another folder" in line

@@ -1,0 +1,216 @@
+"""A folder in a bucket: the same as one on a disk, over HTTP, and never half an object."""
+
+import multiprocessing
+import pickle
+import time
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from pipeline.errors import DecodeError, StoreError, UsageError
+from pipeline.store.catalogue import list_tracks, open_track
+from pipeline.store.dataset import Dataset
+from pipeline.store.folder import Folder, split_uri
+from tests.s3 import BUCKET, S3Server
+
+
+@pytest.fixture(scope="module")
+def server():
+    with S3Server() as server:
+        yield server
+
+
+@pytest.fixture
+def s3(server, monkeypatch):
+    """A server that `s3://` means."""
+    for name, value in server.environment.items():
+        monkeypatch.setenv(name, value)
+    server.requests.clear()
+    yield server
+    server.fails = lambda method, path, query: False
+
+
+@pytest.fixture(params=["environment", "options"])
+def folder(request, s3):
+    """A new folder, by both ways of saying where S3 is."""
+    prefix = f"{request.node.name}/d"
+    environment = f"s3://{BUCKET}/{prefix}"
+    return Folder(environment if request.param == "environment" else s3.uri(prefix))
+
+
+def test_roundtrip(folder):
+    table = pa.table({"a": [1, 2]})
+    folder.write_table("sub/t.parquet", table)
+    folder.write_json("x.json", {"é": [1, None]})
+    assert folder.read_table("sub/t.parquet").equals(table)
+    assert folder.read_tables(["sub/t.parquet"], table.schema).equals(table)
+    assert list(folder.read_pieces("sub/t.parquet")) == [table]
+    assert folder.read_schema("sub/t.parquet").equals(table.schema)
+    assert folder.read_json("x.json") == {"é": [1, None]}
+    assert folder.names("sub") == ["sub/t.parquet"]
+    assert folder.names("nowhere") == []
+    assert not folder.exists("sub")
+    files = {name: (size, modified_ns) for name, size, modified_ns in folder.walk()}
+    assert set(files) == {"sub/t.parquet", "x.json"}
+    assert abs(files["x.json"][1] / 1e9 - time.time()) < 60
+    folder.delete("x.json")
+    folder.delete("x.json")
+    assert not folder.exists("x.json")
+
+
+def test_a_file_opens_by_the_uri_that_names_it(folder):
+    folder.write_bytes("sub/x", b"1")
+    parent, name = split_uri(folder.uri_of("sub/x"))
+    assert (Folder(parent).read_bytes(name), name) == (b"1", "x")
+    assert pickle.loads(pickle.dumps(folder)).read_bytes("sub/x") == b"1"
+
+
+@pytest.mark.parametrize(
+    ("uri", "parts"),
+    [
+        ("s3://b/a/c.wav", ("s3://b/a", "c.wav")),
+        ("s3://b/a/c?.wav?endpoint_override=http://h:1", None),
+        ("s3://b/What?/Why?.wav", ("s3://b/What?", "Why?.wav")),
+        ("/a?b=c/d", ("/a?b=c", "d")),
+        ("/d", ("/", "d")),
+        ("d", (".", "d")),
+    ],
+)
+def test_a_uri_is_split(uri, parts):
+    assert split_uri(uri) == (parts or ("s3://b/a?endpoint_override=http://h:1", "c?.wav"))
+
+
+def test_tracks_of_any_name_open_again(folder):
+    names = ["Is it? Yes/100% #1.mp3", "Émile/ä b.mp3", "a%20b.mp3", "plain.mp3"]
+    for name in names:
+        folder.write_bytes(name, name.encode())
+    folder.write_bytes("cover.jpg", b"")
+    tracks = list_tracks(folder.uri).to_pylist()
+    assert sorted(open_track(track["uri"])[0] for track in tracks) == sorted(map(str.encode, names))
+    assert all(track["size_bytes"] and track["modified_ns"] for track in tracks)
+    with pytest.raises(DecodeError, match="gone"):
+        open_track(folder.uri_of("gone.mp3"))
+
+
+def test_a_big_file_is_whole(folder):
+    data = bytes(range(256)) * 100_000  # more than a part
+    folder.write_bytes("x", data)
+    assert folder.read_bytes("x") == data
+
+
+@pytest.mark.parametrize("n_bytes", [10, 25_000_000])
+def test_a_write_that_breaks_leaves_the_old_file_and_no_other(folder, s3, n_bytes):
+    folder.write_bytes("x", b"old")
+    for name in ("x", "new"):
+        with pytest.raises(ZeroDivisionError), folder._writing(name) as stream:
+            stream.write(bytes(n_bytes))
+            raise ZeroDivisionError
+    assert folder.read_bytes("x") == b"old"
+    assert [name for name, _, _ in folder.walk()] == ["x"]
+
+
+@pytest.mark.parametrize("part", ["partNumber=1", "partNumber=2", "uploads", "uploadId="])
+def test_an_upload_of_which_a_part_is_refused_leaves_nothing(folder, s3, part):
+    s3.fails = lambda method, path, query: part in query and method != "DELETE"
+    with pytest.raises(StoreError, match="cannot write"):
+        folder.write_bytes("x", bytes(25_000_000))
+    s3.fails = lambda method, path, query: False
+    assert not folder.exists("x")
+
+
+def test_a_writer_killed_in_an_upload_leaves_nothing(s3):
+    folder = Folder(s3.uri("killed"))
+    context = multiprocessing.get_context("spawn")
+    ready = context.Event()
+    s3.latency_s = 1.0
+    try:
+        writer = context.Process(target=_put_big, args=(folder, ready))
+        writer.start()
+        assert ready.wait(30)
+        end = time.monotonic() + 20
+        while not any("partNumber" in query for _, _, query in s3.requests):
+            assert time.monotonic() < end
+            time.sleep(0.02)
+        writer.kill()
+        writer.join()
+    finally:
+        s3.latency_s = 0.0
+    time.sleep(1.5)  # what was under way has arrived
+    assert list(folder.walk()) == []
+    folder.write_bytes("x", b"again")
+    assert folder.read_bytes("x") == b"again"
+
+
+def _put_big(folder, ready):
+    ready.set()
+    folder.write_bytes("x", bytes(40_000_000))
+
+
+def test_a_table_is_plain_parquet(s3):
+    Folder(s3.uri("plain")).write_table("t.parquet", pa.table({"a": [1]}))
+    from pyarrow import fs
+
+    bucket = fs.S3FileSystem(endpoint_override=s3.host, scheme="http")
+    assert pq.read_table(f"{BUCKET}/plain/t.parquet", filesystem=bucket).to_pydict() == {"a": [1]}
+
+
+def test_twenty_thousand_files_are_a_page_a_thousand(s3):
+    s3.fill(f"many/ledger/{k:05d}.parquet" for k in range(20_000))
+    folder = Folder(s3.uri("many"))
+    s3.requests.clear()
+    assert len(folder.names("ledger")) == 20_000
+    assert len(s3.requests) <= 21
+    s3.fill(f"few/{k // 100}/{k:05d}.wav" for k in range(2_000))
+    s3.requests.clear()
+    assert len(list(Folder(s3.uri("few")).walk())) == 2_000
+    assert len(s3.requests) <= 3
+
+
+def test_a_missing_bucket_is_told(s3):
+    folder = Folder("s3://no-such-bucket/d")
+    for action in (
+        lambda: folder.exists("x"),
+        lambda: folder.names("x"),
+        lambda: list(folder.walk()),
+        lambda: folder.write_bytes("x", b""),
+        lambda: Dataset.open("s3://no-such-bucket/d"),
+    ):
+        with pytest.raises(StoreError, match=r"s3://no-such-bucket/d.*create the bucket first"):
+            action()
+    with pytest.raises(StoreError, match=r"cannot read s3://no-such-bucket/d/x: .*x"):
+        folder.read_bytes("x")
+    with pytest.raises(UsageError, match="expected a bucket"):
+        Folder("s3://")
+
+
+def test_wrong_credentials_are_told(s3):
+    s3.fill(["secret/x"])
+    folder = Folder(f"s3://{BUCKET}/secret")
+    s3.check_credentials()
+    try:
+        for action in (
+            lambda: folder.exists("x"),
+            lambda: folder.names(""),
+            lambda: folder.read_bytes("x"),
+            lambda: folder.write_bytes("x", b""),
+            lambda: folder.delete("x"),
+        ):
+            with pytest.raises(StoreError, match=r"s3://bucket/secret.*check AWS_ACCESS_KEY_ID"):
+                action()
+    finally:
+        s3.check_credentials(after="inf")
+
+
+def test_an_endpoint_that_is_down_is_told_soon(s3, monkeypatch):
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:1")
+    start = time.monotonic()
+    with pytest.raises(StoreError, match=r"s3://bucket/d/x: .*check the network and AWS_ENDPOINT"):
+        Folder(f"s3://{BUCKET}/d").exists("x")
+    assert time.monotonic() - start < 20
+
+
+@pytest.mark.parametrize("uri", ["s3://b/d?fluff=1", "nonsense://x", "http://h/x"])
+def test_what_is_no_uri_is_the_users_fault(uri):
+    with pytest.raises(UsageError, match="not a path or URI that can be opened"):
+        Folder(uri)
