@@ -9,7 +9,6 @@ from collections.abc import Callable, Iterable
 from typing import Any
 from urllib.parse import quote
 
-from moto.moto_api._internal.managed_state_model import ManagedState  # noqa: F401  loads the API
 from moto.s3.models import s3_backends
 from moto.server import DomainDispatcherApplication, create_backend_app
 from werkzeug.serving import WSGIRequestHandler, make_server
@@ -42,7 +41,7 @@ class S3Server:
         self._thread = threading.Thread(target=self._server.serve_forever)
 
     def __enter__(self) -> S3Server:
-        self._server.daemon_threads = True
+        self._server.daemon_threads = False  # closing waits for their end
         self._thread.start()
         self._backend.create_bucket(BUCKET, "us-east-1")
         return self

@@ -21,15 +21,16 @@ from urllib.parse import quote
 
 import yt_dlp
 from yt_dlp.networking import Request, Response
+from yt_dlp.networking.exceptions import ProxyError
 from yt_dlp.utils import YoutubeDLError
 
 from pipeline.audio.access import Access as Access  # who opens a source says how
 from pipeline.audio.access import read_cookies
-from pipeline.audio.faults import fault_of
+from pipeline.audio.faults import CURE, fault_of
 from pipeline.audio.ffmpeg import ffmpeg_exe
 from pipeline.audio.irmas_source import irmas_paths
 from pipeline.audio.ranges import MAX_WHOLE_BYTES, RangeFile
-from pipeline.errors import FetchFault, Reason, UsageError
+from pipeline.errors import ConfigurationFault, FetchFault, Reason, UsageError
 
 AUDIO_FORMAT = "ba[protocol^=http]/ba/18"
 IRMAS = "irmas:"
@@ -166,6 +167,8 @@ class _Network:
                 yield
         except (YoutubeDLError, OSError) as error:
             fault = fault_of(error)
+            if isinstance(fault, FetchFault) and fault.http_status == 407:
+                fault = ConfigurationFault(f"{fault.detail}: {CURE[ProxyError]}")
             if not self._access.password:
                 raise fault from error
             fault.args = (self._access.redacted(str(fault)),)

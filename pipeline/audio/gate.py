@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Protocol
 
-from pipeline.errors import ItemFault, Outcome
+from pipeline.errors import ItemFault, Outcome, SourceUnreachable
 
 FAULTS_IN_A_ROW = 5
 """So many, from whomever, pause everybody at once."""
@@ -25,6 +25,7 @@ SUSPICION_S = 1.0
 """A fault that nothing later explains for so long is worth a probe."""
 PROBE_GROWTH = 1.5
 PROBE_LONGEST_S = 300.0
+_LONGEST_WAIT_S = 3600.0
 PROBE_LOST_S = 120.0
 """A prober that has not answered for so long is dead; another is chosen."""
 NEVER_UP_S = 120.0
@@ -76,7 +77,6 @@ class Word(StrEnum):
     COUNTS = "counts"
     FREE = "free"
     PROBE = "probe"
-    GIVE_UP = "give up"
 
 
 @dataclass(frozen=True)
@@ -86,8 +86,6 @@ class Verdict:
     word: Word
     ytid: str | None = None
     """What to probe; None: the item that failed."""
-    why: str = ""
-    """What took the line down."""
 
 
 class Gate:
@@ -122,10 +120,13 @@ class Gate:
         self._paused_s = 0.0
 
     async def enter(self) -> float:
-        """Wait until the line is up and the rate allows one more; return the ticket."""
+        """Wait until the line is up and the rate allows one more; return the ticket.
+
+        Raises SourceUnreachable when the line is down for too long.
+        """
         while True:
-            async with self._changed:
-                await self._changed.wait_for(lambda: self._down_s is None)
+            while self._down_s is not None:
+                await self._wait(self._patience_s())
             await asyncio.sleep(self._token_s())
             if self._down_s is None:
                 return self._clock()
@@ -191,15 +192,14 @@ class Gate:
                 return Verdict(Word.FREE)  # the line was down meanwhile
             if self._down_s is None and self._proven_s >= failed_s:
                 return Verdict(Word.COUNTS)
-            if self._is_hopeless(now_s):
-                return Verdict(Word.GIVE_UP, why=self._why)
+            patience_s = self._patience_s()
             probe_s = self._probe_s(failed_s)
             if now_s >= probe_s:
                 if self._down_s is None and self._known_good is None:
                     return Verdict(Word.COUNTS)  # nothing else to go by yet
                 self._probing_since_s = now_s
                 return Verdict(Word.PROBE, self._known_good)
-            await self._wait(probe_s - now_s)
+            await self._wait(min(probe_s - now_s, patience_s))
 
     def _probe_s(self, failed_s: float) -> float:
         """Return when the next probe is due."""
@@ -207,9 +207,20 @@ class Gate:
             return self._probing_since_s + PROBE_LOST_S
         return failed_s + SUSPICION_S if self._down_s is None else self._next_probe_s
 
-    def _is_hopeless(self, now_s: float) -> bool:
-        limit_s = NEVER_UP_S if self._known_good is None else self._max_outage_s
-        return self._down_s is not None and now_s - self._down_s > limit_s
+    def _patience_s(self) -> float:
+        """Return for how long the line may still be down; SourceUnreachable when no longer."""
+        if self._down_s is None:
+            return float("inf")
+        limit_s = self._max_outage_s
+        if self._known_good is None:
+            limit_s = min(limit_s, NEVER_UP_S)
+        left_s = self._down_s + limit_s - self._clock()
+        if left_s <= 0:
+            raise SourceUnreachable(
+                f"the source has been down for too long, last: {self._why}; what was got is kept, "
+                "and the same command goes on"
+            )
+        return left_s
 
     async def _go_down(self, why: str) -> None:
         self._why = why
@@ -231,7 +242,7 @@ class Gate:
     async def _wait(self, seconds: float) -> None:
         async with self._changed:
             try:
-                await asyncio.wait_for(self._changed.wait(), seconds)
+                await asyncio.wait_for(self._changed.wait(), min(seconds, _LONGEST_WAIT_S))
             except TimeoutError:
                 return
 

@@ -56,20 +56,11 @@ class Origin:
         self.faults = dict(faults or {})
         self.latency_s = latency_s
         self.traffic = Traffic()
+        self.n_requests, self.n_bytes = self.traffic.n_requests, self.traffic.n_bytes
         self.port = 0  # any that is free
         self._n_failed: Counter[str] = Counter()
         self._server: _Server | None = None
         self._lock = threading.Lock()
-
-    @property
-    def n_requests(self) -> Counter[str]:
-        """Requests by id."""
-        return self.traffic.n_requests
-
-    @property
-    def n_bytes(self) -> Counter[str]:
-        """Bytes of body by id."""
-        return self.traffic.n_bytes
 
     @property
     def url_template(self) -> str:

@@ -162,6 +162,7 @@ def dry_run(config: BuildConfig) -> dict[str, Any]:
         rate_per_s=config.rate,
         max_downloads=config.max_downloads,
         bytes_per_s=bytes_per_second(plan.spec),
+        is_remote=open_source(config.source, config.access).is_remote,
     )
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from typing import Any
 
@@ -66,8 +66,11 @@ class _Downloader:
         """Get every segment of a shard, and commit."""
         if not hasattr(self, "_source"):  # a process that was started again
             self.ready()
-        rows = list(self._pool.map(self._get, shard.segments.to_pylist()))
-        commit(self._order, shard.name, rows)
+        futures = [self._pool.submit(self._get, s) for s in shard.segments.to_pylist()]
+        done, _ = wait(futures, return_when=FIRST_EXCEPTION)
+        for future in done:
+            future.result()  # what stops the run stops it now
+        commit(self._order, shard.name, [future.result() for future in futures])
 
     def _get(self, segment: dict[str, Any]) -> SegmentRows:
         order = self._order

@@ -8,7 +8,7 @@ import ray
 
 from pipeline.audio.fetch import Meter, Source
 from pipeline.audio.gate import Gate, Verdict, Word, is_line_fault
-from pipeline.errors import ItemFault, SourceUnreachable
+from pipeline.errors import ItemFault
 
 _MAX_WAITING = 100_000  # callers at once: nearly all of them only wait
 
@@ -43,11 +43,6 @@ class RemoteGate:
         while verdict.word is Word.PROBE:
             why = probe(self._source, verdict.ytid or ytid)
             verdict = ray.get(self._actor.probed.remote(ticket, why is None, why or ""))
-        if verdict.word is Word.GIVE_UP:
-            raise SourceUnreachable(
-                f"the source has been down for too long, last: {verdict.why}; what was got is "
-                "kept, and the same command goes on"
-            )
         return verdict.word is Word.COUNTS
 
 

@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 from pipeline.score.summary import cooccurrence_counts, label_matrix, labels_per_clip
 
 REQUESTS_PER_SEGMENT = 4
-"""Of a source over HTTP: the head, the index, and the segment's bytes in two ranges, say."""
+"""Of a source over HTTP: the head, the index and the segment's bytes; a page where it has one."""
 SECONDS_PER_SEGMENT = 1.5
 """What one takes without a --rate, waiting for the network: an estimate."""
 
@@ -25,6 +25,7 @@ def forecast(
     rate_per_s: float | None,
     max_downloads: int,
     bytes_per_s: int,
+    is_remote: bool = True,
 ) -> dict[str, Any]:
     """Return what is planned, what is there already, and what it will take.
 
@@ -51,7 +52,7 @@ def forecast(
         "splits": {split: int((splits == split).sum()) for split in ("train", "val", "test")},
         "labels_per_clip": labels_per_clip(labels),
         "cooccurrence": cooccurrence_counts(labels).tolist(),
-        "requests": n_to_do * REQUESTS_PER_SEGMENT,
+        "requests": n_to_do * REQUESTS_PER_SEGMENT if is_remote else 0,
         "bytes": int(n_to_do * mean_s * bytes_per_s),
         "seconds": seconds,
     }

@@ -10,7 +10,7 @@ import sys
 import threading
 import urllib.request
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
@@ -32,23 +32,21 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         self.server.seen.append((self.path, dict(self.headers), self.client_address[0]))
-        if self.path.startswith("http://"):  # as a proxy is asked
+        is_for_another = self.path.startswith("http://")  # as a proxy is asked
+        if is_for_another and self.server.status == 200:
             with urllib.request.urlopen(self.path) as answer:
                 self.answer(answer.read())
         else:
             self.answer(self.server.body)
 
     def answer(self, body: bytes) -> None:
-        self.send_response(200)
+        self.send_response(self.server.status)
         self.send_header("Content-Length", str(len(body)))
         for header in self.server.headers:
             self.send_header(*header)
         self.end_headers()
-        with_pipe = (BrokenPipeError, ConnectionResetError)
-        try:
+        with suppress(BrokenPipeError, ConnectionResetError):  # the client has had enough
             self.wfile.write(body)
-        except with_pipe:  # the client has had enough
-            self.server.hung_up = True
 
     def log_message(self, *_: object) -> None: ...
 
@@ -63,11 +61,13 @@ class Server(ThreadingHTTPServer):
         self.seen: list[tuple[str, dict[str, str], str]] = []
         self.body = b"x" * 1000
         self.headers: list[tuple[str, str]] = []
-        self.hung_up = False
+        self.status = 200
 
     @property
     def url(self) -> str:
         return f"http://127.0.0.1:{self.server_address[1]}"
+
+    def handle_error(self, *_: object) -> None: ...  # a killed client
 
     def cookies_seen(self) -> list[str]:
         return [headers.get("Cookie", "") for _, headers, _ in self.seen]
@@ -263,6 +263,15 @@ def test_the_password_reaches_the_proxy_and_nothing_else(server, proxy):
 def test_a_proxy_that_is_not_there_stops_the_run_without_its_password():
     access = Access(proxy=f"http://me:p%40ss-w0rd@127.0.0.1:{closed_port()}")
     with pytest.raises(ConfigurationFault, match="--proxy") as caught:
+        get(TemplateSource("http://127.0.0.1:9/{ytid}", access))
+    assert "ss-w0rd" not in chain_text(caught.value)
+
+
+def test_a_proxy_that_wants_another_password_stops_the_run(proxy):
+    """Else every item would end as an error of its own."""
+    proxy.status = 407
+    access = Access(proxy=proxy.url.replace("//", "//me:p%40ss-w0rd@"))
+    with pytest.raises(ConfigurationFault, match=r"407.*--proxy") as caught:
         get(TemplateSource("http://127.0.0.1:9/{ytid}", access))
     assert "ss-w0rd" not in chain_text(caught.value)
 

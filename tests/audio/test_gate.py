@@ -6,6 +6,7 @@ import pytest
 
 from pipeline.audio import gate as module
 from pipeline.audio.gate import FAULTS_IN_A_ROW, Gate, Word
+from pipeline.errors import SourceUnreachable
 
 
 @pytest.fixture(autouse=True)
@@ -141,9 +142,12 @@ def test_an_outage_without_end_is_given_up(known_good, monkeypatch):
             g._in_a_row += 1
         ticket = await g.enter()
         verdict = await g.failed(ticket, "refused")
-        while verdict.word is Word.PROBE:
-            verdict = await g.probed(ticket, False, "refused")
-        assert (verdict.word, verdict.why) == (Word.GIVE_UP, "refused")
+        at_the_gate = asyncio.create_task(g.enter())
+        with pytest.raises(SourceUnreachable, match="refused"):
+            while verdict.word is Word.PROBE:
+                verdict = await g.probed(ticket, False, "refused")
+        with pytest.raises(SourceUnreachable, match="refused"):
+            await at_the_gate
 
     run(story())
 

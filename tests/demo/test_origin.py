@@ -11,7 +11,8 @@ from contextlib import closing
 
 import pytest
 
-from pipeline.demo.origin import Fault, Origin, byte_range
+from pipeline.demo.origin import Fault, Origin, Trouble, byte_range
+from pipeline.demo.trouble import STATUS_OF
 
 GOOD, GONE, CUT, PAGE = "-_good_id-0", "gone_id_000", "cut_id_0000", "page_id_000"
 DATA = bytes(range(256)) * 1000
@@ -185,3 +186,184 @@ def test_nothing_is_left_after_the_end(tmp_path):
     assert set(threading.enumerate()) == before
     with pytest.raises(urllib.error.URLError):
         urllib.request.urlopen(url.replace("{ytid}", GOOD), timeout=1)
+
+
+def status_of(origin: Origin, ytid: str, byte_range: str = "") -> int:
+    try:
+        with get(origin, ytid, byte_range) as answer:
+            answer.read()
+            return answer.status
+    except urllib.error.HTTPError as error:
+        with error:
+            return error.code
+
+
+@pytest.mark.parametrize(
+    ("fault", "status"),
+    [
+        (Fault.UNAUTHORIZED, 401),
+        (Fault.PAYMENT, 402),
+        (Fault.FORBIDDEN, 403),
+        (Fault.MISSING, 404),
+        (Fault.GONE, 410),
+        (Fault.THROTTLED, 429),
+        (Fault.BROKEN, 500),
+        (Fault.OVERLOADED, 503),
+    ],
+)
+def test_a_fault_with_a_status(origin, fault, status):
+    origin.faults[GOOD] = fault
+    assert STATUS_OF[fault] == status
+    assert status_of(origin, GOOD) == status_of(origin, GOOD, "bytes=0-9") == status
+
+
+def test_retry_after_is_said_where_asked_for(origin):
+    for trouble, said in {
+        Trouble(Fault.THROTTLED, retry_after="3"): "3",
+        Trouble(Fault.THROTTLED): None,
+    }.items():
+        origin.faults[GOOD] = trouble
+        with pytest.raises(urllib.error.HTTPError) as caught:
+            get(origin, GOOD)
+        assert caught.value.headers["Retry-After"] == said
+        caught.value.close()
+
+
+def test_a_trouble_passes_after_some_requests(origin):
+    origin.faults[GOOD] = Trouble(Fault.BROKEN, n_failures=2)
+    origin.faults[CUT] = Trouble(Fault.BROKEN)
+    assert [status_of(origin, GOOD) for _ in range(4)] == [500, 500, 200, 200]
+    assert [status_of(origin, CUT) for _ in range(4)] == [500] * 4
+
+
+def test_a_reset_comes_before_an_answer(origin):
+    origin.faults[GOOD] = Fault.RESET
+    connection = http.client.HTTPConnection("127.0.0.1", port_of(origin), timeout=2)
+    with closing(connection):
+        connection.request("GET", f"/{GOOD}")
+        with pytest.raises(ConnectionResetError) as caught:
+            connection.getresponse()
+    assert not isinstance(caught.value, http.client.RemoteDisconnected)  # that is an end in order
+
+
+def test_a_reset_midway_comes_at_the_half(origin):
+    origin.faults[GOOD] = Fault.RESET_MIDWAY
+    half = len(DATA) // 2
+    assert get(origin, GOOD, "bytes=0-9").read() == DATA[:10]
+    with get(origin, GOOD, f"bytes={half - 9}-{half + 9}") as answer:
+        with pytest.raises(ConnectionResetError):
+            answer.read()
+
+
+def test_a_stall_lasts_until_the_client_leaves(origin):
+    origin.faults[GOOD] = Fault.STALL
+    began_s = time.monotonic()
+    with pytest.raises(TimeoutError):
+        urllib.request.urlopen(origin.url_template.format(ytid=GOOD), timeout=0.3)
+    assert time.monotonic() - began_s < 2
+    assert status_of(origin, GONE) == 404  # the others are served meanwhile
+
+
+def test_a_stall_does_not_hold_up_the_end(tmp_path):
+    with Origin(tmp_path, {GOOD: Fault.STALL}) as origin:
+        connection = http.client.HTTPConnection("127.0.0.1", port_of(origin), timeout=5)
+        connection.request("GET", f"/{GOOD}")
+        while not origin.n_requests[GOOD]:
+            time.sleep(0.01)
+        began_s = time.monotonic()
+    assert time.monotonic() - began_s < 1
+    connection.close()
+
+
+def test_ranges_may_be_ignored_or_refused(origin):
+    origin.faults[GOOD] = Fault.NO_RANGES
+    with get(origin, GOOD, "bytes=0-9") as answer:
+        assert (answer.status, answer.read()) == (200, DATA)
+    origin.faults[GOOD] = Fault.RANGES_REFUSED
+    assert status_of(origin, GOOD, "bytes=0-9") == 416
+    assert get(origin, GOOD).read() == DATA
+
+
+def test_short_and_garbage_look_well(origin):
+    origin.faults |= {GOOD: Fault.SHORT, GONE: Fault.GARBAGE}
+    half = len(DATA) // 2
+    assert get(origin, GOOD).read() == DATA[:half]
+    with get(origin, GOOD, f"bytes={half - 5}-{half + 5}") as answer:
+        assert answer.headers["Content-Range"] == f"bytes {half - 5}-{half - 1}/{half}"
+    with get(origin, GONE) as answer:
+        assert answer.headers["Content-Type"] == "audio/webm"
+        assert len(answer.read()) == int(answer.headers["Content-Length"])
+
+
+def test_files_of_any_suffix(origin):
+    (origin.folder / "other_id-00.m4a").write_bytes(b"m4a")
+    (origin.folder / f"{GOOD}.m4a").write_bytes(b"another")
+    for path, body in {
+        "other_id-00": b"m4a",
+        "other_id-00.m4a": b"m4a",
+        GOOD: DATA,
+        f"{GOOD}.webm": DATA,
+        f"{GOOD}.m4a": b"another",
+    }.items():
+        with get(origin, path) as answer:
+            kind = "audio/webm" if body == DATA else "audio/mp4"
+            assert (answer.read(), answer.headers["Content-Type"]) == (body, kind)
+    assert status_of(origin, "other_id-00.webm") == 404
+
+
+def test_unplugged_and_plugged_in_again_at_the_same_port(origin):
+    connection = http.client.HTTPConnection("127.0.0.1", port_of(origin), timeout=2)
+    with closing(connection):
+        connection.request("GET", f"/{GOOD}")
+        assert connection.getresponse().read() == DATA
+        url, kept_open = origin.url_template, connection.sock
+        origin.unplug()
+        assert kept_open.recv(1) == b""
+        with pytest.raises(urllib.error.URLError) as caught:
+            get(origin, GOOD)
+        assert isinstance(caught.value.reason, ConnectionRefusedError)
+        origin.unplug()  # again: nothing happens
+    origin.plug()
+    assert origin.url_template == url
+    assert get(origin, GOOD).read() == DATA
+    assert origin.n_requests[GOOD] == 2
+
+
+def test_unplugging_cuts_answers_short(tmp_path):
+    big = bytes(50_000_000)  # more than the sockets hold
+    (tmp_path / f"{GOOD}.webm").write_bytes(big)
+    with Origin(tmp_path) as origin:
+        with get(origin, GOOD) as answer:
+            answer.read(10)
+            origin.unplug()
+            with pytest.raises((http.client.IncompleteRead, ConnectionResetError)):
+                answer.read()
+
+
+def test_requests_at_once_are_measured(tmp_path):
+    with Origin(tmp_path, {PAGE: Fault.NOT_AUDIO}, latency_s=0.2) as origin:
+        began_s = time.monotonic()
+        with ThreadPoolExecutor(8) as pool:
+            list(pool.map(lambda _: get(origin, PAGE).read(), range(8)))
+        get(origin, PAGE).read()
+        time.sleep(0.3)  # nobody asks: this is not part of the mean
+        took_s = time.monotonic() - began_s
+    traffic = origin.traffic
+    assert traffic.peak_in_flight == 8
+    assert 0.4 <= traffic.busy_s <= took_s - 0.25
+    # 8 for 0.2 s and 1 for 0.2 s
+    assert traffic.mean_in_flight * traffic.busy_s == pytest.approx(9 * 0.2, rel=0.25)
+    assert 2.5 < traffic.mean_in_flight < 6
+    times_s = [at_s for at_s, _ in traffic.arrivals]
+    assert [ytid for _, ytid in traffic.arrivals] == [PAGE] * 9
+    assert times_s == sorted(times_s)
+    assert times_s[8] - times_s[0] >= 0.2
+
+
+def test_the_mean_grows_while_a_request_is_in_flight(origin):
+    with origin.traffic.request(GOOD):
+        with origin.traffic.request(GOOD):
+            time.sleep(0.1)
+        assert origin.traffic.mean_in_flight == pytest.approx(2, abs=0.1)
+        time.sleep(0.1)
+        assert origin.traffic.mean_in_flight == pytest.approx(1.5, abs=0.2)

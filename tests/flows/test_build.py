@@ -2,6 +2,10 @@
 
 import hashlib
 import io
+import os
+import random
+import subprocess
+import time
 from collections import Counter
 from pathlib import Path
 
@@ -13,12 +17,11 @@ import soundfile
 from pipeline.audio.clip import from_pcm16
 from pipeline.audio.decode import decode
 from pipeline.audio.logmel import LogMelSpec, log_mel
-from pipeline.demo.origin import Fault
+from pipeline.demo.origin import Fault, Origin
 from pipeline.errors import SpecMismatch, UsageError
 from pipeline.flows.build import BuildConfig, build
 from pipeline.flows.crew import downloads_per_worker
 from pipeline.store.dataset import Dataset
-from pipeline.store.folder import Folder
 from schemas.features import read_logmels
 from tests.flows.conftest import SPLIT, Corpus, kill, wait_for
 
@@ -163,31 +166,42 @@ def test_downloads_are_shared_out(max_downloads, n_cpus, expected):
     assert downloads_per_worker(max_downloads, n_cpus=n_cpus) == expected
 
 
-def test_killed_with_9_and_run_again(corpus: Corpus, dataset: Path, start_job, tmp_path):
-    out = tmp_path / "ds"
-    with corpus.origin(latency_s=0.2) as origin:
+def wait_until_it_asks(origin: Origin, process: subprocess.Popen[str]) -> None:
+    before = origin.n_requests.total()
+    wait_for(lambda: origin.n_requests.total() > before or process.poll() is not None)
+
+
+N_KILLS = int(os.environ.get("TIMBRE_KILLS", "2"))  # 20 by hand: see docs/log.md
+
+
+def test_killed_with_9_at_random_moments_and_run_again(
+    corpus: Corpus, dataset: Path, start_job, tmp_path
+):
+    out, rng = tmp_path / "ds", random.Random(N_KILLS)
+    with corpus.origin(latency_s=0.3) as origin:
         flags = ["--segments", *corpus.sheets, "--source", origin.url_template, "--out", out]
-        flags += ["--shard-size", 4, "--max-downloads", 2, "--split", SPLIT]
-        process = start_job("build_subset", *flags)
-        wait_for(lambda: list(out.glob("ledger/*.parquet")) or process.poll() is not None)
-        assert process.poll() is None, process.stdout.read()
-        kill(process)
-        done = len(list(out.glob("ledger/*.parquet")))
-        assert 1 <= done < len(Dataset(Folder(str(dataset))).folder.names("ledger"))
+        flags += ["--shard-size", 2, "--max-downloads", 1, "--split", SPLIT]
+        n_done = []
+        while len(n_done) < N_KILLS:
+            process = start_job("build_subset", *flags)
+            wait_until_it_asks(origin, process)
+            time.sleep(rng.uniform(0, 3))
+            assert process.poll() is None, process.stdout.read()
+            kill(process)
+            n_done.append(len(list(out.glob("ledger/*.parquet"))))
+        assert n_done == sorted(n_done)
         assert not Dataset.open(str(out)).meta()["complete"]
         again = start_job("build_subset", *flags)
         output, _ = again.communicate(timeout=120)
     assert again.returncode == 0, output
     assert wav_hashes(out) == wav_hashes(dataset)
-    assert (
-        Dataset.open(str(out)).meta()["fingerprint"]
-        == (Dataset.open(str(dataset)).meta()["fingerprint"])
-    )
-    outcomes = [
-        sorted((r["segment_id"], r["outcome"], r["reason"]) for r in table(d, "ledger").to_pylist())
-        for d in (out, dataset)
-    ]
-    assert outcomes[0] == outcomes[1]
+    prints = [Dataset.open(str(folder)).meta()["fingerprint"] for folder in (out, dataset)]
+    assert prints[0] == prints[1]
+    columns = ["segment_id", "outcome", "reason", "run"]
+    ledgers = [table(d, "ledger").select(columns).to_pylist() for d in (out, dataset)]
+    assert sorted(ledgers[0], key=str) == sorted(ledgers[1], key=str)
+    planned = table(out, "segments.parquet")["segment_id"].to_pylist()
+    assert sorted(planned) == sorted(row["segment_id"] for row in ledgers[0])
     assert not [p for p in out.rglob("*.tmp")]
 
 

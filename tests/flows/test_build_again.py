@@ -3,6 +3,7 @@
 import os
 import signal
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import psutil
@@ -11,7 +12,8 @@ import pytest
 
 from jobs import build_subset
 from pipeline.catalog.retry import Retry
-from pipeline.demo.origin import Fault, Origin
+from pipeline.demo.origin import Fault, Origin, Trouble
+from pipeline.errors import UsageError
 from pipeline.flows.build import BuildConfig, build, dry_run
 from pipeline.score.forecast import forecast_text
 from schemas.ledger import latest
@@ -103,21 +105,19 @@ class KillingOrigin(Origin):
     poison = ""
     n_killed = 0
 
-    def count(self, ytid: str, **counts: int) -> None:
-        super().count(ytid, **counts)
-        if ytid == self.poison and "n_requests" in counts:
-            port = self._server.server_address[1]
+    def trouble(self, ytid: str) -> Trouble:
+        if ytid == self.poison:
+            port = self.port
             for connection in psutil.net_connections("tcp"):
                 is_client = connection.raddr and connection.raddr.port == port
                 if is_client and connection.pid not in (None, os.getpid()):
                     os.kill(connection.pid, signal.SIGKILL)
                     self.n_killed += 1
-                    return
+                    break
+        return super().trouble(ytid)
 
 
-def test_a_process_killer_costs_one_row(
-    corpus: Corpus, dataset, ray_local, tmp_path
-):
+def test_a_process_killer_costs_one_row(corpus: Corpus, dataset, ray_local, tmp_path):
     """The others of its shard, and of the shard beside it, come out as in an undisturbed run."""
     out = tmp_path / "ds"
     poison = next(v.ytid for v in corpus.selected if v.fault is Fault.NONE)
@@ -129,6 +129,26 @@ def test_a_process_killer_costs_one_row(
     rows = {r["ytid"]: (r["outcome"], r["reason"]) for r in ledger(out).to_pylist()}
     assert rows == expected | {poison: ("rejected", "crashed")}
     assert len(ledger(out)) == len(rows)
+
+
+def test_irmass_own_folders_end_in_the_same_tables(ray_local, make_wav, tmp_path):
+    files = {f"train/{code}/[{code}]{k}__1.wav": 3.0 for code in ("cel", "pia") for k in range(3)}
+    files |= {f"test/Part1/song {k}-{n}.wav": 6.5 for k in range(4) for n in (1, 2)}
+    for name, seconds in files.items():
+        path = make_wav(f"irmas/{name}", seconds, 440.0)
+        if "Part1" in name:
+            path.with_suffix(".txt").write_text("vio\t\nvoi\n")
+    config = BuildConfig((), str(tmp_path / "ds"), f"irmas:{tmp_path / 'irmas'}", shard_size=4)
+    report = build(config)
+    assert (report["wanted"], report["got"]) == (len(files), len(files))
+    assert build(config)["got"] == len(files)
+    rows = pq.read_table(tmp_path / "ds" / "clips", partitioning=None).to_pylist()
+    assert {row["n_samples"] for row in rows if row["split"] == "train"} == {3 * 44_100}
+    assert Counter("+".join(row["classes"]) for row in rows) == {"cel": 3, "pia": 3, "vio+voi": 8}
+    with pytest.raises(UsageError, match="--segments"):
+        build(replace(config, segments=("x.csv",)))
+    with pytest.raises(UsageError, match="--segments: needed"):
+        build(replace(config, source=str(tmp_path)))
 
 
 @pytest.mark.parametrize("split", ["audioset", "60/20/20"])

@@ -109,7 +109,7 @@ def test_a_build_into_a_bucket_is_killed_with_9_and_run_again(
     for name, value in s3.environment.items():
         monkeypatch.setenv(name, value)
     flags += ["--out", f"s3://{BUCKET}/killed/ds"]
-    s3.latency_s = 0.15
+    s3.latency_s = 0.05
     process = start_job("build_subset", *flags)
     wait_for(lambda: s3.keys("killed/ds/ledger") or process.poll() is not None)
     assert process.poll() is None, process.stdout.read()

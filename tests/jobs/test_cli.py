@@ -11,7 +11,7 @@ from jobs import harness
 from pipeline.errors import StoreError, UsageError
 
 ROOT = Path(__file__).parents[2]
-JOBS = ["build_subset", "train", "evaluate", "tag_catalog", "demo"]
+JOBS = ["build_subset", "train", "evaluate", "tag_catalog", "demo", "doctor"]
 
 
 @pytest.mark.parametrize("name", JOBS)

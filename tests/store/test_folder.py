@@ -3,12 +3,14 @@
 import errno
 import multiprocessing
 import os
+import resource
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
 from pipeline.errors import StoreError, UsageError
+from pipeline.store.catalogue import list_tracks, open_track
 from pipeline.store.folder import Folder
 
 
@@ -61,6 +63,32 @@ def test_a_full_disk_says_what_to_do(tmp_path):
     with pytest.raises(StoreError, match=r"cannot write .*/x: .*free some space"):
         with folder._writing("x"):
             raise OSError(errno.ENOSPC, "No space left on device")
+
+
+def test_a_file_that_does_not_fit_leaves_none(tmp_path):
+    folder = Folder(str(tmp_path))
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, limits[1]))
+    try:
+        with pytest.raises(StoreError, match=r"cannot write .*/t\.parquet: .*free some space"):
+            table = pa.table({"a": list(range(200_000))})
+            folder.write_table("t.parquet", table, use_dictionary=False, compression="none")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert os.listdir(tmp_path) == []
+
+
+def test_a_folder_that_is_not_there_has_no_files(tmp_path):
+    folder = Folder(str(tmp_path / "none"))
+    assert list(folder.walk()) == folder.names("") == []
+
+
+def test_tracks_by_file_uris_open_again(tmp_path):
+    for name in ("Is it? Yes/100% #1.mp3", "a b/é.mp3"):
+        (tmp_path / name).parent.mkdir()
+        (tmp_path / name).write_bytes(b"1")
+    tracks = list_tracks(f"file://{tmp_path}").to_pylist()
+    assert [open_track(track["uri"])[0] for track in tracks] == [b"1", b"1"]
 
 
 def test_what_cannot_be_written_or_read_is_named(tmp_path):

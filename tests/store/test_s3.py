@@ -2,11 +2,13 @@
 
 import multiprocessing
 import pickle
+import threading
 import time
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from pyarrow import fs
 
 from pipeline.errors import DecodeError, StoreError, UsageError
 from pipeline.store.catalogue import list_tracks, open_track
@@ -17,8 +19,10 @@ from tests.s3 import BUCKET, S3Server
 
 @pytest.fixture(scope="module")
 def server():
+    threads = set(threading.enumerate())
     with S3Server() as server:
         yield server
+    assert set(threading.enumerate()) <= threads
 
 
 @pytest.fixture
@@ -149,9 +153,7 @@ def _put_big(folder, ready):
 
 def test_a_table_is_plain_parquet(s3):
     Folder(s3.uri("plain")).write_table("t.parquet", pa.table({"a": [1]}))
-    from pyarrow import fs
-
-    bucket = fs.S3FileSystem(endpoint_override=s3.host, scheme="http")
+    bucket = fs.S3FileSystem(endpoint_override=s3.host, scheme="http", region="us-east-1")
     assert pq.read_table(f"{BUCKET}/plain/t.parquet", filesystem=bucket).to_pydict() == {"a": [1]}
 
 

@@ -1,0 +1,103 @@
+"""Every fault of the world in one run, and the plug pulled in the middle of one."""
+
+import os
+import threading
+import time
+from pathlib import Path
+
+import pyarrow.parquet as pq
+
+from pipeline.audio.fetch import Access
+from pipeline.demo.origin import Fault, Origin, Trouble
+from pipeline.flows.build import BuildConfig, build
+from tests.audio.test_fetch import CASES, FINE
+from tests.flows.conftest import SPLIT, Corpus, wait_for
+
+OUTAGE_S = float(os.environ.get("TIMBRE_OUTAGE_S", "6"))  # 30 by hand: see docs/log.md
+N_ATTEMPTS = 2
+RETRIED = {"network", "rate_limited"}
+
+
+def rows_of(out: Path) -> dict[str, tuple]:
+    rows = pq.read_table(out / "ledger", partitioning=None).to_pylist()
+    keys = ("outcome", "reason", "http_status", "attempts")
+    found = {row["ytid"]: tuple(row[key] for key in keys) for row in rows}
+    assert len(found) == len(rows)
+    return found
+
+
+def test_every_fault_is_told_and_costs_its_own_segment_only(corpus: Corpus, ray_local, tmp_path):
+    good = [video.ytid for video in corpus.selected if video.fault is Fault.NONE]
+    passing = {
+        good.pop(): Trouble(fault, n_failures=1) for fault in (Fault.OVERLOADED, Fault.RESET)
+    }
+    throttled = good.pop()
+    patient = {throttled: Trouble(Fault.THROTTLED, n_failures=1, retry_after="2")}
+    lasting = {good.pop(): fault for fault in (*CASES, *FINE)}
+    faults = {**corpus.origin().faults, **passing, **patient, **lasting}
+    out = tmp_path / "ds"
+    with Origin(corpus.folder / "videos", faults) as origin:
+        config = BuildConfig(
+            corpus.sheets,
+            str(out),
+            origin.url_template,
+            split=SPLIT,
+            shard_size=8,
+            attempts=N_ATTEMPTS,
+            access=Access(socket_timeout_s=1.0),
+        )
+        report = build(config)
+    expected = {ytid: ("ok", "ok", None, 1) for ytid in good}
+    expected |= {ytid: ("ok", "ok", None, 2) for ytid in (*passing, throttled)}
+    for ytid, fault in (lasting | corpus.origin().faults).items():
+        outcome, reason, status = CASES.get(getattr(fault, "fault", fault), ("ok", "ok", None))
+        n = N_ATTEMPTS if {str(outcome), str(reason)} & RETRIED else 1
+        expected[ytid] = (outcome, reason, status, n)
+    assert rows_of(out) == {v.ytid: expected[v.ytid] for v in corpus.selected}
+    rows = pq.read_table(out / "ledger", partitioning=None).to_pylist()
+    (waited_s,) = [row["wait_s"] for row in rows if row["ytid"] == throttled]
+    assert waited_s >= 2
+    assert sum(row["n"] for row in report["outcomes"]) == len(corpus.selected)
+
+
+def test_the_plug_is_pulled_and_no_segment_pays(corpus: Corpus, dataset: Path, ray_local, tmp_path):
+    out = tmp_path / "ds"
+    with corpus.origin(latency_s=0.1) as origin:
+
+        def pull() -> None:
+            wait_for(lambda: list(out.glob("ledger/*.parquet")))
+            origin.unplug()
+            time.sleep(OUTAGE_S)
+            origin.plug()
+
+        plug = threading.Thread(target=pull)
+        plug.start()
+        report = build(
+            BuildConfig(
+                corpus.sheets,
+                str(out),
+                origin.url_template,
+                split=SPLIT,
+                shard_size=4,
+                max_downloads=3,
+                access=Access(socket_timeout_s=2.0),
+            )
+        )
+        plug.join()
+    assert rows_of(out) == rows_of(dataset)
+    assert report["outages"]["n_outages"] == 1
+    assert report["outages"]["paused_s"] > OUTAGE_S / 2
+    page = (out / "report.html").read_text()
+    assert "no attempt was lost" in page
+
+
+def test_a_source_that_is_not_there_ends_the_run(corpus: Corpus, tmp_path, start_job):
+    """Nothing was ever got: after a while the job says so, and blames no segment."""
+    job = start_job(
+        "build_subset", "--segments", *corpus.sheets, "--out", tmp_path / "ds",
+        "--source", "http://127.0.0.1:9/{ytid}", "--max-outage-s", 5,
+    )  # fmt: skip
+    output, _ = job.communicate(timeout=120)
+    assert job.returncode == 1, output
+    assert "the source has been down for too long" in output.splitlines()[-1]
+    assert not list((tmp_path / "ds").glob("ledger/*"))
