@@ -45,7 +45,7 @@ from pipeline.score.forecast import forecast
 from pipeline.score.page import render_page
 from pipeline.score.reports import build_report
 from pipeline.store.dataset import FORMAT, Dataset
-from pipeline.store.folder import Folder
+from pipeline.store.folder import Folder, split_uri
 from schemas.ledger import latest
 
 _TICK_S = 1.0
@@ -227,8 +227,8 @@ def read_source(uri: str) -> bytes:
         with urlopen(uri) as response:
             data: bytes = response.read()
         return data
-    folder, _, name = uri.rpartition("/")
-    root = Folder(folder or ("/" if uri.startswith("/") else "."))
+    folder, name = split_uri(uri)
+    root = Folder(folder)
     if not root.exists(name):
         raise UsageError(f"{uri}: no such file")
     return root.read_bytes(name)

@@ -31,6 +31,7 @@ _RAW = {"use_dictionary": False, "compression": "none", "write_statistics": Fals
 """For columns that are blobs: reading is then a memory map."""
 
 
+_ID_AND_HASH = pa.schema([("segment_id", pa.string()), ("sha256", pa.string())])
 _PIECE_ROWS = 65_536
 
 
@@ -164,14 +165,9 @@ class Dataset:
 
     def fingerprint(self) -> str:
         """Return a hash of what the dataset holds: every clip's id and sha256, and the specs."""
-        digest = hashlib.sha256()
-        rows: list[str] = []
-        for name in self.folder.names("clips"):
-            table = self.folder.read_table(name, ["segment_id", "sha256"])
-            rows += map(
-                "".join, zip(*(table[c].to_pylist() for c in table.column_names), strict=True)
-            )
-        digest.update("\n".join(sorted(rows)).encode())
+        clips = self.folder.read_tables(self.folder.names("clips"), _ID_AND_HASH)
+        rows = pc.binary_join_element_wise(clips["segment_id"], clips["sha256"], "")
+        digest = hashlib.sha256("\n".join(sorted(rows.to_pylist())).encode())
         for name in self.folder.names("features")[:1]:
             digest.update(self.folder.read_schema(name).metadata[SPEC_KEY])
         return "sha256:" + digest.hexdigest()
