@@ -19,8 +19,11 @@ import tempfile
 import time
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from itertools import chain
 from pathlib import Path
+from typing import Any
 
+import psutil
 import pyarrow as pa
 
 from pipeline.catalog.vocabulary import default_vocabulary
@@ -39,6 +42,7 @@ LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
 
 def main() -> None:
     """Run every part and print its figures."""
+    sys.setswitchinterval(0.0005)  # for the server, which lives here
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--segments", nargs="*", default=[], metavar="CSV")
     parser.add_argument("--part", choices=PARTS)
@@ -49,7 +53,9 @@ def main() -> None:
         print(json.dumps(PARTS[flags.part](flags)))
         return
     with tempfile.TemporaryDirectory() as folder:
-        for part, downloads in [("plan", 0), ("resume", 0), *[("fetch", n) for n in (8, 32, 64)]]:
+        parts = [("plan", 0), ("resume", 0)]
+        parts += [(part, n) for part in ("waiting", "fetch") for n in (8, 32, 64)]
+        for part, downloads in parts:
             words = ["--part", part, "--folder", folder, "--downloads", str(downloads)]
             words += ["--segments", *flags.segments] if flags.segments else []
             done = subprocess.run(
@@ -79,12 +85,12 @@ def resume(flags: argparse.Namespace) -> dict[str, float]:
     write_rows(path, N_PLANNED, made_rows(share=1.0))
     (flags.folder / "empty").mkdir()
     config = BuildConfig((str(path),), str(out), str(flags.folder / "empty"))
-    settle_all_but_last(config, out)
+    n_left = settle_all_but_last(config, out)
     before_mib = peak_mib()
     began = time.monotonic()
     words = ["--segments", str(path), "--out", str(out), "--source", str(flags.folder / "empty")]
     command = [sys.executable, "-m", "jobs.build_subset", *words]
-    job = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    job = subprocess.Popen(command, stdout=subprocess.DEVNULL)
     n_ledgers = len(list((out / "ledger").iterdir()))
     while len(list((out / "ledger").glob("*.parquet"))) == n_ledgers and job.poll() is None:
         time.sleep(0.05)
@@ -95,7 +101,7 @@ def resume(flags: argparse.Namespace) -> dict[str, float]:
     assert (code, report["wanted"], report["untried"]) == (0, N_PLANNED, 0)
     return {
         "segments planned": N_PLANNED,
-        "segments left": N_LEFT,
+        "segments left": n_left,
         "seconds to the first shard written, start-up included": first_s,
         "seconds to the end, report included": time.monotonic() - began,
         "peak memory of the job's driver, MiB": job_mib,
@@ -116,14 +122,15 @@ def fetch(flags: argparse.Namespace) -> dict[str, float]:
             BuildConfig((str(path),), str(out), origin.url_template, max_downloads=flags.downloads)
         )
         seconds = time.monotonic() - began
-        in_flight = origin.mean_in_flight()
-        n_requests = sum(origin.n_requests.values())
+        in_flight = origin.traffic.mean_in_flight
+        peak, n_requests = origin.traffic.peak_in_flight, origin.n_requests.total()
     n = report["got"]
     assert n == len(ids)
     work_s = report["stages"]["decode_s"] + report["stages"]["describe_s"]
     return {
         "downloads wanted at once": flags.downloads,
         "requests in flight at the server, mean": in_flight,
+        "requests in flight at the server, peak": peak,
         "downloads at once (fetch time / wall time)": report["stages"]["fetch_s"] / seconds,
         "segments a second": n / seconds,
         "requests a segment": n_requests / n,
@@ -133,7 +140,39 @@ def fetch(flags: argparse.Namespace) -> dict[str, float]:
     }
 
 
-PARTS = {"plan": plan_audioset, "resume": resume, "fetch": fetch}
+def waiting(flags: argparse.Namespace) -> dict[str, float]:
+    """Ask for what is not there, 200 ms an answer: only the waiting, and what a segment costs."""
+    path, out = flags.folder / "train_waiting.csv", flags.folder / f"waiting-{flags.downloads}"
+    n_segments = 100 * flags.downloads
+    write_rows(path, n_segments, made_rows(share=1.0))
+    (flags.folder / "nothing").mkdir(exist_ok=True)
+    with Origin(flags.folder / "nothing", latency_s=LATENCY_S) as origin, ray_session():
+        config = BuildConfig(
+            (str(path),), str(out), origin.url_template, max_downloads=flags.downloads
+        )
+        began, cpu = time.monotonic(), psutil.cpu_times()
+        report = build(config)
+        seconds = time.monotonic() - began
+        arrivals = sorted(at_s for at_s, _ in origin.traffic.arrivals)
+    used = psutil.cpu_times()
+    cpu_s = used.user + used.system - cpu.user - cpu.system
+    assert report["wanted"] == len(arrivals)
+    middle = arrivals[len(arrivals) // 10 : -len(arrivals) // 10]
+    rate = len(middle) / (middle[-1] - middle[0])
+    return {
+        "downloads wanted at once": flags.downloads,
+        "requests a second, without start and end": rate,
+        "downloads at once (that x 200 ms)": rate * LATENCY_S,
+        "share of those wanted": rate * LATENCY_S / flags.downloads,
+        "fetching, ms a segment": report["stages"]["fetch_s"] / len(arrivals) * 1000,
+        "waiting at the gate, ms a segment": report["stages"]["wait_s"] / len(arrivals) * 1000,
+        "seconds, ms a segment": report["seconds"] / len(arrivals) * 1000,
+        "CPU ms a segment, this server's included": cpu_s / len(arrivals) * 1000,
+        "wall s": seconds,
+    }
+
+
+PARTS = {"plan": plan_audioset, "resume": resume, "waiting": waiting, "fetch": fetch}
 
 
 def real_rows(paths: list[str]) -> list[str]:
@@ -165,14 +204,14 @@ def write_rows(path: Path, n_rows: int, rows: list[str]) -> None:
             file.writelines(f"{i}, {row}\n" for i, row in zip(ids, drawn, strict=True))
 
 
-def settle_all_but_last(config: BuildConfig, out: Path) -> None:
-    """Leave a dataset as a build leaves it that was killed near its end."""
+def settle_all_but_last(config: BuildConfig, out: Path) -> int:
+    """Leave a dataset as a build does that was killed near its end; return what is left to do."""
     plan = make_plan(config)
     dataset = Dataset(Folder(str(out)))
     dataset.begin(plan.identity())
     segments = dataset.write_plan(plan.segments)
-    done = segments.slice(0, segments.num_rows - N_LEFT)
-    for shard, ids, ytids in shards_of(done):
+    *done, last = batched(shards_of(segments), N_LEFT // config.shard_size)
+    for shard, ids, ytids in chain.from_iterable(done):
         n = len(ids)
         columns = {
             "segment_id": ids,
@@ -190,6 +229,13 @@ def settle_all_but_last(config: BuildConfig, out: Path) -> None:
             {f.name: pa.array(columns.get(f.name, [None] * n), f.type) for f in LEDGER}, LEDGER
         )
         dataset.folder.write_table(f"ledger/{shard}.parquet", table)
+    return sum(len(ids) for _, ids, _ in last)
+
+
+def batched(items: Iterator[Any], n: int) -> list[list[Any]]:
+    """Return the items in lists of n, the last one maybe shorter."""
+    every = list(items)
+    return [every[k : k + n] for k in range(0, len(every), n)]
 
 
 def shards_of(segments: pa.Table) -> Iterator[tuple[str, list[str], list[str]]]:

@@ -12,7 +12,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Protocol
@@ -88,6 +88,19 @@ class Verdict:
     """What to probe; None: the item that failed."""
 
 
+@dataclass(frozen=True)
+class News:
+    """What an attempt or a segment came to, where nobody waits for an answer."""
+
+    ticket: float | None = None
+    """Of an attempt that the source answered."""
+    ytid: str = ""
+    got: bool = False
+    """Whether it answered with the item, or with a fault of the item."""
+    outcome: str | None = None
+    """Of a segment that is done with."""
+
+
 class Gate:
     """The one gate of a run, on one event loop; times are its own clock's, in s."""
 
@@ -118,12 +131,14 @@ class Gate:
         self._outcomes: Counter[str] = Counter()
         self._n_outages = 0
         self._paused_s = 0.0
+        self._n_judged = 0  # faults that wait for their verdict
 
-    async def enter(self) -> float:
+    async def enter(self, news: Sequence[News] = ()) -> float:
         """Wait until the line is up and the rate allows one more; return the ticket.
 
         Raises SourceUnreachable when the line is down for too long.
         """
+        await self.hear(news)
         while True:
             while self._down_s is not None:
                 await self._wait(self._patience_s())
@@ -131,21 +146,28 @@ class Gate:
             if self._down_s is None:
                 return self._clock()
 
-    async def passed(self, ticket: float, ytid: str, got: bool) -> None:
-        """Note that the source answered an attempt which entered with `ticket`."""
-        if got:
-            self._known_good = ytid
-        if self._down_s is None:
+    async def hear(self, news: Sequence[News]) -> None:
+        """Take note of what was answered, and of segments that are done with."""
+        self._outcomes.update(item.outcome for item in news if item.outcome is not None)
+        passed = [item for item in news if item.ticket is not None]
+        for item in passed:
+            if item.got:
+                self._known_good = item.ytid
+        if passed and self._down_s is None:
             self._in_a_row = 0
-            self._proven_s = max(self._proven_s, ticket)
-            await self._tell()
+            newest = max(item.ticket for item in passed if item.ticket is not None)
+            if newest > self._proven_s:
+                self._proven_s = newest
+                if self._n_judged:
+                    await self._tell()
 
-    async def failed(self, ticket: float, why: str) -> Verdict:
+    async def failed(self, ticket: float, why: str, news: Sequence[News] = ()) -> Verdict:
         """Wait until it is known whose fault a fault of the line is."""
+        await self.hear(news)
         self._in_a_row += 1
         if self._in_a_row >= FAULTS_IN_A_ROW:
             await self._go_down(why)
-        return await self._judged(ticket, failed_s=self._clock(), why=why)
+        return await self._judged(ticket, failed_s=self._clock())
 
     async def probed(self, ticket: float, came_through: bool, why: str) -> Verdict:
         """Take a prober's answer, and go on judging the fault that made it one."""
@@ -158,11 +180,7 @@ class Gate:
             await self._go_down(why)
             self._next_probe_s = now_s + self._interval_s
             self._interval_s = min(self._interval_s * PROBE_GROWTH, PROBE_LONGEST_S)
-        return await self._judged(ticket, failed_s=now_s, why=why)
-
-    async def settle(self, outcome: str) -> None:
-        """Count a segment that is done with."""
-        self._outcomes[outcome] += 1
+        return await self._judged(ticket, failed_s=now_s)
 
     async def status(self) -> dict[str, Any]:
         """Return outcomes so far, and whether and why everybody waits."""
@@ -185,7 +203,14 @@ class Gate:
         self._next_token_s = mine_s + 1 / self._rate_per_s
         return mine_s - now_s
 
-    async def _judged(self, ticket: float, *, failed_s: float, why: str) -> Verdict:
+    async def _judged(self, ticket: float, *, failed_s: float) -> Verdict:
+        self._n_judged += 1
+        try:
+            return await self._verdict(ticket, failed_s=failed_s)
+        finally:
+            self._n_judged -= 1
+
+    async def _verdict(self, ticket: float, *, failed_s: float) -> Verdict:
         while True:
             now_s = self._clock()
             if ticket < self._up_again_s:

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -57,15 +58,22 @@ def parse_split(text: str) -> tuple[int, int, int] | None:
 
 def split_of(ytid: str, ratio: tuple[int, int, int]) -> str:
     """Return the split of a video: by a hash of its id, so the same on every machine."""
-    draw = int.from_bytes(hashlib.blake2b(ytid.encode(), digest_size=8).digest()) % 10_000
+    return str(_splits_of([ytid], ratio)[0])
+
+
+def _splits_of(ytids: Iterable[str], ratio: tuple[int, int, int]) -> npt.NDArray[np.object_]:
+    draws = [
+        int.from_bytes(hashlib.blake2b(ytid.encode(), digest_size=8).digest()) % 10_000
+        for ytid in ytids
+    ]
     bounds = np.cumsum(ratio) * 100
-    return SPLITS[int(np.searchsorted(bounds, draw, side="right"))]
+    return np.array(SPLITS, object)[np.searchsorted(bounds, draws, side="right")]
 
 
 def split_by_hash(chosen: pa.Table, ratio: tuple[int, int, int]) -> pa.Table:
     """Return the rows with `split`: every video in one, whatever its segments."""
     videos = pc.dictionary_encode(chosen["ytid"].combine_chunks())
-    splits = np.array([split_of(ytid, ratio) for ytid in videos.dictionary.to_pylist()], object)
+    splits = _splits_of(videos.dictionary.to_pylist(), ratio)
     return chosen.append_column("split", pa.array(splits[videos.indices.to_numpy()], pa.string()))
 
 

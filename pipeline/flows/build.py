@@ -248,6 +248,7 @@ def run_shards(
         out=dataset.folder,
         spec=plan.spec,
         max_attempts=config.attempts,
+        is_rated=config.rate is not None,
         wav_dir=Folder(config.wav_dir) if config.wav_dir else None,
     )
     crew = Crew(order, gate, max_downloads=config.max_downloads, n_cpus=count("CPU"))

@@ -17,7 +17,7 @@ import ray
 from ray.exceptions import RayActorError, WorkerCrashedError
 
 from pipeline.audio.fetch import Access, open_source
-from pipeline.audio.gate import OpenGate, Pass
+from pipeline.audio.gate import News, OpenGate, Pass
 from pipeline.audio.logmel import LogMelSpec
 from pipeline.audio.segment import SegmentRows, crashed_row, get_segment
 from pipeline.catalog.plan import Shard
@@ -43,6 +43,8 @@ class Order:
     out: Folder
     spec: LogMelSpec
     max_attempts: int
+    is_rated: bool
+    """Whether the gate counts every single attempt."""
     wav_dir: Folder | None = None
     """Where the clips also go as files."""
 
@@ -59,8 +61,8 @@ class _Downloader:
         """Open the source; raises what is wrong with it."""
         order = self._order
         self._source = open_source(order.source, order.access)
-        remote = self._source.is_remote
-        self._pass: Pass = RemoteGate(self._gate, self._source) if remote else OpenGate()
+        self._news = RemoteGate(self._gate, self._source, is_rated=order.is_rated)
+        self._pass: Pass = self._news if self._source.is_remote else OpenGate()
 
     def build(self, shard: Shard) -> None:
         """Get every segment of a shard, and commit."""
@@ -70,6 +72,7 @@ class _Downloader:
         done, _ = wait(futures, return_when=FIRST_EXCEPTION)
         for future in done:
             future.result()  # what stops the run stops it now
+        self._news.tell()
         commit(self._order, shard.name, [future.result() for future in futures])
 
     def _get(self, segment: dict[str, Any]) -> SegmentRows:
@@ -77,7 +80,7 @@ class _Downloader:
         rows = get_segment(
             self._source, segment, order.spec, gate=self._pass, max_attempts=order.max_attempts
         )
-        self._gate.settle.remote(str(rows.ledger["outcome"]))
+        self._news.settle(str(rows.ledger["outcome"]))
         return rows
 
 
@@ -172,7 +175,7 @@ class Crew:
                 ray.get(worker.build.remote(single))
             except (RayActorError, WorkerCrashedError) as error:
                 commit(self._order, name, [crashed_row(segment, str(error))])
-                self._gate.settle.remote(str(Outcome.REJECTED))
+                self._gate.hear.remote([News(outcome=Outcome.REJECTED)])
             ray.kill(worker)
             yield
 

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import time
+from collections import deque
 from typing import Any
 
 import ray
 
 from pipeline.audio.fetch import Meter, Source
-from pipeline.audio.gate import Gate, Verdict, Word, is_line_fault
+from pipeline.audio.gate import Gate, News, Verdict, Word, is_line_fault
 from pipeline.errors import ItemFault
 
+LEASE_S = 0.25
 _MAX_WAITING = 100_000  # callers at once: nearly all of them only wait
 
 
@@ -24,26 +27,54 @@ def start_gate(**options: Any) -> Any:
 class RemoteGate:
     """A `Pass` for one source, through the actor."""
 
-    def __init__(self, actor: Any, source: Source) -> None:
+    def __init__(self, actor: Any, source: Source, *, is_rated: bool) -> None:
         self._actor = actor
         self._source = source
+        self._lease_s = 0.0 if is_rated else LEASE_S
+        self._ticket, self._leased_s = 0.0, float("-inf")
+        self._news: deque[News] = deque()  # goes along with the next call: a call costs 1 ms
 
     def enter(self) -> float:
-        """Wait for permission; return the ticket to leave with."""
-        ticket: float = ray.get(self._actor.enter.remote())
-        return ticket
+        """Wait for permission; return the ticket to leave with.
+
+        Without a rate limit a ticket serves all threads for a moment: in an outage a few more
+        attempts then fail, and cost nobody anything.
+        """
+        if time.monotonic() - self._leased_s > self._lease_s:
+            self._ticket = ray.get(self._actor.enter.remote(self._take_news()))
+            self._leased_s = time.monotonic()
+        return self._ticket
 
     def passed(self, ticket: float, ytid: str, *, got: bool) -> None:
         """Say that the source answered; nobody waits for that."""
-        self._actor.passed.remote(ticket, ytid, got)
+        self._news.append(News(ticket=ticket, ytid=ytid, got=got))
+
+    def settle(self, outcome: str) -> None:
+        """Say what became of a segment; nobody waits for that."""
+        self._news.append(News(outcome=outcome))
+
+    def tell(self) -> None:
+        """Pass on what has not gone along with another call."""
+        if self._news:
+            self._actor.hear.remote(self._take_news())
 
     def failed(self, ticket: float, ytid: str, fault: ItemFault) -> bool:
         """Say that the line failed, probe when asked to, and return whether the attempt counts."""
-        verdict: Verdict = ray.get(self._actor.failed.remote(ticket, fault.detail))
+        news = self._take_news()
+        verdict: Verdict = ray.get(self._actor.failed.remote(ticket, fault.detail, news))
         while verdict.word is Word.PROBE:
             why = probe(self._source, verdict.ytid or ytid)
             verdict = ray.get(self._actor.probed.remote(ticket, why is None, why or ""))
         return verdict.word is Word.COUNTS
+
+    def _take_news(self) -> list[News]:
+        news = []
+        while self._news:
+            try:
+                news.append(self._news.popleft())
+            except IndexError:  # another thread was faster
+                break
+        return news
 
 
 def probe(source: Source, ytid: str) -> str | None:

@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from pipeline.audio import gate as module
-from pipeline.audio.gate import FAULTS_IN_A_ROW, Gate, Word
+from pipeline.audio.gate import FAULTS_IN_A_ROW, Gate, News, Word
 from pipeline.errors import SourceUnreachable
 
 
@@ -29,7 +29,7 @@ def test_a_fault_between_successes_is_the_items():
         verdict = asyncio.create_task(g.failed(ticket, "503"))
         await asyncio.sleep(0.01)
         assert not verdict.done()  # it may be everybody's
-        await g.passed(await g.enter(), "other", True)
+        await g.hear([News(ticket=await g.enter(), ytid="other", got=True)])
         assert (await verdict).word is Word.COUNTS
 
     run(story())
@@ -41,7 +41,7 @@ def test_a_success_that_began_before_the_fault_proves_nothing():
         early = await g.enter()
         verdict = asyncio.create_task(g.failed(await g.enter(), "reset"))
         await asyncio.sleep(0.01)
-        await g.passed(early, "early", True)
+        await g.hear([News(ticket=early, ytid="early", got=True)])
         answer = await verdict
         assert (answer.word, answer.ytid) == (Word.PROBE, "early")
 
