@@ -152,7 +152,7 @@ def fetch(flags: argparse.Namespace) -> dict[str, float]:
 def waiting(flags: argparse.Namespace) -> dict[str, float]:
     """Ask for what is not there, 200 ms an answer: only the waiting, and what a segment costs."""
     path, out = flags.folder / "train_waiting.csv", flags.folder / f"waiting-{flags.downloads}"
-    n_segments = 100 * flags.downloads
+    n_segments = 300 * flags.downloads  # the sessions of all threads are built on the way
     write_rows(path, n_segments, made_rows(share=1.0))
     (flags.folder / "nothing").mkdir(exist_ok=True)
     server = subprocess.Popen(

@@ -12,7 +12,7 @@ from pipeline.audio.fetch import Meter, Source
 from pipeline.audio.gate import Gate, News, Verdict, Word, is_line_fault
 from pipeline.errors import ItemFault
 
-LEASE_S = 0.25
+LEASE_S = 0.5
 _MAX_WAITING = 100_000  # callers at once: nearly all of them only wait
 
 

@@ -75,6 +75,7 @@ def head():
     process = subprocess.Popen(
         [RAY, "start", "--head", "--block", f"--port={port}", "--node-ip-address=127.0.0.1",
          "--dashboard-host=127.0.0.1", f"--dashboard-port={dashboard}", "--num-cpus=4",
+         f"--dashboard-agent-listen-port={free_port()}",  # the default one is the other Ray's
          "--object-store-memory=300000000", f"--temp-dir={folder}"],
         env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
         start_new_session=True,
@@ -89,7 +90,7 @@ def head():
         )  # fmt: skip
 
     # The dashboard answers before the node's job agent does, so wait until a job goes through.
-    wait_for(lambda: ray_job("submit", "--", "true").returncode == 0, 180)
+    wait_for(lambda: ray_job("submit", "--", "true").returncode == 0, 90)
     yield ray_job
     os.killpg(process.pid, signal.SIGTERM)
     try:
