@@ -1,0 +1,230 @@
+"""The log-mel in one pass, compiled by numba: a frame a lane, from the samples to the decibels.
+
+As many frames as a vector has lanes go side by side through window, FFT, power, mel and logarithm,
+so that not one instruction mixes lanes after the first load, and nothing leaves the second-level
+cache. The FFT is Stockham's of radix 4 on n_fft / 2 complex numbers (even samples real, odd ones
+imaginary), which sorts itself; its two halves are then told apart. All passes
+but the last are in float64: in float32 all through, bands 80 dB below the peak were up to 2e-3 dB
+off on real recordings, as a loud partial's rounding gathers in a few bins.
+
+References
+----------
+Van Loan, Computational Frameworks for the Fast Fourier Transform, 1992, sections 1.7 and 4.3.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+from numba import njit
+
+from pipeline.audio.lanes import N_LANES, load, load_frames, log2_above, splat, store, width
+
+Floats = npt.NDArray[np.float32]
+Doubles = npt.NDArray[np.float64]
+
+_L = N_LANES
+_Z = 2 * N_LANES  # floats of a complex number: the real parts of all lanes, the imaginary ones
+_DB_PER_OCTAVE = np.float32(10 * math.log10(2))
+_ZERO, _HALF = np.float32(0), np.float32(0.5)
+
+
+class Tables(NamedTuple):
+    """What does not depend on the samples."""
+
+    window: Floats
+    """[n_fft]"""
+    twiddles: Doubles
+    """[n, 6]: w, w^2, w^3 of every butterfly of every pass, real and imaginary parts"""
+    short_twiddles: Floats
+    """The same in float32."""
+    halves: Floats
+    """[n_fft / 4 + 1, 2]: exp(-2 pi i k / n_fft)"""
+    first_bin: npt.NDArray[np.int64]
+    """[n_mels]: where a band begins"""
+    n_bins: npt.NDArray[np.int64]
+    """[n_mels]: how many bins it sees"""
+    weights: Floats
+    """The weights of all bands, one after the other."""
+
+
+def can_fuse(n_fft: int) -> bool:
+    """Whether the kernel takes frames of this length: powers of two."""
+    return n_fft >= 64 and n_fft & (n_fft - 1) == 0
+
+
+def fused_log_mel(
+    padded: Floats, tables: Tables, *, hop: int, n_frames: int, amin: float
+) -> Floats:
+    """Return the log-mel in dB, `[n_mels, n_frames]`; frame t begins at `padded[t * hop]`.
+
+    `padded` is float32, contiguous, and at least `(n_frames - 1) * hop + n_fft` long.
+    """
+    out = np.empty((len(tables.first_bin), n_frames), np.float32)
+    _log_mel(padded, hop, out, np.float32(amin), *tables)
+    return out
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def _log_mel(
+    padded, hop, out, amin, window, twiddles, short_twiddles, halves, first_bin, n_bins, weights
+):
+    n_fft, (n_mels, n_frames) = len(window), out.shape
+    n = n_fft // 2
+    spectrum, power = _aligned(n * _Z, np.float32), _aligned((n + 1) * _L, np.float32)
+    wide, spare = _aligned(n * _Z, np.float64), _aligned(n * _Z, np.float64)
+    band = np.empty(_L, np.float32)
+    floor, scale, flat = splat(amin), splat(_DB_PER_OCTAVE), out.reshape(-1)
+    for t in range(0, n_frames, _L):
+        n_here = min(_L, n_frames - t)
+        for k in range(0, n_fft, _L):
+            rows = load_frames(padded, t * hop, hop, n_here, window, k)
+            for j, row in enumerate(rows):
+                store(spectrum, (k + j) * _L, row)
+        _fft(spectrum, wide, spare, n, twiddles, short_twiddles)
+        _power(spectrum, power, n, halves)
+        w = 0
+        for m in range(n_mels):
+            db = log2_above(_band(power, first_bin[m], n_bins[m], weights, w), floor) * scale
+            w += n_bins[m]
+            if n_here == _L:
+                store(flat, m * n_frames + t, db)
+            else:
+                store(band, 0, db)
+                out[m, t:] = band[:n_here]
+
+
+@njit
+def _aligned(n, dtype):
+    """Return an empty array that begins where a line of the cache does: 10 % faster."""
+    array = np.empty(n + _L, dtype)
+    first = (-array.ctypes.data // array.itemsize) % _L
+    return array[first : first + n]
+
+
+@njit
+def _fft(x, wide, spare, n, twiddles, short_twiddles):
+    """Transform `x`, n complex numbers a lane, in place; the others are room to work in."""
+    first, stride, left = n // 4, 4, n // 4
+    _radix4(x, wide, left, 1, twiddles, 0)
+    while left > 4:
+        _radix4(wide, spare, left // 4, stride, twiddles, first)
+        wide, spare = spare, wide
+        first, stride, left = first + left // 4, stride * 4, left // 4
+    if left == 4:
+        _radix4(wide, x, 1, stride, short_twiddles, first)
+    else:
+        _radix2(wide, x, stride)
+
+
+@njit
+def _radix4(x, y, m, stride, twiddles, first):
+    """Do one pass from `x` to `y`, in the precision of the twiddles."""
+    quarter = m * stride * _Z
+    for p in range(m):
+        w = twiddles[first + p]
+        w1r, w1i, w2r, w2i = splat(w[0]), splat(w[1]), splat(w[2]), splat(w[3])
+        w3r, w3i = splat(w[4]), splat(w[5])
+        for q in range(stride):
+            for lane in range(0, _L, width(w1r)):
+                a = (q + stride * p) * _Z + lane
+                b, c, d = a + quarter, a + 2 * quarter, a + 3 * quarter
+                (ar, ai), (br, bi) = _at(x, a, w1r), _at(x, b, w1r)
+                (cr, ci), (dr, di) = _at(x, c, w1r), _at(x, d, w1r)
+                er, ei, fr, fi = ar + cr, ai + ci, ar - cr, ai - ci
+                gr, gi, hr, hi = br + dr, bi + di, di - bi, br - dr  # h = i (b - d)
+                o, step = (q + stride * 4 * p) * _Z + lane, stride * _Z
+                store(y, o, er + gr)
+                store(y, o + _L, ei + gi)
+                _store_product(y, o + step, fr - hr, fi - hi, w1r, w1i)
+                _store_product(y, o + 2 * step, er - gr, ei - gi, w2r, w2i)
+                _store_product(y, o + 3 * step, fr + hr, fi + hi, w3r, w3i)
+
+
+@njit(inline="always")
+def _at(x, at, like):
+    """Load a complex number."""
+    return load(x, at, like), load(x, at + _L, like)
+
+
+@njit(inline="always")
+def _store_product(y, at, re, im, wr, wi):
+    store(y, at, re * wr - im * wi)
+    store(y, at + _L, re * wi + im * wr)
+
+
+@njit
+def _radix2(x, y, stride):
+    for i in range(0, stride * _Z, _L):
+        a = load(x, i, splat(_ZERO))
+        b = load(x, i + stride * _Z, a)
+        store(y, i, a + b)
+        store(y, i + stride * _Z, a - b)
+
+
+@njit
+def _power(z, power, n, halves):
+    """Tell the spectra of even and odd samples apart, and write the power of all n + 1 bins."""
+    half = splat(_HALF)
+    re, im = _at(z, 0, half)
+    store(power, 0, (re + im) * (re + im))
+    store(power, n * _L, (re - im) * (re - im))
+    for k in range(1, n // 2 + 1):
+        a, b = k * _Z, (n - k) * _Z
+        (ar, ai), (br, bi) = _at(z, a, half), _at(z, b, half)
+        even_r, even_i = (ar + br) * half, (ai - bi) * half
+        odd_r, odd_i = (ai + bi) * half, (br - ar) * half
+        wr, wi = splat(halves[k, 0]), splat(halves[k, 1])
+        turned_r, turned_i = odd_r * wr - odd_i * wi, odd_r * wi + odd_i * wr
+        low_r, low_i = even_r + turned_r, even_i + turned_i
+        high_r, high_i = even_r - turned_r, even_i - turned_i
+        store(power, k * _L, low_r * low_r + low_i * low_i)
+        store(power, (n - k) * _L, high_r * high_r + high_i * high_i)
+
+
+@njit
+def _band(power, first, n, weights, w):
+    """Return the weighted sum of a band's bins; in two sums, as one waits for itself."""
+    a, b = splat(_ZERO), splat(_ZERO)
+    for k in range(0, n - 1, 2):
+        a = a + splat(weights[w + k]) * load(power, (first + k) * _L, a)
+        b = b + splat(weights[w + k + 1]) * load(power, (first + k + 1) * _L, b)
+    if n & 1:
+        a = a + splat(weights[w + n - 1]) * load(power, (first + n - 1) * _L, a)
+    return a + b
+
+
+def make_tables(window: Floats, filters: Floats) -> Tables:
+    """Return the tables of a window, `[n_fft]`, and of mel filters, `[n_mels, 1 + n_fft / 2]`."""
+    bins = [np.flatnonzero(row) for row in filters]
+    spans = [(int(seen[0]), int(seen[-1]) + 1) if len(seen) else (0, 0) for seen in bins]
+    n_fft = len(window)
+    twiddles = np.concatenate(_passes(n_fft // 2))
+    halves = np.exp(-2j * np.pi * np.arange(n_fft // 4 + 1) / n_fft)[:, None]
+    return Tables(
+        window=window,
+        twiddles=twiddles,
+        short_twiddles=twiddles.astype(np.float32),
+        halves=_parts(halves).astype(np.float32),
+        first_bin=np.array([first for first, _ in spans], np.int64),
+        n_bins=np.array([last - first for first, last in spans], np.int64),
+        weights=np.concatenate(
+            [row[slice(*span)] for row, span in zip(filters, spans, strict=True)]
+        ).astype(np.float32),
+    )
+
+
+def _passes(n: int) -> list[Doubles]:
+    """Return w, w^2 and w^3 of the butterflies of each pass of radix 4, `[n / 4, 6]` each."""
+    if n < 4:
+        return []
+    powers = np.exp(-2j * np.pi * np.outer(np.arange(n // 4), [1, 2, 3]) / n)
+    return [_parts(powers), *_passes(n // 4)]
+
+
+def _parts(values: npt.NDArray[np.complex128]) -> Doubles:
+    """Return real and imaginary parts side by side, `[n, 2 m]`."""
+    return np.stack([values.real, values.imag], -1).reshape(len(values), -1)

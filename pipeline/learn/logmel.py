@@ -1,0 +1,37 @@
+"""Batches of samples in, log-mels out, in torch: for a GPU, where the model is too.
+
+The same spec and the same numbers as `pipeline.audio.logmel.log_mel`, to 1e-3 dB within 80 dB of
+the peak on the CPU. Nothing is computed in less than float32: TF32 would cost 0.1 dB.
+"""
+
+from __future__ import annotations
+
+import torch
+
+from pipeline.audio.logmel import LogMelSpec, mel_filters
+
+
+class LogMel(torch.nn.Module):
+    """log-mel of a batch: `[..., n_samples]` to `[..., n_mels, n_frames]` in dB."""
+
+    def __init__(self, spec: LogMelSpec) -> None:
+        super().__init__()
+        self.spec = spec
+        self.register_buffer("window", torch.hann_window(spec.n_fft), persistent=False)
+        self.register_buffer("filters", torch.from_numpy(mel_filters(spec)), persistent=False)
+
+    def forward(self, samples: torch.Tensor) -> torch.Tensor:
+        """Return the log-mel of mono float32 samples at `spec.sample_rate_hz`."""
+        spec, rows = self.spec, samples.reshape(-1, samples.shape[-1])
+        with torch.no_grad(), torch.autocast(samples.device.type, enabled=False):
+            spectrum = torch.stft(
+                rows,
+                spec.n_fft,
+                spec.hop,
+                window=self.get_buffer("window"),
+                pad_mode=spec.padding,
+                return_complex=True,
+            )
+            power = spectrum.real.square() + spectrum.imag.square()
+            mel = torch.clamp(self.get_buffer("filters") @ power, min=spec.amin)
+            return (10 * torch.log10(mel)).reshape(*samples.shape[:-1], *mel.shape[1:])
