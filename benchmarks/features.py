@@ -3,7 +3,8 @@
     python benchmarks/features.py
 
 Peers: librosa and torchaudio. Limit: the bare FFTs of all frames, which nothing that uses that FFT
-can beat; the fused kernel has an FFT of its own. Each is the median of runs taken in turn, so that a drift of the machine hits all alike.
+can beat; the fused kernel has an FFT of its own. Each is the median of runs taken in turn, so that
+a drift of the machine hits all alike.
 """
 
 from __future__ import annotations

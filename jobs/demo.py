@@ -54,7 +54,10 @@ def step(job: Callable[[list[str]], int], *flags: object) -> None:
     """Print a job's command line and run it."""
     words = [str(flag) for flag in flags]
     print(f"\n$ python -m {job.__module__} {shlex.join(words)}", flush=True)
-    if code := job(words):
+    code = job(words)
+    if code == harness.INTERRUPTED:
+        raise KeyboardInterrupt
+    if code:
         raise TimbreError(f"{job.__module__} ended with exit code {code}")
 
 

@@ -56,9 +56,11 @@ class Reason(StrEnum):
     EMPTY = "empty"
     TOO_SHORT = "too_short"
     TOO_LONG = "too_long"
+    INCOMPLETE = "incomplete"
     UNDECODABLE = "undecodable"
     UNREADABLE = "unreadable"
-    CRASHED = "crashed"  # the decoder's process died on it, again and again
+    CRASHED = "crashed"  # the decoder's process died on it
+    TOO_SLOW = "too_slow"  # the decoder did not come back
     EXTRACTOR = "extractor"
 
 
@@ -85,9 +87,11 @@ OUTCOME_OF = {
     Reason.EMPTY: Outcome.REJECTED,
     Reason.TOO_SHORT: Outcome.REJECTED,
     Reason.TOO_LONG: Outcome.REJECTED,
+    Reason.INCOMPLETE: Outcome.REJECTED,
     Reason.UNDECODABLE: Outcome.REJECTED,
     Reason.UNREADABLE: Outcome.REJECTED,
     Reason.CRASHED: Outcome.REJECTED,
+    Reason.TOO_SLOW: Outcome.REJECTED,
     Reason.EXTRACTOR: Outcome.ERROR,
 }
 

@@ -1,8 +1,4 @@
-"""Tracks and a model in, rows of TAGS out: what the tagging flow runs, a stage a function. No Ray.
-
-One row in, one row out: a fault of a track becomes its status and reason. Tracks are rows of `uri,
-size_bytes, modified_ns` and, where the audio is at hand, `bytes`.
-"""
+"""Tracks and a model in, rows of TAGS out: what the tagging flow runs, a stage a function."""
 
 from __future__ import annotations
 
@@ -16,35 +12,13 @@ import numpy.typing as npt
 import pyarrow as pa
 import torch
 
-from pipeline.audio.decode import decode
-from pipeline.audio.logmel import log_mel
-from pipeline.audio.windows import cut_windows, window_starts
-from pipeline.errors import DecodeError, ItemFault, Reason
 from pipeline.learn.loop import window_scores
 from pipeline.learn.model import ModelCard, load_card, load_model
+from pipeline.learn.tracks import DESCRIBED, described
 from pipeline.score.aggregate import aggregate, labels_of
-from pipeline.store.catalogue import open_track
 from schemas.tags import tags_schema
 
-MAX_TRACK_S = 2 * 3600.0
-"""Longer tracks are rows with reason too_long: a track is held in memory as a whole."""
-
 Row = dict[str, Any]
-
-DESCRIBED = pa.schema(
-    [
-        ("uri", pa.string()),
-        ("fingerprint", pa.string()),
-        ("size_bytes", pa.int64()),
-        ("modified_ns", pa.int64()),
-        ("duration_s", pa.float64()),
-        ("status", pa.string()),
-        ("reason", pa.string()),
-        ("detail", pa.string()),
-        ("n_windows", pa.int32()),
-        ("windows", pa.large_binary()),
-    ]
-)
 
 
 @dataclass(frozen=True)
@@ -85,28 +59,8 @@ def tagging(model: str, method: str | None, threshold: float | None, *, gpu: boo
 def describe(tracks: pa.Table, how: Tagging) -> Iterator[pa.Table]:
     """Decode each track and cut its windows; yield a row a track, with windows or with a fault."""
     for track in tracks.to_pylist():
-        yield pa.Table.from_pylist([_described(track, how)], DESCRIBED)
-
-
-def _described(track: Row, how: Tagging) -> Row:
-    spec, windows = how.card.feature_spec, how.card.windows
-    row: Row = {key: track[key] for key in ("uri", "size_bytes", "modified_ns")}
-    row |= {"status": "ok", "reason": Reason.OK, "n_windows": 0, "windows": b""}
-    try:
-        source, row["fingerprint"] = (
-            (track["bytes"], None) if track.get("bytes") else open_track(track["uri"])
-        )
-        samples = decode(source, sample_rate_hz=spec.sample_rate_hz, max_duration_s=MAX_TRACK_S)
-        if not len(samples):
-            raise DecodeError(Reason.EMPTY, "no audio samples")
-        row["duration_s"] = len(samples) / spec.sample_rate_hz
-        logmel = log_mel(samples, spec).astype("<f2")  # as in FEATURES, to the bit
-        starts = window_starts(logmel.shape[1], windows, spec)
-        cut = cut_windows(logmel, starts, windows.n_frames(spec), fill_db=spec.floor_db)
-        row |= {"n_windows": len(cut), "windows": cut.tobytes()}
-    except ItemFault as fault:
-        row |= {"status": "failed", "reason": fault.reason, "detail": fault.detail}
-    return row
+        row = described(track, how.card.feature_spec, how.card.windows)
+        yield pa.Table.from_pylist([row], DESCRIBED)
 
 
 class TrackTagger:

@@ -1,0 +1,60 @@
+"""Show what a dataset holds, and test which features differ between the classes (ANOVA)."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from typing import Any
+
+from jobs import harness
+from pipeline.catalog.plan import SPLITS
+from pipeline.flows.explore import ExploreConfig, explore
+from pipeline.flows.pooled import ALL
+from pipeline.score.anova import P_LIMIT, p_text, row_label
+
+_N_SHOWN = 20
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Parse, explore, print the summary."""
+    parser = harness.parser(__doc__)
+    add = parser.add_argument
+    add("--dataset", required=True, metavar="URI", help="a dataset's folder, from build_subset")
+    add("--features", metavar="URI", help="its pooled features; no ANOVA if not given")
+    add("--out", required=True, metavar="URI", help="the folder for report.html and anova.parquet")
+    add(
+        "--split",
+        default="train",
+        choices=(*SPLITS, ALL),
+        help="the split to test and to show clips of; counts are of all splits",
+    )
+    flags = vars(parser.parse_args(argv))
+
+    def job() -> int:
+        report = explore(ExploreConfig(**flags))
+        print(f"{report['n_clips']} clips, {report['hours']:.2f} hours")
+        if report["anova"]:
+            _print_anova(report["anova"])
+        print(f"all of it is in {flags['out']}: report.html, explore.json")
+        return harness.OK
+
+    return harness.run(job)
+
+
+def _print_anova(anova: Mapping[str, Any]) -> None:
+    print(f"ANOVA of {anova['n_single']} clips with one class, of {anova['n_clips']}:")
+    for f in anova["features"]:
+        print(f"  {f['feature']}: {f['n_significant']} of {f['n_rows']} rows have p < {P_LIMIT}")
+        for word, row in (("smallest", f["best"]), ("largest", f["worst"])):
+            if row:
+                print(f"    {word} p {p_text(row['p_value'])}: {row_label(row)}")
+    rows = [row for row in anova["rows"] if (row["p_value"] or 0) >= P_LIMIT]
+    print(f"not significant: {len(rows)} rows")
+    for row in rows[:_N_SHOWN]:
+        print(f"  {row['feature']} {row_label(row)}: p {p_text(row['p_value'])}")
+    if len(rows) > _N_SHOWN:
+        print(f"  and {len(rows) - _N_SHOWN} more")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,138 @@
+"""Calls in a process of their own: what crashes or hangs a decoder takes nothing else with it.
+
+    with Guard(timeout_s=60) as guard:
+        samples = guard(decode, path, sample_rate_hz=44_100)    # DecodeError: crashed, too_slow
+
+One process, kept for the next call, and a new one after a crash. Its memory is limited, so that a
+file that unpacks to all the machine has ends as a fault as well. Functions are passed by name,
+arguments and results are pickled: both ends are this package.
+"""
+
+from __future__ import annotations
+
+import os
+import resource
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Callable
+from multiprocessing.connection import Connection
+from types import TracebackType
+from typing import ParamSpec, TypeVar
+
+from pipeline.errors import DecodeError, Reason
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+TIMEOUT_S = 120.0
+"""The slowest good file so far, two hours of Opus, takes 20 s."""
+MAX_MEMORY_BYTES = 8 << 30
+"""Address space of the process: numba and FFmpeg reserve more than they use."""
+_RENEW_AFTER = 2000  # calls: what a decoder leaks does not add up
+
+
+class Guard:
+    """A child process that does one call at a time. Not for several threads at once."""
+
+    def __init__(
+        self, *, timeout_s: float = TIMEOUT_S, max_memory_bytes: int = MAX_MEMORY_BYTES
+    ) -> None:
+        self._timeout_s, self._max_memory_bytes = timeout_s, max_memory_bytes
+        self._child: subprocess.Popen[bytes] | None = None
+        self._line: Connection | None = None
+        self._n_calls = 0
+
+    def __enter__(self) -> Guard:
+        """Return itself."""
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        tb: TracebackType | None,
+    ) -> None:
+        """End the process."""
+        self.close()
+
+    def __call__(self, function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
+        """Return what the function returns, or raise what it raises.
+
+        Raises
+        ------
+        DecodeError
+            crashed, where the process died of it; too_slow, where it took more than `timeout_s`.
+        """
+        line = self._ready()
+        try:
+            line.send((function, args, kwargs))
+            if not line.poll(self._timeout_s):
+                raise DecodeError(Reason.TOO_SLOW, f"no end after {self._timeout_s:.0f} s")
+            is_fault, result = line.recv()
+        except (EOFError, OSError) as error:
+            raise DecodeError(Reason.CRASHED, self._last_words()) from error
+        except BaseException:  # the answer to this call must not be taken for that to the next
+            self.close()
+            raise
+        if is_fault:
+            raise result
+        return result  # type: ignore[no-any-return]
+
+    def close(self) -> None:
+        """End the process; the next call starts another."""
+        if self._child is not None:
+            self._child.kill()
+            self._child.wait()
+        if self._line is not None:
+            self._line.close()
+        self._child = self._line = None
+
+    def _ready(self) -> Connection:
+        self._n_calls += 1
+        if self._n_calls % _RENEW_AFTER == 0:
+            self.close()
+        if self._line is None:
+            ours, theirs = socket.socketpair()
+            with theirs:
+                self._child = subprocess.Popen(
+                    [sys.executable, "-m", __name__, str(theirs.fileno())],
+                    pass_fds=[theirs.fileno()],
+                    stdin=subprocess.DEVNULL,
+                    env=os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
+                )
+            self._line = Connection(ours.detach())
+            self._line.send(self._max_memory_bytes)
+        return self._line
+
+    def _last_words(self) -> str:
+        """Say how the process ended."""
+        assert self._child is not None
+        code = self._child.wait()
+        self.close()
+        how = signal.Signals(-code).name if code < 0 else f"exit code {code}"
+        return f"the decoder's process died: {how}"
+
+
+def _serve(line: Connection) -> None:
+    """Answer calls until the other end is gone."""
+    limit = line.recv()
+    resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
+    while True:
+        try:
+            function, args, kwargs = line.recv()
+        except EOFError:
+            return
+        try:
+            answer = (False, function(*args, **kwargs))
+        except MemoryError as error:
+            answer = (True, DecodeError(Reason.CRASHED, f"out of {limit >> 20} MiB: {error}"))
+        except Exception as error:  # it is raised where the call came from
+            answer = (True, error)
+        line.send(answer)
+
+
+if __name__ == "__main__":
+    _serve(Connection(int(sys.argv[1])))

@@ -1,0 +1,218 @@
+"""Samples in, prepared samples out: low-pass, noise reduction, standardising; windows; silence.
+
+A chain of steps is a text that a job takes and a table's metadata keeps:
+
+    steps = parse_steps("lowpass:8000,denoise")
+    apply_steps(samples, steps, sample_rate_hz=44_100)
+
+Samples are mono float32, `[n_samples]`. PURE.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import scipy.signal
+
+from pipeline.errors import UsageError
+
+Samples = npt.NDArray[np.float32]
+
+_DITHER = 1e-9  # -180 dB: keeps spectral gating from dividing by the zeros of digital silence
+
+
+def low_pass(samples: Samples, *, sample_rate_hz: int, cutoff_hz: float, order: int = 8) -> Samples:
+    """Return the samples without what is above a frequency, in phase with the input.
+
+    Parameters
+    ----------
+    samples
+        `[n_samples]`.
+    sample_rate_hz
+        Their rate.
+    cutoff_hz
+        Where the filter, run forward and backward, is at -6 dB; below half the rate.
+    order
+        Order of the Butterworth filter; the slope is `12 * order` dB an octave.
+
+    References
+    ----------
+    scipy, `signal.butter` and `signal.sosfiltfilt`.
+    """
+    if not 0 < cutoff_hz < sample_rate_hz / 2:
+        raise UsageError(
+            f"found a low-pass at {cutoff_hz:g} Hz; expected more than 0 and less than "
+            f"{sample_rate_hz / 2:g} Hz, half the sample rate"
+        )
+    sections = scipy.signal.butter(order, cutoff_hz, fs=sample_rate_hz, output="sos")
+    edge = min(3 * (2 * len(sections) + 1), len(samples) - 1)
+    filtered = scipy.signal.sosfiltfilt(sections, samples.astype(np.float64), padlen=edge)
+    return np.asarray(filtered, np.float32)
+
+
+def windowed(
+    samples: Samples,
+    *,
+    sample_rate_hz: int,
+    window_s: float = 0.025,
+    hop_s: float = 0.010,
+    window: str = "hann",
+) -> Samples:
+    """Return frames times a window function, `[n_frames, n]`; zeros fill up the last one.
+
+    Parameters
+    ----------
+    samples
+        `[n_samples]`, at least one.
+    sample_rate_hz
+        Their rate.
+    window_s, hop_s
+        Length of a frame and distance of their beginnings; the first begins at sample 0.
+    window
+        A name that `scipy.signal.get_window` knows.
+    """
+    length, hop = round(window_s * sample_rate_hz), round(hop_s * sample_rate_hz)
+    if length < 1 or hop < 1:
+        raise UsageError(f"window {window_s} s, hop {hop_s} s: expected one sample or more")
+    frames = _frames(samples, length=length, hop=hop)
+    return np.asarray(frames * scipy.signal.get_window(window, length), np.float32)
+
+
+def silent_share(
+    samples: Samples, *, sample_rate_hz: int, below_db: float = -60.0, frame_s: float = 0.05
+) -> float:
+    """Return the share of frames, 0 to 1, whose RMS is under a level.
+
+    Parameters
+    ----------
+    samples
+        `[n_samples]`, at least one.
+    sample_rate_hz
+        Their rate.
+    below_db
+        The level, in dB re full scale: an RMS of 1 is 0 dB, a full-scale sine -3 dB.
+    frame_s
+        Length of a frame; frames do not overlap, and the last may be shorter.
+    """
+    length = max(1, round(frame_s * sample_rate_hz))
+    n_heard = np.diff(np.append(np.arange(0, len(samples), length), len(samples)))
+    energy = np.square(_frames(samples, length=length, hop=length), dtype=np.float64).sum(axis=1)
+    return float(np.mean(np.sqrt(energy / n_heard) < 10 ** (below_db / 20)))
+
+
+def denoise(samples: Samples, *, sample_rate_hz: int, stationary: bool = False) -> Samples:
+    """Return the samples after spectral gating; deterministic.
+
+    What does not rise above its own mean over 2 s is taken for noise, so a tone that is held much
+    longer goes too; with `stationary`, what does not rise above the whole clip's mean spectrum.
+    The mask is smoothed over 500 Hz and 50 ms, so what is left of a lone sine is 3 to 6 dB softer.
+
+    References
+    ----------
+    Sainburg, Thielk and Gentner, "Finding, visualizing, and quantifying latent structure across
+    diverse animal vocal repertoires", PLoS Computational Biology 2020; noisereduce 3.0.
+    """
+    from noisereduce import reduce_noise  # slow to import, and few chains ask for it
+
+    if not samples.any():
+        return samples.copy()
+    dither = np.random.default_rng(0).standard_normal(len(samples)) * _DITHER
+    try:
+        cleaned = reduce_noise(
+            y=samples + dither, sr=sample_rate_hz, stationary=stationary, n_jobs=1, use_tqdm=False
+        )
+    except ValueError as error:  # the rate is too low for its smoothing
+        raise UsageError(f"denoise at {sample_rate_hz} Hz: {error}") from error
+    return np.asarray(cleaned, np.float32)
+
+
+def standardise(samples: Samples, *, mean: float, deviation: float) -> Samples:
+    """Return `(samples - mean) / deviation`, with the mean and deviation of a training set."""
+    if deviation <= 0:
+        raise UsageError(f"found a deviation of {deviation:g}; expected more than 0")
+    return np.asarray((samples - np.float32(mean)) / np.float32(deviation), np.float32)
+
+
+@dataclass(frozen=True)
+class Step:
+    """One step of a chain; `str(step)` is the text it was parsed from."""
+
+    name: str
+    """lowpass, denoise or standardise."""
+    values: tuple[float, ...] = ()
+    """Its numbers, in the order of the text."""
+
+    def __str__(self) -> str:
+        return ":".join([self.name, *(_plain(value) for value in self.values)])
+
+
+def parse_steps(text: str) -> tuple[Step, ...]:
+    """Return the steps of a text such as `lowpass:8000,denoise`; none for an empty one.
+
+    Known are `lowpass:CUTOFF_HZ`, `denoise` and `standardise:MEAN:DEVIATION`; UsageError otherwise.
+
+    Examples
+    --------
+    >>> [str(step) for step in parse_steps("lowpass:8000, denoise")]
+    ['lowpass:8000', 'denoise']
+    """
+    return tuple(_parsed(part.strip()) for part in text.split(",")) if text.strip() else ()
+
+
+def apply_steps(samples: Samples, steps: Iterable[Step], *, sample_rate_hz: int) -> Samples:
+    """Return the samples after each step in turn; the samples themselves where there is none."""
+    for step in steps:
+        samples = _STEPS[step.name][1](samples, sample_rate_hz, *step.values)
+    return samples
+
+
+def _low_pass(samples: Samples, sample_rate_hz: int, cutoff_hz: float) -> Samples:
+    return low_pass(samples, sample_rate_hz=sample_rate_hz, cutoff_hz=cutoff_hz)
+
+
+def _denoise(samples: Samples, sample_rate_hz: int) -> Samples:
+    return denoise(samples, sample_rate_hz=sample_rate_hz)
+
+
+def _standardise(samples: Samples, _rate_hz: int, mean: float, deviation: float) -> Samples:
+    return standardise(samples, mean=mean, deviation=deviation)
+
+
+_STEPS: Mapping[str, tuple[tuple[str, ...], Callable[..., Samples]]] = {
+    "lowpass": (("CUTOFF_HZ",), _low_pass),
+    "denoise": ((), _denoise),
+    "standardise": (("MEAN", "DEVIATION"), _standardise),
+}
+
+
+def _parsed(text: str) -> Step:
+    name, *numbers = text.split(":")
+    try:
+        step = Step(name, tuple(float(number) for number in numbers))
+    except ValueError:
+        raise UsageError(_expected(text)) from None
+    if name not in _STEPS or len(numbers) != len(_STEPS[name][0]):
+        raise UsageError(_expected(text))
+    # A cutoff and a deviation stand last, and nothing works with one that is 0 or less.
+    if not all(map(math.isfinite, step.values)) or (step.values and step.values[-1] <= 0):
+        raise UsageError(_expected(text) + ", the last number finite and more than 0")
+    return step
+
+
+def _expected(found: str) -> str:
+    known = ", ".join(":".join([name, *values]) for name, (values, _) in _STEPS.items())
+    return f"found step {found!r}; expected one of {known}"
+
+
+def _plain(value: float) -> str:
+    return str(int(value)) if value.is_integer() else repr(value)
+
+
+def _frames(samples: Samples, *, length: int, hop: int) -> Samples:
+    n_frames = 1 + math.ceil(max(0, len(samples) - length) / hop)
+    padded = np.pad(samples, (0, (n_frames - 1) * hop + length - len(samples)))
+    return np.lib.stride_tricks.sliding_window_view(padded, length)[::hop]

@@ -1,0 +1,164 @@
+"""A dataset and its pooled features in; ANOVA, explore.json and a page out.
+
+No Ray: a feature is a number a row and clip here, and one feature at a time is in memory. Audio is
+never read.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from pipeline.audio.logmel import LogMelSpec
+from pipeline.catalog.plan import SPLITS
+from pipeline.catalog.vocabulary import Vocabulary
+from pipeline.errors import UsageError
+from pipeline.flows.pooled import ALL, Pooled, check_features, read_pooled, shards_of
+from pipeline.flows.provenance import provenance
+from pipeline.score.anova import anova, anova_table, best_of_each
+from pipeline.score.clip_plots import Example
+from pipeline.score.explore_page import explore_page
+from pipeline.score.explore_report import Comparison, durations_s, explore_report
+from pipeline.score.page import render_page
+from pipeline.store.dataset import Dataset
+from pipeline.store.folder import Folder
+from schemas.clips import clips_schema
+from schemas.features import read_logmels
+
+_CLIP_COLUMNS = ("classes", "split", "sample_rate_hz", "n_samples")
+_N_DRAWN = 12
+
+
+@dataclass(frozen=True)
+class ExploreConfig:
+    """What to look at, and where to write what was seen."""
+
+    dataset: str
+    """A dataset's folder."""
+    out: str
+    """The folder for anova.parquet, explore.json and report.html."""
+    features: str | None = None
+    """The folder of its pooled features; no ANOVA when None."""
+    split: str = "train"
+    """The split that is tested and whose clips are shown, or all; counts are of all splits."""
+
+    def __post_init__(self) -> None:
+        if self.split not in (*SPLITS, ALL):
+            raise UsageError(f"--split {self.split!r}: expected one of {', '.join(SPLITS)}, {ALL}")
+
+
+def explore(config: ExploreConfig) -> dict[str, Any]:
+    """Test and draw what a dataset holds; return what explore.json holds."""
+    dataset, out = Dataset.open(config.dataset), Folder(config.out)
+    if out.uri == dataset.folder.uri:
+        raise UsageError(f"--out {config.out}: the dataset's own report is there; name another")
+    names = Vocabulary.from_dict(dataset.meta()["classes"]).names
+    tested = None
+    if config.features is not None:
+        tested = compare(Folder(config.features), dataset, config.split, list(names))
+    clips, examples = read_clips(dataset), find_examples(dataset, config.split, list(names))
+    report = explore_report(
+        clips,
+        class_names=names,
+        n_segments=count_segments(dataset),
+        split=config.split,
+        examples=examples,
+        tested=tested,
+        provenance=provenance() | _origin(config, dataset),
+    )
+    page = explore_page(
+        report,
+        durations_s=durations_s(clips),
+        examples=examples,
+        spec=LogMelSpec.from_dict(dataset.meta()["feature_spec"]),
+        tested=tested,
+    )
+    with out.claimed():
+        out.delete("anova.parquet")  # of an earlier run, which may have had features
+        if tested:
+            out.write_table("anova.parquet", tested.table)
+        out.write_json("explore.json", report)
+        out.write_bytes("report.html", render_page(page).encode())
+    return report
+
+
+def read_clips(dataset: Dataset) -> pa.Table:
+    """Return every clip's classes, split and length."""
+    whole = clips_schema(1)
+    schema = pa.schema([whole.field(name) for name in _CLIP_COLUMNS])
+    return dataset.folder.read_tables(dataset.folder.names("clips"), schema)
+
+
+def count_segments(dataset: Dataset) -> dict[str, int]:
+    """Return how many segments are planned, by split."""
+    if not dataset.folder.exists("segments.parquet"):
+        return {}
+    splits = dataset.folder.read_table("segments.parquet", ["split"])["split"]
+    return {n["values"]: n["counts"] for n in pc.value_counts(splits).to_pylist()}
+
+
+def find_examples(dataset: Dataset, split: str, codes: list[str]) -> list[Example]:
+    """Return a clip for every class that has one: the first with only it, or the first with it."""
+    alone: dict[str, tuple[str, int]] = {}
+    among: dict[str, tuple[str, int]] = {}
+    for name in shards_of(dataset.folder, "features", split):
+        for row, classes in enumerate(
+            dataset.folder.read_table(name, ["classes"])["classes"].to_pylist()
+        ):
+            for code in classes:
+                (alone if len(classes) == 1 else among).setdefault(code, (name, row))
+        if len(alone) == len(codes):
+            break
+    places = among | alone
+    return [_read_example(dataset.folder, code, *places[code]) for code in codes if code in places]
+
+
+def _read_example(folder: Folder, code: str, name: str, row: int) -> Example:
+    clip = folder.read_table(name, ["segment_id", "logmel"]).slice(row, 1)
+    return Example(code, clip["segment_id"][0].as_py(), read_logmels(clip)[0])
+
+
+def compare(folder: Folder, dataset: Dataset, split: str, codes: list[str]) -> Comparison:
+    """Return the ANOVA of every pooled feature over the clips of a split."""
+    tables, candidates = [], {}
+    for name in check_features(folder, dataset):
+        pooled = read_pooled(folder, name, split, codes)
+        tables.append(_tests(pooled))
+        # Only what may be drawn is kept: one feature at a time is in memory.
+        for row in best_of_each(tables[-1], n_rows=_N_DRAWN):
+            values = pooled.row_values(row["row"], row["statistic"])
+            candidates[values.key] = values
+    table = pa.concat_tables(tables)
+    drawn = best_of_each(table, n_rows=_N_DRAWN)
+    return Comparison(
+        table,
+        n_clips=pooled.n_clips,
+        n_single=len(pooled.groups),
+        n_classes=sum(n > 1 for n in Counter(pooled.groups.tolist()).values()),
+        rows=[candidates[row["feature"], row["row"], row["statistic"]] for row in drawn],
+    )
+
+
+def _tests(pooled: Pooled) -> pa.Table:
+    """Return the ANOVA of every statistic of a feature."""
+    return pa.concat_tables(
+        anova_table(
+            anova(values, groups=pooled.groups),
+            feature=pooled.feature,
+            rows=pooled.rows[statistic],
+            statistic=statistic,
+        )
+        for statistic, values in pooled.values.items()
+    )
+
+
+def _origin(config: ExploreConfig, dataset: Dataset) -> dict[str, str]:
+    return {
+        "dataset": config.dataset,
+        "dataset_fingerprint": str(dataset.meta().get("fingerprint", "not complete")),
+        "features": config.features or "none",
+    }

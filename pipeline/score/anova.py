@@ -1,0 +1,209 @@
+"""Pooled features and each clip's class in, ANOVA out: which rows differ between classes. PURE.
+
+The groups of a one-way ANOVA are disjoint, so only clips with exactly one class count.
+"""
+
+from __future__ import annotations
+
+import math
+import warnings
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+from sklearn.feature_selection import f_classif
+
+from schemas.anova import ANOVA
+
+Floats = npt.NDArray[np.float64]
+Groups = npt.NDArray[np.int64]
+Row = dict[str, Any]
+
+P_LIMIT = 0.001
+"""A row is significant when its p is smaller: the limit of the report that we reproduce."""
+
+_MIN_CLIPS = 2  # one clip has no variance within its class
+
+
+@dataclass(frozen=True)
+class Anova:
+    """One test a row; every array is `[n_rows]`, NaN where a row cannot be tested."""
+
+    f_value: Floats
+    p_value: Floats
+    eta_squared: Floats
+    n_clips: npt.NDArray[np.int64]
+    """Clips that the row's test is made of."""
+
+
+def single_groups(labels: npt.NDArray[np.bool_]) -> Groups:
+    """Return each clip's class as its index, `[n_clips]`; -1 for none or several classes.
+
+    Parameters
+    ----------
+    labels
+        Which classes a clip has, `[n_clips, n_classes]`.
+    """
+    if not labels.shape[1]:
+        return np.full(len(labels), -1)
+    return np.where(labels.sum(axis=1) == 1, labels.argmax(axis=1), -1)
+
+
+def anova(values: npt.NDArray[np.floating[Any]], *, groups: Groups) -> Anova:
+    """Return the one-way ANOVA of every row over the classes.
+
+    Parameters
+    ----------
+    values
+        A number a clip and row, `[n_clips, n_rows]`. A clip whose number is not finite does not
+        count for that row.
+    groups
+        Each clip's class, `[n_clips]`; clips of a negative one do not count, nor do classes with
+        fewer than 2 clips.
+
+    Returns
+    -------
+    Anova
+        A row without variance, or with fewer than 2 classes, has NaN. Where classes differ and
+        no clip differs from its class, F is infinite and p is 0.
+
+    References
+    ----------
+    scikit-learn 1.7, `feature_selection.f_classif`; eta squared is SS_between / SS_total.
+    """
+    counted = groups >= 0
+    values, groups = np.asarray(values, np.float64)[counted], groups[counted]
+    finite = np.isfinite(values)
+    found = np.full((4, values.shape[1]), np.nan)
+    for rows in _alike(finite):
+        clips = np.flatnonzero(finite[:, rows[0]])
+        clips = clips[_in_a_class(groups[clips])]
+        found[:, rows] = _test(values[clips][:, rows], groups[clips])
+    return Anova(found[0], found[1], found[2], found[3].astype(np.int64))
+
+
+def _alike(finite: npt.NDArray[np.bool_]) -> Iterator[list[int]]:
+    """Yield the rows by which clips they have: those are tested together."""
+    patterns: dict[bytes, list[int]] = {}
+    for row in range(finite.shape[1]):
+        patterns.setdefault(finite[:, row].tobytes(), []).append(row)
+    yield from patterns.values()
+
+
+def _in_a_class(groups: Groups) -> npt.NDArray[np.bool_]:
+    """Return which clips have others in their class."""
+    return (np.bincount(groups) >= _MIN_CLIPS)[groups]
+
+
+def _test(values: Floats, groups: Groups) -> Floats:
+    """Return F, p, eta squared and the number of clips, `[4, n_rows]`, of finite values."""
+    found = np.full((4, values.shape[1]), np.nan)
+    n_clips, n_classes = len(values), len(np.unique(groups))
+    found[3] = n_clips
+    if n_classes < 2:
+        return found
+    width = np.ptp(values, axis=0)
+    varies = width > 0
+    if varies.any():
+        scaled = (values - values.mean(axis=0))[:, varies] / width[varies]
+        f, p = _f_and_p(scaled, groups)
+        between = f * (n_classes - 1) / (n_clips - n_classes)
+        found[:3, varies] = f, p, 1 - 1 / (1 + between)
+    return found
+
+
+def _f_and_p(values: Floats, groups: Groups) -> tuple[Floats, Floats]:
+    """Return F and p of every row of centred values, without warnings.
+
+    scikit-learn takes sums of squares from each other: what should be 0 may come out a little
+    below it. F is then far below 0 where the classes tell all, and just below it where nothing.
+    """
+    with warnings.catch_warnings(), np.errstate(divide="ignore", invalid="ignore"):
+        warnings.simplefilter("ignore", UserWarning)  # rows that are constant within all classes
+        f, p = f_classif(values, groups)
+    f = np.where(f < -1, np.inf, np.maximum(f, 0))
+    return f, np.where(np.isinf(f), 0.0, np.where(f == 0, 1.0, p))
+
+
+def anova_table(result: Anova, *, feature: str, rows: Sequence[str], statistic: str) -> pa.Table:
+    """Return the tests of one statistic of a feature as ANOVA; `rows` names its rows."""
+    columns = {
+        "feature": [feature] * len(rows),
+        "row": list(rows),
+        "statistic": [statistic] * len(rows),
+        "f_value": result.f_value,
+        "p_value": result.p_value,
+        "n_clips": result.n_clips,
+        "eta_squared": result.eta_squared,
+    }
+    return pa.table(columns, schema=ANOVA)
+
+
+def ranked(table: pa.Table) -> list[Row]:
+    """Return ANOVA's rows, the most significant first, those without a test at the end."""
+    # Many p are 0 to the last bit: eta squared then says which row tells most.
+    return sorted(
+        table.to_pylist(),
+        key=lambda row: (_or_inf(row["p_value"]), -_or_zero(row["eta_squared"]), row["feature"]),
+    )
+
+
+def best_of_each(table: pa.Table, *, n_rows: int) -> list[Row]:
+    """Return the best row of every feature, then every second best, and so on: `n_rows` of them."""
+    seen: Counter[str] = Counter()
+    turns = []
+    for row in ranked(table):
+        if not math.isnan(row["p_value"]):
+            turns.append((seen[row["feature"]], row))
+            seen[row["feature"]] += 1
+    return [row for _, row in sorted(turns, key=lambda turn: turn[0])[:n_rows]]
+
+
+def by_feature(table: pa.Table) -> list[Row]:
+    """Return what came out for each feature, in the table's order, as plain dicts.
+
+    n_rows, of which `n_significant` have p < 0.001 and `n_untested` have no p; `best` and `worst`
+    are the rows of the smallest and largest p, None where nothing could be tested.
+    """
+    return [_of_feature(name, table) for name in pc.unique(table["feature"]).to_pylist()]
+
+
+def _of_feature(name: str, table: pa.Table) -> Row:
+    rows = ranked(table.filter(pc.equal(table["feature"], name)))
+    tested = [row for row in rows if not math.isnan(row["p_value"])]
+    return {
+        "feature": name,
+        "n_rows": len(rows),
+        "n_significant": sum(row["p_value"] < P_LIMIT for row in tested),
+        "n_untested": len(rows) - len(tested),
+        "best": tested[0] if tested else None,
+        "worst": tested[-1] if tested else None,
+    }
+
+
+def row_label(row: Row) -> str:
+    """Return 'row (statistic)', short enough to stand beside an axis."""
+    name = row["row"]
+    return f"{name if len(name) <= 28 else name[:27] + '…'} ({row['statistic']})"
+
+
+def p_text(p_value: float) -> str:
+    """Return a p as people write it: 0.032, 1.2e-08, < 1e-300; a dash where there is none."""
+    if math.isnan(p_value):
+        return "\u2013"
+    if p_value < 1e-300:
+        return "< 1e-300"
+    return f"{p_value:.3g}" if p_value >= P_LIMIT else f"{p_value:.1e}"
+
+
+def _or_inf(value: float) -> float:
+    return math.inf if math.isnan(value) else value
+
+
+def _or_zero(value: float) -> float:
+    return 0.0 if math.isnan(value) else value
