@@ -15,6 +15,7 @@ from typing import Any, BinaryIO
 
 import av
 import av.error
+import numpy as np
 
 from pipeline.audio.ranges import BLOCK_BYTES, RangeFile, has_fragment_index
 from pipeline.errors import DecodeError, Reason
@@ -35,8 +36,10 @@ RATES_HZ = range(2_000, 768_001)
 MOST_CHANNELS = 64
 _MOST_BROKEN = 0.1  # of the packets: beyond it a file is not audio with a fault, but a fault
 _MARGIN, _MARGIN_BYTES = 1.08, 8192  # a second request costs more than what is read in vain
+_HEAD_BYTES = 4096
 _OPUS_STEP = 120  # samples at 48 kHz: all frames of Opus are multiples of 2.5 ms
-_EXACT_DURATIONS = ("wav", "w64", "flac", "aiff", "caf", "mov,", "matroska", "tta", "ape", "wv")
+_EXACT_DURATIONS = ("w64", "flac", "aiff", "caf", "mov,", "tta", "ape", "wv")
+_UNKNOWN_BYTES = 0xF000_0000  # who writes a wav to a pipe puts the largest number, or nearly
 
 
 @dataclass(frozen=True)
@@ -50,11 +53,16 @@ class TimedFrame:
 class Container:
     """An open file, at its first audio stream."""
 
-    def __init__(self, container: av.container.InputContainer, ranges: RangeFile | None) -> None:
+    def __init__(
+        self, container: av.container.InputContainer, file: BinaryIO, wav_s: float | None
+    ) -> None:
         if not container.streams.audio:
             raise DecodeError(Reason.NOT_AUDIO, "the file holds no audio stream")
-        self._container, self._ranges = container, ranges
+        self._container, self._wav_s = container, wav_s
+        self._ranges = file if isinstance(file, RangeFile) else None
         self._stream = container.streams.audio[0]
+        if self._stream.codec_context is None:
+            raise DecodeError(Reason.UNDECODABLE, "a codec that FFmpeg does not know")
         rate_hz, self.n_channels = self._stream.rate or 0, self._stream.channels
         if rate_hz not in RATES_HZ:
             raise DecodeError(Reason.UNDECODABLE, f"a sample rate of {rate_hz} Hz")
@@ -65,8 +73,12 @@ class Container:
 
     @property
     def declared_s(self) -> float | None:
-        """How long the file says it is; None where that is a guess from its size."""
+        """How long the file says it is; None where that is FFmpeg's guess from its size."""
         name, stream = self._container.format.name, self._stream
+        if name == "wav":
+            return self._wav_s
+        if name.startswith("matroska") and len(self._container.streams) == 1:
+            return (self._container.duration or 0) / av.time_base or None
         if stream.duration is None or not name.startswith(_EXACT_DURATIONS):
             return None
         return float(stream.duration * self._tick_s)
@@ -85,7 +97,7 @@ class Container:
     def frames(self, start_s: float, end_s: float | None) -> Iterator[TimedFrame]:
         """Yield the frames that touch the span, the pre-roll's last part included."""
         time_s = 0.0
-        for frame in self._decoded():
+        for frame in self._without_padding(self._decoded()):
             if frame.pts is not None:
                 is_first = frame.pts == self._stream.start_time
                 stamp_s = float(frame.pts * (frame.time_base or 0)) - self._origin_s
@@ -95,6 +107,19 @@ class Container:
             if time_s + frame.samples / frame.sample_rate > start_s - PREROLL_S / 2:
                 yield TimedFrame(time_s, frame)
             time_s += frame.samples / frame.sample_rate
+
+    def _without_padding(self, frames: Iterator[av.AudioFrame]) -> Iterator[av.AudioFrame]:
+        """Cut what an MP4's encoder has put behind the end: the last frame says it is shorter."""
+        if not self._container.format.name.startswith("mov,"):
+            yield from frames
+            return
+        last: av.AudioFrame | None = None
+        for frame in frames:
+            if last is not None:
+                yield last
+            last = frame
+        if last is not None:
+            yield _shortened(last, round((last.duration or 0) * self._tick_s * last.sample_rate))
 
     def _decoded(self) -> Iterator[av.AudioFrame]:
         """Yield all frames; packets that do not decode are left out, as FFmpeg's own tools do.
@@ -169,6 +194,17 @@ class Container:
         return (n_steps * _OPUS_STEP - codec.delay) / codec.sample_rate
 
 
+def _shortened(frame: av.AudioFrame, n_samples: int) -> av.AudioFrame:
+    """Return the first samples of a frame; the frame itself where it has no more."""
+    if not 0 < n_samples < frame.samples:
+        return frame
+    values = frame.to_ndarray()
+    kept = np.ascontiguousarray(values[:, : n_samples * (values.shape[1] // frame.samples)])
+    short = av.AudioFrame.from_ndarray(kept, frame.format.name, frame.layout.name)  # type: ignore[arg-type]
+    short.sample_rate, short.pts, short.time_base = frame.sample_rate, frame.pts, frame.time_base
+    return short
+
+
 @contextmanager
 def opened(source: Source) -> Iterator[Container]:
     """Open a file for its audio; DecodeError where it can't be, or where decoding fails inside.
@@ -176,13 +212,16 @@ def opened(source: Source) -> Iterator[Container]:
     A fault that the `read` of a file object raises comes through unchanged.
     """
     try:
-        with _file(source) as file, _container(file) as container:
-            yield Container(container, file if isinstance(file, RangeFile) else None)
-    except (av.error.InvalidDataError, av.error.ArgumentError) as error:
-        raise DecodeError(Reason.UNDECODABLE, error.strerror or str(error)) from error
+        with _file(source) as file:
+            wav_s = _wav_s(file)
+            with _container(file) as container:
+                yield Container(container, file, wav_s)
     except av.error.FFmpegError as error:
-        reason = Reason.UNREADABLE if isinstance(error, OSError) else Reason.UNDECODABLE
-        raise DecodeError(reason, error.strerror or str(error)) from error
+        raise DecodeError(Reason.UNDECODABLE, error.strerror or str(error)) from error
+    except OSError as error:
+        if not isinstance(source, str | Path):
+            raise
+        raise DecodeError(Reason.UNREADABLE, str(error)) from error
 
 
 def _container(file: BinaryIO) -> av.container.InputContainer:
@@ -202,6 +241,21 @@ def _index_options(file: BinaryIO) -> dict[str, str]:
     return {} if has_fragment_index(head) else {"use_mfra_for": "pts"}
 
 
+def _wav_s(file: BinaryIO) -> float | None:
+    """Return how long a wav's header says it is: FFmpeg believes the size of the file instead."""
+    head = file.read(_HEAD_BYTES)
+    file.seek(0)
+    fmt, data = head.find(b"fmt ", 12), head.find(b"data", 12)
+    if not (head[:4] == b"RIFF" and head[8:12] == b"WAVE" and 0 < fmt < data <= len(head) - 8):
+        return None
+    if len(head) < fmt + 20:
+        return None
+    bytes_per_s, n_bytes = (
+        int.from_bytes(head[at : at + 4], "little") for at in (fmt + 16, data + 4)
+    )
+    return n_bytes / bytes_per_s if bytes_per_s and n_bytes < _UNKNOWN_BYTES else None
+
+
 @contextmanager
 def _file(source: Source) -> Iterator[BinaryIO]:
     """Give a file that can seek; one that was opened here is closed, one that was given is not."""
@@ -212,15 +266,13 @@ def _file(source: Source) -> Iterator[BinaryIO]:
         yield _not_empty(io.BytesIO(source) if isinstance(source, bytes) else source)
 
 
-@contextmanager
-def open_path(path: Path) -> Iterator[BinaryIO]:
+def open_path(path: Path) -> BinaryIO:
     """Open a regular file: a pipe or device would wait for ever."""
     try:
         if not path.is_file():
             kind = "not a regular file" if path.exists() else "no such file"
             raise DecodeError(Reason.UNREADABLE, kind)
-        with path.open("rb") as file:
-            yield file
+        return path.open("rb")
     except (OSError, ValueError) as error:  # ValueError: a name that holds a zero byte
         raise DecodeError(Reason.UNREADABLE, str(error)) from error
 

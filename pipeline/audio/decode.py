@@ -11,6 +11,7 @@ from itertools import chain
 from pathlib import Path
 
 import av
+import av.error
 import numpy as np
 import numpy.typing as npt
 
@@ -23,7 +24,6 @@ Samples = npt.NDArray[np.float32]
 _RESAMPLE_SAMPLES = 65_536  # resampling frame by frame costs a third of the time
 _STEREO_GAIN = np.float32(np.sqrt(0.5))  # swr mixes 0.707 (L + R); the mean is wanted
 _SHORT_S, _SHORT_SHARE = 1.0, 0.02  # a header may be this much off the truth
-_ASK_COMMAND = (Reason.NOT_AUDIO, Reason.UNDECODABLE)
 
 
 def decode(
@@ -58,7 +58,8 @@ def decode(
     try:
         parts = list(decode_blocks(source, **span, max_duration_s=max_duration_s))  # type: ignore[arg-type]
     except DecodeError as error:
-        if error.reason not in _ASK_COMMAND or not isinstance(source, str | Path | bytes):
+        refused = isinstance(error.__cause__, av.error.FFmpegError)
+        if not refused or not isinstance(source, str | Path | bytes):
             raise
         whole = decode_by_command(
             source, sample_rate_hz=sample_rate_hz, max_duration_s=max_duration_s
@@ -149,14 +150,15 @@ def _mono(
 ) -> Iterator[Samples]:
     """Yield the mean of the channels at the asked rate, without the first `n_ahead` samples."""
     mixes = n_channels <= 2  # more channels swr would weigh by where their speakers stand
-    resampler = av.AudioResampler(
-        "flt" if mixes else "fltp", "mono" if mixes else None, sample_rate_hz
-    )
+    resampler = av.AudioResampler("flt", "mono" if mixes else None, sample_rate_hz)
     gain = _STEREO_GAIN if n_channels == 2 else np.float32(1)
     for frame in chain(_gathered(frames, n_ahead), [None]):
         for out in resampler.resample(frame):
-            channels = out.to_ndarray()
-            yield channels[0] * gain if mixes else channels.mean(axis=0, dtype=np.float32)
+            samples = out.to_ndarray()[0]
+            if mixes:
+                yield samples * gain
+            else:  # packed: PyAV 18.1 reads beyond the planes of a layout without names
+                yield samples.reshape(-1, out.layout.nb_channels).mean(axis=1)
 
 
 def _gathered(frames: Iterable[TimedFrame], n_ahead: int) -> Iterator[av.AudioFrame]:

@@ -34,7 +34,7 @@ from pipeline.errors import ConfigurationFault, FetchFault, Reason, UsageError
 
 AUDIO_FORMAT = "ba[protocol^=http]/ba/18"
 IRMAS = "irmas:"
-RENEW_AFTER_ITEMS = 500
+RENEW_AFTER_ITEMS = 2000
 """A YoutubeDL keeps pages, players and connections; a new one costs 50 ms."""
 _READ_BYTES = 1 << 20
 _PLAIN = Access()

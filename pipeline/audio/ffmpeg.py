@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
+from typing import IO
 
 import ffmpeg
 import imageio_ffmpeg
@@ -24,7 +25,7 @@ _FORMATS = (
     "gsm,nistsphere,nut,rm,sol,sox,tak,xwma,wve,xa,brstm,bfstm,vag,smjpeg,shn,act,aax,ivf"
 )
 _TIME_LIMIT_S = 120.0
-_LONGEST_S = 6 * 3600.0
+_LONGEST_S = 2 * 3600.0
 
 
 @cache
@@ -41,14 +42,15 @@ def decode_by_command(
     It reads one regular file and nothing else: no other protocol, no format that names other files.
     """
     longest_s = _LONGEST_S if max_duration_s is None else max_duration_s + 1
-    with _as_path(source) as path:
+    with _as_file(source) as file:  # by its number: a path may hold what is no text
         command = ffmpeg.input(
-            f"file:{path}", protocol_whitelist="file", format_whitelist=_FORMATS
+            f"file:/dev/fd/{file.fileno()}", protocol_whitelist="file", format_whitelist=_FORMATS
         ).output("pipe:", format="wav", acodec="pcm_f32le", ar=sample_rate_hz, vn=None, t=longest_s)
         try:
             done = subprocess.run(
                 command.compile(cmd=[ffmpeg_exe(), "-nostdin", "-v", "error"]),
                 capture_output=True,
+                pass_fds=[file.fileno()],
                 timeout=_TIME_LIMIT_S,
                 check=False,
             )
@@ -68,11 +70,12 @@ def _mono(wav: bytes) -> npt.NDArray[np.float32] | None:
 
 
 @contextmanager
-def _as_path(source: str | Path | bytes) -> Iterator[Path]:
+def _as_file(source: str | Path | bytes) -> Iterator[IO[bytes]]:
     if isinstance(source, bytes):
-        with tempfile.NamedTemporaryFile(prefix="timbre-") as file:
+        with tempfile.TemporaryFile(prefix="timbre-") as file:
             file.write(source)
             file.flush()
-            yield Path(file.name)
+            yield file
     else:
-        yield Path(source).absolute()
+        with Path(source).open("rb") as file:
+            yield file

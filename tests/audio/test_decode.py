@@ -1,13 +1,20 @@
 """Decoding: every format, spans by seek, downmix, and hostile bytes as typed faults."""
 
 import io
+import os
+import socket
+import struct
+import subprocess
+import sys
+import time
 
 import av
 import numpy as np
 import pytest
 import soundfile
 
-from pipeline.audio.decode import decode
+from pipeline.audio.decode import decode, decode_blocks
+from pipeline.audio.ffmpeg import ffmpeg_exe
 from pipeline.errors import DecodeError, FetchFault, Reason
 from tests.conftest import SAMPLE_RATE_HZ, tones
 
@@ -141,3 +148,278 @@ def test_a_fault_of_the_line_comes_through_the_decoder():
 
     with pytest.raises(FetchFault, match="the line is dead"):
         decode(Broken(), sample_rate_hz=44_100)
+
+
+# ------------------------------------------------------------------ every format, rate and channel
+
+WAV_SUBTYPES = ["PCM_U8", "PCM_16", "PCM_24", "PCM_32", "FLOAT", "DOUBLE"]
+
+
+@pytest.mark.parametrize("subtype", WAV_SUBTYPES)
+def test_wav_of_every_depth(subtype):
+    file, samples = io.BytesIO(), sweep(1, 44_100)
+    soundfile.write(file, samples, 44_100, format="WAV", subtype=subtype)
+    got = decode(file.getvalue(), sample_rate_hz=44_100)
+    np.testing.assert_allclose(got, samples, atol=1 / 100 if subtype == "PCM_U8" else 1 / 30_000)
+
+
+@pytest.mark.parametrize("suffix", ["wav", "flac"])
+@pytest.mark.parametrize("n_channels", [1, 2, 3, 4, 5, 6, 7, 8])
+def test_any_number_of_channels_is_averaged(suffix, n_channels):
+    channels = np.stack([tones(0.5, 200 * (k + 1)) for k in range(n_channels)])
+    got = decode(encoded(channels, suffix, 44_100), sample_rate_hz=44_100)
+    np.testing.assert_allclose(got, channels.mean(axis=0), atol=1e-4)
+
+
+@pytest.mark.parametrize("rate_hz", [8_000, 11_025, 22_050, 48_000, 96_000, 192_000])
+def test_any_rate_is_resampled(rate_hz):
+    got = decode(
+        encoded(tones(1, 440, sample_rate_hz=rate_hz), "wav", rate_hz), sample_rate_hz=32_000
+    )
+    expected = tones(1, 440, sample_rate_hz=32_000)
+    assert len(got) == len(expected)
+    middle = slice(3200, -3200)
+    np.testing.assert_allclose(got[middle], expected[middle], atol=2e-3)
+
+
+@pytest.mark.parametrize("suffix", ["mp3", "m4a"])
+def test_encoder_delay_and_padding_are_those_of_ffmpegs_own_decode(suffix, tmp_path):
+    path = tmp_path / f"sweep.{suffix}"
+    soundfile.write(tmp_path / "sweep.wav", sweep(3, 44_100), 44_100)
+    codec = {"mp3": "libmp3lame", "m4a": "aac"}[suffix]
+    run_ffmpeg("-i", tmp_path / "sweep.wav", "-c:a", codec, "-b:a", "192k", path)
+    run_ffmpeg("-i", path, "-c:a", "pcm_f32le", tmp_path / "back.wav")
+    theirs, _ = soundfile.read(tmp_path / "back.wav", dtype="float32")
+    ours = decode(path, sample_rate_hz=44_100)
+    assert abs(len(ours) - len(theirs)) <= 1
+    n = min(len(ours), len(theirs))
+    np.testing.assert_allclose(ours[:n], theirs[:n], atol=1e-4)
+    whole = sweep(3, 44_100)
+    assert np.corrcoef(ours[: len(whole)], whole[: len(ours)])[0, 1] > 0.999  # gapless
+
+
+def run_ffmpeg(*words: object) -> None:
+    command = [ffmpeg_exe(), "-nostdin", "-v", "error", "-y", *map(str, words)]
+    subprocess.run(command, check=True)
+
+
+# ----------------------------------------------------------------------------- long and torn files
+
+
+@pytest.mark.parametrize("suffix", [*BY_SNDFILE, *LOSSY])
+def test_blocks_are_the_whole(suffix):
+    data = encoded(sweep(12, 48_000), suffix, 48_000)
+    blocks = list(decode_blocks(data, sample_rate_hz=44_100))
+    assert len(blocks) > 3
+    assert max(map(len, blocks)) < 3 * 44_100
+    np.testing.assert_array_equal(np.concatenate(blocks), decode(data, sample_rate_hz=44_100))
+
+
+def test_a_ten_hour_mp3_is_decoded_in_bounded_memory(tmp_path):
+    minute = encoded(sweep(60, 8_000), "mp3", 8_000)
+    path = tmp_path / "ten hours.mp3"
+    frames = minute[minute.index(b"\xff\xe3", 400) :]  # behind the tag and the frame that says 60 s
+    path.write_bytes(frames * 600)
+    code = (
+        "import sys; from pipeline.audio.decode import decode_blocks;"
+        "n = sum(map(len, decode_blocks(sys.argv[1], sample_rate_hz=8000)));"
+        "status = dict(line.split(':') for line in open('/proc/self/status'));"
+        "print(n / 8000, int(status['VmHWM'].split()[0]) / 1024)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, path], capture_output=True, text=True, check=True
+    )
+    seconds, peak_mib = map(float, done.stdout.split())
+    assert abs(seconds - 36_000) < 150  # each minute brings its own padding
+    assert peak_mib < 300
+
+
+def test_a_scratch_costs_its_packets_and_not_the_file():
+    data = bytearray(encoded(sweep(10, 44_100), "mp3", 44_100))
+    middle = len(data) // 2
+    data[middle : middle + 600] = bytes(600)
+    got = decode(bytes(data), sample_rate_hz=44_100)
+    assert len(got) > 9.8 * 44_100
+
+
+def test_tags_behind_the_last_frame_are_no_fault():
+    data = encoded(sweep(3, 44_100), "mp3", 44_100) + b"APETAGEX" + b"lyrics and covers " * 500
+    assert abs(len(decode(data, sample_rate_hz=44_100)) - 3 * 44_100) < 3000
+
+
+# ----------------------------------------------------------------------------------- hostile input
+
+
+def wav_header(*, channels: int, rate: int, bits: int, n_bytes: int, tag: int = 1) -> bytes:
+    block = max(1, channels * bits // 8)
+    fmt = struct.pack(
+        "<HHIIHH", tag, channels, rate, rate * block & 0xFFFFFFFF, block & 0xFFFF, bits
+    )
+    return (
+        b"RIFF"
+        + struct.pack("<I", 36 + n_bytes & 0xFFFFFFFF)
+        + b"WAVEfmt "
+        + struct.pack("<I", 16)
+        + fmt
+        + b"data"
+        + struct.pack("<I", n_bytes)
+    )
+
+
+def au_header(*, channels: int, rate: int) -> bytes:
+    return b".snd" + struct.pack(">IIIII", 24, 0xFFFFFFFF, 3, rate, channels)
+
+
+def flac_that_claims(n_samples: int) -> bytes:
+    data = bytearray(encoded(tones(1, 440), "flac", 44_100))
+    packed = int.from_bytes(data[18:26], "big") >> 36 << 36 | n_samples
+    data[18:26] = packed.to_bytes(8, "big")
+    return bytes(data)
+
+
+CLAIMS = {
+    "a billion seconds at 4 Hz": (
+        wav_header(channels=1, rate=4, bits=8, n_bytes=4_000_000_000) + bytes(4000),
+        Reason.UNDECODABLE,
+    ),
+    "a day in a second": (
+        wav_header(channels=1, rate=44_100, bits=8, n_bytes=3_810_240_000) + bytes(44_100),
+        Reason.INCOMPLETE,
+    ),
+    "18 days of flac": (flac_that_claims((1 << 36) - 1), Reason.INCOMPLETE),
+    "a million channels": (au_header(channels=1_000_000, rate=44_100) + bytes(100_000), None),
+    "65,535 channels": (
+        wav_header(channels=65_535, rate=44_100, bits=8, n_bytes=100_000) + bytes(100_000),
+        None,
+    ),
+    "no channels": (wav_header(channels=0, rate=44_100, bits=16, n_bytes=1000) + bytes(1000), None),
+    "a rate of 4 GHz": (
+        wav_header(channels=1, rate=0xFFFFFFFF, bits=16, n_bytes=1000) + bytes(1000),
+        None,
+    ),
+}
+
+
+@pytest.mark.parametrize("name", CLAIMS)
+def test_what_a_header_claims_costs_nothing(name):
+    data, reason = CLAIMS[name]
+    began = time.monotonic()
+    with pytest.raises(DecodeError) as caught:
+        decode(data, sample_rate_hz=44_100)
+    assert reason is None or caught.value.reason == reason
+    assert time.monotonic() - began < 10
+
+
+@pytest.mark.parametrize("suffix", ["wav", "flac", "m4a", "webm"])
+def test_a_truncated_file_is_incomplete(suffix):
+    data = encoded(sweep(20, 48_000), suffix, 48_000)
+    with pytest.raises(DecodeError) as caught:
+        decode(data[: len(data) // 2], sample_rate_hz=44_100)
+    assert caught.value.reason in (Reason.INCOMPLETE, Reason.NOT_AUDIO, Reason.UNDECODABLE)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_one_sample_that_is_no_number_is_told(value):
+    samples = tones(2, 440)
+    samples[50_000] = value
+    file = io.BytesIO()
+    soundfile.write(file, samples, 44_100, format="WAV", subtype="FLOAT")
+    with pytest.raises(DecodeError, match="not numbers") as caught:
+        decode(file.getvalue(), sample_rate_hz=44_100)
+    assert caught.value.reason == Reason.UNDECODABLE
+
+
+POINTERS = {
+    "m3u8": "#EXTM3U\n#EXT-X-TARGETDURATION:10\n#EXTINF:10,\n{target}\n#EXT-X-ENDLIST\n",
+    "ffconcat": "ffconcat version 1.0\nfile '{target}'\n",
+    "sdp": "v=0\no=- 0 0 IN IP4 127.0.0.1\ns=x\nc=IN IP4 127.0.0.1\nt=0 0\n"
+    "m=audio {port} RTP/AVP 0\n",
+    "mpd": "<?xml version='1.0'?><MPD xmlns='urn:mpeg:dash:schema:mpd:2011'><Period>"
+    "<AdaptationSet><Representation id='1'><BaseURL>{target}</BaseURL></Representation>"
+    "</AdaptationSet></Period></MPD>",
+    "imf": "{target}\n",
+}
+
+
+@pytest.mark.parametrize("kind", POINTERS)
+@pytest.mark.parametrize("suffix", ["mp3", "own"])
+@pytest.mark.parametrize("where", ["file", "http"])
+def test_nothing_but_the_given_bytes_is_opened(kind, suffix, where, tmp_path):
+    secret = tmp_path / "secret.wav"
+    secret.write_bytes(WAV)
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+        target = {"file": str(secret), "http": f"http://127.0.0.1:{port}/secret.wav"}[where]
+        path = tmp_path / f"list.{kind if suffix == 'own' else suffix}"
+        path.write_text(POINTERS[kind].format(target=target, port=port))
+        for source in (path, path.read_bytes()):
+            with pytest.raises(DecodeError):
+                decode(source, sample_rate_hz=44_100)
+        listener.settimeout(0.05)
+        with pytest.raises(TimeoutError):
+            listener.accept()
+
+
+def test_a_fifo_is_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "pipe.wav")
+    with pytest.raises(DecodeError, match="not a regular file"):
+        decode(tmp_path / "pipe.wav", sample_rate_hz=44_100)
+
+
+def test_a_file_that_cannot_be_read():
+    with pytest.raises(DecodeError) as caught:
+        decode("/proc/self/mem", sample_rate_hz=44_100)
+    assert caught.value.reason == Reason.UNREADABLE
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        b"new\nline.wav",
+        b"quo'te\".wav",
+        b"not utf-8 \xff\xfe.wav",
+        b"-y.wav",
+        b"http:x.wav",
+        b"%d.wav",
+        b" .wav",
+    ],
+)
+def test_odd_names_are_names(name, tmp_path):
+    path = tmp_path / os.fsdecode(name)
+    path.write_bytes(WAV)
+    assert len(decode(path, sample_rate_hz=44_100)) == 2 * 44_100
+    path.write_bytes(b"no audio")
+    with pytest.raises(DecodeError):  # through ffmpeg's command line as well
+        decode(path, sample_rate_hz=44_100)
+
+
+def test_a_zero_byte_in_a_name():
+    with pytest.raises(DecodeError) as caught:
+        decode("a\0b.wav", sample_rate_hz=44_100)
+    assert caught.value.reason == Reason.UNREADABLE
+
+
+# ---------------------------------------------------------------------------- ffmpeg's command line
+
+
+def test_what_the_libraries_refuse_the_command_is_asked_for(tmp_path):
+    soundfile.write(tmp_path / "a.wav", sweep(3, 44_100), 44_100)
+    run_ffmpeg(
+        "-i", tmp_path / "a.wav", "-c:a", "mp2", tmp_path / "a.ts"
+    )  # no format of the fast way
+    for source in (tmp_path / "a.ts", (tmp_path / "a.ts").read_bytes()):
+        got = decode(source, sample_rate_hz=44_100)
+        assert abs(len(got) - 3 * 44_100) < 3000
+        span = decode(source, sample_rate_hz=44_100, start_s=1.0, duration_s=0.5)
+        np.testing.assert_array_equal(span, got[44_100 : 44_100 + 22_050])
+
+
+def test_no_file_handle_is_left_open(tmp_path):
+    (tmp_path / "good.wav").write_bytes(WAV)
+    (tmp_path / "bad.wav").write_bytes(WAV[:30])
+    before = len(os.listdir("/proc/self/fd"))
+    for _ in range(5):
+        decode(tmp_path / "good.wav", sample_rate_hz=44_100)
+        with pytest.raises(DecodeError):
+            decode(tmp_path / "bad.wav", sample_rate_hz=44_100)
+    assert len(os.listdir("/proc/self/fd")) == before
