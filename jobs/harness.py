@@ -34,6 +34,11 @@ def share(text: str) -> float:
     return value
 
 
+def words(text: str) -> tuple[str, ...]:
+    """Parse 'a,b' as words."""
+    return tuple(word.strip() for word in text.split(",") if word.strip())
+
+
 def size(text: str) -> tuple[int, int]:
     """Parse '256x128' as height and width."""
     height, _, width = text.partition("x")

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 
 import pyarrow as pa
+
+MOMENTS_KEY = b"timbre.moments"
+"""A file's metadata: n, total and total_of_squares of what it holds, which add up over files."""
 
 CODES = pa.list_(pa.string())
 
@@ -31,6 +35,11 @@ def with_audio_feature(schema: pa.Schema, *, audio_column: str, sample_rate_hz: 
     return schema.with_metadata(
         {**(schema.metadata or {}), "huggingface": json.dumps({"info": {"features": features}})}
     )
+
+
+def with_moments(schema: pa.Schema, moments: Mapping[str, float]) -> pa.Schema:
+    """Return `schema` with the sums over what a file's one column of signals holds."""
+    return schema.with_metadata({**(schema.metadata or {}), MOMENTS_KEY: json.dumps(moments)})
 
 
 def _hf_feature(type_: pa.DataType) -> dict[str, object]:

@@ -20,6 +20,7 @@ from pipeline.audio.decode import decode
 from pipeline.audio.fetch import Meter, Source
 from pipeline.audio.gate import OpenGate, Pass, is_line_fault
 from pipeline.audio.logmel import LogMelSpec, log_mel
+from pipeline.audio.moments import Moments
 from pipeline.errors import ItemFault, Outcome, Reason
 
 Row = dict[str, Any]
@@ -50,6 +51,10 @@ class SegmentRows:
     ledger: Row
     clip: Row | None = None
     features: Row | None = None
+    samples: Moments = field(default_factory=Moments)
+    """Of the clip's samples, full scale 1."""
+    logmel: Moments = field(default_factory=Moments)
+    """Of its log-mel, in dB."""
 
 
 @dataclass
@@ -95,11 +100,9 @@ def get_segment(
     """
     began, effort = time.monotonic(), _Effort()
     row: Row = _identity(segment) | {"outcome": Outcome.OK, "reason": Reason.OK}
-    clip = features = None
+    got: tuple[Row, Row, Moments, Moments] | tuple[()] = ()
     try:
-        clip, features = _retrying(effort, max_attempts)(
-            _attempt, source, segment, spec, gate, effort
-        )
+        got = _retrying(effort, max_attempts)(_attempt, source, segment, spec, gate, effort)
     except ItemFault as fault:
         row |= {
             "outcome": fault.outcome,
@@ -113,7 +116,7 @@ def get_segment(
         "seconds": time.monotonic() - began,
         "ended_at": datetime.now(UTC),
     }
-    return SegmentRows(row, clip, features)
+    return SegmentRows(row, *got)
 
 
 def crashed_row(segment: Mapping[str, Any], detail: str) -> SegmentRows:
@@ -161,7 +164,7 @@ def _retrying(effort: _Effort, max_attempts: int) -> Retrying:
 
 def _attempt(
     source: Source, segment: Mapping[str, Any], spec: LogMelSpec, gate: Pass, effort: _Effort
-) -> tuple[Row, Row]:
+) -> tuple[Row, Row, Moments, Moments]:
     """Try once; say at the gate how it went."""
     with effort.clocked("wait_s"):
         ticket = gate.enter()
@@ -184,8 +187,10 @@ def _attempt(
         pcm = to_pcm16(samples)
         clip = _clip(pcm, segment, spec.sample_rate_hz)
     with effort.clocked("describe_s"):  # of the clip as stored, so that it can be made again
-        features = _features(log_mel(from_pcm16(pcm), spec), segment)
-    return clip, features
+        stored = from_pcm16(pcm)
+        logmel = log_mel(stored, spec)
+        features = _features(logmel, segment)
+        return clip, features, Moments.of(stored), Moments.of(logmel)
 
 
 def _samples(

@@ -299,6 +299,13 @@ def finish(plan: Plan, dataset: Dataset, pause: dict[str, float]) -> dict[str, A
         "n_segments": segments.num_rows,
         "n_clips": report["got"],
         "fingerprint": dataset.fingerprint(),
+        "train_moments": {
+            what: {"n": found.n, "mean": found.mean, "deviation": found.deviation}
+            for what, found in (
+                ("samples", dataset.moments("clips", "train")),
+                ("logmel_db", dataset.moments("features", "train")),
+            )
+        },
         "provenance": origin,
     }
     dataset.folder.write_json("dataset.json", meta)

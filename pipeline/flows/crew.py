@@ -19,6 +19,7 @@ from ray.exceptions import RayActorError, WorkerCrashedError
 from pipeline.audio.fetch import Access, open_source
 from pipeline.audio.gate import News, OpenGate, Pass
 from pipeline.audio.logmel import LogMelSpec
+from pipeline.audio.moments import Moments
 from pipeline.audio.segment import SegmentRows, crashed_row, get_segment
 from pipeline.catalog.plan import Shard
 from pipeline.errors import Outcome
@@ -26,6 +27,7 @@ from pipeline.flows.gate import RemoteGate
 from pipeline.store.dataset import Dataset
 from pipeline.store.folder import Folder
 from schemas.clips import clips_schema
+from schemas.columns import with_moments
 from schemas.features import features_schema
 from schemas.ledger import LEDGER
 
@@ -91,10 +93,17 @@ def commit(order: Order, name: str, rows: list[SegmentRows]) -> None:
     if order.wav_dir:
         for clip in clips:
             order.wav_dir.write_bytes(clip["audio"]["path"], clip["audio"]["bytes"])
+    samples = sum((row.samples for row in rows), Moments())
+    logmel = sum((row.logmel for row in rows), Moments())
+    spec = order.spec
     Dataset(order.out).commit(
         name,
-        clips=pa.Table.from_pylist(clips, clips_schema(order.spec.sample_rate_hz)),
-        features=pa.Table.from_pylist(features, features_schema(order.spec.to_dict())),
+        clips=pa.Table.from_pylist(
+            clips, with_moments(clips_schema(spec.sample_rate_hz), samples.to_dict())
+        ),
+        features=pa.Table.from_pylist(
+            features, with_moments(features_schema(spec.to_dict()), logmel.to_dict())
+        ),
         ledger=pa.Table.from_pylist([row.ledger for row in rows], LEDGER),
     )
 

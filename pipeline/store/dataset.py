@@ -18,10 +18,12 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from pipeline.audio.moments import Moments
 from pipeline.catalog.plan import Settled
 from pipeline.catalog.retry import Retry, is_due
 from pipeline.errors import SpecMismatch, UsageError
 from pipeline.store.folder import Folder
+from schemas.columns import MOMENTS_KEY
 from schemas.features import SPEC_KEY
 from schemas.ledger import LEDGER, latest
 from schemas.segments import SEGMENTS
@@ -162,6 +164,12 @@ class Dataset:
         for name in self.folder.names("features"):
             if name.startswith(f"features/{split}-"):
                 yield self.folder.read_table(name, columns)
+
+    def moments(self, table: str, split: str) -> Moments:
+        """Return the moments of "clips" (samples) or "features" (log-mel, dB) over a split."""
+        names = [n for n in self.folder.names(table) if n.startswith(f"{table}/{split}-")]
+        said = [(self.folder.read_schema(name).metadata or {}).get(MOMENTS_KEY) for name in names]
+        return sum((Moments.from_dict(json.loads(text)) for text in said if text), Moments())
 
     def fingerprint(self) -> str:
         """Return a hash of what the dataset holds: every clip's id and sha256, and the specs."""

@@ -11,7 +11,8 @@ from jobs import harness
 from pipeline.errors import StoreError, UsageError
 
 ROOT = Path(__file__).parents[2]
-JOBS = ["build_subset", "train", "evaluate", "tag_catalog", "demo", "doctor"]
+JOBS = ["build_subset", "extract_features", "explore", "train", "evaluate", "tag_catalog"]
+JOBS += ["demo", "doctor"]
 
 
 @pytest.mark.parametrize("name", JOBS)

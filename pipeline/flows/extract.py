@@ -1,0 +1,218 @@
+"""CLIPS in, feature sets out: a table a feature, a file a shard of clips.
+
+    features.json  {name}/{shard}.parquet  or, pooled,  {name}-pooled/{shard}.parquet
+
+A file is written whole or not at all, and a shard is done when all its files are there: after a
+kill the same command does what is missing.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import ray
+import soundfile
+
+from pipeline.audio.clip import from_pcm16
+from pipeline.audio.features import FrameSpec, Matrix, describe, extract_all, pool
+from pipeline.audio.prepare import Step, apply_steps, parse_steps
+from pipeline.errors import SpecMismatch, UsageError
+from pipeline.flows.cluster import Slots, count, progress_bar, ray_session
+from pipeline.flows.provenance import provenance
+from pipeline.store.dataset import Dataset
+from pipeline.store.folder import Folder
+from schemas.feature_set import feature_schema, pooled_schema
+
+_CLIP_COLUMNS = ["segment_id", "ytid", "audio", "classes", "split"]
+_RAW = {"use_dictionary": False, "compression": "none", "write_statistics": False}
+_STATISTICS = ("mean", "var")
+
+
+@dataclass(frozen=True)
+class ExtractConfig:
+    """Which features, of what, to where."""
+
+    dataset: str
+    """A dataset's folder."""
+    features: tuple[str, ...]
+    """Names in the feature catalogue."""
+    out: str
+    """The folder for the tables."""
+    pool: tuple[str, ...] = ()
+    """Statistics over the frames instead of the frames: mean, var or both."""
+    prepare: str = ""
+    """Steps before the features, such as 'lowpass:8000,denoise'."""
+    n_fft: int = 2048
+    """Length of a frame, in samples."""
+    hop: int = 512
+    """Distance of frames, in samples."""
+
+    def __post_init__(self) -> None:
+        if not self.features or len(set(self.features)) < len(self.features):
+            raise UsageError(f"--features {','.join(self.features)}: expected names, each once")
+        if unknown := sorted(set(self.pool) - set(_STATISTICS)):
+            raise UsageError(f"--pool {','.join(unknown)}: expected mean, var or mean,var")
+
+
+@dataclass(frozen=True)
+class Work:
+    """What is the same for every shard of a run."""
+
+    clips: Folder
+    out: Folder
+    descriptions: Mapping[str, Mapping[str, Any]]
+    spec: FrameSpec
+    pool: tuple[str, ...]
+    steps: tuple[Step, ...]
+
+    def file(self, feature: str, shard: str) -> str:
+        """Return the name of a shard's file."""
+        return f"{feature}{'-pooled' if self.pool else ''}/{shard}"
+
+
+def extract_features(config: ExtractConfig) -> dict[str, Any]:
+    """Extract what is missing, and return what features.json holds."""
+    dataset, out = Dataset.open(config.dataset), Folder(config.out)
+    if out.uri == dataset.folder.uri:
+        raise UsageError(f"--out {config.out}: the dataset's own features are there; name another")
+    work = plan(config, dataset, out)
+    meta: dict[str, Any] = {
+        "features": dict(work.descriptions),
+        "pool": list(config.pool),
+        "prepare": ",".join(map(str, work.steps)),
+    }
+    with out.claimed():
+        claim(out, meta)
+        shards = [name.split("/")[1] for name in dataset.folder.names("clips")]
+        tidy(work, shards)
+        left = missing(work, shards)
+        n_clips = run_shards(work, left) if left else 0
+        meta |= {
+            "dataset_fingerprint": dataset.meta()["fingerprint"],
+            "complete": True,
+            "n_shards": len(shards),
+            "provenance": provenance() | {"dataset": config.dataset},
+        }
+        out.write_json("features.json", meta)
+    return meta | {"n_shards_done_now": len(left), "n_clips_done_now": n_clips}
+
+
+def plan(config: ExtractConfig, dataset: Dataset, out: Folder) -> Work:
+    """Check what a user can get wrong; features that are there already are kept complete."""
+    meta = dataset.meta()
+    if not meta.get("complete"):
+        raise UsageError(f"{config.dataset}: the build has not ended; run the same build again")
+    rate_hz = meta["feature_spec"]["sample_rate_hz"]
+    try:
+        spec = FrameSpec(sample_rate_hz=rate_hz, n_fft=config.n_fft, hop=config.hop)
+    except ValueError as error:
+        raise UsageError(f"--n-fft {config.n_fft} --hop {config.hop}: {error}") from error
+    known = out.read_json("features.json")["features"] if out.exists("features.json") else {}
+    return Work(
+        clips=dataset.folder,
+        out=out,
+        descriptions={name: describe(name, spec) for name in (*known, *config.features)},
+        spec=spec,
+        pool=config.pool,
+        steps=parse_steps(_with_numbers(config.prepare, meta)),
+    )
+
+
+def _with_numbers(steps: str, meta: Mapping[str, Any]) -> str:
+    """Write the training split's mean and deviation behind a plain 'standardise'."""
+    words = [step.strip() for step in steps.split(",")]
+    if "standardise" not in words:
+        return steps
+    train = meta.get("train_moments", {}).get("samples", {"n": 0})
+    if not train["n"]:
+        raise UsageError(
+            "--prepare standardise: dataset.json has no train_moments, as the training split is "
+            "empty or older than they are; say standardise:MEAN:DEVIATION"
+        )
+    numbers = f"standardise:{train['mean']!r}:{train['deviation']!r}"
+    return ",".join(numbers if word == "standardise" else word for word in words)
+
+
+def claim(out: Folder, meta: Mapping[str, Any]) -> None:
+    """Refuse to mix tables that were made in different ways."""
+    if out.exists("features.json"):
+        before = out.read_json("features.json")
+        known = before["features"]
+        same = all(known.get(name, made) == made for name, made in meta["features"].items())
+        if not same or any(before[key] != meta[key] for key in ("pool", "prepare")):
+            raise SpecMismatch(
+                f"{out.uri}: holds features made with other settings; give another --out"
+            )
+    out.write_json("features.json", {**meta, "complete": False})
+
+
+def tidy(work: Work, shards: list[str]) -> None:
+    """Delete what a killed task left, and the shards that the dataset has no more."""
+    for feature in work.descriptions:
+        table = work.file(feature, "").rstrip("/")
+        work.out.delete_temporary(table)
+        for name in work.out.names(table):
+            if name.split("/")[1] not in shards:
+                work.out.delete(name)
+
+
+def missing(work: Work, shards: list[str]) -> list[tuple[str, list[str]]]:
+    """Return the shards that lack a file, each with the features that it lacks."""
+    tables = [work.file(feature, "").rstrip("/") for feature in work.descriptions]
+    there = {name for table in tables for name in work.out.names(table)}
+    lacks = [
+        (shard, [f for f in work.descriptions if work.file(f, shard) not in there])
+        for shard in shards
+    ]
+    return [(shard, features) for shard, features in lacks if features]
+
+
+def run_shards(work: Work, left: list[tuple[str, list[str]]]) -> int:
+    """Extract the shards as tasks, a CPU each; return how many clips that were."""
+    n_clips = 0
+    with ray_session(), progress_bar(total=len(left), unit=" shards", desc="features") as bar:
+        task = ray.remote(num_cpus=1)(extract_shard)
+        reference = ray.put(work)
+        for n_done in Slots([1] * count("CPU")).map(
+            lambda item, _: task.remote(reference, *item), iter(left)
+        ):
+            n_clips += n_done
+            bar.update()
+    return n_clips
+
+
+def extract_shard(work: Work, shard: str, features: list[str]) -> int:
+    """Extract the features of one shard of clips, and write its files; return the clips."""
+    clips = work.clips.read_table(f"clips/{shard}", _CLIP_COLUMNS).to_pylist()
+    rows: dict[str, list[dict[str, Any]]] = {name: [] for name in features}
+    for clip in clips:
+        matrices = extract_all(features, samples_of(clip, work), work.spec)
+        shared = {key: clip[key] for key in ("segment_id", "ytid", "classes", "split")}
+        for name, matrix in matrices.items():
+            rows[name].append(shared | _values(matrix, work.pool))
+    for name in features:
+        description = {**work.descriptions[name], "prepare": ",".join(map(str, work.steps))}
+        schema = pooled_schema(description, work.pool) if work.pool else feature_schema(description)
+        options = {} if work.pool else _RAW
+        work.out.write_table(
+            work.file(name, shard), pa.Table.from_pylist(rows[name], schema), **options
+        )
+    return len(clips)
+
+
+def samples_of(clip: Mapping[str, Any], work: Work) -> Matrix:
+    """Return a clip's samples as FEATURES were made of them, prepared."""
+    pcm, rate_hz = soundfile.read(io.BytesIO(clip["audio"]["bytes"]), dtype="int16")
+    assert rate_hz == work.spec.sample_rate_hz
+    return apply_steps(from_pcm16(pcm), work.steps, sample_rate_hz=rate_hz)
+
+
+def _values(matrix: Matrix, how: tuple[str, ...]) -> dict[str, Any]:
+    if how:
+        return pool(matrix, how)
+    return {"values": matrix.astype("<f4").tobytes(), "n_columns": np.shape(matrix)[1]}

@@ -1,0 +1,69 @@
+"""A feature set: one row is a clip's feature, as a matrix over its frames or pooled over them.
+
+Key: segment_id. The matrix is one binary value a row, `[n_rows, n_frames]` in C order, as
+little-endian float32, like the log-mels in FEATURES; pooled statistics are plain lists, one number
+a row of the feature. The names of the rows are in the columns' metadata, the whole description
+(source, settings, frames, preparation) in the file's.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from schemas.columns import CODES, column
+
+DESCRIPTION_KEY = b"timbre.feature"
+
+_STATISTICS = {"mean": "mean over the frames", "var": "variance over the frames"}
+
+
+def feature_schema(description: Mapping[str, Any]) -> pa.Schema:
+    """Return the schema of matrices of the feature that is described."""
+    values = column(
+        "values",
+        pa.large_binary(),
+        f"{description['name']}: {description['source']}",
+        unit=description["unit"],
+        dtype="<f4",
+        shape=f"[n_rows, n_{description['columns']}]",
+        n_rows=str(len(description["rows"])),
+        rows=json.dumps(description["rows"]),
+    )
+    return _schema(
+        [values, column("n_columns", pa.int32(), f"{description['columns']} of it")], description
+    )
+
+
+def pooled_schema(description: Mapping[str, Any], how: Sequence[str]) -> pa.Schema:
+    """Return the schema of statistics over the frames: `mean`, `var` or both."""
+    unit, rows = description["unit"], json.dumps(description["rows"])
+    numbers = pa.list_(pa.float32())
+    statistics = [column(s, numbers, _STATISTICS[s], unit=unit, rows=rows) for s in how]
+    return _schema(statistics, description)
+
+
+def read_matrices(table: pa.Table) -> list[npt.NDArray[np.float32]]:
+    """Return every row's matrix, `[n_rows, n_frames]`, without copying the table's memory."""
+    n_rows = int(table.schema.field("values").metadata[b"n_rows"])
+    return [
+        np.frombuffer(value.as_buffer(), dtype="<f4").reshape(n_rows, -1)
+        for chunk in table.column("values").chunks
+        for value in chunk
+    ]
+
+
+def _schema(values: Sequence[pa.Field], description: Mapping[str, Any]) -> pa.Schema:
+    fields = [
+        column("segment_id", pa.string(), "'{ytid}_{start in ms}'"),
+        column("ytid", pa.string(), "YouTube's id of the video, or the source's own id"),
+        *values,
+        column("classes", CODES, "instrument codes of the vocabulary, in its order"),
+        column("split", pa.string(), "train, val or test"),
+    ]
+    return pa.schema(fields, metadata={DESCRIPTION_KEY: json.dumps(description, sort_keys=True)})
