@@ -3,9 +3,9 @@
 As many frames as a vector has lanes go side by side through window, FFT, power, mel and logarithm,
 so that not one instruction mixes lanes after the first load, and nothing leaves the second-level
 cache. The FFT is Stockham's of radix 4 on n_fft / 2 complex numbers (even samples real, odd ones
-imaginary), which sorts itself; its two halves are then told apart. All passes
-but the last are in float64: in float32 all through, bands 80 dB below the peak were up to 2e-3 dB
-off on real recordings, as a loud partial's rounding gathers in a few bins.
+imaginary), which sorts itself; its two halves are then told apart. All its passes but the last are
+in float64: in float32 all through, bands 80 dB below the peak were up to 2e-3 dB off on real
+recordings, as a loud partial's rounding gathers in a few bins.
 
 References
 ----------
@@ -21,7 +21,7 @@ import numpy as np
 import numpy.typing as npt
 from numba import njit
 
-from pipeline.audio.lanes import N_LANES, load, load_frames, log2_above, splat, store, width
+from pipeline.audio.lanes import N_LANES, copy_frames, load, log2_above, splat, store, width
 
 Floats = npt.NDArray[np.float32]
 Doubles = npt.NDArray[np.float64]
@@ -57,33 +57,37 @@ def can_fuse(n_fft: int) -> bool:
 
 
 def fused_log_mel(
-    padded: Floats, tables: Tables, *, hop: int, n_frames: int, amin: float
+    samples: Floats, tables: Tables, *, hop: int, n_frames: int, amin: float, mirrored: bool
 ) -> Floats:
-    """Return the log-mel in dB, `[n_mels, n_frames]`; frame t begins at `padded[t * hop]`.
+    """Return the log-mel in dB, `[n_mels, n_frames]`, of contiguous float32, `[n_samples]`.
 
-    `padded` is float32, contiguous, and at least `(n_frames - 1) * hop + n_fft` long.
+    Frame t is centred on sample `t * hop`; beyond the ends are zeros, or the samples mirrored.
     """
     out = np.empty((len(tables.first_bin), n_frames), np.float32)
-    _log_mel(padded, hop, out, np.float32(amin), *tables)
+    _log_mel(samples, hop, mirrored, out, np.float32(amin), *tables)
     return out
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
 def _log_mel(
-    padded, hop, out, amin, window, twiddles, short_twiddles, halves, first_bin, n_bins, weights
-):
+    samples, hop, mirrored, out, amin,
+    window, twiddles, short_twiddles, halves, first_bin, n_bins, weights,
+):  # fmt: skip
     n_fft, (n_mels, n_frames) = len(window), out.shape
     n = n_fft // 2
+    edge = np.empty((_L - 1) * hop + n_fft, np.float32)
     spectrum, power = _aligned(n * _Z, np.float32), _aligned((n + 1) * _L, np.float32)
     wide, spare = _aligned(n * _Z, np.float64), _aligned(n * _Z, np.float64)
     band = np.empty(_L, np.float32)
     floor, scale, flat = splat(amin), splat(_DB_PER_OCTAVE), out.reshape(-1)
     for t in range(0, n_frames, _L):
         n_here = min(_L, n_frames - t)
+        at, source = t * hop - n, samples
+        if at < 0 or at + (n_here - 1) * hop + n_fft > len(samples):
+            _copy_padded(samples, at, edge, mirrored)
+            at, source = 0, edge
         for k in range(0, n_fft, _L):
-            rows = load_frames(padded, t * hop, hop, n_here, window, k)
-            for j, row in enumerate(rows):
-                store(spectrum, (k + j) * _L, row)
+            copy_frames(source, at, hop, n_here, window, k, spectrum)
         _fft(spectrum, wide, spare, n, twiddles, short_twiddles)
         _power(spectrum, power, n, halves)
         w = 0
@@ -95,6 +99,18 @@ def _log_mel(
             else:
                 store(band, 0, db)
                 out[m, t:] = band[:n_here]
+
+
+@njit
+def _copy_padded(samples, first, edge, mirrored):
+    """Write `samples[first:]` to `edge`, which may begin before and end after them."""
+    last = len(samples) - 1
+    for k in range(len(edge)):
+        i = first + k
+        if mirrored and last > 0:
+            i %= 2 * last  # once there and back
+            i = min(i, 2 * last - i)
+        edge[k] = samples[max(0, min(i, last))] if mirrored or 0 <= i <= last else _ZERO
 
 
 @njit

@@ -158,26 +158,33 @@ def _log2(build: Any, x: Value) -> Value:
 
 
 @intrinsic
-def load_frames(context: Any, samples: Any, at: Any, hop: Any, n: Any, window: Any, k: Any) -> Any:
-    """Return a tuple of lanes: sample `k`, `k + 1`, ... of `N_LANES` frames, a frame a lane.
+def copy_frames(
+    context: Any, samples: Any, at: Any, hop: Any, n: Any, window: Any, k: Any, to: Any
+) -> Any:
+    """Write samples `k` to `k + N_LANES` of as many frames to `to[k * N_LANES:]`, a frame a lane.
 
     Frame j begins at `samples[at + j * hop]`, and its samples are multiplied by `window`; where
     there are only `n` frames, the last stands in for those that are missing.
     """
 
     def emit(context: Any, build: Any, signature: Any, args: Any) -> Value:
-        samples, at, hop, n, window, k = args
-        weights = _load(build, _pointer(context, build, signature.args[4], window, k, N_LANES))
+        samples, at, hop, n, window, k, to = args
+        kinds = signature.args
+        weights = _load(build, _pointer(context, build, kinds[4], window, k, N_LANES))
         last, rows = build.sub(n, _long(1)), []
         for j in range(N_LANES):
             frame = build.select(build.icmp_signed("<", _long(j), last), _long(j), last)
             begin = build.add(build.add(at, k), build.mul(frame, hop))
-            pointer = _pointer(context, build, signature.args[0], samples, begin, N_LANES)
+            pointer = _pointer(context, build, kinds[0], samples, begin, N_LANES)
             rows.append(build.fmul(_load(build, pointer), weights))
-        return context.make_tuple(build, signature.return_type, _transposed(build, rows))
+        for j, row in enumerate(_transposed(build, rows)):
+            place = build.mul(build.add(k, _long(j)), _long(N_LANES))
+            pointer = _pointer(context, build, kinds[6], to, place, N_LANES)
+            build.store(row, pointer).align = _ALIGN
+        return context.get_dummy_value()
 
-    returns = types.UniTuple(floats, N_LANES)
-    return returns(samples, types.intp, types.intp, types.intp, window, types.intp), emit
+    long = types.intp
+    return types.void(samples, long, long, long, window, long, to), emit
 
 
 def _transposed(build: Any, rows: list[Value]) -> list[Value]:

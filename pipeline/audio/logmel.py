@@ -112,11 +112,12 @@ def log_mel(samples: Floats, spec: LogMelSpec) -> Floats:
     if fused is None:
         return plain_log_mel(samples, spec)
     mel: Floats = fused.fused_log_mel(
-        _padded(samples, spec),
+        np.ascontiguousarray(samples, np.float32),
         _fused_tables(spec),
         hop=spec.hop,
         n_frames=spec.n_frames(len(samples)),
         amin=spec.amin,
+        mirrored=spec.padding == "reflect",
     )
     return mel
 
@@ -142,11 +143,10 @@ def plain_log_mel(samples: Floats, spec: LogMelSpec) -> Floats:
 
 def _padded(samples: Floats, spec: LogMelSpec) -> Floats:
     half = spec.n_fft // 2
+    samples = samples.astype(np.float32, copy=False)
     if spec.padding == "reflect":
-        return np.pad(samples.astype(np.float32, copy=False), half, mode="reflect")
-    padded = np.zeros(len(samples) + 2 * half, np.float32)  # a third of np.pad's time
-    padded[half : half + len(samples)] = samples
-    return padded
+        return np.pad(samples, half, mode="reflect")
+    return np.pad(samples, half)
 
 
 @cache
@@ -158,7 +158,12 @@ def _fused(n_fft: int) -> Any:
         if not fused.can_fuse(n_fft):
             return None
         fused.fused_log_mel(
-            np.zeros(n_fft, np.float32), fused.make_tables(*_ones(n_fft)), hop=1, n_frames=1, amin=1
+            np.zeros(n_fft, np.float32),
+            fused.make_tables(*_ones(n_fft)),
+            hop=1,
+            n_frames=1,
+            amin=1,
+            mirrored=False,
         )
     except Exception as error:  # whatever LLVM or a cache folder says: the plain path always works
         _log.warning("log-mel takes its plain path, a third as fast: %r", error)
