@@ -2,8 +2,7 @@
 
 `Lanes` is LLVM's `<N x float>` or, as wide in bits, `<N/2 x double>`. Loops over a short last axis
 get there only now and then, as the compiler must prove that arrays do not overlap; with the types
-it is a matter of course. N is what the machine's vectors hold; elsewhere LLVM takes two or four
-registers for one.
+it is a matter of course. Where the machine's vectors hold fewer, LLVM takes two or four for one.
 
     v = splat(w)                                # inside a function under numba.njit
     store(y, i, load(x, i, v) * v + load(x, j, v))
@@ -17,12 +16,12 @@ import operator
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from llvmlite import binding, ir
+from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic, models, overload, register_model
 
-N_LANES = 16 if binding.get_host_cpu_features().get("avx512f") else 8
-"""Floats in one vector."""
+N_LANES = 16
+"""Floats side by side: one register of AVX-512; with AVX2 two, which is faster than 8 lanes."""
 
 _INT, _LONG, _FLOAT, _DOUBLE = ir.IntType(32), ir.IntType(64), ir.FloatType(), ir.DoubleType()
 _INTS, _FLOATS = ir.VectorType(_INT, N_LANES), ir.VectorType(_FLOAT, N_LANES)
