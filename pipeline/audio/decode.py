@@ -15,7 +15,7 @@ import av.error
 import numpy as np
 import numpy.typing as npt
 
-from pipeline.audio.container import PREROLL_S, Container, Source, TimedFrame, opened
+from pipeline.audio.container import PREROLL_S, Container, Source, TimedFrame, is_url, opened
 from pipeline.audio.ffmpeg import decode_by_command
 from pipeline.errors import DecodeError, Reason
 
@@ -39,8 +39,9 @@ def decode(
     Parameters
     ----------
     source
-        A path, the bytes of a file, or a binary file that can seek. A fault that its `read` raises
-        comes through unchanged.
+        A path, an http(s) URL (read in ranges, and so only as far as the span asks), the bytes of a
+        file, or a binary file that can seek. A fault that its `read` raises comes through
+        unchanged, as a URL's FetchFault does.
     sample_rate_hz
         Rate of the result.
     start_s, duration_s
@@ -59,7 +60,7 @@ def decode(
         parts = list(decode_blocks(source, **span, max_duration_s=max_duration_s))  # type: ignore[arg-type]
     except DecodeError as error:
         refused = isinstance(error.__cause__, av.error.FFmpegError)
-        if not refused or not isinstance(source, str | Path | bytes):
+        if not refused or not isinstance(source, str | Path | bytes) or is_url(source):
             raise
         whole = decode_by_command(
             source, sample_rate_hz=sample_rate_hz, max_duration_s=max_duration_s

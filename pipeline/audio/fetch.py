@@ -226,6 +226,18 @@ def ask(url: str, access: Access) -> int:
         return fault.http_status
 
 
+@contextmanager
+def url_file(url: str) -> Iterator[BinaryIO]:
+    """Open an http(s) URL as a file that can seek, read in ranges where the server has them."""
+    network = _Network(_PLAIN)
+    ydl = network.ydl_for_item()
+    try:
+        with network.open_url(ydl, url, {}, Meter()) as file:
+            yield file
+    finally:
+        ydl.close()
+
+
 class TemplateSource:
     """Any HTTP server: a URL with `{ytid}` in it."""
 

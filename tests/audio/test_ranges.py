@@ -153,6 +153,20 @@ def test_ten_seconds_cost_ten_seconds(origin, folder, layout, minutes, place):
         np.testing.assert_allclose(got[:n], expected[:n], atol=1e-3)
 
 
+def test_a_url_is_a_source_of_its_own(origin, folder):
+    layout, minutes = "cues-at-end-5-s", min(MINUTES)
+    ytid = ytid_of(layout, minutes)
+    path = folder / f"{ytid}.{LAYOUTS[layout][0]}"
+    url = origin.url_template.replace("{ytid}", ytid)
+    got = decode(url, sample_rate_hz=RATE_HZ, start_s=100, duration_s=10.0)
+    expected = decode(path, sample_rate_hz=RATE_HZ, start_s=100, duration_s=10.0)
+    np.testing.assert_allclose(got, expected, atol=1e-6)
+    assert origin.n_bytes[ytid] < 0.2 * path.stat().st_size
+    with pytest.raises(FetchFault) as caught:
+        decode(url.replace(ytid, "nowhere"), sample_rate_hz=RATE_HZ)
+    assert caught.value.reason == Reason.NOT_FOUND
+
+
 @pytest.mark.parametrize("layout", ["cues-at-end-5-s", "moov-at-end"])
 def test_the_samples_are_right_far_into_a_long_file(origin, folder, layout):
     ytid = ytid_of(layout, 20)
