@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from ray.exceptions import RayTaskError
 
@@ -16,10 +16,14 @@ from pipeline.errors import TimbreError, UsageError
 OK, FAILED, USAGE, PAST_LIMIT, INTERRUPTED = 0, 1, 2, 3, 130
 
 
-def parser(description: str | None) -> argparse.ArgumentParser:
+def parser(
+    description: str | None, *, parents: Sequence[argparse.ArgumentParser] = ()
+) -> argparse.ArgumentParser:
     """Return a parser whose --help shows every default."""
     return argparse.ArgumentParser(
-        description=description, formatter_class=argparse.ArgumentDefaultsHelpFormatter
+        description=description,
+        parents=parents,
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
 
 

@@ -37,6 +37,12 @@ def from_pcm16(samples: npt.NDArray[np.int16]) -> npt.NDArray[np.float32]:
     return samples.astype(np.float32) / np.float32(_FULL_SCALE)
 
 
+def from_wav(wav: bytes) -> tuple[npt.NDArray[np.float32], int]:
+    """Return the samples of a clip's wav file, in -1..1, and their rate in Hz."""
+    pcm, rate_hz = soundfile.read(io.BytesIO(wav), dtype="int16")
+    return from_pcm16(pcm), int(rate_hz)
+
+
 def wav_bytes(samples: npt.NDArray[np.int16], sample_rate_hz: int) -> bytes:
     """Return a whole mono pcm_s16le wav file."""
     file = io.BytesIO()

@@ -1,4 +1,4 @@
-"""A log-mel in, the windows that a model hears out: the same at training and serving. PURE."""
+"""A matrix in, the windows that a model hears out: the same at training and serving. PURE."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from pipeline.audio.logmel import LogMelSpec
+from pipeline.audio.inputs import Input
 from pipeline.errors import UsageError
 
 
@@ -26,9 +26,9 @@ class WindowSpec:
         if self.window_s <= 0 or self.hop_s <= 0:
             raise UsageError(f"window {self.window_s} s, hop {self.hop_s} s: expected more than 0")
 
-    def n_frames(self, spec: LogMelSpec) -> int:
-        """Return the frames of a window: 87 for 1 s at 44.1 kHz and hop 512."""
-        return spec.n_frames(round(self.window_s * spec.sample_rate_hz))
+    def n_frames(self, heard: Input) -> int:
+        """Return the columns of a window: 87 for 1 s at 44.1 kHz and hop 512."""
+        return heard.n_frames(round(self.window_s * heard.sample_rate_hz))
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain values, for model.json."""
@@ -40,14 +40,14 @@ class WindowSpec:
         return cls(**values)
 
 
-def window_starts(n_frames: int, windows: WindowSpec, spec: LogMelSpec) -> npt.NDArray[np.int64]:
-    """Return the frame at which each window of a log-mel of `n_frames` frames begins.
+def window_starts(n_frames: int, windows: WindowSpec, heard: Input) -> npt.NDArray[np.int64]:
+    """Return the frame at which each window of a matrix of `n_frames` columns begins.
 
     The tail is heard too: where more than half a window is left at the end, a last window ends with
-    the last frame. A log-mel shorter than one window has one window, that `cut_windows` fills up.
+    the last frame. A matrix shorter than one window has one window, that `cut_windows` fills up.
     """
-    length = windows.n_frames(spec)
-    hop_frames = windows.hop_s * spec.sample_rate_hz / spec.hop
+    length = windows.n_frames(heard)
+    hop_frames = windows.hop_s * heard.sample_rate_hz / heard.hop
     last = n_frames - length
     if last <= 0:
         return np.zeros(1, np.int64)
@@ -58,13 +58,13 @@ def window_starts(n_frames: int, windows: WindowSpec, spec: LogMelSpec) -> npt.N
 
 
 def cut_windows(
-    logmel: npt.NDArray[Any], starts: npt.NDArray[np.int64], n_frames: int, *, fill_db: float
+    matrix: npt.NDArray[Any], starts: npt.NDArray[np.int64], n_frames: int, *, silence: float
 ) -> npt.NDArray[Any]:
-    """Return the windows that begin at `starts`, `[n_windows, n_mels, n_frames]`.
+    """Return the windows that begin at `starts`, `[n_windows, n_rows, n_frames]`.
 
-    What lies beyond the end of `logmel`, `[n_mels, all frames]`, is `fill_db`: silence.
+    What lies beyond the end of `matrix`, `[n_rows, all columns]`, is `silence`.
     """
-    missing = int(starts.max()) + n_frames - logmel.shape[1]
+    missing = int(starts.max()) + n_frames - matrix.shape[1]
     if missing > 0:
-        logmel = np.pad(logmel, ((0, 0), (0, missing)), constant_values=fill_db)
-    return np.stack([logmel[:, start : start + n_frames] for start in starts])
+        matrix = np.pad(matrix, ((0, 0), (0, missing)), constant_values=silence)
+    return np.stack([matrix[:, start : start + n_frames] for start in starts])

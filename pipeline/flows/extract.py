@@ -8,7 +8,6 @@ kill the same command does what is missing.
 
 from __future__ import annotations
 
-import io
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -16,9 +15,8 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import ray
-import soundfile
 
-from pipeline.audio.clip import from_pcm16
+from pipeline.audio.clip import from_wav
 from pipeline.audio.features import FrameSpec, Matrix, describe, extract_all, pool
 from pipeline.audio.prepare import Step, apply_steps, parse_steps
 from pipeline.errors import SpecMismatch, UsageError
@@ -207,9 +205,9 @@ def extract_shard(work: Work, shard: str, features: list[str]) -> int:
 
 def samples_of(clip: Mapping[str, Any], work: Work) -> Matrix:
     """Return a clip's samples as FEATURES were made of them, prepared."""
-    pcm, rate_hz = soundfile.read(io.BytesIO(clip["audio"]["bytes"]), dtype="int16")
+    samples, rate_hz = from_wav(clip["audio"]["bytes"])
     assert rate_hz == work.spec.sample_rate_hz
-    return apply_steps(from_pcm16(pcm), work.steps, sample_rate_hz=rate_hz)
+    return apply_steps(samples, work.steps, sample_rate_hz=rate_hz)
 
 
 def _values(matrix: Matrix, how: tuple[str, ...]) -> dict[str, Any]:

@@ -24,14 +24,23 @@ import torch
 from ray.train import Checkpoint, CheckpointConfig, FailureConfig, RunConfig, ScalingConfig
 from ray.train.torch import TorchConfig, TorchTrainer
 
+from pipeline.audio.inputs import Input, LogMelInput
 from pipeline.audio.logmel import LogMelSpec
 from pipeline.audio.windows import WindowSpec
 from pipeline.catalog.vocabulary import Vocabulary
 from pipeline.errors import UsageError
 from pipeline.flows.cluster import progress_bar, ray_session
 from pipeline.flows.provenance import provenance
-from pipeline.learn.data import WindowSet, load_windows, mapped_features, n_steps
-from pipeline.learn.loop import Hooks, Progress, TrainConfig, train
+from pipeline.learn.config import TrainConfig
+from pipeline.learn.data import (
+    Mixing,
+    WindowSet,
+    load_windows,
+    mapped_clips,
+    n_steps,
+    row_moments,
+)
+from pipeline.learn.loop import Hooks, Progress, train
 from pipeline.learn.model import (
     Architecture,
     ModelCard,
@@ -41,6 +50,7 @@ from pipeline.learn.model import (
     load_card,
     save_model,
 )
+from pipeline.learn.recipes import heard_by
 from pipeline.score.aggregate import METHODS
 from pipeline.store.dataset import Dataset
 from pipeline.store.folder import Folder
@@ -94,10 +104,10 @@ def fit(config: FitConfig) -> FitResult:
         progress = _fit(config, dataset, meta, name)
     vocabulary = Vocabulary.from_dict(meta["classes"])
     card = ModelCard(
-        architecture=_architecture(config.train, len(vocabulary.codes)),
+        architecture=_architecture(config.train, meta),
         vocabulary=vocabulary,
-        feature_spec=LogMelSpec.from_dict(meta["feature_spec"]),
-        windows=WindowSpec(config.train.window_s, config.train.window_s),
+        heard=heard(config.train, meta),
+        windows=_windows(config.train),
         aggregation=config.train.aggregation,
         thresholds={method: dict.fromkeys(vocabulary.codes, 0.5) for method in METHODS},
         dataset_fingerprint=meta["fingerprint"],
@@ -154,14 +164,16 @@ def _worker(job: dict[str, Any]) -> None:
         torch.set_num_threads(max(1, (os.cpu_count() or 1) // context.get_local_world_size()))
     cache = feature_cache(meta["fingerprint"])
     train_set, val_set = (
-        window_set(dataset, meta, split, config.train.window_s, cache) for split in ("train", "val")
+        window_set(dataset, meta, split, config.train, cache) for split in ("train", "val")
     )
     torch.manual_seed(config.train.seed)  # the first weights: the same on every rank and run
-    model = Tagger(_architecture(config.train, train_set.targets.shape[1]))
+    model = new_model(config.train, meta, train_set)
     device = (
         torch.device("cuda", torch.cuda.current_device()) if config.gpu else torch.device("cpu")
     )
-    steps = n_steps(len(train_set), batch_size=config.train.batch_size, n_ranks=config.workers)
+    mixing = Mixing(config.train.sampling, config.train.mix_min, config.train.mix_max)
+    n_items = mixing.size(train_set)
+    steps = n_steps(n_items, batch_size=config.train.batch_size, n_ranks=config.workers)
 
     shown_s = 0.0
 
@@ -208,19 +220,47 @@ def _read_state(folder: str) -> dict[str, Any]:
     return state
 
 
-def _architecture(config: TrainConfig, n_classes: int) -> Architecture:
-    return Architecture(config.model, n_classes, config.input_size, config.dropout)
+def heard(config: TrainConfig, meta: dict[str, Any]) -> Input:
+    """Return what the model of a run hears."""
+    return heard_by(config.model, LogMelSpec.from_dict(meta["feature_spec"]))
+
+
+def new_model(config: TrainConfig, meta: dict[str, Any], train_set: WindowSet) -> Tagger:
+    """Return the model before its first step, its rows scaled as the training set's."""
+    model = Tagger(_architecture(config, meta), weights=config.weights)
+    if not model.architecture.below_peak:
+        mean, deviation = row_moments(train_set)
+        model.row_mean.copy_(torch.from_numpy(mean))
+        model.row_deviation.copy_(torch.from_numpy(deviation))
+    return model
+
+
+def _windows(config: TrainConfig) -> WindowSpec:
+    return WindowSpec(config.window_s, config.window_s)
+
+
+def _architecture(config: TrainConfig, meta: dict[str, Any]) -> Architecture:
+    what = heard(config, meta)
+    return Architecture(
+        name=config.model,
+        n_classes=len(Vocabulary.from_dict(meta["classes"]).codes),
+        input_size=config.input_size,
+        dropout=config.dropout,
+        input_shape=(what.n_rows, _windows(config).n_frames(what)),
+        below_peak=isinstance(what, LogMelInput),
+    )
 
 
 def window_set(
-    dataset: Dataset, meta: dict[str, Any], split: str, window_s: float, cache: Path
+    dataset: Dataset, meta: dict[str, Any], split: str, config: TrainConfig, cache: Path
 ) -> WindowSet:
-    """Return the windows of a split, with the dataset's own classes and feature spec."""
+    """Return the windows of a split, as the model hears them, with the dataset's own classes."""
+    what = heard(config, meta)
     return load_windows(
-        mapped_features(dataset, split, cache),
+        mapped_clips(dataset, split, what, cache),
         codes=Vocabulary.from_dict(meta["classes"]).codes,
-        windows=WindowSpec(window_s, window_s),
-        spec=LogMelSpec.from_dict(meta["feature_spec"]),
+        windows=_windows(config),
+        heard=what,
     )
 
 

@@ -1,30 +1,116 @@
-"""Log-mel windows in, disturbed ones out, by a seeded generator. Torch, any device.
+"""Windows in, disturbed ones out, by a seeded generator. Torch, any device.
 
-Spectrogram masks are the report's: two along frequency and two along time, each up to 10 % of the
-axis, filled with the window's mean (after SpecAugment, Park et al. 2019). Level and tilt imitate
-other recordings of the instrument; mixing adds the powers of two windows and joins their labels.
+On samples (the report's ranges): noise, pitch, time shift. On log-mels: masks, two along frequency
+and two along time, each up to 10 % of the axis and filled with the window's mean (after
+SpecAugment, Park et al. 2019); level and tilt, as other recordings of the instrument have them. On
+both: mixing, which adds two windows and joins their labels. Each has a name and can be left out.
 """
 
 from __future__ import annotations
 
+from fractions import Fraction
+
 import torch
+import torchaudio
 from torch import Tensor
+
+AUGMENTATIONS = ("masks", "tilt", "mix", "shift", "noise", "pitch")
+"""On what is not samples, `shift` is a window that begins elsewhere in its clip (`learn.data`)."""
 
 N_MASKS = 2
 MASK_SHARE = 0.1
 LEVEL_DB = 6.0
 TILT_DB = 9.0
 MIX_SHARE = 0.3
+NOISE = 0.005
+SHIFT_SHARE = 0.4
+PITCH_SEMITONES = 6.0
+_MOST_DENOMINATOR = 200  # resampling by p / q costs q filters; the pitch is within 5 cents
+_N_FFT, _HOP = 1024, 256
 
 
-def augment(windows_db: Tensor, targets: Tensor, rng: torch.Generator) -> tuple[Tensor, Tensor]:
-    """Return windows, `[n, n_mels, n_frames]` in dB, and targets, `[n, n_classes]`, disturbed."""
-    windows_db, targets = mix(windows_db, targets, rng)
-    windows_db = tilt(windows_db, rng)
+def augment(
+    windows_db: Tensor, targets: Tensor, rng: torch.Generator, names: tuple[str, ...]
+) -> tuple[Tensor, Tensor]:
+    """Return log-mels, `[n, n_mels, n_frames]` in dB, and targets, `[n, n_classes]`, disturbed."""
+    if "mix" in names:
+        windows_db, targets = mix(windows_db, targets, rng)
+    if "tilt" in names:
+        windows_db = tilt(windows_db, rng)
+    if "masks" in names:
+        windows_db = masks(windows_db, rng)
+    return windows_db, targets
+
+
+def augment_samples(
+    samples: Tensor,
+    targets: Tensor,
+    rng: torch.Generator,
+    names: tuple[str, ...],
+    *,
+    mean: Tensor,
+    deviation: Tensor,
+) -> tuple[Tensor, Tensor]:
+    """Return samples, `[n, n_samples]`, and targets disturbed; given their mean and deviation."""
+    if "pitch" in names:
+        samples = pitch(samples, rng)
+    if "shift" in names:
+        samples = shift(samples, rng)
+    if "mix" in names:
+        samples, targets = mix_samples(samples, targets, rng)
+    if "noise" in names:
+        samples = noise(samples, rng, mean=mean, deviation=deviation)
+    return samples, targets
+
+
+def noise(samples: Tensor, rng: torch.Generator, *, mean: Tensor, deviation: Tensor) -> Tensor:
+    """Return x + 0.005 n, n Gaussian with the training set's mean and deviation."""
+    drawn = torch.randn(samples.shape, generator=rng, device=rng.device).to(samples.device)
+    return samples + NOISE * (mean + deviation * drawn)
+
+
+def shift(samples: Tensor, rng: torch.Generator) -> Tensor:
+    """Return each row moved by -40 to 40 % of its length; what leaves at one end comes in again."""
+    n, length = samples.shape
+    by = _uniform(n, -SHIFT_SHARE * length, SHIFT_SHARE * length, samples, rng).round().long()
+    at = (torch.arange(length, device=samples.device) - by[:, None]) % length
+    return samples.gather(1, at)
+
+
+def pitch(samples: Tensor, rng: torch.Generator) -> Tensor:
+    """Return each row -6 to 6 semitones higher, by a phase vocoder (Dolson 1986)."""
+    steps = _uniform(len(samples), -PITCH_SEMITONES, PITCH_SEMITONES, samples, rng)
+    return torch.stack([shifted(row, float(by)) for row, by in zip(samples, steps, strict=True)])
+
+
+def shifted(samples: Tensor, semitones: float) -> Tensor:
+    """Return samples, `[n_samples]`, that many semitones higher."""
+    ratio = Fraction(2 ** (semitones / 12)).limit_denominator(_MOST_DENOMINATOR)
+    window = torch.hann_window(_N_FFT, device=samples.device)
+    spectrum = torch.stft(samples, _N_FFT, _HOP, window=window, return_complex=True)
+    advance = torch.linspace(0, torch.pi * _HOP, _N_FFT // 2 + 1, device=samples.device)[:, None]
+    stretched = torchaudio.functional.phase_vocoder(spectrum, float(1 / ratio), advance)
+    longer = torch.istft(stretched, _N_FFT, _HOP, window=window)
+    faster = torchaudio.functional.resample(longer, ratio.numerator, ratio.denominator)[
+        : len(samples)
+    ]
+    return torch.nn.functional.pad(faster, (0, len(samples) - len(faster)))
+
+
+def mix_samples(samples: Tensor, targets: Tensor, rng: torch.Generator) -> tuple[Tensor, Tensor]:
+    """Return the rows, a share of them with another row of the batch played along."""
+    partner, gain_db, chosen = _partners(samples, rng)
+    other = samples[partner] * (10 ** (gain_db / 20))[:, None]
+    mixed = torch.where(chosen[:, None], samples + other, samples)
+    return mixed, _joined(targets, partner, chosen)
+
+
+def masks(windows: Tensor, rng: torch.Generator) -> Tensor:
+    """Return the windows with two bands of rows and two of columns set to each window's mean."""
     for axis in (1, 2):
         for _ in range(N_MASKS):
-            windows_db = mask(windows_db, axis, rng)
-    return windows_db, targets
+            windows = mask(windows, axis, rng)
+    return windows
 
 
 def mask(windows_db: Tensor, axis: int, rng: torch.Generator) -> Tensor:
@@ -49,15 +135,24 @@ def tilt(windows_db: Tensor, rng: torch.Generator) -> Tensor:
 
 def mix(windows_db: Tensor, targets: Tensor, rng: torch.Generator) -> tuple[Tensor, Tensor]:
     """Return the windows, a share of them with another window of the batch played along."""
-    n = len(windows_db)
-    partner = torch.randperm(n, generator=rng, device=rng.device).to(windows_db.device)
-    gain_db = _uniform(n, -6, 6, windows_db, rng)[:, None, None]
-    chosen = _uniform(n, 0, 1, windows_db, rng) < MIX_SHARE
-    other_db = (windows_db[partner] + gain_db)[chosen]
+    partner, gain_db, chosen = _partners(windows_db, rng)
+    other_db = (windows_db[partner] + gain_db[:, None, None])[chosen]
     power = 10 ** (windows_db[chosen] / 10) + 10 ** (other_db / 10)
     mixed = windows_db.clone()
     mixed[chosen] = 10 * torch.log10(power)
-    return mixed, torch.where(chosen[:, None], torch.maximum(targets, targets[partner]), targets)
+    return mixed, _joined(targets, partner, chosen)
+
+
+def _partners(windows: Tensor, rng: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:
+    """Draw for each window another one of the batch, its gain in dB, and whether it is mixed."""
+    n = len(windows)
+    partner = torch.randperm(n, generator=rng, device=rng.device).to(windows.device)
+    gain_db = _uniform(n, -6, 6, windows, rng)
+    return partner, gain_db, _uniform(n, 0, 1, windows, rng) < MIX_SHARE
+
+
+def _joined(targets: Tensor, partner: Tensor, chosen: Tensor) -> Tensor:
+    return torch.where(chosen[:, None], torch.maximum(targets, targets[partner]), targets)
 
 
 def _uniform(n: int, low: float, high: float, like: Tensor, rng: torch.Generator) -> Tensor:

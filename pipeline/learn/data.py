@@ -1,28 +1,36 @@
-"""FEATURES in, batches of labelled windows out: every window once an epoch, on any number of ranks.
+"""A dataset in, batches of labelled windows out: each once an epoch, on any number of ranks.
 
-Features are read through memory-mapped Arrow files, copied once from the dataset's Parquet (which
-may be in a bucket), so an epoch reads random windows at the speed of the page cache.
+What a model hears is read through memory-mapped Arrow files, made once from the dataset's tables
+(which may be in a bucket): a copy of FEATURES where the model hears those, else made of CLIPS. So
+an epoch reads random windows at the speed of the page cache.
 """
 
 from __future__ import annotations
 
+import hashlib
+import json
 import os
 import uuid
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from pipeline.audio.logmel import LogMelSpec
+from pipeline.audio.clip import from_wav
+from pipeline.audio.decode import decode
+from pipeline.audio.inputs import Input, LogMelInput
+from pipeline.audio.moments import Moments
 from pipeline.audio.windows import WindowSpec, cut_windows, window_starts
 from pipeline.errors import UsageError
+from pipeline.learn.sampling import n_draws, others, true_dynamic
 from pipeline.store.dataset import Dataset
-from schemas.features import read_logmels
+
+Windows = npt.NDArray[Any]
 
 T = TypeVar("T")
 
@@ -31,8 +39,8 @@ T = TypeVar("T")
 class Batch:
     """Windows with labels; `weights` is 0 for what only fills up a rank's empty step."""
 
-    windows: npt.NDArray[np.float16]
-    """`[n, n_mels, n_frames]`, in dB."""
+    windows: Windows
+    """`[n, n_rows, n_frames]`, as they are stored."""
     targets: npt.NDArray[np.float32]
     """`[n, n_classes]`, 0 or 1."""
     weights: npt.NDArray[np.float32]
@@ -43,11 +51,11 @@ class Batch:
 
 @dataclass(frozen=True)
 class WindowSet:
-    """The windows of one split, in memory-mapped features."""
+    """The windows of one split, memory-mapped."""
 
     segment_ids: list[str]
-    logmels: list[npt.NDArray[np.float16]]
-    """A clip each, `[n_mels, n_frames]`."""
+    matrices: list[Windows]
+    """A clip each, `[n_rows, n_columns]`."""
     targets: npt.NDArray[np.float32]
     """`[n_clips, n_classes]`."""
     clip_of: npt.NDArray[np.int64]
@@ -55,8 +63,11 @@ class WindowSet:
     start_of: npt.NDArray[np.int64]
     """The frame where each window begins."""
     n_frames: int
-    """Frames of a window."""
-    fill_db: float
+    """Columns of a window."""
+    silence: float
+    """What stands beyond the end of a clip."""
+    is_db: bool
+    """Whether values are decibels of power."""
 
     def __len__(self) -> int:
         """Return the number of windows."""
@@ -64,79 +75,181 @@ class WindowSet:
 
     def windows(
         self, index: npt.NDArray[np.int64], shifts: npt.NDArray[np.int64] | int = 0
-    ) -> npt.NDArray[np.float16]:
-        """Return windows by number, `[n, n_mels, n_frames]`, moved by `shifts` frames."""
+    ) -> Windows:
+        """Return windows by number, `[n, n_rows, n_frames]`, moved by `shifts` columns."""
         clips, starts = self.clip_of[index], self.start_of[index] + shifts
-        last = np.array([self.logmels[clip].shape[1] - self.n_frames for clip in clips])
+        last = np.array([self.matrices[clip].shape[1] - self.n_frames for clip in clips])
         starts = np.clip(starts, 0, np.maximum(last, 0))
         parts = [
-            cut_windows(self.logmels[clip], start, self.n_frames, fill_db=self.fill_db)
+            cut_windows(self.matrices[clip], start, self.n_frames, silence=self.silence)
             for clip, start in zip(clips, starts[:, None], strict=True)
         ]
         return np.concatenate(parts)
 
-    def clip_windows(self, clip: int) -> npt.NDArray[np.float16]:
+    def clip_windows(self, clip: int) -> Windows:
         """Return every window of one clip."""
         return self.windows(np.flatnonzero(self.clip_of == clip))
 
+    def any_window(self, clip: int, rng: np.random.Generator) -> int:
+        """Return one of a clip's windows by number."""
+        first, last = np.searchsorted(self.clip_of, [clip, clip + 1])
+        return int(rng.integers(first, last))
+
     def batch(
-        self,
-        index: npt.NDArray[np.int64],
-        n_global: int,
-        shifts: npt.NDArray[np.int64] | int = 0,
+        self, items: Sequence[Sequence[int]], n_global: int, shifts: npt.NDArray[np.int64]
     ) -> Batch:
-        """Return the batch of some windows; a dummy of weight 0 where there are none."""
-        weights = np.ones(max(len(index), 1), np.float32)
-        if not len(index):
-            index, weights, shifts = np.zeros(1, np.int64), np.zeros(1, np.float32), 0
-        return Batch(
-            self.windows(index, shifts), self.targets[self.clip_of[index]], weights, n_global
-        )
+        """Return the batch of items of one or several windows; a dummy of weight 0 for none.
+
+        `shifts` are in columns, one for each window of the set.
+        """
+        weights = np.ones(max(len(items), 1), np.float32)
+        if not len(items):
+            items, weights = [[0]], np.zeros(1, np.float32)
+        index = np.concatenate([np.asarray(item, np.int64) for item in items])
+        windows, targets = self.windows(index, shifts[index]), self.targets[self.clip_of[index]]
+        if len(index) > len(items):
+            windows, targets = self._mixed(windows, targets, [len(item) for item in items])
+        return Batch(windows, targets, weights, n_global)
+
+    def _mixed(
+        self, windows: Windows, targets: npt.NDArray[np.float32], counts: Sequence[int]
+    ) -> tuple[Windows, npt.NDArray[np.float32]]:
+        """Play windows together: samples add up, and so do the powers that decibels stand for."""
+        firsts = np.concatenate([[0], np.cumsum(counts)[:-1]])
+        values = windows.astype(np.float32)
+        if self.is_db:
+            power = np.add.reduceat(10 ** (values / 10), firsts, axis=0)
+            mixed = 10 * np.log10(power)
+        else:
+            mixed = np.add.reduceat(values, firsts, axis=0)
+        return mixed, np.maximum.reduceat(targets, firsts, axis=0)
 
 
 def load_windows(
-    tables: Sequence[pa.Table], *, codes: Sequence[str], windows: WindowSpec, spec: LogMelSpec
+    tables: Sequence[pa.Table], *, codes: Sequence[str], windows: WindowSpec, heard: Input
 ) -> WindowSet:
-    """Return the windows of FEATURES tables, with the classes as 0/1 targets in `codes`' order."""
-    logmels = [logmel for table in tables for logmel in read_logmels(table)]
+    """Return the windows of mapped tables, with the classes as 0/1 targets in `codes`' order."""
+    matrices = [
+        np.frombuffer(value.as_buffer(), heard.dtype).reshape(heard.n_rows, -1)
+        for table in tables
+        for chunk in table["matrix"].chunks
+        for value in chunk
+    ]
     classes = [row for table in tables for row in table["classes"].to_pylist()]
-    starts = [window_starts(logmel.shape[1], windows, spec) for logmel in logmels]
+    starts = [window_starts(matrix.shape[1], windows, heard) for matrix in matrices]
     counts = [len(start) for start in starts]
     return WindowSet(
         segment_ids=[i for table in tables for i in table["segment_id"].to_pylist()],
-        logmels=logmels,
+        matrices=matrices,
         targets=np.array([[c in row for c in codes] for row in classes], np.float32).reshape(
             len(classes), len(codes)
         ),
-        clip_of=np.repeat(np.arange(len(logmels)), counts),
+        clip_of=np.repeat(np.arange(len(matrices)), counts),
         start_of=np.concatenate([np.zeros(0, np.int64), *starts]),
-        n_frames=windows.n_frames(spec),
-        fill_db=spec.floor_db,
+        n_frames=windows.n_frames(heard),
+        silence=heard.silence,
+        is_db=isinstance(heard, LogMelInput),
     )
 
 
-def mapped_features(dataset: Dataset, split: str, cache: Path) -> list[pa.Table]:
-    """Return FEATURES of a split as memory-mapped tables, copied to `cache` where need be."""
-    names = [n for n in dataset.folder.names("features") if n.startswith(f"features/{split}-")]
+def mapped_clips(dataset: Dataset, split: str, heard: Input, cache: Path) -> list[pa.Table]:
+    """Return a split as mapped tables of `segment_id, classes, matrix`, made where need be."""
+    table = "features" if is_in_features(dataset, heard) else "clips"
+    names = [n for n in dataset.folder.names(table) if n.startswith(f"{table}/{split}-")]
     if not names:
         raise UsageError(f"{dataset.folder.uri}: the dataset has no clips in its {split} split")
-    return [_mapped(dataset, name, cache / f"{Path(name).stem}.arrow") for name in names]
+    folder = cache / hashlib.sha256(json.dumps(heard.to_dict()).encode()).hexdigest()[:12]
+    with ThreadPoolExecutor(os.cpu_count()) as pool:  # decoding and log-mel let go of the GIL
+        paths = [folder / f"{Path(name).stem}.arrow" for name in names]
+        list(pool.map(lambda name, path: _make(dataset, name, heard, path), names, paths))
+    return [pa.ipc.open_file(pa.memory_map(str(path))).read_all() for path in paths]
 
 
-def _mapped(dataset: Dataset, name: str, path: Path) -> pa.Table:
-    if not path.exists():
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = path.with_suffix(f".{os.getpid()}-{uuid.uuid4().hex[:8]}.tmp")
-        table = dataset.folder.read_table(name).combine_chunks()
-        with pa.OSFile(str(temporary), "wb") as sink, pa.ipc.new_file(sink, table.schema) as writer:
-            writer.write_table(table)
-        temporary.replace(path)
-    return pa.ipc.open_file(pa.memory_map(str(path))).read_all()
+def is_in_features(dataset: Dataset, heard: Input) -> bool:
+    """Whether the dataset's FEATURES are what is heard."""
+    spec = dataset.meta()["feature_spec"]
+    return isinstance(heard, LogMelInput) and heard.spec.to_dict() == spec
 
 
-def n_steps(n_windows: int, *, batch_size: int, n_ranks: int) -> int:
+def _make(dataset: Dataset, name: str, heard: Input, path: Path) -> None:
+    if path.exists():
+        return
+    if name.startswith("features/"):
+        table = dataset.folder.read_table(name, ["segment_id", "classes", "logmel"])
+        table = table.rename_columns(["segment_id", "classes", "matrix"])
+    else:
+        table = dataset.folder.read_table(name, ["segment_id", "classes", "audio"])
+        matrices = [_matrix(row["bytes"], heard).tobytes() for row in table["audio"].to_pylist()]
+        table = table.drop_columns(["audio"])
+        table = table.append_column("matrix", pa.array(matrices, pa.large_binary()))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_suffix(f".{os.getpid()}-{uuid.uuid4().hex[:8]}.tmp")
+    with pa.OSFile(str(temporary), "wb") as sink, pa.ipc.new_file(sink, table.schema) as writer:
+        writer.write_table(table.combine_chunks())
+    temporary.replace(path)
+
+
+def _matrix(wav: bytes, heard: Input) -> Windows:
+    samples, rate_hz = from_wav(wav)
+    if rate_hz != heard.sample_rate_hz:
+        samples = decode(wav, sample_rate_hz=heard.sample_rate_hz)
+    return heard.matrix(samples)
+
+
+def row_moments(data: WindowSet) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
+    """Return mean and deviation of every row over all clips, `[n_rows, 1]`; 1 where it is still."""
+    moments = [Moments()] * data.matrices[0].shape[0]
+    for matrix in data.matrices:
+        moments = [one + Moments.of(row) for one, row in zip(moments, matrix, strict=True)]
+    mean = np.array([[one.mean] for one in moments], np.float32)
+    return mean, np.array([[one.deviation or 1.0] for one in moments], np.float32)
+
+
+@dataclass(frozen=True)
+class Mixing:
+    """How clips are put together while training."""
+
+    sampling: str = "plain"
+    """plain, dynamic or persistent."""
+    least: int = 1
+    """Clips a draw has, at least,"""
+    most: int = 3
+    """and at most."""
+    missed: float = 0.001
+    """Dynamic: the share of clips that an epoch may miss on average."""
+
+    def size(self, data: WindowSet) -> int:
+        """Return how many items an epoch has, over all ranks."""
+        if self.sampling != "dynamic":
+            return len(data)
+        n_clips = len(data.matrices)
+        return n_draws(n_clips, missed=self.missed, least=self.least, most=self.most)
+
+    def draw(self, data: WindowSet, rng: np.random.Generator) -> list[list[int]]:
+        """Return the windows of every item of an epoch, one or several that sound together."""
+        if self.sampling == "plain":
+            return [[int(window)] for window in rng.permutation(len(data))]
+        if self.sampling == "dynamic":
+            draws = true_dynamic(
+                data.targets, rng, n=self.size(data), least=self.least, most=self.most
+            )
+            return [[data.any_window(clip, rng) for clip in clips] for clips in draws]
+        order = rng.permutation(len(data))
+        draws = others(
+            data.targets, data.clip_of[order], rng, least=self.least - 1, most=self.most - 1
+        )
+        return [
+            [int(window), *(data.any_window(clip, rng) for clip in clips)]
+            for window, clips in zip(order, draws, strict=True)
+        ]
+
+
+PLAIN = Mixing()
+
+
+def n_steps(n_items: int, *, batch_size: int, n_ranks: int) -> int:
     """Return the steps of an epoch: the same on every rank."""
-    return -(-n_windows // (batch_size * n_ranks))
+    return -(-n_items // (batch_size * n_ranks))
 
 
 def epoch_batches(
@@ -148,21 +261,22 @@ def epoch_batches(
     rank: int,
     n_ranks: int,
     jitter: bool = False,
+    mixing: Mixing = PLAIN,
 ) -> Iterator[Batch]:
     """Yield a rank's batches of one epoch, in an order that depends on seed and epoch only.
 
-    Over all ranks every window comes exactly once; ranks agree on the number of steps. With
-    `jitter` each begins up to half a window sooner or later, within its clip.
+    Over all ranks every item comes exactly once; ranks agree on the number of steps. With `jitter`
+    each window begins up to half a window sooner or later, within its clip.
     """
     rng = np.random.default_rng([seed, epoch])
-    order = rng.permutation(len(data))
+    items = mixing.draw(data, rng)
     reach = data.n_frames // 2 if jitter else 0
     shifts = rng.integers(-reach, reach + 1, len(data))
     step_size = batch_size * n_ranks
-    for start in range(0, len(data), step_size):
-        step = order[start : start + step_size]
-        mine = np.array_split(step, n_ranks)[rank]
-        yield data.batch(mine, len(step), shifts[mine])
+    for start in range(0, len(items), step_size):
+        n_here = min(step_size, len(items) - start)
+        mine = np.array_split(np.arange(start, start + n_here), n_ranks)[rank]
+        yield data.batch([items[k] for k in mine], n_here, shifts)
 
 
 def prefetched(items: Iterator[T]) -> Iterator[T]:

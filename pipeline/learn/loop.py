@@ -20,47 +20,12 @@ from sklearn.metrics import f1_score
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
-from pipeline.errors import UsageError
-from pipeline.learn.augment import augment
-from pipeline.learn.data import Batch, WindowSet, epoch_batches, n_steps, prefetched
+from pipeline.learn.augment import augment, augment_samples
+from pipeline.learn.config import TrainConfig
+from pipeline.learn.data import Batch, Mixing, WindowSet, epoch_batches, n_steps, prefetched
 from pipeline.learn.model import Tagger
+from pipeline.learn.schedule import learning_rate, optimizer_of
 from pipeline.score.aggregate import aggregate
-
-
-@dataclass(frozen=True)
-class TrainConfig:
-    """Everything that decides a training run but the data; defaults are the report's ResNet-50."""
-
-    model: str = "resnet50"
-    """A timm backbone."""
-    input_size: tuple[int, int] = (256, 256)
-    """Log-mels are resized to this height (mel) and width (time)."""
-    epochs: int = 35
-    batch_size: int = 16
-    """Windows a step and worker."""
-    window_s: float = 1.0
-    lr: float = 2e-4
-    """Learning rate after the warm-up."""
-    lr_end: float = 1e-6
-    """Learning rate at the last step."""
-    warmup: float = 0.05
-    """Share of the steps with a linear rise."""
-    power: float = 0.7
-    """Of the polynomial decay."""
-    weight_decay: float = 1e-5
-    dropout: float = 0.2
-    """Before the head."""
-    ema: float = 0.99
-    """Decay a step of the running mean of the weights, which is what is validated and kept."""
-    augment: bool = True
-    seed: int = 0
-    aggregation: str = "s2"
-    """How windows become a clip, in validation and by default in tagging."""
-
-    def __post_init__(self) -> None:
-        for name in ("epochs", "batch_size", "window_s", "lr"):
-            if getattr(self, name) <= 0:
-                raise UsageError(f"--{name.replace('_', '-')}: expected more than 0")
 
 
 @dataclass
@@ -82,15 +47,6 @@ class Hooks:
     on_epoch: Callable[[dict[str, float], dict[str, Any]], None]
 
 
-def learning_rate(step: int, n_total: int, config: TrainConfig) -> float:
-    """Return the learning rate of a step: linear warm-up, then polynomial decay to `lr_end`."""
-    n_warmup = max(1, round(config.warmup * n_total))
-    if step < n_warmup:
-        return config.lr * (step + 1) / n_warmup
-    done = (step - n_warmup) / max(1, n_total - n_warmup)
-    return config.lr_end + (config.lr - config.lr_end) * float((1 - done) ** config.power)
-
-
 def train(
     config: TrainConfig,
     model: Tagger,
@@ -104,14 +60,15 @@ def train(
     """Train to `config.epochs`, from a checkpoint where one is given; return how it went."""
     rank, n_ranks = _rank()
     model.to(device)
-    optimizer = torch.optim.Adam(
-        model.parameters(), lr=config.lr, weight_decay=config.weight_decay, fused=True
-    )
+    optimizer = optimizer_of(model, config)
     average = copy.deepcopy(model)
     progress = restore(checkpoint, model, average, optimizer)
     network = DistributedDataParallel(model, gradient_as_bucket_view=True) if n_ranks > 1 else model
-    steps = n_steps(len(train_set), batch_size=config.batch_size, n_ranks=n_ranks)
+    mixing = Mixing(config.sampling, config.mix_min, config.mix_max)
+    steps = n_steps(mixing.size(train_set), batch_size=config.batch_size, n_ranks=n_ranks)
     for epoch in range(progress.epoch, config.epochs):
+        if config.patience is not None and _stale(progress) >= config.patience:
+            break
         batches = epoch_batches(
             train_set,
             epoch=epoch,
@@ -119,7 +76,8 @@ def train(
             batch_size=config.batch_size,
             rank=rank,
             n_ranks=n_ranks,
-            jitter=config.augment,
+            jitter="shift" in config.augment and model.architecture.input_shape[0] > 1,
+            mixing=mixing,
         )
         rng = torch.Generator(device).manual_seed(_seed_of(config.seed, epoch, rank))
         torch.manual_seed(_seed_of(config.seed, epoch, rank))  # dropout
@@ -127,9 +85,15 @@ def train(
         losses = []
         for number, batch in enumerate(prefetched(batches), start=epoch * steps):
             for group in optimizer.param_groups:
-                group["lr"] = learning_rate(number, steps * config.epochs, config)
-            losses.append(_step(model, network, optimizer, batch, config, rng, n_ranks))
-            follow(average, model, decay=min(config.ema, (1 + number) / (10 + number)))
+                total = steps * config.epochs
+                group["lr"] = learning_rate(number, total, config, group["span"])
+            is_last = number + 1 == (epoch + 1) * steps
+            steps_now = (number + 1) % config.accumulate == 0 or is_last
+            losses.append(_backward(model, network, batch, config, rng, n_ranks))
+            if steps_now:
+                optimizer.step()
+                optimizer.zero_grad(set_to_none=True)
+                follow(average, model, decay=min(config.ema, (1 + number) / (10 + number)))
             hooks.on_step(number + 1)
         scores = clip_scores(average, val_set, config.aggregation, device)
         metrics = _metrics(epoch + 1, _mean(losses), scores, val_set.targets)
@@ -142,30 +106,53 @@ def train(
     return progress
 
 
-def _step(
+def _stale(progress: Progress) -> int:
+    """Return how many epochs ago the best one was."""
+    losses = [row["val_loss"] for row in progress.history]
+    return len(losses) - 1 - losses.index(min(losses)) if losses else 0
+
+
+def _backward(
     model: Tagger,
     network: nn.Module,
-    optimizer: torch.optim.Optimizer,
     batch: Batch,
     config: TrainConfig,
     rng: torch.Generator,
     n_ranks: int,
 ) -> Tensor:
-    """Take one step; return this rank's share of the mean loss over all ranks."""
+    """Add a batch's gradients; return this rank's share of the mean loss over all ranks."""
     device = rng.device
     windows = model.resized(torch.from_numpy(batch.windows).to(device, non_blocking=True))
     targets = torch.from_numpy(batch.targets).to(device, non_blocking=True)
     weights = torch.from_numpy(batch.weights).to(device, non_blocking=True)
-    if config.augment:
-        windows, targets = augment(windows, targets, rng)
+    windows, targets = _augmented(model, windows, targets, config, rng)
     with torch.autocast(device.type, torch.bfloat16, enabled=has_fast_bf16(device)):
         logits = network(windows).float()
     loss = nn.functional.binary_cross_entropy_with_logits(logits, targets, reduction="none")
     total = (loss.mean(dim=1) * weights).sum() / batch.n_global
-    optimizer.zero_grad(set_to_none=True)
-    (total * n_ranks).backward()  # type: ignore[no-untyped-call]  # DDP takes the mean over the ranks; we want the sum
-    optimizer.step()
+    scaled = total * n_ranks / config.accumulate  # DDP takes the mean over ranks, we want the sum
+    scaled.backward()  # type: ignore[no-untyped-call]
     return total.detach()
+
+
+def _augmented(
+    model: Tagger, windows: Tensor, targets: Tensor, config: TrainConfig, rng: torch.Generator
+) -> tuple[Tensor, Tensor]:
+    """Disturb windows as fits what they are: dB, samples, or rows of a feature."""
+    if model.architecture.below_peak:
+        return augment(windows, targets, rng, config.augment)
+    if model.architecture.input_shape[0] == 1:
+        samples, targets = augment_samples(
+            windows[:, 0],
+            targets,
+            rng,
+            config.augment,
+            mean=model.row_mean,
+            deviation=model.row_deviation,
+        )
+        return samples[:, None], targets
+    names = tuple(name for name in config.augment if name == "masks")
+    return augment(windows, targets, rng, names)
 
 
 @torch.inference_mode()
@@ -177,19 +164,19 @@ def clip_scores(
     model.eval()
     mine = {
         clip: aggregate(window_scores(model, data.clip_windows(clip), device), aggregation)
-        for clip in range(rank, len(data.logmels), n_ranks)
+        for clip in range(rank, len(data.matrices), n_ranks)
     }
     gathered: list[Any] = [mine]
     if n_ranks > 1:
         gathered = [None] * n_ranks
         dist.all_gather_object(gathered, mine)
     by_clip = {clip: scores for part in gathered for clip, scores in part.items()}
-    return np.stack([by_clip[clip] for clip in range(len(data.logmels))]).astype(np.float32)
+    return np.stack([by_clip[clip] for clip in range(len(data.matrices))]).astype(np.float32)
 
 
 @torch.inference_mode()
 def window_scores(
-    model: Tagger, windows: npt.NDArray[np.float16], device: torch.device, *, batch_size: int = 32
+    model: Tagger, windows: npt.NDArray[Any], device: torch.device, *, batch_size: int = 32
 ) -> npt.NDArray[np.float32]:
     """Return the sigmoid outputs of windows, `[n, n_classes]`; the one inference path."""
     parts = []

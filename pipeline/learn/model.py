@@ -1,4 +1,4 @@
-"""The tagger: windows of log-mel in dB in, a logit per class out. model.safetensors and model.json.
+"""The tagger: windows of what it hears in, a logit per class out. model.safetensors, model.json.
 
 model.json carries all that tagging needs: architecture, classes, feature spec, window, aggregation,
 thresholds; the weights are safetensors, so a model from anywhere loads without running its code.
@@ -10,6 +10,7 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from difflib import get_close_matches
 from typing import Any
 
 import safetensors.torch
@@ -18,10 +19,16 @@ import torch
 from safetensors import SafetensorError
 from torch import Tensor, nn
 
-from pipeline.audio.logmel import LogMelSpec
+from pipeline.audio.inputs import Input, input_from_dict
 from pipeline.audio.windows import WindowSpec
 from pipeline.catalog.vocabulary import Vocabulary
 from pipeline.errors import SpecMismatch, UsageError
+from pipeline.learn.networks.registry import (
+    build_network,
+    is_known,
+    known_names,
+    timm_backbone,
+)
 from pipeline.store.folder import Folder
 
 FORMAT = "timbre-model-1"
@@ -36,67 +43,100 @@ class Architecture:
     """What it takes to build the network again."""
 
     name: str
-    """A timm backbone: resnet50, resnet18, efficientnet_b0, ..."""
+    """One of our own networks (`networks.registry`), or a timm backbone: resnet50, ..."""
     n_classes: int
-    input_size: tuple[int, int]
-    """Log-mels are resized to this height (mel) and width (time)."""
+    input_size: tuple[int, int] = (256, 256)
+    """For timm's, log-mels are resized to this height (mel) and width (time)."""
     dropout: float = 0.2
     """Before the head."""
+    input_shape: tuple[int, int] = (256, 87)
+    """Rows and columns of a window."""
+    below_peak: bool = True
+    """Whether windows are dB, scaled to what lies below each window's peak; else each row is
+    scaled by the training set's mean and deviation of it, which are among the weights."""
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain values, for model.json."""
-        return {**vars(self), "input_size": list(self.input_size)}
+        shapes = {key: list(vars(self)[key]) for key in ("input_size", "input_shape")}
+        return {**vars(self), **shapes}
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Architecture:
         """Return the architecture that `to_dict` gave."""
-        return cls(**{**values, "input_size": tuple(values["input_size"])})
+        shapes = {key: tuple(values[key]) for key in ("input_size", "input_shape")}
+        return cls(**{**values, **shapes})
 
 
 def check_name(name: str) -> None:
-    """Raise UsageError unless timm has a backbone of that name."""
-    if not timm.is_model(name):
-        near = ", ".join(timm.list_models(f"*{name[:6]}*")[:8])
-        raise UsageError(f"--model {name!r}: no such timm model; near it: {near or 'nothing'}")
+    """Raise UsageError unless there is a network of that name, of ours or timm's."""
+    if not is_known(name) and not timm.is_model(name):
+        near = ", ".join(get_close_matches(name, timm.list_models(), n=6, cutoff=0.5))
+        raise UsageError(
+            f"--model {name!r}: no such model; near it: {near or 'nothing in timm'}; our own: "
+            f"{', '.join(known_names())}"
+        )
 
 
 class Tagger(nn.Module):
-    """A timm backbone on log-mel windows, with the scaling of its input inside."""
+    """A network on windows, with the scaling of its input inside."""
 
-    def __init__(self, architecture: Architecture) -> None:
+    row_mean: Tensor
+    row_deviation: Tensor
+
+    def __init__(self, architecture: Architecture, *, weights: str | None = None) -> None:
+        """Build it; `weights` are 'imagenet' or a path, where the network takes such."""
         super().__init__()
         check_name(architecture.name)
         self.architecture = architecture
-        self.backbone = timm.create_model(
-            architecture.name,
-            in_chans=1,
-            num_classes=architecture.n_classes,
-            drop_rate=architecture.dropout,
-        )
-        self.backbone.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.is_image = not is_known(architecture.name)
+        self.backbone = _backbone(architecture, weights)
+        if not architecture.below_peak:
+            n_rows = architecture.input_shape[0]
+            self.register_buffer("row_mean", torch.zeros(n_rows, 1))
+            self.register_buffer("row_deviation", torch.ones(n_rows, 1))
 
-    def forward(self, windows_db: Tensor) -> Tensor:
-        """Return logits, `[n, n_classes]`, for windows in dB, `[n, n_mels, n_frames]`.
+    def forward(self, windows: Tensor) -> Tensor:
+        """Return logits, `[n, n_classes]`, for windows as they are stored, `[n, n_rows, n_frames]`.
 
         Windows that `resized` has brought to the network's size are taken as they are.
         """
-        image_db = self.resized(windows_db)
-        below_peak_db = (image_db - image_db.amax(dim=(1, 2), keepdim=True)).clamp(min=-RANGE_DB)
-        scaled = 1 + below_peak_db / (RANGE_DB / 2)  # -1 to 1
-        image = scaled.unsqueeze(1).contiguous(memory_format=torch.channels_last)
-        logits: Tensor = self.backbone(image)
+        scaled = self.scaled(self.resized(windows))
+        if self.is_image:
+            scaled = scaled.unsqueeze(1).contiguous(memory_format=torch.channels_last)
+        logits: Tensor = self.backbone(scaled)
         return logits
 
-    def resized(self, windows_db: Tensor) -> Tensor:
-        """Return windows at the network's input size, `[n, height, width]`, still in dB."""
-        windows_db = windows_db.float()
+    def scaled(self, windows: Tensor) -> Tensor:
+        """Return windows in the range that networks like: about -1 to 1."""
+        if not self.architecture.below_peak:
+            return (windows - self.row_mean) / self.row_deviation
+        below_peak_db = (windows - windows.amax(dim=(1, 2), keepdim=True)).clamp(min=-RANGE_DB)
+        return 1 + below_peak_db / (RANGE_DB / 2)
+
+    def resized(self, windows: Tensor) -> Tensor:
+        """Return windows at the network's input size, in float32, still in their own units."""
+        windows = windows.float()
         size = self.architecture.input_size
-        if windows_db.shape[1:] == size:
-            return windows_db
+        if not self.is_image or windows.shape[1:] == size:
+            return windows
         image = nn.functional.interpolate(
-            windows_db.unsqueeze(1), size=size, mode="bilinear", antialias=True
+            windows.unsqueeze(1), size=size, mode="bilinear", antialias=True
         )
         return image.squeeze(1)
+
+
+def _backbone(architecture: Architecture, weights: str | None) -> nn.Module:
+    name, n_classes, dropout = architecture.name, architecture.n_classes, architecture.dropout
+    if is_known(name):
+        return build_network(
+            name,
+            n_classes=n_classes,
+            input_shape=architecture.input_shape,
+            dropout=dropout,
+            weights=weights,
+        )
+    backbone = timm_backbone(name, n_classes=n_classes, dropout=dropout, weights=weights)
+    return backbone.to(memory_format=torch.channels_last)  # type: ignore[call-overload,no-any-return]
 
 
 @dataclass(frozen=True)
@@ -105,7 +145,8 @@ class ModelCard:
 
     architecture: Architecture
     vocabulary: Vocabulary
-    feature_spec: LogMelSpec
+    heard: Input
+    """What the model hears; `feature_spec` in model.json."""
     windows: WindowSpec
     aggregation: str
     """How window scores become a track's: the default of tagging and evaluation."""
@@ -125,7 +166,7 @@ class ModelCard:
             "model_id": self.model_id,
             "architecture": self.architecture.to_dict(),
             "classes": self.vocabulary.to_dict(),
-            "feature_spec": self.feature_spec.to_dict(),
+            "feature_spec": self.heard.to_dict(),
             "window": self.windows.to_dict(),
             "aggregation": self.aggregation,
             "thresholds": self.thresholds,
@@ -142,7 +183,7 @@ class ModelCard:
         return cls(
             architecture=Architecture.from_dict(values["architecture"]),
             vocabulary=Vocabulary.from_dict(values["classes"]),
-            feature_spec=LogMelSpec.from_dict(values["feature_spec"]),
+            heard=input_from_dict(values["feature_spec"]),
             windows=WindowSpec.from_dict(values["window"]),
             aggregation=values["aggregation"],
             thresholds=values["thresholds"],

@@ -59,7 +59,7 @@ def tagging(model: str, method: str | None, threshold: float | None, *, gpu: boo
 def describe(tracks: pa.Table, how: Tagging) -> Iterator[pa.Table]:
     """Decode each track and cut its windows; yield a row a track, with windows or with a fault."""
     for track in tracks.to_pylist():
-        row = described(track, how.card.feature_spec, how.card.windows)
+        row = described(track, how.card.heard, how.card.windows)
         yield pa.Table.from_pylist([row], DESCRIBED)
 
 
@@ -76,11 +76,11 @@ class TrackTagger:
 
     def __call__(self, tracks: pa.Table) -> pa.Table:
         """Return the tracks as rows of TAGS; batches of the model are filled across tracks."""
-        spec = self._how.card.feature_spec
-        n_frames = self._how.card.windows.n_frames(spec)
+        heard = self._how.card.heard
+        n_frames = self._how.card.windows.n_frames(heard)
         rows = tracks.drop_columns(["windows"]).to_pylist()
         windows = [
-            np.frombuffer(value.as_buffer(), "<f2").reshape(-1, spec.n_mels, n_frames)
+            np.frombuffer(value.as_buffer(), heard.dtype).reshape(-1, heard.n_rows, n_frames)
             for chunk in tracks["windows"].chunks
             for value in chunk
         ]

@@ -14,7 +14,7 @@ import pyarrow as pa
 
 from pipeline.audio.decode import decode
 from pipeline.audio.guard import Guard
-from pipeline.audio.logmel import LogMelSpec, log_mel
+from pipeline.audio.inputs import Input
 from pipeline.audio.windows import WindowSpec, cut_windows, window_starts
 from pipeline.errors import DecodeError, ItemFault, Reason
 from pipeline.store.catalogue import open_track
@@ -40,7 +40,7 @@ DESCRIBED = pa.schema(
 )
 
 
-def described(track: Row, spec: LogMelSpec, windows: WindowSpec) -> Row:
+def described(track: Row, heard: Input, windows: WindowSpec) -> Row:
     """Return the row of DESCRIBED of a track, whatever its bytes do to the decoder."""
     row: Row = {key: track[key] for key in ("uri", "size_bytes", "modified_ns")}
     row |= {"status": "ok", "reason": Reason.OK, "n_windows": 0, "windows": b""}
@@ -48,7 +48,7 @@ def described(track: Row, spec: LogMelSpec, windows: WindowSpec) -> Row:
         source, row["fingerprint"] = (
             (track["bytes"], None) if track.get("bytes") else open_track(track["uri"])
         )
-        row |= _guard()(_heard, source, spec, windows)
+        row |= _guard()(_windows_of, source, heard, windows)
     except ItemFault as fault:
         row |= {"status": "failed", "reason": fault.reason, "detail": fault.detail}
     return row
@@ -60,12 +60,12 @@ def _guard() -> Guard:
     return Guard()
 
 
-def _heard(source: Any, spec: LogMelSpec, windows: WindowSpec) -> Row:
-    samples = decode(source, sample_rate_hz=spec.sample_rate_hz, max_duration_s=MAX_TRACK_S)
+def _windows_of(source: Any, heard: Input, windows: WindowSpec) -> Row:
+    samples = decode(source, sample_rate_hz=heard.sample_rate_hz, max_duration_s=MAX_TRACK_S)
     if not len(samples):
         raise DecodeError(Reason.EMPTY, "no audio samples")
-    logmel = log_mel(samples, spec).astype("<f2")  # as in FEATURES, to the bit
-    starts = window_starts(logmel.shape[1], windows, spec)
-    cut = cut_windows(logmel, starts, windows.n_frames(spec), fill_db=spec.floor_db)
-    duration_s = len(samples) / spec.sample_rate_hz
+    matrix = heard.matrix(samples)
+    starts = window_starts(matrix.shape[1], windows, heard)
+    cut = cut_windows(matrix, starts, windows.n_frames(heard), silence=heard.silence)
+    duration_s = len(samples) / heard.sample_rate_hz
     return {"duration_s": duration_s, "n_windows": len(cut), "windows": cut.tobytes()}

@@ -9,12 +9,15 @@ from pathlib import Path
 import duckdb
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pytest
 import soundfile
 
 from pipeline.audio.decode import decode
+from pipeline.audio.logmel import LogMelSpec, log_mel
 from pipeline.errors import SpecMismatch, UsageError
 from pipeline.flows.tag import TagConfig, tag_catalog
+from pipeline.learn.data import load_windows
 from pipeline.learn.tagging import describe, tagging
 from pipeline.store.catalogue import list_tracks
 from tests.conftest import tones
@@ -119,21 +122,12 @@ def test_windows_are_what_training_would_see(music, model):
     how = tagging(str(model), None, None, gpu=False)
     wav = next((music / "sub 1").glob("*.wav"))
     (described,) = describe(list_tracks(str(wav)), how)
-    spec, n_frames = how.card.feature_spec, how.card.windows.n_frames(how.card.feature_spec)
+    heard, n_frames = how.card.heard, how.card.windows.n_frames(how.card.heard)
     served = np.frombuffer(described["windows"][0].as_py(), "<f2").reshape(-1, 256, n_frames)
-
-    from pipeline.audio.logmel import log_mel
-    from pipeline.learn.data import load_windows
-    from schemas.features import features_schema
-
-    logmel = log_mel(decode(wav, sample_rate_hz=44_100), spec).astype("<f2")
-    import pyarrow as pa
-
-    table = pa.Table.from_pylist(
-        [{"segment_id": "s", "logmel": logmel.tobytes(), "classes": []}],
-        features_schema(spec.to_dict()),
-    )
-    trained = load_windows([table], codes=["a"], windows=how.card.windows, spec=spec)
+    logmel = log_mel(decode(wav, sample_rate_hz=44_100), LogMelSpec()).astype("<f2")
+    table = pa.table({"segment_id": ["s"], "matrix": [logmel.tobytes()], "classes": [["a"]]})
+    table = table.cast(table.schema.set(1, pa.field("matrix", pa.large_binary())))
+    trained = load_windows([table], codes=["a"], windows=how.card.windows, heard=heard)
     np.testing.assert_array_equal(served, trained.clip_windows(0))
 
 

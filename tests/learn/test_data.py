@@ -6,10 +6,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from pipeline.audio.inputs import LogMelInput
 from pipeline.audio.logmel import LogMelSpec
 from pipeline.audio.windows import WindowSpec
 from pipeline.learn.data import epoch_batches, load_windows, n_steps, prefetched
-from schemas.features import features_schema
 
 SPEC = LogMelSpec(n_mels=3)
 
@@ -19,14 +19,20 @@ def window_set(lengths: list[int]):
     rows = [
         {
             "segment_id": f"s{k}",
-            "logmel": np.array([[k], [k], [k - 30 * (k % 2)]], "<f2").repeat(n, axis=1).tobytes(),
-            "n_frames": n,
+            "matrix": np.array([[k], [k], [k - 30 * (k % 2)]], "<f2").repeat(n, axis=1).tobytes(),
             "classes": ["a"] if k % 2 else ["b", "a"],
         }
         for k, n in enumerate(lengths)
     ]
-    table = pa.Table.from_pylist(rows, features_schema(SPEC.to_dict()))
-    return load_windows([table], codes=["a", "b"], windows=WindowSpec(), spec=SPEC)
+    schema = pa.schema(
+        [
+            ("segment_id", pa.string()),
+            ("matrix", pa.large_binary()),
+            ("classes", pa.list_(pa.string())),
+        ]
+    )
+    table = pa.Table.from_pylist(rows, schema)
+    return load_windows([table], codes=["a", "b"], windows=WindowSpec(), heard=LogMelInput(SPEC))
 
 
 def test_targets_and_windows_of_a_clip():

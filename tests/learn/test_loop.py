@@ -6,8 +6,10 @@ import torch
 
 from pipeline.errors import UsageError
 from pipeline.learn.augment import MASK_SHARE, mask, mix, tilt
-from pipeline.learn.loop import Hooks, TrainConfig, clip_scores, learning_rate, train
+from pipeline.learn.config import TrainConfig
+from pipeline.learn.loop import Hooks, clip_scores, train
 from pipeline.learn.model import Architecture, Tagger
+from pipeline.learn.schedule import learning_rate
 from tests.learn.test_data import window_set
 
 CPU = torch.device("cpu")
@@ -71,7 +73,7 @@ def test_a_continued_run_equals_the_undisturbed_one():
 
 def test_it_learns_what_is_there():
     config = TrainConfig(
-        model="resnet10t", input_size=(32, 32), epochs=12, batch_size=8, lr=3e-3, augment=False
+        model="resnet10t", input_size=(32, 32), epochs=12, batch_size=8, lr=3e-3, augment=()
     )
     progress, _ = run(config)
     assert progress.history[-1]["train_loss"] < 0.5 * progress.history[0]["train_loss"]

@@ -5,6 +5,7 @@ import json
 import pytest
 import torch
 
+from pipeline.audio.inputs import LogMelInput
 from pipeline.audio.logmel import LogMelSpec
 from pipeline.audio.windows import WindowSpec
 from pipeline.catalog.vocabulary import default_vocabulary
@@ -20,7 +21,7 @@ def saved(tmp_path):
     card = ModelCard(
         architecture=architecture,
         vocabulary=default_vocabulary(),
-        feature_spec=LogMelSpec(),
+        heard=LogMelInput(LogMelSpec()),
         windows=WindowSpec(),
         aggregation="s2",
         thresholds={"s2": dict.fromkeys(default_vocabulary().codes, 0.5)},

@@ -1,0 +1,68 @@
+"""Names in, what they stand for out: what a model hears, and the presets of the report's runs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from types import MappingProxyType
+
+from pipeline.audio.features import FrameSpec
+from pipeline.audio.inputs import FeatureInput, Input, LogMelInput, SamplesInput
+from pipeline.audio.logmel import LogMelSpec
+from pipeline.errors import UsageError
+from pipeline.learn.config import TrainConfig
+
+AST_SPEC = LogMelSpec(sample_rate_hz=16_000, n_fft=1024, hop=160, n_mels=128, htk=True)
+"""AST's 128 bands every 10 ms; log-mel of 64 ms in dB in place of Kaldi's filter bank of 25."""
+
+
+def heard_by(model: str, feature_spec: LogMelSpec) -> Input:
+    """Return what a model hears: the dataset's log-mel, where it has no input of its own."""
+    frames = FrameSpec(feature_spec.sample_rate_hz, feature_spec.n_fft, feature_spec.hop)
+    own: dict[str, Input] = {
+        "cnn1d-raw": SamplesInput(feature_spec.sample_rate_hz),
+        "cnn2d-mfcc": FeatureInput("mfcc", frames),
+        "cnn1d-descriptors": FeatureInput("descriptors", frames),
+        "ast": LogMelInput(AST_SPEC),
+    }
+    return own.get(model, LogMelInput(feature_spec))
+
+
+_CNN = TrainConfig(
+    model="cnn1d-raw",
+    lr=1e-3,
+    lr_end=1e-5,
+    weight_decay=5e-4,
+    augment=("noise", "shift", "pitch"),
+    ema=0.0,
+)
+
+PRESETS: Mapping[str, TrainConfig] = MappingProxyType(
+    {
+        "harmony-resnet50": TrainConfig(weights="imagenet", augment=("masks", "shift"), ema=0.0),
+        "harmony-ast": TrainConfig(
+            model="ast",
+            lr=2e-5,
+            lr_end=2e-6,
+            weight_decay=1e-4,
+            head_lr=1e-3,
+            head_lr_end=1e-4,
+            head_weight_decay=1e-3,
+            augment=("masks", "shift"),
+            ema=0.0,
+        ),
+        "harmony-cnn1d-raw": _CNN,
+        "harmony-cnn2d-mfcc": replace(_CNN, model="cnn2d-mfcc", augment=("shift",)),
+        "harmony-cnn1d-descriptors": replace(_CNN, model="cnn1d-descriptors", augment=("shift",)),
+    }
+)
+"""The report's runs: batch 16, 35 epochs, 5 % warm-up, decay of power 0.7, the best by S2."""
+
+
+def preset(name: str | None) -> TrainConfig:
+    """Return a preset; the defaults without a name."""
+    if name is None:
+        return TrainConfig()
+    if name not in PRESETS:
+        raise UsageError(f"--preset {name!r}: expected one of {', '.join(PRESETS)}")
+    return PRESETS[name]

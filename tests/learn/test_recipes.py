@@ -1,0 +1,104 @@
+"""Every model trains, is saved and is loaded; the presets are the report's."""
+
+import numpy as np
+import pyarrow as pa
+import pytest
+import torch
+
+from pipeline.audio.inputs import FeatureInput, LogMelInput, SamplesInput, input_from_dict
+from pipeline.audio.logmel import LogMelSpec
+from pipeline.audio.windows import WindowSpec
+from pipeline.errors import SpecMismatch, UsageError
+from pipeline.learn.config import TrainConfig
+from pipeline.learn.data import load_windows, row_moments
+from pipeline.learn.loop import Hooks, train
+from pipeline.learn.model import Architecture, Tagger
+from pipeline.learn.recipes import PRESETS, heard_by, preset
+from tests.conftest import tones
+
+SPEC = LogMelSpec()
+CPU = torch.device("cpu")
+
+
+@pytest.mark.parametrize(
+    "model", ["cnn1d-raw", "cnn2d-mfcc", "cnn1d-descriptors", "ast", "resnet18"]
+)
+def test_what_a_model_hears_survives_json_and_has_its_shape(model):
+    heard = heard_by(model, SPEC)
+    assert input_from_dict(heard.to_dict()) == heard
+    samples = tones(1.0, 440, sample_rate_hz=heard.sample_rate_hz)
+    matrix = heard.matrix(samples)
+    assert matrix.shape == (heard.n_rows, WindowSpec().n_frames(heard))
+    assert matrix.dtype == np.dtype(heard.dtype)
+
+
+def test_samples_are_the_16_bits_of_clips():
+    samples = tones(0.5, 440)
+    matrix = SamplesInput().matrix(samples)
+    assert matrix.dtype == np.int16
+    np.testing.assert_array_equal(matrix[0], np.rint(samples * 32_768).astype(np.int16))
+
+
+def test_older_models_hear_log_mels_and_newer_kinds_are_refused():
+    assert input_from_dict(SPEC.to_dict()) == LogMelInput(SPEC)
+    with pytest.raises(SpecMismatch, match="kind 'smell'"):
+        input_from_dict({"kind": "smell"})
+    with pytest.raises(UsageError):
+        FeatureInput("nmf_components")
+
+
+def set_of(heard, n_clips=4):
+    rows = []
+    for k in range(n_clips):
+        samples = tones(2.0, 300 if k % 2 else 2500, sample_rate_hz=heard.sample_rate_hz)
+        samples += np.random.default_rng(k).standard_normal(len(samples)).astype(np.float32) * 0.02
+        matrix = heard.matrix(samples)
+        rows.append({"segment_id": f"s{k}", "classes": ["ab"[k % 2]], "matrix": matrix.tobytes()})
+    schema = pa.schema(
+        [
+            ("segment_id", pa.string()),
+            ("classes", pa.list_(pa.string())),
+            ("matrix", pa.large_binary()),
+        ]
+    )
+    table = pa.Table.from_pylist(rows, schema)
+    return load_windows([table], codes=["a", "b"], windows=WindowSpec(), heard=heard)
+
+
+@pytest.mark.parametrize("model", ["cnn1d-raw", "cnn2d-mfcc", "cnn1d-descriptors", "crnn"])
+def test_each_learns_two_tones(model):
+    heard = heard_by(model, SPEC)
+    data = set_of(heard)
+    shape = (heard.n_rows, WindowSpec().n_frames(heard))
+    torch.manual_seed(0)
+    architecture = Architecture(
+        model, 2, input_shape=shape, dropout=0.0, below_peak=isinstance(heard, LogMelInput)
+    )
+    tagger = Tagger(architecture)
+    if not architecture.below_peak:
+        mean, deviation = row_moments(data)
+        tagger.row_mean.copy_(torch.from_numpy(mean))
+        tagger.row_deviation.copy_(torch.from_numpy(deviation))
+        scaled = tagger.scaled(torch.from_numpy(data.windows(np.arange(len(data))).astype("f4")))
+        assert abs(scaled.mean().item()) < 0.1
+        assert scaled.std().item() == pytest.approx(1, abs=0.2)
+    config = TrainConfig(model, epochs=5, batch_size=4, lr=2e-3, augment=(), ema=0.5)
+    progress = train(
+        config, tagger, data, data, device=CPU, checkpoint=None,
+        hooks=Hooks(lambda step: None, lambda metrics, state: None),
+    )  # fmt: skip
+    assert progress.history[-1]["train_loss"] < 0.8 * progress.history[0]["train_loss"]
+
+
+def test_presets_are_the_reports():
+    resnet, ast = preset("harmony-resnet50"), preset("harmony-ast")
+    assert (resnet.batch_size, resnet.epochs, resnet.lr, resnet.lr_end) == (16, 35, 2e-4, 1e-6)
+    assert (resnet.weight_decay, resnet.dropout, resnet.weights) == (1e-5, 0.2, "imagenet")
+    assert (ast.lr, ast.lr_end, ast.head_lr, ast.head_lr_end) == (2e-5, 2e-6, 1e-3, 1e-4)
+    assert (ast.weight_decay, ast.head_weight_decay) == (1e-4, 1e-3)
+    for name in ("raw", "descriptors"):
+        one = PRESETS[f"harmony-cnn1d-{name}"]
+        assert (one.lr, one.lr_end, one.weight_decay) == (1e-3, 1e-5, 5e-4)
+    assert preset(None) == TrainConfig()
+    with pytest.raises(UsageError, match="harmony-ast"):
+        preset("harmony")
