@@ -6,12 +6,11 @@ import argparse
 import sys
 from dataclasses import asdict
 
-from pipeline.learn.networks.registry import known_names
-
 from jobs import harness
 from pipeline.flows.fit import FitConfig, fit
 from pipeline.learn.augment import AUGMENTATIONS
 from pipeline.learn.config import TrainConfig
+from pipeline.learn.networks.registry import known_names
 from pipeline.learn.recipes import PRESETS, preset
 from pipeline.learn.sampling import SAMPLINGS
 
