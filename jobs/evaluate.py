@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import argparse
 import sys
 
 from jobs import harness
 from pipeline.catalog.plan import SPLITS
 from pipeline.flows.evaluate import EvaluateConfig, evaluate
 from pipeline.score.aggregate import METHODS
+from pipeline.score.thresholds import RULES, TARGET_PRECISION
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -19,12 +21,27 @@ def main(argv: list[str] | None = None) -> int:
     add("--split", default="test", choices=SPLITS, help="which split of the dataset")
     add("--tags", metavar="URI", help="a tagging run's folder: score it against --truth")
     add("--truth", metavar="CSV", help="columns uri and labels (codes joined by +)")
-    add("--out", required=True, metavar="URI", help="the folder for metrics.json and report.html")
+    add("--out", required=True, metavar="URI", help="the folder for its files")
     add(
-        "--aggregate", choices=sorted(METHODS), help="windows to clip; the model's own if not given"
+        "--aggregate",
+        choices=sorted(METHODS),
+        help="windows to clip: s1 the mean, s2, max; the model's own if not given",
     )
     add(
-        "--threshold", type=float, metavar="X", help="for every class; the model's own if not given"
+        "--thresholds",
+        default="own",
+        choices=RULES,
+        help="own: the model's; fixed: 0.5; tuned: of the largest F1 on validation, by class; "
+        "precision: the lowest of --target-precision on validation, by class",
+    )
+    add("--target-precision", type=float, default=TARGET_PRECISION, metavar="X", help="see above")
+    add("--threshold", type=float, metavar="X", help="one for every class, in their place")
+    add(
+        "--validation",
+        action=argparse.BooleanOptionalAction,
+        default=True,
+        help="score the dataset's validation split too: for tuned thresholds, the calibration and "
+        "the best aggregation",
     )
     add("--gpu", action="store_true", help="a GPU for every actor of the model")
     flags = vars(parser.parse_args(argv))
@@ -41,7 +58,7 @@ def main(argv: list[str] | None = None) -> int:
                 f"  {row.code}  precision {row.precision:.3f}  recall {row.recall:.3f}  "
                 f"F1 {row.f1:.3f}  ({row.n_positive} items)"
             )
-        print(f"all of it is in {flags['out']}: metrics.json, report.html")
+        print(f"all of it is in {flags['out']}: metrics.json, scores.parquet, report.html")
         return harness.OK
 
     return harness.run(job)

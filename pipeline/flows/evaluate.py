@@ -1,33 +1,39 @@
-"""A model, and a dataset split or TAGS with their truth, in; metrics.json and a page out.
+"""A model, and a dataset split or TAGS with their truth, in; metrics, scores and a page out.
+
+    metrics.json  scores.parquet  report.html  tags/
 
 One inference path: a split's clips are tagged as a catalogue is, from their wavs, and their TAGS
-are scored.
+are scored. Where there is a validation split, it is scored too: the thresholds, the calibration and
+the best aggregation are found there.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 import ray.data
 
 from pipeline.catalog.plan import SPLITS
 from pipeline.catalog.vocabulary import Vocabulary
-from pipeline.errors import SpecMismatch, TableError, UsageError
+from pipeline.errors import SpecMismatch, UsageError
 from pipeline.flows.cluster import ray_session
 from pipeline.flows.provenance import provenance
 from pipeline.flows.tag import run_stages
+from pipeline.flows.truth import aligned, read_tags, read_truth, split_truth
+from pipeline.flows.validate import validation_of
 from pipeline.learn.tagging import Tagging, tagging
 from pipeline.score.metrics import Metrics, multilabel_metrics
 from pipeline.score.page import render_page
 from pipeline.score.reports import evaluation_report
-from pipeline.store.catalogue import TRACKS, read_csv, resolve
+from pipeline.score.scored import Scored, to_table
+from pipeline.score.thresholds import RULES, TARGET_PRECISION
+from pipeline.score.validation import Choice, Validation, choose_thresholds
+from pipeline.store.catalogue import TRACKS
 from pipeline.store.dataset import Dataset
 from pipeline.store.folder import Folder
 from pipeline.store.tagstore import TagStore
@@ -40,7 +46,7 @@ class EvaluateConfig:
     model: str
     """A model's folder."""
     out: str
-    """The folder for metrics.json and report.html."""
+    """The folder for metrics.json, scores.parquet and report.html."""
     dataset: str | None = None
     """A dataset's folder: score one split of it."""
     split: str = "test"
@@ -49,10 +55,16 @@ class EvaluateConfig:
     truth: str | None = None
     """A CSV with columns uri and labels (codes joined by +)."""
     aggregate: str | None = None
-    """s1 or s2; the model's own when None."""
+    """s1, s2 or max; the model's own when None."""
     threshold: float | None = None
-    """For every class; the model's own when None."""
+    """For every class; what `thresholds` says when None."""
     gpu: bool = False
+    thresholds: str = "own"
+    """own: the model's; fixed: 0.5; tuned: of the largest F1 on validation; precision: the lowest
+    of `target_precision` on validation."""
+    target_precision: float = TARGET_PRECISION
+    validation: bool = True
+    """Whether a dataset's validation split is scored too."""
 
     def __post_init__(self) -> None:
         if (self.dataset is None) == (self.tags is None):
@@ -61,21 +73,54 @@ class EvaluateConfig:
             raise UsageError("--tags and --truth go together")
         if self.split not in SPLITS:
             raise UsageError(f"--split {self.split!r}: expected one of {', '.join(SPLITS)}")
+        self._check_thresholds()
+
+    def _check_thresholds(self) -> None:
+        if self.thresholds not in RULES:
+            raise UsageError(
+                f"--thresholds {self.thresholds!r}: expected one of {', '.join(RULES)}"
+            )
+        if not 0 < self.target_precision <= 1:
+            raise UsageError(
+                f"--target-precision {self.target_precision:g}: expected more than 0, at most 1"
+            )
+        if self.threshold is not None and self.thresholds != "own":
+            raise UsageError("--threshold and --thresholds do not go together")
+        if self.thresholds in ("tuned", "precision") and not self.looks_at_validation:
+            raise UsageError(
+                f"--thresholds {self.thresholds} needs a dataset's validation split: give "
+                "--dataset, another --split than val, and no --no-validation"
+            )
+
+    @property
+    def looks_at_validation(self) -> bool:
+        """Whether a validation split is scored: not where it is the one that is measured."""
+        return self.validation and self.dataset is not None and self.split != "val"
 
 
 def evaluate(config: EvaluateConfig) -> Metrics:
-    """Score a model and write metrics.json and report.html; return the metrics."""
+    """Score a model and write what the module's head names; return the metrics."""
     how = tagging(config.model, config.aggregate, config.threshold, gpu=config.gpu)
+    choice = Choice(how.aggregation, config.thresholds, config.target_precision)
+    own = how.thresholds
     out = Folder(config.out)
+    held: Validation | None = None
+    build = None
     if config.dataset is not None:
         dataset = Dataset.open(config.dataset)
-        tags = tag_split(dataset, config.split, how, out)
+        _check_dataset(dataset, config.split, how)
+        with ray_session(min_cpus=4):
+            held = validate(dataset, how) if config.looks_at_validation else None
+            how = _with_thresholds(how, choice, held)
+            tags = tag_split(dataset, config.split, how, out)
         truth, build = split_truth(dataset, config.split), dataset.folder.read_json("report.json")
     else:
-        tags, build = read_tags(str(config.tags), how), None
+        how = _with_thresholds(how, choice, None)
+        tags = read_tags(str(config.tags), how)
         truth = read_truth(Path(str(config.truth)), how.codes)
     names, scores = aligned(tags, truth, how)
     targets = np.array([[code in truth[name] for code in how.codes] for name in names], bool)
+    targets = targets.reshape(scores.shape)
     metrics = multilabel_metrics(targets, scores, thresholds=how.thresholds, class_codes=how.codes)
     report, page = evaluation_report(
         metrics,
@@ -86,27 +131,35 @@ def evaluate(config: EvaluateConfig) -> Metrics:
         history=how.card.training["history"],
         build=build,
         provenance=provenance() | _origin(config, how),
+        choice=choice,
+        own=own,
+        held=held,
     )
+    out.write_table("scores.parquet", to_table(Scored(names, how.codes, targets, scores)))
     out.write_json("metrics.json", report)
     out.write_bytes("report.html", render_page(page).encode())
     return metrics
 
 
+def validate(dataset: Dataset, how: Tagging) -> Validation | None:
+    """Score the clips of the validation split by every aggregation; None where it has none."""
+    shards = _shards(dataset, "val")
+    if not shards:
+        return None
+    return validation_of(
+        _clips(dataset, shards), split_truth(dataset, "val"), how, n_blocks=len(shards)
+    )
+
+
 def tag_split(dataset: Dataset, split: str, how: Tagging, out: Folder) -> pa.Table:
     """Tag the clips of one split, and return their TAGS; a clip's uri is its segment_id."""
-    if Vocabulary.from_dict(dataset.meta()["classes"]) != how.card.vocabulary:
-        raise SpecMismatch(f"{dataset.folder.uri} and {how.model} have different classes")
-    shards = [n for n in dataset.folder.names("clips") if n.startswith(f"clips/{split}-")]
-    if not shards:
-        raise UsageError(f"{dataset.folder.uri}: the dataset has no clips in its {split} split")
+    _check_dataset(dataset, split, how)
+    shards = _shards(dataset, split)
     store = TagStore(out)
     store.clear()
     n_clips = sum(dataset.folder.read_table(name, ["segment_id"]).num_rows for name in shards)
     with ray_session(min_cpus=4):
-        clips = ray.data.from_arrow([pa.table({"shard": [name]}) for name in shards]).map_batches(
-            partial(read_clips, dataset=dataset), batch_size=1, batch_format="pyarrow"
-        )
-        run_stages(clips, how, store, n_tracks=n_clips, n_blocks=len(shards))
+        run_stages(_clips(dataset, shards), how, store, n_tracks=n_clips, n_blocks=len(shards))
     tags = store.read()
     if tags is None or tags.num_rows != n_clips:
         raise RuntimeError(f"{n_clips} clips, but {tags.num_rows if tags else 0} rows of TAGS")
@@ -123,50 +176,26 @@ def read_clips(shards: pa.Table, *, dataset: Dataset) -> Iterator[pa.Table]:
             yield pa.Table.from_pylist([track], schema)
 
 
-def split_truth(dataset: Dataset, split: str) -> dict[str, list[str]]:
-    """Return the classes of every clip of a split, by segment_id."""
-    return {
-        row["segment_id"]: row["classes"]
-        for table in dataset.features(split, ["segment_id", "classes"])
-        for row in table.to_pylist()
-    }
+def _check_dataset(dataset: Dataset, split: str, how: Tagging) -> None:
+    if Vocabulary.from_dict(dataset.meta()["classes"]) != how.card.vocabulary:
+        raise SpecMismatch(f"{dataset.folder.uri} and {how.model} have different classes")
+    if not _shards(dataset, split):
+        raise UsageError(f"{dataset.folder.uri}: the dataset has no clips in its {split} split")
 
 
-def read_tags(uri: str, how: Tagging) -> pa.Table:
-    """Return the TAGS that this model gave in a tagging run's folder."""
-    tags = TagStore(Folder(uri)).read()
-    if tags is None:
-        raise UsageError(f"{uri}: no tags there; make some with python -m jobs.tag_catalog")
-    mine = tags.filter(pc.equal(tags["model_id"], how.card.model_id))
-    if not mine.num_rows:
-        raise SpecMismatch(f"{uri}: no tags there by this model, {how.card.model_id}")
-    return mine
+def _shards(dataset: Dataset, split: str) -> list[str]:
+    return [name for name in dataset.folder.names("clips") if name.startswith(f"clips/{split}-")]
 
 
-def read_truth(path: Path, codes: list[str]) -> dict[str, list[str]]:
-    """Return the labels of a truth CSV, by uri; relative uris count from the CSV's folder."""
-    truth = {}
-    for line, row in enumerate(read_csv(path, ["uri", "labels"]), 2):
-        labels = [label for label in (row["labels"] or "").split("+") if label]
-        for label in labels:
-            if label not in codes:
-                raise TableError(str(path), line, f"label {label!r}", f"one of {'+'.join(codes)}")
-        truth[resolve(row["uri"], path.parent)] = labels
-    return truth
+def _clips(dataset: Dataset, shards: list[str]) -> ray.data.Dataset:
+    return ray.data.from_arrow([pa.table({"shard": [name]}) for name in shards]).map_batches(
+        partial(read_clips, dataset=dataset), batch_size=1, batch_format="pyarrow"
+    )
 
 
-def aligned(
-    tags: pa.Table, truth: dict[str, list[str]], how: Tagging
-) -> tuple[list[str], np.ndarray[Any, np.dtype[np.float64]]]:
-    """Return the truth's tracks and their scores, `[n, n_classes]`; zeros for a failed one."""
-    rows = {row["uri"]: row["scores"] for row in tags.select(["uri", "scores"]).to_pylist()}
-    if missing := [name for name in truth if name not in rows]:
-        raise UsageError(
-            f"{len(missing)} tracks of the truth have no row in TAGS, the first is {missing[0]}"
-        )
-    zeros = dict.fromkeys(how.codes, 0.0)
-    scores = [[(rows[name] or zeros)[code] for code in how.codes] for name in truth]
-    return list(truth), np.array(scores, float).reshape(len(truth), len(how.codes))
+def _with_thresholds(how: Tagging, choice: Choice, held: Validation | None) -> Tagging:
+    found = choose_thresholds(choice, held, own=how.thresholds, class_codes=how.codes)
+    return replace(how, thresholds=tuple(found.values.values()))
 
 
 def _origin(config: EvaluateConfig, how: Tagging) -> dict[str, str]:
@@ -175,4 +204,9 @@ def _origin(config: EvaluateConfig, how: Tagging) -> dict[str, str]:
         if config.dataset
         else f"{config.tags} against {config.truth}"
     )
-    return {"model_id": how.card.model_id, "aggregation": how.aggregation, "scored": what}
+    return {
+        "model_id": how.card.model_id,
+        "aggregation": how.aggregation,
+        "thresholds": config.thresholds if config.threshold is None else f"{config.threshold:g}",
+        "scored": what,
+    }

@@ -44,7 +44,7 @@ class TagConfig:
     out: str
     """The folder for tags/ and run.json."""
     aggregate: str | None = None
-    """s1 or s2; the model's own when None."""
+    """s1, s2 or max; the model's own when None."""
     threshold: float | None = None
     """For every class; the model's own when None."""
     gpu: bool = False
@@ -88,7 +88,7 @@ def run_stages(
     tracks: Dataset, how: Tagging, store: TagStore, *, n_tracks: int, n_blocks: int
 ) -> None:
     """Run the stages over rows of `uri, size_bytes, modified_ns` and, where at hand, `bytes`."""
-    _quiet()
+    quiet()
     n_places = count("GPU") if how.gpu else count("CPU") // 2
     n_actors = max(1, min(n_places, n_blocks))
     # On the CPU Ray Data fuses decoding into the model's actors: each core then does what is next.
@@ -167,7 +167,8 @@ def _run_json(
     }
 
 
-def _quiet() -> None:
+def quiet() -> None:
+    """Keep Ray Data's own bars and messages off the terminal."""
     context = DataContext.get_current()
     context.enable_progress_bars = False
     context.print_on_execution_start = False

@@ -16,6 +16,7 @@ from pipeline.learn.loop import window_scores
 from pipeline.learn.model import ModelCard, load_card, load_model
 from pipeline.learn.tracks import DESCRIBED, described
 from pipeline.score.aggregate import aggregate, labels_of
+from pipeline.score.thresholds import own
 from schemas.tags import tags_schema
 
 Row = dict[str, Any]
@@ -51,8 +52,9 @@ def tagging(model: str, method: str | None, threshold: float | None, *, gpu: boo
     """Read a model's card and settle how its scores become labels."""
     card = load_card(model)
     aggregation = method or card.aggregation
-    own = card.thresholds[aggregation]
-    thresholds = tuple(own[c] if threshold is None else threshold for c in card.vocabulary.codes)
+    codes = card.vocabulary.codes
+    values = own(card.thresholds, aggregation, codes).tolist()
+    thresholds = tuple(values if threshold is None else [threshold] * len(codes))
     return Tagging(model, card, aggregation, thresholds, gpu)
 
 

@@ -34,8 +34,16 @@ def share_of_loudest(window_scores: Scores) -> Scores:
     return np.asarray(sums / peak if peak > 0 else sums)
 
 
+def loudest_window(window_scores: Scores) -> Scores:
+    """Return every class's largest score over the windows: enough is to be heard once.
+
+    The longer the track, the more windows there are for a false one to be the largest.
+    """
+    return np.asarray(window_scores.max(axis=0, initial=0.0).astype(np.float64))
+
+
 METHODS: Mapping[str, Callable[[Scores], Scores]] = MappingProxyType(
-    {"s1": mean_of_windows, "s2": share_of_loudest}
+    {"s1": mean_of_windows, "s2": share_of_loudest, "max": loudest_window}
 )
 
 
@@ -47,7 +55,7 @@ def aggregate(window_scores: Scores, method: str) -> Scores:
     window_scores : floats of 0..1, shape [n_windows, n_classes]
         Sigmoid outputs. They are summed in float64, so the order of the windows does not matter.
     method : str
-        A key of `METHODS`, in either case: "S1" or "S2".
+        A key of `METHODS`, in either case: "S1" (the mean), "S2" or "max".
 
     Returns
     -------

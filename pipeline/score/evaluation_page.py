@@ -8,8 +8,18 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from pipeline.score import data_plots, model_plots
+from pipeline.score import curves, data_plots, model_plots
 from pipeline.score.build_page import label_counts
+from pipeline.score.calibration import Reliability
+from pipeline.score.confusion import confusion_bars, confusion_counts, instead_map, named_instead
+from pipeline.score.evaluation_tables import (
+    averages_table,
+    figures_table,
+    methods_table,
+    per_class_table,
+    ranking_table,
+    rules_table,
+)
 from pipeline.score.metrics import Metrics
 from pipeline.score.page import Page, Table, Tile
 from pipeline.score.picture import Picture
@@ -21,13 +31,20 @@ def evaluation_page(
     *,
     truth: npt.NDArray[np.bool_],
     scores: npt.NDArray[np.floating[Any]],
+    diagrams: Mapping[str, Reliability],
 ) -> Page:
     """Return the page that shows an evaluation's report (see `reports.evaluation_report`)."""
     names, build = report["class_names"], report["build"]
     blocks: list[Table | Picture] = [
-        _averages_table(metrics),
-        _per_class_table(metrics, names),
-        *_model_pictures(metrics, truth, scores, names),
+        figures_table(metrics, report),
+        averages_table(metrics),
+        per_class_table(metrics, report),
+        ranking_table(metrics, report),
+        rules_table(report),
+        *([methods_table(report)] if report["aggregation"]["methods"] else []),
+        *_model_pictures(metrics, report, truth, scores),
+        curves.reliability(diagrams),
+        *_confusion_pictures(metrics, names, truth, scores),
         data_plots.labels_per_clip(report["labels_per_clip"]),
         data_plots.cooccurrence(report["cooccurrence"], class_names=names),
     ]
@@ -57,64 +74,58 @@ def _tiles(metrics: Metrics) -> list[Tile]:
     ]
 
 
-def _averages_table(metrics: Metrics) -> Table:
-    rows = [
-        ("macro", metrics.macro_precision, metrics.macro_recall, metrics.macro_f1),
-        ("micro", metrics.micro_precision, metrics.micro_recall, metrics.micro_f1),
-    ]
-    return Table("Precision, recall and F1", ("average", "precision", "recall", "F1"), rows)
-
-
-def _per_class_table(metrics: Metrics, names: Mapping[str, str]) -> Table:
-    rows = [
-        (
-            row.code,
-            names[row.code],
-            row.n_positive,
-            row.n_predicted,
-            row.precision,
-            row.recall,
-            row.f1,
-            row.average_precision,
-            row.roc_auc,
-            row.threshold,
-        )
-        for row in metrics.per_class
-    ]
-    counts = ("class", "name", "in truth", "named")
-    scores = ("precision", "recall", "F1", "AP", "ROC-AUC", "threshold")
-    return Table("Per class", (*counts, *scores), rows)
-
-
 def _model_pictures(
     metrics: Metrics,
+    report: Mapping[str, Any],
     truth: npt.NDArray[np.bool_],
     scores: npt.NDArray[np.floating[Any]],
-    names: Mapping[str, str],
 ) -> list[Picture]:
-    rows = metrics.per_class
+    rows, names = metrics.per_class, report["class_names"]
     limits = np.array([row.threshold for row in rows])
     bars = {
         "F1": [row.f1 for row in rows],
         "precision": [row.precision for row in rows],
         "recall": [row.recall for row in rows],
     }
+    ranges = {
+        "F1": [(row["f1"]["low"], row["f1"]["high"]) for row in report["intervals"]["per_class"]]
+    }
     return [
-        model_plots.class_scores(bars, class_names=names),
+        model_plots.class_scores(bars, class_names=names, ranges=ranges),
         model_plots.pr_curves(truth, scores, thresholds=limits, class_names=names),
+        curves.roc_curves(truth, scores, thresholds=limits, class_names=names),
         model_plots.score_histogram(truth, scores),
-        model_plots.truth_and_tags(truth, scores >= limits, class_names=names),
+    ]
+
+
+def _confusion_pictures(
+    metrics: Metrics,
+    names: Mapping[str, str],
+    truth: npt.NDArray[np.bool_],
+    scores: npt.NDArray[np.floating[Any]],
+) -> list[Picture]:
+    predicted = scores >= np.array([row.threshold for row in metrics.per_class])
+    counts = confusion_counts(truth, predicted)
+    return [
+        confusion_bars(counts, class_names=names),
+        instead_map(named_instead(truth, predicted), counts[:, 1], class_names=names),
+        model_plots.truth_and_tags(truth, predicted, class_names=names),
     ]
 
 
 def _notes(metrics: Metrics) -> list[str]:
     notes = [
         "Macro is the mean over the classes, each counting the same; micro takes all answers as "
-        "one list, so common classes count more.",
+        "one list, so common classes count more. Weighted is the mean by how often a class is "
+        "there; samples is the mean over the clips.",
         "AP is a class's average precision, mAP the mean of the classes' AP.",
         "A division by zero counts as 0: a class that is never named has precision 0 and F1 0.",
         "The Hamming score is the share of right yes-or-no answers; exact match is the share of "
-        "clips whose labels are all right.",
+        "clips whose labels are all right. Balanced accuracy is the mean of the share of right "
+        "answers where the class is there and where it is not.",
+        "LRAP asks, of every clip, how far up its classes stand among all by score. D-prime is how "
+        "many standard deviations the scores with and without a class would lie apart, were they "
+        "normal, to give that ROC-AUC.",
     ]
     if metrics.undefined:
         notes.append(

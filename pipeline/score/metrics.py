@@ -1,19 +1,24 @@
 """Truth and scores `[n_items, n_classes]` in, `Metrics` out. PURE; scikit-learn does the counting.
 
 Every item may have any number of classes, so each class is a yes-or-no question of its own: a macro
-figure is the mean over the classes, a micro figure takes all items' questions as one list.
+figure is the mean over the classes, a weighted one the mean by how often each is there; a micro
+figure takes all items' questions as one list, and a samples figure is the mean over the items.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from scipy.stats import norm
 from sklearn.metrics import (
     average_precision_score,
+    balanced_accuracy_score,
+    label_ranking_average_precision_score,
     precision_recall_fscore_support,
     roc_auc_score,
 )
@@ -35,6 +40,8 @@ class ClassMetrics:
     average_precision: float | None
     roc_auc: float | None
     threshold: float
+    balanced_accuracy: float | None
+    d_prime: float | None
 
 
 @dataclass(frozen=True)
@@ -54,6 +61,15 @@ class Metrics:
     macro_roc_auc: float | None
     undefined: tuple[str, ...]
     per_class: tuple[ClassMetrics, ...]
+    weighted_f1: float
+    weighted_precision: float
+    weighted_recall: float
+    samples_f1: float | None
+    samples_precision: float | None
+    samples_recall: float | None
+    balanced_accuracy: float | None
+    label_ranking_average_precision: float | None
+    d_prime: float | None
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain numbers, lists and dicts; None, never NaN, where a figure is undefined."""
@@ -88,13 +104,19 @@ def multilabel_metrics(
         that is never there, and the F1 of one that is neither. Average precision and ROC-AUC need a
         class to be there in some items and not in others; elsewhere they are None and left out of
         their means, and the class is in `undefined`. The Hamming score is 1 - Hamming loss, the
-        share of right answers; exact match is the share of items with no wrong one; both are None
-        where there are no items.
+        share of right answers; exact match is the share of items with no wrong one. Balanced
+        accuracy is the mean of the share of right answers where the class is there and where it is
+        not. LRAP is the mean, over an item's classes, of the share of its classes among all that
+        score at least as high; an item with none or all of the classes counts as 1. The d-prime of
+        all classes is that of their mean ROC-AUC. None stands where there are no items.
 
     References
     ----------
     Sorower, "A literature survey on algorithms for multi-label learning", 2010; scikit-learn's
-    `average_precision_score` for the step-wise sum over the P-R curve.
+    `average_precision_score` for the step-wise sum over the P-R curve; Brodersen et al., "The
+    balanced accuracy and its posterior distribution", ICPR 2010; Tsoumakas, Katakis and Vlahavas,
+    "Mining multi-label data", 2010 (LRAP); Hershey et al., "CNN architectures for large-scale audio
+    classification", ICASSP 2017 (d-prime).
 
     Examples
     --------
@@ -117,6 +139,9 @@ def multilabel_metrics(
     )
     micro_precision, micro_recall, micro_f1 = _precision_recall_f1(truth.ravel(), predicted.ravel())
     right = truth == predicted
+    weighted = _weighted_means(per_class)
+    samples = _samples_means(truth, predicted)
+    macro_roc_auc = _mean_of_known([row.roc_auc for row in per_class])
     return Metrics(
         n_items=len(truth),
         macro_f1=float(np.mean([row.f1 for row in per_class])),
@@ -128,10 +153,32 @@ def multilabel_metrics(
         hamming_score=_mean(right),
         exact_match=_mean(right.all(axis=1)),
         mean_average_precision=_mean_of_known([row.average_precision for row in per_class]),
-        macro_roc_auc=_mean_of_known([row.roc_auc for row in per_class]),
+        macro_roc_auc=macro_roc_auc,
         undefined=tuple(row.code for row in per_class if row.average_precision is None),
         per_class=per_class,
+        weighted_f1=weighted["f1"],
+        weighted_precision=weighted["precision"],
+        weighted_recall=weighted["recall"],
+        samples_f1=samples["f1"],
+        samples_precision=samples["precision"],
+        samples_recall=samples["recall"],
+        balanced_accuracy=_mean_of_known([row.balanced_accuracy for row in per_class]),
+        label_ranking_average_precision=_lrap(truth, scores),
+        d_prime=d_prime(macro_roc_auc),
     )
+
+
+def d_prime(roc_auc: float | None) -> float | None:
+    """Return how many standard deviations two normal distributions of that ROC-AUC lie apart.
+
+    `sqrt(2)` times the normal quantile of ROC-AUC; None where that is infinite (0 or 1) or unknown.
+
+    >>> d_prime(0.5), round(d_prime(0.9214), 2), d_prime(1.0)
+    (0.0, 2.0, None)
+    """
+    if roc_auc is None or not 0 < roc_auc < 1:
+        return None
+    return math.sqrt(2) * float(norm.ppf(roc_auc))
 
 
 def _class_metrics(
@@ -139,6 +186,7 @@ def _class_metrics(
 ) -> ClassMetrics:
     precision, recall, f1 = _precision_recall_f1(truth, predicted)
     has_both = len(np.unique(truth)) == 2
+    roc_auc = float(roc_auc_score(truth, scores)) if has_both else None
     return ClassMetrics(
         code=code,
         n_positive=int(truth.sum()),
@@ -147,8 +195,10 @@ def _class_metrics(
         recall=recall,
         f1=f1,
         average_precision=float(average_precision_score(truth, scores)) if has_both else None,
-        roc_auc=float(roc_auc_score(truth, scores)) if has_both else None,
+        roc_auc=roc_auc,
         threshold=float(threshold),
+        balanced_accuracy=float(balanced_accuracy_score(truth, predicted)) if has_both else None,
+        d_prime=d_prime(roc_auc),
     )
 
 
@@ -159,6 +209,37 @@ def _precision_recall_f1(truth: Truth, predicted: Truth) -> tuple[float, float, 
         truth, predicted, average="binary", zero_division=0
     )
     return float(precision), float(recall), float(f1)
+
+
+def _weighted_means(rows: Sequence[ClassMetrics]) -> dict[str, float]:
+    """Return the classes' means, weighted by in how many items each class is."""
+    weights = np.array([row.n_positive for row in rows], np.float64)
+    total = max(1.0, weights.sum())
+    return {
+        name: float(weights @ [getattr(row, name) for row in rows] / total)
+        for name in ("precision", "recall", "f1")
+    }
+
+
+def _samples_means(truth: Truth, predicted: Truth) -> dict[str, float | None]:
+    """Return the items' means; scikit-learn's "samples" will not take a single class."""
+    hits = (truth & predicted).sum(axis=1)
+    there, named = truth.sum(axis=1), predicted.sum(axis=1)
+    figures = {
+        "precision": hits / np.maximum(1, named),
+        "recall": hits / np.maximum(1, there),
+        "f1": 2 * hits / np.maximum(1, there + named),
+    }
+    # Sorted, so that the order of the items does not show in the last bit of the sum.
+    return {name: _mean(np.sort(values)) for name, values in figures.items()}
+
+
+def _lrap(truth: Truth, scores: Scores) -> float | None:
+    if not len(truth):
+        return None
+    if truth.shape[1] < 2:  # scikit-learn will not rank a single class, which is always the first
+        return 1.0
+    return float(label_ranking_average_precision_score(truth, scores))
 
 
 def _mean_of_known(values: Sequence[float | None]) -> float | None:

@@ -5,23 +5,24 @@ Wherever classes have columns or rows, `class_names` gives name by code in their
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from matplotlib.artist import Artist
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, StrMethodFormatter
 from sklearn.metrics import average_precision_score, precision_recall_curve
 
+from pipeline.score.bootstrap import LEVEL
+from pipeline.score.panels import one_legend, panels_height_in, unit_panels
 from pipeline.score.picture import (
     BLUE,
     GREY,
     ORANGE,
     VERMILLION,
     Picture,
+    Range,
     Series,
     as_picture,
     class_labels,
@@ -42,28 +43,15 @@ def pr_curves(
 ) -> Picture:
     """Draw every class's P-R curve in a panel of its own, over the curve of all classes as one."""
     n_classes = len(class_names)
-    n_columns = min(4, n_classes)
-    n_rows = -(-n_classes // n_columns)
     n_points = max(20, _N_CURVE_POINTS // (2 * n_classes))
     limits = np.broadcast_to(np.asarray(thresholds, dtype=np.float64), n_classes)
     together = _pr_curve(truth.ravel(), scores.ravel(), n_points)
-    with drawing(height_in=0.7 + 2.15 * n_rows) as figure:
-        grid = figure.subplots(n_rows, n_columns, sharex=True, sharey=True, squeeze=False).ravel()
-        panels, spare = grid[:n_classes], grid[n_classes:]
+    with drawing(height_in=panels_height_in(n_classes)) as figure:
+        panels = unit_panels(figure, n_classes, x="recall", y="precision")
         for k, label in enumerate(class_labels(class_names)):
             panels[k].step(*together, where="pre", color="#B8C0C8", lw=1.2, label="all classes")
             _pr_panel(panels[k], truth[:, k], scores[:, k], limits[k], label, n_points)
-        for axes in spare:
-            axes.set_axis_off()
-        for axes in panels[-n_columns:]:
-            axes.tick_params(labelbottom=True)
-        panels[0].set(xlim=(0, 1), ylim=(0, 1.03))
-        panels[0].set(xticks=(0, 0.5, 1), yticks=(0, 0.5, 1))
-        panels[0].xaxis.set_major_formatter("{x:g}")
-        panels[0].yaxis.set_major_formatter("{x:g}")
-        figure.supxlabel("recall", fontsize="medium")
-        figure.supylabel("precision", fontsize="medium")
-        _legend_of(figure, panels)
+        one_legend(figure, panels)
         return as_picture(
             figure,
             title="Precision and recall",
@@ -73,16 +61,33 @@ def pr_curves(
         )
 
 
-def class_scores(values: Series, *, class_names: Mapping[str, str]) -> Picture:
-    """Draw bars of 0..1 for every class: `values` holds, say, F1, precision and recall."""
+def class_scores(
+    values: Series,
+    *,
+    class_names: Mapping[str, str],
+    ranges: Mapping[str, Sequence[Range]] | None = None,
+    title: str = "Scores per class",
+    what: str = "",
+) -> Picture:
+    """Draw bars of 0..1 for every class: `values` holds, say, F1, precision and recall.
+
+    `ranges` gives, for some of them, the interval (low, high) of each class's value; a bar of
+    errors shows it, but where it is (None, None). `what` begins the caption.
+    """
+    ranges = ranges or {}
     with drawing(height_in=1.0 + 0.19 * len(values) * len(class_names)) as figure:
         axes = figure.subplots()
-        grouped_bars(axes, values, class_labels(class_names), number="{:.2f}", right=1.0)
-        figure.legend(loc="outside upper right", ncols=len(values))
+        grouped_bars(
+            axes, values, class_labels(class_names), number="{:.2f}", right=1.06, ranges=ranges
+        )
+        axes.set_xticks(np.linspace(0, 1, 6))
+        figure.legend(loc="outside upper right", ncols=min(4, len(values)))
+        what = what or f"{_listed(values)} of every class at its threshold."
+        lines = _words_on(ranges, among=len(values))
         return as_picture(
             figure,
-            title="Scores per class",
-            caption=f"{', '.join(values)} of every class at its threshold.",
+            title=title,
+            caption=f"{what}{lines}",
         )
 
 
@@ -163,7 +168,6 @@ def training_curves(history: Sequence[Mapping[str, Any]]) -> Picture:
 def _pr_panel(
     axes: Axes, truth: Truth, scores: Scores, limit: float, label: str, n_points: int
 ) -> None:
-    axes.grid()
     if not truth.any():
         axes.set_title(f"{label}\nnot in the truth", fontsize=8.5)
         return
@@ -175,17 +179,6 @@ def _pr_panel(
         axes.plot(*at, "o", color=VERMILLION, ms=5, clip_on=False, label="at the threshold")
     precision = average_precision_score(truth, scores)
     axes.set_title(f"{label}\nAP {precision:.3f} · n {truth.sum():,d}", fontsize=8.5)
-
-
-def _legend_of(figure: Figure, panels: Iterable[Axes]) -> None:
-    """Put one legend over all panels: what has the same label in several is named once."""
-    handles: dict[str, Artist] = {}
-    for axes in panels:
-        lines, labels = axes.get_legend_handles_labels()
-        handles |= dict(zip(labels, lines, strict=True))
-    figure.legend(
-        list(handles.values()), list(handles), loc="outside upper right", ncols=len(handles)
-    )
 
 
 def _pr_curve(
@@ -206,3 +199,17 @@ def _pr_curve(
 def _mark_best(axes: Axes, epochs: Sequence[int], losses: npt.NDArray[np.float64]) -> None:
     if np.isfinite(losses).any():
         axes.axvline(epochs[int(np.nanargmin(losses))], color=GREY, linestyle=":", zorder=0)
+
+
+def _words_on(ranges: Collection[str], *, among: int) -> str:
+    """Return the caption's words on the lines, if there are any."""
+    if not ranges:
+        return ""
+    whose = "" if len(ranges) == among else f" of {_listed(ranges)}"
+    return f" The lines are the {LEVEL:.0%} intervals{whose}."
+
+
+def _listed(words: Iterable[str]) -> str:
+    """Return 'a, b and c'."""
+    *first, last = words
+    return f"{', '.join(first)} and {last}" if first else last

@@ -23,6 +23,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, StrMethodFormatter
 
 Series = Mapping[str, Sequence[float]]
+Range = tuple[float | None, float | None]
 
 WIDTH_IN = 9.0
 
@@ -99,25 +100,46 @@ def say_empty(axes: Axes, message: str) -> None:
 
 
 def grouped_bars(
-    axes: Axes, series: Series, labels: Sequence[str], *, number: str, right: float
+    axes: Axes,
+    series: Series,
+    labels: Sequence[str],
+    *,
+    number: str,
+    right: float,
+    ranges: Mapping[str, Sequence[Range]] | None = None,
 ) -> None:
-    """Draw a group of bars for every label, one bar a series, each with its number behind it."""
+    """Draw a group of bars for every label, one bar a series, each with its number behind it.
+
+    `ranges` gives, for some series, the low and high end of each bar's interval, or two Nones.
+    """
     height = 0.8 / len(series)
     middle = np.arange(len(labels))
     for i, ((name, values), colour) in enumerate(zip(series.items(), cycle(SERIES))):
         at = middle + (i - (len(series) - 1) / 2) * height
         axes.barh(at, values, height=0.9 * height, color=colour, label=name)
-        write_numbers(axes, values, at, number, fontsize=7.5)
+        ends = np.asarray(values, np.float64)
+        if ranges and name in ranges:
+            found = np.array(ranges[name], np.float64).reshape(len(ends), 2)
+            axes.hlines(at, found[:, 0], found[:, 1], color=BLACK, lw=1)
+            ends = np.fmax(ends, found[:, 1])
+        write_numbers(axes, values, at, number, fontsize=7.5, ends=ends)
     axes.set_yticks(middle, labels)
     tidy_bars(axes, right=right)
 
 
 def write_numbers(
-    axes: Axes, values: npt.ArrayLike, at: npt.ArrayLike, number: str, *, fontsize: float
+    axes: Axes,
+    values: npt.ArrayLike,
+    at: npt.ArrayLike,
+    number: str,
+    *,
+    fontsize: float,
+    ends: npt.ArrayLike | None = None,
 ) -> None:
-    """Write every value behind the end of its horizontal bar."""
-    for value, y in zip(np.asarray(values), np.asarray(at), strict=True):
-        axes.text(value, y, " " + number.format(value), va="center", fontsize=fontsize)
+    """Write every value behind the end of its horizontal bar, or of what else ends there."""
+    lengths = np.asarray(values if ends is None else ends)
+    for value, y, end in zip(np.asarray(values), np.asarray(at), lengths, strict=True):
+        axes.text(end, y, " " + number.format(value), va="center", fontsize=fontsize)
 
 
 def tidy_bars(axes: Axes, *, right: float) -> None:

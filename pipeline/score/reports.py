@@ -13,11 +13,21 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from pipeline.score.bootstrap import intervals
 from pipeline.score.build_page import build_page
+from pipeline.score.confusion import confusion_dict
 from pipeline.score.evaluation_page import evaluation_page
 from pipeline.score.metrics import Metrics
 from pipeline.score.page import Page
 from pipeline.score.summary import build_summary, cooccurrence_counts, labels_per_clip
+from pipeline.score.validation import (
+    CRITERION,
+    Choice,
+    Validation,
+    compare_calibrations,
+    compare_methods,
+    compare_rules,
+)
 
 _N_FAILED_SHOWN = 50
 
@@ -59,13 +69,27 @@ def evaluation_report(
     history: Sequence[Mapping[str, Any]],
     build: Mapping[str, Any] | None,
     provenance: Mapping[str, str],
+    choice: Choice | None = None,
+    own: npt.ArrayLike | None = None,
+    held: Validation | None = None,
 ) -> tuple[dict[str, Any], Page]:
     """Return how well a model tags: its metrics, and a page that shows them.
 
     `truth` and `scores` are the [n_items, n_classes] that `metrics` was made from; `history` is the
-    training's, empty where unknown, and `build` the report of the data set's build.
+    training's, empty where unknown, and `build` the report of the data set's build. `choice` says
+    how scores became labels, `own` gives the model's own thresholds (those of `metrics` when None),
+    and `held` what the model says of validation, where that is known.
     """
-    predicted = scores >= np.array([row.threshold for row in metrics.per_class])
+    limits = np.array([row.threshold for row in metrics.per_class])
+    codes = list(class_codes)
+    choice = choice or Choice("s2")
+    own = limits if own is None else own
+    calibration, diagrams = compare_calibrations(
+        truth, scores, aggregation=choice.aggregation, held=held, class_codes=codes
+    )
+    rules = compare_rules(truth, scores, choice=choice, held=held, own=own, class_codes=codes)
+    methods = compare_methods(held, class_codes=codes) if held is not None else []
+    predicted = scores >= limits
     report = {
         "metrics": metrics.to_dict(),
         "class_names": {code: class_names.get(code, code) for code in class_codes},
@@ -77,8 +101,23 @@ def evaluation_report(
         "history": [{key: _finite(value) for key, value in row.items()} for row in history],
         "build": build,
         "provenance": dict(provenance),
+        "intervals": intervals(truth, scores, thresholds=limits, class_codes=codes),
+        "calibration": calibration,
+        "confusion": confusion_dict(truth, predicted, class_codes=codes),
+        "thresholds": {
+            "used": choice.rule,
+            "target_precision": choice.target_precision,
+            "rules": rules,
+        },
+        "aggregation": {
+            "used": choice.aggregation,
+            "best": methods[0]["method"] if methods else None,
+            "criterion": CRITERION,
+            "methods": methods,
+        },
     }
-    return report, evaluation_page(metrics, report, truth=truth, scores=scores)
+    page = evaluation_page(metrics, report, truth=truth, scores=scores, diagrams=diagrams)
+    return report, page
 
 
 def _finite(value: Any) -> Any:

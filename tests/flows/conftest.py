@@ -17,7 +17,7 @@ from pipeline.demo.corpus import Video, faults_of, plan_corpus, render_corpus, w
 from pipeline.demo.origin import Origin
 from pipeline.flows.build import BuildConfig, build
 from pipeline.flows.fit import FitConfig, fit
-from pipeline.learn.loop import TrainConfig
+from pipeline.learn.config import TrainConfig
 
 ROOT = Path(__file__).parents[2]
 

@@ -5,33 +5,67 @@ import json
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
-from sklearn.metrics import f1_score
+from sklearn.metrics import f1_score, log_loss
 
 from pipeline.errors import TableError, UsageError
 from pipeline.flows.evaluate import EvaluateConfig, evaluate
 from pipeline.flows.tag import TagConfig, tag_catalog
+from pipeline.flows.truth import split_truth
+from pipeline.score.aggregate import METHODS
+from pipeline.score.scored import from_table
+from pipeline.score.thresholds import RULES, tuned
 from pipeline.store.dataset import Dataset
 
 
-def test_a_split_is_scored_whole_from_its_tags(model, dataset, tmp_path):
-    metrics = evaluate(EvaluateConfig(str(model), str(tmp_path), dataset=str(dataset)))
+@pytest.fixture(scope="module")
+def scored_split(model, dataset, tmp_path_factory):
+    """Score the test split at thresholds that are tuned on validation."""
+    out = tmp_path_factory.mktemp("evaluation")
+    config = EvaluateConfig(str(model), str(out), str(dataset), aggregate="s2", thresholds="tuned")
+    return evaluate(config), out
+
+
+def test_a_split_is_scored_whole_from_its_tags(scored_split, dataset):
+    metrics, out = scored_split
     clips = pq.read_table(dataset / "clips", filters=[("split", "=", "test")], partitioning=None)
     truth = {
         r["segment_id"]: r["classes"] for r in clips.select(["segment_id", "classes"]).to_pylist()
     }
-    tags = {r["uri"]: r for r in pq.read_table(tmp_path / "tags", partitioning=None).to_pylist()}
+    tags = {r["uri"]: r for r in pq.read_table(out / "tags", partitioning=None).to_pylist()}
     assert metrics.n_items == len(truth) == len(tags)
     codes = list(next(iter(tags.values()))["scores"])
     wanted = np.array([[c in truth[i] for c in codes] for i in truth])
     named = np.array([[c in tags[i]["labels"] for c in codes] for i in truth])
     expected = f1_score(wanted, named, average="macro", zero_division=0)
     assert metrics.macro_f1 == pytest.approx(expected)
-    report = json.loads((tmp_path / "metrics.json").read_text())
+    report = json.loads((out / "metrics.json").read_text())
     assert report["metrics"]["macro_f1"] == pytest.approx(expected)
     assert report["build"]["wanted"] == Dataset.open(str(dataset)).meta()["n_segments"]
-    page = (tmp_path / "report.html").read_text()
+    scored = from_table(pq.read_table(out / "scores.parquet"))
+    assert (scored.codes, scored.uris) == (codes, list(truth))
+    assert (scored.truth == wanted).all()
+    assert scored.scores.tolist() == [[tags[i]["scores"][c] for c in codes] for i in truth]
+    assert {row["method"] for row in report["aggregation"]["methods"]} == set(METHODS)
+    assert [r["rule"] for r in report["thresholds"]["rules"]] == list(RULES)
+    page = (out / "report.html").read_text()
     assert page.count("data:image/") >= 6
     assert "http://" not in page.replace("http://www.w3.org", "").replace("http://127.0.0.1", "")
+
+
+def test_validation_hears_what_tagging_hears(scored_split, model, dataset, tmp_path):
+    """What is found on validation is what tagging the validation split gives."""
+    metrics, out = scored_split
+    evaluate(EvaluateConfig(str(model), str(tmp_path), str(dataset), "val", aggregate="s2"))
+    held = from_table(pq.read_table(tmp_path / "scores.parquet"))
+    assert held.uris == list(split_truth(Dataset.open(str(dataset)), "val"))
+    expected = tuned(held.truth, held.scores, class_codes=held.codes).array()
+    limits = [row.threshold for row in metrics.per_class]
+    np.testing.assert_allclose(limits, expected, atol=2e-3)
+    report, own = (json.loads((f / "metrics.json").read_text()) for f in (out, tmp_path))
+    found = {row["method"]: row for row in report["aggregation"]["methods"]}["s2"]
+    clipped = held.scores.clip(1e-7, 1 - 1e-7).ravel()
+    assert found["loss"] == pytest.approx(log_loss(held.truth.ravel(), clipped), rel=1e-2)
+    assert own["aggregation"]["methods"] == []  # there it is the split that is measured
 
 
 def test_a_tagging_run_is_scored_against_its_truth(model, corpus, tmp_path):
@@ -63,6 +97,12 @@ def test_a_tagging_run_is_scored_against_its_truth(model, corpus, tmp_path):
         ({"tags": "t"}, "--tags and --truth"),
         ({"dataset": "d", "truth": "x"}, "--tags and --truth"),
         ({"dataset": "d", "split": "all"}, "--split 'all'"),
+        ({"dataset": "d", "thresholds": "best"}, "--thresholds 'best'"),
+        ({"dataset": "d", "thresholds": "tuned", "threshold": 0.3}, "do not go together"),
+        ({"dataset": "d", "thresholds": "tuned", "split": "val"}, "needs a dataset's validation"),
+        ({"dataset": "d", "thresholds": "precision", "validation": False}, "no --no-validation"),
+        ({"tags": "t", "truth": "x", "thresholds": "tuned"}, "needs a dataset's validation"),
+        ({"dataset": "d", "target_precision": 1.5}, "--target-precision 1.5"),
     ],
 )
 def test_flags_that_do_not_go_together(options, message):

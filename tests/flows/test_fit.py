@@ -24,7 +24,7 @@ def test_the_model_carries_all_that_tagging_needs(model, dataset):
     assert card.heard.spec.to_dict() == meta["feature_spec"]
     assert [c["code"] for c in meta["classes"]] == card.vocabulary.codes
     assert [row["epoch"] for row in card.training["history"]] == [1, 2]
-    assert set(card.thresholds) == {"s1", "s2"}
+    assert set(card.thresholds) == {"s1", "s2", "max"}
     assert {"torch", "ray", "timm"} <= card.provenance.keys()
     assert tagger(torch.zeros(1, 256, 87)).shape == (1, 11)
 

@@ -22,7 +22,10 @@ windows = hnp.arrays(
 )
 
 
-@pytest.mark.parametrize(("method", "expected"), [("S1", [0.5, 0.1, 0.3]), ("S2", [1.0, 0.2, 0.6])])
+@pytest.mark.parametrize(
+    ("method", "expected"),
+    [("S1", [0.5, 0.1, 0.3]), ("S2", [1.0, 0.2, 0.6]), ("max", [0.9, 0.1, 0.4])],
+)
 def test_known_numbers(method, expected):
     scores = np.array([[0.9, 0.1, 0.2], [0.1, 0.1, 0.4]])
     np.testing.assert_allclose(aggregate(scores, method), expected)
@@ -49,7 +52,7 @@ def test_type_is_kept_and_case_is_not_looked_at(method, dtype):
 
 
 def test_unknown_method_names_the_choices():
-    with pytest.raises(UsageError, match=r"'S3': expected one of s1, s2"):
+    with pytest.raises(UsageError, match=r"'S3': expected one of s1, s2, max"):
         aggregate(np.zeros((1, 1)), "S3")
 
 
@@ -81,6 +84,14 @@ def test_s1_lies_between_the_windows(scores):
     clip = aggregate(scores, "S1")
     assert (clip >= scores.min(axis=0)).all()
     assert (clip <= scores.max(axis=0)).all()
+
+
+@quick
+@given(windows.filter(len))
+def test_max_is_never_below_s1_and_is_a_windows_score(scores):
+    clip = aggregate(scores, "max")
+    assert (clip >= aggregate(scores, "S1")).all()
+    assert (clip == scores).any(axis=0).all()
 
 
 def test_a_score_at_its_threshold_is_named():

@@ -29,6 +29,15 @@ BY_HAND = {
     "exact_match": 1 / 4,
     "mean_average_precision": (5 / 6 + 7 / 12) / 2,
     "macro_roc_auc": (3 / 4 + 1 / 2) / 2,
+    "weighted_f1": (1 / 2 + 4 / 5) / 2,
+    "weighted_precision": (1 / 2 + 2 / 3) / 2,
+    "weighted_recall": (1 / 2 + 1) / 2,
+    "samples_f1": (1 + 2 / 3 + 2 / 3 + 0) / 4,
+    "samples_precision": (1 + 1 + 1 / 2 + 0) / 4,
+    "samples_recall": (1 + 1 / 2 + 1 + 0) / 4,
+    "balanced_accuracy": (1 / 2 + 3 / 4) / 2,
+    "label_ranking_average_precision": 1.0,
+    "d_prime": 2**0.5 * 0.31863936396437514,  # of the mean ROC-AUC, 5/8
 }
 
 
@@ -58,6 +67,8 @@ def test_per_class_by_hand():
         "average_precision": pytest.approx(7 / 12),
         "roc_auc": 0.5,
         "threshold": 0.5,
+        "balanced_accuracy": pytest.approx((1 + 1 / 2) / 2),
+        "d_prime": 0.0,
     }
 
 
@@ -67,7 +78,7 @@ def test_equals_scikit_learn(seed):
     truth, scores, codes = random_items(seed)
     ours = multilabel_metrics(truth, scores, thresholds=0.5, class_codes=codes)
     named = scores >= 0.5
-    for average in ("macro", "micro"):
+    for average in ("macro", "micro", "weighted", "samples"):
         for figure in ("precision", "recall", "f1"):
             theirs = getattr(sklearn_metrics, f"{figure}_score")
             expected = theirs(truth, named, average=average, zero_division=0)
@@ -79,6 +90,17 @@ def test_equals_scikit_learn(seed):
     )
     assert ours.macro_roc_auc == pytest.approx(
         sklearn_metrics.roc_auc_score(truth, scores, average="macro")
+    )
+    assert ours.label_ranking_average_precision == pytest.approx(
+        sklearn_metrics.label_ranking_average_precision_score(truth, scores)
+    )
+    assert ours.balanced_accuracy == pytest.approx(
+        np.mean(
+            [
+                sklearn_metrics.balanced_accuracy_score(*c)
+                for c in zip(truth.T, named.T, strict=True)
+            ]
+        )
     )
 
 
@@ -115,8 +137,11 @@ def test_every_class_has_its_threshold():
 
 def test_perfect_scores():
     ours = multilabel_metrics(TRUTH, TRUTH * 0.8, thresholds=0.5, class_codes=["cel", "pia"])
-    figures = [getattr(ours, name) for name in BY_HAND if name != "n_items"]
+    not_one = ("n_items", "d_prime", "samples_f1", "samples_precision", "samples_recall")
+    figures = [getattr(ours, name) for name in BY_HAND if name not in not_one]
     assert figures == [1.0] * len(figures)
+    assert ours.samples_f1 == 3 / 4  # the last item has nothing and gets nothing: 0 over 0
+    assert ours.d_prime is None  # infinite
 
 
 def test_classes_that_are_nowhere_or_everywhere_are_undefined():
@@ -128,12 +153,17 @@ def test_classes_that_are_nowhere_or_everywhere_are_undefined():
     assert [row.roc_auc for row in ours.per_class] == [None, None, 1.0]
     assert (ours.mean_average_precision, ours.macro_roc_auc) == (1.0, 1.0)
     assert ours.macro_f1 == pytest.approx((0 + 1 + 1) / 3)
+    assert [row.balanced_accuracy for row in ours.per_class] == [None, None, 1.0]
+    assert ours.balanced_accuracy == 1.0
+    assert ours.weighted_f1 == 1.0  # the class that is nowhere weighs nothing
 
 
 def test_one_class():
     ours = multilabel_metrics(TRUTH[:, :1], SCORES[:, :1], thresholds=0.5, class_codes=["cel"])
     assert ours.macro_f1 == ours.micro_f1 == 0.5
     assert ours.hamming_score == ours.exact_match == 0.5
+    assert ours.samples_f1 == 0.25
+    assert ours.label_ranking_average_precision == 1.0
 
 
 def test_no_items():
@@ -142,6 +172,28 @@ def test_no_items():
     assert ours.undefined == ("cel", "pia")
     assert (ours.macro_f1, ours.micro_f1, ours.n_items) == (0, 0, 0)
     assert ours.hamming_score is ours.exact_match is ours.mean_average_precision is None
+    assert ours.samples_f1 is ours.label_ranking_average_precision is ours.d_prime is None
+    assert (ours.weighted_f1, ours.balanced_accuracy) == (0, None)
+
+
+def test_a_label_that_is_ranked_last_has_small_lrap():
+    truth = np.array([[True, False, False, False]])
+    scores = np.array([[0.1, 0.2, 0.3, 0.4]])
+    ours = multilabel_metrics(truth, scores, thresholds=0.5, class_codes=list("abcd"))
+    assert ours.label_ranking_average_precision == 1 / 4
+
+
+@pytest.mark.parametrize("area", [0.0, 1.0, None])
+def test_d_prime_is_not_infinite(area):
+    assert module.d_prime(area) is None
+
+
+def test_d_prime_is_how_far_two_normals_lie_apart():
+    rng = np.random.default_rng(0)
+    truth = rng.random((20_000, 1)) < 0.5
+    scores = rng.normal(size=truth.shape) + 1.5 * truth
+    ours = multilabel_metrics(truth, scores, thresholds=0.5, class_codes=["cel"])
+    assert ours.d_prime == pytest.approx(1.5, abs=0.05)
 
 
 @pytest.mark.parametrize("n_items", [0, 1, 4])

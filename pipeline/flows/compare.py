@@ -1,0 +1,80 @@
+"""Folders of evaluations of the same items in, comparison.json and a page out. No Ray is needed."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from pipeline.errors import UsageError
+from pipeline.flows.provenance import provenance
+from pipeline.score.comparison import Contender, check_same, compare
+from pipeline.score.comparison_page import comparison_page
+from pipeline.score.page import render_page
+from pipeline.score.scored import from_table
+from pipeline.store.folder import Folder, split_uri
+
+_CURE = "make it with python -m jobs.evaluate"
+
+
+@dataclass(frozen=True)
+class CompareConfig:
+    """What to compare, to where."""
+
+    evaluations: tuple[str, ...]
+    """Folders that jobs.evaluate wrote."""
+    out: str
+    """The folder for comparison.json and report.html."""
+    seed: int = 0
+    """Of the resamples."""
+
+    def __post_init__(self) -> None:
+        if len(self.evaluations) < 2:
+            raise UsageError("--evaluations: expected two or more folders")
+        addresses = [Folder(uri).uri.rstrip("/") for uri in self.evaluations]
+        if twice := [uri for uri, n in Counter(addresses).items() if n > 1]:
+            raise UsageError(f"--evaluations: {twice[0]} is there twice")
+
+
+def compare_evaluations(config: CompareConfig) -> dict[str, Any]:
+    """Compare evaluations; write comparison.json and report.html, and return the former."""
+    read = [read_evaluation(uri) for uri in config.evaluations]
+    contenders = _named([contender for contender, _ in read])
+    for other in contenders[1:]:
+        check_same(contenders[0], other)
+    report = compare(contenders, class_names=read[0][1], seed=config.seed)
+    where_from = provenance()
+    page = comparison_page(report, provenance=where_from)
+    out = Folder(config.out)
+    with out.claimed():
+        out.write_json("comparison.json", report | {"provenance": where_from})
+        out.write_bytes("report.html", render_page(page).encode())
+    return report
+
+
+def read_evaluation(uri: str) -> tuple[Contender, dict[str, str]]:
+    """Return an evaluation from its folder, and its classes' names by code."""
+    folder = Folder(uri)
+    for name in ("metrics.json", "scores.parquet"):
+        if not folder.exists(name):
+            raise UsageError(f"{uri}: no {name} there; {_CURE}")
+    report = folder.read_json("metrics.json")
+    scored = from_table(folder.read_table("scores.parquet"))
+    thresholds = {row["code"]: row["threshold"] for row in report["metrics"]["per_class"]}
+    if set(thresholds) != set(scored.codes) or report["metrics"]["n_items"] != len(scored.uris):
+        raise UsageError(f"{uri}: metrics.json and scores.parquet are not of one run; {_CURE}")
+    said = report["provenance"]
+    keys = ("model_id", "aggregation", "thresholds", "scored")
+    origin = {"folder": uri} | {key: str(said.get(key, "unknown")) for key in keys}
+    names: dict[str, str] = report["class_names"]
+    return Contender(split_uri(uri.rstrip("/"))[1] or uri, origin, thresholds, scored), names
+
+
+def _named(contenders: Sequence[Contender]) -> list[Contender]:
+    """Name by the whole address those whose folders are called the same."""
+    n_called = Counter(one.name for one in contenders)
+    return [
+        one if n_called[one.name] == 1 else replace(one, name=one.origin["folder"])
+        for one in contenders
+    ]

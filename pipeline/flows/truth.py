@@ -1,0 +1,63 @@
+"""A dataset's split, or TAGS and a truth CSV, in; items with their classes and scores out."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from pipeline.errors import SpecMismatch, TableError, UsageError
+from pipeline.learn.tagging import Tagging
+from pipeline.store.catalogue import read_csv, resolve
+from pipeline.store.dataset import Dataset
+from pipeline.store.folder import Folder
+from pipeline.store.tagstore import TagStore
+
+
+def split_truth(dataset: Dataset, split: str) -> dict[str, list[str]]:
+    """Return the classes of every clip of a split, by segment_id."""
+    return {
+        row["segment_id"]: row["classes"]
+        for table in dataset.features(split, ["segment_id", "classes"])
+        for row in table.to_pylist()
+    }
+
+
+def read_tags(uri: str, how: Tagging) -> pa.Table:
+    """Return the TAGS that this model gave in a tagging run's folder."""
+    tags = TagStore(Folder(uri)).read()
+    if tags is None:
+        raise UsageError(f"{uri}: no tags there; make some with python -m jobs.tag_catalog")
+    mine = tags.filter(pc.equal(tags["model_id"], how.card.model_id))
+    if not mine.num_rows:
+        raise SpecMismatch(f"{uri}: no tags there by this model, {how.card.model_id}")
+    return mine
+
+
+def read_truth(path: Path, codes: list[str]) -> dict[str, list[str]]:
+    """Return the labels of a truth CSV, by uri; relative uris count from the CSV's folder."""
+    truth = {}
+    for line, row in enumerate(read_csv(path, ["uri", "labels"]), 2):
+        labels = [label for label in (row["labels"] or "").split("+") if label]
+        for label in labels:
+            if label not in codes:
+                raise TableError(str(path), line, f"label {label!r}", f"one of {'+'.join(codes)}")
+        truth[resolve(row["uri"], path.parent)] = labels
+    return truth
+
+
+def aligned(
+    tags: pa.Table, truth: dict[str, list[str]], how: Tagging
+) -> tuple[list[str], npt.NDArray[np.float64]]:
+    """Return the truth's tracks and their scores, `[n, n_classes]`; zeros for a failed one."""
+    rows = {row["uri"]: row["scores"] for row in tags.select(["uri", "scores"]).to_pylist()}
+    if missing := [name for name in truth if name not in rows]:
+        raise UsageError(
+            f"{len(missing)} tracks of the truth have no row in TAGS, the first is {missing[0]}"
+        )
+    zeros = dict.fromkeys(how.codes, 0.0)
+    scores = [[(rows[name] or zeros)[code] for code in how.codes] for name in truth]
+    return list(truth), np.array(scores, float).reshape(len(truth), len(how.codes))

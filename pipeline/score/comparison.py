@@ -1,0 +1,161 @@
+"""Several models' scores of the same items in; how they differ, and if by chance, out. PURE."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from pipeline.errors import SpecMismatch, UsageError
+from pipeline.score.bootstrap import (
+    LEVEL,
+    N_RESAMPLES,
+    Resampled,
+    paired_test,
+    percentiles,
+    resample,
+)
+from pipeline.score.metrics import Metrics, multilabel_metrics
+from pipeline.score.scored import Scored
+
+TESTED = ("macro_f1", "mean_average_precision")
+_SHOWN = ("macro_f1", "micro_f1", "mean_average_precision", "macro_roc_auc", "exact_match")
+_CURE = "compare evaluations of the same --dataset and --split, or of the same --truth"
+
+
+@dataclass(frozen=True)
+class Contender:
+    """One evaluation: a model, how its scores become labels, and the items."""
+
+    name: str
+    origin: Mapping[str, str]
+    """What is said of it beside its figures: its folder, model, aggregation, thresholds."""
+    thresholds: Mapping[str, float]
+    """By code."""
+    scored: Scored
+
+
+@dataclass(frozen=True)
+class _Run:
+    contender: Contender
+    metrics: Metrics
+    drawn: Resampled
+
+
+def check_same(first: Contender, other: Contender) -> None:
+    """Raise UsageError where two evaluations are not of the same items, classes and truth."""
+    one, two = first.scored, other.scored
+    if strange := set(one.codes) ^ set(two.codes):
+        raise SpecMismatch(
+            f"{other.name} and {first.name} have different classes: only one of them has "
+            f"{', '.join(sorted(strange))}; compare models of the same classes"
+        )
+    if strange := set(one.uris) ^ set(two.uris):
+        raise UsageError(
+            f"{other.name} and {first.name} scored different items: {len(strange)} are in only "
+            f"one of them, the first is {min(strange)}; {_CURE}"
+        )
+    ordered = two.ordered(one.uris, one.codes)
+    if len(differing := np.flatnonzero((ordered.truth != one.truth).any(axis=1))):
+        raise UsageError(
+            f"{other.name} and {first.name} have another truth for {len(differing)} items, the "
+            f"first is {one.uris[differing[0]]}; {_CURE}"
+        )
+
+
+def compare(
+    contenders: Sequence[Contender],
+    *,
+    class_names: Mapping[str, str],
+    n_resamples: int = N_RESAMPLES,
+    seed: int = 0,
+) -> dict[str, Any]:
+    """Return every model's figures with intervals, and its paired tests against the best.
+
+    Parameters
+    ----------
+    contenders : two or more evaluations of the same items
+    class_names : name by code
+        Its order is that of the classes in what is returned.
+    n_resamples, seed : int
+        All models are resampled with the same items, so their differences are paired.
+
+    Returns
+    -------
+    dict
+        Plain values, fit for json; the models stand in the order of their macro F1, best first,
+        and the best has no tests.
+
+    Raises
+    ------
+    UsageError
+        If there are fewer than two, or if items, classes or truth differ.
+
+    References
+    ----------
+    Koehn, "Statistical significance tests for machine translation evaluation", EMNLP 2004.
+    """
+    if len(contenders) < 2:
+        raise UsageError(f"{len(contenders)} evaluation: expected two or more to compare")
+    for other in contenders[1:]:
+        check_same(contenders[0], other)
+    uris, codes = contenders[0].scored.uris, list(class_names)
+    runs = [_run(one, uris, codes, n_resamples, seed) for one in contenders]
+    runs.sort(key=lambda run: -run.metrics.macro_f1)
+    return {
+        "n_items": len(uris),
+        "class_names": dict(class_names),
+        "best": runs[0].contender.name,
+        "level": LEVEL,
+        "n_resamples": n_resamples,
+        "seed": seed,
+        "models": [_model(run, runs[0]) for run in runs],
+    }
+
+
+def _run(
+    contender: Contender, uris: Sequence[str], codes: Sequence[str], n_resamples: int, seed: int
+) -> _Run:
+    same = contender.scored.ordered(uris, codes)
+    limits = [contender.thresholds[code] for code in codes]
+    return _Run(
+        contender,
+        multilabel_metrics(same.truth, same.scores, thresholds=limits, class_codes=codes),
+        resample(same.truth, same.scores, thresholds=limits, n_resamples=n_resamples, seed=seed),
+    )
+
+
+def _model(run: _Run, best: _Run) -> dict[str, Any]:
+    return {
+        "name": run.contender.name,
+        **run.contender.origin,
+        **{name: getattr(run.metrics, name) for name in _SHOWN},
+        "intervals": {name: _interval(getattr(run.drawn, name)) for name in TESTED},
+        "per_class": [
+            {
+                "code": row.code,
+                "n_positive": row.n_positive,
+                "f1": row.f1,
+                "interval": _interval(run.drawn.f1[:, k]),
+                "average_precision": row.average_precision,
+                "threshold": row.threshold,
+            }
+            for k, row in enumerate(run.metrics.per_class)
+        ],
+        "against_best": None if run is best else {name: _test(run, best, name) for name in TESTED},
+    }
+
+
+def _interval(values: npt.NDArray[np.float64]) -> dict[str, float | None]:
+    return asdict(percentiles(values))
+
+
+def _test(run: _Run, best: _Run, name: str) -> dict[str, float | None]:
+    mine, theirs = getattr(run.metrics, name), getattr(best.metrics, name)
+    observed = None if mine is None or theirs is None else mine - theirs
+    return asdict(
+        paired_test(getattr(run.drawn, name), getattr(best.drawn, name), observed=observed)
+    )

@@ -1,0 +1,149 @@
+"""Truth and scores of validation items `[n_items, n_classes]` in, a threshold a class out. PURE.
+
+A class is named where its score reaches its threshold. Thresholds are chosen on validation items
+and then kept: chosen on the items that are scored, they would flatter.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from pipeline.errors import UsageError
+
+Truth = npt.NDArray[np.bool_]
+Scores = npt.NDArray[np.floating[Any]]
+Floats = npt.NDArray[np.float64]
+
+DEFAULT = 0.5
+TARGET_PRECISION = 0.9
+RULES = ("own", "fixed", "tuned", "precision")
+"""How a job's flag names them: the model's own, and what the three functions below return."""
+
+
+@dataclass(frozen=True)
+class Thresholds:
+    """A threshold a class, and what could not be done."""
+
+    values: dict[str, float]
+    """By code, in the classes' order."""
+    notes: tuple[str, ...] = ()
+
+    def array(self) -> Floats:
+        """Return the thresholds, `[n_classes]`."""
+        return np.array(list(self.values.values()), np.float64)
+
+
+def fixed(class_codes: Sequence[str], *, value: float = DEFAULT) -> Thresholds:
+    """Return the same threshold for every class."""
+    return Thresholds(dict.fromkeys(class_codes, value))
+
+
+def own(by_method: Mapping[str, Mapping[str, float]], method: str, codes: Sequence[str]) -> Floats:
+    """Return a model's thresholds for an aggregation, `[n_classes]`.
+
+    A model.json that is older than the aggregation does not name it: the default stands in.
+
+    >>> own({"s2": {"cel": 0.4}}, "s2", ["cel"]), own({"s2": {"cel": 0.4}}, "max", ["cel"])
+    (array([0.4]), array([0.5]))
+    """
+    known = by_method.get(method, {})
+    return np.array([known.get(code, DEFAULT) for code in codes], np.float64)
+
+
+def tuned(
+    truth: Truth, scores: Scores, *, class_codes: Sequence[str], default: float = DEFAULT
+) -> Thresholds:
+    """Return the thresholds of largest F1, class by class.
+
+    Parameters
+    ----------
+    truth : bools, shape [n_items, n_classes]
+    scores : finite floats, shape [n_items, n_classes]
+    class_codes : n_classes strings
+    default : float
+        For a class that no item has, and for one whose F1 there is as good as the best.
+
+    Returns
+    -------
+    Thresholds
+        Half-way between the lowest score that is named and the next one below, as both are as good
+        on these items; of several best cuts the one next to the default.
+
+    References
+    ----------
+    Lipton, Elkan and Naryanaswamy, "Optimal thresholding of classifiers to maximize F1 measure",
+    ECML PKDD 2014.
+
+    Examples
+    --------
+    >>> truth = np.array([[False], [True], [True]])
+    >>> tuned(truth, np.array([[0.1], [0.2], [0.4]]), class_codes=["cel"]).values
+    {'cel': 0.15000000000000002}
+    """
+    values, notes = {}, []
+    for code, there, column in _columns(truth, scores, class_codes):
+        if not there.any():
+            values[code] = default
+            notes.append(f"{code}: not in validation, so its threshold is {default:g}")
+            continue
+        cuts, hits, named = _cuts(there, column)
+        f1 = 2 * hits / (there.sum() + named)
+        best = cuts[f1 >= f1.max() * (1 - 1e-12)]
+        at_default = _f1(there, column >= default)
+        is_best = at_default >= f1.max() * (1 - 1e-12)
+        values[code] = default if is_best else float(best[np.argmin(np.abs(best - default))])
+    return Thresholds(values, tuple(notes))
+
+
+def for_precision(
+    truth: Truth,
+    scores: Scores,
+    *,
+    class_codes: Sequence[str],
+    target: float = TARGET_PRECISION,
+    default: float = DEFAULT,
+) -> Thresholds:
+    """Return the lowest thresholds at which the precision reaches a target, class by class.
+
+    The lowest one names the most items, so it has the largest recall of all that reach the target.
+    Where none does, the default stands and a note says so. The parameters are those of `tuned`.
+    """
+    if not 0 < target <= 1:
+        raise UsageError(f"target precision {target:g}: expected more than 0 and at most 1")
+    values, notes = {}, []
+    for code, there, column in _columns(truth, scores, class_codes):
+        cuts, hits, named = _cuts(there, column)
+        reached = cuts[hits / named >= target - 1e-12]
+        values[code] = float(reached.min()) if len(reached) else default
+        if not len(reached):
+            why = f"no threshold reaches precision {target:g} on" if there.any() else "not in"
+            notes.append(f"{code}: {why} validation, so its threshold is {default:g}")
+    return Thresholds(values, tuple(notes))
+
+
+def _columns(
+    truth: Truth, scores: Scores, class_codes: Sequence[str]
+) -> list[tuple[str, Truth, Floats]]:
+    wide = np.asarray(scores, np.float64)
+    return list(zip(class_codes, truth.T, wide.T, strict=True))
+
+
+def _cuts(truth: Truth, scores: Floats) -> tuple[Floats, Floats, Floats]:
+    """Return every cut between two scores, and how many are named rightly and named above it."""
+    levels, where = np.unique(scores, return_inverse=True)
+    named = np.bincount(where, minlength=len(levels))[::-1].cumsum()[::-1]
+    hits = np.bincount(where, truth, len(levels))[::-1].cumsum()[::-1]
+    below = np.append(levels[:1], levels[:-1])
+    middle = (levels + below) / 2
+    cuts = np.where(middle > below, middle, levels)  # nothing lies between neighbouring floats
+    return cuts, hits, named.astype(np.float64)
+
+
+def _f1(truth: Truth, named: Truth) -> float:
+    both = truth.sum() + named.sum()
+    return float(2 * (truth & named).sum() / both) if both else 0.0

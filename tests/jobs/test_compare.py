@@ -1,0 +1,117 @@
+"""jobs.compare on folders as jobs.evaluate writes them."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+
+from jobs import compare, harness
+from pipeline.score.metrics import multilabel_metrics
+from pipeline.score.scored import Scored, to_table
+from pipeline.store.folder import Folder
+
+CODES = ["cel", "pia"]
+
+
+@pytest.fixture
+def evaluation(tmp_path):
+    """Give a function that writes an evaluation, and returns its folder."""
+
+    def write(name, skill, *, n_items=60, codes=CODES, limit=0.5):
+        truth = np.random.default_rng(0).random((n_items, 2)) < 0.4
+        noise = np.random.default_rng(len(name)).random(truth.shape)
+        scores = ((1 - skill) * noise + skill * truth).astype(np.float32).astype(float)
+        metrics = multilabel_metrics(truth, scores, thresholds=limit, class_codes=codes)
+        folder = Folder(str(tmp_path / name))
+        uris = [f"clip_{k}" for k in range(n_items)]
+        folder.write_table("scores.parquet", to_table(Scored(uris, codes, truth, scores)))
+        said = {"model_id": f"model of {name}", "aggregation": "s2", "scored": "ds, split test"}
+        report = {
+            "metrics": metrics.to_dict(),
+            "class_names": {code: f"the {code}" for code in codes},
+            "provenance": said,
+        }
+        folder.write_json("metrics.json", report)
+        return folder.uri
+
+    return write
+
+
+def run(tmp_path, *folders):
+    return compare.main(["--evaluations", *map(str, folders), "--out", str(tmp_path / "out")])
+
+
+def test_two_models(evaluation, tmp_path, capsys):
+    folders = evaluation("weak", 0.05), evaluation("strong", 0.45, limit=0.4)
+    assert run(tmp_path, *folders) == harness.OK
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == "60 items, 2 models, best first:"
+    assert lines[1].startswith("  strong  macro F1")
+    assert lines[2].startswith("  weak  macro F1")
+    assert lines[2].endswith("p < 0.01")
+    report = json.loads((tmp_path / "out" / "comparison.json").read_text())
+    best, weak = report["models"]
+    saved = json.loads((tmp_path / "strong" / "metrics.json").read_text())["metrics"]
+    assert best["macro_f1"] == saved["macro_f1"]
+    assert [row["threshold"] for row in best["per_class"]] == [0.4, 0.4]
+    assert weak["against_best"]["macro_f1"]["p_value"] < 0.01
+    assert (weak["model_id"], weak["thresholds"]) == ("model of weak", "unknown")
+    assert report["provenance"]["made_at"]
+    page = (tmp_path / "out" / "report.html").read_text()
+    assert "the cel" in page
+    assert "model of strong" in page
+    assert "http://" not in page.replace("http://www.w3.org", "")
+
+
+def test_folders_of_one_name_are_told_apart(evaluation, tmp_path):
+    folders = evaluation("a/test", 0.1), evaluation("b/test", 0.4)
+    assert run(tmp_path, *folders) == harness.OK
+    report = json.loads((tmp_path / "out" / "comparison.json").read_text())
+    assert [row["name"] for row in report["models"]] == [folders[1], folders[0]]
+
+
+@pytest.mark.parametrize(
+    ("other", "message"),
+    [
+        (
+            {"n_items": 59},
+            "1 are in only one of them, the first is clip_59; compare evaluations of",
+        ),
+        ({"codes": ["cel", "voi"]}, "only one of them has pia, voi; compare models of the same"),
+    ],
+)
+def test_evaluations_that_do_not_match(evaluation, tmp_path, capsys, other, message):
+    folders = evaluation("one", 0.1), evaluation("other", 0.2, **other)
+    assert run(tmp_path, *folders) == harness.USAGE
+    error = capsys.readouterr().err
+    assert message in error
+    assert error.count("\n") == 1
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_folder_that_is_no_evaluation(evaluation, tmp_path, capsys):
+    folder = evaluation("one", 0.1)
+    assert run(tmp_path, folder, tmp_path / "nowhere") == harness.USAGE
+    assert "no metrics.json there; make it with python -m jobs.evaluate" in capsys.readouterr().err
+    other = evaluation("other", 0.2)
+    (tmp_path / "other" / "scores.parquet").unlink()
+    assert run(tmp_path, folder, other) == harness.USAGE
+    assert "other: no scores.parquet there; make it with" in capsys.readouterr().err
+
+
+def test_files_of_two_runs(evaluation, tmp_path, capsys):
+    one, other = evaluation("one", 0.1), evaluation("other", 0.1, n_items=10)
+    (tmp_path / "other" / "metrics.json").write_bytes((tmp_path / "one/metrics.json").read_bytes())
+    assert run(tmp_path, one, other) == harness.USAGE
+    assert "other: metrics.json and scores.parquet are not of one run" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("names", "message"), [(["one"], "two or more folders"), (["one", "one/"], "there twice")]
+)
+def test_too_few(evaluation, tmp_path, capsys, names, message):
+    evaluation("one", 0.1)
+    assert run(tmp_path, *(f"{tmp_path}/{name}" for name in names)) == harness.USAGE
+    assert message in capsys.readouterr().err
