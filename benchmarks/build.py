@@ -158,6 +158,7 @@ def waiting(flags: argparse.Namespace) -> dict[str, float]:
     server = subprocess.Popen(
         [sys.executable, "-c", SERVER, flags.folder / "nothing"], stdout=subprocess.PIPE, text=True
     )  # on its own: in a user's life it is not on these cores at all
+    assert server.stdout is not None
     url_template = server.stdout.readline().strip()
     with ray_session():
         config = BuildConfig((str(path),), str(out), url_template, max_downloads=flags.downloads)

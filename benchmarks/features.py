@@ -33,7 +33,7 @@ def librosas(samples: np.ndarray, spec: LogMelSpec) -> np.ndarray:
         hop_length=spec.hop,
         n_mels=spec.n_mels,
     )
-    return librosa.power_to_db(power, top_db=None)
+    return np.asarray(librosa.power_to_db(power, top_db=None))
 
 
 def contenders(samples: np.ndarray, spec: LogMelSpec) -> dict[str, Callable[[], object]]:

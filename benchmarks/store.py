@@ -20,9 +20,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import torch
 
+from pipeline.audio.inputs import LogMelInput
 from pipeline.audio.logmel import LogMelSpec
 from pipeline.audio.windows import WindowSpec
-from pipeline.learn.data import load_windows, mapped_features
+from pipeline.learn.data import load_windows, mapped_clips
 from pipeline.store.dataset import Dataset
 from pipeline.store.folder import Folder
 from schemas.features import features_schema, read_logmels
@@ -61,6 +62,7 @@ def make_files(root: Path, n_clips: int) -> None:
         pq.write_table(table, root / "zstd" / f"{k}.parquet", compression="zstd")
         tensors = pa.FixedShapeTensorArray.from_numpy_ndarray(part)
         pq.write_table(pa.table({"logmel": tensors}), root / "tensor" / f"{k}.parquet")
+    dataset.folder.write_json("dataset.json", {"feature_spec": SPEC.to_dict()})
     raw.flush()
 
 
@@ -104,11 +106,12 @@ def at_random(root: Path, n_clips: int) -> dict[str, Callable[[], object]]:
     """Return the readers of `N_BATCHES` batches of random windows."""
     windows = WindowSpec()
     raw = np.memmap(root / "raw.f2", "<f2", "r", shape=(n_clips, SPEC.n_mels, N_FRAMES))
-    tables = mapped_features(Dataset(Folder(str(root / "dataset"))), "train", root / "cache")
-    ours = load_windows(tables, codes=["vio"], windows=windows, spec=SPEC)
+    heard, dataset = LogMelInput(SPEC), Dataset(Folder(str(root / "dataset")))
+    tables = mapped_clips(dataset, "train", heard, root / "cache")
+    ours = load_windows(tables, codes=["vio"], windows=windows, heard=heard)
     rng = np.random.default_rng(1)
     picks = [rng.integers(0, len(ours), BATCH) for _ in range(N_BATCHES)]
-    length = windows.n_frames(SPEC)
+    length = windows.n_frames(heard)
 
     def from_raw() -> None:
         for pick in picks:
@@ -120,7 +123,7 @@ def at_random(root: Path, n_clips: int) -> dict[str, Callable[[], object]]:
 
     def from_ours() -> None:
         for pick in picks:
-            torch.from_numpy(ours.batch(pick, BATCH).windows)
+            torch.from_numpy(ours.windows(pick))
 
     def from_row_groups() -> None:
         files = [pq.ParquetFile(f) for f in sorted((root / "dataset/features").glob("*.parquet"))]

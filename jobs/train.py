@@ -7,7 +7,8 @@ import sys
 from dataclasses import asdict
 
 from jobs import harness
-from pipeline.flows.fit import FitConfig, fit
+from pipeline.flows.fit import FitConfig, FitResult, fit
+from pipeline.flows.folds import FoldsResult, cross_validate
 from pipeline.learn.augment import AUGMENTATIONS
 from pipeline.learn.config import TrainConfig
 from pipeline.learn.networks.registry import known_names
@@ -21,14 +22,16 @@ def main(argv: list[str] | None = None) -> int:
     """Parse, train, print the summary."""
     first = argparse.ArgumentParser(add_help=False)
     first.add_argument("--preset", choices=sorted(PRESETS), help="one of the report's runs")
-    preset_name = first.parse_known_args(argv)[0].preset
+    first.add_argument(
+        "--model", metavar="NAME", help=f"any timm backbone, or {', '.join(known_names())}"
+    )
+    chosen = first.parse_known_args(argv)[0]
     parser = harness.parser(__doc__, parents=[first])
     add = parser.add_argument
     add("--dataset", required=True, metavar="URI", help="the dataset's folder, from build_subset")
     add("--out", required=True, metavar="URI", help="the model's folder: a path, s3://, gs://")
     add("--workers", type=int, default=1, metavar="N", help="processes that train together")
     add("--gpu", action="store_true", help="a GPU for every worker, in bfloat16")
-    add("--model", metavar="NAME", help=f"any timm backbone, or {', '.join(known_names())}")
     add("--weights", metavar="imagenet|PATH", help="weights to begin with")
     add("--epochs", type=int, metavar="N", help="passes over the data")
     add("--batch-size", type=int, metavar="N", help="windows a step and worker")
@@ -44,27 +47,44 @@ def main(argv: list[str] | None = None) -> int:
     add("--accumulate", type=int, metavar="N", help="batches a step")
     add("--patience", type=int, metavar="N", help="epochs without a better one, then stop")
     add("--seed", type=int, metavar="N", help="of all that is drawn")
-    parser.set_defaults(**asdict(preset(preset_name)))
+    add("--folds", type=int, metavar="K", help="train and val in K parts by video, a model each")
+    parser.set_defaults(**asdict(preset(chosen.preset, chosen.model)))
     flags = vars(parser.parse_args(argv))
     own = {name: flags.pop(name) for name in ("dataset", "out", "workers", "gpu")}
     del flags["preset"]
+    folds = flags.pop("folds")
 
     def job() -> int:
-        result = fit(FitConfig(train=TrainConfig(**flags), **own))
-        card = result.card
-        if result.was_done:
-            print("the same run has ended before: nothing to do")
-        best = min(card.training["history"], key=lambda row: row["val_loss"])
-        began = f"from {flags['weights']}" if flags["weights"] else "from scratch"
-        print(f"{card.model_id}: trained {began}")
-        print(
-            f"best epoch {best['epoch']:.0f} of {len(card.training['history'])}: "
-            f"val loss {best['val_loss']:.4f}, val macro F1 {best['val_macro_f1']:.3f}"
-        )
-        print(f"the model is in {own['out']}: model.safetensors, model.json")
+        config = FitConfig(train=TrainConfig(**flags), **own)
+        if folds is None:
+            _say_model(fit(config), own["out"])
+        else:
+            _say_folds(cross_validate(config, folds), own["out"])
         return harness.OK
 
     return harness.run(job)
+
+
+def _say_model(result: FitResult, out: str) -> None:
+    card = result.card
+    if result.was_done:
+        print("the same run has ended before: nothing to do")
+    best = min(card.training["history"], key=lambda row: row["val_loss"])
+    weights = card.training["config"]["weights"]
+    print(f"{card.model_id}: trained {f'from {weights}' if weights else 'from scratch'}")
+    print(
+        f"best epoch {best['epoch']:.0f} of {len(card.training['history'])}: "
+        f"val loss {best['val_loss']:.4f}, val macro F1 {best['val_macro_f1']:.3f}"
+    )
+    print(f"the model is in {out}: model.safetensors, model.json, report.html")
+
+
+def _say_folds(result: FoldsResult, out: str) -> None:
+    for fold, (card, row) in enumerate(zip(result.cards, result.report["folds"], strict=True)):
+        print(f"fold {fold}: {card.model_id}, macro F1 {row['macro_f1']:.3f}")
+    f1 = result.report["summary"]["macro_f1"]
+    print(f"macro F1 {f1['mean']:.3f} ± {f1['deviation']:.3f}")
+    print(f"the report is in {out}: report.html, folds.json, scores.parquet")
 
 
 if __name__ == "__main__":

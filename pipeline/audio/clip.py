@@ -13,7 +13,8 @@ from pipeline.errors import DecodeError, Reason
 TOLERANCE_S = 0.5
 """A segment that is short by more than this is rejected; by less, padded with zeros."""
 
-_FULL_SCALE = 32_768
+FULL_SCALE = 32_768
+"""Of 16-bit samples."""
 
 
 def fit_length(
@@ -29,12 +30,12 @@ def fit_length(
 
 def to_pcm16(samples: npt.NDArray[np.float32]) -> npt.NDArray[np.int16]:
     """Return 16-bit samples; what is beyond full scale is clipped."""
-    return np.clip(np.rint(samples * _FULL_SCALE), -_FULL_SCALE, _FULL_SCALE - 1).astype(np.int16)
+    return np.clip(np.rint(samples * FULL_SCALE), -FULL_SCALE, FULL_SCALE - 1).astype(np.int16)
 
 
 def from_pcm16(samples: npt.NDArray[np.int16]) -> npt.NDArray[np.float32]:
     """Return float samples in -1..1."""
-    return samples.astype(np.float32) / np.float32(_FULL_SCALE)
+    return samples.astype(np.float32) / np.float32(FULL_SCALE)
 
 
 def from_wav(wav: bytes) -> tuple[npt.NDArray[np.float32], int]:

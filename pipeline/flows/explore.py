@@ -10,6 +10,7 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -21,6 +22,7 @@ from pipeline.flows.pooled import ALL, Pooled, check_features, read_pooled, shar
 from pipeline.flows.provenance import provenance
 from pipeline.score.anova import anova, anova_table, best_of_each
 from pipeline.score.clip_plots import Example
+from pipeline.score.clusters import clusters
 from pipeline.score.explore_page import explore_page
 from pipeline.score.explore_report import Comparison, durations_s, explore_report
 from pipeline.score.page import render_page
@@ -124,22 +126,27 @@ def _read_example(folder: Folder, code: str, name: str, row: int) -> Example:
 
 def compare(folder: Folder, dataset: Dataset, split: str, codes: list[str]) -> Comparison:
     """Return the ANOVA of every pooled feature over the clips of a split."""
-    tables, candidates = [], {}
+    tables, candidates, found = [], {}, []
     for name in check_features(folder, dataset):
         pooled = read_pooled(folder, name, split, codes)
         tables.append(_tests(pooled))
+        values = np.concatenate(list(pooled.values.values()), axis=1)
+        found.append(clusters(name, values, pooled.groups, len(codes)))
         # Only what may be drawn is kept: one feature at a time is in memory.
         for row in best_of_each(tables[-1], n_rows=_N_DRAWN):
-            values = pooled.row_values(row["row"], row["statistic"])
-            candidates[values.key] = values
+            drawn = pooled.row_values(row["row"], row["statistic"])
+            candidates[drawn.key] = drawn
     table = pa.concat_tables(tables)
-    drawn = best_of_each(table, n_rows=_N_DRAWN)
+    best = best_of_each(table, n_rows=_N_DRAWN)
     return Comparison(
         table,
         n_clips=pooled.n_clips,
         n_single=len(pooled.groups),
         n_classes=sum(n > 1 for n in Counter(pooled.groups.tolist()).values()),
-        rows=[candidates[row["feature"], row["row"], row["statistic"]] for row in drawn],
+        rows=[candidates[row["feature"], row["row"], row["statistic"]] for row in best],
+        clusters=sorted(
+            (one for one in found if one), key=lambda one: one.mutual_information, reverse=True
+        ),
     )
 
 

@@ -1,4 +1,6 @@
-"""A dataset in, model.safetensors and model.json out: the training loop on N workers by Ray Train.
+"""A dataset in, a model out: the training loop on N workers by Ray Train.
+
+    model.safetensors  model.json  report.html  tensorboard/  runs/
 
 A run is named by its config and the dataset's fingerprint: the same command goes on after a kill,
 and a finished one is not done again.
@@ -9,11 +11,7 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass
-from datetime import timedelta
 from pathlib import Path
 from time import monotonic
 from typing import Any
@@ -24,34 +22,21 @@ import torch
 from ray.train import Checkpoint, CheckpointConfig, FailureConfig, RunConfig, ScalingConfig
 from ray.train.torch import TorchConfig, TorchTrainer
 
-from pipeline.audio.inputs import Input, LogMelInput
-from pipeline.audio.logmel import LogMelSpec
-from pipeline.audio.windows import WindowSpec
-from pipeline.catalog.vocabulary import Vocabulary
 from pipeline.errors import UsageError
+from pipeline.flows.board import Board, shown
 from pipeline.flows.cluster import progress_bar, ray_session
+from pipeline.flows.curves import write_curves
+from pipeline.flows.material import Material
 from pipeline.flows.provenance import provenance
+from pipeline.learn.classical import fit_classical
 from pipeline.learn.config import TrainConfig
-from pipeline.learn.data import (
-    Mixing,
-    WindowSet,
-    load_windows,
-    mapped_clips,
-    n_steps,
-    row_moments,
-)
+from pipeline.learn.data import Mixing, n_steps
 from pipeline.learn.loop import Hooks, Progress, train
-from pipeline.learn.model import (
-    Architecture,
-    ModelCard,
-    Tagger,
-    check_name,
-    fingerprint_of,
-    load_card,
-    save_model,
-)
-from pipeline.learn.recipes import heard_by
+from pipeline.learn.model import ModelCard, check_name, fingerprint_of, load_card, save_model
+from pipeline.learn.networks.classical import CLASSICAL
 from pipeline.score.aggregate import METHODS
+from pipeline.score.page import render_page
+from pipeline.score.training_page import training_page
 from pipeline.store.dataset import Dataset
 from pipeline.store.folder import Folder
 
@@ -100,14 +85,18 @@ def fit(config: FitConfig) -> FitResult:
     for split in ("train", "val"):
         if not any(dataset.features(split, ["segment_id"])):
             raise UsageError(f"{config.dataset}: the dataset has no clips in its {split} split")
+    material = Material(dataset, meta, config.train)
     with out.claimed(), ray_session(min_cpus=config.workers + 1):
-        progress = _fit(config, dataset, meta, name)
-    vocabulary = Vocabulary.from_dict(meta["classes"])
+        if config.train.model in CLASSICAL:
+            progress = _fit_classical(material)
+        else:
+            progress = _fit(config, material, name)
+    vocabulary = material.vocabulary
     card = ModelCard(
-        architecture=_architecture(config.train, meta),
+        architecture=material.architecture,
         vocabulary=vocabulary,
-        heard=heard(config.train, meta),
-        windows=_windows(config.train),
+        heard=material.heard,
+        windows=material.windows,
         aggregation=config.train.aggregation,
         thresholds={method: dict.fromkeys(vocabulary.codes, 0.5) for method in METHODS},
         dataset_fingerprint=meta["fingerprint"],
@@ -121,19 +110,34 @@ def fit(config: FitConfig) -> FitResult:
         },
         provenance=provenance(),
     )
-    return FitResult(save_model(out, progress.best_weights, card), was_done=False)
+    write_curves(out, progress.history)
+    card = save_model(out, progress.best_weights, card)
+    page = training_page(card.model_id, card.training, card.provenance)
+    out.write_bytes("report.html", render_page(page).encode())
+    return FitResult(card, was_done=False)
 
 
-def _fit(config: FitConfig, dataset: Dataset, meta: dict[str, Any], name: str) -> Progress:
+def _fit_classical(material: Material) -> Progress:
+    """Fit in one task that has the cores of its node to itself."""
+    task = ray.remote(num_cpus=1, max_retries=_MAX_FAILURES)(_classical_worker)
+    with progress_bar(total=1, unit=" fits", desc=material.config.model) as bar:
+        progress: Progress = ray.get(task.remote(material))
+        bar.update()
+    return progress
+
+
+def _classical_worker(material: Material) -> Progress:
+    torch.set_num_threads(os.cpu_count() or 1)  # Ray sets it to the task's CPUs
+    train_set = material.train_set()
+    model = material.new_model(train_set)
+    return fit_classical(material.config, model, train_set, material.val_set())
+
+
+def _fit(config: FitConfig, material: Material, name: str) -> Progress:
     board = Board.remote()  # type: ignore[attr-defined]
     trainer = TorchTrainer(
         _worker,
-        train_loop_config={
-            "config": config,
-            "dataset": dataset,
-            "meta": meta,
-            "board": board,
-        },
+        train_loop_config={"config": config, "material": material, "board": board},
         scaling_config=ScalingConfig(
             num_workers=config.workers,
             use_gpu=config.gpu,
@@ -147,7 +151,7 @@ def _fit(config: FitConfig, dataset: Dataset, meta: dict[str, Any], name: str) -
             checkpoint_config=CheckpointConfig(num_to_keep=2),
         ),
     )
-    with _shown(board):
+    with shown(board, config.train.model):
         result = trainer.fit()
     if result.checkpoint is None:
         raise RuntimeError(f"run {name} ended without a checkpoint")
@@ -157,23 +161,20 @@ def _fit(config: FitConfig, dataset: Dataset, meta: dict[str, Any], name: str) -
 
 def _worker(job: dict[str, Any]) -> None:
     """One worker of Ray Train: load the data, go on from the last checkpoint, report each epoch."""
-    config, dataset, meta, board = job["config"], job["dataset"], job["meta"], job["board"]
+    config, material, board = job["config"], job["material"], job["board"]
     context = ray.train.get_context()
     is_first = context.get_world_rank() == 0
     if not config.gpu:
         torch.set_num_threads(max(1, (os.cpu_count() or 1) // context.get_local_world_size()))
-    cache = feature_cache(meta["fingerprint"])
-    train_set, val_set = (
-        window_set(dataset, meta, split, config.train, cache) for split in ("train", "val")
-    )
-    torch.manual_seed(config.train.seed)  # the first weights: the same on every rank and run
-    model = new_model(config.train, meta, train_set)
+    train_set, val_set = material.train_set(), material.val_set()
+    model = material.new_model(train_set)
     device = (
         torch.device("cuda", torch.cuda.current_device()) if config.gpu else torch.device("cpu")
     )
     mixing = Mixing(config.train.sampling, config.train.mix_min, config.train.mix_max)
     n_items = mixing.size(train_set)
     steps = n_steps(n_items, batch_size=config.train.batch_size, n_ranks=config.workers)
+    samples = material.samples_to_log_mel(train_set)
 
     shown_s = 0.0
 
@@ -201,9 +202,10 @@ def _worker(job: dict[str, Any]) -> None:
         device=device,
         checkpoint=state,
         hooks=Hooks(on_step, on_epoch),
+        samples=None if samples is None else samples.to(device),
     )
-    if context.get_local_rank() == 0:
-        shutil.rmtree(cache, ignore_errors=True)  # who still reads it has it mapped
+    if context.get_local_rank() == 0 and config.train.folds is None:
+        shutil.rmtree(material.cache, ignore_errors=True)  # who still reads it has it mapped
 
 
 def _report(metrics: dict[str, float], state: dict[str, Any] | None) -> None:
@@ -218,96 +220,3 @@ def _report(metrics: dict[str, float], state: dict[str, Any] | None) -> None:
 def _read_state(folder: str) -> dict[str, Any]:
     state: dict[str, Any] = torch.load(Path(folder) / _STATE, map_location="cpu", weights_only=True)
     return state
-
-
-def heard(config: TrainConfig, meta: dict[str, Any]) -> Input:
-    """Return what the model of a run hears."""
-    return heard_by(config.model, LogMelSpec.from_dict(meta["feature_spec"]))
-
-
-def new_model(config: TrainConfig, meta: dict[str, Any], train_set: WindowSet) -> Tagger:
-    """Return the model before its first step, its rows scaled as the training set's."""
-    model = Tagger(_architecture(config, meta), weights=config.weights)
-    if not model.architecture.below_peak:
-        mean, deviation = row_moments(train_set)
-        model.row_mean.copy_(torch.from_numpy(mean))
-        model.row_deviation.copy_(torch.from_numpy(deviation))
-    return model
-
-
-def _windows(config: TrainConfig) -> WindowSpec:
-    return WindowSpec(config.window_s, config.window_s)
-
-
-def _architecture(config: TrainConfig, meta: dict[str, Any]) -> Architecture:
-    what = heard(config, meta)
-    return Architecture(
-        name=config.model,
-        n_classes=len(Vocabulary.from_dict(meta["classes"]).codes),
-        input_size=config.input_size,
-        dropout=config.dropout,
-        input_shape=(what.n_rows, _windows(config).n_frames(what)),
-        below_peak=isinstance(what, LogMelInput),
-    )
-
-
-def window_set(
-    dataset: Dataset, meta: dict[str, Any], split: str, config: TrainConfig, cache: Path
-) -> WindowSet:
-    """Return the windows of a split, as the model hears them, with the dataset's own classes."""
-    what = heard(config, meta)
-    return load_windows(
-        mapped_clips(dataset, split, what, cache),
-        codes=Vocabulary.from_dict(meta["classes"]).codes,
-        windows=_windows(config),
-        heard=what,
-    )
-
-
-def feature_cache(fingerprint: str) -> Path:
-    """Return this user's folder, on this machine, for a dataset's memory-mapped features."""
-    name = fingerprint.removeprefix("sha256:")[:16]
-    return Path(tempfile.gettempdir()) / f"timbre-{os.getuid()}" / name
-
-
-@ray.remote(num_cpus=0)
-class Board:
-    """Where the first worker writes how far it is, and the driver reads it."""
-
-    def __init__(self) -> None:
-        self._state: tuple[int, int, list[dict[str, float]]] = (0, 0, [])
-
-    def step(self, step: int, total: int) -> None:
-        """Note the number of steps done, and of all."""
-        self._state = (step, total, self._state[2])
-
-    def epoch(self, metrics: dict[str, float]) -> None:
-        """Note what an epoch came to."""
-        self._state[2].append(metrics)
-
-    def read(self) -> tuple[int, int, list[dict[str, float]]]:
-        """Return steps done, steps in all, and the epochs' metrics."""
-        return self._state
-
-
-@contextmanager
-def _shown(board: Any) -> Iterator[None]:
-    """Show the board on a progress bar while the driver waits for the run."""
-    stop = threading.Event()
-
-    def watch() -> None:
-        with progress_bar(unit=" steps", desc="train") as bar:
-            while not stop.wait(timedelta(seconds=1).total_seconds()):
-                bar.n, total, epochs = ray.get(board.read.remote())
-                bar.total = total or None
-                if epochs:
-                    bar.set_postfix({k: f"{v:.3g}" for k, v in epochs[-1].items()}, refresh=False)
-                bar.update(0)
-
-    thread = threading.Thread(target=watch, daemon=True)
-    thread.start()
-    try:
-        yield
-    finally:
-        stop.set()
-        thread.join()

@@ -52,6 +52,10 @@ class TrainConfig:
     """Clips a draw of dynamic sampling has, at least,"""
     mix_max: int = 3
     """and at most."""
+    folds: int | None = None
+    """Divide train and val anew, by video, into so many parts,"""
+    fold: int = 0
+    """of which this one is held out."""
     seed: int = 0
     aggregation: str = "s2"
     """How windows become a clip, in validation and by default in tagging."""
@@ -64,5 +68,7 @@ class TrainConfig:
             raise UsageError(
                 f"--augment {','.join(unknown)}: expected some of {','.join(AUGMENTATIONS)}"
             )
+        if self.folds is not None and not (self.folds >= 3 and 0 <= self.fold < self.folds):
+            raise UsageError(f"--folds {self.folds}: expected 3 or more")
         if self.sampling not in SAMPLINGS:
             raise UsageError(f"--sampling {self.sampling}: expected {', '.join(SAMPLINGS)}")

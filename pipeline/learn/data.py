@@ -13,7 +13,7 @@ import os
 import uuid
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -86,9 +86,21 @@ class WindowSet:
         ]
         return np.concatenate(parts)
 
+    def subset(self, clips: npt.NDArray[np.intp]) -> WindowSet:
+        """Return the same with some of the clips, in the order given."""
+        windows = [np.arange(*np.searchsorted(self.clip_of, [clip, clip + 1])) for clip in clips]
+        return replace(
+            self,
+            segment_ids=[self.segment_ids[clip] for clip in clips],
+            matrices=[self.matrices[clip] for clip in clips],
+            targets=self.targets[clips],
+            clip_of=np.repeat(np.arange(len(clips)), [len(own) for own in windows]),
+            start_of=self.start_of[np.concatenate([np.zeros(0, np.int64), *windows])],
+        )
+
     def clip_windows(self, clip: int) -> Windows:
         """Return every window of one clip."""
-        return self.windows(np.flatnonzero(self.clip_of == clip))
+        return self.windows(np.arange(*np.searchsorted(self.clip_of, [clip, clip + 1])))
 
     def any_window(self, clip: int, rng: np.random.Generator) -> int:
         """Return one of a clip's windows by number."""

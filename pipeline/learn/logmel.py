@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import torch
 
+from pipeline.audio.clip import FULL_SCALE
 from pipeline.audio.logmel import LogMelSpec, mel_filters
+from pipeline.learn.augment import noise, pitch
 
 
 class LogMel(torch.nn.Module):
@@ -35,3 +37,34 @@ class LogMel(torch.nn.Module):
             power = spectrum.real.square() + spectrum.imag.square()
             mel = torch.clamp(self.get_buffer("filters") @ power, min=spec.amin)
             return (10 * torch.log10(mel)).reshape(*samples.shape[:-1], *mel.shape[1:])
+
+
+class SamplesToLogMel(torch.nn.Module):
+    """Windows of samples in, disturbed, and their log-mels out: on the device of the model.
+
+    Parameters
+    ----------
+    spec
+        Of the log-mel.
+    mean, deviation
+        Of the training set's samples, 32,768 for full scale: noise is drawn from them.
+    """
+
+    def __init__(self, spec: LogMelSpec, *, mean: torch.Tensor, deviation: torch.Tensor) -> None:
+        super().__init__()
+        self.log_mel = LogMel(spec)
+        self.register_buffer("mean", mean / FULL_SCALE)
+        self.register_buffer("deviation", deviation / FULL_SCALE)
+
+    def forward(
+        self, windows: torch.Tensor, rng: torch.Generator, names: tuple[str, ...]
+    ) -> torch.Tensor:
+        """Return `[n, n_mels, n_frames]` for 16-bit windows, `[n, 1, n_samples]`."""
+        samples = windows[:, 0].float() / FULL_SCALE
+        if "pitch" in names:
+            samples = pitch(samples, rng)
+        if "noise" in names:
+            mean, deviation = self.get_buffer("mean"), self.get_buffer("deviation")
+            samples = noise(samples, rng, mean=mean, deviation=deviation)
+        log_mels: torch.Tensor = self.log_mel(samples)
+        return log_mels

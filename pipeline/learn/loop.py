@@ -23,6 +23,7 @@ from torch.nn.parallel import DistributedDataParallel
 from pipeline.learn.augment import augment, augment_samples
 from pipeline.learn.config import TrainConfig
 from pipeline.learn.data import Batch, Mixing, WindowSet, epoch_batches, n_steps, prefetched
+from pipeline.learn.logmel import SamplesToLogMel
 from pipeline.learn.model import Tagger
 from pipeline.learn.schedule import learning_rate, optimizer_of
 from pipeline.score.aggregate import aggregate
@@ -56,8 +57,13 @@ def train(
     device: torch.device,
     checkpoint: dict[str, Any] | None,
     hooks: Hooks,
+    samples: SamplesToLogMel | None = None,
 ) -> Progress:
-    """Train to `config.epochs`, from a checkpoint where one is given; return how it went."""
+    """Train to `config.epochs`, from a checkpoint where one is given; return how it went.
+
+    With `samples`, the training set's windows are samples, and disturbed as such, before they
+    become the log-mels that the model hears.
+    """
     rank, n_ranks = _rank()
     model.to(device)
     optimizer = optimizer_of(model, config)
@@ -89,19 +95,23 @@ def train(
                 group["lr"] = learning_rate(number, total, config, group["span"])
             is_last = number + 1 == (epoch + 1) * steps
             steps_now = (number + 1) % config.accumulate == 0 or is_last
-            losses.append(_backward(model, network, batch, config, rng, n_ranks))
+            losses.append(_backward(model, network, batch, config, rng, n_ranks, samples))
             if steps_now:
                 optimizer.step()
                 optimizer.zero_grad(set_to_none=True)
                 follow(average, model, decay=min(config.ema, (1 + number) / (10 + number)))
             hooks.on_step(number + 1)
         scores = clip_scores(average, val_set, config.aggregation, device)
-        metrics = _metrics(epoch + 1, _mean(losses), scores, val_set.targets)
+        metrics = {
+            "epoch": epoch + 1.0,
+            "train_loss": _mean(losses),
+            **clip_metrics(scores, val_set.targets),
+        }
         progress.history.append(metrics)
         progress.epoch = epoch + 1
         if metrics["val_loss"] < progress.best_val_loss:
             progress.best_val_loss = metrics["val_loss"]
-            progress.best_weights = _copy(average)
+            progress.best_weights = weights_of(average)
         hooks.on_epoch(metrics, snapshot(progress, model, average, optimizer))
     return progress
 
@@ -119,10 +129,14 @@ def _backward(
     config: TrainConfig,
     rng: torch.Generator,
     n_ranks: int,
+    samples: SamplesToLogMel | None,
 ) -> Tensor:
     """Add a batch's gradients; return this rank's share of the mean loss over all ranks."""
     device = rng.device
-    windows = model.resized(torch.from_numpy(batch.windows).to(device, non_blocking=True))
+    windows = torch.from_numpy(batch.windows).to(device, non_blocking=True)
+    if samples is not None:
+        windows = samples(windows, rng, config.augment)
+    windows = model.resized(windows)
     targets = torch.from_numpy(batch.targets).to(device, non_blocking=True)
     weights = torch.from_numpy(batch.weights).to(device, non_blocking=True)
     windows, targets = _augmented(model, windows, targets, config, rng)
@@ -232,18 +246,14 @@ def restore(
     return Progress(**checkpoint["progress"])
 
 
-def _metrics(
-    epoch: int, train_loss: float, scores: npt.NDArray[np.float32], targets: npt.NDArray[np.float32]
+def clip_metrics(
+    scores: npt.NDArray[np.float32], targets: npt.NDArray[np.float32]
 ) -> dict[str, float]:
+    """Return what an epoch is judged by: loss and macro F1 of clips, `[n_clips, n_classes]`."""
     clipped = np.clip(scores, 1e-6, 1 - 1e-6)
     val_loss = -np.mean(targets * np.log(clipped) + (1 - targets) * np.log(1 - clipped))
     macro_f1 = f1_score(targets > 0.5, scores >= 0.5, average="macro", zero_division=0)
-    return {
-        "epoch": float(epoch),
-        "train_loss": train_loss,
-        "val_loss": float(val_loss),
-        "val_macro_f1": float(macro_f1),
-    }
+    return {"val_loss": float(val_loss), "val_macro_f1": float(macro_f1)}
 
 
 def _mean(losses: list[Tensor]) -> float:
@@ -263,5 +273,6 @@ def _seed_of(*parts: int) -> int:
     return int(np.random.SeedSequence(parts).generate_state(1)[0])
 
 
-def _copy(model: nn.Module) -> dict[str, Tensor]:
+def weights_of(model: nn.Module) -> dict[str, Tensor]:
+    """Return a copy of a model's weights, on the CPU."""
     return {name: tensor.detach().cpu().clone() for name, tensor in model.state_dict().items()}

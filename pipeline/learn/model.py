@@ -23,6 +23,7 @@ from pipeline.audio.inputs import Input, input_from_dict
 from pipeline.audio.windows import WindowSpec
 from pipeline.catalog.vocabulary import Vocabulary
 from pipeline.errors import SpecMismatch, UsageError
+from pipeline.learn.networks.classical import CLASSICAL
 from pipeline.learn.networks.registry import (
     build_network,
     is_known,
@@ -89,6 +90,7 @@ class Tagger(nn.Module):
         check_name(architecture.name)
         self.architecture = architecture
         self.is_image = not is_known(architecture.name)
+        self.is_classical = architecture.name in CLASSICAL
         self.backbone = _backbone(architecture, weights)
         if not architecture.below_peak:
             n_rows = architecture.input_shape[0]

@@ -11,6 +11,7 @@ from pipeline.audio.inputs import FeatureInput, Input, LogMelInput, SamplesInput
 from pipeline.audio.logmel import LogMelSpec
 from pipeline.errors import UsageError
 from pipeline.learn.config import TrainConfig
+from pipeline.learn.networks.classical import CLASSICAL
 
 AST_SPEC = LogMelSpec(sample_rate_hz=16_000, n_fft=1024, hop=160, n_mels=128, htk=True)
 """AST's 128 bands every 10 ms; log-mel of 64 ms in dB in place of Kaldi's filter bank of 25."""
@@ -24,6 +25,7 @@ def heard_by(model: str, feature_spec: LogMelSpec) -> Input:
         "cnn2d-mfcc": FeatureInput("mfcc", frames),
         "cnn1d-descriptors": FeatureInput("descriptors", frames),
         "ast": LogMelInput(AST_SPEC),
+        **dict.fromkeys(CLASSICAL, FeatureInput("descriptors", frames)),
     }
     return own.get(model, LogMelInput(feature_spec))
 
@@ -59,10 +61,16 @@ PRESETS: Mapping[str, TrainConfig] = MappingProxyType(
 """The report's runs: batch 16, 35 epochs, 5 % warm-up, decay of power 0.7, the best by S2."""
 
 
-def preset(name: str | None) -> TrainConfig:
-    """Return a preset; the defaults without a name."""
+CLASSICAL_WINDOW_S = 10.0
+"""The notes' classifiers hear a clip's means and variances: windows as long as AudioSet's clips."""
+
+
+def preset(name: str | None, model: str | None = None) -> TrainConfig:
+    """Return a preset; without a name, the defaults of a model."""
+    if name is None and model in CLASSICAL:
+        return TrainConfig(model=str(model), window_s=CLASSICAL_WINDOW_S)
     if name is None:
-        return TrainConfig()
+        return TrainConfig(model=model or TrainConfig.model)
     if name not in PRESETS:
         raise UsageError(f"--preset {name!r}: expected one of {', '.join(PRESETS)}")
     return PRESETS[name]

@@ -12,6 +12,7 @@ from pipeline.audio.logmel import LogMelSpec
 from pipeline.score import clip_plots, data_plots, feature_plots
 from pipeline.score.anova import P_LIMIT, Row, p_text, ranked, row_label
 from pipeline.score.clip_plots import Example
+from pipeline.score.clusters import clusters_map, clusters_table
 from pipeline.score.explore_report import Comparison
 from pipeline.score.page import Page, Table, Tile
 from pipeline.score.picture import Picture
@@ -109,12 +110,14 @@ def _classes_table(report: Report) -> Table:
 def _feature_blocks(
     tested: Comparison, anova: Report, class_names: Mapping[str, str]
 ) -> list[Table | Picture]:
-    return [
+    blocks: list[Table | Picture] = [
         _features_table(anova["features"]),
         feature_plots.anova_bars(tested.table, n_classes=tested.n_classes),
         feature_plots.feature_distributions(tested.rows, class_names=class_names),
-        _rows_table(ranked(tested.table)),
     ]
+    if found := tested.clusters:
+        blocks += [clusters_table(found), clusters_map(found[0], class_names=class_names)]
+    return [*blocks, _rows_table(ranked(tested.table))]
 
 
 def _features_table(features: Sequence[Row]) -> Table:

@@ -17,6 +17,7 @@ import pyarrow as pa
 from pipeline.catalog.plan import SPLITS
 from pipeline.score.anova import P_LIMIT, Row, by_feature, ranked
 from pipeline.score.clip_plots import Example
+from pipeline.score.clusters import Clusters
 from pipeline.score.feature_plots import RowValues
 from pipeline.score.summary import cooccurrence_counts, label_matrix, labels_per_clip
 
@@ -35,6 +36,8 @@ class Comparison:
     """Classes that were compared."""
     rows: Sequence[RowValues] = field(default=())
     """The rows whose distributions are drawn."""
+    clusters: Sequence[Clusters] = field(default=())
+    """What k-means makes of each feature, the best first."""
 
 
 def explore_report(
@@ -67,6 +70,7 @@ def explore_report(
         "split": split,
         "examples": {example.code: example.segment_id for example in examples},
         "anova": None if tested is None else _anova_report(tested),
+        "clusters": [] if tested is None else [one.to_dict() for one in tested.clusters],
         "provenance": dict(provenance),
     }
 

@@ -1,15 +1,26 @@
 """The loop learns, its schedule is the report's, and a continued run equals the undisturbed one."""
 
+import copy
+import io
+from dataclasses import replace
+
 import numpy as np
+import pyarrow as pa
 import pytest
 import torch
 
+from pipeline.audio.inputs import LogMelInput, SamplesInput
+from pipeline.audio.logmel import LogMelSpec, log_mel
+from pipeline.audio.windows import WindowSpec
 from pipeline.errors import UsageError
 from pipeline.learn.augment import MASK_SHARE, mask, mix, tilt
 from pipeline.learn.config import TrainConfig
+from pipeline.learn.data import load_windows, row_moments
+from pipeline.learn.logmel import SamplesToLogMel
 from pipeline.learn.loop import Hooks, clip_scores, train
 from pipeline.learn.model import Architecture, Tagger
 from pipeline.learn.schedule import learning_rate
+from tests.conftest import tones
 from tests.learn.test_data import window_set
 
 CPU = torch.device("cpu")
@@ -28,7 +39,8 @@ def run(config: TrainConfig, checkpoint=None, stop_after=None):
     saved = []
 
     def on_epoch(metrics, state):
-        saved.append(torch.save(state, buffer := __import__("io").BytesIO()) or buffer.getvalue())
+        torch.save(state, buffer := io.BytesIO())
+        saved.append(buffer.getvalue())
         if len(saved) == stop_after:
             raise Stop
 
@@ -61,11 +73,23 @@ def test_learning_rate_is_warm_up_and_polynomial_decay():
     assert all(a >= b for a, b in zip(rates[49:], rates[50:], strict=False))
 
 
-def test_a_continued_run_equals_the_undisturbed_one():
-    whole, _ = run(CONFIG)
-    _, saved = run(CONFIG, stop_after=1)
-    state = torch.load(__import__("io").BytesIO(saved[0]), weights_only=True)
-    continued, _ = run(CONFIG, checkpoint=state)
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {},
+        {"sampling": "dynamic", "mix_max": 2},
+        {"sampling": "persistent", "mix_max": 2},
+        {"accumulate": 3, "head_lr": 1e-2, "head_weight_decay": 1e-3, "ema": 0.0},
+        {"patience": 2},
+    ],
+    ids=lambda changes: ",".join(changes) or "plain",
+)
+def test_a_continued_run_equals_the_undisturbed_one(changes):
+    config = replace(CONFIG, **changes)
+    whole, _ = run(config)
+    _, saved = run(config, stop_after=1)
+    state = torch.load(io.BytesIO(saved[0]), weights_only=True)
+    continued, _ = run(config, checkpoint=state)
     assert continued.history == whole.history
     for name, tensor in whole.best_weights.items():
         assert torch.equal(tensor, continued.best_weights[name]), name
@@ -78,6 +102,59 @@ def test_it_learns_what_is_there():
     progress, _ = run(config)
     assert progress.history[-1]["train_loss"] < 0.5 * progress.history[0]["train_loss"]
     assert progress.epoch == len(progress.history) == 12
+
+
+def sample_set(heard, n_clips=4):
+    """Two seconds of tones a clip, as samples."""
+    rows = [
+        {
+            "segment_id": f"s{k}_0",
+            "classes": ["ab"[k % 2]],
+            "matrix": heard.matrix(tones(2.0, (300, 2500)[k % 2])).tobytes(),
+        }
+        for k in range(n_clips)
+    ]
+    table = pa.table({name: [row[name] for row in rows] for name in rows[0]})
+    return load_windows([table], codes=["a", "b"], windows=WindowSpec(), heard=heard)
+
+
+def test_samples_become_the_log_mels_that_the_model_hears():
+    spec = LogMelSpec()
+    data = sample_set(SamplesInput())
+    mean, deviation = map(torch.from_numpy, row_moments(data))
+    front = SamplesToLogMel(spec, mean=mean, deviation=deviation)
+    rng = torch.Generator().manual_seed(0)
+    windows = torch.from_numpy(data.clip_windows(0))
+    plain = front(windows, rng, ())
+    expected = log_mel(windows[0, 0].numpy() / np.float32(32_768), spec)
+    np.testing.assert_allclose(plain[0].numpy(), expected, atol=0.1)
+    assert not torch.allclose(front(windows, rng, ("noise",)), plain, atol=1)
+    higher = front(windows, rng, ("pitch",)).argmax(dim=1)
+    assert (higher != plain.argmax(dim=1)).float().mean() > 0.5
+
+
+def test_a_run_on_disturbed_samples_is_deterministic_and_goes_on():
+    config = TrainConfig(
+        model="resnet10t", input_size=(32, 32), epochs=2, batch_size=8, augment=("noise", "pitch")
+    )
+    data = sample_set(SamplesInput())
+    val = sample_set(LogMelInput())
+
+    def once(checkpoint=None):
+        torch.manual_seed(0)
+        model = Tagger(Architecture("resnet10t", 2, (32, 32)))
+        mean, deviation = map(torch.from_numpy, row_moments(data))
+        front = SamplesToLogMel(LogMelSpec(), mean=mean, deviation=deviation)
+        states = []
+        progress = train(
+            config, model, data, val, device=CPU, checkpoint=checkpoint, samples=front,
+            hooks=Hooks(lambda step: None, lambda _, state: states.append(copy.deepcopy(state))),
+        )  # fmt: skip
+        return progress, states
+
+    whole, states = once()
+    assert once()[0].history == whole.history
+    assert once(states[0])[0].history == whole.history
 
 
 def test_scores_come_back_by_clip():

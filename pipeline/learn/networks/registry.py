@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import timm
@@ -17,6 +18,7 @@ from torch import Tensor, nn
 
 from pipeline.errors import UsageError
 from pipeline.learn.networks.ast import build_ast
+from pipeline.learn.networks.classical import CLASSICAL, Classical
 from pipeline.learn.networks.music import Crnn, ShortChunk
 from pipeline.learn.networks.report import DescriptorCnn, MfccCnn, RawCnn
 from pipeline.learn.networks.weights import load_weights, read_weights
@@ -39,7 +41,13 @@ class Entry:
     """Rows where only one number is possible."""
 
 
-NETWORKS = {
+def _classical(
+    kind: type[Classical], n_classes: int, shape: tuple[int, int], dropout: float
+) -> Classical:
+    return kind(shape[0], n_classes)
+
+
+NETWORKS: dict[str, Entry] = {
     "cnn1d-raw": Entry(
         lambda n_classes, shape, dropout: RawCnn(n_classes=n_classes, dropout=dropout),
         takes="samples",
@@ -84,6 +92,10 @@ NETWORKS = {
         takes="log-mels",
         smallest=(16, 16),
     ),
+    **{
+        name: Entry(partial(_classical, kind), takes="descriptors", smallest=(1, 1))
+        for name, kind in CLASSICAL.items()
+    },
 }
 
 
@@ -153,6 +165,8 @@ def build_network(
         )
     entry = NETWORKS[name]
     _check_shape(name, entry, input_shape)
+    if name in CLASSICAL and weights is not None:
+        raise UsageError(f"model {name!r}: it is fitted whole, from no weights; leave them out")
     if weights == IMAGENET:
         raise UsageError(
             f"model {name!r}: no ImageNet weights exist for it; leave weights out, give a file,"

@@ -1,0 +1,179 @@
+"""Windows per second of training: Ray Train and our loop against a bare PyTorch loop, in one run.
+
+    python benchmarks/train.py [--model resnet50] [--steps 16] [--rounds 3] [--gpu]
+
+The bare loop is what one would write by hand around the same network: a batch is cut from the
+log-mels in memory, then forward, loss, backward, Adam. Ours does that and all that a run does: each
+window once, in an order of its own, the next batch made ahead, learning rates by step, the running
+mean of the weights, checkpoints; with `augmented` it also disturbs the windows. Rounds are taken in
+turn, and medians printed; the first steps of each run, which build up memory, are not counted.
+"""
+
+from __future__ import annotations
+
+import argparse
+import tempfile
+import time
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import ray.train
+import torch
+from ray.train import RunConfig, ScalingConfig
+from ray.train.torch import TorchTrainer
+
+from pipeline.audio.inputs import LogMelInput
+from pipeline.audio.windows import WindowSpec
+from pipeline.flows.cluster import ray_session
+from pipeline.learn.config import TrainConfig
+from pipeline.learn.data import WindowSet
+from pipeline.learn.loop import Hooks, has_fast_bf16, train
+from pipeline.learn.model import Architecture, Tagger
+
+N_CLASSES, N_WINDOWS, N_COLUMNS, N_WARM = 11, 10, 862, 3
+HEARD, WINDOWS = LogMelInput(), WindowSpec()
+LENGTH = WINDOWS.n_frames(HEARD)
+
+
+def clips(n_clips: int) -> WindowSet:
+    """Return log-mels of 10 s, all of them in memory, with random classes."""
+    rng = np.random.default_rng(0)
+    shape = (n_clips, HEARD.n_rows, N_COLUMNS)
+    matrices = (rng.standard_normal(shape, np.float32) * 15 - 40).astype(HEARD.dtype)
+    return WindowSet(
+        segment_ids=[f"{k}" for k in range(n_clips)],
+        matrices=list(matrices),
+        targets=(rng.random((n_clips, N_CLASSES)) < 0.15).astype(np.float32),
+        clip_of=np.repeat(np.arange(n_clips), N_WINDOWS),
+        start_of=np.tile(np.arange(N_WINDOWS) * LENGTH, n_clips).clip(max=N_COLUMNS - LENGTH),
+        n_frames=LENGTH,
+        silence=HEARD.silence,
+        is_db=True,
+    )
+
+
+def clips_for(flags: argparse.Namespace, n_workers: int) -> WindowSet:
+    """Return as many clips as the steps need."""
+    return clips(-(-flags.steps * flags.batch_size * n_workers // N_WINDOWS))
+
+
+def tagger(flags: argparse.Namespace) -> Tagger:
+    """Return the network, new."""
+    torch.manual_seed(0)
+    return Tagger(Architecture(flags.model, N_CLASSES, input_shape=(HEARD.n_rows, LENGTH)))
+
+
+def bare(flags: argparse.Namespace, *, threads: int) -> float:
+    """Return windows per second of the loop that one would write by hand."""
+    torch.set_num_threads(threads)
+    device = torch.device("cuda" if flags.gpu else "cpu")
+    data, model = clips_for(flags, 1), tagger(flags).to(device).train()
+    optimizer = torch.optim.Adam(model.parameters(), lr=2e-4, fused=True)
+    order = np.random.default_rng(0).permutation(len(data))[: flags.steps * flags.batch_size]
+    times = []
+    for index in order.reshape(flags.steps, -1):
+        cut = [
+            data.matrices[clip][:, start : start + LENGTH]
+            for clip, start in zip(data.clip_of[index], data.start_of[index], strict=True)
+        ]
+        windows = torch.from_numpy(np.stack(cut)).to(device)
+        targets = torch.from_numpy(data.targets[data.clip_of[index]]).to(device)
+        with torch.autocast(device.type, torch.bfloat16, enabled=has_fast_bf16(device)):
+            logits = model(windows).float()
+        loss = torch.nn.functional.binary_cross_entropy_with_logits(logits, targets)
+        loss.backward()  # type: ignore[no-untyped-call]
+        optimizer.step()
+        optimizer.zero_grad(set_to_none=True)
+        times.append(_now(device))
+    return float(flags.batch_size * (flags.steps - N_WARM) / (times[-1] - times[N_WARM - 1]))
+
+
+def ours(
+    flags: argparse.Namespace, *, workers: int, threads: int, augment: tuple[str, ...] = ()
+) -> float:
+    """Return windows per second of Ray Train with our loop, over all workers."""
+    job = {"flags": flags, "workers": workers, "threads": threads, "augment": augment}
+    with tempfile.TemporaryDirectory(prefix="timbre-train-") as folder:
+        result = TorchTrainer(
+            _worker,
+            train_loop_config=job,
+            scaling_config=ScalingConfig(num_workers=workers, use_gpu=flags.gpu),
+            run_config=RunConfig(storage_path=folder),
+        ).fit()
+    assert result.metrics is not None
+    return float(result.metrics["rate"])
+
+
+def _worker(job: dict[str, Any]) -> None:
+    flags = job["flags"]
+    torch.set_num_threads(job["threads"])
+    device = torch.device("cuda" if flags.gpu else "cpu")
+    times: list[float] = []
+
+    def on_epoch(metrics: dict[str, float], state: dict[str, Any]) -> None:
+        n_windows = flags.batch_size * job["workers"] * (flags.steps - N_WARM)
+        ray.train.report({"rate": n_windows / (times[flags.steps - 1] - times[N_WARM - 1])})
+
+    train(
+        TrainConfig(
+            model=flags.model, epochs=1, batch_size=flags.batch_size, augment=job["augment"]
+        ),
+        tagger(flags),
+        clips_for(flags, job["workers"]),
+        clips(1),
+        device=device,
+        checkpoint=None,
+        hooks=Hooks(lambda step: times.append(_now(device)), on_epoch),
+    )
+
+
+def _now(device: torch.device) -> float:
+    if device.type == "cuda":
+        torch.cuda.synchronize()
+    return time.perf_counter()
+
+
+def contenders(flags: argparse.Namespace) -> dict[str, Callable[[], float]]:
+    """Return what is timed, by name."""
+    augmented = TrainConfig().augment
+    if flags.gpu:
+        return {
+            "bare loop": lambda: bare(flags, threads=1),
+            "Ray Train, 1 worker": lambda: ours(flags, workers=1, threads=1),
+            "the same, augmented": lambda: ours(flags, workers=1, threads=1, augment=augmented),
+        }
+    return {
+        "bare loop, 1 thread": lambda: bare(flags, threads=1),
+        "Ray Train, 1 worker, 1 thread": lambda: ours(flags, workers=1, threads=1),
+        "Ray Train, 2 workers, 1 thread": lambda: ours(flags, workers=2, threads=1),
+        "bare loop, 2 threads": lambda: bare(flags, threads=2),
+        "Ray Train, 1 worker, 2 threads": lambda: ours(flags, workers=1, threads=2),
+        "the same, augmented": lambda: ours(flags, workers=1, threads=2, augment=augmented),
+    }
+
+
+def main() -> None:
+    """Time every contender in turn and print the rates."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--model", default="resnet50", help="a network of log-mels")
+    parser.add_argument("--batch-size", type=int, default=16, help="windows a step and worker")
+    parser.add_argument("--steps", type=int, default=16, help="steps of a run")
+    parser.add_argument("--rounds", type=int, default=3, help="runs of each")
+    parser.add_argument("--gpu", action="store_true", help="on a GPU")
+    flags = parser.parse_args()
+    rates: dict[str, list[float]] = {}
+    with ray_session(min_cpus=4):
+        for number in range(flags.rounds):
+            for name, run in contenders(flags).items():
+                rates.setdefault(name, []).append(run())
+                print(f"round {number + 1}  {name:<32}{rates[name][-1]:8.2f} windows/s", flush=True)
+    median = {name: float(np.median(values)) for name, values in rates.items()}
+    first = next(iter(median))
+    print(f"\n{flags.model}, batches of {flags.batch_size}, medians of {flags.rounds} rounds")
+    for name, rate in median.items():
+        print(f"{name:<32}{rate:8.2f} windows/s{rate / median[first]:7.2f} x the first")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,108 @@
+"""A dataset and a training config in, a model a fold and what they say of the held-out clips out.
+
+    fold-0/ fold-1/ ...  folds.json  scores.parquet  report.html
+
+The clips of train and val are divided anew, by video; test is left alone. Each fold is a run like
+any other, in a folder of its own: after a kill, what has ended is not done again.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import ray
+import torch
+
+from pipeline.errors import UsageError
+from pipeline.flows.cluster import ray_session
+from pipeline.flows.fit import FitConfig, fit
+from pipeline.flows.material import Material
+from pipeline.flows.provenance import provenance
+from pipeline.learn.loop import clip_scores
+from pipeline.learn.model import ModelCard, load_model
+from pipeline.score.folds_page import folds_report
+from pipeline.score.metrics import multilabel_metrics
+from pipeline.score.page import render_page
+from pipeline.score.reports import evaluation_report
+from pipeline.score.scored import Scored, to_table
+from pipeline.store.dataset import Dataset
+from pipeline.store.folder import Folder
+
+
+@dataclass(frozen=True)
+class FoldsResult:
+    """What a cross-validation came to."""
+
+    report: dict[str, Any]
+    """folds.json."""
+    cards: list[ModelCard]
+
+
+def cross_validate(config: FitConfig, n_folds: int) -> FoldsResult:
+    """Train and measure a model a fold; write what the module's head names."""
+    dataset, out = Dataset.open(config.dataset), Folder(config.out)
+    if out.exists("model.json"):
+        raise UsageError(f"{config.out}: a model is there; give --folds a folder of its own")
+    with ray_session(min_cpus=config.workers + 1):
+        runs = []
+        for fold in range(n_folds):
+            train = replace(config.train, folds=n_folds, fold=fold)
+            uri = out.uri_of(f"fold-{fold}")
+            card = fit(replace(config, out=uri, train=train)).card
+            task = ray.remote(num_cpus=1)(held_out_scores)
+            material = Material(dataset, dataset.meta(), train)
+            runs.append((card, ray.get(task.remote(material, uri))))
+    cards, scored = [card for card, _ in runs], [part for _, part in runs]
+    return FoldsResult(_write(out, cards, scored, config), cards)
+
+
+def held_out_scores(material: Material, model_uri: str) -> Scored:
+    """Return what a fold's model says of the clips that it has never met."""
+    torch.set_num_threads(os.cpu_count() or 1)
+    model, card = load_model(model_uri)
+    data = material.held_out()
+    scores = clip_scores(model, data, card.aggregation, torch.device("cpu"))
+    if material.config.folds == material.config.fold + 1:
+        shutil.rmtree(material.cache, ignore_errors=True)  # nobody reads it any more
+    return Scored(data.segment_ids, card.vocabulary.codes, data.targets > 0.5, scores)
+
+
+def _write(
+    out: Folder, cards: list[ModelCard], scored: list[Scored], config: FitConfig
+) -> dict[str, Any]:
+    vocabulary = cards[0].vocabulary
+    together = Scored(
+        [uri for part in scored for uri in part.uris],
+        vocabulary.codes,
+        np.concatenate([part.truth for part in scored]),
+        np.concatenate([part.scores for part in scored]),
+    )
+    limits = [cards[0].thresholds[cards[0].aggregation][code] for code in vocabulary.codes]
+    measured = [
+        multilabel_metrics(part.truth, part.scores, thresholds=limits, class_codes=vocabulary.codes)
+        for part in [together, *scored]
+    ]
+    where_from = provenance() | {
+        "scored": f"{config.dataset}, each clip by the model of the fold that held it out",
+        "aggregation": cards[0].aggregation,
+    }
+    _, page = evaluation_report(
+        measured[0],
+        truth=together.truth,
+        scores=together.scores,
+        class_codes=vocabulary.codes,
+        class_names=vocabulary.names,
+        history=[],
+        build=None,
+        provenance=where_from,
+    )
+    ids = [card.model_id for card in cards]
+    report, page = folds_report(measured[0], measured[1:], ids, page, provenance=where_from)
+    out.write_table("scores.parquet", to_table(together))
+    out.write_json("folds.json", report)
+    out.write_bytes("report.html", render_page(page).encode())
+    return report

@@ -1,0 +1,119 @@
+"""A dataset and a training config in, what a worker trains with out: window sets, the new model."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from pipeline.audio.inputs import Input, LogMelInput, SamplesInput
+from pipeline.audio.logmel import LogMelSpec
+from pipeline.audio.windows import WindowSpec
+from pipeline.catalog.vocabulary import Vocabulary
+from pipeline.learn.config import TrainConfig
+from pipeline.learn.data import WindowSet, load_windows, mapped_clips, row_moments
+from pipeline.learn.folds import fold_of
+from pipeline.learn.logmel import SamplesToLogMel
+from pipeline.learn.model import Architecture, Tagger
+from pipeline.learn.recipes import heard_by
+from pipeline.store.dataset import Dataset
+
+
+@dataclass(frozen=True)
+class Material:
+    """What a run is about: a dataset, as a config hears and divides it."""
+
+    dataset: Dataset
+    meta: dict[str, Any]
+    """dataset.json."""
+    config: TrainConfig
+
+    @property
+    def vocabulary(self) -> Vocabulary:
+        """The dataset's classes."""
+        return Vocabulary.from_dict(self.meta["classes"])
+
+    @property
+    def heard(self) -> Input:
+        """What the model hears."""
+        return heard_by(self.config.model, LogMelSpec.from_dict(self.meta["feature_spec"]))
+
+    @property
+    def windows(self) -> WindowSpec:
+        """The windows, side by side."""
+        return WindowSpec(self.config.window_s, self.config.window_s)
+
+    @property
+    def architecture(self) -> Architecture:
+        """What it takes to build the network."""
+        return Architecture(
+            name=self.config.model,
+            n_classes=len(self.vocabulary.codes),
+            input_size=self.config.input_size,
+            dropout=self.config.dropout,
+            input_shape=(self.heard.n_rows, self.windows.n_frames(self.heard)),
+            below_peak=isinstance(self.heard, LogMelInput),
+        )
+
+    @property
+    def cache(self) -> Path:
+        """This user's folder, on this machine, for the dataset's memory-mapped features."""
+        name = str(self.meta["fingerprint"]).removeprefix("sha256:")[:16]
+        return Path(tempfile.gettempdir()) / f"timbre-{os.getuid()}" / name
+
+    @property
+    def trains_on_samples(self) -> bool:
+        """Whether a model of log-mels is to train on samples, so that those can be disturbed."""
+        wanted = {"noise", "pitch"} & set(self.config.augment)
+        return bool(wanted) and isinstance(self.heard, LogMelInput)
+
+    def train_set(self) -> WindowSet:
+        """Return the windows to learn from: those of the model's input, or of samples."""
+        heard = SamplesInput(self.heard.sample_rate_hz) if self.trains_on_samples else self.heard
+        return self._part("train", heard)
+
+    def val_set(self) -> WindowSet:
+        """Return the windows that choose the epoch."""
+        return self._part("val", self.heard)
+
+    def held_out(self) -> WindowSet:
+        """Return the windows of the fold that this run is measured on."""
+        return self._part("held_out", self.heard)
+
+    def _part(self, part: str, heard: Input) -> WindowSet:
+        config = self.config
+        if config.folds is None:
+            return self._windows_of([part], heard)
+        both = self._windows_of(["train", "val"], heard)
+        fold = fold_of(both.segment_ids, n_folds=config.folds, fold=config.fold, seed=config.seed)
+        return both.subset(getattr(fold, part))
+
+    def _windows_of(self, splits: list[str], heard: Input) -> WindowSet:
+        tables = [
+            table
+            for split in splits
+            for table in mapped_clips(self.dataset, split, heard, self.cache)
+        ]
+        return load_windows(tables, codes=self.vocabulary.codes, windows=self.windows, heard=heard)
+
+    def new_model(self, train_set: WindowSet) -> Tagger:
+        """Return the model before its first step: of the seed, its rows scaled as they are here."""
+        torch.manual_seed(self.config.seed)  # the first weights: the same on every rank and run
+        model = Tagger(self.architecture, weights=self.config.weights)
+        if not model.architecture.below_peak and not model.is_classical:
+            mean, deviation = row_moments(train_set)
+            model.row_mean.copy_(torch.from_numpy(mean))
+            model.row_deviation.copy_(torch.from_numpy(deviation))
+        return model
+
+    def samples_to_log_mel(self, train_set: WindowSet) -> SamplesToLogMel | None:
+        """Return what makes log-mels of the training set, where that has samples."""
+        heard = self.heard
+        if not (self.trains_on_samples and isinstance(heard, LogMelInput)):
+            return None
+        mean, deviation = map(torch.from_numpy, row_moments(train_set))
+        return SamplesToLogMel(heard.spec, mean=mean, deviation=deviation)

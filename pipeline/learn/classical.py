@@ -1,0 +1,33 @@
+"""Window sets in, a fitted classifier of scikit-learn's and its one epoch of history out."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+
+from pipeline.learn.config import TrainConfig
+from pipeline.learn.data import WindowSet
+from pipeline.learn.loop import Progress, clip_metrics, clip_scores, weights_of
+from pipeline.learn.model import Tagger
+from pipeline.learn.networks.classical import Classical, pooled
+
+
+def fit_classical(
+    config: TrainConfig, model: Tagger, train_set: WindowSet, val_set: WindowSet
+) -> Progress:
+    """Fit the model's classifier to every window of the training set; return it as a run's end."""
+    classifier = model.backbone
+    if not isinstance(classifier, Classical):
+        raise TypeError(f"model {config.model!r} is not a classical one")
+    points = [
+        pooled(torch.from_numpy(train_set.clip_windows(clip))).numpy()
+        for clip in range(len(train_set.matrices))
+    ]
+    classifier.fit(np.concatenate(points), train_set.targets[train_set.clip_of], config.seed)
+    device = torch.device("cpu")
+    judged = [
+        clip_metrics(clip_scores(model, data, config.aggregation, device), data.targets)
+        for data in (train_set, val_set)
+    ]
+    row = {"epoch": 1.0, "train_loss": judged[0]["val_loss"], **judged[1]}
+    return Progress(1, row["val_loss"], weights_of(model), [row])

@@ -1,0 +1,89 @@
+"""A cross-validation holds every clip out once, goes on after a kill, and says what it came to."""
+
+import json
+
+import pytest
+
+from pipeline.errors import UsageError
+from pipeline.flows.evaluate import EvaluateConfig, evaluate
+from pipeline.flows.fit import FitConfig, fit
+from pipeline.flows.folds import cross_validate
+from pipeline.flows.tag import TagConfig, tag_catalog
+from pipeline.learn.config import TrainConfig
+from pipeline.learn.model import load_card
+from pipeline.learn.recipes import preset
+from pipeline.score.scored import from_table
+from pipeline.store.dataset import Dataset
+from pipeline.store.folder import Folder
+
+KNN = preset(None, "knn")
+
+
+def ids_of(dataset, *splits):
+    tables = [t for s in splits for t in Dataset.open(str(dataset)).features(s, ["segment_id"])]
+    return {i for table in tables for i in table["segment_id"].to_pylist()}
+
+
+@pytest.fixture(scope="module")
+def folds(dataset, tmp_path_factory):
+    out = tmp_path_factory.mktemp("folds") / "cv"
+    return out, cross_validate(FitConfig(str(dataset), str(out), KNN), 3)
+
+
+def test_every_clip_of_train_and_val_is_held_out_once(dataset, folds):
+    out, result = folds
+    scored = from_table(Folder(str(out)).read_table("scores.parquet"))
+    assert len(scored.uris) == len(set(scored.uris))
+    assert set(scored.uris) == ids_of(dataset, "train", "val")
+    assert [row["model_id"] for row in result.report["folds"]] == [c.model_id for c in result.cards]
+    assert sum(row["n_items"] for row in result.report["folds"]) == len(scored.uris)
+    assert json.loads((out / "folds.json").read_text()) == json.loads(json.dumps(result.report))
+    page = (out / "report.html").read_text()
+    assert "held-out fold" in page
+    assert "±" in page
+
+
+def test_folds_that_have_ended_are_not_done_again(dataset, folds):
+    out, result = folds
+    before = [(out / f"fold-{k}/model.json").stat().st_mtime_ns for k in range(3)]
+    again = cross_validate(FitConfig(str(dataset), str(out), KNN), 3)
+    assert [(out / f"fold-{k}/model.json").stat().st_mtime_ns for k in range(3)] == before
+    assert again.report["summary"] == result.report["summary"]
+
+
+def test_what_a_user_gets_wrong(dataset, model, tmp_path):
+    with pytest.raises(UsageError, match="a folder of its own"):
+        cross_validate(FitConfig(str(dataset), str(model), KNN), 3)
+    with pytest.raises(UsageError, match="--folds 2"):
+        cross_validate(FitConfig(str(dataset), str(tmp_path / "cv"), KNN), 2)
+
+
+def test_a_classical_model_goes_through_the_same_jobs(dataset, corpus, tmp_path):
+    out = tmp_path / "m"
+    fit(FitConfig(str(dataset), str(out), preset(None, "random-forest")))
+    card = load_card(str(out))
+    assert card.windows.window_s == 10
+    assert [row["epoch"] for row in card.training["history"]] == [1]
+    assert "best of 1 epoch" in (out / "report.html").read_text()
+    metrics = evaluate(EvaluateConfig(str(out), str(tmp_path / "e"), dataset=str(dataset)))
+    assert metrics.n_items == len(ids_of(dataset, "test"))
+    videos = str(corpus.folder / "videos")
+    run = tag_catalog(TagConfig(catalog=videos, model=str(out), out=str(tmp_path / "tags")))
+    assert run["tagged"] > 0
+
+
+def test_training_leaves_curves_and_a_page(model):
+    assert list((model / "tensorboard").glob("events.out.tfevents.*"))
+    page = (model / "report.html").read_text()
+    assert "best of 2 epochs" in page
+    assert "weight_decay" in page
+
+
+def test_a_model_of_log_mels_learns_from_disturbed_samples(dataset, tmp_path):
+    config = TrainConfig(
+        model="resnet10t", input_size=(32, 32), epochs=1, batch_size=8, lr=1e-3,
+        augment=("noise", "pitch", "masks"),
+    )  # fmt: skip
+    card = fit(FitConfig(str(dataset), str(tmp_path / "m"), config)).card
+    assert card.heard.to_dict()["kind"] == "logmel"
+    assert len(card.training["history"]) == 1
