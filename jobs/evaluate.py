@@ -43,6 +43,11 @@ def main(argv: list[str] | None = None) -> int:
         help="score the dataset's validation split too: for tuned thresholds, the calibration and "
         "the best aggregation",
     )
+    add(
+        "--keep-thresholds",
+        action="store_true",
+        help="write what --thresholds finds into model.json, for later tagging",
+    )
     add("--gpu", action="store_true", help="a GPU for every actor of the model")
     flags = vars(parser.parse_args(argv))
 
@@ -58,6 +63,8 @@ def main(argv: list[str] | None = None) -> int:
                 f"  {row.code}  precision {row.precision:.3f}  recall {row.recall:.3f}  "
                 f"F1 {row.f1:.3f}  ({row.n_positive} items)"
             )
+        if flags["keep_thresholds"]:
+            print(f"the thresholds are in {flags['model']}/model.json now")
         print(f"all of it is in {flags['out']}: metrics.json, scores.parquet, report.html")
         return harness.OK
 

@@ -15,7 +15,6 @@ from typing import Any
 import librosa
 import numpy as np
 import numpy.typing as npt
-from sklearn.decomposition import NMF
 
 from pipeline.errors import SpecMismatch, UsageError
 
@@ -221,6 +220,8 @@ def _tuning(spectrum: Matrix, sample_rate_hz: int, *, bins_per_octave: int) -> f
 
 def _factors(spectrum: Matrix) -> tuple[Matrix, Matrix]:
     """Return the factors of a spectrum; those that short input cannot fill are 0."""
+    from sklearn.decomposition import NMF  # here, as most features do without it
+
     n_factors = min(N_COMPONENTS, *spectrum.shape)
     model = NMF(n_factors, init="nndsvd", tol=0, max_iter=NMF_ITERATIONS, random_state=0)
     components = model.fit_transform(spectrum)

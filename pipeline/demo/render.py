@@ -7,6 +7,7 @@ that pretty_midi carries, midirenderer's synthesizer, the encoders in PyAV and s
 from __future__ import annotations
 
 import math
+import os
 from dataclasses import dataclass, field
 from functools import cache
 from importlib import resources
@@ -122,6 +123,9 @@ def comment_of(path: Path) -> str:
 
 @cache
 def _soundfont() -> bytes:
+    """Return the soundfont of the wheel, or the one that TIMBRE_SOUNDFONT names."""
+    if path := os.environ.get("TIMBRE_SOUNDFONT"):
+        return Path(path).read_bytes()
     return (resources.files("pretty_midi") / "TimGM6mb.sf2").read_bytes()
 
 

@@ -42,7 +42,8 @@ class Recording:
     @property
     def fingerprint(self) -> str:
         """The same for the same recording, in whatever folder."""
-        text = repr((RECIPE, replace(self, path=Path(self.path.name))))
+        soundfont = os.environ.get("TIMBRE_SOUNDFONT", "")
+        text = repr((RECIPE, soundfont, replace(self, path=Path(self.path.name))))
         return hashlib.blake2b(text.encode(), digest_size=12).hexdigest()
 
 

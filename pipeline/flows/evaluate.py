@@ -26,6 +26,7 @@ from pipeline.flows.provenance import provenance
 from pipeline.flows.tag import run_stages
 from pipeline.flows.truth import aligned, read_tags, read_truth, split_truth
 from pipeline.flows.validate import validation_of
+from pipeline.learn.model import save_card
 from pipeline.learn.tagging import Tagging, tagging
 from pipeline.score.metrics import Metrics, multilabel_metrics
 from pipeline.score.page import render_page
@@ -65,6 +66,8 @@ class EvaluateConfig:
     target_precision: float = TARGET_PRECISION
     validation: bool = True
     """Whether a dataset's validation split is scored too."""
+    keep_thresholds: bool = False
+    """Whether the model's json takes what `thresholds` says, for every aggregation."""
 
     def __post_init__(self) -> None:
         if (self.dataset is None) == (self.tags is None):
@@ -91,6 +94,9 @@ class EvaluateConfig:
                 f"--thresholds {self.thresholds} needs a dataset's validation split: give "
                 "--dataset, another --split than val, and no --no-validation"
             )
+
+        if self.keep_thresholds and not self.looks_at_validation:
+            raise UsageError("--keep-thresholds needs a dataset's validation split")
 
     @property
     def looks_at_validation(self) -> bool:
@@ -138,6 +144,8 @@ def evaluate(config: EvaluateConfig) -> Metrics:
     out.write_table("scores.parquet", to_table(Scored(names, how.codes, targets, scores)))
     out.write_json("metrics.json", report)
     out.write_bytes("report.html", render_page(page).encode())
+    if config.keep_thresholds and held is not None:
+        _keep_thresholds(config.model, how, choice, held)
     return metrics
 
 
@@ -196,6 +204,18 @@ def _clips(dataset: Dataset, shards: list[str]) -> ray.data.Dataset:
 def _with_thresholds(how: Tagging, choice: Choice, held: Validation | None) -> Tagging:
     found = choose_thresholds(choice, held, own=how.thresholds, class_codes=how.codes)
     return replace(how, thresholds=tuple(found.values.values()))
+
+
+def _keep_thresholds(model: str, how: Tagging, choice: Choice, held: Validation) -> None:
+    """Write into the model's json what a rule finds on validation, for every aggregation."""
+    found = {
+        method: choose_thresholds(
+            replace(choice, aggregation=method), held, own=own, class_codes=how.codes
+        )
+        for method, own in held.own.items()
+    }
+    kept = {method: dict(one.values) for method, one in found.items()}
+    save_card(Folder(model), replace(how.card, thresholds=kept))
 
 
 def _origin(config: EvaluateConfig, how: Tagging) -> dict[str, str]:

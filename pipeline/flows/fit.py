@@ -135,6 +135,7 @@ def _classical_worker(material: Material) -> Progress:
 
 def _fit(config: FitConfig, material: Material, name: str) -> Progress:
     board = Board.remote()  # type: ignore[attr-defined]
+    filesystem, storage_path = Folder(config.out).location("runs")
     trainer = TorchTrainer(
         _worker,
         train_loop_config={"config": config, "material": material, "board": board},
@@ -146,7 +147,8 @@ def _fit(config: FitConfig, material: Material, name: str) -> Progress:
         torch_config=TorchConfig(backend="nccl" if config.gpu else "gloo"),
         run_config=RunConfig(
             name=name,
-            storage_path=Folder(Folder(config.out).uri_of("runs")).uri,
+            storage_path=storage_path,
+            storage_filesystem=filesystem,
             failure_config=FailureConfig(max_failures=_MAX_FAILURES),
             checkpoint_config=CheckpointConfig(num_to_keep=2),
         ),

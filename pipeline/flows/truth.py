@@ -31,10 +31,22 @@ def read_tags(uri: str, how: Tagging) -> pa.Table:
     tags = TagStore(Folder(uri)).read()
     if tags is None:
         raise UsageError(f"{uri}: no tags there; make some with python -m jobs.tag_catalog")
+    _check_run(Folder(uri), how)
     mine = tags.filter(pc.equal(tags["model_id"], how.card.model_id))
     if not mine.num_rows:
         raise SpecMismatch(f"{uri}: no tags there by this model, {how.card.model_id}")
     return mine
+
+
+def _check_run(folder: Folder, how: Tagging) -> None:
+    """Refuse to score one aggregation's scores as another's."""
+    identity = folder.read_json("run.json")["identity"] if folder.exists("run.json") else {}
+    theirs = identity.get("aggregation", how.aggregation)
+    if identity.get("model_id") == how.card.model_id and theirs != how.aggregation:
+        raise SpecMismatch(
+            f"{folder.uri}: this model's scores there are by {theirs}, not {how.aggregation}; "
+            f"give --aggregate {theirs}"
+        )
 
 
 def read_truth(path: Path, codes: list[str]) -> dict[str, list[str]]:

@@ -16,7 +16,6 @@ import numpy as np
 import numpy.typing as npt
 import torch
 import torch.distributed as dist
-from sklearn.metrics import f1_score
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
@@ -250,6 +249,8 @@ def clip_metrics(
     scores: npt.NDArray[np.float32], targets: npt.NDArray[np.float32]
 ) -> dict[str, float]:
     """Return what an epoch is judged by: loss and macro F1 of clips, `[n_clips, n_classes]`."""
+    from sklearn.metrics import f1_score  # here, as tagging does without it
+
     clipped = np.clip(scores, 1e-6, 1 - 1e-6)
     val_loss = -np.mean(targets * np.log(clipped) + (1 - targets) * np.log(1 - clipped))
     macro_f1 = f1_score(targets > 0.5, scores >= 0.5, average="macro", zero_division=0)

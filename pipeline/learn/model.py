@@ -14,7 +14,6 @@ from difflib import get_close_matches
 from typing import Any
 
 import safetensors.torch
-import timm
 import torch
 from safetensors import SafetensorError
 from torch import Tensor, nn
@@ -25,6 +24,7 @@ from pipeline.catalog.vocabulary import Vocabulary
 from pipeline.errors import SpecMismatch, UsageError
 from pipeline.learn.networks.classical import CLASSICAL
 from pipeline.learn.networks.registry import (
+    backbone_names,
     build_network,
     is_known,
     known_names,
@@ -70,8 +70,11 @@ class Architecture:
 
 def check_name(name: str) -> None:
     """Raise UsageError unless there is a network of that name, of ours or timm's."""
-    if not is_known(name) and not timm.is_model(name):
-        near = ", ".join(get_close_matches(name, timm.list_models(), n=6, cutoff=0.5))
+    if is_known(name):
+        return
+    names = backbone_names()
+    if name.partition(".")[0] not in names:
+        near = ", ".join(get_close_matches(name, names, n=6, cutoff=0.5))
         raise UsageError(
             f"--model {name!r}: no such model; near it: {near or 'nothing in timm'}; our own: "
             f"{', '.join(known_names())}"
@@ -202,8 +205,13 @@ def save_model(folder: Folder, weights: Mapping[str, Tensor], card: ModelCard) -
     digest = hashlib.sha256(data).hexdigest()[:12]
     card = replace(card, model_id=f"{card.architecture.name}-{digest}")
     folder.write_bytes("model.safetensors", data)
-    folder.write_json("model.json", card.to_dict())
+    save_card(folder, card)
     return card
+
+
+def save_card(folder: Folder, card: ModelCard) -> None:
+    """Write model.json."""
+    folder.write_json("model.json", card.to_dict())
 
 
 def load_card(uri: str) -> ModelCard:

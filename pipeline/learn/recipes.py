@@ -30,6 +30,8 @@ def heard_by(model: str, feature_spec: LogMelSpec) -> Input:
     return own.get(model, LogMelInput(feature_spec))
 
 
+_ALL = ("noise", "pitch", "shift", "masks")
+
 _CNN = TrainConfig(
     model="cnn1d-raw",
     lr=1e-3,
@@ -41,7 +43,7 @@ _CNN = TrainConfig(
 
 PRESETS: Mapping[str, TrainConfig] = MappingProxyType(
     {
-        "harmony-resnet50": TrainConfig(weights="imagenet", augment=("masks", "shift"), ema=0.0),
+        "harmony-resnet50": TrainConfig(weights="imagenet", augment=_ALL, ema=0.0),
         "harmony-ast": TrainConfig(
             model="ast",
             lr=2e-5,
@@ -50,7 +52,7 @@ PRESETS: Mapping[str, TrainConfig] = MappingProxyType(
             head_lr=1e-3,
             head_lr_end=1e-4,
             head_weight_decay=1e-3,
-            augment=("masks", "shift"),
+            augment=_ALL,
             ema=0.0,
         ),
         "harmony-cnn1d-raw": _CNN,

@@ -67,6 +67,10 @@ class Folder:
         address, options = _without_options(self.uri)
         return f"{address.rstrip('/')}/{name}{options}"
 
+    def location(self, name: str) -> tuple[fs.FileSystem, str]:
+        """Return a name as pyarrow's filesystem and the path in it, as some libraries want it."""
+        return self._fs, self._path(name)
+
     @property
     def is_local(self) -> bool:
         """Whether the folder is on this machine's disks."""

@@ -76,9 +76,11 @@ def start_job(tmp_path: Path) -> Iterator[Callable[..., subprocess.Popen[str]]]:
     """Give a function that starts `python -m jobs.<name>` in a session of its own."""
     started: list[subprocess.Popen[str]] = []
 
-    def start(name: str, *flags: object) -> subprocess.Popen[str]:
+    def start(name: str, *flags: object, address: str | None = None) -> subprocess.Popen[str]:
         environment = {**os.environ, "RAY_TMPDIR": short_folder()}
         environment.pop("RAY_ADDRESS", None)
+        if address is not None:
+            environment["RAY_ADDRESS"] = address
         process = subprocess.Popen(
             [sys.executable, "-m", f"jobs.{name}", *map(str, flags)],
             cwd=ROOT,

@@ -15,6 +15,9 @@ from pipeline.catalog.retry import Retry
 from pipeline.demo.origin import Fault, Origin, Trouble
 from pipeline.errors import UsageError
 from pipeline.flows.build import BuildConfig, build, dry_run
+from pipeline.flows.evaluate import EvaluateConfig, evaluate
+from pipeline.flows.fit import FitConfig, fit
+from pipeline.learn.recipes import preset
 from pipeline.score.forecast import forecast_text
 from schemas.ledger import latest
 from tests.flows.conftest import SPLIT, Corpus
@@ -131,7 +134,7 @@ def test_a_process_killer_costs_one_row(corpus: Corpus, dataset, ray_local, tmp_
     assert len(ledger(out)) == len(rows)
 
 
-def test_irmass_own_folders_end_in_the_same_tables(ray_local, make_wav, tmp_path):
+def test_irmass_own_folders_are_built_trained_on_and_scored(ray_local, make_wav, tmp_path):
     files = {f"train/{code}/[{code}]{k}__1.wav": 3.0 for code in ("cel", "pia") for k in range(3)}
     files |= {f"test/Part1/song {k}-{n}.wav": 6.5 for k in range(4) for n in (1, 2)}
     for name, seconds in files.items():
@@ -145,6 +148,11 @@ def test_irmass_own_folders_end_in_the_same_tables(ray_local, make_wav, tmp_path
     rows = pq.read_table(tmp_path / "ds" / "clips", partitioning=None).to_pylist()
     assert {row["n_samples"] for row in rows if row["split"] == "train"} == {3 * 44_100}
     assert Counter("+".join(row["classes"]) for row in rows) == {"cel": 3, "pia": 3, "vio+voi": 8}
+    splits = Counter(row["split"] for row in rows)
+    assert set(splits) == {"train", "val", "test"}
+    fit(FitConfig(config.out, str(tmp_path / "m"), preset(None, "knn")))
+    metrics = evaluate(EvaluateConfig(str(tmp_path / "m"), str(tmp_path / "e"), config.out))
+    assert metrics.n_items == splits["test"]
     with pytest.raises(UsageError, match="--segments"):
         build(replace(config, segments=("x.csv",)))
     with pytest.raises(UsageError, match="--segments: needed"):

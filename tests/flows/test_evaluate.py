@@ -1,16 +1,20 @@
 """Evaluation scores the TAGS that a catalogue gets, of a split or of a tagging run."""
 
 import json
+import shutil
+from dataclasses import replace
 
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
 from sklearn.metrics import f1_score, log_loss
 
-from pipeline.errors import TableError, UsageError
+from pipeline.errors import SpecMismatch, TableError, UsageError
 from pipeline.flows.evaluate import EvaluateConfig, evaluate
 from pipeline.flows.tag import TagConfig, tag_catalog
 from pipeline.flows.truth import split_truth
+from pipeline.learn.model import load_card
+from pipeline.learn.tagging import tagging
 from pipeline.score.aggregate import METHODS
 from pipeline.score.scored import from_table
 from pipeline.score.thresholds import RULES, tuned
@@ -81,12 +85,32 @@ def test_a_tagging_run_is_scored_against_its_truth(model, corpus, tmp_path):
     )
     metrics = evaluate(config)
     assert metrics.n_items == 4  # the failed one counts: nothing was named
+    with pytest.raises(SpecMismatch, match=r"are by s2, not s1; give --aggregate s2"):
+        evaluate(replace(config, aggregate="s1"))
     truth.write_text("uri,labels\nother.wav,cel\n")
     with pytest.raises(UsageError, match=r"1 tracks of the truth have no row.*other\.wav"):
         evaluate(config)
     truth.write_text("uri,labels\ngone.wav,cel+kazoo\n")
     with pytest.raises(TableError, match=r"truth\.csv:2: found label 'kazoo'"):
         evaluate(config)
+
+
+def test_thresholds_of_validation_are_kept_for_tagging(model, dataset, scored_split, tmp_path):
+    mine = tmp_path / "m"
+    mine.mkdir()
+    for name in ("model.json", "model.safetensors"):
+        shutil.copy(model / name, mine / name)
+    before = load_card(str(mine))
+    config = EvaluateConfig(
+        str(mine), str(tmp_path / "e"), str(dataset), thresholds="tuned", keep_thresholds=True
+    )
+    metrics = evaluate(config)
+    card = load_card(str(mine))
+    assert card.model_id == before.model_id
+    found = {row.code: row.threshold for row in metrics.per_class}
+    assert tagging(str(mine), None, None, gpu=False).thresholds == tuple(found.values())
+    assert set(card.thresholds) == set(METHODS)
+    assert found != before.thresholds["s2"]
 
 
 @pytest.mark.parametrize(
@@ -102,6 +126,7 @@ def test_a_tagging_run_is_scored_against_its_truth(model, corpus, tmp_path):
         ({"dataset": "d", "thresholds": "tuned", "split": "val"}, "needs a dataset's validation"),
         ({"dataset": "d", "thresholds": "precision", "validation": False}, "no --no-validation"),
         ({"tags": "t", "truth": "x", "thresholds": "tuned"}, "needs a dataset's validation"),
+        ({"tags": "t", "truth": "x", "keep_thresholds": True}, "--keep-thresholds needs"),
         ({"dataset": "d", "target_precision": 1.5}, "--target-precision 1.5"),
     ],
 )

@@ -12,11 +12,14 @@ import pytest
 
 from jobs import build_subset
 from pipeline.flows.build import BuildConfig, build
+from pipeline.flows.evaluate import EvaluateConfig, evaluate
+from pipeline.flows.fit import FitConfig, fit
+from pipeline.learn.model import load_card, load_model
 from pipeline.store.dataset import Dataset
 from pipeline.store.folder import Folder
 from pipeline.store.tagstore import TagStore
 from schemas.features import read_logmels
-from tests.flows.conftest import SPLIT, Corpus, kill, wait_for
+from tests.flows.conftest import SPLIT, TINY, Corpus, kill, wait_for
 from tests.s3 import BUCKET, S3Server
 
 MIB = 2**20
@@ -125,6 +128,41 @@ def test_a_build_into_a_bucket_is_killed_with_9_and_run_again(
     assert rows(dataset) == rows(local)
     assert dataset.meta()["fingerprint"] == local.meta()["fingerprint"]
     assert done.items() <= s3.etags("killed/ds/ledger").items()
+
+
+def test_a_model_is_trained_in_a_bucket_and_scored_into_it(remote: Dataset, s3: S3Server):
+    config = FitConfig(remote.folder.uri, s3.uri("fit/m"), TINY)
+    card = fit(config).card
+    assert load_model(config.out)[1] == card
+    assert [key for key in s3.keys("fit/m/runs") if key.endswith("state.pt")]
+    assert [key for key in s3.keys("fit/m/tensorboard") if "tfevents" in key]
+    assert fit(config).was_done
+    scored = s3.uri("fit/scored")
+    metrics = evaluate(EvaluateConfig(config.out, scored, remote.folder.uri))
+    assert Folder(scored).read_json("metrics.json")["metrics"]["n_items"] == metrics.n_items > 0
+
+
+def test_a_training_in_a_bucket_is_killed_with_9_and_goes_on(
+    remote: Dataset, s3: S3Server, start_job, monkeypatch
+):
+    for name, value in s3.environment.items():
+        monkeypatch.setenv(name, value)
+    out = f"s3://{BUCKET}/killed/m"
+    flags = ["--dataset", f"s3://{BUCKET}/built/ds", "--out", out, "--model", "resnet10t",
+             "--input-size", "32x32", "--epochs", 5, "--batch-size", 8]  # fmt: skip
+    process = start_job("train", *flags)
+    states = lambda: [key for key in s3.keys("killed/m/runs") if key.endswith("state.pt")]  # noqa: E731
+    wait_for(lambda: states() or process.poll() is not None)
+    assert process.poll() is None, process.stdout.read()
+    kill(process)
+    assert not [key for key in s3.keys("killed/m") if key.endswith("model.json")]
+    n_requests = len(s3.requests)
+    again = start_job("train", *flags)
+    output, _ = again.communicate(timeout=180)
+    assert again.returncode == 0, output
+    assert [row["epoch"] for row in load_card(out).training["history"]] == [1, 2, 3, 4, 5]
+    read = [path for method, path, _ in s3.requests[n_requests:] if method == "GET"]
+    assert [path for path in read if path.endswith("state.pt")]  # it went on from a checkpoint
 
 
 @pytest.mark.parametrize(

@@ -127,7 +127,8 @@ def test_samples_become_the_log_mels_that_the_model_hears():
     windows = torch.from_numpy(data.clip_windows(0))
     plain = front(windows, rng, ())
     expected = log_mel(windows[0, 0].numpy() / np.float32(32_768), spec)
-    np.testing.assert_allclose(plain[0].numpy(), expected, atol=0.1)
+    is_loud = expected > expected.max() - 70
+    np.testing.assert_allclose(plain[0].numpy()[is_loud], expected[is_loud], atol=1e-2)
     assert not torch.allclose(front(windows, rng, ("noise",)), plain, atol=1)
     higher = front(windows, rng, ("pitch",)).argmax(dim=1)
     assert (higher != plain.argmax(dim=1)).float().mean() > 0.5

@@ -1,5 +1,7 @@
 """Every model trains, is saved and is loaded; the presets are the report's."""
 
+from dataclasses import replace
+
 import numpy as np
 import pyarrow as pa
 import pytest
@@ -11,6 +13,7 @@ from pipeline.audio.windows import WindowSpec
 from pipeline.errors import SpecMismatch, UsageError
 from pipeline.learn.config import TrainConfig
 from pipeline.learn.data import load_windows, row_moments
+from pipeline.learn.logmel import SamplesToLogMel
 from pipeline.learn.loop import Hooks, train
 from pipeline.learn.model import Architecture, Tagger
 from pipeline.learn.recipes import PRESETS, heard_by, preset
@@ -88,6 +91,26 @@ def test_each_learns_two_tones(model):
         hooks=Hooks(lambda step: None, lambda metrics, state: None),
     )  # fmt: skip
     assert progress.history[-1]["train_loss"] < 0.8 * progress.history[0]["train_loss"]
+
+
+@pytest.mark.parametrize("name", sorted(PRESETS))
+def test_every_preset_trains(name):
+    """One epoch of it; without the ImageNet weights, which no test can have."""
+    config = replace(preset(name), epochs=1, weights=None)
+    heard = heard_by(config.model, SPEC)
+    val_set = set_of(heard, 2)
+    on_samples = isinstance(heard, LogMelInput)
+    data = set_of(SamplesInput(heard.sample_rate_hz), 2) if on_samples else val_set
+    shape = (heard.n_rows, WindowSpec().n_frames(heard))
+    tagger = Tagger(Architecture(config.model, 2, input_shape=shape, below_peak=on_samples))
+    mean, deviation = map(torch.from_numpy, row_moments(data))
+    progress = train(
+        config, tagger, data, val_set, device=CPU, checkpoint=None,
+        hooks=Hooks(lambda step: None, lambda metrics, state: None),
+        samples=SamplesToLogMel(heard.spec, mean=mean, deviation=deviation) if on_samples else None,
+    )  # fmt: skip
+    assert np.isfinite(progress.history[0]["val_loss"])
+    assert progress.best_weights
 
 
 def test_presets_are_the_reports():

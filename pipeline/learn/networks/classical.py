@@ -3,7 +3,7 @@
 A window becomes the means and variances of its rows over its columns, each scaled by the training
 set's mean and deviation of it, and the classifier says a probability a class. What scikit-learn has
 fitted is copied into tensors: so such a model is a safetensors file like any other, is tagged with
-by the same code, and no pickle is ever read.
+by the same code, and no pickle is ever read; scikit-learn itself is imported where it fits only.
 """
 
 from __future__ import annotations
@@ -15,11 +15,6 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import torch
-from sklearn.ensemble import RandomForestClassifier
-from sklearn.linear_model import LogisticRegression
-from sklearn.model_selection import cross_val_predict
-from sklearn.neural_network import MLPClassifier
-from sklearn.svm import SVC
 from torch import Tensor, nn
 
 Floats = npt.NDArray[np.floating[Any]]
@@ -114,6 +109,10 @@ class SupportVectors(Classical):
         return torch.sigmoid(self.slope * margin + self.shift)
 
     def _fit(self, points: Floats, targets: npt.NDArray[np.int64], seed: int) -> None:
+        from sklearn.linear_model import LogisticRegression
+        from sklearn.model_selection import cross_val_predict
+        from sklearn.svm import SVC
+
         n_classes = targets.shape[1]
         gamma = 1 / (points.shape[1] * points.var())
         weights = np.zeros((n_classes, len(points)))
@@ -162,6 +161,8 @@ class Forest(Classical):
             at = below
 
     def _fit(self, points: Floats, targets: npt.NDArray[np.int64], seed: int) -> None:
+        from sklearn.ensemble import RandomForestClassifier
+
         forest = RandomForestClassifier(
             _N_TREES, class_weight="balanced_subsample", random_state=seed, n_jobs=-1
         ).fit(points, targets)
@@ -203,6 +204,8 @@ class Perceptron(Classical):
         return torch.sigmoid(hidden @ self.out + self.out_bias)
 
     def _fit(self, points: Floats, targets: npt.NDArray[np.int64], seed: int) -> None:
+        from sklearn.neural_network import MLPClassifier
+
         network = MLPClassifier(
             (_N_HIDDEN,), alpha=1e-3, max_iter=500, early_stopping=len(points) >= 100,
             random_state=seed,

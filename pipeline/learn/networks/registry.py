@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-import timm
 import torch
 from torch import Tensor, nn
 
@@ -204,6 +203,8 @@ def timm_backbone(
     UsageError
         Where timm has no such backbone or the weights do not load.
     """
+    import timm  # as late as can be: it takes seconds
+
     if not timm.is_model(name):
         near = ", ".join([*known_names(), *timm.list_models(f"*{name[:6]}*")[:8]])
         raise UsageError(f"model {name!r}: neither of ours nor timm's; known or near it: {near}")
@@ -229,7 +230,17 @@ def timm_backbone(
     return backbone
 
 
+def backbone_names() -> list[str]:
+    """Return the names of timm's backbones, without tags."""
+    import timm
+
+    names: list[str] = timm.list_models()
+    return names
+
+
 def _hub_name(name: str) -> str:
+    import timm
+
     config = timm.get_pretrained_cfg(name)
     tag = getattr(config, "tag", "")
     return f"{name}.{tag}" if tag and "." not in name else name

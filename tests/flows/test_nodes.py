@@ -1,0 +1,75 @@
+"""Several Ray nodes on one machine, and one of them taken away, as a spot market does."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+import pyarrow.parquet as pq
+import pytest
+from ray.cluster_utils import Cluster
+
+from tests.flows.conftest import SPLIT, wait_for
+
+
+@pytest.fixture
+def cluster() -> Iterator[Cluster]:
+    """A head without room for workers, and two nodes with room for two each."""
+    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1})
+    for _ in range(2):
+        cluster.add_node(num_cpus=2)
+    cluster.wait_for_nodes()
+    yield cluster
+    cluster.shutdown()
+
+
+def node_of(cluster: Cluster, title: str):
+    """Return the node that runs a worker process of some title."""
+    for node in cluster.worker_nodes:
+        raylet = psutil.Process(node.all_processes["raylet"][0].process.pid)
+        for child in raylet.children(recursive=True):
+            if title in " ".join(child.cmdline()):
+                return node
+    return None
+
+
+def test_a_training_goes_on_when_its_node_is_taken_away(cluster, dataset, start_job, tmp_path):
+    out = tmp_path / "m"
+    flags = ["--dataset", dataset, "--out", out, "--model", "resnet10t", "--input-size", "32x32",
+             "--epochs", 6, "--batch-size", 8, "--workers", 2]  # fmt: skip
+    process = start_job("train", *flags, address=cluster.address)
+    wait_for(lambda: list(out.glob("runs/*/checkpoint_*")) or process.poll() is not None)
+    assert process.poll() is None, process.stdout.read()
+    cluster.remove_node(node_of(cluster, "RayTrainWorker"), allow_graceful=False)
+    output, _ = process.communicate(timeout=240)
+    assert process.returncode == 0, output
+    history = json.loads((out / "model.json").read_text())["training"]["history"]
+    assert [row["epoch"] for row in history] == [1, 2, 3, 4, 5, 6]
+
+
+def test_a_build_goes_on_when_a_node_is_taken_away(cluster, corpus, dataset, start_job, tmp_path):
+    out = tmp_path / "ds"
+    with corpus.origin(latency_s=0.2) as origin:
+        process = start_job(
+            "build_subset", "--segments", *corpus.sheets, "--source", origin.url_template,
+            "--out", out, "--shard-size", 2, "--split", SPLIT, "--max-downloads", 4,
+            address=cluster.address,
+        )  # fmt: skip
+        wait_for(lambda: list(out.glob("ledger/*")) or process.poll() is not None)
+        assert process.poll() is None, process.stdout.read()
+        cluster.remove_node(node_of(cluster, "_Downloader"), allow_graceful=False)
+        output, _ = process.communicate(timeout=240)
+    assert process.returncode == 0, output
+    assert rows_of(out) == rows_of(dataset)
+
+
+def rows_of(dataset: Path):
+    """Return what each segment came to, and the hash of each clip."""
+    ledger = pq.read_table(dataset / "ledger", partitioning=None).to_pylist()
+    clips = pq.read_table(dataset / "clips", partitioning=None, columns=["segment_id", "sha256"])
+    return (
+        sorted((r["segment_id"], r["outcome"], r["reason"]) for r in ledger),
+        sorted((r["segment_id"], r["sha256"]) for r in clips.to_pylist()),
+    )
