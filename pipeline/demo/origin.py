@@ -97,7 +97,7 @@ class Origin:
             self._server.server_close()
             self._server = None
 
-    def trouble(self, ytid: str) -> Trouble:
+    def trouble(self, ytid: str, client_port: int = 0) -> Trouble:
         """Return what a request for an id meets now."""
         trouble = self.faults.get(ytid, Fault.NONE)
         if isinstance(trouble, Fault):
@@ -175,7 +175,7 @@ class _Handler(BaseHTTPRequestHandler):
         with origin.traffic.request(ytid):
             time.sleep(origin.latency_s)
             path = origin.path_of(ytid, suffix) if match else None
-            self._misbehave(ytid, path, origin.trouble(ytid))
+            self._misbehave(ytid, path, origin.trouble(ytid, self.client_address[1]))
 
     def _misbehave(self, ytid: str, path: Path | None, trouble: Trouble) -> None:
         fault = trouble.fault

@@ -7,6 +7,7 @@ one; and it keeps what costs something to build: sessions, cookies, the JavaScri
 from __future__ import annotations
 
 import math
+from collections import Counter, deque
 from collections.abc import Iterator
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from dataclasses import dataclass
@@ -14,7 +15,7 @@ from typing import Any
 
 import pyarrow as pa
 import ray
-from ray.exceptions import RayActorError, WorkerCrashedError
+from ray.exceptions import RayActorError
 
 from pipeline.audio.fetch import Access, open_source
 from pipeline.audio.gate import News, OpenGate, Pass
@@ -68,7 +69,7 @@ class _Downloader:
 
     def build(self, shard: Shard) -> None:
         """Get every segment of a shard, and commit."""
-        if not hasattr(self, "_source"):  # a process that was started again
+        if not hasattr(self, "_source"):  # one that is not of the crew
             self.ready()
         futures = [self._pool.submit(self._get, s) for s in shard.segments.to_pylist()]
         done, _ = wait(futures, return_when=FIRST_EXCEPTION)
@@ -108,27 +109,35 @@ def commit(order: Order, name: str, rows: list[SegmentRows]) -> None:
     )
 
 
+@dataclass(eq=False)
+class _Hand:
+    """A downloader, and how many threads it has."""
+
+    actor: Any
+    n_threads: int
+    is_lost: bool = False
+
+
 class Crew:
-    """The downloaders of a run."""
+    """The downloaders of a run.
+
+    One whose process or node dies is replaced, where there is room for another; its shards go to
+    whoever is free, so that a cluster that has become smaller still ends what it has begun.
+    """
 
     def __init__(self, order: Order, gate: Any, *, max_downloads: int, n_cpus: int) -> None:
         self._order = order
         self._gate = gate
         sizes = downloads_per_worker(max_downloads, n_cpus=n_cpus)
         self._n_cpus = min(1.0, n_cpus / len(sizes)) if n_cpus else 1.0
-        self._workers = [
-            self._start(n_threads, max_restarts=-1, max_task_retries=_CRASHES)
-            for n_threads in sizes
-        ]
-        self._starting = {worker.ready.remote(): worker for worker in self._workers}
-        self._free: list[Any] = []
-        self._running: dict[Any, tuple[Any, Shard]] = {}
-
-    def _start(self, n_threads: int, **options: int) -> Any:
-        actor = ray.remote(_Downloader).options(
-            num_cpus=self._n_cpus, max_concurrency=_SHARDS_AT_ONCE, **options
-        )
-        return actor.remote(self._order, self._gate, n_threads)
+        self._starting: dict[Any, _Hand] = {}
+        self._free: list[_Hand] = []
+        self._running: dict[Any, tuple[_Hand, Shard]] = {}
+        self._again: deque[Shard] = deque()
+        self._n_crashes: Counter[str] = Counter()
+        self._n_failed_starts = 0
+        for n_threads in sizes:
+            self._hire(n_threads)
 
     def run(self, shards: Iterator[Shard], *, tick_s: float) -> Iterator[None]:
         """Get all the shards; yields every `tick_s` or sooner, so that progress can be shown.
@@ -138,55 +147,103 @@ class Crew:
         """
         crashed: list[Shard] = []
         more = True
-        while more or self._running:
-            while more and self._free:
-                shard = next(shards, None)
-                more = shard is not None
-                if shard is not None:
-                    worker = self._free.pop()
-                    self._running[worker.build.remote(shard)] = (worker, shard)
+        while more or self._again or self._running:
+            while self._free and (self._again or more):
+                shard = self._again.popleft() if self._again else next(shards, None)
+                if shard is None:
+                    more = False
+                    continue
+                hand = self._free.pop()
+                self._running[hand.actor.build.remote(shard)] = (hand, shard)
             crashed += self._wait(tick_s)
             yield
+        self.stop()  # their CPUs are wanted
         for shard in crashed:
             yield from self._one_by_one(shard)
 
     def stop(self) -> None:
         """End the downloaders, whatever they are at."""
-        for worker in self._workers:
-            ray.kill(worker)
+        running = [hand for hand, _ in self._running.values()]
+        for hand in {*self._starting.values(), *self._free, *running}:
+            ray.kill(hand.actor)
+        self._starting, self._free, self._running = {}, [], {}
+
+    def _hire(self, n_threads: int) -> None:
+        hand = _Hand(self._actor(n_threads), n_threads)
+        self._starting[hand.actor.ready.remote()] = hand
+
+    def _actor(self, n_threads: int) -> Any:
+        actor = ray.remote(_Downloader).options(
+            num_cpus=self._n_cpus, max_concurrency=_SHARDS_AT_ONCE
+        )
+        return actor.remote(self._order, self._gate, n_threads)
 
     def _wait(self, tick_s: float) -> list[Shard]:
-        """Wait for something to end; return the shards that took down their process."""
+        """Wait for something to end; return the shards that keep taking down their process."""
         waiting = [*self._starting, *self._running]
         ready, _ = ray.wait(waiting, num_returns=1, timeout=tick_s, fetch_local=False)
-        crashed = []
+        crashed: list[Shard] = []
         for reference in ready:
             if reference in self._starting:
-                worker = self._starting.pop(reference)
-                ray.get(reference)
-                self._free += [worker] * _SHARDS_AT_ONCE
+                self._welcome(reference, self._starting.pop(reference))
                 continue
-            worker, shard = self._running.pop(reference)
+            hand, shard = self._running.pop(reference)
             try:
                 ray.get(reference)
             except RayActorError:
-                crashed.append(shard)
-            self._free.append(worker)
+                self._replace(hand)
+                self._n_crashes[shard.name] += 1
+                is_over = self._n_crashes[shard.name] > _CRASHES
+                (crashed if is_over else self._again).append(shard)
+            else:
+                self._free += [] if hand.is_lost else [hand]
         return crashed
 
+    def _welcome(self, reference: Any, hand: _Hand) -> None:
+        """Take in a downloader that is ready; start another in the place of one that died."""
+        try:
+            ray.get(reference)
+        except RayActorError:
+            self._n_failed_starts += 1
+            if self._n_failed_starts > _CRASHES:
+                raise
+            self._hire(hand.n_threads)
+        else:
+            self._n_failed_starts = 0
+            self._free += [hand] * _SHARDS_AT_ONCE
+
+    def _replace(self, hand: _Hand) -> None:
+        """Start another downloader in the place of one that is lost, once."""
+        if hand.is_lost:
+            return
+        hand.is_lost = True
+        self._free = [one for one in self._free if one is not hand]
+        ray.kill(hand.actor)  # it may be out of reach only
+        self._hire(hand.n_threads)
+
     def _one_by_one(self, shard: Shard) -> Iterator[None]:
-        segments = shard.segments.to_pylist()
-        for k, segment in enumerate(segments):
-            name = f"{shard.name}-{k:04d}"
-            single = Shard(name, shard.segments.slice(k, 1))
-            worker = self._start(1)
-            try:
-                ray.get(worker.build.remote(single))
-            except (RayActorError, WorkerCrashedError) as error:
-                commit(self._order, name, [crashed_row(segment, str(error))])
+        for k, segment in enumerate(shard.segments.to_pylist()):
+            single = Shard(f"{shard.name}-{k:04d}", shard.segments.slice(k, 1))
+            error = self._crash_of(single)
+            if error is not None:
+                commit(self._order, single.name, [crashed_row(segment, str(error))])
                 self._gate.hear.remote([News(outcome=Outcome.REJECTED)])
-            ray.kill(worker)
             yield
+
+    def _crash_of(self, single: Shard) -> RayActorError | None:
+        """Get one segment; return what takes down its process, however often it is tried."""
+        crash = None
+        for _ in range(1 + _CRASHES):  # a node that is lost is not the segment's fault
+            actor = self._actor(1)
+            try:
+                ray.get(actor.build.remote(single))
+            except RayActorError as error:
+                crash = error
+            else:
+                return None
+            finally:
+                ray.kill(actor)
+        return crash
 
 
 def downloads_per_worker(max_downloads: int, *, n_cpus: int) -> list[int]:
