@@ -19,7 +19,7 @@ import torch.distributed as dist
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
-from pipeline.learn.augment import augment, augment_samples
+from pipeline.learn.augment import augment, augment_samples, masks
 from pipeline.learn.config import TrainConfig
 from pipeline.learn.data import Batch, Mixing, WindowSet, epoch_batches, n_steps, prefetched
 from pipeline.learn.logmel import SamplesToLogMel
@@ -138,7 +138,7 @@ def _backward(
     windows = model.resized(windows)
     targets = torch.from_numpy(batch.targets).to(device, non_blocking=True)
     weights = torch.from_numpy(batch.weights).to(device, non_blocking=True)
-    windows, targets = _augmented(model, windows, targets, config, rng)
+    windows, targets = augmented(model, windows, targets, config, rng)
     with torch.autocast(device.type, torch.bfloat16, enabled=has_fast_bf16(device)):
         logits = network(windows).float()
     loss = nn.functional.binary_cross_entropy_with_logits(logits, targets, reduction="none")
@@ -148,7 +148,7 @@ def _backward(
     return total.detach()
 
 
-def _augmented(
+def augmented(
     model: Tagger, windows: Tensor, targets: Tensor, config: TrainConfig, rng: torch.Generator
 ) -> tuple[Tensor, Tensor]:
     """Disturb windows as fits what they are: dB, samples, or rows of a feature."""
@@ -164,8 +164,10 @@ def _augmented(
             deviation=model.row_deviation,
         )
         return samples[:, None], targets
-    names = tuple(name for name in config.augment if name == "masks")
-    return augment(windows, targets, rng, names)
+    if "masks" in config.augment:  # by rows of like scale: a window's mean means nothing in hertz
+        scaled = masks(model.scaled(windows), rng)
+        windows = scaled * model.row_deviation + model.row_mean
+    return windows, targets
 
 
 @torch.inference_mode()

@@ -3,9 +3,9 @@
 import json
 import os
 import signal
-import subprocess
 from dataclasses import replace
 
+import psutil
 import pytest
 import torch
 
@@ -90,17 +90,17 @@ def test_a_killed_driver_goes_on_and_ends_as_if_undisturbed(dataset, start_job, 
     assert weights[0] == weights[1]
 
 
-def worker_pids() -> list[int]:
-    listing = subprocess.run(["ps", "-eo", "pid,args"], capture_output=True, text=True, check=True)
-    lines = [line.split(None, 1) for line in listing.stdout.splitlines()]
-    return [int(pid) for pid, args in lines if "RayTrainWorker" in args]
+def worker_pids(driver: int) -> list[int]:
+    """Return the training's processes below a driver that has a Ray of its own."""
+    below = psutil.Process(driver).children(recursive=True)
+    return [one.pid for one in below if "RayTrainWorker" in " ".join(one.cmdline())]
 
 
 def test_a_killed_worker_is_replaced_and_no_epoch_is_lost(dataset, start_job, tmp_path):
     out = tmp_path / "m"
     process = start_job("train", *flags(dataset, out, 6), "--workers", 2)
     wait_for(lambda: checkpoints(out) or process.poll() is not None)
-    os.kill(worker_pids()[-1], signal.SIGKILL)
+    os.kill(worker_pids(process.pid)[-1], signal.SIGKILL)
     output, _ = process.communicate(timeout=240)
     assert process.returncode == 0, output
     assert [row["epoch"] for row in history(out)] == list(range(1, 7))

@@ -14,7 +14,7 @@ from pipeline.errors import SpecMismatch, UsageError
 from pipeline.learn.config import TrainConfig
 from pipeline.learn.data import load_windows, row_moments
 from pipeline.learn.logmel import SamplesToLogMel
-from pipeline.learn.loop import Hooks, train
+from pipeline.learn.loop import Hooks, augmented, train
 from pipeline.learn.model import Architecture, Tagger
 from pipeline.learn.recipes import PRESETS, heard_by, preset
 from tests.conftest import tones
@@ -91,6 +91,21 @@ def test_each_learns_two_tones(model):
         hooks=Hooks(lambda step: None, lambda metrics, state: None),
     )  # fmt: skip
     assert progress.history[-1]["train_loss"] < 0.8 * progress.history[0]["train_loss"]
+
+
+def test_masks_leave_rows_of_small_numbers_small():
+    """Descriptors are hertz in one row and millionths in another; a mask must be near both."""
+    heard = heard_by("cnn1d-descriptors", SPEC)
+    data = set_of(heard)
+    tagger = Tagger(Architecture("cnn1d-descriptors", 2, input_shape=(40, 87), below_peak=False))
+    mean, deviation = row_moments(data)
+    tagger.row_mean.copy_(torch.from_numpy(mean))
+    tagger.row_deviation.copy_(torch.from_numpy(deviation))
+    windows = torch.from_numpy(data.windows(np.arange(len(data))))
+    config, rng = TrainConfig(augment=("masks",)), torch.Generator().manual_seed(0)
+    masked, _ = augmented(tagger, windows, torch.zeros(len(windows), 2), config, rng)
+    assert (masked != windows).any(dim=2).any(dim=0).all()
+    assert tagger.scaled(masked).abs().max() <= tagger.scaled(windows).abs().max() + 1e-3
 
 
 @pytest.mark.parametrize("name", sorted(PRESETS))
