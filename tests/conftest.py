@@ -13,6 +13,18 @@ import pytest
 SAMPLE_RATE_HZ = 44_100
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Let one process have all tests that start Ray, from the beginning; see `make test`."""
+    items.sort(key=lambda item: not _starts_ray(item))
+    for item in items:
+        if _starts_ray(item):
+            item.add_marker(pytest.mark.xdist_group("ray"))
+
+
+def _starts_ray(item: pytest.Item) -> bool:
+    return bool({"flows", "jobs"} & set(item.path.relative_to(Path(__file__).parent).parts))
+
+
 @pytest.fixture(scope="session", autouse=True)
 def _home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """Keep Ray's token and yt-dlp's cache out of the user's home."""

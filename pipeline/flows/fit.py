@@ -9,7 +9,6 @@ and a finished one is not done again.
 from __future__ import annotations
 
 import os
-import shutil
 import tempfile
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -128,9 +127,10 @@ def _fit_classical(material: Material) -> Progress:
 
 def _classical_worker(material: Material) -> Progress:
     torch.set_num_threads(os.cpu_count() or 1)  # Ray sets it to the task's CPUs
-    train_set = material.train_set()
-    model = material.new_model(train_set)
-    return fit_classical(material.config, model, train_set, material.val_set())
+    with material.kept(is_last=material.config.folds is None):
+        train_set = material.train_set()
+        model = material.new_model(train_set)
+        return fit_classical(material.config, model, train_set, material.val_set())
 
 
 def _fit(config: FitConfig, material: Material, name: str) -> Progress:
@@ -162,8 +162,14 @@ def _fit(config: FitConfig, material: Material, name: str) -> Progress:
 
 
 def _worker(job: dict[str, Any]) -> None:
-    """One worker of Ray Train: load the data, go on from the last checkpoint, report each epoch."""
-    config, material, board = job["config"], job["material"], job["board"]
+    """One worker of Ray Train."""
+    material = job["material"]
+    with material.kept(is_last=material.config.folds is None):
+        _train(**job)
+
+
+def _train(config: FitConfig, material: Material, board: Any) -> None:
+    """Load the data, go on from the last checkpoint, report each epoch."""
     context = ray.train.get_context()
     is_first = context.get_world_rank() == 0
     if not config.gpu:
@@ -206,8 +212,6 @@ def _worker(job: dict[str, Any]) -> None:
         hooks=Hooks(on_step, on_epoch),
         samples=None if samples is None else samples.to(device),
     )
-    if context.get_local_rank() == 0 and config.train.folds is None:
-        shutil.rmtree(material.cache, ignore_errors=True)  # who still reads it has it mapped
 
 
 def _report(metrics: dict[str, float], state: dict[str, Any] | None) -> None:

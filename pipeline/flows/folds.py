@@ -9,7 +9,6 @@ any other, in a folder of its own: after a kill, what has ended is not done agai
 from __future__ import annotations
 
 import os
-import shutil
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -64,10 +63,9 @@ def held_out_scores(material: Material, model_uri: str) -> Scored:
     """Return what a fold's model says of the clips that it has never met."""
     torch.set_num_threads(os.cpu_count() or 1)
     model, card = load_model(model_uri)
-    data = material.held_out()
-    scores = clip_scores(model, data, card.aggregation, torch.device("cpu"))
-    if material.config.folds == material.config.fold + 1:
-        shutil.rmtree(material.cache, ignore_errors=True)  # nobody reads it any more
+    with material.kept(is_last=material.config.fold + 1 == material.config.folds):
+        data = material.held_out()
+        scores = clip_scores(model, data, card.aggregation, torch.device("cpu"))
     return Scored(data.segment_ids, card.vocabulary.codes, data.targets > 0.5, scores)
 
 

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
+import shutil
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -64,6 +68,22 @@ class Material:
         """This user's folder, on this machine, for the dataset's memory-mapped features."""
         name = str(self.meta["fingerprint"]).removeprefix("sha256:")[:16]
         return Path(tempfile.gettempdir()) / f"timbre-{os.getuid()}" / name
+
+    @contextmanager
+    def kept(self, *, is_last: bool = True) -> Iterator[None]:
+        """Keep the cache for as long as the block runs; after that the last one out deletes it.
+
+        Others are the ranks of this run, and other trainings on the same data; `is_last` says
+        whether this run itself has no more use for it.
+        """
+        self.cache.parent.mkdir(parents=True, exist_ok=True)
+        with self.cache.with_suffix(".lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_SH)
+            yield
+            if is_last:
+                with suppress(BlockingIOError):  # somebody else is at it
+                    fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    shutil.rmtree(self.cache, ignore_errors=True)
 
     @property
     def trains_on_samples(self) -> bool:

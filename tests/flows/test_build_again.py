@@ -150,7 +150,8 @@ def test_irmass_own_folders_are_built_trained_on_and_scored(ray_local, make_wav,
     splits = Counter(row["split"] for row in rows)
     assert set(splits) == {"train", "val", "test"}
     fit(FitConfig(config.out, str(tmp_path / "m"), preset(None, "knn")))
-    metrics = evaluate(EvaluateConfig(str(tmp_path / "m"), str(tmp_path / "e"), config.out))
+    scoring = EvaluateConfig(str(tmp_path / "m"), str(tmp_path / "e"), config.out, validation=False)
+    metrics = evaluate(scoring)
     assert metrics.n_items == splits["test"]
     with pytest.raises(UsageError, match="--segments"):
         build(replace(config, segments=("x.csv",)))

@@ -1,11 +1,7 @@
-"""Training on Ray Train: N workers, killed workers, killed drivers, and nothing done twice."""
+"""Training on Ray Train: N workers, nothing done twice; it is killed in test_s3 and test_nodes."""
 
-import json
-import os
-import signal
 from dataclasses import replace
 
-import psutil
 import pytest
 import torch
 
@@ -14,7 +10,7 @@ from pipeline.flows.fit import FitConfig, fit
 from pipeline.learn.config import TrainConfig
 from pipeline.learn.model import load_model
 from pipeline.store.dataset import Dataset
-from tests.flows.conftest import TINY, kill, wait_for
+from tests.flows.conftest import TINY
 
 
 def test_the_model_carries_all_that_tagging_needs(model, dataset):
@@ -60,47 +56,3 @@ def test_what_a_user_gets_wrong(dataset, tmp_path, change, message):
         fit(FitConfig(**settings))
     with pytest.raises(UsageError, match="--workers"):
         FitConfig(str(dataset), "o", TINY, workers=0)
-
-
-def flags(dataset, out, epochs):
-    return ["--dataset", dataset, "--out", out, "--model", "resnet10t", "--input-size", "32x32",
-            "--epochs", epochs, "--batch-size", 8, "--lr", 1e-3]  # fmt: skip
-
-
-def history(out):
-    return json.loads((out / "model.json").read_text())["training"]["history"]
-
-
-def checkpoints(out):
-    return list(out.glob("runs/*/checkpoint_*"))
-
-
-def test_a_killed_driver_goes_on_and_ends_as_if_undisturbed(dataset, start_job, tmp_path):
-    whole, killed = tmp_path / "whole", tmp_path / "killed"
-    fit(FitConfig(str(dataset), str(whole), replace(TINY, epochs=4)))
-    process = start_job("train", *flags(dataset, killed, 4))
-    wait_for(lambda: checkpoints(killed) or process.poll() is not None)
-    kill(process)
-    assert not (killed / "model.json").exists()
-    again = start_job("train", *flags(dataset, killed, 4))
-    output, _ = again.communicate(timeout=180)
-    assert again.returncode == 0, output
-    assert history(killed) == history(whole)
-    weights = [(d / "model.safetensors").read_bytes() for d in (whole, killed)]
-    assert weights[0] == weights[1]
-
-
-def worker_pids(driver: int) -> list[int]:
-    """Return the training's processes below a driver that has a Ray of its own."""
-    below = psutil.Process(driver).children(recursive=True)
-    return [one.pid for one in below if "RayTrainWorker" in " ".join(one.cmdline())]
-
-
-def test_a_killed_worker_is_replaced_and_no_epoch_is_lost(dataset, start_job, tmp_path):
-    out = tmp_path / "m"
-    process = start_job("train", *flags(dataset, out, 6), "--workers", 2)
-    wait_for(lambda: checkpoints(out) or process.poll() is not None)
-    os.kill(worker_pids(process.pid)[-1], signal.SIGKILL)
-    output, _ = process.communicate(timeout=240)
-    assert process.returncode == 0, output
-    assert [row["epoch"] for row in history(out)] == list(range(1, 7))

@@ -1,4 +1,4 @@
-"""Several Ray nodes on one machine, and one of them taken away, as a spot market does."""
+"""Several Ray nodes on one machine, and one of them taken away, as a spot market does it."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from pathlib import Path
 import psutil
 import pyarrow.parquet as pq
 import pytest
+from ray._private.node import Node
 from ray.cluster_utils import Cluster
 
 from tests.flows.conftest import SPLIT, wait_for
@@ -25,28 +26,42 @@ def cluster() -> Iterator[Cluster]:
     cluster.shutdown()
 
 
-def node_of(cluster: Cluster, title: str):
+def processes_of(node: Node, title: str) -> list[psutil.Process]:
+    """Return a node's worker processes of some title."""
+    below = psutil.Process(node.all_processes["raylet"][0].process.pid).children(recursive=True)
+    return [one for one in below if title in " ".join(one.cmdline())]
+
+
+def node_of(cluster: Cluster, title: str) -> Node:
     """Return the node that runs a worker process of some title."""
-    for node in cluster.worker_nodes:
-        raylet = psutil.Process(node.all_processes["raylet"][0].process.pid)
-        for child in raylet.children(recursive=True):
-            if title in " ".join(child.cmdline()):
-                return node
-    return None
+    return next(node for node in cluster.worker_nodes if processes_of(node, title))
 
 
-def test_a_training_goes_on_when_its_node_is_taken_away(cluster, dataset, start_job, tmp_path):
+def test_a_training_goes_on_when_a_worker_is_killed_and_when_its_node_is_taken_away(
+    cluster, dataset, start_job, tmp_path
+):
     out = tmp_path / "m"
     flags = ["--dataset", dataset, "--out", out, "--model", "resnet10t", "--input-size", "32x32",
-             "--epochs", 6, "--batch-size", 8, "--workers", 2]  # fmt: skip
+             "--epochs", 12, "--batch-size", 8, "--workers", 2]  # fmt: skip
+
+    def checkpoints() -> set[Path]:
+        return set(out.glob("runs/*/checkpoint_*"))
+
+    seen: set[Path] = set()
     process = start_job("train", *flags, address=cluster.address)
-    wait_for(lambda: list(out.glob("runs/*/checkpoint_*")) or process.poll() is not None)
-    assert process.poll() is None, process.stdout.read()
-    cluster.remove_node(node_of(cluster, "RayTrainWorker"), allow_graceful=False)
+    for blow in ("worker", "node"):
+        wait_for(lambda: checkpoints() - seen or process.poll() is not None)
+        assert process.poll() is None, process.stdout.read()
+        seen.update(checkpoints())
+        node = node_of(cluster, "RayTrainWorker")
+        if blow == "worker":
+            processes_of(node, "RayTrainWorker")[0].kill()
+        else:
+            cluster.remove_node(node, allow_graceful=False)
     output, _ = process.communicate(timeout=240)
     assert process.returncode == 0, output
     history = json.loads((out / "model.json").read_text())["training"]["history"]
-    assert [row["epoch"] for row in history] == [1, 2, 3, 4, 5, 6]
+    assert [row["epoch"] for row in history] == list(range(1, 13))
 
 
 def test_a_build_goes_on_when_a_node_is_taken_away(cluster, corpus, dataset, start_job, tmp_path):
