@@ -13,6 +13,7 @@ import pytest
 SAMPLE_RATE_HZ = 44_100
 
 
+@pytest.hookimpl(tryfirst=True)  # before xdist reads the marks
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Let one process have all tests that start Ray, from the beginning; see `make test`."""
     items.sort(key=lambda item: not _starts_ray(item))
