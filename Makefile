@@ -9,7 +9,7 @@ demo: $(READY)  ## render a small AudioSet, then select, build, train, evaluate 
 	$(BIN)/python -m jobs.demo --out demo
 
 test: $(READY)  ## the whole test suite: what starts Ray in one process, the rest in another
-	$(BIN)/python -m pytest -n 2 --dist loadgroup
+	$(BIN)/python -m pytest -n 2
 
 lint: $(READY)
 	$(BIN)/ruff check .

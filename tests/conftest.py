@@ -9,21 +9,21 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from xdist.scheduler import LoadScopeScheduling
 
 SAMPLE_RATE_HZ = 44_100
 
 
-@pytest.hookimpl(tryfirst=True)  # before xdist reads the marks
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Let one process have all tests that start Ray, from the beginning; see `make test`."""
-    items.sort(key=lambda item: not _starts_ray(item))
-    for item in items:
-        if _starts_ray(item):
-            item.add_marker(pytest.mark.xdist_group("ray"))
+class _RayInOneProcess(LoadScopeScheduling):  # type: ignore[misc]
+    """Give one process all tests that start Ray, from the beginning, and others what is left."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        return "ray" if nodeid.startswith(("tests/flows/", "tests/jobs/")) else nodeid
 
 
-def _starts_ray(item: pytest.Item) -> bool:
-    return bool({"flows", "jobs"} & set(item.path.relative_to(Path(__file__).parent).parts))
+def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> LoadScopeScheduling:
+    """Divide the tests for `make test`."""
+    return _RayInOneProcess(config, log)
 
 
 @pytest.fixture(scope="session", autouse=True)
