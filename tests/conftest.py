@@ -15,10 +15,15 @@ SAMPLE_RATE_HZ = 44_100
 
 
 class _RayInOneProcess(LoadScopeScheduling):  # type: ignore[misc]
-    """Give one process all tests that start Ray, from the beginning, and others what is left."""
+    """Give one process the tests of flows, from the beginning, and others what is left.
+
+    Those with a Ray of their own, of several nodes or for submitted jobs, may run beside them.
+    """
 
     def _split_scope(self, nodeid: str) -> str:
-        return "ray" if nodeid.startswith(("tests/flows/", "tests/jobs/")) else nodeid
+        if nodeid.startswith(("tests/flows/test_nodes.py", "tests/jobs/")):
+            return "clusters"
+        return "flows" if nodeid.startswith("tests/flows/") else nodeid
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> LoadScopeScheduling:

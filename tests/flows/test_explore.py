@@ -170,7 +170,7 @@ def test_everything_is_written_and_said(ds, features, tmp_path, capsys):
     assert report["anova"]["n_clips"] == 60
     assert report["anova"]["n_single"] == 48
     html = (tmp_path / "report.html").read_text()
-    assert html.count("data:image/svg") == 7
+    assert html.count("data:image/svg") == 8
     said = capsys.readouterr().out
     assert "69 clips, 0.04 hours" in said
     assert "ANOVA of 48 clips with one class, of 60" in said

@@ -5,7 +5,6 @@ from __future__ import annotations
 import shutil
 import subprocess
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 
 import pyarrow as pa
@@ -14,13 +13,12 @@ import pytest
 from jobs import build_subset
 from pipeline.flows.build import BuildConfig, build
 from pipeline.flows.evaluate import EvaluateConfig, evaluate
-from pipeline.flows.fit import FitConfig, fit
 from pipeline.learn.model import load_card
 from pipeline.store.dataset import Dataset
 from pipeline.store.folder import Folder
 from pipeline.store.tagstore import TagStore
 from schemas.features import read_logmels
-from tests.flows.conftest import SPLIT, TINY, Corpus, kill, wait_for
+from tests.flows.conftest import SPLIT, Corpus, kill, wait_for
 from tests.s3 import BUCKET, S3Server
 
 MIB = 2**20
@@ -132,14 +130,14 @@ def test_a_build_into_a_bucket_is_killed_with_9_and_run_again(
 
 
 def test_a_training_in_a_bucket_is_killed_with_9_and_ends_as_if_undisturbed(
-    local: Dataset, s3: S3Server, start_job, monkeypatch
+    dataset: Path, model: Path, s3: S3Server, start_job, monkeypatch
 ):
-    whole = fit(FitConfig(local.folder.uri, s3.uri("whole/m"), replace(TINY, epochs=4))).card
+    whole = load_card(str(model))
     for name, value in s3.environment.items():
         monkeypatch.setenv(name, value)
-    data, out = f"s3://{BUCKET}/built/ds", f"s3://{BUCKET}/killed/m"
-    flags = ["--dataset", data, "--out", out, "--model", "resnet10t", "--input-size", "32x32",
-             "--epochs", 4, "--batch-size", 8, "--lr", 1e-3]  # fmt: skip
+    out = f"s3://{BUCKET}/killed/m"
+    flags = ["--dataset", dataset, "--out", out, "--model", "resnet10t", "--input-size", "32x32",
+             "--epochs", 2, "--batch-size", 8, "--lr", 1e-3]  # fmt: skip
 
     def checkpoints() -> list[str]:
         return [key for key in s3.keys("killed/m/runs") if key.endswith("state.pt")]
@@ -159,9 +157,7 @@ def test_a_training_in_a_bucket_is_killed_with_9_and_ends_as_if_undisturbed(
     assert card.training["history"] == whole.training["history"]
     assert card.model_id == whole.model_id  # the weights are the same to the bit
     assert [key for key in s3.keys("killed/m/tensorboard") if "tfevents" in key]
-    config = EvaluateConfig(
-        s3.uri("killed/m"), s3.uri("scored"), local.folder.uri, validation=False
-    )
+    config = EvaluateConfig(s3.uri("killed/m"), s3.uri("scored"), str(dataset), validation=False)
     n_items = evaluate(config).n_items
     assert Folder(config.out).read_json("metrics.json")["metrics"]["n_items"] == n_items > 0
 

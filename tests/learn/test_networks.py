@@ -11,6 +11,7 @@ from torch import nn
 
 from pipeline.errors import UsageError
 from pipeline.learn.networks.ast import build_ast, fitted_positions, grid_of
+from pipeline.learn.networks.classical import CLASSICAL
 from pipeline.learn.networks.music import ShortChunk
 from pipeline.learn.networks.registry import (
     NETWORKS,
@@ -172,7 +173,7 @@ def test_no_axis_is_pooled_to_nothing(name, shape):
     assert logits.isfinite().all()
 
 
-@pytest.mark.parametrize("name", [n for n in NETWORKS if n != "ast"])
+@pytest.mark.parametrize("name", [n for n in NETWORKS if n != "ast" and n not in CLASSICAL])
 def test_the_smallest_window_is_the_smallest(name):
     entry = NETWORKS[name]
     network = build(name, entry.smallest).eval()
@@ -255,6 +256,7 @@ def test_names():
         "shortchunk",
         "shortchunk-res",
         "ast",
+        *CLASSICAL,
     ]
     assert is_known("crnn")
     assert not is_known("resnet50")
