@@ -1,44 +1,74 @@
-"""Compare evaluations of the same items: which model is best, and whether by chance."""
+"""Compare evaluations of the same items, which model is best; or two tagging runs, what differs."""
 
 from __future__ import annotations
 
 import sys
 
 from jobs import harness
+from pipeline.errors import UsageError
 from pipeline.flows.compare import CompareConfig, compare_evaluations
+from pipeline.flows.compare_tags import CompareTagsConfig, compare_tags
 from pipeline.score.comparison_page import p_text
+from pipeline.score.tag_differences_page import summary_lines
+
+_FORMS = "expected either --evaluations, or --a and --b with --a-model, --b-model, --max-changed"
+
+_OF_TAGS = ("a", "b", "a_model", "b_model")
 
 
 def main(argv: list[str] | None = None) -> int:
     """Parse, compare, print the summary."""
     parser = harness.parser(__doc__)
     add = parser.add_argument
-    add(
-        "--evaluations",
-        required=True,
-        nargs="+",
-        metavar="URI",
-        help="two or more folders, each from evaluate",
-    )
+    add("--evaluations", nargs="+", metavar="URI", help="two or more folders, each from evaluate")
+    add("--a", metavar="URI", help="a folder from tag_catalog: the labels there are today")
+    add("--b", metavar="URI", help="another one, or the same: the labels of another model")
     add("--out", required=True, metavar="URI", help="the folder for its files")
     add("--seed", type=int, default=0, metavar="N", help="of the bootstrap's resamples")
+    one = "that of the folder's run.json if not given; where --a and --b are one folder, the latest"
+    add("--a-model", metavar="ID", help=f"the model in --a: {one} there that is not B's")
+    add("--b-model", metavar="ID", help=f"the model in --b: {one} there that is not --a-model")
+    add(
+        "--max-changed",
+        type=harness.share,
+        default=1.0,
+        metavar="SHARE",
+        help="exit with 3 when more than this share of the tracks that both have tagged change "
+        "their labels (5%% or 0.05)",
+    )
     flags = vars(parser.parse_args(argv))
-    flags["evaluations"] = tuple(flags["evaluations"])
+    evaluations, seed = flags.pop("evaluations"), flags.pop("seed")
 
     def job() -> int:
-        report = compare_evaluations(CompareConfig(**flags))
-        print(f"{report['n_items']} items, {len(report['models'])} models, best first:")
-        for row in report["models"]:
-            test = row["against_best"]
-            p = p_text(test["macro_f1"]["p_value"], report["n_resamples"]) if test else ""
-            print(
-                f"  {row['name']}  macro F1 {row['macro_f1']:.3f}  "
-                f"mAP {row['mean_average_precision'] or 0:.3f}" + (f"  p {p}" if p else "")
-            )
-        print(f"all of it is in {flags['out']}: comparison.json, report.html")
-        return harness.OK
+        of_tags = any(flags[name] for name in _OF_TAGS) or flags["max_changed"] < 1
+        if evaluations:
+            return _evaluations(CompareConfig(tuple(evaluations), flags["out"], seed))
+        if evaluations or not (flags["a"] and flags["b"]):
+            raise UsageError(_FORMS)
+        return _tags(CompareTagsConfig(**flags))
 
     return harness.run(job)
+
+
+def _evaluations(config: CompareConfig) -> int:
+    report = compare_evaluations(config)
+    print(f"{report['n_items']} items, {len(report['models'])} models, best first:")
+    for row in report["models"]:
+        test = row["against_best"]
+        p = p_text(test["macro_f1"]["p_value"], report["n_resamples"]) if test else ""
+        print(
+            f"  {row['name']}  macro F1 {row['macro_f1']:.3f}  "
+            f"mAP {row['mean_average_precision'] or 0:.3f}" + (f"  p {p}" if p else "")
+        )
+    print(f"all of it is in {config.out}: comparison.json, report.html")
+    return harness.OK
+
+
+def _tags(config: CompareTagsConfig) -> int:
+    report = compare_tags(config)
+    print("\n".join(summary_lines(report)))
+    print(f"all of it is in {config.out}: report.html, differences.json, differences.parquet")
+    return harness.PAST_LIMIT if report["past_limit"] else harness.OK
 
 
 if __name__ == "__main__":

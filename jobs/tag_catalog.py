@@ -3,28 +3,29 @@
 from __future__ import annotations
 
 import sys
+from typing import Any
 
 from jobs import harness
-from pipeline.flows.tag import TagConfig, tag_catalog
-from pipeline.score.aggregate import METHODS
+from pipeline.flows.tag import DEFAULT_GATE, RETRY, TagConfig, plan_tagging, tag_catalog
+from pipeline.score.aggregate import method_named
+from pipeline.store.catalogue import FORMS
+
+HOUR_S = 3600
 
 
 def main(argv: list[str] | None = None) -> int:
     """Parse, tag, print the summary."""
     parser = harness.parser(__doc__)
     add = parser.add_argument
-    add(
-        "--catalog",
-        required=True,
-        metavar="URI|GLOB|MANIFEST",
-        help="a folder, a glob, an audio file, or a .parquet or .csv manifest with a uri column",
-    )
-    add("--model", required=True, metavar="URI", help="the model's folder, from train")
-    add("--out", required=True, metavar="URI", help="the folder for tags/ and run.json")
+    add("--catalog", required=True, metavar="URI|GLOB|MANIFEST", help=FORMS)
+    add("--model", required=True, metavar="URI", help="the model's folder, from train or quantize")
+    add("--out", required=True, metavar="URI", help="the folder for tags/, run.json, report.html")
     add(
         "--aggregate",
-        choices=sorted(METHODS),
-        help="windows to track; the model's own if not given",
+        type=method_named,
+        metavar="NAME",
+        help="windows to track: s1 (mean), s2, max, or topN such as top5; the model's own if not "
+        "given",
     )
     add(
         "--threshold",
@@ -32,7 +33,35 @@ def main(argv: list[str] | None = None) -> int:
         metavar="X",
         help="score from which a label is given, 0 to 1; the model's own if not given",
     )
-    add("--gpu", action="store_true", help="a GPU for every actor of the model")
+    add(
+        "--gate",
+        type=float,
+        default=DEFAULT_GATE,
+        metavar="X",
+        help="least mean score of a class's three highest windows for a label, 0 to 1",
+    )
+    add(
+        "--no-activity",
+        dest="activity",
+        action="store_false",
+        help="let windows of silence and noise count, too",
+    )
+    add("--window-s", type=float, metavar="S", help="window in s; the model's own if not given")
+    add("--hop-s", type=float, metavar="S", help="from window to window in s; the model's own ...")
+    add("--keep-windows", action="store_true", help="also write windows/ and intervals/")
+    add("--embeddings", action="store_true", help="also write embeddings/, a vector a track")
+    add("--retry", choices=RETRY, default="none", help="take failed tracks again")
+    add("--dry-run", action="store_true", help="say what would be done, and do nothing")
+    add("--gpu", action="store_true", help="a GPU for every process of the model")
+    add("--engine", choices=["auto", "openvino", "torch"], default="auto", help="what runs it")
+    add(
+        "--precision",
+        choices=["auto", "f32", "bf16", "int8"],
+        default="auto",
+        help="of the model's arithmetic; int8 wants a model from quantize",
+    )
+    add("--workers", type=int, metavar="N", help="processes of the model; all there is room for")
+    add("--examples", dest="n_examples", type=int, default=6, metavar="N", help="on the page")
     add(
         "--max-failed",
         type=harness.share,
@@ -41,19 +70,40 @@ def main(argv: list[str] | None = None) -> int:
         help="exit with 3 when more than this share of the catalogue failed (5%% or 0.05)",
     )
     flags = vars(parser.parse_args(argv))
-    max_failed = flags.pop("max_failed")
+    max_failed, dry_run = flags.pop("max_failed"), flags.pop("dry_run")
 
     def job() -> int:
-        run = tag_catalog(TagConfig(**flags))
-        print(
-            f"{run['tracks']} tracks: {run['tagged']} tagged, {run['failed']} failed, "
-            f"{run['skipped']} unchanged since an earlier run; {run['seconds']:.1f} s"
-        )
-        print(f"the tags are in {flags['out']}/tags, the run in run.json there")
+        config = TagConfig(**flags)
+        if dry_run:
+            print(_planned(plan_tagging(config)))
+            return harness.OK
+        run = tag_catalog(config)
+        print(_done(run, config.out))
         past = run["failed_in_all"] > max_failed * run["tracks"]
         return harness.PAST_LIMIT if past else harness.OK
 
     return harness.run(job)
+
+
+def _planned(plan: dict[str, Any]) -> str:
+    time = f"about {plan['seconds'] / HOUR_S:,.1f} h at the last run's rate"
+    return (
+        f"{plan['tracks']:,} tracks: {plan['left']:,} to do ({plan['changed']:,} changed, "
+        f"{plan['retried']:,} again), {plan['unchanged']:,} unchanged; {plan['gone']:,} with tags "
+        f"are no longer there\nto read: {plan['bytes'] / 1e9:,.2f} GB, about "
+        f"{plan['audio_s'] / HOUR_S:,.1f} h of audio; "
+        + (time if plan["seconds"] is not None else "no run yet that says how long it takes")
+    )
+
+
+def _done(run: dict[str, Any], out: str) -> str:
+    return (
+        f"{run['tracks']:,} tracks: {run['tagged']:,} tagged, {run['failed']:,} failed, "
+        f"{run['skipped']:,} skipped ({run['unchanged']:,} unchanged, {run['same_content']:,} "
+        f"known by another name); {run['audio_s'] / HOUR_S:,.1f} h of audio in "
+        f"{run['seconds']:,.1f} s\nthe tags are in {out}/tags, the run in run.json and report.html "
+        "there"
+    )
 
 
 if __name__ == "__main__":

@@ -61,6 +61,7 @@ class Reason(StrEnum):
     UNREADABLE = "unreadable"
     CRASHED = "crashed"  # the decoder's process died on it
     TOO_SLOW = "too_slow"  # the decoder did not come back
+    TOO_LARGE = "too_large"  # more bytes than are held in memory
     EXTRACTOR = "extractor"
 
 
@@ -92,6 +93,7 @@ OUTCOME_OF = {
     Reason.UNREADABLE: Outcome.REJECTED,
     Reason.CRASHED: Outcome.REJECTED,
     Reason.TOO_SLOW: Outcome.REJECTED,
+    Reason.TOO_LARGE: Outcome.REJECTED,
     Reason.EXTRACTOR: Outcome.ERROR,
 }
 

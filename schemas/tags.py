@@ -9,9 +9,14 @@ import pyarrow as pa
 from schemas.columns import CODES, column
 
 
+def scores_struct(class_codes: Sequence[str]) -> pa.StructType:
+    """A float a class, by code."""
+    return pa.struct([pa.field(code, pa.float32()) for code in class_codes])
+
+
 def tags_schema(class_codes: Sequence[str]) -> pa.Schema:
     """TAGS of a model that knows `class_codes`; a broken track is a row with status 'failed'."""
-    scores = pa.struct([pa.field(code, pa.float32()) for code in class_codes])
+    scores = scores_struct(class_codes)
     return pa.schema(
         [
             column("uri", pa.string(), "where the track is, as the catalogue names it"),
@@ -28,9 +33,21 @@ def tags_schema(class_codes: Sequence[str]) -> pa.Schema:
             column("status", pa.string(), "ok or failed"),
             column("reason", pa.string(), "a Reason of pipeline.errors; 'ok' when ok"),
             column("detail", pa.string(), "the decoder's message; null when ok"),
-            column("labels", CODES, "codes of the instruments whose score reaches the threshold"),
+            column("attempts", pa.int32(), "runs that have tried it, this one included"),
+            column(
+                "labels", CODES, "codes of the instruments that reach their threshold and the gate"
+            ),
             column("scores", scores, "score per class after aggregation", range="0..1"),
+            column(
+                "peaks",
+                scores,
+                "evidence per class: mean of its three highest windows, what the gate looks at",
+                range="0..1",
+            ),
             column("n_windows", pa.int32(), "windows the model heard"),
+            column(
+                "n_active", pa.int32(), "windows that are neither silence nor noise: those count"
+            ),
             column("model_id", pa.string(), "the model that said so"),
             column("tagged_at", pa.timestamp("ms", "UTC"), "when"),
         ]

@@ -11,6 +11,8 @@ import numpy as np
 import pytest
 from xdist.scheduler import LoadScopeScheduling
 
+from tests.s3 import ENVIRONMENT as CREDENTIALS
+
 SAMPLE_RATE_HZ = 44_100
 
 
@@ -40,6 +42,8 @@ def _home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     patch.setenv("RAY_AUTH_TOKEN_PATH", str(token))
     patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
     patch.setenv("RAY_USAGE_STATS_ENABLED", "0")
+    for name, value in CREDENTIALS.items():  # Ray's workers have the environment that it began with
+        patch.setenv(name, value)
     yield
     patch.undo()
 

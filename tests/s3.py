@@ -63,9 +63,9 @@ class S3Server:
         return {**ENVIRONMENT, "AWS_ENDPOINT_URL": f"http://{self.host}"}
 
     def uri(self, prefix: str, *, bucket: str = BUCKET) -> str:
-        """Return a URI that needs no environment."""
+        """Return a URI that needs no more of the environment than what conftest sets."""
         options = f"?endpoint_override={self.host}&scheme=http&region=us-east-1"
-        return f"s3://test:test@{bucket}/{prefix}{options}"
+        return f"s3://{bucket}/{prefix}{options}"
 
     def keys(self, prefix: str = "") -> list[str]:
         """Return the keys of the objects in the bucket."""

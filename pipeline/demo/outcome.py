@@ -42,6 +42,7 @@ def _lines(root: Path, seconds: float) -> Iterator[str]:
     for name in (
         "dataset/report.html",
         "evaluation/report.html",
+        "tagging/report.html",
         "tagging/tags/",
         "model/model.json",
     ):

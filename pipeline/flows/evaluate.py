@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 
@@ -23,7 +24,7 @@ from pipeline.catalog.vocabulary import Vocabulary
 from pipeline.errors import SpecMismatch, UsageError
 from pipeline.flows.cluster import ray_session
 from pipeline.flows.provenance import provenance
-from pipeline.flows.tag import run_stages
+from pipeline.flows.tag_stages import Writing, run_stages
 from pipeline.flows.truth import aligned, read_tags, read_truth, split_truth
 from pipeline.flows.validate import validation_of
 from pipeline.learn.model import save_card
@@ -167,7 +168,13 @@ def tag_split(dataset: Dataset, split: str, how: Tagging, out: Folder) -> pa.Tab
     store.clear()
     n_clips = sum(dataset.folder.read_table(name, ["segment_id"]).num_rows for name in shards)
     with ray_session(min_cpus=4):
-        run_stages(_clips(dataset, shards), how, store, n_tracks=n_clips, n_blocks=len(shards))
+        run_stages(
+            _clips(dataset, shards),
+            how,
+            Writing(store, f"{datetime.now(UTC):%Y-%m-%d}"),
+            n_tracks=n_clips,
+            n_blocks=len(shards),
+        )
     tags = store.read()
     if tags is None or tags.num_rows != n_clips:
         raise RuntimeError(f"{n_clips} clips, but {tags.num_rows if tags else 0} rows of TAGS")

@@ -1,36 +1,52 @@
-"""A catalogue and a model in, TAGS out: Ray Data, one row in and one row out, a broken file too.
+"""A catalogue and a model in, TAGS out: what is new or changed, and nothing twice.
 
-    tracks → [decode once, log-mel, windows] → [the model, an actor pool] → aggregate → commit
+    list → what is left → [the stages, some ten thousand tracks at a time] → settle → reconcile
 
-The stages are plain functions on tables; Ray Data runs them. A batch of TAGS is committed as one
-file, whole or not at all: after a kill the same command tags what has no row yet.
+After a kill at any moment the same command tags what has no row yet. A run ends with run.json, a
+page, and the proof that every track of the catalogue has its row.
 """
 
 from __future__ import annotations
 
-import logging
-from dataclasses import dataclass
-from functools import partial
+import hashlib
+import json
+import resource
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from itertools import chain
 from time import monotonic
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import ray
 import ray.data
-from ray.data import ActorPoolStrategy, DataContext, Dataset
 
+from pipeline.audio.activity import Activity
 from pipeline.errors import SpecMismatch, UsageError
-from pipeline.flows.cluster import count, progress_bar, ray_session
+from pipeline.flows.cluster import ray_session
 from pipeline.flows.provenance import provenance
-from pipeline.learn.tagging import Tagging, TrackTagger, describe, tagging
-from pipeline.store.catalogue import list_tracks
+from pipeline.flows.tag_report import write_report
+from pipeline.flows.tag_stages import Writing, places, run_stages
+from pipeline.learn.tagging import Tagging, other_windows, tagging
+from pipeline.score.tally import Tally
+from pipeline.store.catalogue import track_batches
 from pipeline.store.folder import Folder
-from pipeline.store.tagstore import TagStore, left_to_tag
+from pipeline.store.tagstore import TagStore
+from pipeline.store.worklist import Hashes, Known, Work, audio_s_of, plan_work, text_hashes
+from schemas.columns import CODES
 from schemas.tags import tags_schema
 
-_BLOCK_TRACKS = 8
-_MODEL_TRACKS = 8
-_COMMIT_TRACKS = 256
+DEFAULT_GATE = 0.3
+RETRY = ("none", "failed")
+_TRANCHE_TRACKS = 50_000
+"""Tracks of one pass through the stages: what is held at once, and how often pools may grow."""
+_BLOCKS_A_PLACE = 40
+_MAX_BLOCK_TRACKS = 64
+_ENDED = pa.schema([("uri", pa.string()), ("status", pa.string()), ("labels", CODES)])
 
 
 @dataclass(frozen=True)
@@ -38,138 +54,260 @@ class TagConfig:
     """What to tag, with what, to where."""
 
     catalog: str
-    """A folder, a glob, an audio file, or a .parquet or .csv manifest with a uri column."""
+    """A folder, a glob, an audio file, or a .parquet, .csv or .jsonl manifest with a uri column."""
     model: str
     """A model's folder."""
     out: str
-    """The folder for tags/ and run.json."""
+    """The folder for tags/, run.json and the page."""
     aggregate: str | None = None
-    """s1, s2 or max; the model's own when None."""
+    """s1, s2, max or topN; the model's own when None."""
     threshold: float | None = None
     """For every class; the model's own when None."""
     gpu: bool = False
     """A GPU for every actor of the model."""
+    window_s: float | None = None
+    """Length of a window; the model's own when None."""
+    hop_s: float | None = None
+    """Distance of windows; the model's own when None."""
+    gate: float = DEFAULT_GATE
+    """Evidence below which a class is no label; 0 for none."""
+    activity: bool = True
+    """Whether windows of silence and noise are left out."""
+    retry: str = "none"
+    """failed: take failed tracks again."""
+    keep_windows: bool = False
+    """Whether windows/ and intervals/ are written."""
+    embeddings: bool = False
+    """Whether embeddings/ are written."""
+    engine: str = "auto"
+    """auto, openvino or torch."""
+    precision: str = "auto"
+    """auto, f32, bf16 or int8."""
+    workers: int | None = None
+    """Processes of the model; what there is room for when None."""
+    n_examples: int = 6
+    """Tracks to listen to on the page."""
 
     def __post_init__(self) -> None:
-        if self.threshold is not None and not 0 <= self.threshold <= 1:
-            raise UsageError(f"--threshold {self.threshold}: expected 0 to 1")
+        for name in ("threshold", "gate"):
+            value = getattr(self, name)
+            if value is not None and not 0 <= value <= 1:
+                raise UsageError(f"--{name} {value}: expected 0 to 1")
+        if self.retry not in RETRY:
+            raise UsageError(f"--retry {self.retry!r}: expected one of {', '.join(RETRY)}")
+        if self.workers is not None and self.workers < 1:
+            raise UsageError(f"--workers {self.workers}: expected 1 or more")
+
+
+def tagging_of(config: TagConfig) -> Tagging:
+    """Return how a config's scores become labels."""
+    how = tagging(config.model, config.aggregate, config.threshold, gpu=config.gpu)
+    return replace(
+        how,
+        windows=other_windows(how.card, config.window_s, config.hop_s),
+        gate=config.gate,
+        activity=Activity() if config.activity else None,
+        engine=config.engine,
+        precision=config.precision,
+        keep_windows=config.keep_windows,
+        embeddings=config.embeddings,
+    )
+
+
+def plan_tagging(config: TagConfig) -> dict[str, Any]:
+    """Return what `tag_catalog` would do; read no audio, and write nothing."""
+    how, store = tagging_of(config), TagStore(Folder(config.out))
+    before = _check_identity(store.folder, how)
+    known = store.known(how.card.model_id)
+    work = plan_work(track_batches(config.catalog), known, retry_failed=config.retry == "failed")
+    audio_s = audio_s_of(work.left, known)
+    rate = before["audio_s"] / before["seconds"] if before and before["audio_s"] else None
+    return {
+        "tracks": work.n_tracks,
+        "unchanged": work.n_unchanged,
+        "left": work.left.num_rows,
+        "changed": work.n_changed,
+        "retried": work.n_retried,
+        "gone": work.n_gone,
+        "bytes": pc.sum(work.left["size_bytes"]).as_py() or 0,
+        "audio_s": audio_s,
+        "seconds": audio_s / rate if rate else None,
+    }
 
 
 def tag_catalog(config: TagConfig) -> dict[str, Any]:
-    """Tag what is new in a catalogue; return run.json."""
-    began = monotonic()
-    how = tagging(config.model, config.aggregate, config.threshold, gpu=config.gpu)
-    tracks = list_tracks(config.catalog)
-    store = TagStore(Folder(config.out))
+    """Tag what is new in a catalogue; return run.json.
+
+    Raises
+    ------
+    UsageError, SpecMismatch
+        For what the config names.
+    StoreError
+        Where the disk or bucket gives out: the same command goes on.
+    """
+    began, started = monotonic(), datetime.now(UTC)
+    how, store = tagging_of(config), TagStore(Folder(config.out))
+    model_id = how.card.model_id
+    _check_identity(store.folder, how)
+    batches = track_batches(config.catalog)
+    batches = chain([next(batches)], batches)  # a catalogue without tracks is an error before all
     with store.folder.claimed():
-        left = _tag_new(tracks, how, store)
-        run = _run_json(config, how, tracks, left, store, seconds=monotonic() - began)
+        _claim(store, how)
+        known = store.known(model_id)
+        work = plan_work(batches, known, retry_failed=config.retry == "failed")
+        tally = _tag(config, how, store, work, known, date=f"{started:%Y-%m-%d}")
+        if work.n_changed + work.n_retried:
+            store.settle(model_id)
+        run = _run_json(config, how, work, tally, store, started, seconds=monotonic() - began)
+        if work.left.num_rows:
+            store.folder.write_json(f"runs/{run['run_id']}.json", run)
+            write_report(config.out, run, model_uri=config.model, n_examples=config.n_examples)
         store.folder.write_json("run.json", run)
     return run
 
 
-def _tag_new(tracks: pa.Table, how: Tagging, store: TagStore) -> pa.Table:
-    """Tag the tracks that are new or changed; return them."""
-    _claim(store.folder, how)
-    model_id = how.card.model_id
-    left, changed = left_to_tag(tracks, store.known(model_id))
-    store.forget(changed, model_id)
-    if left.num_rows:
-        with ray_session(min_cpus=4):
-            blocks = [
-                left.slice(start, _BLOCK_TRACKS) for start in range(0, left.num_rows, _BLOCK_TRACKS)
-            ]
-            tracks_left = ray.data.from_arrow(blocks)
-            run_stages(tracks_left, how, store, n_tracks=left.num_rows, n_blocks=len(blocks))
-    return left
-
-
-def run_stages(
-    tracks: Dataset, how: Tagging, store: TagStore, *, n_tracks: int, n_blocks: int
-) -> None:
-    """Run the stages over rows of `uri, size_bytes, modified_ns` and, where at hand, `bytes`."""
-    quiet()
-    n_places = count("GPU") if how.gpu else count("CPU") // 2
-    n_actors = max(1, min(n_places, n_blocks))
-    # On the CPU Ray Data fuses decoding into the model's actors: each core then does what is next.
-    committed = (
-        tracks.map_batches(
-            partial(describe, how=how), batch_size=None, batch_format="pyarrow", num_cpus=1
-        )
-        .map_batches(
-            TrackTagger,
-            fn_constructor_args=(how,),
-            batch_size=_MODEL_TRACKS,
-            batch_format="pyarrow",
-            num_cpus=0 if how.gpu else 1,
-            num_gpus=1 if how.gpu else 0,
-            compute=ActorPoolStrategy(size=n_actors),
-        )
-        .map_batches(
-            partial(commit, how=how, store=store),
-            batch_size=_COMMIT_TRACKS,
-            batch_format="pyarrow",
-            num_cpus=0.5,
-        )
-    )
-    with progress_bar(total=n_tracks, unit=" tracks", desc="tag") as bar:
-        for row in committed.iter_rows():
-            bar.update(row["n_tracks"])
-
-
-def commit(tags: pa.Table, how: Tagging, store: TagStore) -> pa.Table:
-    """Write rows of TAGS, and tell how many."""
-    store.commit(tags.cast(tags_schema(how.codes)))
-    return pa.table({"n_tracks": [tags.num_rows]})
-
-
-def _claim(folder: Folder, how: Tagging) -> None:
-    """Refuse to mix rows that were made in different ways; clear up after a kill."""
-    if folder.exists("run.json"):
-        before = folder.read_json("run.json")
-        same_model = before["identity"]["model_id"] == how.card.model_id
-        if same_model and before["identity"] != how.identity:
-            raise SpecMismatch(
-                f"{folder.uri}: this model has tagged there with another --aggregate or "
-                "--threshold; give another --out"
+def _tag(
+    config: TagConfig, how: Tagging, store: TagStore, work: Work, known: Known, *, date: str
+) -> Tally:
+    """Tag what is left, some ten thousand tracks at a time; return what became of it."""
+    tally = Tally()
+    if not work.left.num_rows:
+        return tally
+    writing = Writing(store, date, lineage_of(how))
+    with ray_session(min_cpus=4):
+        contents = ray.put(known.contents) if len(known.contents) else None
+        for start in range(0, work.left.num_rows, _TRANCHE_TRACKS):
+            blocks = list(_blocks(work.left.slice(start, _TRANCHE_TRACKS), how))
+            part, same = run_stages(
+                ray.data.from_arrow(blocks),
+                how,
+                writing,
+                n_tracks=sum(block.num_rows for block in blocks),
+                n_blocks=len(blocks),
+                known=contents,
+                n_actors=config.workers,
             )
+            if same.num_rows:
+                schema = tags_schema(how.codes).with_metadata(dict(writing.lineage))
+                store.copy(same, how.card.model_id, date=date, schema=schema)
+            tally.add(part)
+    return tally
+
+
+def _blocks(tracks: pa.Table, how: Tagging) -> Iterator[pa.Table]:
+    """Cut tracks into blocks: enough for all processes to end together, not more than needed."""
+    n_blocks = _BLOCKS_A_PLACE * places(gpu=how.gpu)
+    n_tracks = min(max(8, tracks.num_rows // n_blocks), _MAX_BLOCK_TRACKS)
+    for start in range(0, tracks.num_rows, n_tracks):
+        yield tracks.slice(start, n_tracks)
+
+
+def lineage_of(how: Tagging) -> dict[str, str]:
+    """Return what the files of TAGS say of where they are from."""
+    weights = Folder(how.model).read_bytes("model.safetensors")
+    return {
+        "timbre.model_id": how.card.model_id,
+        "timbre.model_sha256": hashlib.sha256(weights).hexdigest(),
+        "timbre.tagging": json.dumps(how.identity),
+        "timbre.classes": json.dumps(how.card.vocabulary.to_dict()),
+        "timbre.provenance": json.dumps(provenance()),
+    }
+
+
+def _check_identity(folder: Folder, how: Tagging) -> dict[str, Any] | None:
+    """Refuse to mix rows that were made in different ways; return this model's last run."""
+    for name in [name for name in ("run.json",) if folder.exists(name)] + _runs(folder):
+        before: dict[str, Any] = folder.read_json(name)
+        if before["identity"]["model_id"] != how.card.model_id:
+            continue
+        mine = json.loads(json.dumps(how.identity))
+        changed = [key for key in mine if mine[key] != before["identity"].get(key)]
+        if changed:
+            raise SpecMismatch(
+                f"{folder.uri}: {how.card.model_id} has tagged there with another "
+                f"{', '.join(changed)}; give another --out (thresholds and gate alone: jobs.retag)"
+            )
+        if before["complete"]:
+            return before
+    return None
+
+
+def _runs(folder: Folder) -> list[str]:
+    return sorted(folder.names("runs", ".json"), reverse=True)
+
+
+def _claim(store: TagStore, how: Tagging) -> None:
+    """Take a folder over from whatever run was there last, which may have been killed."""
+    folder = store.folder
+    was_cut = folder.exists("run.json") and not folder.read_json("run.json")["complete"]
     folder.delete_temporary()
-    folder.delete_temporary("tags")
+    store.clear_up()
+    if was_cut:
+        store.settle(how.card.model_id)
     folder.write_json("run.json", {"identity": how.identity, "complete": False})
 
 
 def _run_json(
     config: TagConfig,
     how: Tagging,
-    tracks: pa.Table,
-    left: pa.Table,
+    work: Work,
+    tally: Tally,
     store: TagStore,
+    started: datetime,
     *,
     seconds: float,
 ) -> dict[str, Any]:
-    """Return run.json; every track of the catalogue must have its row by now."""
-    statuses = {row["uri"]: row["status"] for row in store.known(how.card.model_id).to_pylist()}
-    missing = [uri for uri in tracks["uri"].to_pylist() if uri not in statuses]
-    if missing:
-        raise RuntimeError(f"{len(missing)} tracks have no row in TAGS, the first is {missing[0]}")
-    new = [statuses[uri] for uri in left["uri"].to_pylist()]
+    """Return run.json; every track of the catalogue must have its row by now, and only one."""
+    uris, n_failed, labels = _ended(store, how.card.model_id)
+    n_missing = int(np.isin(work.uris, uris, invert=True).sum())
+    if n_missing or len(np.unique(uris)) != len(uris) or tally.n_tracks != work.left.num_rows:
+        raise RuntimeError(
+            f"{work.n_tracks} tracks, {n_missing} without a row in TAGS, "
+            f"{len(uris) - len(np.unique(uris))} rows too many; "
+            f"{work.left.num_rows} to do, {tally.n_tracks} done"
+        )
+    engine = tally.engines.most_common(1)[0][0] if tally.engines else "{}"
     return {
         "identity": how.identity,
         "complete": True,
+        "run_id": f"{started:%Y%m%dT%H%M%SZ}",
+        "started_at": started.isoformat(timespec="seconds"),
         "catalog": config.catalog,
-        "tracks": tracks.num_rows,
-        "tagged": new.count("ok"),
-        "failed": new.count("failed"),
-        "skipped": tracks.num_rows - left.num_rows,
-        "failed_in_all": list(statuses.values()).count("failed"),
+        "tracks": work.n_tracks,
+        "tagged": tally.n_ok,
+        "failed": tally.n_failed,
+        "skipped": work.n_unchanged + tally.n_same,
+        "unchanged": work.n_unchanged,
+        "same_content": tally.n_same,
+        "changed": work.n_changed,
+        "retried": work.n_retried,
+        "gone": work.n_gone,
+        "failed_in_all": n_failed,
+        "audio_s": round(tally.audio_s, 3),
         "seconds": round(seconds, 3),
+        "stages": {stage: round(spent, 3) for stage, spent in tally.stages.items()},
+        "reasons": dict(tally.reasons),
+        "labels": {code: tally.labels[code] for code in how.codes},
+        "labels_in_all": {code: labels[code] for code in how.codes},
+        "unlabelled": tally.n_unlabelled,
+        "histograms": tally.histograms,
+        "memory": {
+            "driver_peak_mib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss >> 10,
+            "worker_peak_mib": tally.peak_mib,
+        },
+        "engine": json.loads(engine),
+        "class_names": how.card.vocabulary.names,
         "provenance": provenance(),
     }
 
 
-def quiet() -> None:
-    """Keep Ray Data's own bars and messages off the terminal."""
-    context = DataContext.get_current()
-    context.enable_progress_bars = False
-    context.print_on_execution_start = False
-    logging.getLogger("ray.data").setLevel(logging.ERROR)
+def _ended(store: TagStore, model_id: str) -> tuple[Hashes, int, Counter[str]]:
+    """Return what stands in TAGS: the uris, how many failed, and tracks by label."""
+    uris: list[Hashes] = [np.zeros(0, np.uint64)]
+    n_failed, labels = 0, Counter[str]()
+    for batch in store.batches(model_id, _ENDED):
+        uris.append(text_hashes(batch["uri"]))
+        n_failed += pc.sum(pc.equal(batch["status"], "failed")).as_py() or 0
+        counts = pc.value_counts(pc.list_flatten(batch["labels"]))
+        labels.update({one["values"]: one["counts"] for one in counts.to_pylist()})
+    return np.concatenate(uris), n_failed, labels

@@ -20,8 +20,8 @@ import ray.data
 from ray.data import ActorPoolStrategy
 
 from pipeline.errors import UsageError
-from pipeline.flows.cluster import count, progress_bar
-from pipeline.flows.tag import quiet
+from pipeline.flows.cluster import progress_bar
+from pipeline.flows.tag_stages import places, quiet
 from pipeline.learn.tagging import Tagging, TrackTagger, describe
 from pipeline.score.aggregate import METHODS, aggregate
 from pipeline.score.thresholds import own
@@ -57,7 +57,6 @@ def window_scores_of(
     """Return every clip's window scores, `[n_windows, n_classes]`; a broken clip is not there."""
     quiet()
     alone = replace(how, aggregation="s1")
-    places = count("GPU") if how.gpu else count("CPU") // 2
     scored = (
         clips.map_batches(
             partial(describe, how=how), batch_size=None, batch_format="pyarrow", num_cpus=1
@@ -70,7 +69,7 @@ def window_scores_of(
             batch_format="pyarrow",
             num_cpus=0 if how.gpu else 1,
             num_gpus=1 if how.gpu else 0,
-            compute=ActorPoolStrategy(size=max(1, min(places, n_blocks))),
+            compute=ActorPoolStrategy(size=min(places(gpu=how.gpu), n_blocks)),
         )
         .select_columns(["uri", "scores"])
     )
@@ -89,6 +88,9 @@ def one_row_a_window(described: pa.Table) -> pa.Table:
         data, n = row["windows"], row["n_windows"]
         size = len(data) // max(1, n)
         rows += [
-            row | {"n_windows": 1, "windows": data[k * size : (k + 1) * size]} for k in range(n)
+            row
+            | {"n_windows": 1, "windows": data[k * size : (k + 1) * size]}
+            | {key: row[key][k : k + 1] for key in ("starts_s", "active")}
+            for k in range(n)
         ]
     return pa.Table.from_pylist(rows, described.schema)

@@ -56,6 +56,11 @@ class Architecture:
     """Whether windows are dB, scaled to what lies below each window's peak; else each row is
     scaled by the training set's mean and deviation of it, which are among the weights."""
 
+    @property
+    def takes_any_window(self) -> bool:
+        """Whether windows are brought to the network's size, whatever their length."""
+        return not is_known(self.name)
+
     def to_dict(self) -> dict[str, Any]:
         """Return plain values, for model.json."""
         shapes = {key: list(vars(self)[key]) for key in ("input_size", "input_shape")}
@@ -81,35 +86,27 @@ def check_name(name: str) -> None:
         )
 
 
-class Tagger(nn.Module):
-    """A network on windows, with the scaling of its input inside."""
+class Preparation(nn.Module):
+    """Windows as they are stored in, what the network sees out: its size and its range."""
 
     row_mean: Tensor
     row_deviation: Tensor
 
-    def __init__(self, architecture: Architecture, *, weights: str | None = None) -> None:
-        """Build it; `weights` are 'imagenet' or a path, where the network takes such."""
+    def __init__(self, architecture: Architecture) -> None:
         super().__init__()
-        check_name(architecture.name)
         self.architecture = architecture
         self.is_image = not is_known(architecture.name)
-        self.is_classical = architecture.name in CLASSICAL
-        self.backbone = _backbone(architecture, weights)
         if not architecture.below_peak:
             n_rows = architecture.input_shape[0]
             self.register_buffer("row_mean", torch.zeros(n_rows, 1))
             self.register_buffer("row_deviation", torch.ones(n_rows, 1))
 
-    def forward(self, windows: Tensor) -> Tensor:
-        """Return logits, `[n, n_classes]`, for windows as they are stored, `[n, n_rows, n_frames]`.
-
-        Windows that `resized` has brought to the network's size are taken as they are.
-        """
+    def prepared(self, windows: Tensor) -> Tensor:
+        """Return the network's input for windows, `[n, n_rows, n_frames]`."""
         scaled = self.scaled(self.resized(windows))
-        if self.is_image:
-            scaled = scaled.unsqueeze(1).contiguous(memory_format=torch.channels_last)
-        logits: Tensor = self.backbone(scaled)
-        return logits
+        if not self.is_image:
+            return scaled
+        return scaled.unsqueeze(1).contiguous(memory_format=torch.channels_last)
 
     def scaled(self, windows: Tensor) -> Tensor:
         """Return windows in the range that networks like: about -1 to 1."""
@@ -128,6 +125,25 @@ class Tagger(nn.Module):
             windows.unsqueeze(1), size=size, mode="bilinear", antialias=True
         )
         return image.squeeze(1)
+
+
+class Tagger(Preparation):
+    """A network on windows, with the scaling of its input inside."""
+
+    def __init__(self, architecture: Architecture, *, weights: str | None = None) -> None:
+        """Build it; `weights` are 'imagenet' or a path, where the network takes such."""
+        check_name(architecture.name)
+        super().__init__(architecture)
+        self.is_classical = architecture.name in CLASSICAL
+        self.backbone = _backbone(architecture, weights)
+
+    def forward(self, windows: Tensor) -> Tensor:
+        """Return logits, `[n, n_classes]`, for windows as they are stored, `[n, n_rows, n_frames]`.
+
+        Windows that `resized` has brought to the network's size are taken as they are.
+        """
+        logits: Tensor = self.backbone(self.prepared(windows))
+        return logits
 
 
 def _backbone(architecture: Architecture, weights: str | None) -> nn.Module:
@@ -163,6 +179,8 @@ class ModelCard:
     provenance: dict[str, str]
     model_id: str = ""
     """The backbone's name and a hash of the weights; given by `save_model`."""
+    quantized: dict[str, Any] | None = None
+    """Of an int8 model: what it was made of and how, and the hashes of its graph."""
 
     def to_dict(self) -> dict[str, Any]:
         """Return model.json."""
@@ -178,6 +196,7 @@ class ModelCard:
             "dataset_fingerprint": self.dataset_fingerprint,
             "training": self.training,
             "provenance": self.provenance,
+            **({} if self.quantized is None else {"quantized": self.quantized}),
         }
 
     @classmethod
@@ -196,6 +215,7 @@ class ModelCard:
             training=values["training"],
             provenance=values["provenance"],
             model_id=values["model_id"],
+            quantized=values.get("quantized"),
         )
 
 
@@ -225,15 +245,30 @@ def load_card(uri: str) -> ModelCard:
 def load_model(uri: str) -> tuple[Tagger, ModelCard]:
     """Read a model, ready to tag: in evaluation mode, on the CPU."""
     card = load_card(uri)
-    data = Folder(uri).read_bytes("model.safetensors")
     tagger = Tagger(card.architecture)
+    _load_weights(tagger, uri)
+    return tagger.eval(), card
+
+
+def load_preparation(uri: str, card: ModelCard) -> Preparation:
+    """Read what stands before a model's network, without the network."""
+    preparation = Preparation(card.architecture)
+    if not card.architecture.below_peak:
+        _load_weights(preparation, uri)
+    return preparation
+
+
+def _load_weights(module: Preparation, uri: str) -> None:
+    data = Folder(uri).read_bytes("model.safetensors")
     try:
-        tagger.load_state_dict(safetensors.torch.load(data))
+        weights = safetensors.torch.load(data)
+        if not isinstance(module, Tagger):
+            weights = {n: w for n, w in weights.items() if not n.startswith("backbone.")}
+        module.load_state_dict(weights)
     except (SafetensorError, RuntimeError) as error:
         raise SpecMismatch(
             f"{uri}/model.safetensors does not fit model.json: {str(error).splitlines()[0]}"
         ) from error
-    return tagger.eval(), card
 
 
 def fingerprint_of(*parts: Any) -> str:

@@ -1,25 +1,36 @@
-"""Tracks and a model in, rows of TAGS out: what the tagging flow runs, a stage a function."""
+"""Tracks and a model in, rows of TAGS out: what the tagging flow runs, a stage a function.
+
+TRACKS → `describe` → DESCRIBED → `TrackTagger` → SCORED → `tables_of` → TAGS and what is beside
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import json
+import resource
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from time import monotonic
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-import torch
 
-from pipeline.learn.loop import window_scores
-from pipeline.learn.model import ModelCard, load_card, load_model
-from pipeline.learn.tracks import DESCRIBED, described
-from pipeline.score.aggregate import aggregate, labels_of
+from pipeline.audio.activity import Activity
+from pipeline.audio.windows import WindowSpec
+from pipeline.errors import UsageError
+from pipeline.learn.engines import Engine, make_engine
+from pipeline.learn.model import ModelCard, load_card
+from pipeline.learn.tracks import DESCRIBED, Hearing, Row, described_rows
+from pipeline.score.aggregate import aggregate, evidence, method_named
+from pipeline.score.intervals import merged_intervals
+from pipeline.score.labelling import labels
 from pipeline.score.thresholds import own
 from schemas.tags import tags_schema
+from schemas.timeline import EMBEDDINGS, INTERVALS, windows_schema
 
-Row = dict[str, Any]
+Floats = npt.NDArray[np.float32]
 
 
 @dataclass(frozen=True)
@@ -32,6 +43,15 @@ class Tagging:
     thresholds: tuple[float, ...]
     """A class each, in the vocabulary's order."""
     gpu: bool
+    windows: WindowSpec
+    gate: float = 0.0
+    """Evidence below which a class is no label, whatever its score."""
+    activity: Activity | None = None
+    """Which windows are silence or noise, and do not count; None: all count."""
+    engine: str = "torch"
+    precision: str = "auto"
+    keep_windows: bool = False
+    embeddings: bool = False
 
     @property
     def codes(self) -> list[str]:
@@ -39,30 +59,69 @@ class Tagging:
         return self.card.vocabulary.codes
 
     @property
+    def hearing(self) -> Hearing:
+        """How a track becomes windows."""
+        return Hearing(self.card.heard, self.windows, self.activity)
+
+    @property
     def identity(self) -> dict[str, Any]:
         """What decides a row of TAGS: two runs into one folder must agree on it."""
+        activity = self.activity
         return {
             "model_id": self.card.model_id,
             "aggregation": self.aggregation,
             "thresholds": dict(zip(self.codes, self.thresholds, strict=True)),
+            "gate": self.gate,
+            "activity": None if activity is None else dict(vars(activity)),
+            **self.windows.to_dict(),
+            "feature_spec": self.card.heard.to_dict(),
         }
 
 
 def tagging(model: str, method: str | None, threshold: float | None, *, gpu: bool) -> Tagging:
-    """Read a model's card and settle how its scores become labels."""
+    """Read a model's card and settle how its scores become labels; all windows count."""
     card = load_card(model)
-    aggregation = method or card.aggregation
+    aggregation = method_named(method or card.aggregation)
     codes = card.vocabulary.codes
     values = own(card.thresholds, aggregation, codes).tolist()
     thresholds = tuple(values if threshold is None else [threshold] * len(codes))
-    return Tagging(model, card, aggregation, thresholds, gpu)
+    return Tagging(model, card, aggregation, thresholds, gpu, card.windows)
 
 
-def describe(tracks: pa.Table, how: Tagging) -> Iterator[pa.Table]:
+def other_windows(card: ModelCard, window_s: float | None, hop_s: float | None) -> WindowSpec:
+    """Return a model's windows, or others where it can take them."""
+    own_s = card.windows.window_s
+    if window_s not in (None, own_s) and not card.architecture.takes_any_window:
+        raise UsageError(
+            f"--window-s {window_s:g}: {card.model_id} hears windows of {own_s:g} s and no others"
+        )
+    hop = card.windows.hop_s if window_s is None else window_s
+    return WindowSpec(window_s or own_s, hop_s or hop)
+
+
+def describe(
+    tracks: pa.Table, how: Tagging, is_known: Callable[[str], bool] = lambda _: False
+) -> Iterator[pa.Table]:
     """Decode each track and cut its windows; yield a row a track, with windows or with a fault."""
-    for track in tracks.to_pylist():
-        row = described(track, how.card.heard, how.card.windows)
+    for row in described_rows(tracks.to_pylist(), how.hearing, is_known):
         yield pa.Table.from_pylist([row], DESCRIBED)
+
+
+def scored_schema(how: Tagging) -> pa.Schema:
+    """SCORED: TAGS, and what else is known of a track on the way to them."""
+    timed = [DESCRIBED.field(key) for key in ("starts_s", "read_s", "decode_s", "features_s")]
+    return pa.schema(
+        [
+            *tags_schema(how.codes),
+            *timed,
+            DESCRIBED.field("active"),
+            pa.field("model_s", pa.float64()),
+            pa.field("engine", pa.string()),
+            pa.field("peak_mib", pa.int32()),
+            pa.field("window_scores", pa.large_binary()),
+            pa.field("embedding", pa.list_(pa.float32())),
+        ]
+    )
 
 
 class TrackTagger:
@@ -70,43 +129,117 @@ class TrackTagger:
 
     def __init__(self, how: Tagging) -> None:
         self._how = how
-        self._device = torch.device("cuda" if how.gpu else "cpu")
-        if not how.gpu:
-            torch.set_num_threads(1)  # two processes of one thread beat one of two
-        model, _ = load_model(how.model)
-        self._model = model.to(self._device)
+        self._engine: Engine = make_engine(
+            how.model,
+            engine=how.engine,
+            precision=how.precision,
+            gpu=how.gpu,
+            embeddings=how.embeddings,
+        )
 
     def __call__(self, tracks: pa.Table) -> pa.Table:
-        """Return the tracks as rows of TAGS; batches of the model are filled across tracks."""
-        heard = self._how.card.heard
-        n_frames = self._how.card.windows.n_frames(heard)
+        """Return the tracks as rows of SCORED; batches of the model are filled across tracks."""
+        how, heard = self._how, self._how.card.heard
+        shape = (-1, heard.n_rows, how.windows.n_frames(heard))
         rows = tracks.drop_columns(["windows"]).to_pylist()
         windows = [
-            np.frombuffer(value.as_buffer(), heard.dtype).reshape(-1, heard.n_rows, n_frames)
+            np.frombuffer(value.as_buffer(), heard.dtype).reshape(shape)
             for chunk in tracks["windows"].chunks
             for value in chunk
         ]
-        together = np.concatenate(windows)
-        scores = (
-            window_scores(self._model, together, self._device)
-            if len(together)
-            else np.zeros((0, len(self._how.codes)), np.float32)
-        )
-        bounds = np.cumsum([len(part) for part in windows])[:-1]
-        tagged = [
-            tags_row(row, part, self._how)
-            for row, part in zip(rows, np.split(scores, bounds), strict=True)
+        began, n_windows = monotonic(), [len(part) for part in windows]
+        scores, vectors = self._engine.scores(np.concatenate(windows))
+        each_s = (monotonic() - began) / max(1, len(scores))
+        here = {
+            "engine": json.dumps(self._engine.about),
+            "peak_mib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss >> 10,
+        }
+        bounds = np.cumsum(n_windows)[:-1]
+        vectors_of = np.split(vectors, bounds) if vectors is not None else [None] * len(rows)
+        scored = [
+            scored_row(row | here | {"model_s": len(part) * each_s}, part, embedded, how)
+            for row, part, embedded in zip(rows, np.split(scores, bounds), vectors_of, strict=True)
         ]
-        return pa.Table.from_pylist(tagged, tags_schema(self._how.codes))
+        return pa.Table.from_pylist(scored, scored_schema(how))
 
 
-def tags_row(row: Row, scores: npt.NDArray[np.float32], how: Tagging) -> Row:
-    """Return a track's row of TAGS from the scores of its windows, `[n_windows, n_classes]`."""
+def scored_row(row: Row, scores: Floats, vectors: Floats | None, how: Tagging) -> Row:
+    """Return a track's row of SCORED.
+
+    Parameters
+    ----------
+    row
+        Of DESCRIBED, without its windows.
+    scores
+        Of its windows, `[n_windows, n_classes]`.
+    vectors
+        Of its windows, `[n_windows, n_features]`, where embeddings are asked for.
+    """
     row = row | {"model_id": how.card.model_id, "tagged_at": datetime.now(UTC)}
     if row["status"] != "ok":
-        return row | {"labels": [], "scores": None}
-    track_scores = aggregate(scores, how.aggregation)
-    return row | {
-        "labels": labels_of(track_scores, how.thresholds, how.codes),
+        return row | {"labels": [], "scores": None, "peaks": None}
+    active = np.array(row["active"], bool)
+    track_scores, peaks = aggregate(scores[active], how.aggregation), evidence(scores[active])
+    named = labels(
+        track_scores, peaks, thresholds=how.thresholds, gate=how.gate, class_codes=how.codes
+    )
+    row |= {
+        "labels": named if active.any() else [],
         "scores": dict(zip(how.codes, track_scores.tolist(), strict=True)),
+        "peaks": dict(zip(how.codes, peaks.tolist(), strict=True)),
+        "n_active": int(active.sum()),
     }
+    if how.keep_windows:
+        row["window_scores"] = scores.astype("<f4").tobytes()
+    if vectors is not None:
+        row["embedding"] = (vectors[active] if active.any() else vectors).mean(axis=0).tolist()
+    return row
+
+
+def tables_of(scored: pa.Table, how: Tagging) -> tuple[pa.Table, dict[str, pa.Table]]:
+    """Return TAGS of rows of SCORED, and the tables that are asked for beside them, by name."""
+    schema = tags_schema(how.codes)
+    tags = scored.select(schema.names).cast(schema)
+    heard = [row for row in scored.to_pylist() if row["status"] == "ok"]
+    beside = {}
+    if how.keep_windows:
+        windows = [line for row in heard for line in window_rows(row, how)]
+        intervals = [line for row in heard for line in interval_rows(row, how)]
+        beside["windows"] = pa.Table.from_pylist(windows, windows_schema(how.codes))
+        beside["intervals"] = pa.Table.from_pylist(intervals, INTERVALS)
+    if how.embeddings:
+        beside["embeddings"] = pa.Table.from_pylist(heard, EMBEDDINGS)
+    return tags, beside
+
+
+def window_rows(row: Row, how: Tagging) -> Iterator[Row]:
+    """Yield the rows of WINDOWS of a row of SCORED."""
+    scores, starts_s, ends_s = _timeline(row, how)
+    for k, values in enumerate(scores.tolist()):
+        yield _of(row) | {
+            "window": k,
+            "start_s": starts_s[k],
+            "end_s": ends_s[k],
+            "is_active": row["active"][k],
+            "scores": dict(zip(how.codes, values, strict=True)),
+        }
+
+
+def interval_rows(row: Row, how: Tagging) -> Iterator[Row]:
+    """Yield the rows of INTERVALS of a row of SCORED: of the classes that are its labels."""
+    scores, starts_s, ends_s = _timeline(row, how)
+    for one in merged_intervals(
+        scores, starts_s, ends_s, row["active"], gate=how.gate, codes=how.codes
+    ):
+        if one.code in row["labels"]:
+            yield _of(row) | vars(one)
+
+
+def _timeline(row: Row, how: Tagging) -> tuple[Floats, list[float], list[float]]:
+    scores = np.frombuffer(row["window_scores"], "<f4").reshape(-1, len(how.codes))
+    ends_s = [min(s + how.windows.window_s, row["duration_s"]) for s in row["starts_s"]]
+    return scores, row["starts_s"], ends_s
+
+
+def _of(row: Row) -> Row:
+    return {key: row[key] for key in ("uri", "fingerprint", "model_id")}

@@ -1,26 +1,37 @@
 """Tracks in, their windows out: what is done to audio before a model hears it. No torch here.
 
 One row in, one row out: a fault of a track becomes its status and reason. Tracks are rows of `uri,
-size_bytes, modified_ns` and, where the audio is at hand, `bytes`. It runs in a process of its own
-(`pipeline.audio.guard`), which a hostile file may crash.
+size_bytes, modified_ns, attempts` and, where the audio is at hand, `bytes`. It runs in a process of
+its own (`pipeline.audio.guard`), which a hostile file may crash.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from functools import cache
+from time import monotonic
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 
+from pipeline.audio.activity import Activity, active_windows
 from pipeline.audio.decode import decode
 from pipeline.audio.guard import Guard
 from pipeline.audio.inputs import Input
 from pipeline.audio.windows import WindowSpec, cut_windows, window_starts
 from pipeline.errors import DecodeError, ItemFault, Reason
-from pipeline.store.catalogue import open_track
+from pipeline.store.catalogue import is_uri
+from pipeline.store.track import open_track
 
 MAX_TRACK_S = 2 * 3600.0
 """Longer tracks are rows with reason too_long: a track is held in memory as a whole."""
+SAME = "same"
+"""Status of a track whose content is known already: it is not decoded."""
+_DEATHS = 3
+_READERS = 4  # a bucket's or a server's answers take their time
 
 Row = dict[str, Any]
 
@@ -30,28 +41,92 @@ DESCRIBED = pa.schema(
         ("fingerprint", pa.string()),
         ("size_bytes", pa.int64()),
         ("modified_ns", pa.int64()),
+        ("attempts", pa.int32()),
         ("duration_s", pa.float64()),
         ("status", pa.string()),
         ("reason", pa.string()),
         ("detail", pa.string()),
         ("n_windows", pa.int32()),
         ("windows", pa.large_binary()),
+        ("starts_s", pa.list_(pa.float64())),
+        ("active", pa.list_(pa.bool_())),
+        ("read_s", pa.float64()),
+        ("decode_s", pa.float64()),
+        ("features_s", pa.float64()),
     ]
 )
 
 
-def described(track: Row, heard: Input, windows: WindowSpec) -> Row:
-    """Return the row of DESCRIBED of a track, whatever its bytes do to the decoder."""
+@dataclass(frozen=True)
+class Hearing:
+    """How a track becomes windows."""
+
+    heard: Input
+    windows: WindowSpec
+    activity: Activity | None
+    """Which windows are silence or noise; None: all count."""
+
+
+def described_rows(
+    tracks: Iterable[Row], hearing: Hearing, is_known: Callable[[str], bool]
+) -> Iterator[Row]:
+    """Yield the row of DESCRIBED of each track, whatever its bytes do to the decoder.
+
+    `is_known` says of a fingerprint whether that content has its tags already. Tracks from a bucket
+    or a server are read ahead, some at a time.
+    """
+    rows = list(tracks)
+    if any(is_uri(row["uri"]) for row in rows):
+        with ThreadPoolExecutor(_READERS) as pool:
+            for row, opened in zip(rows, pool.map(_opened, rows), strict=True):
+                yield _described(row, opened, hearing, is_known)
+    else:
+        for row in rows:
+            yield _described(row, _opened(row), hearing, is_known)
+
+
+Opened = tuple[Any, str | None, float] | ItemFault
+
+
+def _opened(track: Row) -> Opened:
+    """Return what to decode, its fingerprint, and the seconds it took; or why not."""
+    if track.get("bytes"):
+        return track["bytes"], None, 0.0
+    began = monotonic()
+    try:
+        source, fingerprint = open_track(track["uri"])
+    except ItemFault as fault:
+        return fault
+    return source, fingerprint, monotonic() - began
+
+
+def _described(
+    track: Row, opened: Opened, hearing: Hearing, is_known: Callable[[str], bool]
+) -> Row:
     row: Row = {key: track[key] for key in ("uri", "size_bytes", "modified_ns")}
+    row["attempts"] = (track.get("attempts") or 0) + 1
     row |= {"status": "ok", "reason": Reason.OK, "n_windows": 0, "windows": b""}
     try:
-        source, row["fingerprint"] = (
-            (track["bytes"], None) if track.get("bytes") else open_track(track["uri"])
-        )
-        row |= _guard()(_windows_of, source, heard, windows)
+        if isinstance(opened, ItemFault):
+            raise opened
+        source, row["fingerprint"], row["read_s"] = opened
+        if row["fingerprint"] is not None and is_known(row["fingerprint"]):
+            return row | {"status": SAME}
+        row |= _decoded(source, hearing)
     except ItemFault as fault:
         row |= {"status": "failed", "reason": fault.reason, "detail": fault.detail}
     return row
+
+
+def _decoded(source: Any, hearing: Hearing) -> Row:
+    """Decode in a process of its own; a file is to blame once several of these have died on it."""
+    for _ in range(_DEATHS - 1):
+        try:
+            return _guard()(_windows_of, source, hearing)
+        except DecodeError as error:
+            if error.reason is not Reason.CRASHED:
+                raise
+    return _guard()(_windows_of, source, hearing)
 
 
 @cache
@@ -60,12 +135,31 @@ def _guard() -> Guard:
     return Guard()
 
 
-def _windows_of(source: Any, heard: Input, windows: WindowSpec) -> Row:
+def _windows_of(source: Any, hearing: Hearing) -> Row:
+    heard, windows, began = hearing.heard, hearing.windows, monotonic()
     samples = decode(source, sample_rate_hz=heard.sample_rate_hz, max_duration_s=MAX_TRACK_S)
     if not len(samples):
         raise DecodeError(Reason.EMPTY, "no audio samples")
+    decoded = monotonic()
     matrix = heard.matrix(samples)
     starts = window_starts(matrix.shape[1], windows, heard)
     cut = cut_windows(matrix, starts, windows.n_frames(heard), silence=heard.silence)
-    duration_s = len(samples) / heard.sample_rate_hz
-    return {"duration_s": duration_s, "n_windows": len(cut), "windows": cut.tobytes()}
+    active = np.ones(len(cut), bool)
+    if hearing.activity is not None:
+        n_samples = round(windows.window_s * heard.sample_rate_hz)
+        active = active_windows(
+            samples,
+            starts * heard.hop,
+            n_samples,
+            sample_rate_hz=heard.sample_rate_hz,
+            rule=hearing.activity,
+        )
+    return {
+        "duration_s": len(samples) / heard.sample_rate_hz,
+        "n_windows": len(cut),
+        "windows": cut.tobytes(),
+        "starts_s": (starts * heard.hop / heard.sample_rate_hz).tolist(),
+        "active": active.tolist(),
+        "decode_s": decoded - began,
+        "features_s": monotonic() - decoded,
+    }

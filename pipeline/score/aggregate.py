@@ -6,7 +6,10 @@ one to the other have names, so that a job's flag, a model's json and a report m
 
 from __future__ import annotations
 
+import re
+from argparse import ArgumentTypeError
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from types import MappingProxyType
 from typing import Any
 
@@ -16,6 +19,13 @@ import numpy.typing as npt
 from pipeline.errors import UsageError
 
 Scores = npt.NDArray[np.floating[Any]]
+
+EVIDENCE_WINDOWS = 3
+"""What a class's evidence is the mean of: one loud false window is a third of it."""
+
+
+class UnknownMethod(UsageError, ArgumentTypeError):
+    """No aggregation has that name; argparse prints the message of such a type as it is."""
 
 
 def mean_of_windows(window_scores: Scores) -> Scores:
@@ -42,9 +52,39 @@ def loudest_window(window_scores: Scores) -> Scores:
     return np.asarray(window_scores.max(axis=0, initial=0.0).astype(np.float64))
 
 
+def highest_windows(window_scores: Scores, *, n_windows: int) -> Scores:
+    """Return every class's mean over its highest windows, or over all where there are fewer.
+
+    A class that is heard in a few bars of a long track keeps its score there, as with the largest
+    window, but no single false window makes it.
+    """
+    highest = np.sort(window_scores, axis=0)[-n_windows:]
+    return np.asarray(highest.mean(axis=0, dtype=np.float64))
+
+
 METHODS: Mapping[str, Callable[[Scores], Scores]] = MappingProxyType(
     {"s1": mean_of_windows, "s2": share_of_loudest, "max": loudest_window}
 )
+"""What validation compares, by the names that model.json uses."""
+
+NAMES = f"{', '.join(METHODS)}, mean or topN, such as top3"
+"""What `method_named` takes, for a user."""
+
+
+def method_named(name: str) -> str:
+    """Return the one name of an aggregation, that artefacts carry; for argparse's `type` too.
+
+    >>> method_named("S2"), method_named("mean"), method_named("top5"), method_named("top1")
+    ('s2', 's1', 'top5', 'max')
+    """
+    lower = name.lower()
+    if lower in METHODS:
+        return lower
+    if lower == "mean":
+        return "s1"
+    if found := re.fullmatch(r"top0*([1-9]\d{0,3})", lower):
+        return "max" if found[1] == "1" else f"top{found[1]}"
+    raise UnknownMethod(f"aggregation {name!r}: expected one of {NAMES}")
 
 
 def aggregate(window_scores: Scores, method: str) -> Scores:
@@ -55,7 +95,8 @@ def aggregate(window_scores: Scores, method: str) -> Scores:
     window_scores : floats of 0..1, shape [n_windows, n_classes]
         Sigmoid outputs. They are summed in float64, so the order of the windows does not matter.
     method : str
-        A key of `METHODS`, in either case: "S1" (the mean), "S2" or "max".
+        A name that `method_named` knows, in either case: "S1" or "mean", "S2", "max", "top5" (every
+        class's mean over its five highest windows).
 
     Returns
     -------
@@ -80,13 +121,24 @@ def aggregate(window_scores: Scores, method: str) -> Scores:
     >>> aggregate(windows, "S2").round(3).tolist()
     [1.0, 0.25]
     """
-    if method.lower() not in METHODS:
-        raise UsageError(f"aggregation {method!r}: expected one of {', '.join(METHODS)}")
+    of_windows = _function(method_named(method))
     if window_scores.ndim != 2:
         raise ValueError(f"expected [n_windows, n_classes], got shape {window_scores.shape}")
     if not len(window_scores):
         return np.zeros_like(window_scores, shape=window_scores.shape[1:])
-    return METHODS[method.lower()](window_scores).astype(window_scores.dtype)
+    return of_windows(window_scores).astype(window_scores.dtype)
+
+
+def evidence(window_scores: Scores) -> Scores:
+    """Return every class's mean over its three highest windows, `[n_classes]`: what a gate asks.
+
+    S2 always names a class; whether the model was sure of it anywhere, S2 does not say. The
+    parameters and the type are those of `aggregate`.
+
+    >>> evidence(np.array([[0.9], [0.1], [0.6], [0.3]])).round(3).tolist()
+    [0.6]
+    """
+    return aggregate(window_scores, f"top{EVIDENCE_WINDOWS}")
 
 
 def labels_of(scores: Scores, thresholds: npt.ArrayLike, class_codes: Sequence[str]) -> list[str]:
@@ -97,3 +149,10 @@ def labels_of(scores: Scores, thresholds: npt.ArrayLike, class_codes: Sequence[s
     """
     reached = scores >= np.asarray(thresholds)
     return [code for code, named in zip(class_codes, reached, strict=True) if named]
+
+
+def _function(method: str) -> Callable[[Scores], Scores]:
+    """Return the function of a name that `method_named` gave."""
+    if method in METHODS:
+        return METHODS[method]
+    return partial(highest_windows, n_windows=int(method.removeprefix("top")))

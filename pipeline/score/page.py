@@ -1,7 +1,8 @@
 """A `Page` of words, numbers and pictures in, one HTML file out. PURE.
 
-The file asks nothing of any other: style and pictures are inside it, and its own policy forbids
-scripts and requests. All words are escaped, as uris and messages come from the outside world.
+The file asks nothing of any other: style, pictures and sound are inside it, and its own policy
+forbids scripts and requests. All words are escaped, as uris and messages come from the outside
+world.
 """
 
 from __future__ import annotations
@@ -36,14 +37,50 @@ class Table:
     columns: Sequence[str]
     rows: Sequence[Sequence[Cell]]
     note: str = ""
+    numbers: Sequence[str] = ()
+    """Columns that hold numbers as text, with a sign or a unit: they stand on the right as well."""
 
     @property
     def is_numeric(self) -> list[bool]:
         """Whether each column holds only numbers and gaps."""
         return [
-            bool(self.rows) and all(not isinstance(row[k], str) for row in self.rows)
-            for k in range(len(self.columns))
+            bool(self.rows)
+            and (column in self.numbers or all(not isinstance(row[k], str) for row in self.rows))
+            for k, column in enumerate(self.columns)
         ]
+
+
+@dataclass(frozen=True)
+class Points:
+    """A few lines, each a point of its own; `calm` where there is nothing to worry about."""
+
+    title: str
+    points: Sequence[str]
+    calm: bool = False
+
+
+@dataclass(frozen=True)
+class Sound:
+    """Something to listen to, in a data URI, its words and its picture under it."""
+
+    title: str
+    words: str
+    audio_uri: str
+    picture: Picture
+    origin: str = ""
+    """Where it is from: a uri, shown as it is."""
+
+
+@dataclass(frozen=True)
+class Sounds:
+    """What there is to listen to, under a word on it."""
+
+    title: str
+    sounds: Sequence[Sound]
+    note: str = ""
+
+
+Block = Table | Picture | Points | Sounds
 
 
 @dataclass(frozen=True)
@@ -53,7 +90,7 @@ class Page:
     title: str
     lead: str
     tiles: Sequence[Tile] = ()
-    blocks: Sequence[Table | Picture] = ()
+    blocks: Sequence[Block] = ()
     notes: Sequence[str] = ()
     provenance: Mapping[str, str] = field(default_factory=dict)
 

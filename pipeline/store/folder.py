@@ -14,6 +14,7 @@ import fcntl
 import json
 import os
 import re
+import stat
 import uuid
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -28,6 +29,8 @@ from pyarrow import dataset, fs
 from pipeline.errors import StoreError, UsageError
 
 _TEMPORARY = ".tmp"
+Walked = tuple[str, int, int | None]
+"""A file below a folder: name, size in bytes, modification time in ns."""
 _OPTIONS = re.compile(r"\?\w+=[^?]*$")
 
 _CURES = {
@@ -110,11 +113,37 @@ class Folder:
         prefix = f"{folder}/" if folder else ""
         return sorted(prefix + info.base_name for info in infos if info.path.endswith(suffix))
 
-    def walk(self) -> Iterator[tuple[str, int, int | None]]:
-        """Yield every file below the folder: name, size in bytes, modification time in ns."""
-        for info in self._infos("", recursive=True):
+    def walk(self, folder: str = "") -> Iterator[Walked]:
+        """Yield every file below the folder: name, size in bytes, modification time in ns.
+
+        Local files come as they are met: a million of them are never in memory at once.
+        """
+        if self.is_local:
+            with _wrapped("list", self.uri_of(folder)):
+                yield from _walk_local(self._path(folder), f"{folder}/" if folder else "", set())
+            return
+        for info in self._infos(folder, recursive=True):
             if info.type == fs.FileType.File:
                 yield info.path[len(self._root) :].lstrip("/"), info.size, info.mtime_ns
+
+    @contextmanager
+    def open(self, name: str) -> Iterator[BinaryIO]:
+        """Open a file for reading, wherever it is; it can seek."""
+        with _wrapped("read", self.uri_of(name)):
+            if self.is_local:
+                with self.local_path(name).open("rb") as file:
+                    yield file
+                return
+            with self._fs.open_input_file(self._path(name)) as file:
+                yield file
+
+    def size(self, name: str) -> int:
+        """Return a file's size in bytes; StoreError where it is not there."""
+        with _wrapped("read", self.uri_of(name)):
+            info = self._fs.get_file_info(self._path(name))
+            if info.type != fs.FileType.File:
+                raise FileNotFoundError("no such file")
+        return int(info.size)
 
     def read_table(self, name: str, columns: Sequence[str] | None = None) -> pa.Table:
         """Read a Parquet file; local ones are mapped, not copied."""
@@ -135,6 +164,20 @@ class Folder:
         with _wrapped("read", self.uri):
             source = dataset.dataset(paths, schema=schema, format="parquet", filesystem=self._fs)
             return source.to_table()
+
+    def scan(self, names: Sequence[str], schema: pa.Schema) -> Iterator[pa.Table]:
+        """Yield the columns of `schema` from many Parquet files, some ten thousand rows at a time.
+
+        Columns that a file lacks are null.
+        """
+        paths = [self._path(name) for name in names]
+        if not paths:
+            return
+        with _wrapped("read", self.uri):
+            source = dataset.dataset(paths, schema=schema, format="parquet", filesystem=self._fs)
+            for batch in source.to_batches(batch_readahead=2, fragment_readahead=4):
+                if batch.num_rows:
+                    yield pa.Table.from_batches([batch])
 
     def read_pieces(self, name: str) -> Iterator[pa.Table]:
         """Read a Parquet file a row group at a time."""
@@ -249,6 +292,11 @@ def _opened(uri: str) -> tuple[fs.FileSystem, str]:
     address, options = _without_options(uri)
     scheme, _, rest = address.partition("://")
     host, slash, path = rest.partition("/")
+    if "@" in host:
+        raise UsageError(
+            f"{scheme}://***@{host.rpartition('@')[2]}: no secrets in a URI, as it is written into "
+            "tables and reports; set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or a profile"
+        )
     path = quote(path, safe="/%" if scheme == "file" else "/")  # file URIs come escaped
     with _wrapped("open", uri):
         try:
@@ -258,6 +306,28 @@ def _opened(uri: str) -> tuple[fs.FileSystem, str]:
     if not root:
         raise UsageError(f"{uri}: expected a bucket, as in {scheme}://bucket/folder")
     return filesystem, root
+
+
+def _walk_local(path: str, prefix: str, seen: set[tuple[int, int]]) -> Iterator[Walked]:
+    """Yield the files below a path, each real folder once: links may lead round in a circle."""
+    try:
+        entries = os.scandir(path)
+    except FileNotFoundError:
+        return
+    folders = []
+    with entries:
+        for entry in entries:
+            name = prefix + entry.name
+            with suppress(FileNotFoundError):  # deleted meanwhile, or a link to nowhere
+                info = entry.stat()
+                if stat.S_ISDIR(info.st_mode):
+                    folders.append((entry.path, f"{name}/", (info.st_dev, info.st_ino)))
+                elif stat.S_ISREG(info.st_mode):
+                    yield name, info.st_size, info.st_mtime_ns
+    for below, name, identity in sorted(folders):
+        if identity not in seen:
+            seen.add(identity)
+            yield from _walk_local(below, name, seen)
 
 
 @contextmanager

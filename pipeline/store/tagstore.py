@@ -1,24 +1,27 @@
-"""TAGS in a folder: `tags/*.parquet` and `run.json`; what is known, and what is left to tag."""
+"""TAGS in a folder, and what may stand beside them: whole files, by model and date of the run.
+
+    tags/model=resnet50-0123456789ab/date=2026-11-21/{hash}.parquet
+
+A file of `windows/`, `intervals/` or `embeddings/` has the name of its file of TAGS and is written
+before it: without that one it does not count, and is deleted by the next run.
+"""
 
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterator, Mapping
+from urllib.parse import quote
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from pipeline.store.folder import Folder
+from pipeline.store.worklist import KNOWN, Hashes, Known, text_hashes
 
-_KNOWN = ["uri", "size_bytes", "modified_ns", "status", "model_id"]
-KNOWN = pa.schema(
-    [
-        ("uri", pa.string()),
-        ("size_bytes", pa.int64()),
-        ("modified_ns", pa.int64()),
-        ("status", pa.string()),
-        ("model_id", pa.string()),
-    ]
-)
+BESIDE = ("windows", "intervals", "embeddings")
+_SOME_ROWS = 4096
+_WHEN = pa.schema([("uri", pa.string()), ("tagged_at", pa.timestamp("ms", "UTC"))])
 
 
 class TagStore:
@@ -27,56 +30,124 @@ class TagStore:
     def __init__(self, folder: Folder) -> None:
         self.folder = folder
 
+    def files(self, model_id: str | None = None, table: str = "tags") -> list[str]:
+        """Return the names of the files of all models, or of one."""
+        below = table if model_id is None else f"{table}/{_part(model_id)}"
+        return sorted(n for n, _, _ in self.folder.walk(below) if n.endswith(".parquet"))
+
     def read(self, columns: list[str] | None = None) -> pa.Table | None:
         """Return all rows; None where there are none yet."""
-        tables = [self.folder.read_table(name, columns) for name in self.folder.names("tags")]
+        tables = [self.folder.read_table(name, columns) for name in self.files()]
         return pa.concat_tables(tables, promote_options="default") if tables else None
 
-    def known(self, model_id: str) -> pa.Table:
-        """Return what a model has tagged already: each track's uri, size, time and status."""
-        table = self.read(_KNOWN)
-        if table is None:
-            return KNOWN.empty_table()
-        return table.filter(pc.equal(table["model_id"], model_id))
+    def batches(self, model_id: str, schema: pa.Schema) -> Iterator[pa.Table]:
+        """Yield the rows of a model, some files at a time; columns that a file lacks are null."""
+        yield from self.folder.scan(self.files(model_id), schema)
 
-    def commit(self, tags: pa.Table) -> None:
-        """Write rows as one file, named by what it holds: written twice, it is there once."""
-        keys = "\n".join(tags["uri"].to_pylist() + tags["model_id"].to_pylist()[:1])
+    def known(self, model_id: str) -> Known:
+        """Return what a model has said of which tracks."""
+        return Known.of(self.batches(model_id, KNOWN))
+
+    def commit(self, tags: pa.Table, *, date: str, beside: Mapping[str, pa.Table]) -> None:
+        """Write rows of one model as one file, named by what it holds: twice, it is there once."""
+        model_id = tags["model_id"][0].as_py()
+        keys = "\n".join([*tags["uri"].to_pylist(), model_id])
         name = hashlib.blake2b(keys.encode("utf-8", "surrogatepass"), digest_size=12).hexdigest()
-        self.folder.write_table(f"tags/{name}.parquet", tags)
+        place = f"{_part(model_id)}/date={date}/{name}.parquet"
+        for table, rows in beside.items():
+            self.folder.write_table(f"{table}/{place}", rows, compression="zstd")
+        self.folder.write_table(f"tags/{place}", tags, compression="zstd")
 
     def clear(self) -> None:
         """Delete every row."""
-        self.folder.delete_temporary("tags")
-        for name in self.folder.names("tags"):
-            self.folder.delete(name)
-
-    def forget(self, uris: pa.Array, model_id: str) -> None:
-        """Remove a model's rows of some tracks, that have changed since."""
-        if not len(uris):
-            return
-        for name in self.folder.names("tags"):
-            table = self.folder.read_table(name)
-            stale = pc.and_(
-                pc.is_in(table["uri"], value_set=uris), pc.equal(table["model_id"], model_id)
-            )
-            kept = table.filter(pc.invert(stale))
-            if kept.num_rows == table.num_rows:
-                continue
-            if kept.num_rows:
-                self.folder.write_table(name, kept)
-            else:
+        self.clear_up()
+        for table in ("tags", *BESIDE):
+            for name in self.files(table=table):
                 self.folder.delete(name)
 
+    def clear_up(self) -> None:
+        """Delete what a killed run has left: half-written files, and files without their TAGS."""
+        committed = {_place(name) for name in self.files()}
+        for table in ("tags", *BESIDE):
+            for name, _, _ in list(self.folder.walk(table)):
+                is_lost = table != "tags" and _place(name) not in committed
+                if name.endswith(".tmp") or is_lost:
+                    self.folder.delete(name)
 
-def left_to_tag(tracks: pa.Table, known: pa.Table) -> tuple[pa.Table, pa.Array]:
-    """Return the tracks that are new or changed, and the uris of those that are changed.
+    def settle(self, model_id: str) -> int:
+        """Keep the last row of every track, where it was done again; return how many went.
 
-    A track is known when uri, size and modification time are as they were.
-    """
-    keys = ["uri", "size_bytes", "modified_ns"]
-    seen = {tuple(row.values()) for row in known.select(keys).to_pylist()}
-    is_new = [tuple(row.values()) not in seen for row in tracks.select(keys).to_pylist()]
-    left = tracks.filter(pa.array(is_new, pa.bool_()))
-    changed = left.filter(pc.is_in(left["uri"], value_set=known["uri"].combine_chunks()))
-    return left, changed["uri"].combine_chunks()
+        The new rows are there before the old ones go, so a kill in between loses none.
+        """
+        names = self.files(model_id)
+        uris, when = [np.zeros(0, np.uint64)], [np.zeros(0, np.int64)]
+        rows_in = []
+        for name in names:
+            table = self.folder.read_table(name, _WHEN.names)
+            uris.append(text_hashes(table["uri"]))
+            when.append(pc.cast(table["tagged_at"], pa.int64()).to_numpy())
+            rows_in.append(table.num_rows)
+        is_last = _last_of_each(np.concatenate(uris), np.concatenate(when))
+        for name, kept in zip(names, np.split(is_last, np.cumsum(rows_in)[:-1]), strict=True):
+            if not kept.all():
+                self._keep(name, kept)
+        return int((~is_last).sum())
+
+    def _keep(self, name: str, kept: np.ndarray) -> None:
+        """Keep some rows of a file, and of those beside it what belongs to them."""
+        table = self.folder.read_table(name)
+        rest = table.filter(pa.array(kept))
+        for beside in BESIDE:
+            other = f"{beside}/{_place(name)}"
+            if self.folder.exists(other):
+                rows = self.folder.read_table(other)
+                belongs = pc.is_in(rows["uri"], value_set=rest["uri"].combine_chunks())
+                self._replace(other, rows.filter(belongs))
+        self._replace(name, rest)
+
+    def _replace(self, name: str, rows: pa.Table) -> None:
+        if rows.num_rows:
+            self.folder.write_table(name, rows, compression="zstd")
+        else:
+            self.folder.delete(name)
+
+    def copy(self, tracks: pa.Table, model_id: str, *, date: str, schema: pa.Schema) -> None:
+        """Write the rows of tracks whose content is known by another name.
+
+        `tracks` are rows of uri, fingerprint, size_bytes, modified_ns, attempts and tagged_at.
+        """
+        wanted = tracks["fingerprint"].combine_chunks()
+        sources = [
+            batch.filter(_of_content(batch, wanted)) for batch in self.batches(model_id, schema)
+        ]
+        rows = pa.concat_tables(sources)
+        first = {text: k for k, text in reversed(list(enumerate(rows["fingerprint"].to_pylist())))}
+        taken = rows.take(pa.array([first[text] for text in wanted.to_pylist()], pa.int64()))
+        for key in ("uri", "size_bytes", "modified_ns", "attempts", "tagged_at"):
+            at = schema.get_field_index(key)
+            taken = taken.set_column(at, schema.field(at), tracks[key].cast(schema.field(at).type))
+        for start in range(0, taken.num_rows, _SOME_ROWS):
+            part = taken.slice(start, _SOME_ROWS).replace_schema_metadata(schema.metadata)
+            self.commit(part, date=date, beside={})
+
+
+def _of_content(batch: pa.Table, fingerprints: pa.Array) -> pa.Array:
+    is_in = pc.is_in(batch["fingerprint"], value_set=fingerprints)
+    return pc.and_(is_in, pc.equal(batch["status"], "ok"))
+
+
+def _last_of_each(keys: Hashes, when: np.ndarray) -> np.ndarray:
+    """Return which rows are the last of their key."""
+    order = np.lexsort((when, keys))
+    is_last = np.ones(len(keys), bool)
+    is_last[order[:-1]] = keys[order[:-1]] != keys[order[1:]]
+    return is_last
+
+
+def _part(model_id: str) -> str:
+    return f"model={quote(model_id, safe='')}"  # a model's id may come from anywhere
+
+
+def _place(name: str) -> str:
+    """Return a file's name within its table's folder."""
+    return name.partition("/")[2]

@@ -1,25 +1,36 @@
 """Tagging: one row a track, a broken one too; reruns, changes, kills; and other people's tools."""
 
+import hashlib
 import json
 import os
 import shutil
 import time
+import urllib.request
+from dataclasses import replace
 from pathlib import Path
 
+import datasets
 import duckdb
 import numpy as np
 import pandas as pd
+import polars
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
+import ray
 import soundfile
 
+from pipeline.audio.activity import Activity
 from pipeline.audio.decode import decode
 from pipeline.audio.logmel import LogMelSpec, log_mel
+from pipeline.demo.origin import Fault, Origin
 from pipeline.errors import SpecMismatch, UsageError
-from pipeline.flows.tag import TagConfig, tag_catalog
+from pipeline.flows.tag import DEFAULT_GATE, TagConfig, plan_tagging, tag_catalog
 from pipeline.learn.data import load_windows
+from pipeline.learn.model import load_model, save_model
 from pipeline.learn.tagging import describe, tagging
 from pipeline.store.catalogue import list_tracks
+from pipeline.store.folder import Folder
 from tests.conftest import tones
 from tests.flows.conftest import Corpus, kill, wait_for
 
@@ -49,8 +60,11 @@ def tag(catalog, model, out, **options):
 
 
 def rows(out: Path) -> list[dict]:
-    query = f"select * from '{out}/tags/*.parquet' order by uri"
-    return duckdb.sql(query).to_arrow_table().to_pylist()
+    return table(out, "tags").sort_by("uri").to_pylist()
+
+
+def table(out: Path, name: str) -> pa.Table:
+    return duckdb.sql(f"select * from '{out}/{name}/*/*/*.parquet'").to_arrow_table()
 
 
 @pytest.fixture(scope="module")
@@ -77,15 +91,52 @@ def test_every_track_has_one_row(music, tagged, model):
         else:
             scores = row["scores"]
             assert max(scores.values()) == pytest.approx(1)
-            assert row["labels"] == [code for code, score in scores.items() if score >= 0.5]
+            assert row["labels"] == [
+                code
+                for code, score in scores.items()
+                if score >= 0.5 and row["peaks"][code] >= DEFAULT_GATE
+            ]
+            assert 0 < row["n_active"] <= row["n_windows"]
             assert row["duration_s"] == pytest.approx(12, abs=0.1) or row["uri"].endswith("webm")
             assert row["fingerprint"].startswith("blake2b:")
 
 
-def test_pandas_reads_it(tagged):
-    frame = pd.concat(pd.read_parquet(path) for path in (tagged / "tags").glob("*.parquet"))
+def test_other_people_s_tools_read_it(tagged, model, monkeypatch, tmp_path):
+    frame = pd.read_parquet(tagged / "tags")
     assert len(frame) == 11
     assert frame["status"].value_counts()["ok"] == 8
+    assert set(frame["model"]) == set(frame["model_id"])
+    lazy = polars.scan_parquet(tagged / "tags", hive_partitioning=True)
+    ok = lazy.filter(polars.col("status") == "ok").select(
+        "uri", polars.col("scores").struct.field("cel")
+    )
+    assert ok.collect().height == 8
+    said = duckdb.sql(
+        f"select model, date, count(*), count(scores.cel) from "
+        f"read_parquet('{tagged}/tags/**/*.parquet', hive_partitioning = true) group by all"
+    ).fetchall()
+    assert [row[2:] for row in said] == [(11, 8)]
+    monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path)
+    files = [str(path) for path in tagged.glob("tags/*/*/*.parquet")]
+    loaded = datasets.load_dataset(
+        "parquet", data_files=files, split="train", cache_dir=str(tmp_path)
+    )
+    assert loaded.num_rows == 11
+    assert (
+        sum(row["scores"] is not None and row["scores"]["cel"] is not None for row in loaded) == 8
+    )
+
+
+def test_every_file_says_where_it_is_from(tagged, model):
+    card = json.loads((model / "model.json").read_text())
+    weights = (model / "model.safetensors").read_bytes()
+    for path in tagged.glob("tags/*/*/*.parquet"):
+        said = {k.decode(): v.decode() for k, v in pq.read_schema(path).metadata.items()}
+        assert said["timbre.model_id"] == card["model_id"]
+        assert said["timbre.model_sha256"] == hashlib.sha256(weights).hexdigest()
+        assert json.loads(said["timbre.tagging"])["feature_spec"] == card["feature_spec"]
+        assert json.loads(said["timbre.classes"]) == card["classes"]
+        assert json.loads(said["timbre.provenance"])["git_revision"]
 
 
 def test_a_rerun_skips_all_and_a_change_is_tagged_again(music, model, tagged, tmp_path):
@@ -109,11 +160,11 @@ def test_a_rerun_skips_all_and_a_change_is_tagged_again(music, model, tagged, tm
 
 
 def test_s1_and_a_threshold(music, model, tmp_path):
-    tag(music / "sub 0", model, tmp_path, aggregate="s1", threshold=0.01)
+    tag(music / "sub 0", model, tmp_path, aggregate="s1", threshold=0.01, gate=0.0)
     for row in rows(tmp_path):
         assert 0 < max(row["scores"].values()) < 1
         assert row["labels"] == [code for code, score in row["scores"].items() if score >= 0.01]
-    with pytest.raises(SpecMismatch, match="another --aggregate or --threshold"):
+    with pytest.raises(SpecMismatch, match="another aggregation, thresholds, gate; give"):
         tag(music / "sub 0", model, tmp_path)
 
 
@@ -121,7 +172,7 @@ def test_windows_are_what_training_would_see(music, model):
     """The serving path and the training path give the same windows, to the bit."""
     how = tagging(str(model), None, None, gpu=False)
     wav = next((music / "sub 1").glob("*.wav"))
-    (described,) = describe(list_tracks(str(wav)), how)
+    (described,) = describe(list_tracks(str(wav)), replace(how, activity=Activity()))
     heard, n_frames = how.card.heard, how.card.windows.n_frames(how.card.heard)
     served = np.frombuffer(described["windows"][0].as_py(), "<f2").reshape(-1, 256, n_frames)
     logmel = log_mel(decode(wav, sample_rate_hz=44_100), LogMelSpec()).astype("<f2")
@@ -160,7 +211,7 @@ def test_killed_with_9_and_run_again(music, model, start_job, tmp_path):
         ).write_bytes(b"x")
     flags = ["--catalog", catalog, "--model", model, "--out", out, "--max-failed", "1%"]
     process = start_job("tag_catalog", *flags)
-    wait_for(lambda: list(out.glob("tags/*.parquet")) or process.poll() is not None, 240)
+    wait_for(lambda: list(out.glob("tags/*/*/*.parquet")) or process.poll() is not None, 240)
     assert process.poll() is None, process.stdout.read()
     kill(process)
     done = len(rows(out))
@@ -173,3 +224,171 @@ def test_killed_with_9_and_run_again(music, model, start_job, tmp_path):
     assert [row["uri"] for row in table] == [str(catalog / f"{k:03d}.wav") for k in range(400)]
     assert [row["status"] for row in table].count("failed") == 8
     assert json.loads((out / "run.json").read_text())["skipped"] >= done
+
+
+@pytest.fixture(scope="module")
+def small(music, tmp_path_factory) -> Path:
+    """Two tracks, and one that is none."""
+    folder = tmp_path_factory.mktemp("small")
+    for k, path in enumerate(sorted((music / "sub 1").iterdir())[:2]):
+        shutil.copy(path, folder / f"{k}{path.suffix}")
+    (folder / "bad.mp3").write_bytes(b"no music " * 99)
+    return folder
+
+
+def test_a_renamed_file_is_not_decoded_again_and_a_copy_neither(small, model, tmp_path):
+    music, out = tmp_path / "music", tmp_path / "out"
+    shutil.copytree(small, music)
+    tag(music, model, out)
+    before = {row["uri"]: row for row in rows(out)}
+    first = next(path for path in sorted(music.iterdir()) if path.name.startswith("0"))
+    shutil.copy(first, music / f"copy{first.suffix}")
+    moved = first.rename(music / f"moved{first.suffix}")
+    run = tag(music, model, out)
+    assert (run["tracks"], run["tagged"], run["failed"], run["skipped"]) == (4, 0, 0, 4)
+    assert (run["same_content"], run["unchanged"], run["gone"]) == (2, 2, 1)
+    assert run["stages"]["decode_s"] == 0 < run["stages"]["read_s"]
+    after = {row["uri"]: row for row in rows(out)}
+    assert after[str(moved)]["scores"] == before[str(first)]["scores"]
+    assert after[str(moved)]["size_bytes"] == moved.stat().st_size
+    assert len(after) == 5  # the old name's row stays
+    assert tag(music, model, out)["unchanged"] == 4
+
+
+def test_failed_tracks_are_tried_again_when_asked(small, model, tmp_path):
+    music, out = tmp_path / "music", tmp_path / "out"
+    shutil.copytree(small, music)
+    assert tag(music, model, out)["failed"] == 1
+    assert tag(music, model, out)["skipped"] == 3
+    run = tag(music, model, out, retry="failed")
+    assert (run["tagged"], run["failed"], run["skipped"], run["retried"]) == (0, 1, 2, 1)
+    (row,) = [row for row in rows(out) if row["status"] == "failed"]
+    assert (row["attempts"], row["reason"]) == (2, "not_audio")
+    good = next(music.glob("0.*"))
+    (music / "bad.mp3").write_bytes(
+        good.read_bytes()
+    )  # mended: a change, and content that is known
+    run = tag(music, model, out)
+    assert (run["tagged"], run["same_content"], run["changed"], run["failed_in_all"]) == (
+        0,
+        1,
+        1,
+        0,
+    )
+    assert [row["uri"] for row in rows(out)] == sorted(map(str, music.iterdir()))
+
+
+def test_another_model_does_all_beside_the_old_tags(small, model, other_model, tmp_path):
+    tag(small, model, tmp_path)
+    run = tag(small, other_model, tmp_path)
+    assert (run["tagged"], run["failed"], run["skipped"]) == (2, 1, 0)
+    assert len(rows(tmp_path)) == 6
+    assert (
+        tag(small, model, tmp_path)["skipped"] == tag(small, other_model, tmp_path)["skipped"] == 3
+    )
+    assert len({path.name for path in tmp_path.glob("tags/model=*")}) == 2
+
+
+@pytest.fixture(scope="module")
+def other_model(model, tmp_path_factory) -> Path:
+    """The same network with other weights."""
+    folder = tmp_path_factory.mktemp("other") / "m"
+    tagger, card = load_model(str(model))
+    weights = {name: value * 1.01 for name, value in tagger.state_dict().items()}
+    save_model(Folder(str(folder)), weights, card)
+    return folder
+
+
+def test_a_dry_run_counts_and_writes_nothing(small, model, tmp_path):
+    out = tmp_path / "out"
+    plan = plan_tagging(TagConfig(str(small), str(model), str(out)))
+    assert (plan["tracks"], plan["left"], plan["unchanged"]) == (3, 3, 0)
+    assert plan["bytes"] == sum(path.stat().st_size for path in small.iterdir())
+    assert plan["seconds"] is None
+    assert not out.exists()
+    tag(small, model, out)
+    files = sorted((path, path.stat().st_mtime_ns) for path in out.rglob("*"))
+    plan = plan_tagging(TagConfig(str(small), str(model), str(out), retry="failed"))
+    assert (plan["left"], plan["retried"], plan["unchanged"]) == (1, 1, 2)
+    assert plan["seconds"] > 0
+    assert files == sorted((path, path.stat().st_mtime_ns) for path in out.rglob("*"))
+
+
+def test_silence_and_noise_get_no_label(music, model, tmp_path, rng):
+    folder = tmp_path / "music"
+    folder.mkdir()
+    soundfile.write(folder / "silence.wav", np.zeros(5 * 44_100), 44_100)
+    soundfile.write(folder / "hiss.wav", rng.normal(0, 0.1, 5 * 44_100), 44_100)
+    shutil.copy(next((music / "sub 1").glob("*.wav")), folder / "music.wav")
+    tag(folder, model, tmp_path / "gated", gate=0.0)
+    gated = {Path(row["uri"]).stem: row for row in rows(tmp_path / "gated")}
+    assert gated["silence"]["labels"] == gated["hiss"]["labels"] == []
+    assert gated["silence"]["n_active"] == gated["hiss"]["n_active"] == 0
+    assert gated["hiss"]["n_windows"] == 5
+    assert gated["music"]["labels"]
+    tag(folder, model, tmp_path / "open", gate=0.0, activity=False)
+    open_ = {Path(row["uri"]).stem: row for row in rows(tmp_path / "open")}
+    assert open_["silence"]["labels"]  # what S2 does by itself
+    tag(folder, model, tmp_path / "shut", gate=1.0)
+    assert [row["labels"] for row in rows(tmp_path / "shut")] == [[], [], []]
+
+
+def test_windows_intervals_and_embeddings(small, model, tmp_path):
+    run = tag(small, model, tmp_path, keep_windows=True, embeddings=True, hop_s=0.5, gate=0.0)
+    assert run["identity"]["hop_s"] == 0.5
+    tracks = {row["uri"]: row for row in rows(tmp_path) if row["status"] == "ok"}
+    windows, intervals, vectors = (table(tmp_path, name).to_pylist() for name in BESIDE)
+    assert {row["uri"] for row in windows} == {row["uri"] for row in vectors} == set(tracks)
+    for uri, track in tracks.items():
+        mine = sorted((w for w in windows if w["uri"] == uri), key=lambda w: w["window"])
+        assert [w["window"] for w in mine] == list(range(track["n_windows"]))
+        assert mine[1]["start_s"] == pytest.approx(0.5, abs=0.02)
+        assert all(w["end_s"] - w["start_s"] <= 1.0 for w in mine)
+        assert mine[-1]["end_s"] == pytest.approx(track["duration_s"], abs=0.6)
+        heard = np.array([list(w["scores"].values()) for w in mine if w["is_active"]])
+        sums = heard.sum(axis=0)
+        np.testing.assert_allclose(list(track["scores"].values()), sums / sums.max(), rtol=1e-4)
+        top = np.sort(heard, axis=0)[-3:].mean(axis=0)
+        np.testing.assert_allclose(list(track["peaks"].values()), top, rtol=1e-4)
+    for one in intervals:
+        track = tracks[one["uri"]]
+        assert one["code"] in track["labels"]
+        assert 0 <= one["start_s"] < one["end_s"] <= track["duration_s"]
+    assert len({len(row["embedding"]) for row in vectors}) == 1
+    assert np.std([row["embedding"] for row in vectors], axis=0).max() > 0
+
+
+BESIDE = ("windows", "intervals", "embeddings")
+
+
+def test_tracks_of_a_server_and_its_faults(corpus, model, tmp_path):
+    videos = sorted(path.stem for path in (corpus.folder / "videos").glob("*.webm"))[:3]
+    with Origin(corpus.folder / "videos", {videos[1]: Fault.BROKEN}) as origin:
+        uris = [origin.url_template.format(ytid=ytid) for ytid in [*videos, "nothing0000"]]
+        lines = [json.dumps({"uri": uri}) for uri in [*uris, "http://169.254.169.254/x.mp3"]]
+        (tmp_path / "m.jsonl").write_text("\n".join(lines))
+        run = tag(tmp_path / "m.jsonl", model, tmp_path / "out")
+    assert (run["tagged"], run["failed"]) == (2, 3)
+    assert run["reasons"] == {"server_error": 1, "not_found": 1, "forbidden": 1}
+
+
+def test_what_it_counts_is_on_prometheus(small, model, tmp_path):
+    tag(small, model, tmp_path)
+    node = next(node for node in ray.nodes() if node["Alive"])
+    url = f"http://127.0.0.1:{node['MetricsExportPort']}/metrics"
+
+    def served() -> str:
+        with urllib.request.urlopen(url, timeout=5) as response:
+            return response.read().decode()
+
+    wait_for(lambda: 'reason="not_audio"' in served(), 60)
+    lines = [line for line in served().splitlines() if "timbre_" in line and line[0] != "#"]
+
+    def total(name: str, *tags: str) -> float:
+        mine = [line for line in lines if name in line and all(tag in line for tag in tags)]
+        return sum(float(line.rsplit(" ", 1)[1]) for line in mine)
+
+    assert total("timbre_tracks", 'status="ok"') >= 2
+    assert total("timbre_tracks", 'status="failed"', 'reason="not_audio"') >= 1
+    assert total("timbre_audio_seconds") > 0
+    assert total("timbre_stage_seconds", 'stage="decode"') > 0

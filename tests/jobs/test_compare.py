@@ -11,6 +11,7 @@ from jobs import compare, harness
 from pipeline.score.metrics import multilabel_metrics
 from pipeline.score.scored import Scored, to_table
 from pipeline.store.folder import Folder
+from tests.flows.test_compare_tags import A, B, labelled, tags_row, write_run
 
 CODES = ["cel", "pia"]
 
@@ -115,3 +116,84 @@ def test_too_few(evaluation, tmp_path, capsys, names, message):
     evaluation("one", 0.1)
     assert run(tmp_path, *(f"{tmp_path}/{name}" for name in names)) == harness.USAGE
     assert message in capsys.readouterr().err
+
+
+@pytest.fixture
+def folders(tmp_path):
+    """Two tagging runs of five tracks, three of which get other labels."""
+    odd = tags_row("<script>alert(1)</script>", ["cel"], ["cel", "pia", "voi"])
+    other = odd | {"labels": ["voi"]}
+    return (
+        write_run(tmp_path / "a", "m1", [*labelled(A), odd]),
+        write_run(tmp_path / "b", "m2", [*labelled(B), other]),
+    )
+
+
+def run_tags(tmp_path, folders, *flags):
+    out = str(tmp_path / "out")
+    return compare.main(["--a", folders[0], "--b", folders[1], "--out", out, *flags])
+
+
+def test_tags_of_two_models(folders, tmp_path, capsys):
+    assert run_tags(tmp_path, folders) == harness.OK
+    lines = capsys.readouterr().out.splitlines()
+    assert 5 <= len(lines) <= 10
+    assert lines[0] == f"A: m1, 6 tracks in {folders[0]}"
+    assert lines[2] == "6 tracks compared in 3 classes; not compared: none"
+    assert lines[3].startswith("labels differ in 4 (66.67%): B adds 3 and removes 3, mean Jaccard")
+    assert lines[4] == "tracks that lose all their labels: 1; that gain their first: 1"
+    out = tmp_path / "out"
+    names = {path.name for path in out.iterdir()} - {".lock"}
+    assert names == {"differences.json", "differences.parquet", "apart.parquet", "report.html"}
+    page = (out / "report.html").read_text()
+    assert "<script" not in page
+    assert "&lt;script&gt;alert(1)" in page
+    assert json.loads((out / "differences.json").read_text())["provenance"]["made_at"]
+
+
+def test_too_many_changes_are_exit_code_3(folders, tmp_path, capsys):
+    assert run_tags(tmp_path, folders, "--max-changed", "67%") == harness.OK
+    assert "--max-changed" not in capsys.readouterr().out
+    assert run_tags(tmp_path, folders, "--max-changed", "0.66") == harness.PAST_LIMIT
+    assert "more tracks change than --max-changed allows, 66.00%" in capsys.readouterr().out
+    assert (tmp_path / "out" / "report.html").exists()
+
+
+def test_two_models_of_one_folder(tmp_path, capsys):
+    both = write_run(tmp_path / "both", "m1", labelled(A), night=20)
+    write_run(both, "m2", labelled(B), night=21)
+    assert run_tags(tmp_path, (both, both)) == harness.OK
+    assert capsys.readouterr().out.startswith("A: m1, 5 tracks")
+    flags = "--a-model", "m2", "--b-model", "m1"
+    assert run_tags(tmp_path, (both, both), *flags) == harness.OK
+    assert capsys.readouterr().out.startswith("A: m2, 5 tracks")
+
+
+@pytest.mark.parametrize(
+    "flags",
+    [
+        "",
+        "--a A",
+        "--b B",
+        "--a-model m1 --b-model m2",
+        "--evaluations A B --a A --b B",
+        "--evaluations A B --a A",
+        "--evaluations A B --b-model m2",
+        "--evaluations A B --max-changed 5%",
+    ],
+)
+def test_one_form_or_the_other(flags, tmp_path, capsys):
+    assert compare.main([*flags.split(), "--out", str(tmp_path / "out")]) == harness.USAGE
+    error = capsys.readouterr().err
+    assert "expected either --evaluations, or --a and --b" in error
+    assert error.count("\n") == 1
+    assert not (tmp_path / "out").exists()
+
+
+def test_runs_without_a_track_in_common(folders, tmp_path, capsys):
+    other = write_run(tmp_path / "c", "m2", labelled({"x": ["cel"]}))
+    assert run_tags(tmp_path, (folders[0], other)) == harness.USAGE
+    error = capsys.readouterr().err
+    assert "tag the same catalogue with both models" in error
+    assert error.count("\n") == 1
+    assert not (tmp_path / "out").exists()

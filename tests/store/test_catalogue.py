@@ -1,4 +1,4 @@
-"""A catalogue in every form it may have, and what of it is left to tag."""
+"""A catalogue in every form it may have, and its tracks by uri."""
 
 import os
 
@@ -6,11 +6,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from pipeline.errors import DecodeError, TableError, UsageError
-from pipeline.store.catalogue import list_tracks, open_track
-from pipeline.store.folder import Folder
-from pipeline.store.tagstore import TagStore, left_to_tag
-from schemas.tags import tags_schema
+from pipeline.demo.origin import Fault, Origin
+from pipeline.errors import DecodeError, FetchFault, ItemFault, TableError, UsageError
+from pipeline.store.catalogue import list_tracks, track_batches
+from pipeline.store.track import open_track
 
 
 @pytest.fixture
@@ -87,31 +86,97 @@ def test_a_fifo_does_not_hang(tmp_path):
         open_track(str(tmp_path / "x.wav"))
 
 
-def tags(rows: list[tuple[str, int]], model_id: str = "m") -> pa.Table:
-    return pa.Table.from_pylist(
-        [{"uri": u, "size_bytes": n, "modified_ns": n, "model_id": model_id} for u, n in rows],
-        tags_schema(["cel"]),
-    )
-
-
-def test_only_what_is_new_or_changed_is_left(tmp_path):
-    store = TagStore(Folder(str(tmp_path)))
-    store.commit(tags([("a", 1), ("b", 1)]))
-    store.commit(tags([("c", 1), ("d", 1)], model_id="other"))
-    tracks = tags([("a", 1), ("b", 2), ("c", 1)]).select(["uri", "size_bytes", "modified_ns"])
-    left, changed = left_to_tag(tracks, store.known("m"))
-    assert left["uri"].to_pylist() == ["b", "c"]
-    assert changed.to_pylist() == ["b"]
-    store.forget(changed, "m")
-    store.commit(tags([("b", 2), ("c", 1)]))
-    rows = store.read(["uri", "size_bytes", "model_id"]).to_pylist()
-    assert sorted((r["model_id"], r["uri"], r["size_bytes"]) for r in rows) == [
-        ("m", "a", 1), ("m", "b", 2), ("m", "c", 1), ("other", "c", 1), ("other", "d", 1)
+def test_a_manifest_of_lines_and_what_it_states(music):
+    lines = [
+        '{"uri": "a.wav"}',
+        "",
+        '{"uri": "s3://b/x.mp3", "size_bytes": 7, "modified_ns": 8, "title": "x"}',
+        '{"uri": "b.mp3", "size_bytes": 1, "modified_ns": 2}',
+    ]
+    (music / "m.jsonl").write_text("\n".join(lines))
+    rows = list_tracks(str(music / "m.jsonl")).to_pylist()
+    assert [(r["uri"], r["size_bytes"]) for r in rows] == [
+        (str(music / "a.wav"), 5), (str(music / "b.mp3"), 1), ("s3://b/x.mp3", 7)
     ]  # fmt: skip
+    (music / "m.csv").write_text("uri,size_bytes,modified_ns\n./b.mp3,3,4\n../music/a.wav,,\n")
+    assert list_tracks(str(music / "m.csv")).to_pylist() == [
+        {**rows[0]},
+        {"uri": str(music / "b.mp3"), "size_bytes": 3, "modified_ns": 4},
+    ]
 
 
-def test_a_batch_written_twice_is_there_once(tmp_path):
-    store = TagStore(Folder(str(tmp_path)))
-    for _ in range(2):
-        store.commit(tags([("a", 1)]))
-    assert store.read().num_rows == 1
+@pytest.mark.parametrize(
+    ("name", "text", "said"),
+    [
+        ("m.jsonl", '{"uri": "a"}\n[1]\n', r"m\.jsonl:2: found '\[1\]'; expected a JSON object"),
+        ("m.jsonl", '{"uri": "a"}\n{"uri"\n', r"m\.jsonl:2: .*expected a JSON object"),
+        ("m.jsonl", '{"url": "a"}\n', r"m\.jsonl:1: found an empty value; expected a uri"),
+        ("m.jsonl", '{"uri": 5}\n', r"m\.jsonl:1: found 5; expected a uri"),
+        ("m.csv", "uri,size_bytes\na,1\nb,big\n", r"m\.csv:3: found size_bytes 'big'; expected"),
+        ("m.csv", b"uri\n\xff\xfe\n", r"m\.csv: not a CSV file in UTF-8"),
+    ],
+)  # fmt: skip
+def test_a_row_that_is_none_is_named(tmp_path, name, text, said):
+    (tmp_path / name).write_bytes(text if isinstance(text, bytes) else text.encode())
+    with pytest.raises(UsageError, match=said):
+        list_tracks(str(tmp_path / name))
+
+
+def test_a_wrong_parquet_manifest_is_told(tmp_path):
+    pq.write_table(pa.table({"url": ["a"]}), tmp_path / "m.parquet")
+    with pytest.raises(UsageError, match=r"m\.parquet: expected .* its columns are url"):
+        list_tracks(str(tmp_path / "m.parquet"))
+    pq.write_table(pa.table({"uri": ["a", None]}), tmp_path / "m.parquet")
+    with pytest.raises(TableError, match=r"m\.parquet:2: found an empty value"):
+        list_tracks(str(tmp_path / "m.parquet"))
+
+
+def test_names_that_are_no_text_links_and_leftovers(music):
+    (music / "._a.wav").write_bytes(b"what macOS leaves")
+    (music / "sub" / "round").symlink_to(music)
+    (music / "gone.mp3").symlink_to(music / "nowhere.mp3")
+    (music / "other").symlink_to(music / "sub")
+    os.close(os.open(os.fsencode(music) + b"/b\xff.mp3", os.O_CREAT))
+    found = uris(music)
+    assert [u for u in found if u.endswith(r"b\udcff.mp3")]
+    assert not [u for u in found if "._" in u or "gone" in u]
+    assert len([u for u in found if u.endswith("FLAC")]) == 1  # each real folder once
+    with pytest.raises(DecodeError, match="unreadable"):
+        open_track(next(u for u in found if "udcff" in u))
+
+
+def test_batches_are_all_there_is(tmp_path):
+    n = 70_000
+    pq.write_table(pa.table({"uri": [f"s3://b/{k}.mp3" for k in range(n)]}), tmp_path / "m.parquet")
+    batches = list(track_batches(str(tmp_path / "m.parquet")))
+    assert [b.num_rows for b in batches] == [65_536, n - 65_536]
+
+
+@pytest.mark.parametrize(
+    ("uri", "said"),
+    [
+        ("http://169.254.169.254/latest/meta-data/x.mp3", "link-local"),
+        ("http://[fe80::1]/x.mp3", "link-local"),
+        ("http://[::ffff:169.254.169.254]/x.mp3", "link-local"),
+        ("http://name.invalid/x.mp3", "connection"),
+    ],
+)
+def test_addresses_that_are_not_read(uri, said):
+    with pytest.raises(ItemFault, match=said):
+        open_track(uri)
+
+
+def test_a_server_s_track_is_read_whole_and_its_faults_are_told(tmp_path):
+    (tmp_path / "good0000000.webm").write_bytes(os.urandom(300_000))
+    with Origin(tmp_path, {"bad00000000": Fault.GONE}) as origin:
+        data, print_ = open_track(origin.url_template.format(ytid="good0000000"))
+        assert data == (tmp_path / "good0000000.webm").read_bytes()
+        assert print_ == open_track(str(tmp_path / "good0000000.webm"))[1]
+        with pytest.raises(FetchFault, match="not_found"):
+            open_track(origin.url_template.format(ytid="bad00000000"))
+
+
+def test_secrets_in_a_uri_are_refused_and_not_repeated():
+    with pytest.raises(UsageError, match="no secrets in a URI") as caught:
+        list_tracks("s3://AKIA:hunter2@bucket/music")
+    assert "hunter2" not in str(caught.value)

@@ -10,8 +10,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from pipeline.errors import StoreError, UsageError
-from pipeline.store.catalogue import list_tracks, open_track
+from pipeline.store.catalogue import list_tracks
 from pipeline.store.folder import Folder
+from pipeline.store.track import open_track
 
 
 def test_roundtrip(tmp_path):

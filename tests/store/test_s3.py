@@ -11,9 +11,10 @@ import pytest
 from pyarrow import fs
 
 from pipeline.errors import DecodeError, StoreError, UsageError
-from pipeline.store.catalogue import list_tracks, open_track
+from pipeline.store.catalogue import list_tracks
 from pipeline.store.dataset import Dataset
 from pipeline.store.folder import Folder, split_uri
+from pipeline.store.track import open_track
 from tests.s3 import BUCKET, S3Server
 
 

@@ -1,0 +1,247 @@
+"""Tagging against the naive loop and against the machine's limit, on the same music, in one run.
+
+    python benchmarks/tag.py [--model-name resnet50] [--folder /tmp/tag-bench] [--rounds 3]
+
+Music of about an hour is rendered once, in seven formats. Measured, in audio seconds per second:
+
+- naive: one file after another, librosa.load, librosa's mel, the network in eager torch;
+- bare model: windows at hand, two processes, no decoding; decode alone: no model;
+- the limit when both share the cores: 1 / (1 / model + 1 / decode);
+- the job: `jobs.tag_catalog` on the music many times over, from its first row to its last, and with
+  its start and its end.
+
+The parts are run in turn, `--rounds` times, and the medians are shown: the machine may be shared.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import shutil
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import partial
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any
+
+import librosa
+import numpy as np
+import pyarrow.compute as pc
+import torch
+from pipeline.learn.quantize import quantize_model
+
+from pipeline.audio.activity import Activity
+from pipeline.audio.inputs import LogMelInput
+from pipeline.audio.windows import WindowSpec
+from pipeline.catalog.vocabulary import default_vocabulary
+from pipeline.demo.catalogue import plan_catalogue
+from pipeline.demo.studio import record_all
+from pipeline.learn.engines import make_engine
+from pipeline.learn.model import Architecture, ModelCard, Tagger, load_model, save_model
+from pipeline.learn.tracks import Hearing, described_rows
+from pipeline.store.folder import Folder
+from pipeline.store.tagstore import TagStore
+
+TRACK_S, N_TRACKS, N_NAIVE = 120.0, 28, 5
+HEARING = Hearing(LogMelInput(), WindowSpec(), Activity())
+PROCESSES = 2
+
+
+@dataclass(frozen=True)
+class Bench:
+    """What the parts share."""
+
+    music: list[Path]
+    models: dict[str, Path]
+    """By precision."""
+    folder: Path
+    copies: int
+    """How often the job's catalogue holds the music."""
+
+
+def main() -> None:
+    """Prepare, run the parts in turn, print the medians and the ratios."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--model-name", default="resnet50")
+    parser.add_argument("--folder", type=Path, default=Path("/tmp/tag-bench"))
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--copies", type=int, default=6)
+    parser.add_argument("--precisions", nargs="+", default=["bf16", "int8"])
+    flags = parser.parse_args()
+    bench = prepare(flags.folder, flags.model_name, flags.precisions, flags.copies)
+    parts: dict[str, Callable[[], float]] = {
+        "naive": partial(naive, bench),
+        "decode": partial(side_by_side, decode_part, bench, "bf16"),
+    }
+    for precision in flags.precisions:
+        parts[f"model {precision}"] = partial(side_by_side, model_part, bench, precision)
+        parts[f"job {precision}"] = partial(job, bench, precision)
+    rates: dict[str, list[float]] = {name: [] for name in parts}
+    for _ in range(flags.rounds):
+        for name, part in parts.items():
+            rates[name].append(part())
+            print(f"{name:<12} {rates[name][-1]:10.1f} audio s/s", flush=True)
+    show({name: statistics.median(values) for name, values in rates.items()}, flags.precisions)
+
+
+def show(rate: dict[str, float], precisions: list[str]) -> None:
+    """Print the medians and their ratios."""
+    print("\nmedians, audio seconds per second")
+    for name, value in rate.items():
+        print(f"  {name:<12} {value:10.1f}   {value / rate['naive']:6.2f} x naive")
+    for precision in precisions:
+        model, done = rate[f"model {precision}"], rate[f"job {precision}"]
+        limit = 1 / (1 / model + 1 / rate["decode"])
+        print(
+            f"  {precision}: limit of shared cores {limit:.1f}; the job reaches {done / limit:.1%}"
+        )
+
+
+def prepare(folder: Path, name: str, precisions: list[str], copies: int) -> Bench:
+    """Render the music and write the models, once."""
+    music = folder / "music"
+    tracks = [track.recording for track in plan_catalogue(music, 7, n_tracks=N_TRACKS)]
+    longer = [
+        replace(
+            one,
+            sections=tuple(replace(s, end_s=TRACK_S) for s in one.sections),
+            loud_s=(0.0, TRACK_S),
+        )
+        for one in tracks
+    ]
+    record_all(longer, workers=PROCESSES, title="tracks")
+    paths = [one.path for one in longer]
+    for k in range(copies):
+        for path in paths:
+            link = folder / "catalogue" / f"{k}" / path.relative_to(music)
+            link.parent.mkdir(parents=True, exist_ok=True)
+            if not link.exists():
+                os.link(path, link)
+    models = {"bf16": write_model(folder / name, name)}
+    if "int8" in precisions:
+        models["int8"] = folder / f"{name}-int8"
+        if not (models["int8"] / "model.json").exists():
+            windows = np.concatenate([windows_of(path)[::6] for path in paths[:20]])
+            quantize_model(str(models["bf16"]), windows, str(models["int8"]))
+    return Bench(paths, models, folder, copies)
+
+
+def write_model(folder: Path, name: str) -> Path:
+    """Write an untrained model: how fast it is does not depend on what it has learnt."""
+    vocabulary = default_vocabulary()
+    architecture = Architecture(name, len(vocabulary.codes))
+    heard, windows = HEARING.heard, HEARING.windows
+    training: dict[str, Any] = {"history": []}
+    card = ModelCard(architecture, vocabulary, heard, windows, "s2", {}, "none", training, {})
+    if not (folder / "model.json").exists():
+        torch.manual_seed(0)
+        save_model(Folder(str(folder)), Tagger(architecture).state_dict(), card)
+    return folder
+
+
+def row_of(path: Path) -> dict[str, Any]:
+    """Describe one track."""
+    track = {"uri": str(path), "size_bytes": 0, "modified_ns": 0, "attempts": 0}
+    (row,) = described_rows([track], HEARING, lambda _: False)
+    assert row["status"] == "ok", row["detail"]
+    return row
+
+
+def windows_of(path: Path) -> np.ndarray:
+    """Return a track's windows, `[n, n_mels, n_frames]`."""
+    row = row_of(path)
+    return np.frombuffer(row["windows"], "<f2").reshape(row["n_windows"], 256, -1)
+
+
+def naive(bench: Bench) -> float:
+    """Run the loop that one writes first."""
+    tagger, _ = load_model(str(bench.models["bf16"]))
+    backbone = tagger.backbone.to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
+    torch.set_num_threads(PROCESSES)
+    spec, seconds, began = LogMelInput().spec, 0.0, time.monotonic()
+    for path in bench.music[:: len(bench.music) // N_NAIVE][:N_NAIVE]:
+        samples, rate = librosa.load(path, sr=spec.sample_rate_hz)
+        mel = librosa.feature.melspectrogram(
+            y=samples, sr=rate, n_fft=spec.n_fft, hop_length=spec.hop, n_mels=spec.n_mels
+        )
+        db = torch.from_numpy(librosa.power_to_db(mel, top_db=None)).float()
+        frames = 87
+        cut = torch.stack([db[:, k : k + frames] for k in range(0, db.shape[1] - frames, frames)])
+        with torch.inference_mode():
+            for batch in torch.split(cut, 8):
+                torch.sigmoid(backbone(tagger.scaled(tagger.resized(batch)).unsqueeze(1)))
+        seconds += len(samples) / rate
+    return seconds / (time.monotonic() - began)
+
+
+def side_by_side(part: Callable[..., tuple[float, float]], bench: Bench, precision: str) -> float:
+    """Run a part in two processes at once; return the sum of their rates."""
+    with get_context("spawn").Pool(PROCESSES) as pool:
+        jobs = [(bench, precision, rank) for rank in range(PROCESSES)]
+        return sum(seconds / spent for seconds, spent in pool.starmap(part, jobs))
+
+
+def decode_part(bench: Bench, precision: str, rank: int) -> tuple[float, float]:
+    """Decode and describe every second track, as the job does."""
+    row_of(bench.music[0])  # compiles, and starts the decoder's process
+    began, seconds = time.monotonic(), 0.0
+    for path in bench.music[rank::PROCESSES]:
+        seconds += row_of(path)["duration_s"]
+    return seconds, time.monotonic() - began
+
+
+def model_part(bench: Bench, precision: str, rank: int) -> tuple[float, float]:
+    """Run the engine on windows at hand."""
+    engine = make_engine(
+        str(bench.models[precision]),
+        engine="auto",
+        precision=precision,
+        gpu=False,
+        embeddings=False,
+    )
+    windows = np.concatenate([windows_of(path) for path in bench.music[rank : rank + 4]])
+    engine.scores(windows[:16])
+    began, n = time.monotonic(), 0
+    while time.monotonic() - began < 12:
+        engine.scores(windows)
+        n += len(windows)
+    return n * HEARING.windows.hop_s, time.monotonic() - began
+
+
+def job(bench: Bench, precision: str) -> float:
+    """Run the job; return its rate between its first and its last row."""
+    out = bench.folder / "out"
+    shutil.rmtree(out, ignore_errors=True)
+    words = ["--catalog", str(bench.folder / "catalogue"), "--model", str(bench.models[precision])]
+    words += ["--out", str(out), "--precision", precision, "--examples", "0"]
+    subprocess.run(
+        [sys.executable, "-m", "jobs.tag_catalog", *words],
+        check=True,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    run = json.loads((out / "run.json").read_text())
+    assert run["tagged"] == run["tracks"] == len(bench.music) * bench.copies
+    tags = TagStore(Folder(str(out))).read(["tagged_at", "duration_s"])
+    assert tags is not None
+    tags = tags.sort_by("tagged_at")
+    at = pc.cast(tags["tagged_at"], "int64").to_numpy() / 1000
+    first, last = np.searchsorted(at, [at[0] + 1e-3, at[-1]])
+    steady = tags["duration_s"].to_numpy()[first : last + 1].sum() / (at[-1] - at[0])
+    whole = run["audio_s"] / run["seconds"]
+    stages = " ".join(f"{name} {value:.0f}" for name, value in run["stages"].items())
+    print(
+        f"  job {precision}: {run['audio_s']:.0f} s of audio in {run['seconds']:.1f} s, start and "
+        f"end included {whole:.0f} s/s; worker seconds: {stages}; {run['memory']} {run['engine']}"
+    )
+    return float(steady)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,288 @@
+"""Two tagging runs of one catalogue in; where their labels differ, as files and a page, out.
+
+No Ray is needed. Files of TAGS are read a few at a time, and only as columns are they all kept.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import partial
+from itertools import chain
+from typing import Any
+from urllib.parse import unquote
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from pipeline.errors import SpecMismatch, UsageError
+from pipeline.flows.provenance import provenance
+from pipeline.score.page import render_page
+from pipeline.score.tag_differences import Tagged, differences_table, findings, pair
+from pipeline.score.tag_differences_page import tag_differences_page
+from pipeline.store.folder import Folder
+
+_COLUMNS = ["uri", "fingerprint", "duration_s", "status", "labels", "scores", "model_id"]
+_COLUMNS += ["tagged_at"]  # all of them are in runs of any age
+_CURE = "make it with python -m jobs.tag_catalog"
+_N_LISTED = 100
+_N_READERS = 8
+_N_FILES = 16  # that are in memory as they were read
+
+
+@dataclass(frozen=True)
+class CompareTagsConfig:
+    """Which two models to compare, and where to write what differs."""
+
+    a: str
+    """A tagging run's folder: the model that labels come from today."""
+    b: str
+    """Another one, or the same: the model that may follow it."""
+    out: str
+    """The folder for differences.json, differences.parquet, apart.parquet and report.html."""
+    a_model: str | None = None
+    """The model in `a`; the one of its last run when None, see `models`."""
+    b_model: str | None = None
+    """The model in `b`, likewise."""
+    max_changed: float = 1.0
+    """Share of the compared tracks whose labels may change."""
+
+    def __post_init__(self) -> None:
+        for flag, uri in (("--a", self.a), ("--b", self.b)):
+            if _same_folder(uri, self.out):
+                raise UsageError(f"--out {self.out}: the tags of {flag} are there; name another")
+
+
+@dataclass(frozen=True)
+class _Side:
+    folder: Folder
+    model_id: str
+    files: list[str]
+    codes: list[str]
+    """The classes that the model knows."""
+    run: dict[str, Any]
+    """Its last run that has ended, or else the last one; empty where none is known."""
+    is_complete: bool | None
+    """Whether its last run has ended; None where none is known."""
+
+
+def compare_tags(config: CompareTagsConfig) -> dict[str, Any]:
+    """Compare two models' tags; write the files of `out`, and return differences.json."""
+    sides = [
+        _side(Folder(uri), model_id, flag)
+        for uri, model_id, flag in zip((config.a, config.b), models(config), "ab", strict=True)
+    ]
+    codes = _common_codes(*sides)
+    a, b = (tagged(_rows_of(side), codes) for side in sides)
+    said = {key: _said(side, rows) for key, side, rows in zip("ab", sides, (a, b), strict=True)}
+    pairs, apart = pair(a, b)
+    if not len(pairs.uris):
+        raise UsageError(_no_overlap(config, a, b, apart))
+    del a, b  # `pairs` has copies of what counts
+    table = differences_table(pairs, codes)
+    report = said | _classes(*sides, codes=codes) | findings(pairs, codes) | _apart(apart)
+    share = report["labels"]["changed_share"]
+    report |= {
+        "n_compared": len(pairs.uris),
+        "n_unverified": pairs.n_unverified,
+        "largest": table.slice(0, _N_LISTED).drop_columns(["scores_a", "scores_b"]).to_pylist(),
+        "max_changed": config.max_changed,
+        "past_limit": share > config.max_changed,
+        "provenance": provenance(),
+    }
+    out = Folder(config.out)
+    with out.claimed():
+        out.write_table("differences.parquet", table)
+        out.write_table("apart.parquet", apart)
+        out.write_json("differences.json", report)
+        page = tag_differences_page(report, pairs)
+        out.write_bytes("report.html", render_page(page).encode())
+    return report
+
+
+def models(config: CompareTagsConfig) -> tuple[str, str]:
+    """Return A's and B's model: as named, or of the folder's last run.
+
+    Where A and B are one folder, B is the latest model there, and A the latest but that.
+    """
+    a, b = Folder(config.a), Folder(config.b)
+    if not _same_folder(config.a, config.b):
+        return config.a_model or _last_model(a), config.b_model or _last_model(b)
+    there = [] if config.a_model and config.b_model else _latest_models(a)
+    b_model = config.b_model or next((m for m in there if m != config.a_model), None)
+    a_model = config.a_model or next((m for m in there if m != b_model), None)
+    if a_model is None or b_model is None or a_model == b_model:
+        raise UsageError(
+            f"{config.a}: two models are needed, there is {a_model or b_model or 'none'}; give "
+            "--b another folder, or --a-model and --b-model two models of this one"
+        )
+    return a_model, b_model
+
+
+def tagged(pieces: Iterable[pa.Table], codes: Sequence[str]) -> Tagged:
+    """Return one model's TAGS, a piece at a time, as columns; `codes` are the classes to keep.
+
+    Of several rows of a track, which a run that was killed may leave behind, the newest counts.
+    """
+    parts = [_columns(piece, codes) for piece in pieces]
+    uris, fingerprints = (pa.concat_arrays([part[k] for part in parts]) for k in (0, 1))
+    tagged_at, *arrays = (np.concatenate([part[k] for part in parts]) for k in range(2, 7))
+    parts.clear()
+    first = pc.index_in(uris, value_set=uris).to_numpy()  # where each row's uri is met first
+    order = np.lexsort((tagged_at, first))
+    rows = np.sort(order[np.append(np.diff(first[order]) > 0, True)])
+    if len(rows) == len(uris):
+        return Tagged(uris, fingerprints, *arrays)
+    return Tagged(uris.take(rows), fingerprints.take(rows), *(array[rows] for array in arrays))
+
+
+def _columns(piece: pa.Table, codes: Sequence[str]) -> list[Any]:
+    """Return uri, fingerprint, tagged_at, duration_s, whether it is ok, labels and scores."""
+    texts = [piece[name].cast(pa.large_string()).combine_chunks() for name in _COLUMNS[:2]]
+    scores = piece["scores"].combine_chunks()
+    return [
+        *texts,
+        piece["tagged_at"].cast(pa.int64()).fill_null(0).to_numpy(),
+        piece["duration_s"].to_numpy(),
+        pc.equal(piece["status"], "ok").to_numpy(),
+        _label_matrix(piece["labels"].combine_chunks(), codes),
+        np.column_stack(  # NaN where the track has no scores, whatever lies below its null
+            [pc.struct_field(scores, code).to_numpy(zero_copy_only=False) for code in codes]
+        ),
+    ]
+
+
+def _label_matrix(lists: pa.ListArray, codes: Sequence[str]) -> npt.NDArray[np.bool_]:
+    """Return lists of codes as bools, `[n_rows, n_classes]`, without codes of other classes."""
+    found = pc.index_in(lists.flatten(), value_set=pa.array(codes, pa.string())).fill_null(-1)
+    rows, columns = pc.list_parent_indices(lists).to_numpy(), found.to_numpy()
+    labels = np.zeros((len(lists), len(codes)), np.bool_)
+    labels[rows[columns >= 0], columns[columns >= 0]] = True
+    return labels
+
+
+def _side(folder: Folder, model_id: str, flag: str) -> _Side:
+    names = _files(folder)
+    of = [unquote(name.partition("/model=")[2].partition("/")[0]) for name in names]
+    # Folders by model save reading the others' files; the rows still say whose they are.
+    if model_id in of:
+        names = [name for name, model in zip(names, of, strict=True) if model in (model_id, "")]
+    for table, name in zip(_read(folder, names, ["model_id"]), names, strict=True):
+        if pc.any(pc.equal(table["model_id"], model_id)).as_py():
+            codes = [field.name for field in folder.read_schema(name).field("scores").type]
+            return _Side(folder, model_id, names, codes, *_last_run(folder, model_id))
+    there = ", ".join(_models_of_tags(folder)) or "none"
+    raise UsageError(
+        f"{folder.uri}: no tags of model {model_id}, the models there: {there}; {_CURE}, or name "
+        f"one with --{flag}-model"
+    )
+
+
+def _files(folder: Folder) -> list[str]:
+    return sorted(name for name, _, _ in folder.walk("tags") if name.endswith(".parquet"))
+
+
+def _rows_of(side: _Side) -> Iterator[pa.Table]:
+    for table in _read(side.folder, side.files, _COLUMNS):
+        yield table.filter(pc.equal(table["model_id"], side.model_id))
+
+
+def _read(folder: Folder, names: Sequence[str], columns: list[str]) -> Iterator[pa.Table]:
+    """Yield files in their order, some read ahead: a bucket takes its time for each."""
+    with ThreadPoolExecutor(_N_READERS) as pool:
+        for start in range(0, len(names), _N_FILES):
+            block = names[start : start + _N_FILES]
+            yield from pool.map(partial(folder.read_table, columns=columns), block)
+
+
+def _runs(folder: Folder) -> Iterator[dict[str, Any]]:
+    """Yield the runs of a folder, the last one first."""
+    names = ["run.json"] if folder.exists("run.json") else []
+    for name in (*names, *reversed(folder.names("runs", ".json"))):
+        run = folder.read_json(name)
+        if "model_id" in run.get("identity", {}):
+            yield run
+
+
+def _last_run(folder: Folder, model_id: str) -> tuple[dict[str, Any], bool | None]:
+    runs = (run for run in _runs(folder) if run["identity"]["model_id"] == model_id)
+    if (last := next(runs, None)) is None:
+        return {}, None
+    ended = (run for run in chain([last], runs) if run.get("complete"))
+    return next(ended, last), bool(last.get("complete"))
+
+
+def _last_model(folder: Folder) -> str:
+    for run in _runs(folder):
+        return str(run["identity"]["model_id"])
+    raise UsageError(f"{folder.uri}: no run.json there; {_CURE}")
+
+
+def _latest_models(folder: Folder) -> list[str]:
+    """Return a folder's models, the latest first: as its runs say, or else its rows."""
+    found = list(dict.fromkeys(str(run["identity"]["model_id"]) for run in _runs(folder)))
+    return found if len(found) > 1 else _models_of_tags(folder)
+
+
+def _models_of_tags(folder: Folder) -> list[str]:
+    tables = list(_read(folder, _files(folder), ["model_id", "tagged_at"]))
+    if not tables:
+        return []
+    groups = pa.concat_tables(tables).group_by("model_id").aggregate([("tagged_at", "max")])
+    newest_first = groups.sort_by([("tagged_at_max", "descending"), ("model_id", "ascending")])
+    names: list[str] = newest_first["model_id"].to_pylist()
+    return names
+
+
+def _common_codes(a: _Side, b: _Side) -> list[str]:
+    if codes := [code for code in a.codes if code in b.codes]:
+        return codes
+    raise SpecMismatch(
+        f"{b.model_id} knows {', '.join(b.codes)}, none of which {a.model_id} knows; compare "
+        "models that share classes"
+    )
+
+
+def _said(side: _Side, rows: Tagged) -> dict[str, Any]:
+    """Return what is said of a model and its run; None for what older runs do not say."""
+    keys = ("run_id", "started_at", "catalog", "identity", "engine")
+    return {
+        "folder": side.folder.uri,
+        "model_id": side.model_id,
+        "complete": side.is_complete,
+        "n_tracks": len(rows.uris),
+        "n_failed": int((~rows.is_ok).sum()),
+    } | {key: side.run.get(key) for key in keys}
+
+
+def _classes(a: _Side, b: _Side, *, codes: Sequence[str]) -> dict[str, Any]:
+    names = a.run.get("class_names", {}) | b.run.get("class_names", {})
+    return {
+        "class_names": {code: names.get(code, code) for code in codes},
+        "classes_only_a": [code for code in a.codes if code not in codes],
+        "classes_only_b": [code for code in b.codes if code not in codes],
+    }
+
+
+def _apart(apart: pa.Table) -> dict[str, Any]:
+    counts, first = {}, {}
+    for why in ("only_a", "only_b", "other_bytes", "failed_a", "failed_b", "failed_both"):
+        uris = apart["uri"].filter(pc.equal(apart["why"], why))
+        counts[why], first[why] = len(uris), uris[:_N_LISTED].to_pylist()
+    return {"apart": counts, "apart_first": first}
+
+
+def _no_overlap(config: CompareTagsConfig, a: Tagged, b: Tagged, apart: pa.Table) -> str:
+    counts = ", ".join(f"{why} {n}" for why, n in _apart(apart)["apart"].items() if n)
+    return (
+        f"--a {config.a} and --b {config.b}: no track with the same bytes is tagged in both "
+        f"({counts}); A's first is {a.uris[0].as_py()!r}, B's {b.uris[0].as_py()!r}; tag the same "
+        "catalogue with both models"
+    )
+
+
+def _same_folder(one: str, other: str) -> bool:
+    return Folder(one).uri.rstrip("/") == Folder(other).uri.rstrip("/")

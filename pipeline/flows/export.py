@@ -1,0 +1,419 @@
+"""A tagging run's folder in, other people's formats out. No Ray is needed.
+
+TAGS are read a file at a time, twice: once to see whose rows there are and which of them are the
+last of their track, once to write. What becomes one file is collected on the disk of --out and is
+there whole or not at all; after a kill the same command writes what is missing.
+"""
+
+from __future__ import annotations
+
+import mmap
+import re
+import tempfile
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from itertools import chain
+from typing import Any, cast
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from pipeline.errors import SpecMismatch, StoreError, UsageError
+from pipeline.flows.cluster import progress_bar
+from pipeline.score import exports
+from pipeline.score.exports import ENTRIES, Origin, Row, Span
+from pipeline.store.folder import Folder
+from schemas.timeline import INTERVALS
+
+_BATCH_ROWS = 1024
+_WRITERS = 16
+"""Threads that write small files: a bucket takes its time for each."""
+_HALF_WRITTEN = re.compile(r"\..+\.[0-9a-f]{8}\.tmp")
+
+
+@dataclass(frozen=True)
+class ExportConfig:
+    """What to export, as what, to where."""
+
+    tags: str
+    """The folder that jobs.tag_catalog wrote."""
+    format: str
+    """One of FORMATS."""
+    out: str
+    """The folder for the files."""
+    model_id: str | None = None
+    """Whose tags; those of the last run's model when None."""
+
+
+@dataclass(frozen=True)
+class Exported:
+    """What an export has written."""
+
+    model_id: str
+    n_tracks: int
+    n_failed: int
+    files: str
+    """In words."""
+    notes: tuple[str, ...]
+    """What is not as one may expect, and of how many tracks."""
+
+
+def export_tags(config: ExportConfig) -> Exported:
+    """Write the tags of one model in another format."""
+    source = Source.open(Folder(config.tags), config.model_id)
+    out = Folder(config.out)
+    with out.claimed():
+        for name in filter(_HALF_WRITTEN.fullmatch, out.names("", ".tmp") if out.is_local else ()):
+            out.delete(name)  # a killed export's, no file of the user's
+        with progress_bar(total=source.n_tracks, unit=" tracks", desc="export") as bar:
+            task = Task(source, out, Counter(), bar.update)
+            files = FORMATS[config.format](task)
+    n_failed = task.counts.pop("failed", 0)
+    notes = [f"{n:,d} {what}" for what, n in task.counts.items() if n]
+    return Exported(
+        source.origin.model_id, source.n_tracks, n_failed, files, (*source.notes, *notes)
+    )
+
+
+def files_of(folder: Folder, table: str) -> list[str]:
+    """Return the Parquet files of a table of a tagging run's folder, sorted.
+
+    The only place that knows where they are: `tags/model=.../date=.../{hash}.parquet`, and
+    `tags/{hash}.parquet` in the folders of earlier versions.
+    """
+    return sorted(name for name, _, _ in folder.walk(table) if name.endswith(".parquet"))
+
+
+def beside(name: str) -> str:
+    """Return the file of INTERVALS that belongs to a file of TAGS, where they were kept."""
+    return f"intervals/{name.partition('/')[2]}"
+
+
+@dataclass(frozen=True)
+class Source:
+    """One model's tags in a folder."""
+
+    folder: Folder
+    origin: Origin
+    codes: list[str]
+    names: list[str]
+    """The files of TAGS that hold rows of the model."""
+    n_tracks: int
+    latest: dict[str, datetime]
+    """When the last row was made, of tracks that have several: a killed run may leave such."""
+    notes: tuple[str, ...]
+
+    @classmethod
+    def open(cls, folder: Folder, model_id: str | None) -> Source:
+        """Choose the model and see what there is of it; UsageError where there is nothing."""
+        rows = _rows_by_model(folder)
+        last = folder.read_json("run.json") if folder.exists("run.json") else {}
+        chosen = _choose(folder, model_id or _model_of(last), list(rows))
+        names = list(rows[chosen])
+        uris = np.sort(np.concatenate(list(rows[chosen].values())))
+        again = uris[1:][uris[1:] == uris[:-1]]
+        latest = _latest(folder, names, chosen, set(again.tolist()))
+        notes = _notes(last if _model_of(last) == chosen else {}, n_again=len(again))
+        origin = _origin(folder, last, chosen)
+        codes = _score_codes(folder.read_schema(names[0]))
+        return cls(folder, origin, codes, names, len(uris) - len(again), latest, notes)
+
+    def batches(self) -> Iterator[tuple[str, list[Row]]]:
+        """Yield the rows, each track's last one, and the file that they are in."""
+        latest: dict[str, datetime | None] = dict(self.latest)
+
+        def is_counted(row: Row) -> bool:
+            if row["uri"] not in latest:
+                return True
+            if latest[row["uri"]] != row["tagged_at"]:
+                return False
+            latest[row["uri"]] = None  # a second one of the same instant is its copy
+            return True
+
+        n_read = 0
+        for name in self.names:
+            for table in self._pieces(name):
+                rows = list(filter(is_counted, table.to_pylist()))
+                n_read += len(rows)
+                yield name, rows
+        if n_read != self.n_tracks:
+            raise StoreError(
+                f"{self.folder.uri}: changed while it was read ({self.n_tracks} tracks, then "
+                f"{n_read}); run the same command again when no tagging runs there"
+            )
+
+    def _pieces(self, name: str) -> Iterator[pa.Table]:
+        for group in self.folder.read_pieces(name):
+            mine = group.filter(pc.equal(group["model_id"], self.origin.model_id))
+            if mine.num_rows and _score_codes(mine.schema) != self.codes:
+                raise SpecMismatch(
+                    f"{self.folder.uri_of(name)}: its classes differ from those of {self.names[0]} "
+                    "though the model is called the same; tag with each model to an --out of its "
+                    "own"
+                )
+            for start in range(0, mine.num_rows, _BATCH_ROWS):
+                yield mine.slice(start, _BATCH_ROWS)
+
+
+class Intervals:
+    """The intervals of tracks: those beside their file of TAGS, or those of the same content.
+
+    Rows of TAGS that were copied, as the same bytes were known by another name, stand in files
+    that have nothing beside them.
+    """
+
+    def __init__(self, source: Source) -> None:
+        self._folder = source.folder
+        there = set(files_of(source.folder, "intervals"))
+        self._there = [beside(name) for name in source.names if beside(name) in there]
+        alone = [name for name in source.names if beside(name) not in there]
+        self._copied = self._of_contents(alone) if self._there else INTERVALS.empty_table()
+        self._at, self._table = "", self._copied
+
+    def __bool__(self) -> bool:
+        return bool(self._there)
+
+    def of(self, name: str, rows: Iterable[Row]) -> list[list[Row]]:
+        """Return the intervals of each row of a file of TAGS; none where none were kept."""
+        key, table = "fingerprint", self._copied
+        if beside(name) in self._there:
+            key, table = "uri", self._read(beside(name))
+        rows = list(rows)
+        wanted = pa.array([row[key] for row in rows], pa.string())
+        found = defaultdict(list)
+        for interval in table.filter(pc.is_in(table[key], value_set=wanted)).to_pylist():
+            found[interval[key], interval["fingerprint"]].append(interval)
+        return [found.get((row[key], row["fingerprint"]), []) for row in rows]
+
+    def _read(self, name: str) -> pa.Table:
+        if self._at != name:
+            self._at, self._table = name, self._folder.read_table(name)
+        return self._table
+
+    def _of_contents(self, names: Iterable[str]) -> pa.Table:
+        """Return the intervals of what some files of TAGS hold, of one track for each content."""
+        wanted: set[str] = set()
+        for name in names:
+            column = self._folder.read_table(name, ["fingerprint"])["fingerprint"]
+            wanted.update(column.drop_null().to_pylist())
+        owners: dict[str, str] = {}
+        parts = [INTERVALS.empty_table()]
+        for name in self._there if wanted else ():
+            table = self._folder.read_table(name)
+            keys = zip(table["fingerprint"].to_pylist(), table["uri"].to_pylist(), strict=True)
+            taken = [of in wanted and owners.setdefault(of, uri) == uri for of, uri in keys]
+            parts.append(table.filter(pa.array(taken, pa.bool_())).select(INTERVALS.names))
+        return pa.concat_tables(parts, promote_options="permissive")
+
+
+@dataclass(frozen=True)
+class Task:
+    """An export under way."""
+
+    source: Source
+    out: Folder
+    counts: Counter[str]
+    """Of tracks that the summary tells of, by what it says."""
+    tick: Callable[[int], object]
+
+    def batches(self) -> Iterator[tuple[str, list[Row], list[Row]]]:
+        """Yield the file's name, its rows, and of those the ones that are ok."""
+        for name, rows in self.source.batches():
+            ok = [row for row in rows if row["status"] == "ok"]
+            self.counts["failed"] += len(rows) - len(ok)
+            yield name, rows, ok
+            self.tick(len(rows))
+
+    @contextmanager
+    def writing(self, name: str) -> Iterator[Callable[[str], object]]:
+        """Give a function that adds text to a file, which is there when the block has ended well.
+
+        Until then the text is in a file without a name, which no kill leaves behind; from there it
+        is written through a map of it, so that it is never in memory as a whole.
+        """
+        folder = self.out.local_path("") if self.out.is_local else None
+        try:
+            with tempfile.TemporaryFile(dir=folder) as file:
+                yield lambda text: file.write(exports.to_bytes(text))
+                file.flush()
+                with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as text:
+                    self.out.write_bytes(name, cast(bytes, text))
+        except OSError as error:
+            raise StoreError(
+                f"cannot write {self.out.uri_of(name)}: {error.strerror}; free some space or name "
+                "another folder, then run the same command again"
+            ) from error
+
+
+def _csv(task: Task) -> str:
+    codes, n_rows = task.source.codes, 0
+    with task.writing("tags.csv") as write:
+        write(exports.csv_header(codes))
+        for _, rows, _ in task.batches():
+            write(exports.csv_lines(rows, codes))
+            n_rows += len(rows)
+            n_formulas = sum(exports.is_formula(row["uri"]) for row in rows)
+            task.counts[
+                "uris begin as a formula does: in the csv they have an apostrophe in front"
+            ] += n_formulas
+    return f"tags.csv: {n_rows:,d} rows, failed tracks too"
+
+
+def _jsonl(task: Task) -> str:
+    n_rows = 0
+    with task.writing("tags.jsonl") as write:
+        for _, rows, _ in task.batches():
+            write(exports.json_lines(rows))
+            n_rows += len(rows)
+    return f"tags.jsonl: {n_rows:,d} objects, failed tracks too"
+
+
+def _jams(task: Task) -> str:
+    return _file_each(task, "jams", exports.jams_text)
+
+
+def _audacity(task: Task) -> str:
+    return _file_each(task, "txt", lambda _, spans, origin: exports.audacity_text(spans, origin))
+
+
+def _file_each(task: Task, suffix: str, text_of: Callable[[Row, list[Span], Origin], str]) -> str:
+    """Write a file for every track that is ok."""
+    intervals, n_files = Intervals(task.source), 0
+    whole = (
+        "tracks have labels but no intervals: each label spans its track"
+        if intervals
+        else "tracks have labels that span them: the folder keeps no intervals (--keep-windows)"
+    )
+
+    def write(row: Row, found: list[Row]) -> None:
+        text = text_of(row, exports.spans(row, found), task.source.origin)
+        name = f"{exports.file_stem(row['uri'])}.{suffix}"
+        task.out.write_bytes(name, exports.to_bytes(text))
+
+    with ThreadPoolExecutor(_WRITERS) as pool:
+        for name, _, ok in task.batches():
+            found = intervals.of(name, ok)
+            list(pool.map(write, ok, found))
+            n_files += len(ok)
+            task.counts[whole] += sum(
+                bool(row["labels"]) and not of_row for row, of_row in zip(ok, found, strict=True)
+            )
+    return f"{n_files:,d} files .{suffix}, one a track; failed ones are left out"
+
+
+def _m3u(task: Task) -> str:
+    parts = [ENTRIES.empty_table()]
+    for _, _, ok in task.batches():
+        parts.append(exports.entries(ok))
+        task.counts["tracks have no label and are on no playlist"] += sum(
+            not row["labels"] for row in ok
+        )
+        task.counts[
+            "uris cannot stand on a line of a playlist: there they are percent-encoded, "
+            "paths as file:// URIs"
+        ] += sum(bool(row["labels"]) and not exports.is_on_one_line(row["uri"]) for row in ok)
+    entries, codes = pa.concat_tables(parts), task.source.codes
+    for code in codes:
+        of_code = entries.filter(pc.equal(entries["code"], code))
+        ranked = of_code.sort_by([("score", "descending"), ("uri", "ascending")])
+        with task.writing(f"{code}.m3u8") as write:
+            write(exports.playlist_head(task.source.origin.name(code)))
+            for start in range(0, ranked.num_rows, _BATCH_ROWS):
+                rows = ranked.slice(start, _BATCH_ROWS).to_pylist()
+                write(exports.playlist_lines(rows))
+    return f"{len(codes)} playlists, {entries.num_rows:,d} entries; failed tracks are left out"
+
+
+FORMATS: dict[str, Callable[[Task], str]] = {
+    "csv": _csv,
+    "jsonl": _jsonl,
+    "jams": _jams,
+    "audacity": _audacity,
+    "m3u": _m3u,
+}
+"""How each format is written: a function that does it and says what there is."""
+
+
+def _rows_by_model(folder: Folder) -> dict[str, dict[str, Any]]:
+    """Return by model and file of TAGS 8 bytes a row, that stand for its uri."""
+    found: dict[str, dict[str, Any]] = {}
+    for name in files_of(folder, "tags"):
+        table = folder.read_table(name, ["uri", "model_id"])
+        for model_id in pc.unique(table["model_id"]).to_pylist():
+            uris = table.filter(pc.equal(table["model_id"], model_id))["uri"].to_pylist()
+            found.setdefault(model_id, {})[name] = np.fromiter(map(hash, uris), np.int64)
+    if not found:
+        raise UsageError(
+            f"{folder.uri}: no Parquet files below tags/ there; expected the --out of "
+            "python -m jobs.tag_catalog"
+        )
+    return found
+
+
+def _model_of(run: dict[str, Any]) -> str | None:
+    model_id: str | None = run.get("identity", {}).get("model_id")
+    return model_id
+
+
+def _choose(folder: Folder, model_id: str | None, found: list[str]) -> str:
+    """Return the model that is asked for, or the only one; UsageError where it is not there."""
+    if model_id is None and len(found) == 1:
+        return found[0]
+    if model_id is not None and model_id in found:
+        return model_id
+    lacking = "run.json, which names the last model" if model_id is None else f"tags of {model_id}"
+    raise UsageError(
+        f"{folder.uri}: no {lacking}; found tags of {', '.join(sorted(found))}: give --model-id"
+    )
+
+
+def _origin(folder: Folder, last: dict[str, Any], model_id: str) -> Origin:
+    """Return what a model's last run that has ended says of it."""
+    before = (folder.read_json(name) for name in reversed(folder.names("runs", ".json")))
+    runs = (run for run in chain([last], before) if _model_of(run) == model_id)
+    run: dict[str, Any] = next((run for run in runs if "class_names" in run), {})
+    return Origin(
+        model_id,
+        run.get("class_names", {}),
+        str(run.get("identity", {}).get("aggregation", "unknown")),
+        str(run.get("provenance", {}).get("timbre", "unknown")),
+    )
+
+
+def _latest(
+    folder: Folder, names: list[str], model_id: str, hashes: set[int]
+) -> dict[str, datetime]:
+    """Return when the last row was made of every uri whose hash is among `hashes`."""
+    latest: dict[str, datetime] = {}
+    for name in names if hashes else ():
+        table = folder.read_table(name, ["uri", "model_id", "tagged_at"])
+        for row in table.filter(pc.equal(table["model_id"], model_id)).to_pylist():
+            uri, when = row["uri"], row["tagged_at"]
+            if hash(uri) in hashes:
+                latest[uri] = max(latest.get(uri, when), when)
+    return latest
+
+
+def _score_codes(schema: pa.Schema) -> list[str]:
+    """Return the classes of TAGS; SpecMismatch where one cannot be the name of a file."""
+    codes = [field.name for field in schema.field("scores").type]
+    if strange := [code for code in codes if not re.fullmatch(r"\w{1,80}", code)]:
+        raise SpecMismatch(f"class code {strange[0]!r}: expected letters, digits and _")
+    return codes
+
+
+def _notes(last: dict[str, Any], *, n_again: int) -> tuple[str, ...]:
+    """Return what is to be known of the tags; `last` is the last run, if it was this model's."""
+    said = []
+    if n_again:
+        said.append(f"{n_again:,d} rows left out: their tracks were tagged again later")
+    if last.get("complete") is False:
+        said.append("the last run has not ended: these are the tracks that it has committed")
+    if last.get("gone"):
+        said.append(f"{last['gone']:,d} of the tracks are no longer in the catalogue")
+    return tuple(said)

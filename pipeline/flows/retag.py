@@ -1,0 +1,278 @@
+"""TAGS and other limits in, TAGS with other labels out: from the stored scores, without audio.
+
+    tags/ of one model → labels by new thresholds and gate → the same files in another folder
+
+A file at a time: it is read, its labels are made anew and it is written whole under the same name,
+so memory does not grow with the catalogue. A file that was made of the same source is not written
+again: after a kill the same command goes on. No Ray is needed.
+"""
+
+from __future__ import annotations
+
+import json
+import resource
+import tomllib
+from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import partial
+from time import monotonic
+from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote
+
+from pipeline.errors import SpecMismatch, UsageError
+from pipeline.flows.cluster import progress_bar
+from pipeline.flows.provenance import provenance
+from pipeline.score.labelling import Changes, changes, labels_of_tags
+from pipeline.score.thresholds import own
+from pipeline.store.folder import Folder, Walked, split_uri
+
+if TYPE_CHECKING:
+    from pipeline.learn.model import ModelCard
+
+IDENTITY_KEY = b"timbre.tagging"
+SOURCE_KEY = b"timbre.retagged_from"
+_WRITERS = 4
+"""Files at once: one waits for the disk or bucket while another is made."""
+
+Identity = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class RetagConfig:
+    """Whose labels to make anew, by what, to where."""
+
+    tags: str
+    """A tagging run's folder."""
+    out: str
+    """Another folder, for tags/ and run.json."""
+    thresholds: str | None = None
+    """A .json or .toml file: a threshold by code; classes that it does not name keep theirs."""
+    model: str | None = None
+    """The model that tagged: its thresholds as they are in model.json now."""
+    threshold: float | None = None
+    """One for every class."""
+    gate: float | None = None
+    """The least evidence; what the tags were made with when None."""
+
+    def __post_init__(self) -> None:
+        ways = [self.thresholds, self.model, self.threshold]
+        if sum(way is not None for way in ways) > 1:
+            raise UsageError("--thresholds, --model and --threshold do not go together: give one")
+        if all(way is None for way in (*ways, self.gate)):
+            raise UsageError("expected --thresholds, --model, --threshold or --gate: what is new?")
+        for name in ("threshold", "gate"):
+            _check_share(f"--{name}", getattr(self, name))
+        if _place(self.tags) == _place(self.out):
+            raise UsageError(
+                f"--out {self.out}: the tags themselves are there; name another folder, so that "
+                "nothing is lost"
+            )
+
+
+def retag(config: RetagConfig) -> dict[str, Any]:
+    """Make the labels of a tagging run anew; return the run.json of the new folder."""
+    began, started = monotonic(), datetime.now(UTC)
+    source, out = Folder(config.tags), Folder(config.out)
+    card = None if config.model is None else _card(config.model)
+    before = _last_run(source, config, card)
+    files = _files(source, before["identity"]["model_id"])
+    limits = _limits(config, before["identity"], card)
+    _check_evidence(source, files[0][0], limits)
+    with out.claimed():
+        _claim(out, source, limits, {name for name, _, _ in files})
+        made = sum(_retagged(source, out, files, limits), Changes.none())
+        run = _run_json(before, source, limits, made, started, seconds=monotonic() - began)
+        out.write_json("run.json", run)
+    return run
+
+
+def _retagged(
+    source: Folder, out: Folder, files: list[Walked], limits: Identity
+) -> Iterator[Changes]:
+    """Make the files anew; yield what changes in each."""
+    there = {name for name, _, _ in out.walk("tags")}
+    one = partial(_retag_file, source=source, out=out, limits=limits, there=there)
+    with (
+        ThreadPoolExecutor(_WRITERS) as pool,
+        progress_bar(total=len(files), unit=" files", desc="retag") as bar,
+    ):
+        waiting = [pool.submit(one, file) for file in files]
+        try:
+            for each in waiting:
+                yield each.result()
+                bar.update()
+        finally:
+            pool.shutdown(cancel_futures=True)  # or a fault would wait for all the others
+
+
+def _retag_file(
+    file: Walked, *, source: Folder, out: Folder, limits: Identity, there: set[str]
+) -> Changes:
+    """Make one file anew, unless it is there; a file of another model gives nothing."""
+    name, size_bytes, modified_ns = file
+    tags = source.read_table(name)
+    if not tags.num_rows or tags["model_id"][0].as_py() != limits["model_id"]:
+        return Changes.none()
+    try:
+        found = labels_of_tags(tags, thresholds=limits["thresholds"], gate=limits["gate"])
+    except UsageError as error:
+        raise UsageError(f"{source.uri_of(name)}: {error}") from error
+    at = tags.schema.get_field_index("labels")
+    new = tags.set_column(at, tags.schema.field(at), found)
+    made_of = json.dumps({"uri": source.uri_of(name), "size": size_bytes, "time": modified_ns})
+    said = (out.read_schema(name).metadata or {}) if name in there else {}
+    if said.get(SOURCE_KEY) != made_of.encode():
+        said = tags.schema.metadata or {}
+        identity = json.loads(said.get(IDENTITY_KEY, b"{}")) | limits
+        lineage = {IDENTITY_KEY: json.dumps(identity), SOURCE_KEY: made_of}
+        new = new.replace_schema_metadata({**said, **lineage})
+        out.write_table(name, new, compression="zstd")
+    return changes(tags, new)
+
+
+def _last_run(source: Folder, config: RetagConfig, card: ModelCard | None) -> dict[str, Any]:
+    """Return the run whose labels are to be made anew: the last one, or the last of a model."""
+    names = ["run.json"] if source.exists("run.json") else []
+    runs = [*names, *sorted(source.names("runs", ".json"), reverse=True)]
+    if not runs:
+        raise UsageError(
+            f"{config.tags}: no run.json there; make tags with python -m jobs.tag_catalog"
+        )
+    there = source.read_json(runs[0])["identity"]["model_id"]
+    wanted = there if card is None else card.model_id
+    for name in runs:
+        run: dict[str, Any] = source.read_json(name)
+        if run["identity"]["model_id"] == wanted:
+            if not run["complete"]:
+                raise UsageError(f"{config.tags}: the run there has not ended; tag to its end")
+            return run
+    raise SpecMismatch(f"{config.model} is {wanted}; the tags in {config.tags} are by {there}")
+
+
+def _card(model: str) -> ModelCard:
+    from pipeline.learn.model import load_card  # here, as torch takes its time
+
+    return load_card(model)
+
+
+def _limits(config: RetagConfig, before: Identity, card: ModelCard | None) -> Identity:
+    """Return the identity of the new labels: what made the scores, and the new limits."""
+    limits = {code: float(value) for code, value in before["thresholds"].items()}
+    codes = list(limits)
+    if config.threshold is not None:
+        limits = dict.fromkeys(codes, float(config.threshold))
+    elif card is not None:
+        values = own(card.thresholds, before["aggregation"], codes)
+        limits = dict(zip(codes, values.tolist(), strict=True))
+    elif config.thresholds is not None:
+        limits |= read_thresholds(config.thresholds, codes)
+    gate = before.get("gate", 0.0) if config.gate is None else config.gate
+    return before | {"thresholds": limits, "gate": float(gate)}
+
+
+def read_thresholds(uri: str, codes: list[str]) -> dict[str, float]:
+    """Return the thresholds of a .json or .toml file: by code, or so below `thresholds`."""
+    folder, name = split_uri(uri)
+    text = Folder(folder).read_bytes(name)
+    try:
+        read = tomllib.loads(text.decode()) if name.endswith(".toml") else json.loads(text)
+    except ValueError as error:
+        raise UsageError(f"{uri}: neither json nor, as .toml, toml: {error}") from error
+    values = read.get("thresholds", read) if isinstance(read, Mapping) else read
+    if not isinstance(values, Mapping) or not values:
+        raise UsageError(f'{uri}: found no thresholds; expected {{"{codes[0]}": 0.5, ...}}')
+    for code, value in values.items():
+        if code not in codes:
+            raise UsageError(f"{uri}: found class {code!r}; expected some of {', '.join(codes)}")
+        _check_share(f"{uri}: {code}", value)
+    return {code: float(value) for code, value in values.items()}
+
+
+def _check_share(what: str, value: Any) -> None:
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    if value is not None and not (is_number and 0 <= value <= 1):
+        raise UsageError(f"{what} {value!r}: expected 0 to 1")
+
+
+def _check_evidence(source: Folder, name: str, limits: Identity) -> None:
+    """Refuse a gate before anything is written, where the first file has no evidence."""
+    if limits["gate"] > 0 and "peaks" not in source.read_schema(name).names:
+        raise UsageError(
+            f"{source.uri_of(name)}: no column peaks, which a gate asks; these tags are from "
+            "before there was one: give no --gate, or tag again"
+        )
+
+
+def _files(source: Folder, model_id: str) -> list[Walked]:
+    """Return the files of a model's TAGS; those straight in tags/ may be of any model."""
+    files = [
+        file
+        for file in source.walk("tags")
+        if file[0].endswith(".parquet") and _model_of(file[0]) in (None, model_id)
+    ]
+    if not files:
+        raise UsageError(f"{source.uri}: no tags by {model_id} there")
+    return sorted(files)
+
+
+def _model_of(name: str) -> str | None:
+    part = name.split("/")[1]
+    return unquote(part.removeprefix("model=")) if part.startswith("model=") else None
+
+
+def _claim(out: Folder, source: Folder, limits: Identity, names: set[str]) -> None:
+    """Refuse to mix labels of several makings; delete what the source has no longer."""
+    said = {"identity": limits, "retagged_from": source.uri}
+    there = [name for name, _, _ in out.walk("tags")]
+    before = out.read_json("run.json") if out.exists("run.json") else {}
+    if (before or there) and any(before.get(key) != said[key] for key in said):
+        raise SpecMismatch(
+            f"{out.uri}: tags of another run or with other limits are there; give another --out"
+        )
+    out.write_json("run.json", {**said, "complete": False})
+    for name in set(there) - names:
+        out.delete(name)
+
+
+def _run_json(
+    before: Mapping[str, Any],
+    source: Folder,
+    limits: Identity,
+    made: Changes,
+    started: datetime,
+    *,
+    seconds: float,
+) -> dict[str, Any]:
+    """Return run.json: a run's keys, of which those of new audio are 0, and what has changed."""
+    codes = list(limits["thresholds"])
+    none = ("tagged", "failed", "same_content", "changed", "retried", "gone", "audio_s")
+    return {
+        "identity": limits,
+        "complete": True,
+        "retagged_from": source.uri,
+        "run_id": f"{started:%Y%m%dT%H%M%SZ}",
+        "started_at": started.isoformat(timespec="seconds"),
+        "catalog": before["catalog"],
+        "tracks": made.n_rows,
+        **dict.fromkeys(none, 0),
+        "skipped": made.n_rows,
+        "unchanged": made.n_rows,
+        "failed_in_all": made.n_failed,
+        "seconds": round(seconds, 3),
+        "labels_in_all": {code: made.now[code] for code in codes},
+        "labels_added": {code: made.added[code] for code in codes},
+        "labels_removed": {code: made.removed[code] for code in codes},
+        "relabelled": made.n_changed,
+        "unlabelled": made.n_unlabelled,
+        "memory": {"driver_peak_mib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss >> 10},
+        "class_names": before.get("class_names", {code: code for code in codes}),
+        "provenance": provenance(),
+    }
+
+
+def _place(uri: str) -> str:
+    folder = Folder(uri)
+    path = folder.local_path("").resolve() if folder.is_local else folder.uri
+    return str(path).rstrip("/")

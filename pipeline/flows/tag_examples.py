@@ -1,0 +1,200 @@
+"""Tracks of a tagging run in, examples to hear and to see out.
+
+The tracks are decoded again, in a process of their own, and the model hears them again. One that
+cannot be decoded any more is left out, and it is said why.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from pipeline.audio.activity import Activity, active_windows
+from pipeline.audio.decode import decode
+from pipeline.audio.guard import Guard
+from pipeline.audio.inputs import LogMelInput
+from pipeline.audio.logmel import LogMelSpec, log_mel
+from pipeline.audio.windows import WindowSpec, cut_windows, window_starts
+from pipeline.errors import DecodeError, ItemFault, Reason, TimbreError
+from pipeline.learn.loop import window_scores
+from pipeline.learn.model import ModelCard, Tagger, load_model
+from pipeline.score.listening import (
+    Example,
+    Stretch,
+    best_start_s,
+    data_uri,
+    encoded,
+    time_line,
+    windows_within,
+)
+from pipeline.score.spread import Candidate, title_of, words_of
+from pipeline.store.track import open_track
+
+_log = logging.getLogger(__name__)
+
+Run = Mapping[str, Any]
+Row = Mapping[str, Any]
+Floats = npt.NDArray[np.float32]
+Ints = npt.NDArray[np.int64]
+
+CLIP_S = 8.0
+"""What is heard of an example."""
+SPAN_S = 30.0
+"""What is decoded of it: the clip is the stretch with the largest score."""
+_TIMEOUT_S = 30.0
+_LEAD_FRAMES = 8  # more than half a frame's length on either side
+_LEAST_S = 0.2
+_N_NOTES = 5
+
+
+def find_examples(
+    slots: Sequence[Sequence[Candidate]], run: Run, model_uri: str
+) -> tuple[list[Example], list[str]]:
+    """Return an example a slot, and what must be said of those that are left out."""
+    if not slots:
+        return [], []
+    try:
+        model, card = load_model(model_uri)
+    except TimbreError as error:
+        return [], [f"No examples: {error}"]
+    examples: list[Example] = []
+    notes: list[str] = []
+    shown: set[str] = set()
+    with Guard(timeout_s=_TIMEOUT_S) as guard:
+        listener = Listener(model, card, run, guard)
+        for slot in slots:
+            for candidate in slot:
+                if candidate.row["fingerprint"] in shown:
+                    continue
+                shown.add(candidate.row["fingerprint"])
+                found = _tried(listener, candidate)
+                if isinstance(found, Example):
+                    examples.append(found)
+                    break
+                notes.append(f"{candidate.row['uri']} is left out: {found}.")
+    more = len(notes) - _N_NOTES
+    return examples, notes[:_N_NOTES] + ([f"{more} more are left out."] if more > 0 else [])
+
+
+def _tried(listener: Listener, candidate: Candidate) -> Example | str:
+    """Return an example, or why there is none: the page is worth more than one of them."""
+    try:
+        return listener.example(candidate)
+    except ItemFault as fault:
+        return fault.detail
+    except Exception as error:
+        _log.exception("no example of %s", candidate.row["uri"])
+        return f"{type(error).__name__}: {error}"
+
+
+@dataclass(frozen=True)
+class Listener:
+    """What makes an example of a candidate."""
+
+    model: Tagger
+    """The network."""
+    card: ModelCard
+    """What it hears."""
+    run: Run
+    """run.json: windows, thresholds and names."""
+    guard: Guard
+    """Where files are decoded."""
+
+    def example(self, candidate: Candidate) -> Example:
+        """Return a candidate's example; ItemFault where it cannot be heard."""
+        row, names = candidate.row, self.run["class_names"]
+        thresholds = self.run["identity"]["thresholds"]
+        stretch = self.stretch(row, candidate.code)
+        data, media_type = encoded(stretch.samples, sample_rate_hz=stretch.sample_rate_hz)
+        return Example(
+            title=title_of(candidate, thresholds=thresholds, name=names[candidate.code]),
+            uri=row["uri"],
+            words=words_of(row, names),
+            labels=tuple(row["labels"]),
+            audio_uri=data_uri(data, media_type),
+            picture=time_line(stretch, labels=row["labels"], class_names=names),
+        )
+
+    def stretch(self, row: Row, code: str) -> Stretch:
+        """Return the stretch of a track, from its middle, with a class's largest scores."""
+        heard, codes = self.card.heard, self.card.vocabulary.codes
+        rate_hz, window_s = heard.sample_rate_hz, self._windows.window_s
+        samples, matrix, starts, span_s = self._span(row)
+        n_frames = self._windows.n_frames(heard)
+        cut = cut_windows(matrix, starts, n_frames, silence=heard.silence)
+        scores = window_scores(self.model, cut, torch.device("cpu"))
+        starts_s = starts * heard.hop / rate_hz
+        at_s = best_start_s(
+            scores[:, codes.index(code)], starts_s, window_s=window_s, length_s=CLIP_S
+        )
+        inside = windows_within(starts_s, at_s=at_s, window_s=window_s, length_s=CLIP_S)
+        clip = samples[round(at_s * rate_hz) :][: round(CLIP_S * rate_hz)]
+        spec = heard.spec if isinstance(heard, LogMelInput) else LogMelSpec(sample_rate_hz=rate_hz)
+        return Stretch(
+            samples=clip,
+            sample_rate_hz=rate_hz,
+            start_s=span_s + at_s,
+            logmel=log_mel(clip, spec),
+            spec=spec,
+            middles_s=starts_s[inside] + window_s / 2 - at_s,
+            hop_s=self._windows.hop_s,
+            scores=scores[inside],
+            active=self._active(samples, starts[inside] * heard.hop),
+            codes=codes,
+        )
+
+    def _span(self, row: Row) -> tuple[Floats, Floats, Ints, float]:
+        """Return samples of a track's middle, what is heard of them, and where they begin.
+
+        The windows are the track's own: its frames begin at the same samples, and those at the ends
+        of what is decoded, which lack what lies beyond, are left out.
+        """
+        heard, windows = self.card.heard, self._windows
+        middle_s = max(0.0, (row["duration_s"] - SPAN_S) / 2)
+        first = round(middle_s // windows.hop_s * windows.hop_s * heard.sample_rate_hz / heard.hop)
+        lead = min(first, _LEAD_FRAMES)
+        frame_s = heard.hop / heard.sample_rate_hz
+        samples = self._decoded(
+            row, start_s=(first - lead) * frame_s, duration_s=SPAN_S + 2 * _LEAD_FRAMES * frame_s
+        )
+        n_frames = heard.n_frames(round(SPAN_S * heard.sample_rate_hz))
+        matrix = heard.matrix(samples)[:, lead : lead + n_frames]
+        starts = window_starts(first + matrix.shape[1], windows, heard) - first
+        return samples[lead * heard.hop :], matrix, starts[starts >= 0], first * frame_s
+
+    def _decoded(self, row: Row, *, start_s: float, duration_s: float) -> Floats:
+        source, fingerprint = open_track(row["uri"])
+        if fingerprint != row["fingerprint"]:
+            raise DecodeError(Reason.UNREADABLE, "its bytes have changed since it was tagged")
+        rate_hz = self.card.heard.sample_rate_hz
+        samples = self.guard(
+            decode, source, sample_rate_hz=rate_hz, start_s=start_s, duration_s=duration_s
+        )
+        if len(samples) < _LEAST_S * rate_hz:
+            raise DecodeError(
+                Reason.EMPTY, f"less than {_LEAST_S:g} s is heard from {start_s:.0f} s on"
+            )
+        return samples
+
+    @property
+    def _windows(self) -> WindowSpec:
+        identity = self.run["identity"]
+        return WindowSpec(identity["window_s"], identity["hop_s"])
+
+    def _active(self, samples: Floats, starts: Ints) -> npt.NDArray[np.bool_]:
+        rule, rate_hz = self.run["identity"].get("activity"), self.card.heard.sample_rate_hz
+        if rule is None:
+            return np.ones(len(starts), bool)
+        return active_windows(
+            samples,
+            starts,
+            round(self._windows.window_s * rate_hz),
+            sample_rate_hz=rate_hz,
+            rule=Activity(**rule),
+        )

@@ -1,0 +1,169 @@
+"""The stages of tagging on Ray Data: one row in and one row out, a broken file too.
+
+    tracks → [decode once, log-mel, windows] → [the model, an actor pool] → aggregate → commit
+
+The stages are plain functions on tables (`pipeline.learn.tagging`); here they get their processes,
+CPUs and GPUs. A batch of TAGS is committed as one file, whole or not at all.
+"""
+
+from __future__ import annotations
+
+import logging
+import pickle
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import cache, partial
+from time import monotonic
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import ray
+import ray.data
+from ray.data import ActorPoolStrategy, DataContext, Dataset
+from ray.util.metrics import Counter as Metric
+
+from pipeline.flows.cluster import count, progress_bar
+from pipeline.learn.tagging import Tagging, TrackTagger, describe, tables_of
+from pipeline.learn.tracks import SAME
+from pipeline.score.tally import Tally, tally_of
+from pipeline.store.tagstore import TagStore
+from pipeline.store.worklist import Fingerprints
+
+_MODEL_TRACKS = 8
+COMMIT_TRACKS = 256
+_COPIED = ["uri", "fingerprint", "size_bytes", "modified_ns", "attempts", "tagged_at"]
+
+
+@dataclass(frozen=True)
+class Writing:
+    """Where TAGS go."""
+
+    store: TagStore
+    date: str
+    """Of the run, as the folder's name has it."""
+    lineage: Mapping[str, str] = field(default_factory=dict)
+    """Into the metadata of every file."""
+
+
+def run_stages(
+    tracks: Dataset,
+    how: Tagging,
+    writing: Writing,
+    *,
+    n_tracks: int,
+    n_blocks: int,
+    known: ray.ObjectRef[Fingerprints] | None = None,
+    n_actors: int | None = None,
+) -> tuple[Tally, pa.Table]:
+    """Run the stages over rows of `uri, size_bytes, modified_ns` and, where at hand, `bytes`.
+
+    Returns what became of them, and the tracks whose content is `known` and that were left out:
+    rows of uri, fingerprint, size_bytes, modified_ns, attempts, tagged_at.
+    """
+    quiet()
+    # On the CPU Ray Data fuses decoding into the model's actors: each core then does what is next.
+    committed = (
+        tracks.map_batches(
+            partial(described, how=how, known=known),
+            batch_size=None,
+            batch_format="pyarrow",
+            num_cpus=1,
+        )
+        .map_batches(
+            TrackTagger,
+            fn_constructor_args=(how,),
+            batch_size=_MODEL_TRACKS,
+            batch_format="pyarrow",
+            num_cpus=0 if how.gpu else 1,
+            num_gpus=1 if how.gpu else 0,
+            compute=ActorPoolStrategy(size=min(n_actors or places(gpu=how.gpu), n_blocks)),
+        )
+        .map_batches(
+            partial(commit, how=how, writing=writing),
+            batch_size=COMMIT_TRACKS,
+            batch_format="pyarrow",
+            num_cpus=0.5,
+        )
+    )
+    tally, same = Tally(), []
+    with progress_bar(total=n_tracks, unit=" tracks", desc="tag") as bar:
+        for row in committed.iter_rows():
+            part: Tally = pickle.loads(row["tally"])
+            tally.add(part)
+            same.append(pa.ipc.open_stream(row["same"]).read_all())
+            bar.set_postfix_str(f"{tally.n_failed} failed", refresh=False)
+            bar.update(part.n_tracks)
+    return tally, pa.concat_tables(same) if same else pa.table({})
+
+
+def places(*, gpu: bool) -> int:
+    """Return how many processes of the model there is room for."""
+    if gpu:
+        return max(1, count("GPU"))
+    cpus = count("CPU")  # of a Ray of our own: twice the machine's, see `tag_session`
+    return max(1, cpus // 2 if cpus <= 4 else cpus - 1 - cpus // 16)
+
+
+def described(
+    tracks: pa.Table, how: Tagging, known: ray.ObjectRef[Fingerprints] | None
+) -> Iterator[pa.Table]:
+    """Describe tracks; what has been told of contents lies in shared memory."""
+    contents = ray.get(known) if known is not None else None
+    return (
+        describe(tracks, how) if contents is None else describe(tracks, how, contents.__contains__)
+    )
+
+
+def commit(scored: pa.Table, how: Tagging, writing: Writing) -> pa.Table:
+    """Write rows of SCORED as TAGS; return the tally, and the tracks of known content."""
+    began = monotonic()
+    is_same = pc.equal(scored["status"], SAME)
+    same, new = scored.filter(is_same), scored.filter(pc.invert(is_same))
+    if new.num_rows:
+        tags, beside = tables_of(new, how)
+        tags = tags.replace_schema_metadata(dict(writing.lineage))
+        writing.store.commit(tags, date=writing.date, beside=beside)
+    tally = tally_of(scored.to_pylist(), how.codes, same=SAME)
+    tally.stages["write_s"] += monotonic() - began
+    publish(tally)
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_stream(sink, same.select(_COPIED).schema) as stream:
+        stream.write_table(same.select(_COPIED))
+    return pa.table({"tally": [pickle.dumps(tally)], "same": [sink.getvalue().to_pybytes()]})
+
+
+def publish(tally: Tally) -> None:
+    """Add to the counters that Ray's metrics ports serve to Prometheus."""
+    metrics = _metrics()
+    for status, n in (("ok", tally.n_ok), ("same", tally.n_same)):
+        metrics["tracks"].inc(n, {"status": status, "reason": "ok"}) if n else None
+    for reason, n in tally.reasons.items():
+        metrics["tracks"].inc(n, {"status": "failed", "reason": reason})
+    if tally.audio_s:
+        metrics["audio"].inc(tally.audio_s)
+    for stage, seconds in tally.stages.items():
+        if seconds > 0:
+            metrics["stage"].inc(seconds, {"stage": stage.removesuffix("_s")})
+
+
+@cache
+def _metrics() -> dict[str, Any]:
+    """Return this process's counters; Ray adds up those of all."""
+    return {
+        "tracks": Metric(
+            "timbre_tracks", description="tracks that were done", tag_keys=("status", "reason")
+        ),
+        "audio": Metric("timbre_audio_seconds", description="seconds of audio that were tagged"),
+        "stage": Metric(
+            "timbre_stage_seconds", description="seconds of the workers", tag_keys=("stage",)
+        ),
+    }
+
+
+def quiet() -> None:
+    """Keep Ray Data's own bars and messages off the terminal."""
+    context = DataContext.get_current()
+    context.enable_progress_bars = False
+    context.print_on_execution_start = False
+    logging.getLogger("ray.data").setLevel(logging.ERROR)

@@ -1,0 +1,264 @@
+"""A model's folder in, an engine out: stored windows to scores, the fastest way of this machine.
+
+On a CPU that is OpenVINO, and torch for what OpenVINO cannot take; on a GPU it is torch. Windows
+are prepared by torch everywhere, with the same numbers: 1 % of a resnet50's time.
+"""
+
+from __future__ import annotations
+
+import gc
+from collections import deque
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor, nn
+
+from pipeline.errors import SpecMismatch, UsageError
+from pipeline.learn.graphs import (
+    BATCH,
+    Floats,
+    Graph,
+    NotConvertible,
+    Outputs,
+    check_agreement,
+    converted,
+    example_of,
+    first_line,
+    read_graph,
+)
+from pipeline.learn.loop import has_fast_bf16
+from pipeline.learn.model import (
+    ModelCard,
+    Preparation,
+    Tagger,
+    load_card,
+    load_model,
+    load_preparation,
+)
+
+ENGINES = ("auto", "torch", "openvino")
+PRECISIONS = ("auto", "f32", "bf16", "int8")
+_GPU_BATCH = 256
+_AHEAD = 2  # batches that wait for a GPU
+
+Windows = npt.NDArray[Any]
+
+
+class Engine(Protocol):
+    """A model, loaded once, for one thread at a time."""
+
+    about: dict[str, str]
+    """name (torch or openvino), precision (f32, bf16 or int8) and note, as in run.json."""
+
+    def scores(self, windows: Windows) -> tuple[Floats, Floats | None]:
+        """Return scores and embeddings of windows as they are stored, `[n, n_rows, n_frames]`.
+
+        Scores are the sigmoids, `[n, n_classes]`; embeddings what the last linear layer sees,
+        `[n, n_features]`, and None where they were not asked for.
+        """
+
+
+def make_engine(
+    model_uri: str,
+    *,
+    engine: str = "auto",
+    precision: str = "auto",
+    gpu: bool = False,
+    embeddings: bool = False,
+) -> Engine:
+    """Load a model.
+
+    Parameters
+    ----------
+    model_uri
+        Its folder.
+    engine
+        One of `ENGINES`. auto: openvino on a CPU, where it is installed and takes the network.
+    precision
+        One of `PRECISIONS`. auto: int8 in a folder from jobs.quantize, whose model_id says so;
+        else bf16 where the hardware is fast at it; else f32.
+    gpu
+        Whether to run on the GPU.
+    embeddings
+        Whether to return these as well.
+
+    Raises
+    ------
+    UsageError
+        Where these do not go together, or the model has no embeddings.
+    SpecMismatch
+        Where the files in the folder do not.
+    """
+    card = load_card(model_uri)
+    _check(engine, precision, gpu=gpu)
+    is_int8 = _wants_int8(card, engine, precision, gpu=gpu)
+    tagger = None if is_int8 else load_model(model_uri)[0]
+    note = ""
+    if engine != "torch" and not gpu:
+        try:
+            if tagger is None:
+                return _int8_engine(model_uri, card, embeddings=embeddings)
+            return _converted_engine(tagger, precision, embeddings=embeddings)
+        except NotConvertible as why:
+            note = f"not by openvino: {why}"
+            if engine == "openvino" or tagger is None:
+                raise UsageError(f"{card.model_id}: {note}") from why
+    assert tagger is not None
+    device = torch.device("cuda" if gpu else "cpu")
+    return TorchEngine(tagger, device, precision=precision, embeddings=embeddings, note=note)
+
+
+def _check(engine: str, precision: str, *, gpu: bool) -> None:
+    if engine not in ENGINES:
+        raise UsageError(f"--engine {engine!r}: expected one of {', '.join(ENGINES)}")
+    if precision not in PRECISIONS:
+        raise UsageError(f"--precision {precision!r}: expected one of {', '.join(PRECISIONS)}")
+    if gpu and engine == "openvino":
+        raise UsageError("--engine openvino runs on CPUs: leave out --gpu, or take torch")
+    if gpu and not torch.cuda.is_available():
+        raise UsageError("--gpu: torch finds no GPU here")
+
+
+def _wants_int8(card: ModelCard, engine: str, precision: str, *, gpu: bool) -> bool:
+    """Whether the int8 graph is to run; UsageError where it is asked for and cannot."""
+    if precision not in ("auto", "int8"):
+        return False
+    if card.quantized is None:
+        if precision == "int8":
+            raise UsageError(
+                f"--precision int8: {card.model_id} is not; python -m jobs.quantize makes one of it"
+            )
+        return False
+    if gpu or engine == "torch":
+        raise UsageError(
+            f"{card.model_id} runs by openvino, on CPUs: leave out --gpu and --engine, or take "
+            f"{card.quantized['model_id']}, which it was made of"
+        )
+    return True
+
+
+class TorchEngine:
+    """A network in torch; on a GPU it is compiled, for batches of one size, the last filled up.
+
+    There batches are copied from pinned memory while the GPU works on those before.
+    """
+
+    def __init__(
+        self,
+        tagger: Tagger,
+        device: torch.device,
+        *,
+        precision: str = "auto",
+        embeddings: bool = False,
+        note: str = "",
+        compiles: bool | None = None,
+    ) -> None:
+        self._is_gpu = device.type == "cuda"
+        if not self._is_gpu:
+            torch.set_num_threads(1)  # two processes of one thread beat one of two
+        is_bf16 = precision == "bf16" or (precision == "auto" and has_fast_bf16(device))
+        is_bf16 &= not tagger.is_classical
+        self.about = {"name": "torch", "precision": "bf16" if is_bf16 else "f32", "note": note}
+        self._preparation = tagger.eval().to(device)
+        self._device, self._is_bf16 = device, is_bf16
+        self._network: Any = Outputs(tagger.backbone)
+        self._batch = _GPU_BATCH if self._is_gpu else BATCH
+        self._is_compiled = False
+        found = self._outputs(example_of(tagger, n=1).to(device))
+        self._sizes = _sizes(tagger, [len(part[0]) for part in found], embeddings=embeddings)
+        if self._is_gpu and not tagger.is_classical if compiles is None else compiles:
+            self._compile(example_of(tagger, n=self._batch).to(device))
+
+    def scores(self, windows: Windows) -> tuple[Floats, Floats | None]:
+        """Return scores, and embeddings where they were asked for."""
+        found: list[list[Tensor]] = []
+        done: deque[Any] = deque()
+        for start in range(0, len(windows), self._batch):
+            part = windows[start : start + self._batch]
+            if len(done) == _AHEAD:
+                done.popleft().synchronize()
+            outputs = self._outputs(self._prepared(part))
+            found.append([output[: len(part)] for output in outputs[: len(self._sizes)]])
+            if self._is_gpu:
+                done.append(torch.cuda.Event())  # type: ignore[no-untyped-call]
+                done[-1].record()
+        if not found:
+            return _scores([np.zeros((0, size), np.float32) for size in self._sizes])
+        return _scores([torch.cat(parts).cpu().numpy() for parts in zip(*found, strict=True)])
+
+    def _prepared(self, windows: Windows) -> Tensor:
+        n = self._batch if self._is_compiled else len(windows)
+        dtype = torch.from_numpy(np.zeros(0, windows.dtype)).dtype
+        batch = torch.zeros((n, *windows.shape[1:]), dtype=dtype, pin_memory=self._is_gpu)
+        batch.numpy()[: len(windows)] = windows
+        with torch.inference_mode():
+            return self._preparation.prepared(batch.to(self._device, non_blocking=True))
+
+    def _outputs(self, prepared: Tensor) -> list[Tensor]:
+        autocast = torch.autocast(self._device.type, torch.bfloat16, enabled=self._is_bf16)
+        with torch.inference_mode(), autocast:
+            return [output.float() for output in self._network(prepared)]
+
+    def _compile(self, example: Tensor) -> None:
+        eager = self._network
+        self._network = torch.compile(eager, dynamic=False)
+        try:
+            self._outputs(example)
+            self._is_compiled = True
+        except Exception as error:  # no compiler, no Triton, a network it cannot: all differ
+            self._network = eager
+            self.about["note"] = f"not compiled: {first_line(error)}"
+
+
+class OpenVinoEngine:
+    """A network in OpenVINO, on one core of a CPU."""
+
+    def __init__(self, preparation: Preparation, graph: Graph, *, embeddings: bool = False) -> None:
+        torch.set_num_threads(1)
+        n_classes = preparation.architecture.n_classes
+        if graph.sizes[0] != n_classes:
+            raise SpecMismatch(f"a graph of {graph.sizes[0]} classes; model.json has {n_classes}")
+        self.about = {"name": "openvino", "precision": graph.precision, "note": ""}
+        self._preparation, self._graph = preparation, graph
+        self._sizes = _sizes(preparation, graph.sizes, embeddings=embeddings)
+
+    def scores(self, windows: Windows) -> tuple[Floats, Floats | None]:
+        """Return scores, and embeddings where they were asked for."""
+        found = [np.zeros((len(windows), size), np.float32) for size in self._sizes]
+        for start in range(0, len(windows), BATCH):
+            part = torch.from_numpy(windows[start : start + BATCH].copy())  # it may be read-only
+            with torch.inference_mode():
+                outputs = self._graph.outputs(self._preparation.prepared(part))
+            for values, output in zip(found, outputs, strict=False):
+                values[start : start + BATCH] = output
+        return _scores(found)
+
+
+def _converted_engine(tagger: Tagger, precision: str, *, embeddings: bool) -> OpenVinoEngine:
+    model = converted(tagger)
+    check_agreement(model, tagger)
+    graph = Graph(model, precision=precision)
+    del model
+    tagger.backbone = nn.Identity()  # OpenVINO has the weights now, in its own order
+    gc.collect()  # the tracer leaves circles that would keep torch's
+    return OpenVinoEngine(tagger, graph, embeddings=embeddings)
+
+
+def _int8_engine(uri: str, card: ModelCard, *, embeddings: bool) -> OpenVinoEngine:
+    graph = Graph(read_graph(uri, card), precision="int8")
+    return OpenVinoEngine(load_preparation(uri, card), graph, embeddings=embeddings)
+
+
+def _sizes(preparation: Preparation, sizes: list[int], *, embeddings: bool) -> list[int]:
+    """Return the widths of the outputs that are asked for, of those that there are."""
+    if embeddings and len(sizes) < 2:
+        name = preparation.architecture.name
+        raise UsageError(f"{name} has no embeddings: no linear layer at its end sees a vector")
+    return sizes[: 1 + embeddings]
+
+
+def _scores(outputs: list[Floats]) -> tuple[Floats, Floats | None]:
+    scores: Floats = torch.sigmoid(torch.from_numpy(outputs[0])).numpy()
+    return scores, outputs[1] if len(outputs) > 1 else None

@@ -1,0 +1,159 @@
+"""A model's network in, OpenVINO's graph of it out, and what runs it: prepared windows to logits.
+
+OpenVINO runs a network on a CPU two to four times as fast as torch does. Its graph is made of the
+same weights when a model is loaded, or read, in int8, as jobs.quantize has left it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib
+import sys
+import warnings
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor, nn
+
+from pipeline.errors import SpecMismatch, UsageError
+from pipeline.learn.model import ModelCard, Tagger
+from pipeline.store.folder import Folder
+
+INT8_FILES = ("model.int8.xml", "model.int8.bin")
+BATCH = 8
+"""Windows that a graph takes at once: more are no faster on a core."""
+
+Floats = npt.NDArray[np.float32]
+
+
+class NotConvertible(Exception):
+    """Why a network does not run in OpenVINO."""
+
+
+class Outputs(nn.Module):
+    """A network that says, beside its logits, what its last linear layer sees, where it can."""
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.network = network
+        seen: list[Tensor] = []  # not self's: a circle would keep the weights for long
+        self._seen = seen
+        ask: Any = getattr(network, "get_classifier", None)
+        head = ask() if ask is not None else network
+        layers = head.modules() if isinstance(head, nn.Module) else []
+        for last in [layer for layer in layers if isinstance(layer, nn.Linear)][-1:]:
+            last.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
+
+    def forward(self, prepared: Tensor) -> tuple[Tensor, ...]:
+        """Return logits, `[n, n_classes]`, and embeddings, `[n, n_features]`, if there are such."""
+        self._seen.clear()
+        logits = self.network(prepared)
+        return (logits, *(values for values in self._seen[-1:] if values.ndim == 2))
+
+
+class Graph:
+    """A graph that is ready to run: one thread, one size of batch."""
+
+    def __init__(self, model: Any, *, precision: str) -> None:
+        """Compile it; int8 is in the graph already, and what is not int8 then is as for auto."""
+        ov = openvino()
+        core = ov.Core()
+        has_bf16 = "BF16" in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+        if precision == "bf16" and not has_bf16:
+            raise UsageError("--precision bf16: this CPU does not have it; take f32")
+        best = "bf16" if has_bf16 else "f32"
+        self.precision = best if precision == "auto" else precision
+        settings = {
+            "PERFORMANCE_HINT": "LATENCY",
+            "NUM_STREAMS": 1,
+            "INFERENCE_NUM_THREADS": 1,  # two processes of one thread beat one of two
+            "ENABLE_CPU_PINNING": False,  # the scheduler knows of the other processes
+            "INFERENCE_PRECISION_HINT": "f32" if precision == "f32" else best,
+        }
+        self._request = core.compile_model(model, "CPU", settings).create_infer_request()
+        shape = tuple(self._request.input_tensors[0].get_shape())
+        self._input = np.zeros(shape, np.float32)
+        self._request.set_input_tensor(ov.Tensor(self._input, shared_memory=True))
+        self.sizes = [int(output.get_shape()[1]) for output in self._request.output_tensors]
+
+    def outputs(self, prepared: Tensor) -> list[Floats]:
+        """Return logits, and embeddings where it has some, of at most `BATCH` prepared windows."""
+        n = len(prepared)
+        self._input[:n] = prepared.numpy()
+        self._input[n:] = 0
+        self._request.infer()
+        return [np.array(output.data[:n]) for output in self._request.output_tensors]
+
+
+def openvino() -> Any:
+    """Return OpenVINO, without the part of it that reports to its makers.
+
+    That part sends, unasked, from `import openvino` on. It is a package of its own, without which
+    openvino and nncf do, so it is made to look as if it were not installed.
+    """
+    sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
+    try:
+        return importlib.import_module("openvino")
+    except ImportError as error:
+        raise NotConvertible(f"it is not installed ({error})") from error
+
+
+def converted(tagger: Tagger) -> Any:
+    """Return a model's network as OpenVINO's model; NotConvertible says why there is none.
+
+    Until it is compiled it shares the weights' memory.
+    """
+    if tagger.is_classical:
+        raise NotConvertible(f"{tagger.architecture.name} is computed in float64")
+    ov, example = openvino(), example_of(tagger, n=BATCH)
+    try:
+        with torch.no_grad(), warnings.catch_warnings():
+            # torch.export is to replace tracing, but OpenVINO knows no antialiased resizing there.
+            warnings.simplefilter("ignore")
+            outputs = Outputs(tagger.backbone)
+            traced: Any = torch.jit.trace(outputs, example, check_trace=False, strict=False)  # type: ignore[no-untyped-call]
+            return ov.convert_model(traced, example_input=example, input=[list(example.shape)])
+    except Exception as error:  # a converter has many ways to say that it cannot
+        raise NotConvertible(first_line(error)) from error
+
+
+def check_agreement(model: Any, tagger: Tagger) -> None:
+    """Raise NotConvertible where a graph does not compute what its network does.
+
+    In float32: far from what it was trained on, as this noise is, rounding can be anything.
+    """
+    prepared = example_of(tagger, n=1)
+    with torch.inference_mode():
+        expected = tagger.backbone(prepared).numpy()
+    off = np.abs(Graph(model, precision="f32").outputs(prepared)[0] - expected).max()
+    if not off <= 0.01 * max(1.0, np.abs(expected).max()):
+        raise NotConvertible(f"its logits are {off:.2g} off")
+
+
+def read_graph(uri: str, card: ModelCard) -> Any:
+    """Read the int8 graph of a model's folder; SpecMismatch where it is not model.json's."""
+    parts = []
+    for name in INT8_FILES:
+        data = Folder(uri).read_bytes(name)
+        if hashlib.sha256(data).hexdigest() != (card.quantized or {})["sha256"].get(name):
+            raise SpecMismatch(
+                f"{uri}/{name}: not the graph that model.json names; run jobs.quantize again"
+            )
+        parts.append(data)
+    return openvino().Core().read_model(*parts)
+
+
+def example_of(tagger: Tagger, *, n: int) -> Tensor:
+    """Return what a network may see, `[n, ...]`: noise in the range that windows are scaled to."""
+    architecture = tagger.architecture
+    shape = (1, *architecture.input_size) if tagger.is_image else architecture.input_shape
+    noise = torch.randn((n, *shape), generator=torch.Generator().manual_seed(0)) / 2
+    return noise.contiguous(memory_format=torch.channels_last) if tagger.is_image else noise
+
+
+def first_line(error: Exception) -> str:
+    """Return an error's type and the first line of what it says."""
+    said = str(error).strip().partition("\n")[0][:200]
+    return f"{type(error).__name__}: {said}"

@@ -1,0 +1,206 @@
+"""What is unusual about a tagging run, set against the one before. PURE.
+
+`run` and `before` are as in run.json; the figures that its page is made of are here as well.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from pipeline.score.drift import CHANGED, ClassDrift, same_share_p
+
+Run = Mapping[str, Any]
+
+STAGES = {
+    "read_s": "reading",
+    "decode_s": "decoding",
+    "features_s": "log-mel and windows",
+    "model_s": "the model",
+    "write_s": "writing",
+}
+"""The stages of a run, by their key in run.json."""
+REASONS = {
+    "not_audio": "no decoder knows these bytes",
+    "empty": "no audio in it",
+    "too_long": "longer than a track may be",
+    "incomplete": "ends before its header says",
+    "undecodable": "more than a tenth does not decode",
+    "unreadable": "the file cannot be opened",
+    "crashed": "the decoder's process died of it",
+    "too_slow": "the decoder did not come back",
+    "too_large": "more bytes than are held in memory",
+    "not_found": "the server has no such file",
+    "forbidden": "the server does not hand it out",
+    "connection": "the server could not be reached",
+    "timeout": "the server did not answer in time",
+    "truncated": "fewer bytes came than were promised",
+}
+"""What the reasons of failed tracks mean."""
+
+_N_NAMED = 5  # classes in one line
+_MUCH_MORE = 1.5  # times as often, or as slow, as last time
+_SURELY = 0.01
+_MIN_FAILED = 5
+_MANY_FAILED = 0.1  # of the tracks tried, where there is no run before
+_MANY_GONE = 0.1  # of the last run's catalogue
+_MIN_AUDIO_S = 600.0  # a shorter run is mostly start-up
+_ALIKE = 4.0  # how much longer the audio of one run may be for their speeds to be compared
+
+
+def attention(run: Run, before: Run | None, drifts: Sequence[ClassDrift]) -> list[str]:
+    """Return what is unusual about a run, the worst first; nothing where all is as it was."""
+    found = [
+        "" if run["complete"] else "The run has not ended: these figures are of its beginning.",
+        _failing(run, before),
+        _unlabelled(run, before),
+        _gone(run, before),
+        _drifted(run, drifts),
+        _named_otherwise(run, drifts),
+        _slower(run, before),
+        *_other_settings(run, before),
+    ]
+    return [words for words in found if words]
+
+
+def _failing(run: Run, before: Run | None) -> str:
+    now, then = tried(run), tried(before)
+    share = ratio(*now) or 0.0
+    why = _commonest_reason(run)
+    if now[1] and now[0] == now[1]:
+        return f"Every track that was tried has failed: {now[0]:,d}.{why}"
+    if now[0] < _MIN_FAILED:
+        return ""
+    if not then[1]:
+        return f"{share:.1%} of the tracks have failed.{why}" if share > _MANY_FAILED else ""
+    last = then[0] / then[1]
+    if share < 2 * last or same_share_p(now, then) >= _SURELY:
+        return ""
+    return f"{share:.1%} of the tracks that were tried have failed, {last:.1%} last time.{why}"
+
+
+def _commonest_reason(run: Run) -> str:
+    reasons = run["reasons"]
+    if not reasons:
+        return ""
+    most = max(reasons, key=lambda reason: reasons[reason])
+    return f" Most often: {most} ({REASONS.get(most, 'see the messages')})."
+
+
+def _unlabelled(run: Run, before: Run | None) -> str:
+    now, then = (run["unlabelled"], run["tagged"]), (0, 0)
+    if before:
+        then = (before["unlabelled"], before["tagged"])
+    if now[0] and now[0] == now[1]:
+        return f"None of the {now[1]:,d} tracks tagged got a label."
+    if not now[1] or not then[1] or same_share_p(now, then) >= _SURELY:
+        return ""
+    share, last = now[0] / now[1], then[0] / then[1]
+    if share < 2 * last:
+        return ""
+    return f"{share:.1%} of the tracks tagged got no label, {last:.1%} last time."
+
+
+def _gone(run: Run, before: Run | None) -> str:
+    n = run["gone"] - before["gone"] if before else 0
+    if not before or n <= _MANY_GONE * before["tracks"]:
+        return ""
+    return (
+        f"{n:,d} of the {before['tracks']:,d} tracks of the last run are gone from the catalogue: "
+        "is a disk not mounted, or a folder moved?"
+    )
+
+
+def _drifted(run: Run, drifts: Sequence[ClassDrift]) -> str:
+    changed = sorted(
+        (row for row in drifts if row.reading == CHANGED), key=lambda row: -(row.psi or 0)
+    )
+    words = [f"{run['class_names'][row.code]} (PSI {row.psi:.2f})" for row in changed]
+    return f"The scores lie otherwise than last time: {_listed(words)}." if words else ""
+
+
+def _named_otherwise(run: Run, drifts: Sequence[ClassDrift]) -> str:
+    words = []
+    for row in drifts:
+        now, last = row.share_now or 0.0, row.share_before or 0.0
+        sure = row.share_p is not None and row.share_p < _SURELY
+        if sure and max(now, last) >= _MUCH_MORE * min(now, last):
+            words.append(f"{run['class_names'][row.code]} ({last:.1%}, now {now:.1%})")
+    return f"Named much more or much less often than last time: {_listed(words)}." if words else ""
+
+
+def _slower(run: Run, before: Run | None) -> str:
+    speed, last = speed_of(run), speed_of(before)
+    if before is None or speed is None or last is None:
+        return ""
+    short, long = sorted((run["audio_s"], before["audio_s"]))
+    if short < _MIN_AUDIO_S or long > _ALIKE * short or speed * _MUCH_MORE > last:
+        return ""
+    grown = max(STAGES, key=lambda stage: cost_of(run, stage) - cost_of(before, stage))
+    return (
+        f"An hour of audio took {last / speed:.1f} times as long as last time; what grew most is "
+        f"{STAGES[grown]}."
+    )
+
+
+def _other_settings(run: Run, before: Run | None) -> list[str]:
+    if before is None:
+        return []
+    words = []
+    if run["catalog"] != before["catalog"]:
+        words.append(f"Last time it was another catalogue: {before['catalog']}.")
+    engines = {engine_of(run), engine_of(before)}
+    if len(engines) > 1 and all(engines):
+        words.append(
+            f"The model ran by {engine_of(run)}, last time by {engine_of(before)}: its scores may "
+            "differ a little."
+        )
+    return words
+
+
+def _listed(words: Sequence[str]) -> str:
+    more = len(words) - _N_NAMED
+    return ", ".join(words[:_N_NAMED]) + (f" and {more} more" if more > 0 else "")
+
+
+def tried(run: Run | None) -> tuple[int, int]:
+    """Return how many tracks failed, of how many that were tried."""
+    return (run["failed"], run["tagged"] + run["failed"]) if run else (0, 0)
+
+
+def n_new(run: Run) -> int:
+    """Return how many tracks no run has seen before."""
+    return int(max(0, run["tagged"] + run["failed"] - run["changed"] - run["retried"]))
+
+
+def speed_of(run: Run | None) -> float | None:
+    """Return the seconds of audio a second of wall time; None where there was no audio."""
+    if not run or not run["audio_s"] or not run["seconds"]:
+        return None
+    return float(run["audio_s"] / run["seconds"])
+
+
+def cost_of(run: Run, stage: str) -> float:
+    """Return a stage's seconds of work for an hour of audio."""
+    return float(3600 * run["stages"].get(stage, 0.0) / run["audio_s"])
+
+
+def engine_of(run: Run) -> str:
+    """Return what the model ran by: engine and precision; nothing where it heard nothing."""
+    return " ".join(run["engine"][key] for key in ("name", "precision") if run["engine"].get(key))
+
+
+def ratio(part: float, whole: float) -> float | None:
+    """Return a share; None of nothing."""
+    return part / whole if whole else None
+
+
+def duration_text(seconds: float) -> str:
+    """Return a time in the unit that fits it.
+
+    >>> duration_text(9.26), duration_text(80), duration_text(700), duration_text(9000)
+    ('9.3 s', '80 s', '12 min', '2.5 h')
+    """
+    unit_s, unit = (1, "s") if seconds < 120 else (60, "min") if seconds < 7200 else (3600, "h")
+    value = seconds / unit_s
+    return f"{value:.1f} {unit}" if 0 < value < 10 else f"{value:,.0f} {unit}"

@@ -1,0 +1,278 @@
+"""Rows of TAGS and INTERVALS in, the texts of other people's formats out. PURE.
+
+Uris are text from the outside world, so each format says what it does with the worst of them:
+
+- csv: text cells are quoted, which keeps commas, quotes and line breaks whole. Quotes do not keep a
+  spreadsheet from running a cell as a formula, so a cell that begins like one gets an apostrophe in
+  front; so does a cell that begins with an apostrophe. Whoever takes one leading apostrophe off has
+  every uri back exactly, and a uri of a usual catalogue (`/...`, `s3://...`) is never touched.
+- jsonl and jams: as they are, by JSON's escapes.
+- m3u: a uri that cannot stand on a line is percent-encoded (`is_on_one_line`).
+- names of files: made of its harmless characters and a hash of the whole uri (`file_stem`).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import re
+import unicodedata
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+from urllib.parse import quote
+
+import pyarrow as pa
+
+from pipeline.store.folder import split_uri
+
+Row = Mapping[str, Any]
+
+ENTRIES = pa.schema(
+    [
+        ("code", pa.string()),
+        ("score", pa.float64()),
+        ("uri", pa.string()),
+        ("duration_s", pa.float64()),
+    ]
+)
+"""One row is a track on the playlist of one instrument."""
+
+_FORMULA = tuple("=+-@\t\r\n＝＋－＠")  # the wide ones count in East Asian spreadsheets  # noqa: RUF001
+_LINE_ENDS = re.compile("[\x85\u2028\u2029]")  # valid in JSON, but some readers split lines there
+_UNSEEN = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
+_OFF_LINE = re.compile(rf"{_UNSEEN.pattern}|^[\s#]+|\s+\Z")
+_STEM_BYTES = 100
+
+
+@dataclass(frozen=True)
+class Origin:
+    """Who has said it."""
+
+    model_id: str
+    names: Mapping[str, str]
+    """Name by code; a code without one is its own."""
+    aggregation: str
+    version: str
+    """Of the program that tagged."""
+
+    def name(self, code: str) -> str:
+        """Return the name of a class, fit for one line of text."""
+        return _UNSEEN.sub(" ", self.names.get(code, code))
+
+
+@dataclass(frozen=True)
+class Span:
+    """A stretch of a track in which an instrument is heard."""
+
+    start_s: float
+    end_s: float
+    code: str
+    score: float | None
+
+
+def to_bytes(text: str) -> bytes:
+    """Return UTF-8; half a character is written by its escape, which in JSON is its own."""
+    return text.encode("utf-8", "backslashreplace")
+
+
+def file_stem(uri: str) -> str:
+    """Return a name for a track's files: the same in every run, one a uri, in no other folder.
+
+    >>> file_stem("s3://bucket/Trio No. 1.mp3")
+    'Trio_No._1-5d8afc5bf9899314'
+    """
+    digest = hashlib.blake2b(uri.encode("utf-8", "surrogatepass"), digest_size=8).hexdigest()
+    text = unicodedata.normalize("NFC", _title(uri))
+    kept = "".join(c if unicodedata.category(c)[0] in "LMN" or c in "-_." else " " for c in text)
+    base = "_".join(kept.split()).encode()[:_STEM_BYTES].decode(errors="ignore").strip("-_.")
+    return f"{base or 'track'}-{digest}"
+
+
+def is_formula(text: str) -> bool:
+    """Say whether a csv cell gets an apostrophe in front, see above."""
+    return text.startswith((*_FORMULA, "'"))
+
+
+def csv_header(codes: Sequence[str]) -> str:
+    """Return the first line of the csv."""
+    scores = [f"score_{code}" for code in codes]  # a class may be called as a column is
+    columns = ["uri", "status", "reason", "duration_s", "labels", *scores, "model_id", "tagged_at"]
+    return ",".join(map(_quoted, columns)) + "\r\n"
+
+
+def csv_lines(rows: Iterable[Row], codes: Sequence[str]) -> str:
+    """Return lines of RFC 4180; what a failed track lacks is empty."""
+    return "".join(",".join(_csv_cells(row, codes)) + "\r\n" for row in rows)
+
+
+def _csv_cells(row: Row, codes: Sequence[str]) -> list[str]:
+    scores = row["scores"] or {}
+    texts = [row[key] for key in ("uri", "status", "reason")]
+    return [
+        *map(_quoted, texts),
+        _six(row["duration_s"]),
+        _quoted("+".join(row["labels"] or ())),
+        *(_six(scores.get(code)) for code in codes),
+        _quoted(row["model_id"]),
+        _time(row["tagged_at"]) or "",
+    ]
+
+
+def json_lines(rows: Iterable[Row]) -> str:
+    """Return an object a line, a track each."""
+    return "".join(_json(_json_row(row)) + "\n" for row in rows)
+
+
+def _json_row(row: Row) -> dict[str, Any]:
+    as_it_is = ("uri", "fingerprint", "status", "reason", "detail")
+    return {
+        **{key: row.get(key) for key in as_it_is},
+        "duration_s": _number(row["duration_s"]),
+        "labels": row["labels"] or [],
+        "scores": _numbers(row["scores"]),
+        "peaks": _numbers(row.get("peaks")),  # runs of earlier versions have none
+        "model_id": row["model_id"],
+        "tagged_at": _time(row["tagged_at"]),
+    }
+
+
+def spans(row: Row, intervals: Sequence[Row]) -> list[Span]:
+    """Return where which instrument is heard: its intervals; without any, labels span the track."""
+    if intervals:
+        found = [Span(i["start_s"], i["end_s"], i["code"], _number(i["score"])) for i in intervals]
+        return sorted(found, key=lambda span: (span.start_s, span.end_s, span.code))
+    scores, end_s = row["scores"] or {}, row["duration_s"] or 0.0
+    return [Span(0.0, end_s, code, _number(scores.get(code))) for code in row["labels"] or ()]
+
+
+def audacity_text(found: Iterable[Span], origin: Origin) -> str:
+    """Return a label track for Audacity."""
+    lines = [f"{s.start_s:.6f}\t{s.end_s:.6f}\t{origin.name(s.code)}\n" for s in found]
+    return "".join(lines)
+
+
+def jams_text(row: Row, found: Iterable[Span], origin: Origin) -> str:
+    """Return a JAMS file with one annotation; the track's own scores are in its sandbox."""
+    duration_s = _number(row["duration_s"]) or 0.0
+    about = {
+        "annotator": {"model_id": origin.model_id, "aggregation": origin.aggregation},
+        "version": origin.version,
+        "annotation_tools": "timbre",
+        "data_source": "automatic",
+    }
+    of_track = {
+        "labels": row["labels"] or [],
+        "scores": _numbers(row["scores"]),
+        "tagged_at": _time(row["tagged_at"]),
+    }
+    annotation = {
+        "namespace": "tag_open",
+        "time": 0.0,
+        "duration": duration_s,
+        "annotation_metadata": about,
+        "data": [_observation(span, origin) for span in found],
+        "sandbox": of_track,
+    }
+    file = {
+        "title": _title(row["uri"]),
+        "duration": duration_s,
+        "identifiers": {"uri": row["uri"], "fingerprint": row["fingerprint"]},
+        "jams_version": "0.3.5",
+    }
+    return _json({"file_metadata": file, "annotations": [annotation], "sandbox": {}}) + "\n"
+
+
+def _observation(span: Span, origin: Origin) -> dict[str, Any]:
+    return {
+        "time": _number(span.start_s),
+        "duration": _number(max(0.0, span.end_s - span.start_s)),
+        "value": origin.name(span.code),
+        "confidence": span.score,
+    }
+
+
+def entries(rows: Iterable[Row]) -> pa.Table:
+    """Return ENTRIES of rows of TAGS: one for every label of every track that has some."""
+    found = [
+        {
+            "code": code,
+            "score": _number((row["scores"] or {}).get(code)),
+            "uri": row["uri"],
+            "duration_s": row["duration_s"],
+        }
+        for row in rows
+        for code in row["labels"] or ()
+    ]
+    return pa.Table.from_pylist(found, ENTRIES)
+
+
+def playlist_head(name: str) -> str:
+    """Return the beginning of an extended m3u in UTF-8."""
+    return f"#EXTM3U\n#EXTENC:UTF-8\n#PLAYLIST:{name}\n"
+
+
+def playlist_lines(rows: Iterable[Row]) -> str:
+    """Return two lines for every row of ENTRIES; -1 is m3u's word for an unknown duration."""
+    lines = []
+    for row in rows:
+        seconds = -1 if row["duration_s"] is None else round(row["duration_s"])
+        title = " ".join(_UNSEEN.sub(" ", _title(row["uri"])).split())
+        lines.append(f"#EXTINF:{seconds},{title}\n{playlist_uri(row['uri'])}\n")
+    return "".join(lines)
+
+
+def is_on_one_line(uri: str) -> bool:
+    """Say whether a player reads a uri as it stands: one line, no comment, no space around it."""
+    return not _OFF_LINE.search(uri)
+
+
+def playlist_uri(uri: str) -> str:
+    r"""Return a uri as it stands, or percent-encoded where it cannot; a path is then a file URI.
+
+    >>> playlist_uri("/music/100%\n.mp3")
+    'file:///music/100%25%0A.mp3'
+    """
+    if uri.startswith("/") and not is_on_one_line(uri):
+        return "file://" + quote(uri.encode("utf-8", "surrogatepass"))
+    return _OFF_LINE.sub(lambda found: quote(found[0], safe=""), uri)
+
+
+def _title(uri: str) -> str:
+    """Return a track's name without folder and suffix."""
+    name = split_uri(uri)[1]
+    return name.rpartition(".")[0] or name
+
+
+def _quoted(text: str | None) -> str:
+    if text is None:
+        return ""
+    safe = f"'{text}" if is_formula(text) else text
+    return '"' + safe.replace('"', '""') + '"'
+
+
+def _six(value: float | None) -> str:
+    number = _number(value)
+    return "" if number is None else f"{number:.6f}"
+
+
+def _number(value: float | None) -> float | None:
+    """Return a number that JSON has; a float32 without the digits that it does not have."""
+    return None if value is None or not math.isfinite(value) else round(value, 6)
+
+
+def _numbers(values: Mapping[str, float | None] | None) -> dict[str, float | None] | None:
+    return None if values is None else {code: _number(value) for code, value in values.items()}
+
+
+def _time(when: datetime | None) -> str | None:
+    if when is None:
+        return None
+    return when.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def _json(value: Any) -> str:
+    text = json.dumps(value, ensure_ascii=False, allow_nan=False)
+    return _LINE_ENDS.sub(lambda found: f"\\u{ord(found[0]):04x}", text)

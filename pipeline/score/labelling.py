@@ -1,0 +1,179 @@
+"""Scores and evidence in, labels out: of one track, or of a whole table of TAGS. PURE.
+
+A class is named where its score reaches its threshold and its evidence reaches the gate. The score
+ranks classes within a track, and after S2 one of them always has 1; the evidence, the mean of a
+class's three highest windows, says whether the model was sure of it at all. A track without any
+active window has no evidence, and no labels, whatever the limits.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from pipeline.errors import UsageError
+from schemas.columns import CODES
+
+Scores = npt.NDArray[np.floating[Any]]
+Bools = npt.NDArray[np.bool_]
+
+
+def labels(
+    scores: Scores,
+    peaks: Scores,
+    *,
+    thresholds: npt.ArrayLike,
+    gate: float,
+    class_codes: Sequence[str],
+) -> list[str]:
+    """Return the codes that a track is labelled with, in the classes' order.
+
+    Parameters
+    ----------
+    scores : floats of 0..1, shape [n_classes]
+        After aggregation over the track's active windows.
+    peaks : floats of 0..1, shape [n_classes]
+        The evidence; all 0 where no window was active.
+    thresholds : floats of 0..1, shape [n_classes], or one for all
+    gate : float of 0..1
+        0 lets all pass that have any evidence.
+    class_codes : n_classes strings
+
+    Examples
+    --------
+    >>> scores, peaks = np.array([1.0, 0.7, 0.6]), np.array([0.5, 0.2, 0.4])
+    >>> labels(scores, peaks, thresholds=0.5, gate=0.3, class_codes=["cel", "pia", "voi"])
+    ['cel', 'voi']
+    """
+    named = _named(scores, peaks, thresholds, gate)
+    return [code for code, there in zip(class_codes, named, strict=True) if there]
+
+
+def labels_of_tags(tags: pa.Table, *, thresholds: Mapping[str, float], gate: float) -> pa.Array:
+    """Return the labels of every row of TAGS, a list array; `labels` says the same of each row.
+
+    Rows that failed keep what they have. TAGS of an older layout have no `peaks` and no `n_active`:
+    with a gate of 0 their scores decide alone, with another one that is a UsageError.
+    """
+    codes = _codes(tags)
+    if set(codes) != set(thresholds):
+        raise UsageError(f"thresholds for {', '.join(thresholds)}; expected {', '.join(codes)}")
+    is_ok = _flags(pc.equal(tags["status"], "ok"))
+    limits = np.array([thresholds[code] for code in codes], np.float64)
+    scores = _matrix(tags["scores"])
+    named = _named(scores, _peaks(tags, is_ok, gate), limits, gate) & is_ok[:, None]
+    if "n_active" in tags.column_names:
+        named &= _flags(pc.not_equal(tags["n_active"], 0), missing=True)[:, None]
+    return _lists(named, codes, kept=tags["labels"], keeps=~is_ok)
+
+
+@dataclass(frozen=True)
+class Changes:
+    """What became of the labels of some rows."""
+
+    n_rows: int
+    n_failed: int
+    n_unlabelled: int
+    """Rows that are ok and have no label now."""
+    n_changed: int
+    """Rows that have other labels now."""
+    now: Counter[str]
+    """Labels by code, as the other two."""
+    added: Counter[str]
+    removed: Counter[str]
+
+    @classmethod
+    def none(cls) -> Changes:
+        """Return what no rows give."""
+        return cls(0, 0, 0, 0, Counter(), Counter(), Counter())
+
+    def __add__(self, other: Changes) -> Changes:
+        pairs = zip(vars(self).values(), vars(other).values(), strict=True)
+        return Changes(*(one + two for one, two in pairs))
+
+
+def changes(before: pa.Table, after: pa.Table) -> Changes:
+    """Return what new labels have changed in rows of TAGS; failed rows count as such alone."""
+    codes = _codes(after)
+    old, new = (_flags_of(table["labels"], codes) for table in (before, after))
+    is_ok = _flags(pc.equal(after["status"], "ok"))
+
+    def counted(named: Bools) -> Counter[str]:
+        return Counter(dict(zip(codes, named[is_ok].sum(axis=0).tolist(), strict=True)))
+
+    return Changes(
+        n_rows=after.num_rows,
+        n_failed=int((~is_ok).sum()),
+        n_unlabelled=int((is_ok & ~new.any(axis=1)).sum()),
+        n_changed=int((is_ok & (old != new).any(axis=1)).sum()),
+        now=counted(new),
+        added=counted(new & ~old),
+        removed=counted(old & ~new),
+    )
+
+
+def _named(scores: Scores, peaks: Scores, thresholds: npt.ArrayLike, gate: float) -> Bools:
+    # In float64 throughout: a plain number as the gate would otherwise be rounded to float32.
+    wide = np.asarray(peaks, np.float64)
+    reached = np.asarray(scores, np.float64) >= np.asarray(thresholds, np.float64)
+    return np.asarray(reached & (wide >= gate) & (wide > 0))
+
+
+def _peaks(tags: pa.Table, is_ok: Bools, gate: float) -> Scores:
+    """Return the evidence of every row, `[n_rows, n_classes]`: 1 where nobody asks for it."""
+    if "peaks" in tags.column_names:
+        peaks = _matrix(tags["peaks"])
+        unknown = np.isnan(peaks).any(axis=1) & is_ok
+    else:
+        peaks = np.full((tags.num_rows, 1), np.nan)
+        unknown = is_ok
+    if gate > 0 and unknown.any():
+        raise UsageError(
+            f"a gate of {gate:g} asks for evidence, and {int(unknown.sum())} rows have no peaks: "
+            "they are from before there were any; tag them again, or give no gate"
+        )
+    return np.where(unknown[:, None], 1.0, peaks)
+
+
+def _matrix(structs: pa.ChunkedArray) -> Scores:
+    """Return a struct column as floats `[n_rows, n_fields]`, NaN where it is null."""
+    columns = structs.combine_chunks().flatten()
+    parts = [part.to_numpy(zero_copy_only=False) for part in columns]
+    return np.stack(parts, axis=1) if parts else np.zeros((len(structs), 0))
+
+
+def _codes(tags: pa.Table) -> list[str]:
+    return [field.name for field in tags.schema.field("scores").type]
+
+
+def _flags(values: pa.ChunkedArray, *, missing: bool = False) -> Bools:
+    return np.asarray(pc.fill_null(values, missing).to_numpy(), bool)
+
+
+def _lists(named: Bools, codes: Sequence[str], *, kept: pa.ChunkedArray, keeps: Bools) -> pa.Array:
+    """Return a list of codes a row, and where `keeps` is true the list that was there."""
+    rows, columns = np.nonzero(named)
+    ends = np.searchsorted(rows, np.arange(len(named) + 1))
+    words = pa.array(list(codes), pa.string()).take(pa.array(columns))
+    new = pa.ListArray.from_arrays(pa.array(ends, pa.int32()), words).cast(CODES)
+    if not keeps.any():
+        return new
+    return pc.if_else(pa.array(keeps), kept.combine_chunks().cast(CODES), new)
+
+
+def _flags_of(labels: pa.ChunkedArray, codes: Sequence[str]) -> Bools:
+    """Return which of the codes each row has, `[n_rows, n_codes]`."""
+    lists = labels.combine_chunks()
+    columns = pc.index_in(pc.list_flatten(lists), value_set=pa.array(list(codes), pa.string()))
+    known = columns.is_valid().to_numpy(zero_copy_only=False)
+    named = np.zeros((len(lists), len(codes)), bool)
+    rows = pc.list_parent_indices(lists).to_numpy(zero_copy_only=False)[known]
+    named[rows, columns.drop_null().to_numpy(zero_copy_only=False)] = True
+    return named

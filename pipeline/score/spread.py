@@ -1,0 +1,133 @@
+"""Rows of TAGS in, the few tracks that are worth a listen out, whatever the number of rows. PURE.
+
+The surest of each frequent class, one at a threshold, and one without a label. Some are kept for
+every reason, as a file may be gone by the time that it is opened again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+Floats = npt.NDArray[np.float64]
+Bools = npt.NDArray[np.bool_]
+
+MAX_BYTES = 256 << 20
+"""Larger files are not read again for the sake of a page."""
+
+_KEPT = 3
+_AT_THRESHOLD, _UNLABELLED = "at the threshold", "unlabelled"
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A track that may be shown, and what for."""
+
+    rank: float
+    """The larger the better, among those shown for the same reason."""
+    code: str
+    """The class that it is shown for."""
+    reason: str
+    """A class's code, or that it lies at a threshold, or has no label."""
+    row: Mapping[str, Any]
+    """Of TAGS."""
+
+
+class Spread:
+    """The best candidates among the rows that have been added."""
+
+    def __init__(self, thresholds: Mapping[str, float]) -> None:
+        self._codes = list(thresholds)
+        self._thresholds = np.array(list(thresholds.values()), np.float64)
+        self._kept: dict[str, list[Candidate]] = {}
+
+    def add(self, tags: pa.Table) -> None:
+        """Look at rows of TAGS; only those that are ok and not too large count."""
+        small = pc.fill_null(pc.less_equal(tags["size_bytes"], MAX_BYTES), True)
+        is_ok = pc.and_(pc.equal(tags["status"], "ok"), pc.is_valid(tags["scores"]))
+        tags = tags.filter(pc.and_(is_ok, small)).combine_chunks()
+        if not tags.num_rows:
+            return
+        scores, peaks = _matrix(tags["scores"], self._codes), _matrix(tags["peaks"], self._codes)
+        named = _named(tags["labels"], self._codes)
+        for k, code in enumerate(self._codes):
+            # Where scores are shares of the loudest class, many are 1: then the evidence decides.
+            self._offer(code, tags, scores[:, k] + 1e-3 * peaks[:, k], k, among=named[:, k])
+        heard = np.asarray(pc.fill_null(tags["n_active"], 1)) > 0
+        distance = np.abs(scores - self._thresholds)
+        self._offer(
+            _AT_THRESHOLD, tags, -distance.min(axis=1), distance.argmin(axis=1), among=heard
+        )
+        bare = heard & ~named.any(axis=1)
+        self._offer(_UNLABELLED, tags, peaks.max(axis=1), peaks.argmax(axis=1), among=bare)
+
+    def slots(self, n: int, frequent: Sequence[str]) -> list[list[Candidate]]:
+        """Return up to `n` lists of candidates, the best one first; one of each list is shown.
+
+        `frequent` are the classes, the commonest first.
+        """
+        classes = [self._kept[code] for code in frequent if code in self._kept]
+        others = [self._kept[key] for key in (_AT_THRESHOLD, _UNLABELLED) if key in self._kept]
+        n_first = max(1, n - len(others))
+        return (classes[:n_first] + others + classes[n_first:])[:n]
+
+    def _offer(
+        self, reason: str, tags: pa.Table, ranks: Floats, classes: Any, *, among: Bools
+    ) -> None:
+        chosen = np.flatnonzero(among)
+        best = chosen[np.argsort(-ranks[chosen], kind="stable")[:_KEPT]]
+        codes = np.broadcast_to(classes, len(ranks))
+        offered = [
+            Candidate(
+                float(ranks[i]), self._codes[codes[i]], reason, tags.slice(i, 1).to_pylist()[0]
+            )
+            for i in best.tolist()
+        ]
+        if offered:
+            together = self._kept.get(reason, []) + offered
+            self._kept[reason] = sorted(together, key=lambda one: -one.rank)[:_KEPT]
+
+
+def title_of(candidate: Candidate, *, thresholds: Mapping[str, float], name: str) -> str:
+    """Return why a track is shown; `name` is that of its class."""
+    score = candidate.row["scores"][candidate.code]
+    if candidate.reason == _AT_THRESHOLD:
+        return f"At the threshold: {name} {score:.2f}, {thresholds[candidate.code]:g} is asked for"
+    if candidate.reason == _UNLABELLED:
+        return f"Without a label: the most evidence is for {name}"
+    return f"{name[:1].upper()}{name[1:]}: the highest score, {score:.2f}"
+
+
+def words_of(row: Mapping[str, Any], class_names: Mapping[str, str]) -> str:
+    """Return what a track was given, and by what scores."""
+    labels = ", ".join(class_names.get(code, code) for code in row["labels"]) or "none"
+    best = sorted(row["scores"], key=lambda code: -row["scores"][code])[:3]
+    each = ", ".join(
+        f"{class_names.get(code, code)} {row['scores'][code]:.2f} "
+        f"(evidence {(row['peaks'] or {}).get(code, float('nan')):.2f})"
+        for code in best
+    )
+    return f"Labels: {labels}. Scores of the whole track: {each}."
+
+
+def _matrix(column: pa.ChunkedArray, codes: Sequence[str]) -> Floats:
+    """Return a column of scores, `[n_rows, n_classes]`; 0 where there is none."""
+    columns = [pc.fill_null(pc.struct_field(column, [code]), 0.0).to_numpy() for code in codes]
+    return np.stack(columns, axis=1).astype(np.float64)
+
+
+def _named(labels: pa.ChunkedArray, codes: Sequence[str]) -> Bools:
+    """Return which classes each row is labelled, `[n_rows, n_classes]`."""
+    lists = pc.fill_null(labels.combine_chunks(), [])
+    rows = pc.list_parent_indices(lists).to_numpy()
+    places = pc.index_in(pc.list_flatten(lists), value_set=pa.array(codes, pa.string()))
+    known = pc.is_valid(places).to_numpy(zero_copy_only=False)
+    named = np.zeros((len(lists), len(codes)), bool)
+    named[rows[known], places.drop_null().to_numpy()] = True
+    return named

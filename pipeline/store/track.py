@@ -1,0 +1,101 @@
+"""A track's uri in, its path or bytes and its fingerprint out: what it is known by.
+
+Whatever keeps a track from being read is an ItemFault, as it becomes a row.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import ipaddress
+import socket
+from pathlib import Path
+from typing import Any, BinaryIO, cast
+from urllib.parse import urlsplit
+
+from pipeline.audio.fetch import url_file
+from pipeline.audio.ranges import RangeFile
+from pipeline.errors import DecodeError, FetchFault, Reason, StoreError, UsageError
+from pipeline.store.catalogue import is_uri
+from pipeline.store.folder import Folder, split_uri
+
+MAX_REMOTE_BYTES = 1 << 30
+"""A remote track is held in memory as a whole; a local one is read where it is."""
+
+
+def open_track(uri: str) -> tuple[Path | bytes, str]:
+    """Return a track for the decoder, and its fingerprint.
+
+    Raises
+    ------
+    ItemFault
+        unreadable, too_large, or what the line says: not_found, connection, timeout, ...
+    """
+    try:
+        if is_uri(uri):
+            data = _read_url(uri) if uri.startswith(("http://", "https://")) else _read(uri)
+            return data, fingerprint(io.BytesIO(data))
+        path = Path(uri)
+        if not path.is_file():
+            kind = "not a regular file" if path.exists() else "no such file"
+            raise DecodeError(Reason.UNREADABLE, kind)
+        with path.open("rb") as file:
+            return path, fingerprint(file)
+    except (OSError, ValueError, StoreError, UsageError) as error:
+        raise DecodeError(Reason.UNREADABLE, str(error)) from error
+
+
+def fingerprint(file: Any) -> str:
+    """Return the hash of a file's bytes: what a track is known by, whatever its name."""
+    digest = hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=16))
+    return f"blake2b:{digest.hexdigest()}"
+
+
+def _read(uri: str) -> bytes:
+    folder, name = split_uri(uri)
+    source = Folder(folder)
+    _check_size(source.size(name))
+    return source.read_bytes(name)
+
+
+def _read_url(url: str) -> bytes:
+    _check_host(url)
+    with url_file(url) as file:
+        ranges = cast(RangeFile, file)
+        _check_size(ranges.size)
+        ranges.expect(ranges.size)
+        return _all_of(file)
+
+
+def _all_of(file: BinaryIO) -> bytes:
+    return b"".join(iter(lambda: file.read(1 << 20), b""))
+
+
+def _check_size(n_bytes: int) -> None:
+    if n_bytes > MAX_REMOTE_BYTES:
+        raise DecodeError(
+            Reason.TOO_LARGE,
+            f"{n_bytes} bytes: a track that is not on a local disk may have {MAX_REMOTE_BYTES}",
+        )
+
+
+def _check_host(url: str) -> None:
+    """Refuse addresses where a cloud keeps its machines' secrets: a catalogue may be anybody's."""
+    host = urlsplit(url).hostname or ""
+    try:
+        found = {str(info[4][0]) for info in socket.getaddrinfo(host, None)}
+    except OSError as error:
+        raise FetchFault(Reason.CONNECTION, f"{host}: {error}") from error
+    if any(is_forbidden(address) for address in found):
+        raise FetchFault(Reason.FORBIDDEN, f"{host} is a link-local address: not read")
+
+
+def is_forbidden(address: str) -> bool:
+    """Say whether an address is link-local, or the one where AWS serves metadata over IPv6.
+
+    >>> is_forbidden("169.254.169.254"), is_forbidden("fd00:ec2::254"), is_forbidden("10.0.0.1")
+    (True, True, False)
+    """
+    ip = ipaddress.ip_address(address.partition("%")[0])
+    mapped = getattr(ip, "ipv4_mapped", None) or ip
+    return mapped.is_link_local or mapped == ipaddress.ip_address("fd00:ec2::254")

@@ -1,0 +1,330 @@
+"""The report of a tagging folder: its run's rows, the run before, and tracks that may be gone."""
+
+from __future__ import annotations
+
+import base64
+import re
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pytest
+import soundfile
+import torch
+
+from pipeline.audio.decode import decode
+from pipeline.audio.guard import Guard
+from pipeline.audio.inputs import LogMelInput
+from pipeline.audio.logmel import LogMelSpec
+from pipeline.audio.windows import WindowSpec, cut_windows, window_starts
+from pipeline.catalog.vocabulary import default_vocabulary
+from pipeline.flows.tag_examples import CLIP_S, Listener
+from pipeline.flows.tag_report import run_before, write_report
+from pipeline.learn.loop import window_scores
+from pipeline.learn.model import Architecture, ModelCard, Tagger, load_model, save_model
+from pipeline.score.tally import N_BINS
+from pipeline.store.folder import Folder
+from pipeline.store.tagstore import TagStore
+from pipeline.store.track import open_track
+from schemas.tags import tags_schema
+from tests.conftest import tones
+
+CODES = default_vocabulary().codes
+BEGAN = datetime(2026, 11, 21, 2, 15, tzinfo=UTC)
+HOSTILE = "a <script>alert('1')</script> \"b\" & c.wav".replace("/", "\u2044")
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory) -> tuple[Path, ModelCard]:
+    """Save a model that has learnt nothing, but is sure of it: its scores differ by window."""
+    torch.manual_seed(0)
+    architecture = Architecture("resnet10t", len(CODES), (32, 32))
+    card = ModelCard(
+        architecture=architecture,
+        vocabulary=default_vocabulary(),
+        heard=LogMelInput(LogMelSpec()),
+        windows=WindowSpec(),
+        aggregation="s1",
+        thresholds={"s1": dict.fromkeys(CODES, 0.5)},
+        dataset_fingerprint="sha256:x",
+        training={"history": []},
+        provenance={},
+    )
+    folder = tmp_path_factory.mktemp("model")
+    weights = Tagger(architecture).eval().state_dict()
+    weights["backbone.fc.weight"] *= 500
+    return folder, save_model(Folder(str(folder)), weights, card)
+
+
+def music(path: Path, seconds: float = 12.0, hz: float = 440.0) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    soundfile.write(path, tones(seconds, hz), 44_100)
+    return path
+
+
+def tagged(path: Path, code: str | None, score: float = 0.9, **changes) -> dict:
+    """Return a row of TAGS of a good track."""
+    scores = dict.fromkeys(CODES, 0.1) | ({code: score} if code else {})
+    row = {
+        "uri": str(path),
+        "fingerprint": open_track(str(path))[1],
+        "size_bytes": path.stat().st_size,
+        "duration_s": soundfile.info(path).duration,
+        "status": "ok",
+        "reason": "ok",
+        "attempts": 1,
+        "labels": [code] if code else [],
+        "scores": scores,
+        "peaks": scores,
+        "n_windows": 12,
+        "n_active": 12,
+        "tagged_at": BEGAN + timedelta(seconds=5),
+    }
+    return row | changes
+
+
+def failed(uri: str, **changes) -> dict:
+    row = {
+        "uri": uri,
+        "status": "failed",
+        "reason": "not_audio",
+        "detail": "no music",
+        "labels": [],
+    }
+    return row | {"attempts": 2, "tagged_at": BEGAN + timedelta(seconds=6)} | changes
+
+
+def run_of(model_id: str, rows: list[dict], **changes) -> dict:
+    """Return run.json of a run that made the rows."""
+    good = [row for row in rows if row["status"] == "ok"]
+    labels = {code: sum(code in row["labels"] for row in good) for code in CODES}
+    return {
+        "identity": {
+            "model_id": model_id,
+            "aggregation": "s1",
+            "thresholds": dict.fromkeys(CODES, 0.5),
+            "gate": 0.3,
+            "activity": {"min_level_dbfs": -60.0, "max_flatness": 0.8},
+            "window_s": 1.0,
+            "hop_s": 0.5,
+            "feature_spec": {},
+        },
+        "complete": True,
+        "run_id": f"{BEGAN:%Y%m%dT%H%M%SZ}",
+        "started_at": BEGAN.isoformat(timespec="seconds"),
+        "catalog": "/music",
+        "tracks": len(rows),
+        "tagged": len(good),
+        "failed": len(rows) - len(good),
+        **dict.fromkeys(("skipped", "unchanged", "same_content", "changed", "retried", "gone"), 0),
+        "failed_in_all": len(rows) - len(good),
+        "audio_s": sum(row["duration_s"] for row in good),
+        "seconds": 3.0,
+        "stages": {"decode_s": 2.0, "model_s": 1.0},
+        "reasons": {"not_audio": len(rows) - len(good)},
+        "labels": labels,
+        "labels_in_all": labels,
+        "unlabelled": sum(not row["labels"] for row in good),
+        "histograms": {code: [len(good)] + [0] * (N_BINS - 1) for code in CODES},
+        "memory": {"driver_peak_mib": 500},
+        "engine": {"name": "torch", "precision": "f32", "note": ""},
+        "class_names": default_vocabulary().names,
+        "provenance": {},
+        **changes,
+    }
+
+
+def commit(out: Path, model_id: str, rows: list[dict], date: str = "2026-11-21") -> None:
+    table = pa.Table.from_pylist([row | {"model_id": model_id} for row in rows], tags_schema(CODES))
+    TagStore(Folder(str(out))).commit(table, date=date, beside={})
+
+
+def report(out: Path, model, rows: list[dict], *, n_examples: int = 6, **changes) -> str:
+    """Commit the rows, write the report and return it."""
+    folder, card = model
+    if rows:
+        commit(out, card.model_id, rows)
+    run = run_of(card.model_id, rows, **changes)
+    write_report(str(out), run, model_uri=str(folder), n_examples=n_examples)
+    return (out / "report.html").read_text("utf-8")
+
+
+def sounds(html: str) -> list[np.ndarray]:
+    uris = re.findall(r'<audio[^>]* src="data:audio/\w+;base64,([^"]+)"', html)
+    return [decode(base64.b64decode(uri), sample_rate_hz=44_100) for uri in uris]
+
+
+def heard_hz(samples: np.ndarray) -> int:
+    return int(np.abs(np.fft.rfft(samples[44_100 : 2 * 44_100])).argmax())
+
+
+def test_a_run_is_reported(model, tmp_path):
+    rows = [
+        tagged(music(tmp_path / "cello.wav", 40, 300), "cel", 0.95),
+        tagged(music(tmp_path / "dull cello.wav", 5, 350), "cel", 0.8),
+        tagged(music(tmp_path / "piano.flac", 6, 500), "pia"),
+        tagged(music(tmp_path / "near.wav", 5, 700), None),
+        tagged(music(tmp_path / "bare.wav", 3, 900), None),
+        failed("/gone/<b>.mp3"),
+    ]
+    rows[3] |= {"scores": dict.fromkeys(CODES, 0.1) | {"voi": 0.49}}
+    rows[4] |= {"peaks": dict.fromkeys(CODES, 0.1) | {"org": 0.2}}
+    html = report(tmp_path / "out", model, rows)
+    heard = sounds(html)
+    assert [heard_hz(samples) for samples in heard] == [300, 500, 700, 900]
+    assert [len(samples) / 44_100 for samples in heard] == pytest.approx([CLIP_S, 6, 5, 3], abs=0.1)
+    for words in (
+        "Cello: the highest score, 0.95",
+        "Piano: the highest score, 0.90",
+        "At the threshold: human voice 0.49, 0.5 is asked for",
+        "Without a label: the most evidence is for organ",
+        "/gone/&lt;b&gt;.mp3",
+        "The first 1 of 1.",
+    ):
+        assert words in html
+    assert "left out" not in html
+    assert len(html) < 1_000_000
+
+
+def test_fewer_examples_or_none(model, tmp_path):
+    rows = [tagged(music(tmp_path / f"{code}.wav", 2), code) for code in ("cel", "pia")]
+    rows += [tagged(music(tmp_path / "bare.wav", 2, 700), None)]
+    assert len(sounds(report(tmp_path / "1", model, rows, n_examples=1))) == 1
+    html = report(tmp_path / "0", model, rows, n_examples=0)
+    assert "<audio" not in html
+    assert "None." in html
+
+
+def test_what_cannot_be_heard_any_more_is_left_out(model, tmp_path):
+    names = ["gone.wav", "other.wav", "broken.flac", "there.wav"]
+    paths = [music(tmp_path / name, 3, 300 + 100 * k) for k, name in enumerate(names)]
+    rows = [tagged(path, code) for path, code in zip(paths, CODES, strict=False)]
+    paths[0].unlink()
+    music(paths[1], 2, 50)
+    paths[2].write_bytes(paths[2].read_bytes()[:60])
+    rows[2]["fingerprint"] = open_track(str(paths[2]))[1]
+    html = report(tmp_path / "out", model, rows)
+    assert [heard_hz(samples) for samples in sounds(html)] == [600]
+    assert f"{paths[0]} is left out: no such file." in html
+    assert f"{paths[1]} is left out: its bytes have changed since it was tagged." in html
+    assert f"{paths[2]} is left out: " in html
+
+
+def test_the_next_best_takes_the_place_of_one_that_is_gone(model, tmp_path):
+    best, second = music(tmp_path / "best.wav", 2, 300), music(tmp_path / "second.wav", 2, 400)
+    rows = [tagged(best, "cel", 0.99), tagged(second, "cel", 0.9)]
+    best.unlink()
+    html = report(tmp_path / "out", model, rows, n_examples=1)
+    assert [heard_hz(samples) for samples in sounds(html)] == [400]
+
+
+def test_no_bug_of_an_example_breaks_the_report(model, tmp_path, monkeypatch):
+    def fail(self, candidate):
+        raise ZeroDivisionError("a bug")
+
+    monkeypatch.setattr(Listener, "example", fail)
+    html = report(tmp_path / "out", model, [tagged(music(tmp_path / "a.wav", 2), "cel")])
+    assert "left out: ZeroDivisionError: a bug." in html
+
+
+def test_without_the_model_there_is_a_page_without_sound(model, tmp_path):
+    rows = [tagged(music(tmp_path / "a.wav", 2), "cel")]
+    html = report(tmp_path / "out", (tmp_path / "nowhere", model[1]), rows)
+    assert "No examples: " in html
+    assert "<audio" not in html
+
+
+def test_only_the_run_s_own_rows_count(model, tmp_path):
+    out, card = tmp_path / "out", model[1]
+    early = {"tagged_at": BEGAN - timedelta(seconds=1)}
+    commit(out, card.model_id, [failed("/early.mp3", **early)])
+    commit(out, card.model_id, [failed("/yesterday.mp3")], date="2026-11-20")
+    commit(out, "other-model", [failed("/other model.mp3")])
+    html = report(out, model, [failed("/mine.mp3")])
+    assert "/mine.mp3" in html
+    for name in ("early", "yesterday", "other model"):
+        assert f"/{name}.mp3" not in html
+
+
+def test_the_first_failed_tracks_over_many_files(model, tmp_path):
+    out, card = tmp_path / "out", model[1]
+    rows = [failed(f"/{k:03d}.mp3") for k in range(130)]
+    for start in range(0, 120, 40):
+        commit(out, card.model_id, rows[start + 10 : start + 50][::-1])
+    run = run_of(card.model_id, rows)
+    commit(out, card.model_id, rows[:10])
+    write_report(str(out), run, model_uri=str(model[0]))
+    html = (out / "report.html").read_text("utf-8")
+    assert re.findall(r"<td>/(\d+)\.mp3</td>", html) == [f"{k:03d}" for k in range(50)]
+    assert "The first 50 of 130." in html
+
+
+def test_hostile_names(model, tmp_path):
+    path = music(tmp_path / HOSTILE, 2)
+    html = report(tmp_path / "out", model, [tagged(path, "cel"), failed(f"/{HOSTILE}")])
+    assert len(sounds(html)) == 1
+    assert "<script" not in html
+    assert html.count("&lt;script&gt;alert(&#39;1&#39;)") == 2
+
+
+def test_nothing_new(model, tmp_path):
+    html = report(tmp_path / "out", model, [], tracks=40, unchanged=40)
+    assert "Nothing new: all 40 tracks of /music have their tags." in html
+
+
+def test_the_run_before(model, tmp_path):
+    folder, out = Folder(str(tmp_path)), tmp_path
+    run = run_of("m", [failed("/a.mp3")])
+    older = run | {"run_id": "20261101T000000Z"}
+    rows = {
+        "20261101T000000Z": older,
+        "20261102T000000Z": run | {"identity": run["identity"] | {"gate": 0.4}},
+        "20261103T000000Z": run | {"complete": False},
+        "20261104T000000Z": run | {"tagged": 0, "failed": 0},
+        "20261105T000000Z": {"identity": run["identity"], "complete": True},
+        run["run_id"]: run,
+        "20261122T000000Z": run | {"run_id": "20261122T000000Z"},
+    }
+    assert run_before(folder, run) is None
+    for run_id, values in rows.items():
+        folder.write_json(f"runs/{run_id}.json", values)
+    (out / "runs" / "20261106T000000Z.json").write_text("{cut sh")
+    assert run_before(folder, run) == older
+
+
+def test_the_clip_is_the_best_stretch_of_the_track_s_own_windows(model, tmp_path):
+    """What is drawn are scores that tagging the whole track gives, where they are largest."""
+    folder, card = model
+    path = tmp_path / "long.wav"
+    pieces = [tones(2.5, 110 * 2 ** (k / 4)) * (k % 7 != 3) for k in range(26)]
+    soundfile.write(path, np.concatenate(pieces), 44_100)
+    run = run_of(card.model_id, [])
+    with Guard() as guard:
+        stretch = Listener(load_model(str(folder))[0], card, run, guard).stretch(
+            tagged(path, "cel"), "cel"
+        )
+    windows = WindowSpec(1.0, 0.5)
+    matrix = card.heard.matrix(decode(path, sample_rate_hz=44_100))
+    starts = window_starts(matrix.shape[1], windows, card.heard)
+    cut = cut_windows(matrix, starts, windows.n_frames(card.heard), silence=card.heard.silence)
+    scores = window_scores(load_model(str(folder))[0], cut, torch.device("cpu"))
+    first = round(stretch.start_s / windows.hop_s)
+    n_windows = len(stretch.scores)
+    assert n_windows == 15
+    np.testing.assert_allclose(stretch.scores, scores[first : first + n_windows], atol=1e-3)
+    means = np.convolve(scores[:, 0], np.ones(15) / 15, "valid")[35:79]  # of 17.5 s to 47.5 s
+    assert stretch.scores[:, 0].mean() == pytest.approx(means.max(), abs=1e-3)
+    assert np.ptp(means) > 0.03  # there was something to choose
+    assert stretch.duration_s == CLIP_S
+
+
+def test_silence_does_not_count(model, tmp_path):
+    folder, card = model
+    path = tmp_path / "half.wav"
+    soundfile.write(path, np.concatenate([tones(4, 440), np.zeros(4 * 44_100)]), 44_100)
+    with Guard() as guard:
+        listener = Listener(load_model(str(folder))[0], card, run_of(card.model_id, []), guard)
+        assert (
+            listener.stretch(tagged(path, "cel"), "cel").active.tolist() == [True] * 8 + [False] * 7
+        )

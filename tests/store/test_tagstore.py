@@ -1,0 +1,108 @@
+"""TAGS in a folder: written whole, each track once, the last word counts, copies by content."""
+
+from datetime import UTC, datetime, timedelta
+
+import pyarrow as pa
+import pytest
+
+from pipeline.store.folder import Folder
+from pipeline.store.tagstore import TagStore
+from schemas.tags import tags_schema
+
+SCHEMA = tags_schema(["cel"])
+START = datetime(2026, 1, 1, tzinfo=UTC)
+
+
+def tags(*rows: tuple[str, int], model_id: str = "m", at: int = 0, status: str = "ok") -> pa.Table:
+    return pa.Table.from_pylist(
+        [
+            {"uri": uri, "size_bytes": n, "modified_ns": n, "model_id": model_id, "status": status,
+             "fingerprint": f"blake2b:{n:032x}", "attempts": 1, "scores": {"cel": n / 10},
+             "labels": ["cel"], "tagged_at": START + timedelta(seconds=at)}
+            for uri, n in rows
+        ],
+        SCHEMA,
+    )  # fmt: skip
+
+
+@pytest.fixture
+def store(tmp_path):
+    return TagStore(Folder(str(tmp_path)))
+
+
+def commit(store, table, **beside):
+    store.commit(table, date="2026-01-01", beside=beside)
+
+
+def rows(store) -> list[tuple[str, str, int]]:
+    return sorted((r["model_id"], r["uri"], r["size_bytes"]) for r in store.read().to_pylist())
+
+
+def test_files_lie_by_model_and_date_and_a_strange_id_stays_inside(store, tmp_path):
+    commit(store, tags(("a", 1)))
+    commit(store, tags(("a", 1), model_id="../../x"))
+    assert len(list(tmp_path.glob("tags/model=m/date=2026-01-01/*.parquet"))) == 1
+    assert len(store.files()) == 2
+    assert {path.name for path in tmp_path.iterdir()} == {"tags"}
+    assert store.files("m") != store.files("../../x")
+
+
+def test_a_batch_written_twice_is_there_once(store):
+    commit(store, tags(("a", 1)))
+    commit(store, tags(("a", 1)))
+    assert store.read().num_rows == 1
+
+
+def test_the_last_word_counts_and_other_models_are_left_alone(store):
+    commit(store, tags(("a", 1), ("b", 1)))
+    commit(store, tags(("a", 9), model_id="other"))
+    windows = pa.table({"uri": ["b", "b", "c"]})
+    commit(store, tags(("b", 2), ("c", 1), at=5), windows=windows)
+    commit(store, tags(("b", 3), at=9), windows=windows.slice(0, 2))
+    store.settle("m")
+    assert rows(store) == [("m", "a", 1), ("m", "b", 3), ("m", "c", 1), ("other", "a", 9)]
+    kept = [
+        store.folder.read_table(name)["uri"].to_pylist() for name in store.files("m", "windows")
+    ]
+    assert sorted(kept) == [["b", "b"], ["c"]]
+    assert store.settle("m") == 0
+
+
+def test_known_is_of_one_model(store):
+    commit(store, tags(("a", 1), ("b", 1)))
+    commit(store, tags(("c", 1), model_id="other"))
+    assert len(store.known("m").uris) == 2
+    assert len(store.known("nobody").uris) == 0
+
+
+def test_what_a_kill_leaves_is_cleared_up(store, tmp_path):
+    commit(store, tags(("a", 1)), windows=pa.table({"uri": ["a"]}))
+    (kept,) = tmp_path.glob("windows/*/*/*.parquet")
+    lost = kept.with_name("0" * 24 + ".parquet")
+    lost.write_bytes(kept.read_bytes())
+    half = next(tmp_path.glob("tags/*/*/")) / ".x.parquet.tmp"
+    half.write_bytes(b"half")
+    store.clear_up()
+    assert not lost.exists()
+    assert not half.exists()
+    assert kept.exists()
+    assert store.read().num_rows == 1
+
+
+def test_a_renamed_track_takes_the_row_of_its_content(store):
+    commit(store, tags(("a", 1), ("b", 2)))
+    commit(store, tags(("old", 3), status="failed"))
+    moved = [
+        {"uri": uri, "fingerprint": f"blake2b:{n:032x}", "size_bytes": 77, "modified_ns": 78,
+         "attempts": 1, "tagged_at": START + timedelta(days=1)}
+        for uri, n in [("new-b", 2), ("copy-a", 1), ("copy-b", 2)]
+    ]  # fmt: skip
+    store.copy(pa.Table.from_pylist(moved), "m", date="2026-01-02", schema=SCHEMA)
+    found = {r["uri"]: r for r in store.read().to_pylist()}
+    assert len(found) == 6
+    assert found["new-b"]["scores"] == found["copy-b"]["scores"] == found["b"]["scores"]
+    assert found["copy-a"]["labels"] == ["cel"]
+    assert (found["copy-a"]["size_bytes"], found["a"]["size_bytes"]) == (77, 1)
+    assert found["copy-a"]["tagged_at"] == START + timedelta(days=1)
+    (name,) = [n for n in store.files("m") if "2026-01-02" in n]
+    assert store.folder.read_schema(name).field("scores").metadata
