@@ -41,7 +41,7 @@ def main(argv: list[str] | None = None) -> int:
 
     def job() -> int:
         of_tags = any(flags[name] for name in _OF_TAGS) or flags["max_changed"] < 1
-        if evaluations:
+        if evaluations and not of_tags:
             return _evaluations(CompareConfig(tuple(evaluations), flags["out"], seed))
         if evaluations or not (flags["a"] and flags["b"]):
             raise UsageError(_FORMS)

@@ -161,8 +161,8 @@ def tag_catalog(config: TagConfig) -> dict[str, Any]:
         run = _run_json(config, how, work, tally, store, started, seconds=monotonic() - began)
         if work.left.num_rows:
             store.folder.write_json(f"runs/{run['run_id']}.json", run)
-            write_report(config.out, run, model_uri=config.model, n_examples=config.n_examples)
         store.folder.write_json("run.json", run)
+        write_report(config.out, run, model_uri=config.model, n_examples=config.n_examples)
     return run
 
 

@@ -239,10 +239,9 @@ class OpenVinoEngine:
 def _converted_engine(tagger: Tagger, precision: str, *, embeddings: bool) -> OpenVinoEngine:
     model = converted(tagger)
     check_agreement(model, tagger)
+    tagger.backbone = nn.Identity()
+    gc.collect()  # the tracer leaves circles, and in them torch's weights
     graph = Graph(model, precision=precision)
-    del model
-    tagger.backbone = nn.Identity()  # OpenVINO has the weights now, in its own order
-    gc.collect()  # the tracer leaves circles that would keep torch's
     return OpenVinoEngine(tagger, graph, embeddings=embeddings)
 
 

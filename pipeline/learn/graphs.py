@@ -101,9 +101,9 @@ def openvino() -> Any:
 
 
 def converted(tagger: Tagger) -> Any:
-    """Return a model's network as OpenVINO's model; NotConvertible says why there is none.
+    """Return a model's network as OpenVINO's model, with weights of its own.
 
-    Until it is compiled it shares the weights' memory.
+    NotConvertible says why there is none.
     """
     if tagger.is_classical:
         raise NotConvertible(f"{tagger.architecture.name} is computed in float64")

@@ -11,8 +11,8 @@ from jobs import harness
 from pipeline.errors import StoreError, UsageError
 
 ROOT = Path(__file__).parents[2]
-JOBS = ["build_subset", "extract_features", "explore", "train", "evaluate", "compare"]
-JOBS += ["tag_catalog", "demo", "doctor"]
+JOBS = ["build_subset", "extract_features", "explore", "train", "evaluate", "compare", "quantize"]
+JOBS += ["tag_catalog", "retag", "export", "demo", "doctor"]
 
 
 @pytest.mark.parametrize("name", JOBS)

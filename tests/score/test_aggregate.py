@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import argparse
 import doctest
+from heapq import nlargest
 
 import numpy as np
 import pytest
@@ -12,8 +14,9 @@ from hypothesis.extra import numpy as hnp
 
 from pipeline.errors import UsageError
 from pipeline.score import aggregate as module
-from pipeline.score.aggregate import METHODS, aggregate, labels_of
+from pipeline.score.aggregate import METHODS, aggregate, evidence, labels_of, method_named
 
+NAMES = [*METHODS, "top3", "top5"]
 quick = settings(deadline=None, max_examples=50)
 windows = hnp.arrays(
     np.float32,
@@ -24,7 +27,15 @@ windows = hnp.arrays(
 
 @pytest.mark.parametrize(
     ("method", "expected"),
-    [("S1", [0.5, 0.1, 0.3]), ("S2", [1.0, 0.2, 0.6]), ("max", [0.9, 0.1, 0.4])],
+    [
+        ("S1", [0.5, 0.1, 0.3]),
+        ("mean", [0.5, 0.1, 0.3]),
+        ("S2", [1.0, 0.2, 0.6]),
+        ("max", [0.9, 0.1, 0.4]),
+        ("top1", [0.9, 0.1, 0.4]),
+        ("top2", [0.5, 0.1, 0.3]),
+        ("top7", [0.5, 0.1, 0.3]),
+    ],
 )
 def test_known_numbers(method, expected):
     scores = np.array([[0.9, 0.1, 0.2], [0.1, 0.1, 0.4]])
@@ -37,13 +48,13 @@ def test_s2_names_a_class_even_for_silence():
     assert "pia" in labels_of(aggregate(silence, "S2"), 0.99, ["cel", "pia", "voi"])
 
 
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", NAMES)
 @pytest.mark.parametrize("n_windows", [0, 4])
 def test_zeros_stay_zeros(method, n_windows):
     assert aggregate(np.zeros((n_windows, 3), np.float32), method).tolist() == [0, 0, 0]
 
 
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", NAMES)
 @pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
 def test_type_is_kept_and_case_is_not_looked_at(method, dtype):
     scores = np.full((2, 3), 0.5, dtype)
@@ -62,7 +73,7 @@ def test_one_window_must_still_be_a_matrix():
 
 
 @quick
-@given(windows, st.sampled_from(sorted(METHODS)), st.randoms())
+@given(windows, st.sampled_from(NAMES), st.randoms())
 def test_order_of_the_windows_does_not_matter(scores, method, random):
     order = random.sample(range(len(scores)), len(scores))
     np.testing.assert_allclose(
@@ -103,6 +114,64 @@ def test_a_score_at_its_threshold_is_named():
 def test_codes_and_scores_must_be_as_many():
     with pytest.raises(ValueError, match="zip"):
         labels_of(np.array([0.5, 0.5]), 0.5, ["cel"])
+
+
+def test_top_takes_each_class_from_its_own_windows():
+    scores = np.array([[0.9, 0.0], [0.8, 0.1], [0.1, 0.2], [0.0, 0.6]], np.float32)
+    np.testing.assert_allclose(aggregate(scores, "top2"), [0.85, 0.4], rtol=1e-6)
+    np.testing.assert_allclose(aggregate(scores, "top3"), [0.6, 0.3], rtol=1e-6)
+
+
+@quick
+@given(windows.filter(len), st.integers(1, 9))
+def test_more_windows_lie_closer_to_the_mean(scores, n):
+    more, fewer = aggregate(scores, f"top{n + 1}"), aggregate(scores, f"top{n}")
+    assert (more <= fewer + 1e-6).all()
+    np.testing.assert_allclose(aggregate(scores, f"top{len(scores)}"), aggregate(scores, "mean"))
+
+
+@quick
+@given(windows)
+def test_evidence_is_the_mean_of_the_three_highest(scores):
+    found = evidence(scores)
+    assert found.dtype == scores.dtype
+    expected = [sum(nlargest(3, column)) / max(1, min(3, len(column))) for column in scores.T]
+    np.testing.assert_allclose(found, expected, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("name", "canonical"),
+    [
+        ("s1", "s1"),
+        ("S2", "s2"),
+        ("MAX", "max"),
+        ("mean", "s1"),
+        ("Mean", "s1"),
+        ("top3", "top3"),
+        ("TOP05", "top5"),
+        ("top120", "top120"),
+        ("top1", "max"),
+    ],
+)
+def test_one_name_for_the_same(name, canonical):
+    assert method_named(name) == canonical
+    assert method_named(canonical) == canonical
+
+
+@pytest.mark.parametrize("name", ["top0", "top", "top-1", "top3.5", "top3 ", "s3", "", "top99999"])
+def test_names_that_mean_nothing(name):
+    with pytest.raises(UsageError, match="expected one of s1, s2, max, mean or topN"):
+        method_named(name)
+
+
+def test_a_flag_says_what_it_takes(capsys):
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--aggregate", type=method_named)
+    assert parser.parse_args(["--aggregate", "Mean"]).aggregate == "s1"
+    with pytest.raises(SystemExit) as ended:
+        parser.parse_args(["--aggregate", "S3"])
+    assert ended.value.code == 2
+    assert "aggregation 'S3': expected one of s1, s2, max" in capsys.readouterr().err
 
 
 def test_doctests():

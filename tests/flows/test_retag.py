@@ -1,0 +1,386 @@
+"""Labels made anew from stored scores: the rows, the lineage, kills, and what a user gets wrong."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import tracemalloc
+from datetime import UTC, datetime
+from pathlib import Path
+
+import duckdb
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from jobs import retag as job
+from pipeline.audio.inputs import LogMelInput
+from pipeline.audio.windows import WindowSpec
+from pipeline.catalog.vocabulary import Vocabulary
+from pipeline.errors import SpecMismatch, StoreError, UsageError
+from pipeline.flows.retag import IDENTITY_KEY, RetagConfig, retag
+from pipeline.learn.model import Architecture, ModelCard, save_card
+from pipeline.store.folder import Folder
+from schemas.tags import tags_schema
+from tests.flows.conftest import kill, wait_for
+
+CODES = ["cel", "pia", "voi"]
+LIMITS = {"cel": 0.5, "pia": 0.5, "voi": 0.5}
+ME = "net/10-0123"  # as odd as a backbone's name may be
+LINEAGE = {"timbre.model_sha256": "ab" * 32}
+
+
+def tags_of(rng, n, *, model_id=ME, failed_every=7):
+    """Return rows of TAGS with labels by thresholds of 0.5 and a gate of 0.2."""
+    rows = []
+    for k in range(n):
+        row = {"uri": f"/music/{rng.integers(1e9)}.flac", "model_id": model_id, "attempts": 1}
+        row |= {"tagged_at": datetime(2026, 11, 21, tzinfo=UTC), "status": "ok", "reason": "ok"}
+        if failed_every and k % failed_every == 3:
+            row |= {"status": "failed", "reason": "empty", "detail": "no audio", "labels": []}
+        else:
+            scores, peaks = (dict(zip(CODES, rng.random(3), strict=True)) for _ in range(2))
+            row |= {"scores": scores, "peaks": peaks, "n_windows": 9, "n_active": 9}
+            row["labels"] = [c for c in CODES if scores[c] >= 0.5 and peaks[c] >= 0.2]
+            if k % 11 == 5:
+                row |= {"labels": [], "n_active": 0}
+        rows.append(row)
+    return pa.Table.from_pylist(rows, tags_schema(CODES))
+
+
+def write_run(folder, tables, *, model_id=ME, night=21, flat=False, **said):
+    """Write a tagging run's folder, a file a table."""
+    identity = {"model_id": model_id, "aggregation": "s2", "thresholds": LIMITS, "window_s": 1.0}
+    identity |= {} if flat else {"gate": 0.2}
+    place = "tags" if flat else f"tags/model={model_id.replace('/', '%2F')}/date=2026-11-{night}"
+    for k, table in enumerate(tables):
+        lineage = LINEAGE | {"timbre.tagging": json.dumps(identity)}
+        table = table.replace_schema_metadata(None if flat else lineage)
+        Folder(str(folder)).write_table(f"{place}/{night}-{k:03d}.parquet", table)
+    run = {"identity": identity, "complete": True, "catalog": "/music", "run_id": f"202611{night}"}
+    run |= {"class_names": dict.fromkeys(CODES, "an instrument")} | said
+    for name in ("run.json", f"runs/{run['run_id']}.json"):
+        Folder(str(folder)).write_json(name, run)
+
+
+def write_model(folder, model_id=ME, **thresholds):
+    vocabulary = Vocabulary.from_dict(
+        [{"code": c, "name": c, "any_of": [f"/m/{c}"], "none_of": []} for c in CODES]
+    )
+    card = ModelCard(
+        architecture=Architecture("resnet10t", 3),
+        vocabulary=vocabulary,
+        heard=LogMelInput(),
+        windows=WindowSpec(),
+        aggregation="s1",
+        thresholds={"s1": dict.fromkeys(CODES, 0.9), "s2": LIMITS | thresholds},
+        dataset_fingerprint="",
+        training={},
+        provenance={},
+        model_id=model_id,
+    )
+    save_card(Folder(str(folder)), card)
+    return str(folder)
+
+
+@pytest.fixture
+def tagged(tmp_path, rng) -> Path:
+    folder = tmp_path / "run"
+    write_run(folder, [tags_of(rng, n) for n in (40, 1, 25)])
+    return folder
+
+
+def made(folder, out, **options):
+    return retag(RetagConfig(str(folder), str(out), **options))
+
+
+def files(folder: Path) -> list[str]:
+    return sorted(str(path.relative_to(folder)) for path in folder.glob("tags/**/*.*"))
+
+
+def rows(folder: Path) -> list[dict]:
+    return [row for name in files(folder) for row in pq.ParquetFile(folder / name).read().to_pylist()]
+
+
+def expected(folder, thresholds, gate):
+    """Say by SQL what the labels must be."""
+    named = ", ".join(
+        f"case when scores.{c} >= {thresholds[c]}::double and peaks.{c} >= {gate}::double "
+        f"then '{c}' end"
+        for c in CODES
+    )
+    query = f"""select uri, case when status = 'failed' then labels when n_active = 0 then []
+        else list_filter([{named}], lambda x: x is not null) end as labels
+        from read_parquet('{folder}/tags/**/*.parquet', hive_partitioning = false)"""
+    return dict(duckdb.sql(query).fetchall())
+
+
+def test_labels_follow_the_new_limits_and_nothing_else_changes(tagged, tmp_path):
+    out = tmp_path / "out"
+    run = made(tagged, out, threshold=0.3, gate=0.4)
+    assert files(out) == files(tagged)
+    new, old = rows(out), rows(tagged)
+    assert {row["uri"]: row["labels"] for row in new} == expected(
+        tagged, dict.fromkeys(CODES, 0.3), 0.4
+    )
+    assert [row | {"labels": 0} for row in new] == [row | {"labels": 0} for row in old]
+    pairs = list(zip(old, new, strict=True))
+    for code in CODES:
+        plus = sum(code in b["labels"] and code not in a["labels"] for a, b in pairs)
+        minus = sum(code in a["labels"] and code not in b["labels"] for a, b in pairs)
+        assert (run["labels_added"][code], run["labels_removed"][code]) == (plus, minus)
+        assert plus > 0 < minus
+        assert run["labels_in_all"][code] == sum(code in row["labels"] for row in new)
+    assert run["relabelled"] == sum(a["labels"] != b["labels"] for a, b in pairs)
+    assert (run["tracks"], run["failed_in_all"]) == (66, sum(r["status"] != "ok" for r in old))
+    assert run["unlabelled"] == sum(r["status"] == "ok" and not r["labels"] for r in new)
+
+
+def test_the_same_limits_give_the_same_labels(tagged, tmp_path):
+    run = made(tagged, tmp_path / "out", threshold=0.5)
+    assert run["relabelled"] == 0
+    assert rows(tmp_path / "out") == rows(tagged)
+    assert run["identity"] == json.loads((tagged / "run.json").read_text())["identity"]
+
+
+def test_files_say_where_they_are_from(tagged, tmp_path):
+    out = tmp_path / "out"
+    run = made(tagged, out, gate=0.6)
+    assert json.loads((out / "run.json").read_text()) == run
+    assert (run["complete"], run["retagged_from"]) == (True, str(tagged))
+    assert run["identity"]["gate"] == 0.6
+    assert run["identity"]["thresholds"] == LIMITS
+    for name in files(out):
+        before, after = pq.read_schema(tagged / name), pq.read_schema(out / name)
+        assert json.loads(after.metadata[IDENTITY_KEY]) == run["identity"]
+        assert after.metadata[b"timbre.model_sha256"] == before.metadata[b"timbre.model_sha256"]
+        assert after.names == before.names
+        assert after.field("labels").metadata == before.field("labels").metadata != {}
+
+
+def test_a_retag_can_be_made_anew(tagged, tmp_path):
+    made(tagged, tmp_path / "a", threshold=0.1, gate=0)
+    made(tmp_path / "a", tmp_path / "b", threshold=0.5, gate=0.2)
+    assert rows(tmp_path / "b") == rows(tagged)
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("t.json", '{"voi": 0.9}'),
+        ("t.json", '{"thresholds": {"voi": 0.9}, "gate": 1}'),
+        ("t.toml", "voi = 0.9"),
+        ("t.toml", "[thresholds]\nvoi = 0.9"),
+    ],
+)
+def test_thresholds_from_a_file(tagged, tmp_path, name, text):
+    (tmp_path / name).write_text(text)
+    run = made(tagged, tmp_path / "out", thresholds=str(tmp_path / name))
+    assert run["identity"]["thresholds"] == LIMITS | {"voi": 0.9}
+    assert run["labels_removed"]["voi"] > 0
+    assert run["labels_removed"]["cel"] == run["labels_added"]["cel"] == 0
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ('{"xyz": 0.5}', "class 'xyz'; expected some of cel, pia, voi"),
+        ('{"cel": 2}', r"cel 2: expected 0 to 1"),
+        ('{"cel": "0.5"}', r"cel '0\.5': expected 0 to 1"),
+        ('{"cel": null}', r"cel None: expected 0 to 1"),
+        ('{"cel": true}', r"cel True: expected 0 to 1"),
+        ("{", "neither json nor"),
+        ("[]", "found no thresholds"),
+        ("{}", "found no thresholds"),
+    ],
+)
+def test_files_of_thresholds_that_are_none(tagged, tmp_path, text, said):
+    (tmp_path / "t.json").write_text(text)
+    with pytest.raises(UsageError, match=said):
+        made(tagged, tmp_path / "out", thresholds=str(tmp_path / "t.json"))
+    assert not (tmp_path / "out").exists()
+
+
+def test_thresholds_of_the_model_now(tagged, tmp_path):
+    model = write_model(tmp_path / "model", pia=0.95)
+    run = made(tagged, tmp_path / "out", model=model)
+    assert run["identity"]["thresholds"] == LIMITS | {"pia": 0.95}  # of s2, as the scores are
+    other = write_model(tmp_path / "other", model_id="net-9999")
+    with pytest.raises(SpecMismatch, match=f"is net-9999; the tags in .* are by {ME}"):
+        made(tagged, tmp_path / "out2", model=other)
+
+
+def test_one_model_among_several(tagged, tmp_path, rng):
+    """The last run's, or the one that is named; the other's files stay where they are."""
+    write_run(tagged, [tags_of(rng, 5, model_id="net-9999")], model_id="net-9999", night=22)
+    last = made(tagged, tmp_path / "last", gate=0.5)
+    assert (last["tracks"], last["identity"]["model_id"]) == (5, "net-9999")
+    named = made(tagged, tmp_path / "named", model=write_model(tmp_path / "m"), gate=0.5)
+    assert (named["tracks"], named["identity"]["model_id"]) == (66, ME)
+    assert {row["model_id"] for row in rows(tmp_path / "named")} == {ME}
+
+
+def test_folders_of_before(tmp_path, rng):
+    """Files lay straight in tags/, of any model, without evidence and lineage."""
+    mine, other = tags_of(rng, 30), tags_of(rng, 4, model_id="net-9999")
+    columns = ["peaks", "n_active", "attempts"]
+    write_run(tmp_path / "run", [t.drop_columns(columns) for t in (mine, other)], flat=True)
+    run = made(tmp_path / "run", tmp_path / "out", threshold=0.25)
+    assert (run["tracks"], run["identity"]["gate"]) == (30, 0)
+    (name,) = files(tmp_path / "out")
+    for row in pq.read_table(tmp_path / "out" / name).to_pylist():
+        scores = row["scores"] or {}
+        assert row["labels"] == [code for code in scores if scores[code] >= 0.25]
+    with pytest.raises(UsageError, match=r"-000\.parquet: no column peaks.*give no --gate"):
+        made(tmp_path / "run", tmp_path / "gated", threshold=0.25, gate=0.1)
+    assert not (tmp_path / "gated").exists()
+
+
+def test_a_file_without_evidence_among_others_stops_a_gate(tagged, tmp_path, rng):
+    older = tags_of(rng, 9).drop_columns(["peaks", "n_active"])
+    write_run(tagged, [older], night=22)
+    with pytest.raises(UsageError, match=r"22-000\.parquet: a gate of 0\.2 asks for evidence"):
+        made(tagged, tmp_path / "out", threshold=0.4)
+    assert json.loads((tmp_path / "out" / "run.json").read_text())["complete"] is False
+
+
+def test_a_rerun_writes_only_what_is_new(tagged, tmp_path, rng):
+    out = tmp_path / "out"
+    first = made(tagged, out, gate=0.5)
+    times = {name: (out / name).stat().st_mtime_ns for name in files(out)}
+    again = made(tagged, out, gate=0.5)
+    assert {name: (out / name).stat().st_mtime_ns for name in files(out)} == times
+    keys = [key for key in first if key not in ("seconds", "run_id", "started_at", "memory")]
+    assert [first[key] for key in keys] == [again[key] for key in keys]
+
+    gone, changed, *_ = files(tagged)
+    (tagged / gone).unlink()
+    pq.write_table(tags_of(rng, 6), tagged / changed)
+    write_run(tagged, [tags_of(rng, 3)], night=22)
+    run = made(tagged, out, gate=0.5)
+    assert files(out) == files(tagged)
+    assert run["tracks"] == 6 + 25 + 3
+    assert {row["uri"]: row["labels"] for row in rows(out)} == expected(tagged, LIMITS, 0.5)
+
+
+def test_labels_of_two_makings_are_not_mixed(tagged, tmp_path, rng):
+    made(tagged, tmp_path / "out", gate=0.5)
+    with pytest.raises(SpecMismatch, match="give another --out"):
+        made(tagged, tmp_path / "out", gate=0.4)
+    write_run(tmp_path / "other", [tags_of(rng, 3)])
+    with pytest.raises(SpecMismatch, match="give another --out"):
+        made(tagged, tmp_path / "other", gate=0.5)
+    assert made(tagged, tmp_path / "out", gate=0.5)["tracks"] == 66
+
+
+@pytest.mark.parametrize("spelling", ["{}", "{}/", "{}/../run", "link"])
+def test_never_in_place(tagged, tmp_path, spelling):
+    (tmp_path / "link").symlink_to(tagged)
+    out = str(tmp_path / "link") if spelling == "link" else spelling.format(tagged)
+    with pytest.raises(UsageError, match="the tags themselves are there"):
+        RetagConfig(str(tagged), out, gate=0.5)
+
+
+def test_what_a_user_gets_wrong(tagged, tmp_path):
+    with pytest.raises(UsageError, match="do not go together"):
+        RetagConfig("a", "b", threshold=0.5, model="m")
+    with pytest.raises(UsageError, match="what is new"):
+        RetagConfig("a", "b")
+    for options in ({"threshold": 1.5}, {"gate": -0.1}):
+        with pytest.raises(UsageError, match="expected 0 to 1"):
+            RetagConfig("a", "b", **options)
+    with pytest.raises(UsageError, match=r"no run\.json there"):
+        made(tmp_path / "nothing", tmp_path / "out", gate=0.5)
+    with pytest.raises(UsageError, match=r"no model\.json"):
+        made(tagged, tmp_path / "out", model=str(tmp_path))
+    with pytest.raises(StoreError, match=r"t\.json"):
+        made(tagged, tmp_path / "out", thresholds=str(tmp_path / "t.json"))
+    write_run(tagged, [], complete=False)
+    with pytest.raises(UsageError, match="has not ended"):
+        made(tagged, tmp_path / "out", gate=0.5)
+    write_run(tmp_path / "empty", [])
+    with pytest.raises(UsageError, match="no tags by"):
+        made(tmp_path / "empty", tmp_path / "out", gate=0.5)
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_broken_file_stops_it_by_name(tagged, tmp_path):
+    broken = files(tagged)[1]
+    (tagged / broken).write_bytes(b"no parquet")
+    with pytest.raises(StoreError, match=Path(broken).name):
+        made(tagged, tmp_path / "out", gate=0.5)
+    assert files(tmp_path / "out") == [name for name in files(tagged) if name != broken]
+
+
+def test_memory_does_not_grow_with_the_catalogue(tmp_path, rng):
+    table = tags_of(rng, 200)
+    peaks = []
+    for n_files in (20, 120):
+        write_run(tmp_path / f"run{n_files}", [table] * n_files)
+        arrow_before = pa.default_memory_pool().bytes_allocated()
+        tracemalloc.start()
+        made(tmp_path / f"run{n_files}", tmp_path / f"out{n_files}", gate=0.5)
+        peaks.append(tracemalloc.get_traced_memory()[1])
+        tracemalloc.stop()
+        assert pa.default_memory_pool().bytes_allocated() - arrow_before < 1 << 20
+    assert peaks[1] < peaks[0] + (2 << 20)
+
+
+def test_killed_with_9_and_run_again(tmp_path, rng, start_job):
+    table = tags_of(rng, 500)
+    write_run(tmp_path / "run", [table] * 400)
+    flags = ["--tags", tmp_path / "run", "--out", tmp_path / "out", "--threshold", "0.4"]
+    process = start_job("retag", *flags)
+    out = tmp_path / "out"
+    wait_for(lambda: len(files(out)) > 5 or process.poll() is not None)
+    kill(process)
+    done = {name: (out / name).stat().st_mtime_ns for name in files(out) if name.endswith("parquet")}
+    assert 0 < len(done) < 400
+    assert json.loads((out / "run.json").read_text())["complete"] is False
+    for name in done:  # what is there is whole
+        assert pq.ParquetFile(out / name).metadata.num_rows == 500
+    run = made(tmp_path / "run", out, threshold=0.4)
+    assert files(out) == files(tmp_path / "run")
+    assert all((out / name).stat().st_mtime_ns == when for name, when in done.items())
+    made(tmp_path / "run", tmp_path / "undisturbed", threshold=0.4)
+    assert rows(out) == rows(tmp_path / "undisturbed")
+    assert run["tracks"] == 200_000
+
+
+def test_the_job_prints_what_has_changed(tagged, tmp_path, capsys):
+    flags = ["--tags", str(tagged), "--out", str(tmp_path / "out"), "--threshold", "0.3"]
+    assert job.main(flags) == 0
+    printed = capsys.readouterr().out
+    run = json.loads((tmp_path / "out" / "run.json").read_text())
+    for code in CODES:
+        plus, minus = run["labels_added"][code], run["labels_removed"][code]
+        assert f"  {code}  +{plus} -{minus}  ({run['labels_in_all'][code]} tracks now)" in printed
+    assert job.main([*flags[:-1], "7"]) == 2
+    assert "error: --threshold 7.0: expected 0 to 1" in capsys.readouterr().err
+
+
+def test_no_torch_where_no_model_is_named(tagged, tmp_path):
+    """The job starts in a second then; with a model it takes several."""
+    code = (
+        "import sys; from jobs.retag import main; "
+        f"main(['--tags', {str(tagged)!r}, '--out', {str(tmp_path / 'o')!r}, '--gate', '0.1']); "
+        "sys.exit('torch' in sys.modules)"
+    )
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
+    assert subprocess.run([sys.executable, "-c", code], env=environment, check=False).returncode == 0
+
+
+def test_in_a_bucket(tagged, tmp_path, s3):
+    source, out = (s3(name) for name in ("a", "b"))
+    for path in tagged.glob("**/*.*"):
+        if path.is_file():
+            Folder(source).write_bytes(str(path.relative_to(tagged)), path.read_bytes())
+    run = made(source, out, gate=0.5)
+    assert run["tracks"] == 66
+    here = made(tagged, tmp_path / "here", gate=0.5)
+    assert run["labels_in_all"] == here["labels_in_all"]
+    assert made(source, out, gate=0.5)["relabelled"] == run["relabelled"]
+    assert not np.array_equal(run["labels_removed"], {})
