@@ -41,8 +41,11 @@ LATENCY_S, N_SEGMENTS = 0.2, 1_500
 SERVER = f"""
 import sys, time
 from pathlib import Path
-from pipeline.demo.origin import Origin
-with Origin(Path(sys.argv[1]), latency_s={LATENCY_S}) as origin:
+from pipeline.demo.origin import Fault, Origin, Trouble
+class Pages(Origin):
+    def trouble(self, ytid, client_port=0):
+        return Trouble(Fault.NOT_AUDIO)
+with Pages(Path(sys.argv[1]), latency_s={LATENCY_S}) as origin:
     print(origin.url_template, flush=True)
     time.sleep(3600)
 """
@@ -150,7 +153,11 @@ def fetch(flags: argparse.Namespace) -> dict[str, float]:
 
 
 def waiting(flags: argparse.Namespace) -> dict[str, float]:
-    """Ask for what is not there, 200 ms an answer: only the waiting, and what a segment costs."""
+    """Get a page instead of audio, 200 ms an answer: only the waiting, and what a segment costs.
+
+    Not a 404: after an error the client opens another connection; after an answer it keeps this,
+    as it does in a real build.
+    """
     path, out = flags.folder / "train_waiting.csv", flags.folder / f"waiting-{flags.downloads}"
     n_segments = 300 * flags.downloads  # the sessions of all threads are built on the way
     write_rows(path, n_segments, made_rows(share=1.0))

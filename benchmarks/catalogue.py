@@ -4,8 +4,8 @@
 
 `listing`: a folder of 1,000,000 files. `manifest`: 10,000,000 rows of Parquet, nothing known, so
 all of it is left to do. `known`: the job itself, on 1,000,000 tracks that all have their row of
-TAGS, in files of 256 as a run writes them. Each part runs in a process of its own, whose peak memory
-is shown.
+TAGS, in files of 256 as a run writes them. Each part runs in a process of its own, whose peak
+memory is shown.
 """
 
 from __future__ import annotations

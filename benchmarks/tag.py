@@ -34,7 +34,6 @@ import librosa
 import numpy as np
 import pyarrow.compute as pc
 import torch
-from pipeline.learn.quantize import quantize_model
 
 from pipeline.audio.activity import Activity
 from pipeline.audio.inputs import LogMelInput
@@ -44,6 +43,7 @@ from pipeline.demo.catalogue import plan_catalogue
 from pipeline.demo.studio import record_all
 from pipeline.learn.engines import make_engine
 from pipeline.learn.model import Architecture, ModelCard, Tagger, load_model, save_model
+from pipeline.learn.quantize import quantized_graph, save_quantized
 from pipeline.learn.tracks import Hearing, described_rows
 from pipeline.store.folder import Folder
 from pipeline.store.tagstore import TagStore
@@ -128,7 +128,10 @@ def prepare(folder: Path, name: str, precisions: list[str], copies: int) -> Benc
         models["int8"] = folder / f"{name}-int8"
         if not (models["int8"] / "model.json").exists():
             windows = np.concatenate([windows_of(path)[::6] for path in paths[:20]])
-            quantize_model(str(models["bf16"]), windows, str(models["int8"]))
+            tagger, card = load_model(str(models["bf16"]))
+            files = quantized_graph(tagger, windows)
+            source, out = Folder(str(models["bf16"])), Folder(str(models["int8"]))
+            save_quantized(source, card, files, out, {"n_windows": len(windows)})
     return Bench(paths, models, folder, copies)
 
 

@@ -8,7 +8,7 @@ import sys
 from jobs import harness
 from pipeline.catalog.plan import SPLITS
 from pipeline.flows.evaluate import EvaluateConfig, evaluate
-from pipeline.score.aggregate import METHODS
+from pipeline.score.aggregate import NAMES, method_named
 from pipeline.score.thresholds import RULES, TARGET_PRECISION
 
 
@@ -24,8 +24,9 @@ def main(argv: list[str] | None = None) -> int:
     add("--out", required=True, metavar="URI", help="the folder for its files")
     add(
         "--aggregate",
-        choices=sorted(METHODS),
-        help="windows to clip: s1 the mean, s2, max; the model's own if not given",
+        type=method_named,
+        metavar="NAME",
+        help=f"windows to clip: {NAMES}; the model's own if not given",
     )
     add(
         "--thresholds",

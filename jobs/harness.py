@@ -59,14 +59,14 @@ def run(job: Callable[[], int]) -> int:
         print("interrupted: what is committed stays; the same command goes on", file=sys.stderr)
         return INTERRUPTED
     except Exception as error:
-        mendable = _mendable(error)
-        if mendable is None:
+        cause = mendable(error)
+        if cause is None:
             raise
-        print(f"error: {mendable}", file=sys.stderr)
-        return USAGE if isinstance(mendable, UsageError) else FAILED
+        print(f"error: {cause}", file=sys.stderr)
+        return USAGE if isinstance(cause, UsageError) else FAILED
 
 
-def _mendable(error: BaseException | None) -> TimbreError | None:
+def mendable(error: BaseException | None) -> TimbreError | None:
     """Return the TimbreError that an exception is or wraps: Ray wraps once for every layer."""
     while error is not None:
         if isinstance(error, TimbreError) and not isinstance(error, RayTaskError):

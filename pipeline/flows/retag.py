@@ -63,7 +63,8 @@ class RetagConfig:
         if all(way is None for way in (*ways, self.gate)):
             raise UsageError("expected --thresholds, --model, --threshold or --gate: what is new?")
         for name in ("threshold", "gate"):
-            _check_share(f"--{name}", getattr(self, name))
+            if getattr(self, name) is not None:
+                _check_share(f"--{name}", getattr(self, name))
         if _place(self.tags) == _place(self.out):
             raise UsageError(
                 f"--out {self.out}: the tags themselves are there; name another folder, so that "
@@ -192,7 +193,7 @@ def read_thresholds(uri: str, codes: list[str]) -> dict[str, float]:
 
 def _check_share(what: str, value: Any) -> None:
     is_number = isinstance(value, int | float) and not isinstance(value, bool)
-    if value is not None and not (is_number and 0 <= value <= 1):
+    if not (is_number and 0 <= value <= 1):
         raise UsageError(f"{what} {value!r}: expected 0 to 1")
 
 

@@ -40,7 +40,7 @@ from pipeline.store.worklist import Hashes, Known, Work, audio_s_of, plan_work, 
 from schemas.columns import CODES
 from schemas.tags import tags_schema
 
-DEFAULT_GATE = 0.3
+DEFAULT_GATE = 0.2
 RETRY = ("none", "failed")
 _TRANCHE_TRACKS = 50_000
 """Tracks of one pass through the stages: what is held at once, and how often pools may grow."""

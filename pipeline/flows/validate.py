@@ -41,13 +41,14 @@ def validation_of(
     if strange := sorted(windows.keys() - truth.keys()):
         raise UsageError(f"{len(strange)} clips have no FEATURES, the first is {strange[0]}")
     none = np.zeros((0, len(how.codes)), np.float32)
+    methods = list(dict.fromkeys([*METHODS, how.aggregation]))
     return Validation(
         truth=np.array([[c in truth[name] for c in how.codes] for name in truth], bool),
         scores={
             method: np.stack([aggregate(windows.get(name, none), method) for name in truth])
-            for method in METHODS
+            for method in methods
         },
-        own={method: own(how.card.thresholds, method, how.codes) for method in METHODS},
+        own={method: own(how.card.thresholds, method, how.codes) for method in methods},
     )
 
 

@@ -59,11 +59,9 @@ class Graph:
     def __init__(self, model: Any, *, precision: str) -> None:
         """Compile it; int8 is in the graph already, and what is not int8 then is as for auto."""
         ov = openvino()
-        core = ov.Core()
-        has_bf16 = "BF16" in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
-        if precision == "bf16" and not has_bf16:
+        best = best_precision()
+        if precision == "bf16" and best != "bf16":
             raise UsageError("--precision bf16: this CPU does not have it; take f32")
-        best = "bf16" if has_bf16 else "f32"
         self.precision = best if precision == "auto" else precision
         settings = {
             "PERFORMANCE_HINT": "LATENCY",
@@ -72,7 +70,7 @@ class Graph:
             "ENABLE_CPU_PINNING": False,  # the scheduler knows of the other processes
             "INFERENCE_PRECISION_HINT": "f32" if precision == "f32" else best,
         }
-        self._request = core.compile_model(model, "CPU", settings).create_infer_request()
+        self._request = ov.Core().compile_model(model, "CPU", settings).create_infer_request()
         shape = tuple(self._request.input_tensors[0].get_shape())
         self._input = np.zeros(shape, np.float32)
         self._request.set_input_tensor(ov.Tensor(self._input, shared_memory=True))
@@ -98,6 +96,12 @@ def openvino() -> Any:
         return importlib.import_module("openvino")
     except ImportError as error:
         raise NotConvertible(f"it is not installed ({error})") from error
+
+
+def best_precision() -> str:
+    """Return bf16 where this CPU computes in it, else f32."""
+    capabilities = openvino().Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+    return "bf16" if "BF16" in capabilities else "f32"
 
 
 def converted(tagger: Tagger) -> Any:

@@ -132,7 +132,7 @@ def methods_table(report: Mapping[str, Any]) -> Table:
     found = report["aggregation"]
     rows = [
         (
-            METHOD_NAMES[row["method"]]
+            METHOD_NAMES.get(row["method"], row["method"])
             + (" (used here)" if row["method"] == found["used"] else ""),
             row["macro_f1_tuned"],
             row["macro_f1"],

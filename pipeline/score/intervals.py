@@ -61,7 +61,7 @@ def merged_intervals(
     ----------
     window_scores : floats of 0..1, shape [n_windows, n_classes]
     start_s, end_s : floats, shape [n_windows]
-        Where the windows are; beginnings in rising order. Windows that overlap or touch make one
+        Where the windows are, both in rising order. Windows that overlap or touch make one
         interval, so with a hop below the window's length a window in which the class is not heard
         may lie between its neighbours' ends.
     is_active : bools, shape [n_windows]
@@ -97,8 +97,7 @@ def _merged(
     """Yield beginning, end and mean score of windows that follow each other without a break."""
     if not len(starts):
         return
-    so_far = np.maximum.accumulate(ends)
-    breaks = np.flatnonzero(starts[1:] > so_far[:-1] + max_gap_s + _TOUCHING_S) + 1
+    breaks = np.flatnonzero(starts[1:] > ends[:-1] + max_gap_s + _TOUCHING_S) + 1
     for piece in np.split(np.arange(len(starts)), breaks):
         first, last = piece[0], piece[-1]
-        yield float(starts[first]), float(so_far[last]), float(scores[piece].mean())
+        yield float(starts[first]), float(ends[last]), float(scores[piece].mean())

@@ -68,7 +68,7 @@ def labels_of_tags(tags: pa.Table, *, thresholds: Mapping[str, float], gate: flo
     is_ok = _flags(pc.equal(tags["status"], "ok"))
     limits = np.array([thresholds[code] for code in codes], np.float64)
     scores = _matrix(tags["scores"])
-    named = _named(scores, _peaks(tags, is_ok, gate), limits, gate) & is_ok[:, None]
+    named = _named(scores, _peaks(tags, is_ok, gate), limits, gate)
     if "n_active" in tags.column_names:
         named &= _flags(pc.not_equal(tags["n_active"], 0), missing=True)[:, None]
     return _lists(named, codes, kept=tags["labels"], keeps=~is_ok)

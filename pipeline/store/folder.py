@@ -311,9 +311,13 @@ def _opened(uri: str) -> tuple[fs.FileSystem, str]:
 def _walk_local(path: str, prefix: str, seen: set[tuple[int, int]]) -> Iterator[Walked]:
     """Yield the files below a path, each real folder once: links may lead round in a circle."""
     try:
+        here = os.stat(path)  # noqa: PTH116
+        if (here.st_dev, here.st_ino) in seen:
+            return
         entries = os.scandir(path)
     except FileNotFoundError:
         return
+    seen.add((here.st_dev, here.st_ino))
     folders = []
     with entries:
         for entry in entries:
@@ -321,13 +325,11 @@ def _walk_local(path: str, prefix: str, seen: set[tuple[int, int]]) -> Iterator[
             with suppress(FileNotFoundError):  # deleted meanwhile, or a link to nowhere
                 info = entry.stat()
                 if stat.S_ISDIR(info.st_mode):
-                    folders.append((entry.path, f"{name}/", (info.st_dev, info.st_ino)))
+                    folders.append((entry.is_symlink(), entry.path, f"{name}/"))
                 elif stat.S_ISREG(info.st_mode):
                     yield name, info.st_size, info.st_mtime_ns
-    for below, name, identity in sorted(folders):
-        if identity not in seen:
-            seen.add(identity)
-            yield from _walk_local(below, name, seen)
+    for _, below, name in sorted(folders):  # links last: files keep the names of their own folders
+        yield from _walk_local(below, name, seen)
 
 
 @contextmanager

@@ -80,8 +80,9 @@ class TagStore:
         The new rows are there before the old ones go, so a kill in between loses none.
         """
         names = self.files(model_id)
-        uris, when = [np.zeros(0, np.uint64)], [np.zeros(0, np.int64)]
-        rows_in = []
+        if not names:
+            return 0
+        uris, when, rows_in = [], [], []
         for name in names:
             table = self.folder.read_table(name, _WHEN.names)
             uris.append(text_hashes(table["uri"]))

@@ -70,6 +70,13 @@ def test_a_single_sine_is_no_noise(rng, frequency_hz, gain):
     assert active(steps / 2**15).all()
 
 
+def test_a_tone_that_shows_in_one_band_only(rng):
+    """A flute: one partial, and its breath, as loud, from bottom to top."""
+    tone = np.sqrt(2) * 0.1 * np.sin(2 * np.pi * 1000 * np.arange(SECONDS * 44_100) / 44_100)
+    assert active(tone + noise(rng, slope=0)).mean() >= 0.9
+    assert not active(0.01 * tone + noise(rng, slope=0)).any()
+
+
 @pytest.mark.parametrize("rate_hz", [8_000, 16_000, 22_050])
 def test_noise_that_was_sampled_at_a_lower_rate_is_noise(rng, rate_hz):
     low = noise(rng, slope=1, rate_hz=rate_hz)

@@ -14,6 +14,8 @@ from ray.cluster_utils import Cluster
 
 from tests.flows.conftest import SPLIT, wait_for
 
+N_TRACKS = 1500
+
 
 @pytest.fixture
 def cluster() -> Iterator[Cluster]:
@@ -78,6 +80,25 @@ def test_a_build_goes_on_when_a_node_is_taken_away(cluster, corpus, dataset, sta
         output, _ = process.communicate(timeout=240)
     assert process.returncode == 0, output
     assert rows_of(out) == rows_of(dataset)
+
+
+def test_a_tagging_goes_on_when_a_node_is_taken_away(cluster, model, make_wav, start_job, tmp_path):
+    wav = make_wav("music/0000.wav", 2, 440)
+    for k in range(1, N_TRACKS):
+        (wav.parent / f"{k:04d}.wav").hardlink_to(wav)
+    out = tmp_path / "tags"
+    flags = ["--catalog", wav.parent, "--model", model, "--out", out, "--examples", 0]
+    process = start_job("tag_catalog", *flags, address=cluster.address)
+    wait_for(lambda: list(out.glob("tags/*/*/*.parquet")) or process.poll() is not None, 200)
+    assert process.poll() is None, process.stdout.read()
+    cluster.remove_node(node_of(cluster, "MapWorker"), allow_graceful=False)
+    output, _ = process.communicate(timeout=280)
+    assert process.returncode == 0, output
+    tags = pq.read_table(out / "tags", partitioning=None, columns=["uri", "status", "scores"])
+    rows = tags.to_pylist()
+    assert sorted(row["uri"] for row in rows) == sorted(map(str, wav.parent.iterdir()))
+    assert {row["status"] for row in rows} == {"ok"}
+    assert len({tuple(row["scores"].values()) for row in rows}) == 1
 
 
 def rows_of(dataset: Path):

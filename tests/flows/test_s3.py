@@ -11,8 +11,11 @@ import pyarrow as pa
 import pytest
 
 from jobs import build_subset
+from jobs.harness import mendable
+from pipeline.errors import StoreError
 from pipeline.flows.build import BuildConfig, build
 from pipeline.flows.evaluate import EvaluateConfig, evaluate
+from pipeline.flows.tag import TagConfig, tag_catalog
 from pipeline.learn.model import load_card
 from pipeline.store.dataset import Dataset
 from pipeline.store.folder import Folder
@@ -97,6 +100,26 @@ def test_tags_go_to_a_bucket(s3: S3Server):
     assert len(s3.keys("tagged/windows/model=m/date=2026-01-01/")) == 1
     store.clear()
     assert s3.keys("tagged") == []
+
+
+def test_a_tagging_goes_on_after_its_bucket_gave_out(
+    corpus: Corpus, model: Path, s3: S3Server, tmp_path
+):
+    music, out = tmp_path / "music", s3.uri("tonight")
+    music.mkdir()
+    for video in sorted((corpus.folder / "videos").glob("*.webm"))[:3]:
+        shutil.copy(video, music)
+    config = TagConfig(str(music), str(model), out, n_examples=0)
+    s3.fails = lambda method, path, query: method != "GET" and "/tags/" in path
+    with pytest.raises(Exception, match="cannot write s3://") as caught:
+        tag_catalog(config)
+    assert isinstance(mendable(caught.value), StoreError)
+    assert not s3.keys("tonight/tags/")
+    s3.fails = lambda method, path, query: False
+    run = tag_catalog(config)
+    assert (run["tracks"], run["tagged"], run["skipped"]) == (3, 3, 0)
+    assert tag_catalog(config)["skipped"] == 3
+    assert s3.keys("tonight/report.html")
 
 
 def test_a_rerun_in_a_bucket_changes_nothing(

@@ -26,7 +26,7 @@ from tests.conftest import tones
 from tests.flows.conftest import ROOT, short_folder
 
 N_TRACKS = int(os.environ.get("TIMBRE_TRACKS", "2000"))
-KILL_EVERY_S = float(os.environ.get("TIMBRE_KILL_EVERY_S", "6"))
+KILL_EVERY_S = float(os.environ.get("TIMBRE_KILL_EVERY_S", "8"))
 N_HOSTILE = N_TRACKS // 50
 MAX_RUNS = 40
 
@@ -51,7 +51,7 @@ def catalogue(tmp_path_factory) -> Path:
         elif kind == 1:
             path.write_bytes(b"no music at all\n" * 99)
         elif kind == 2:
-            path.with_suffix(".flac").write_bytes(whole[: len(whole) // 2])
+            path.with_suffix(".flac").write_bytes(whole[:1000])
         elif kind == 3:
             soundfile.write(path, nan, 22_050, subtype="FLOAT")
         elif kind == 4:
@@ -82,6 +82,7 @@ def test_killed_again_and_again(catalogue, model, tmp_path):
     while n_runs < MAX_RUNS:
         n_runs += 1
         code = _run_and_kill(catalogue, model, wild, rng, kills)
+        print(f"run {n_runs} ended with {code}", flush=True)
         if code == 0:
             break
     seconds = time.monotonic() - began
@@ -95,34 +96,33 @@ def test_killed_again_and_again(catalogue, model, tmp_path):
 
 def _run_and_kill(catalogue: Path, model: Path, out: Path, rng: random.Random, kills: list) -> int:
     """Run the job, kill a process of its every few seconds; return its exit code."""
+    said = out.with_suffix(".log").open("ab")
     job = subprocess.Popen(
         [sys.executable, "-m", "jobs.tag_catalog", "--catalog", catalogue, "--model", model,
          "--out", out, "--examples", "0"],
         cwd=ROOT, env={**os.environ, "RAY_TMPDIR": short_folder()},
-        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True,
+        stdout=said, stderr=subprocess.STDOUT, start_new_session=True,
     )  # fmt: skip
     family: set[psutil.Process] = set()
     try:
+        while job.poll() is None and len(family) < 2:  # Ray is not there yet
+            family |= _family(job.pid)
+            time.sleep(0.2)
         while job.poll() is None:
             end = time.monotonic() + rng.uniform(0.5, 1.5) * KILL_EVERY_S
             while job.poll() is None and time.monotonic() < end:
                 family |= _family(job.pid)
                 time.sleep(0.2)
-            victims = [p for p in _family(job.pid) if _name(p)]
+            victims = sorted(_family(job.pid), key=lambda process: process.pid)
             if job.poll() is None and victims:
-                victim = _drawn(victims, rng)
+                victim = rng.choice(victims)
                 kills.append(_name(victim))
+                print(f"{time.monotonic():.0f} s: {kills[-1]}", flush=True)
                 _kill(victim)
     finally:
         for process in family:
             _kill(process)
     return job.wait()
-
-
-def _drawn(victims: list[psutil.Process], rng: random.Random) -> psutil.Process:
-    """Draw a worker mostly; one time in five the driver, or a part of Ray itself."""
-    workers = [p for p in victims if _name(p) == "worker"]
-    return rng.choice(workers if workers and rng.random() < 0.8 else victims)
 
 
 def _family(pid: int) -> set[psutil.Process]:
@@ -134,21 +134,22 @@ def _family(pid: int) -> set[psutil.Process]:
 
 
 def _name(process: psutil.Process) -> str:
-    """Say what a process is to the job; '' for what is none of its."""
+    """Say what a process is to the job."""
     try:
         words = " ".join(process.cmdline())
     except psutil.Error:
-        return ""
+        return "gone"
     for name, sign in (
         ("driver", "jobs.tag_catalog"),
         ("decoder", "pipeline.audio.guard"),
         ("raylet", "raylet/raylet"),
         ("gcs", "gcs_server"),
+        ("model", "ray::MapWorker"),
         ("worker", "ray::"),
     ):
         if sign in words:
             return name
-    return ""
+    return "helper of Ray's"
 
 
 def _kill(process: psutil.Process) -> None:

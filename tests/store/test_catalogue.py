@@ -140,7 +140,8 @@ def test_names_that_are_no_text_links_and_leftovers(music):
     found = uris(music)
     assert [u for u in found if u.endswith(r"b\udcff.mp3")]
     assert not [u for u in found if "._" in u or "gone" in u]
-    assert len([u for u in found if u.endswith("FLAC")]) == 1  # each real folder once
+    assert [u for u in found if u.endswith("FLAC")] == [str(music / "sub" / "ü 'x\".FLAC")]
+    assert len([u for u in found if u.endswith("a.wav")]) == 1
     with pytest.raises(DecodeError, match="unreadable"):
         open_track(next(u for u in found if "udcff" in u))
 

@@ -68,6 +68,12 @@ def test_the_last_word_counts_and_other_models_are_left_alone(store):
     assert store.settle("m") == 0
 
 
+def test_nothing_is_settled(store):
+    assert store.settle("m") == 0
+    commit(store, tags(("a", 1), model_id="other"))
+    assert store.settle("m") == 0
+
+
 def test_known_is_of_one_model(store):
     commit(store, tags(("a", 1), ("b", 1)))
     commit(store, tags(("c", 1), model_id="other"))

@@ -1,0 +1,208 @@
+"""A model and a dataset in, the model in int8 out, and what int8 costs.
+
+    model.json  model.safetensors  model.int8.xml  model.int8.bin  quantize.json
+
+It is calibrated with windows of the training split and scored on another, both by the path of
+tagging: decode, windows, engine. It is the same tagger with another id; its weights lie beside.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from functools import partial
+from time import process_time
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import ray.data
+
+from pipeline.catalog.plan import SPLITS
+from pipeline.catalog.vocabulary import Vocabulary
+from pipeline.errors import SpecMismatch, UsageError
+from pipeline.flows.cluster import ray_session
+from pipeline.flows.evaluate import read_clips
+from pipeline.flows.provenance import provenance
+from pipeline.flows.truth import split_truth
+from pipeline.flows.validate import window_scores_of
+from pipeline.learn.engines import make_engine
+from pipeline.learn.graphs import INT8_FILES, best_precision
+from pipeline.learn.model import load_model
+from pipeline.learn.quantize import quantized_graph, save_quantized
+from pipeline.learn.tagging import Tagging, describe, tagging
+from pipeline.score.aggregate import aggregate
+from pipeline.score.metrics import multilabel_metrics
+from pipeline.store.dataset import Dataset
+from pipeline.store.folder import Folder
+
+_N_TIMED, _N_TIMINGS = 16, 3
+Floats = npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class QuantizeConfig:
+    """What to make int8, with what, to where."""
+
+    model: str
+    """A model's folder, from train."""
+    dataset: str
+    """A dataset's folder: its training split calibrates."""
+    out: str
+    """The new model's folder."""
+    n_windows: int = 300
+    """To calibrate with."""
+    split: str = "val"
+    """To score on."""
+    max_drop: float = 0.01
+    """Macro F1 that int8 may cost against f32."""
+    seed: int = 0
+    """Of the draw of windows."""
+
+    def __post_init__(self) -> None:
+        if Folder(self.model).uri.rstrip("/") == Folder(self.out).uri.rstrip("/"):
+            raise UsageError(f"--out {self.out}: that is the model's own folder; name another")
+        if self.split not in SPLITS or self.split == "train":
+            raise UsageError(f"--split {self.split!r}: expected val or test")
+        if self.n_windows < 1:
+            raise UsageError(f"--n-windows {self.n_windows}: expected more than 0")
+
+
+def quantize(config: QuantizeConfig) -> dict[str, Any]:
+    """Write the int8 model, score it beside the others, and return quantize.json."""
+    how = replace(tagging(config.model, None, None, gpu=False), engine="openvino")
+    dataset, out = Dataset.open(config.dataset), Folder(config.out)
+    _check(dataset, config, how)
+    with out.claimed():
+        windows, n_clips = calibration_windows(
+            dataset, how, n_windows=config.n_windows, seed=config.seed
+        )
+        tagger, card = load_model(config.model)
+        files = quantized_graph(tagger, windows)
+        calibration = {
+            "dataset": dataset.folder.uri,
+            "dataset_fingerprint": dataset.meta()["fingerprint"],
+            "n_windows": len(windows),
+            "n_clips": n_clips,
+            "seed": config.seed,
+        }
+        new = save_quantized(Folder(config.model), card, files, out, calibration)
+        figures = _figures(dataset, config, how, windows[:_N_TIMED])
+        report = {
+            "model_id": new.model_id,
+            "quantized": new.quantized,
+            "split": config.split,
+            "aggregation": how.aggregation,
+            "precisions": figures,
+            "drop": figures["f32"]["macro_f1"] - figures["int8"]["macro_f1"],
+            "max_drop": config.max_drop,
+            "graph_bytes": sum(len(files[name]) for name in INT8_FILES),
+            "provenance": provenance(),
+        }
+        out.write_json("quantize.json", report)
+    return report
+
+
+def calibration_windows(
+    dataset: Dataset, how: Tagging, *, n_windows: int, seed: int
+) -> tuple[npt.NDArray[Any], int]:
+    """Return windows of the training split as serving has them, and of how many clips they are.
+
+    As few as can be are of the same clip. Shards are read in a random order until there are enough.
+    """
+    rng = np.random.default_rng(seed)
+    shards = _shards(dataset, "train")
+    n_clips = sum(dataset.folder.read_table(name, ["segment_id"]).num_rows for name in shards)
+    a_clip = -(-n_windows // n_clips)
+    parts: list[npt.NDArray[Any]] = []
+    for k in rng.permutation(len(shards)):
+        for clip in read_clips(pa.table({"shard": [shards[k]]}), dataset=dataset):
+            windows = _windows_of(clip, how)
+            chosen = rng.choice(len(windows), min(a_clip, len(windows)), replace=False)
+            parts.append(windows[np.sort(chosen)])
+            if sum(map(len, parts)) >= n_windows:
+                return np.concatenate(parts)[:n_windows], len(parts)
+    return np.concatenate(parts), len(parts)
+
+
+def _windows_of(clip: pa.Table, how: Tagging) -> npt.NDArray[Any]:
+    heard = how.card.heard
+    shape = (-1, heard.n_rows, how.windows.n_frames(heard))
+    (row,) = [row for table in describe(clip, how) for row in table.to_pylist()]
+    return np.frombuffer(row["windows"], heard.dtype).reshape(shape)
+
+
+def _figures(
+    dataset: Dataset, config: QuantizeConfig, how: Tagging, timed: npt.NDArray[Any]
+) -> dict[str, dict[str, Any]]:
+    """Return how f32, bf16 where this CPU has it, and int8 do on a split."""
+    ways = {p: replace(how, precision=p) for p in dict.fromkeys(("f32", best_precision()))}
+    ways["int8"] = replace(how, model=config.out, precision="int8")
+    shards = _shards(dataset, config.split)
+    with ray_session(min_cpus=4):
+        found = {
+            name: window_scores_of(_clips(dataset, shards), one, n_blocks=len(shards))
+            for name, one in ways.items()
+        }
+    truth = split_truth(dataset, config.split)
+    return {
+        name: {
+            **_quality(windows, truth, how),
+            "largest_difference": _largest_difference(windows, found["f32"]),
+            "windows_per_cpu_s": _speed(ways[name], timed),
+        }
+        for name, windows in found.items()
+    }
+
+
+def _quality(
+    windows: dict[str, Floats], truth: dict[str, list[str]], how: Tagging
+) -> dict[str, Any]:
+    """Return the metrics of clips from the scores of their windows; a broken clip has none."""
+    none = np.zeros((0, len(how.codes)), np.float32)
+    scores = [aggregate(windows.get(uri, none), how.aggregation) for uri in truth]
+    targets = np.array([[code in has for code in how.codes] for has in truth.values()], bool)
+    metrics = multilabel_metrics(
+        targets, np.stack(scores), thresholds=how.thresholds, class_codes=how.codes
+    )
+    return {
+        "macro_f1": metrics.macro_f1,
+        "micro_f1": metrics.micro_f1,
+        "mean_average_precision": metrics.mean_average_precision,
+    }
+
+
+def _largest_difference(windows: dict[str, Floats], reference: dict[str, Floats]) -> float:
+    apart = [float(np.abs(windows[uri] - scores).max()) for uri, scores in reference.items()]
+    return max(apart, default=0.0)
+
+
+def _speed(how: Tagging, windows: npt.NDArray[Any]) -> float:
+    """Return windows a second of one core's time, the median of some runs."""
+    engine = make_engine(how.model, engine=how.engine, precision=how.precision)
+    seconds = []
+    for _ in range(_N_TIMINGS + 1):
+        began = process_time()
+        engine.scores(windows)
+        seconds.append(process_time() - began)
+    return len(windows) / float(np.median(seconds[1:]))  # the first one is slower
+
+
+def _check(dataset: Dataset, config: QuantizeConfig, how: Tagging) -> None:
+    if how.card.quantized is not None:
+        raise UsageError(f"{config.model}: {how.card.model_id} is int8 already")
+    if Vocabulary.from_dict(dataset.meta()["classes"]) != how.card.vocabulary:
+        raise SpecMismatch(f"{config.dataset} and {config.model} have different classes")
+    for split in ("train", config.split):
+        if not _shards(dataset, split):
+            raise UsageError(f"{config.dataset}: the dataset has no clips in its {split} split")
+
+
+def _shards(dataset: Dataset, split: str) -> list[str]:
+    return [name for name in dataset.folder.names("clips") if name.startswith(f"clips/{split}-")]
+
+
+def _clips(dataset: Dataset, shards: list[str]) -> ray.data.Dataset:
+    return ray.data.from_arrow([pa.table({"shard": [name]}) for name in shards]).map_batches(
+        partial(read_clips, dataset=dataset), batch_size=1, batch_format="pyarrow"
+    )
