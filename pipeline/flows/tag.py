@@ -155,7 +155,10 @@ def tag_catalog(config: TagConfig) -> dict[str, Any]:
         _claim(store, how)
         known = store.known(model_id)
         work = plan_work(batches, known, retry_failed=config.retry == "failed")
-        tally = _tag(config, how, store, work, known, date=f"{started:%Y-%m-%d}")
+        date = f"{started:%Y-%m-%d}"
+        tally = _tag(config, how, store, work, known, date=date)
+        if work.left.num_rows:
+            store.compact(model_id, date=date)
         if work.n_changed + work.n_retried:
             store.settle(model_id)
         run = _run_json(config, how, work, tally, store, started, seconds=monotonic() - began)

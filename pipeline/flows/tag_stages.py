@@ -31,7 +31,7 @@ from pipeline.store.tagstore import TagStore
 from pipeline.store.worklist import Fingerprints
 
 _MODEL_TRACKS = 8
-COMMIT_TRACKS = 256
+COMMIT_TRACKS = 64
 _COPIED = ["uri", "fingerprint", "size_bytes", "modified_ns", "attempts", "tagged_at"]
 
 

@@ -13,6 +13,7 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 import torch
+from scipy.special import expit
 from torch import Tensor, nn
 
 from pipeline.errors import SpecMismatch, UsageError
@@ -169,7 +170,7 @@ class TorchEngine:
         found = self._outputs(example_of(tagger, n=1).to(device))
         self._sizes = _sizes(tagger, [len(part[0]) for part in found], embeddings=embeddings)
         if self._is_gpu and not tagger.is_classical if compiles is None else compiles:
-            self._compile(example_of(tagger, n=self._batch).to(device))
+            self._compile()
 
     def scores(self, windows: Windows) -> tuple[Floats, Floats | None]:
         """Return scores, and embeddings where they were asked for."""
@@ -201,14 +202,14 @@ class TorchEngine:
         with torch.inference_mode(), autocast:
             return [output.float() for output in self._network(prepared)]
 
-    def _compile(self, example: Tensor) -> None:
+    def _compile(self) -> None:
         eager = self._network
-        self._network = torch.compile(eager, dynamic=False)
+        self._network, self._is_compiled = torch.compile(eager, dynamic=False), True
+        silence = np.zeros((1, *self._preparation.architecture.input_shape), np.float32)
         try:
-            self._outputs(example)
-            self._is_compiled = True
+            self._outputs(self._prepared(silence))
         except Exception as error:  # no compiler, no Triton, a network it cannot: all differ
-            self._network = eager
+            self._network, self._is_compiled = eager, False
             self.about["note"] = f"not compiled: {first_line(error)}"
 
 
@@ -259,5 +260,7 @@ def _sizes(preparation: Preparation, sizes: list[int], *, embeddings: bool) -> l
 
 
 def _scores(outputs: list[Floats]) -> tuple[Floats, Floats | None]:
-    scores: Floats = torch.sigmoid(torch.from_numpy(outputs[0])).numpy()
+    # One value at a time: torch's vectors end in another last bit where an array's end is near, and
+    # a track's scores must not depend on which tracks stand beside it.
+    scores: Floats = expit(outputs[0].astype(np.float64)).astype(np.float32)
     return scores, outputs[1] if len(outputs) > 1 else None

@@ -48,9 +48,10 @@ class Outputs(nn.Module):
 
     def forward(self, prepared: Tensor) -> tuple[Tensor, ...]:
         """Return logits, `[n, n_classes]`, and embeddings, `[n, n_features]`, if there are such."""
-        self._seen.clear()
         logits = self.network(prepared)
-        return (logits, *(values for values in self._seen[-1:] if values.ndim == 2))
+        seen = [values for values in self._seen[-1:] if values.ndim == 2]
+        self._seen.clear()  # as it was: torch.compile would compile anew for another length
+        return (logits, *seen)
 
 
 class Graph:

@@ -191,6 +191,11 @@ class Folder:
         with _wrapped("read", self.uri_of(name)):
             return pq.read_schema(self._path(name), filesystem=self._fs)
 
+    def n_rows(self, name: str) -> int:
+        """Return how many rows a Parquet file has."""
+        with _wrapped("read", self.uri_of(name)), self._fs.open_input_file(self._path(name)) as raw:
+            return int(pq.read_metadata(raw).num_rows)
+
     def read_bytes(self, name: str) -> bytes:
         """Read a file."""
         with (

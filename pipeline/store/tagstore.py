@@ -94,6 +94,36 @@ class TagStore:
                 self._keep(name, kept)
         return int((~is_last).sum())
 
+    def compact(self, model_id: str, *, date: str) -> None:
+        """Join the small files of a day, some thousand rows a file, as a run's commits are small.
+
+        The joined file is there before its parts go; a kill in between leaves rows twice, the same
+        ones, and `settle` keeps one of each.
+        """
+        names = [name for name in self.files(model_id) if f"/date={date}/" in name]
+        n_rows = {name: self.folder.n_rows(name) for name in names}
+        group: list[str] = []
+        for name in [name for name in names if n_rows[name] < _SOME_ROWS]:
+            group.append(name)
+            if sum(n_rows[one] for one in group) >= _SOME_ROWS:
+                self._join(group, date)
+                group = []
+        if len(group) > 1:
+            self._join(group, date)
+
+    def _join(self, names: list[str], date: str) -> None:
+        tables = {}
+        for table in ("tags", *BESIDE):
+            there = [f"{table}/{_place(name)}" for name in names]
+            parts = [self.folder.read_table(one) for one in there if self.folder.exists(one)]
+            if parts:
+                tables[table] = pa.concat_tables(parts)
+        self.commit(tables.pop("tags"), date=date, beside=tables)
+        for name in names:
+            self.folder.delete(name)
+            for table in BESIDE:
+                self.folder.delete(f"{table}/{_place(name)}")
+
     def _keep(self, name: str, kept: np.ndarray) -> None:
         """Keep some rows of a file, and of those beside it what belongs to them."""
         table = self.folder.read_table(name)

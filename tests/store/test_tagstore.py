@@ -74,6 +74,27 @@ def test_nothing_is_settled(store):
     assert store.settle("m") == 0
 
 
+def test_small_files_become_one(store, tmp_path):
+    for k in range(5):
+        windows = pa.table({"uri": [f"t{k}"] * 2})
+        store.commit(tags((f"t{k}", k)), date="2026-01-01", beside={"windows": windows})
+    commit(store, tags(("t9", 1), model_id="other"))
+    store.commit(tags(("older", 1)), date="2025-01-01", beside={})
+    before = rows(store)
+    kept = next(name for name in store.files("m") if "2026" in name)
+    saved = (tmp_path / kept).read_bytes()
+    store.compact("m", date="2026-01-01")
+    assert rows(store) == before
+    assert len(store.files("m")) == 2
+    (name,) = store.files("m", "windows")
+    assert store.folder.read_table(name).num_rows == 10
+    assert (tmp_path / name.replace("windows/", "tags/")).exists()
+    (tmp_path / kept).write_bytes(saved)  # as if killed before the last part went
+    assert len(rows(store)) == len(before) + 1
+    store.settle("m")
+    assert rows(store) == before
+
+
 def test_known_is_of_one_model(store):
     commit(store, tags(("a", 1), ("b", 1)))
     commit(store, tags(("c", 1), model_id="other"))
