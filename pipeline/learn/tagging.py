@@ -79,13 +79,17 @@ class Tagging:
 
 
 def tagging(model: str, method: str | None, threshold: float | None, *, gpu: bool) -> Tagging:
-    """Read a model's card and settle how its scores become labels; all windows count."""
+    """Read a model's card and settle how its scores become labels; all windows count.
+
+    It runs in torch, as it was trained; what was quantised runs as it is meant to.
+    """
     card = load_card(model)
     aggregation = method_named(method or card.aggregation)
     codes = card.vocabulary.codes
     values = own(card.thresholds, aggregation, codes).tolist()
     thresholds = tuple(values if threshold is None else [threshold] * len(codes))
-    return Tagging(model, card, aggregation, thresholds, gpu, card.windows)
+    engine = "torch" if card.quantized is None else "auto"
+    return Tagging(model, card, aggregation, thresholds, gpu, card.windows, engine=engine)
 
 
 def other_windows(card: ModelCard, window_s: float | None, hop_s: float | None) -> WindowSpec:
