@@ -180,12 +180,14 @@ def waiting(flags: argparse.Namespace) -> dict[str, float]:
     assert len(arrivals) == n_segments
     middle = arrivals[len(arrivals) // 10 : -len(arrivals) // 10]
     rate = len(middle) / (middle[-1] - middle[0])
+    fetch_s = report["stages"]["fetch_s"] / len(arrivals)
     return {
         "downloads wanted at once": flags.downloads,
         "requests a second, without start and end": rate,
-        "downloads at once (that x 200 ms)": rate * LATENCY_S,
-        "share of those wanted": rate * LATENCY_S / flags.downloads,
-        "fetching, ms a segment": report["stages"]["fetch_s"] / len(arrivals) * 1000,
+        "downloads at once (that x the time of one)": rate * fetch_s,
+        "share of those wanted": rate * fetch_s / flags.downloads,
+        "share of the ideal rate (200 ms each)": rate * LATENCY_S / flags.downloads,
+        "fetching, ms a segment": fetch_s * 1000,
         "waiting at the gate, ms a segment": report["stages"]["wait_s"] / len(arrivals) * 1000,
         "seconds, ms a segment": report["seconds"] / len(arrivals) * 1000,
         "CPU ms a segment, this server's included": cpu_s / len(arrivals) * 1000,

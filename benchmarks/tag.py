@@ -49,6 +49,7 @@ from pipeline.store.folder import Folder
 from pipeline.store.tagstore import TagStore
 
 TRACK_S, N_TRACKS, N_NAIVE = 120.0, 28, 5
+LIBROSAS = (".wav", ".flac", ".mp3", ".ogg", ".opus")  # the others it reads by an ffmpeg it finds
 HEARING = Hearing(LogMelInput(), WindowSpec(), Activity())
 PROCESSES = 2
 
@@ -168,7 +169,7 @@ def naive(bench: Bench) -> float:
     backbone = tagger.backbone.to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
     torch.set_num_threads(PROCESSES)
     spec, seconds, began = LogMelInput().spec, 0.0, time.monotonic()
-    for path in bench.music[:: len(bench.music) // N_NAIVE][:N_NAIVE]:
+    for path in [path for path in bench.music if path.suffix in LIBROSAS][:N_NAIVE]:
         samples, rate = librosa.load(path, sr=spec.sample_rate_hz)
         mel = librosa.feature.melspectrogram(
             y=samples, sr=rate, n_fft=spec.n_fft, hop_length=spec.hop, n_mels=spec.n_mels
