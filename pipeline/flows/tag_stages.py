@@ -9,6 +9,7 @@ CPUs and GPUs. A batch of TAGS is committed as one file, whole or not at all.
 from __future__ import annotations
 
 import logging
+import os
 import pickle
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -101,8 +102,9 @@ def places(*, gpu: bool) -> int:
     """Return how many processes of the model there is room for."""
     if gpu:
         return max(1, count("GPU"))
-    cpus = count("CPU")  # of a Ray of our own: twice the machine's, see `tag_session`
-    return max(1, cpus // 2 if cpus <= 4 else cpus - 1 - cpus // 16)
+    cpus = count("CPU")
+    room = max(1, cpus - 1 - cpus // 16)  # the commits need some, and Ray Data's own tasks
+    return room if "RAY_ADDRESS" in os.environ else min(room, os.cpu_count() or 1)
 
 
 def described(

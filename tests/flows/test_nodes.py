@@ -88,6 +88,7 @@ def test_a_tagging_goes_on_when_a_node_is_taken_away(cluster, model, make_wav, s
         (wav.parent / f"{k:04d}.wav").hardlink_to(wav)
     out = tmp_path / "tags"
     flags = ["--catalog", wav.parent, "--model", model, "--out", out, "--examples", 0]
+    flags += ["--workers", 2]
     process = start_job("tag_catalog", *flags, address=cluster.address)
     wait_for(lambda: list(out.glob("tags/*/*/*.parquet")) or process.poll() is not None, 200)
     assert process.poll() is None, process.stdout.read()
