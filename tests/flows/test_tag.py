@@ -56,7 +56,9 @@ def music(corpus: Corpus, tmp_path_factory) -> Path:
 
 
 def tag(catalog, model, out, **options):
-    return tag_catalog(TagConfig(str(catalog), str(model), str(out), **options))
+    """Tag with what takes the least time: a process of the model, no examples on the page."""
+    quick = {"workers": 1, "n_examples": 0}
+    return tag_catalog(TagConfig(str(catalog), str(model), str(out), **quick, **options))
 
 
 def rows(out: Path) -> list[dict]:

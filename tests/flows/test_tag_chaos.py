@@ -25,7 +25,7 @@ from pipeline.flows.tag import TagConfig, tag_catalog
 from tests.conftest import tones
 from tests.flows.conftest import ROOT, short_folder
 
-N_TRACKS = int(os.environ.get("TIMBRE_TRACKS", "600"))
+N_TRACKS = int(os.environ.get("TIMBRE_TRACKS", "400"))
 KILL_EVERY_S = float(os.environ.get("TIMBRE_KILL_EVERY_S", "4"))
 N_HOSTILE = N_TRACKS // 50
 MAX_RUNS = 40
