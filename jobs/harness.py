@@ -59,14 +59,14 @@ def run(job: Callable[[], int]) -> int:
         print("interrupted: what is committed stays; the same command goes on", file=sys.stderr)
         return INTERRUPTED
     except Exception as error:
-        cause = mendable(error)
+        cause = _mendable(error)
         if cause is None:
             raise
         print(f"error: {cause}", file=sys.stderr)
         return USAGE if isinstance(cause, UsageError) else FAILED
 
 
-def mendable(error: BaseException | None) -> TimbreError | None:
+def _mendable(error: BaseException | None) -> TimbreError | None:
     """Return the TimbreError that an exception is or wraps: Ray wraps once for every layer."""
     while error is not None:
         if isinstance(error, TimbreError) and not isinstance(error, RayTaskError):

@@ -24,6 +24,7 @@ import ray.data
 from ray.data import ActorPoolStrategy, DataContext, Dataset
 from ray.util.metrics import Counter as Metric
 
+from pipeline.errors import StoreError
 from pipeline.flows.cluster import count, progress_bar
 from pipeline.learn.tagging import Tagging, TrackTagger, describe, tables_of
 from pipeline.learn.tracks import SAME
@@ -90,6 +91,8 @@ def run_stages(
     tally, same = Tally(), []
     with progress_bar(total=n_tracks, unit=" tracks", desc="tag") as bar:
         for row in committed.iter_rows():
+            if row["fault"]:
+                raise pickle.loads(row["fault"])
             part: Tally = pickle.loads(row["tally"])
             tally.add(part)
             same.append(pa.ipc.open_stream(row["same"]).read_all())
@@ -118,7 +121,19 @@ def described(
 
 
 def commit(scored: pa.Table, how: Tagging, writing: Writing) -> pa.Table:
-    """Write rows of SCORED as TAGS; return the tally, and the tracks of known content."""
+    """Write rows of SCORED as TAGS; return the tally, and the tracks of known content.
+
+    A disk or bucket that refuses is handed on as data: Ray Data loses what an exception was caused
+    by, and with it the line that says what to mend.
+    """
+    try:
+        return _commit(scored, how, writing)
+    except StoreError as fault:
+        nothing = pa.array([None], pa.binary())
+        return pa.table({"tally": nothing, "same": nothing, "fault": [pickle.dumps(fault)]})
+
+
+def _commit(scored: pa.Table, how: Tagging, writing: Writing) -> pa.Table:
     began = monotonic()
     is_same = pc.equal(scored["status"], SAME)
     same, new = scored.filter(is_same), scored.filter(pc.invert(is_same))
@@ -132,7 +147,8 @@ def commit(scored: pa.Table, how: Tagging, writing: Writing) -> pa.Table:
     sink = pa.BufferOutputStream()
     with pa.ipc.new_stream(sink, same.select(_COPIED).schema) as stream:
         stream.write_table(same.select(_COPIED))
-    return pa.table({"tally": [pickle.dumps(tally)], "same": [sink.getvalue().to_pybytes()]})
+    tracks = sink.getvalue().to_pybytes()
+    return pa.table({"tally": [pickle.dumps(tally)], "same": [tracks], "fault": [b""]})
 
 
 def publish(tally: Tally) -> None:
