@@ -18,6 +18,7 @@ import librosa
 import numpy as np
 
 from pipeline.audio.analysis import Analysis, FrameSpec, Matrix
+from pipeline.audio.compiled import import_alone
 from pipeline.audio.feature_table import FEATURES, Feature
 from pipeline.errors import UsageError
 
@@ -57,6 +58,7 @@ def extract(name: str, samples: Matrix, spec: FrameSpec) -> Matrix:
 def extract_all(names: Iterable[str], samples: Matrix, spec: FrameSpec) -> dict[str, Matrix]:
     """Return several features by name, as `extract` does; what they share is computed once."""
     wanted = [_known(name) for name in names]
+    import_alone()
     analysis = Analysis(samples, spec)
     return {feature.name: _computed(feature, analysis) for feature in wanted}
 
