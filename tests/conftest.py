@@ -14,16 +14,24 @@ from xdist.scheduler import LoadScopeScheduling
 from tests.s3 import ENVIRONMENT as CREDENTIALS
 
 SAMPLE_RATE_HZ = 44_100
+BESIDE = (
+    "tests/flows/test_nodes.py",
+    "tests/flows/test_quantize.py",
+    "tests/flows/test_tag",
+    "tests/jobs/",
+)
+"""Tests of flows that run in the other process."""
 
 
 class _RayInOneProcess(LoadScopeScheduling):  # type: ignore[misc]
     """Give one process the tests of flows, from the beginning, and others what is left.
 
-    Those with a Ray of their own, of several nodes or for submitted jobs, may run beside them.
+    Those with a Ray of their own, of several nodes or for submitted jobs, may run beside them, and
+    so does tagging, which makes the two halves about as long.
     """
 
     def _split_scope(self, nodeid: str) -> str:
-        if nodeid.startswith(("tests/flows/test_nodes.py", "tests/jobs/")):
+        if nodeid.startswith(BESIDE):
             return "clusters"
         return "flows" if nodeid.startswith("tests/flows/") else nodeid
 
