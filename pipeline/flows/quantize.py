@@ -30,7 +30,7 @@ from pipeline.learn.engines import make_engine
 from pipeline.learn.graphs import INT8_FILES, best_precision
 from pipeline.learn.model import load_model
 from pipeline.learn.quantize import quantized_graph, save_quantized
-from pipeline.learn.tagging import Tagging, describe, tagging
+from pipeline.learn.tagging import Tagging, describe, tagging, windows_of
 from pipeline.score.aggregate import aggregate
 from pipeline.score.metrics import multilabel_metrics
 from pipeline.store.dataset import Dataset
@@ -117,19 +117,13 @@ def calibration_windows(
     parts: list[npt.NDArray[Any]] = []
     for k in rng.permutation(len(shards)):
         for clip in read_clips(pa.table({"shard": [shards[k]]}), dataset=dataset):
-            windows = _windows_of(clip, how)
+            (described,) = describe(clip, how)
+            windows = windows_of(described["windows"][0].as_buffer(), how)
             chosen = rng.choice(len(windows), min(a_clip, len(windows)), replace=False)
             parts.append(windows[np.sort(chosen)])
             if sum(map(len, parts)) >= n_windows:
                 return np.concatenate(parts)[:n_windows], len(parts)
     return np.concatenate(parts), len(parts)
-
-
-def _windows_of(clip: pa.Table, how: Tagging) -> npt.NDArray[Any]:
-    heard = how.card.heard
-    shape = (-1, heard.n_rows, how.windows.n_frames(heard))
-    (row,) = [row for table in describe(clip, how) for row in table.to_pylist()]
-    return np.frombuffer(row["windows"], heard.dtype).reshape(shape)
 
 
 def _figures(

@@ -11,7 +11,6 @@ from __future__ import annotations
 import hashlib
 import json
 import resource
-from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -36,8 +35,7 @@ from pipeline.score.tally import Tally
 from pipeline.store.catalogue import track_batches
 from pipeline.store.folder import Folder
 from pipeline.store.tagstore import TagStore
-from pipeline.store.worklist import Hashes, Known, Work, audio_s_of, plan_work, text_hashes
-from schemas.columns import CODES
+from pipeline.store.worklist import Known, Work, audio_s_of, plan_work
 from schemas.tags import tags_schema
 
 DEFAULT_GATE = 0.2
@@ -46,7 +44,6 @@ _TRANCHE_TRACKS = 50_000
 """Tracks of one pass through the stages: what is held at once, and how often pools may grow."""
 _BLOCKS_A_PLACE = 40
 _MAX_BLOCK_TRACKS = 64
-_ENDED = pa.schema([("uri", pa.string()), ("status", pa.string()), ("labels", CODES)])
 
 
 @dataclass(frozen=True)
@@ -161,7 +158,8 @@ def tag_catalog(config: TagConfig) -> dict[str, Any]:
             store.compact(model_id, date=date)
         if work.n_changed + work.n_retried:
             store.settle(model_id)
-        run = _run_json(config, how, work, tally, store, started, seconds=monotonic() - began)
+        ended = store.known(model_id) if work.left.num_rows else known
+        run = _run_json(config, how, work, tally, ended, started, seconds=monotonic() - began)
         if work.left.num_rows:
             store.folder.write_json(f"runs/{run['run_id']}.json", run)
         store.folder.write_json("run.json", run)
@@ -255,19 +253,18 @@ def _run_json(
     how: Tagging,
     work: Work,
     tally: Tally,
-    store: TagStore,
+    ended: Known,
     started: datetime,
     *,
     seconds: float,
 ) -> dict[str, Any]:
     """Return run.json; every track of the catalogue must have its row by now, and only one."""
-    uris, n_failed, labels = _ended(store, how.card.model_id)
-    n_missing = int(np.isin(work.uris, uris, invert=True).sum())
-    if n_missing or len(np.unique(uris)) != len(uris) or tally.n_tracks != work.left.num_rows:
+    n_missing = int(np.isin(work.uris, ended.uris, invert=True).sum())
+    n_too_many = len(ended.uris) - len(np.unique(ended.uris))
+    if n_missing or n_too_many or tally.n_tracks != work.left.num_rows:
         raise RuntimeError(
-            f"{work.n_tracks} tracks, {n_missing} without a row in TAGS, "
-            f"{len(uris) - len(np.unique(uris))} rows too many; "
-            f"{work.left.num_rows} to do, {tally.n_tracks} done"
+            f"{work.n_tracks} tracks, {n_missing} without a row in TAGS, {n_too_many} rows too "
+            f"many; {work.left.num_rows} to do, {tally.n_tracks} done"
         )
     engine = tally.engines.most_common(1)[0][0] if tally.engines else "{}"
     return {
@@ -285,13 +282,13 @@ def _run_json(
         "changed": work.n_changed,
         "retried": work.n_retried,
         "gone": work.n_gone,
-        "failed_in_all": n_failed,
+        "failed_in_all": int((~ended.is_ok).sum()),
         "audio_s": round(tally.audio_s, 3),
         "seconds": round(seconds, 3),
         "stages": {stage: round(spent, 3) for stage, spent in tally.stages.items()},
         "reasons": dict(tally.reasons),
         "labels": {code: tally.labels[code] for code in how.codes},
-        "labels_in_all": {code: labels[code] for code in how.codes},
+        "labels_in_all": {code: ended.labels[code] for code in how.codes},
         "unlabelled": tally.n_unlabelled,
         "histograms": tally.histograms,
         "memory": {
@@ -302,15 +299,3 @@ def _run_json(
         "class_names": how.card.vocabulary.names,
         "provenance": provenance(),
     }
-
-
-def _ended(store: TagStore, model_id: str) -> tuple[Hashes, int, Counter[str]]:
-    """Return what stands in TAGS: the uris, how many failed, and tracks by label."""
-    uris: list[Hashes] = [np.zeros(0, np.uint64)]
-    n_failed, labels = 0, Counter[str]()
-    for batch in store.batches(model_id, _ENDED):
-        uris.append(text_hashes(batch["uri"]))
-        n_failed += pc.sum(pc.equal(batch["status"], "failed")).as_py() or 0
-        counts = pc.value_counts(pc.list_flatten(batch["labels"]))
-        labels.update({one["values"]: one["counts"] for one in counts.to_pylist()})
-    return np.concatenate(uris), n_failed, labels

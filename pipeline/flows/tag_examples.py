@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from pipeline.audio.activity import Activity, active_windows
+from pipeline.audio.activity import Activity
 from pipeline.audio.decode import decode
 from pipeline.audio.guard import Guard
 from pipeline.audio.inputs import LogMelInput
@@ -24,6 +24,7 @@ from pipeline.audio.windows import WindowSpec, cut_windows, window_starts
 from pipeline.errors import DecodeError, ItemFault, Reason, TimbreError
 from pipeline.learn.loop import window_scores
 from pipeline.learn.model import ModelCard, Tagger, load_model
+from pipeline.learn.tracks import Hearing
 from pipeline.score.listening import (
     Example,
     Stretch,
@@ -124,9 +125,9 @@ class Listener:
     def stretch(self, row: Row, code: str) -> Stretch:
         """Return the stretch of a track, from its middle, with a class's largest scores."""
         heard, codes = self.card.heard, self.card.vocabulary.codes
-        rate_hz, window_s = heard.sample_rate_hz, self._windows.window_s
+        rate_hz, window_s = heard.sample_rate_hz, self._hearing.windows.window_s
         samples, matrix, starts, span_s = self._span(row)
-        n_frames = self._windows.n_frames(heard)
+        n_frames = self._hearing.windows.n_frames(heard)
         cut = cut_windows(matrix, starts, n_frames, silence=heard.silence)
         scores = window_scores(self.model, cut, torch.device("cpu"))
         starts_s = starts * heard.hop / rate_hz
@@ -143,9 +144,9 @@ class Listener:
             logmel=log_mel(clip, spec),
             spec=spec,
             middles_s=starts_s[inside] + window_s / 2 - at_s,
-            hop_s=self._windows.hop_s,
+            hop_s=self._hearing.windows.hop_s,
             scores=scores[inside],
-            active=self._active(samples, starts[inside] * heard.hop),
+            active=self._hearing.active(samples, starts[inside]),
             codes=codes,
         )
 
@@ -155,7 +156,7 @@ class Listener:
         The windows are the track's own: its frames begin at the same samples, and those at the ends
         of what is decoded, which lack what lies beyond, are left out.
         """
-        heard, windows = self.card.heard, self._windows
+        heard, windows = self.card.heard, self._hearing.windows
         middle_s = max(0.0, (row["duration_s"] - SPAN_S) / 2)
         first = round(middle_s // windows.hop_s * windows.hop_s * heard.sample_rate_hz / heard.hop)
         lead = min(first, _LEAD_FRAMES)
@@ -183,18 +184,11 @@ class Listener:
         return samples
 
     @property
-    def _windows(self) -> WindowSpec:
+    def _hearing(self) -> Hearing:
         identity = self.run["identity"]
-        return WindowSpec(identity["window_s"], identity["hop_s"])
-
-    def _active(self, samples: Floats, starts: Ints) -> npt.NDArray[np.bool_]:
-        rule, rate_hz = self.run["identity"].get("activity"), self.card.heard.sample_rate_hz
-        if rule is None:
-            return np.ones(len(starts), bool)
-        return active_windows(
-            samples,
-            starts,
-            round(self._windows.window_s * rate_hz),
-            sample_rate_hz=rate_hz,
-            rule=Activity(**rule),
+        rule = identity.get("activity")
+        return Hearing(
+            self.card.heard,
+            WindowSpec(identity["window_s"], identity["hop_s"]),
+            None if rule is None else Activity(**rule),
         )

@@ -65,28 +65,18 @@ def run_stages(
     """
     quiet()
     # On the CPU Ray Data fuses decoding into the model's actors: each core then does what is next.
-    committed = (
-        tracks.map_batches(
-            partial(described, how=how, known=known),
-            batch_size=None,
-            batch_format="pyarrow",
-            num_cpus=1,
-        )
-        .map_batches(
-            TrackTagger,
-            fn_constructor_args=(how,),
-            batch_size=_MODEL_TRACKS,
-            batch_format="pyarrow",
-            num_cpus=0 if how.gpu else 1,
-            num_gpus=1 if how.gpu else 0,
-            compute=ActorPoolStrategy(size=min(n_actors or places(gpu=how.gpu), n_blocks)),
-        )
-        .map_batches(
-            partial(commit, how=how, writing=writing),
-            batch_size=COMMIT_TRACKS,
-            batch_format="pyarrow",
-            num_cpus=0.5,
-        )
+    windows = tracks.map_batches(
+        partial(described, how=how, known=known),
+        batch_size=None,
+        batch_format="pyarrow",
+        num_cpus=1,
+    )
+    n_actors = min(n_actors or places(gpu=how.gpu), n_blocks)
+    committed = scored(windows, how, batch_size=_MODEL_TRACKS, n_actors=n_actors).map_batches(
+        partial(commit, how=how, writing=writing),
+        batch_size=COMMIT_TRACKS,
+        batch_format="pyarrow",
+        num_cpus=0.5,
     )
     tally, same = Tally(), []
     with progress_bar(total=n_tracks, unit=" tracks", desc="tag") as bar:
@@ -99,6 +89,19 @@ def run_stages(
             bar.set_postfix_str(f"{tally.n_failed} failed", refresh=False)
             bar.update(part.n_tracks)
     return tally, pa.concat_tables(same) if same else pa.table({})
+
+
+def scored(described: Dataset, how: Tagging, *, batch_size: int, n_actors: int) -> Dataset:
+    """Return rows of DESCRIBED as SCORED: each of the actors holds the model."""
+    return described.map_batches(
+        TrackTagger,
+        fn_constructor_args=(how,),
+        batch_size=batch_size,
+        batch_format="pyarrow",
+        num_cpus=0 if how.gpu else 1,
+        num_gpus=1 if how.gpu else 0,
+        compute=ActorPoolStrategy(size=n_actors),
+    )
 
 
 def places(*, gpu: bool) -> int:
@@ -114,10 +117,9 @@ def described(
     tracks: pa.Table, how: Tagging, known: ray.ObjectRef[Fingerprints] | None
 ) -> Iterator[pa.Table]:
     """Describe tracks; what has been told of contents lies in shared memory."""
-    contents = ray.get(known) if known is not None else None
-    return (
-        describe(tracks, how) if contents is None else describe(tracks, how, contents.__contains__)
-    )
+    if known is None:
+        return describe(tracks, how)
+    return describe(tracks, how, ray.get(known).__contains__)
 
 
 def commit(scored: pa.Table, how: Tagging, writing: Writing) -> pa.Table:
@@ -154,15 +156,18 @@ def _commit(scored: pa.Table, how: Tagging, writing: Writing) -> pa.Table:
 def publish(tally: Tally) -> None:
     """Add to the counters that Ray's metrics ports serve to Prometheus."""
     metrics = _metrics()
-    for status, n in (("ok", tally.n_ok), ("same", tally.n_same)):
-        metrics["tracks"].inc(n, {"status": status, "reason": "ok"}) if n else None
-    for reason, n in tally.reasons.items():
-        metrics["tracks"].inc(n, {"status": "failed", "reason": reason})
-    if tally.audio_s:
-        metrics["audio"].inc(tally.audio_s)
-    for stage, seconds in tally.stages.items():
-        if seconds > 0:
-            metrics["stage"].inc(seconds, {"stage": stage.removesuffix("_s")})
+    counts = [("ok", "ok", tally.n_ok), ("same", "ok", tally.n_same)]
+    counts += [("failed", reason, n) for reason, n in tally.reasons.items()]
+    amounts: list[tuple[str, float, dict[str, str]]]
+    amounts = [("tracks", n, {"status": status, "reason": why}) for status, why, n in counts]
+    amounts += [("audio", tally.audio_s, {})]
+    amounts += [
+        ("stage", seconds, {"stage": stage.removesuffix("_s")})
+        for stage, seconds in tally.stages.items()
+    ]
+    for name, amount, tags in amounts:
+        if amount > 0:  # a counter takes no zero
+            metrics[name].inc(amount, tags)
 
 
 @cache

@@ -17,12 +17,11 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import ray.data
-from ray.data import ActorPoolStrategy
 
 from pipeline.errors import UsageError
 from pipeline.flows.cluster import progress_bar
-from pipeline.flows.tag_stages import places, quiet
-from pipeline.learn.tagging import Tagging, TrackTagger, describe
+from pipeline.flows.tag_stages import places, quiet, scored
+from pipeline.learn.tagging import Tagging, describe
 from pipeline.score.aggregate import METHODS, aggregate
 from pipeline.score.thresholds import own
 from pipeline.score.validation import Validation
@@ -58,25 +57,14 @@ def window_scores_of(
     """Return every clip's window scores, `[n_windows, n_classes]`; a broken clip is not there."""
     quiet()
     alone = replace(how, aggregation="s1")
-    scored = (
-        clips.map_batches(
-            partial(describe, how=how), batch_size=None, batch_format="pyarrow", num_cpus=1
-        )
-        .map_batches(one_row_a_window, batch_size=None, batch_format="pyarrow", num_cpus=1)
-        .map_batches(
-            TrackTagger,
-            fn_constructor_args=(alone,),
-            batch_size=_MODEL_WINDOWS,
-            batch_format="pyarrow",
-            num_cpus=0 if how.gpu else 1,
-            num_gpus=1 if how.gpu else 0,
-            compute=ActorPoolStrategy(size=min(places(gpu=how.gpu), n_blocks)),
-        )
-        .select_columns(["uri", "scores"])
-    )
+    windows = clips.map_batches(
+        partial(describe, how=how), batch_size=None, batch_format="pyarrow", num_cpus=1
+    ).map_batches(one_row_a_window, batch_size=None, batch_format="pyarrow", num_cpus=1)
+    n_actors = min(places(gpu=how.gpu), n_blocks)
+    rows = scored(windows, alone, batch_size=_MODEL_WINDOWS, n_actors=n_actors)
     gathered: dict[str, list[list[float]]] = defaultdict(list)
     with progress_bar(unit=" windows", desc="validate") as bar:
-        for row in scored.iter_rows():
+        for row in rows.select_columns(["uri", "scores"]).iter_rows():
             gathered[row["uri"]].append([row["scores"][code] for code in how.codes])
             bar.update()
     return {uri: np.array(rows, np.float32) for uri, rows in gathered.items()}

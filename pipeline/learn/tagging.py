@@ -111,6 +111,14 @@ def describe(
         yield pa.Table.from_pylist([row], DESCRIBED)
 
 
+def windows_of(described: Any, how: Tagging) -> npt.NDArray[Any]:
+    """Return windows from the bytes of a row of DESCRIBED, `[n_windows, n_rows, n_frames]`."""
+    heard = how.card.heard
+    return np.frombuffer(described, heard.dtype).reshape(
+        -1, heard.n_rows, how.windows.n_frames(heard)
+    )
+
+
 def scored_schema(how: Tagging) -> pa.Schema:
     """SCORED: TAGS, and what else is known of a track on the way to them."""
     timed = [DESCRIBED.field(key) for key in ("starts_s", "read_s", "decode_s", "features_s")]
@@ -143,11 +151,10 @@ class TrackTagger:
 
     def __call__(self, tracks: pa.Table) -> pa.Table:
         """Return the tracks as rows of SCORED; batches of the model are filled across tracks."""
-        how, heard = self._how, self._how.card.heard
-        shape = (-1, heard.n_rows, how.windows.n_frames(heard))
+        how = self._how
         rows = tracks.drop_columns(["windows"]).to_pylist()
         windows = [
-            np.frombuffer(value.as_buffer(), heard.dtype).reshape(shape)
+            windows_of(value.as_buffer(), how)
             for chunk in tracks["windows"].chunks
             for value in chunk
         ]
@@ -204,8 +211,10 @@ def tables_of(scored: pa.Table, how: Tagging) -> tuple[pa.Table, dict[str, pa.Ta
     """Return TAGS of rows of SCORED, and the tables that are asked for beside them, by name."""
     schema = tags_schema(how.codes)
     tags = scored.select(schema.names).cast(schema)
+    beside: dict[str, pa.Table] = {}
+    if not (how.keep_windows or how.embeddings):
+        return tags, beside
     heard = [row for row in scored.to_pylist() if row["status"] == "ok"]
-    beside = {}
     if how.keep_windows:
         windows = [line for row in heard for line in window_rows(row, how)]
         intervals = [line for row in heard for line in interval_rows(row, how)]

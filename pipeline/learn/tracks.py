@@ -15,6 +15,7 @@ from time import monotonic
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 
 from pipeline.audio.activity import Activity, active_windows
@@ -34,6 +35,8 @@ _DEATHS = 3
 _READERS = 4  # a bucket's or a server's answers take their time
 
 Row = dict[str, Any]
+Floats = npt.NDArray[np.float32]
+Ints = npt.NDArray[np.int64]
 
 DESCRIBED = pa.schema(
     [
@@ -65,6 +68,15 @@ class Hearing:
     windows: WindowSpec
     activity: Activity | None
     """Which windows are silence or noise; None: all count."""
+
+    def active(self, samples: Floats, starts: Ints) -> npt.NDArray[np.bool_]:
+        """Return which windows count, `[n_windows]`, of those that begin at some columns."""
+        if self.activity is None:
+            return np.ones(len(starts), bool)
+        rate_hz = self.heard.sample_rate_hz
+        n_samples = round(self.windows.window_s * rate_hz)
+        first = starts * self.heard.hop
+        return active_windows(samples, first, n_samples, sample_rate_hz=rate_hz, rule=self.activity)
 
 
 def described_rows(
@@ -144,22 +156,12 @@ def _windows_of(source: Any, hearing: Hearing) -> Row:
     matrix = heard.matrix(samples)
     starts = window_starts(matrix.shape[1], windows, heard)
     cut = cut_windows(matrix, starts, windows.n_frames(heard), silence=heard.silence)
-    active = np.ones(len(cut), bool)
-    if hearing.activity is not None:
-        n_samples = round(windows.window_s * heard.sample_rate_hz)
-        active = active_windows(
-            samples,
-            starts * heard.hop,
-            n_samples,
-            sample_rate_hz=heard.sample_rate_hz,
-            rule=hearing.activity,
-        )
     return {
         "duration_s": len(samples) / heard.sample_rate_hz,
         "n_windows": len(cut),
         "windows": cut.tobytes(),
         "starts_s": (starts * heard.hop / heard.sample_rate_hz).tolist(),
-        "active": active.tolist(),
+        "active": hearing.active(samples, starts).tolist(),
         "decode_s": decoded - began,
         "features_s": monotonic() - decoded,
     }

@@ -51,9 +51,10 @@ class TagStore:
     def commit(self, tags: pa.Table, *, date: str, beside: Mapping[str, pa.Table]) -> None:
         """Write rows of one model as one file, named by what it holds: twice, it is there once."""
         model_id = tags["model_id"][0].as_py()
-        keys = "\n".join([*tags["uri"].to_pylist(), model_id])
-        name = hashlib.blake2b(keys.encode("utf-8", "surrogatepass"), digest_size=12).hexdigest()
-        place = f"{_part(model_id)}/date={date}/{name}.parquet"
+        name = _hash([*tags["uri"].to_pylist(), model_id])
+        self._write(f"{_part(model_id)}/date={date}/{name}.parquet", tags, beside)
+
+    def _write(self, place: str, tags: pa.Table, beside: Mapping[str, pa.Table]) -> None:
         for table, rows in beside.items():
             self.folder.write_table(f"{table}/{place}", rows, compression="zstd")
         self.folder.write_table(f"tags/{place}", tags, compression="zstd")
@@ -106,19 +107,24 @@ class TagStore:
         for name in [name for name in names if n_rows[name] < _SOME_ROWS]:
             group.append(name)
             if sum(n_rows[one] for one in group) >= _SOME_ROWS:
-                self._join(group, date)
+                self._join(group)
                 group = []
         if len(group) > 1:
-            self._join(group, date)
+            self._join(group)
 
-    def _join(self, names: list[str], date: str) -> None:
+    def _join(self, names: list[str]) -> None:
+        """Write files as one, named by theirs: never by what it holds, or it could be one of them.
+
+        A joined file from which `settle` took rows, and a new file of those, hold what it held.
+        """
         tables = {}
         for table in ("tags", *BESIDE):
             there = [f"{table}/{_place(name)}" for name in names]
             parts = [self.folder.read_table(one) for one in there if self.folder.exists(one)]
             if parts:
                 tables[table] = pa.concat_tables(parts)
-        self.commit(tables.pop("tags"), date=date, beside=tables)
+        folder = _place(names[0]).rpartition("/")[0]
+        self._write(f"{folder}/{_hash(names)}.parquet", tables.pop("tags"), tables)
         for name in names:
             self.folder.delete(name)
             for table in BESIDE:
@@ -173,6 +179,11 @@ def _last_of_each(keys: Hashes, when: np.ndarray) -> np.ndarray:
     is_last = np.ones(len(keys), bool)
     is_last[order[:-1]] = keys[order[:-1]] != keys[order[1:]]
     return is_last
+
+
+def _hash(texts: list[str]) -> str:
+    text = "\n".join(texts).encode("utf-8", "surrogatepass")
+    return hashlib.blake2b(text, digest_size=12).hexdigest()
 
 
 def _part(model_id: str) -> str:

@@ -6,6 +6,7 @@ content stand for them. A track is taken for known only where the 128 bits of th
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -16,6 +17,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from pipeline.store.catalogue import TRACKS
+from schemas.columns import CODES
 
 Hashes = npt.NDArray[np.uint64]
 Flags = npt.NDArray[np.bool_]
@@ -27,6 +29,7 @@ KNOWN = pa.schema(
         ("status", pa.string()),
         ("attempts", pa.int32()),
         ("duration_s", pa.float64()),
+        ("labels", CODES),
     ]
 )
 """The columns of TAGS from which it is told what is known."""
@@ -69,25 +72,35 @@ class Known:
     n_bytes: int
     """Of the tracks that are ok, as `duration_s`."""
     duration_s: float
+    labels: Counter[str]
+    """Tracks by label."""
 
     @classmethod
     def of(cls, batches: Iterable[pa.Table]) -> Known:
         """Read rows of KNOWN."""
-        parts, n_bytes, duration_s = [], 0, 0.0
+        parts, n_bytes, duration_s, labels = [], 0, 0.0, Counter[str]()
         for batch in batches:
             parts.append(_hashed(batch))
             n_bytes += (
                 pc.sum(batch["size_bytes"].filter(pc.is_valid(batch["duration_s"]))).as_py() or 0
             )
             duration_s += pc.sum(batch["duration_s"]).as_py() or 0.0
+            counts = pc.value_counts(pc.list_flatten(batch["labels"]))
+            labels.update({one["values"]: one["counts"] for one in counts.to_pylist()})
         if not parts:
             none = np.zeros((0, 2), np.uint64)
             parts = [(_NO_HASHES, _NO_HASHES, np.zeros(0, bool), np.zeros(0, np.int32), none)]
         uris, states, is_ok, attempts, contents = map(np.concatenate, zip(*parts, strict=True))
         order = np.argsort(uris, kind="stable")
-        prints = Fingerprints(contents)
         return cls(
-            uris[order], states[order], is_ok[order], attempts[order], prints, n_bytes, duration_s
+            uris[order],
+            states[order],
+            is_ok[order],
+            attempts[order],
+            Fingerprints(contents),
+            n_bytes,
+            duration_s,
+            labels,
         )
 
     def find(self, uris: Hashes) -> tuple[npt.NDArray[np.intp], Flags]:

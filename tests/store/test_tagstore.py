@@ -74,6 +74,19 @@ def test_nothing_is_settled(store):
     assert store.settle("m") == 0
 
 
+@pytest.mark.parametrize(
+    "again", [f"t{k}" for k in range(8)]
+)  # files are joined by their names' order
+def test_a_track_done_again_every_run_of_a_day_is_never_lost(store, again):
+    every = [f"t{k}" for k in range(8)]
+    for run in range(4):
+        done = every if run == 0 else [again]
+        commit(store, tags(*[(uri, run) for uri in done], at=run))
+        store.compact("m", date="2026-01-01")
+        store.settle("m")
+        assert rows(store) == [("m", uri, run if uri == again else 0) for uri in every]
+
+
 def test_small_files_become_one(store, tmp_path):
     for k in range(5):
         windows = pa.table({"uri": [f"t{k}"] * 2})
