@@ -15,6 +15,8 @@ import argparse
 import tempfile
 import time
 from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -90,6 +92,16 @@ def bare(flags: argparse.Namespace, *, threads: int) -> float:
     return float(flags.batch_size * (flags.steps - N_WARM) / (times[-1] - times[N_WARM - 1]))
 
 
+def two_bare(flags: argparse.Namespace) -> float:
+    """Return windows per second of two bare loops side by side: what two workers can reach here.
+
+    They exchange nothing; all that keeps them from twice one's rate is the machine.
+    """
+    with ProcessPoolExecutor(2, mp_context=get_context("spawn")) as pool:
+        runs = [pool.submit(bare, flags, threads=1) for _ in range(2)]
+        return sum(run.result() for run in runs)
+
+
 def ours(
     flags: argparse.Namespace, *, workers: int, threads: int, augment: tuple[str, ...] = ()
 ) -> float:
@@ -147,6 +159,7 @@ def contenders(flags: argparse.Namespace) -> dict[str, Callable[[], float]]:
         }
     return {
         "bare loop, 1 thread": lambda: bare(flags, threads=1),
+        "two bare loops, 1 thread each": lambda: two_bare(flags),
         "Ray Train, 1 worker, 1 thread": lambda: ours(flags, workers=1, threads=1),
         "Ray Train, 2 workers, 1 thread": lambda: ours(flags, workers=2, threads=1),
         "bare loop, 2 threads": lambda: bare(flags, threads=2),

@@ -8,10 +8,13 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Callable, Sequence
+from logging import ERROR, WARNING
+from time import monotonic
 
 from ray.exceptions import RayTaskError
 
 from pipeline.errors import TimbreError, UsageError
+from pipeline.flows.logs import logged, say
 
 OK, FAILED, USAGE, PAST_LIMIT, INTERRUPTED = 0, 1, 2, 3, 130
 
@@ -53,17 +56,33 @@ def size(text: str) -> tuple[int, int]:
 
 def run(job: Callable[[], int]) -> int:
     """Run a job; return its exit code, and print what a user can mend in one line."""
+    spec = sys.modules[job.__module__].__spec__
     try:
-        return job()
+        with logged(spec.name if spec else job.__module__):
+            return _run(job)
+    except UsageError as error:  # of the log itself
+        print(f"error: {error}", file=sys.stderr)
+        return USAGE
+
+
+def _run(job: Callable[[], int]) -> int:
+    began, code = monotonic(), FAILED
+    say("began")
+    try:
+        code = job()
     except KeyboardInterrupt:
-        print("interrupted: what is committed stays; the same command goes on", file=sys.stderr)
-        return INTERRUPTED
+        text = "interrupted: what is committed stays; the same command goes on"
+        say("interrupted", level=WARNING, text=text)
+        code = INTERRUPTED
     except Exception as error:
         cause = _mendable(error)
         if cause is None:
             raise
-        print(f"error: {cause}", file=sys.stderr)
-        return USAGE if isinstance(cause, UsageError) else FAILED
+        say("failed", level=ERROR, text=f"error: {cause}")
+        code = USAGE if isinstance(cause, UsageError) else FAILED
+    finally:
+        say("ended", exit_code=code, seconds=round(monotonic() - began, 3))
+    return code
 
 
 def _mendable(error: BaseException | None) -> TimbreError | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from argparse import ArgumentParser
 from typing import Any
 
 from jobs import harness
@@ -15,6 +16,23 @@ HOUR_S = 3600
 
 def main(argv: list[str] | None = None) -> int:
     """Parse, tag, print the summary."""
+    flags = vars(_parser().parse_args(argv))
+    max_failed, dry_run = flags.pop("max_failed"), flags.pop("dry_run")
+
+    def job() -> int:
+        config = TagConfig(**flags)
+        if dry_run:
+            print(_planned(plan_tagging(config)))
+            return harness.OK
+        run = tag_catalog(config)
+        print(_done(run, config.out))
+        past = run["failed_in_all"] > max_failed * run["tracks"]
+        return harness.PAST_LIMIT if past else harness.OK
+
+    return harness.run(job)
+
+
+def _parser() -> ArgumentParser:
     parser = harness.parser(__doc__)
     add = parser.add_argument
     add("--catalog", required=True, metavar="URI|GLOB|MANIFEST", help=FORMS)
@@ -47,7 +65,7 @@ def main(argv: list[str] | None = None) -> int:
         help="let windows of silence and noise count, too",
     )
     add("--window-s", type=float, metavar="S", help="window in s; the model's own if not given")
-    add("--hop-s", type=float, metavar="S", help="from window to window in s; the model's own ...")
+    add("--hop-s", type=float, metavar="S", help="from one window to the next in s; likewise")
     add("--keep-windows", action="store_true", help="also write windows/ and intervals/")
     add("--embeddings", action="store_true", help="also write embeddings/, a vector a track")
     add("--retry", choices=RETRY, default="none", help="take failed tracks again")
@@ -69,20 +87,7 @@ def main(argv: list[str] | None = None) -> int:
         metavar="SHARE",
         help="exit with 3 when more than this share of the catalogue failed (5%% or 0.05)",
     )
-    flags = vars(parser.parse_args(argv))
-    max_failed, dry_run = flags.pop("max_failed"), flags.pop("dry_run")
-
-    def job() -> int:
-        config = TagConfig(**flags)
-        if dry_run:
-            print(_planned(plan_tagging(config)))
-            return harness.OK
-        run = tag_catalog(config)
-        print(_done(run, config.out))
-        past = run["failed_in_all"] > max_failed * run["tracks"]
-        return harness.PAST_LIMIT if past else harness.OK
-
-    return harness.run(job)
+    return parser
 
 
 def _planned(plan: dict[str, Any]) -> str:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import shutil
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.cookiejar import Cookie
@@ -178,9 +178,17 @@ class _Network:
 
     @contextmanager
     def open_url(
-        self, ydl: yt_dlp.YoutubeDL, url: str, headers: dict[str, str], meter: Meter
+        self,
+        ydl: yt_dlp.YoutubeDL,
+        url: str,
+        headers: dict[str, str],
+        meter: Meter,
+        check: Callable[[str], None] = lambda url: None,
     ) -> Iterator[BinaryIO]:
-        """Open a URL, in ranges where the server has them."""
+        """Open a URL, in ranges where the server has them; `check` raises where one leads astray.
+
+        It is given the URL that an answer is from, before the answer is read.
+        """
 
         def get(first: int, last: int | None) -> tuple[int, dict[str, str], bytes]:
             span = {} if last is None else {"Range": f"bytes={first}-{last}"}
@@ -188,6 +196,7 @@ class _Network:
                 self.asking(meter),
                 ydl.urlopen(Request(url, headers={**headers, **span})) as response,
             ):
+                check(response.url)
                 most = MAX_WHOLE_BYTES
                 if response.status == 206 and last is not None:
                     most = last - first + 1
@@ -227,12 +236,17 @@ def ask(url: str, access: Access) -> int:
 
 
 @contextmanager
-def url_file(url: str) -> Iterator[BinaryIO]:
-    """Open an http(s) URL as a file that can seek, read in ranges where the server has them."""
+def url_file(url: str, check: Callable[[str], None] = lambda url: None) -> Iterator[BinaryIO]:
+    """Open an http(s) URL as a file that can seek, read in ranges where the server has them.
+
+    `check` is given the URL, and then the one that each answer is from; it raises where one is not
+    to be read.
+    """
+    check(url)
     network = _Network(_PLAIN)
     ydl = network.ydl_for_item()
     try:
-        with network.open_url(ydl, url, {}, Meter()) as file:
+        with network.open_url(ydl, url, {}, Meter(), check) as file:
             yield file
     finally:
         ydl.close()

@@ -9,7 +9,7 @@ from typing import Any
 
 import ray
 
-from pipeline.flows.cluster import progress_bar
+from pipeline.flows.logs import progress_bar
 
 _LOOK_EVERY_S = 1.0
 

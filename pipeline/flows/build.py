@@ -37,9 +37,10 @@ from pipeline.catalog.vocabulary import (
     parse_vocabulary,
 )
 from pipeline.errors import UsageError
-from pipeline.flows.cluster import count, progress_bar, ray_session
+from pipeline.flows.cluster import count, ray_session
 from pipeline.flows.crew import Crew, Order
 from pipeline.flows.gate import start_gate
+from pipeline.flows.logs import progress_bar
 from pipeline.flows.provenance import provenance
 from pipeline.score.forecast import forecast
 from pipeline.score.page import render_page

@@ -1,8 +1,7 @@
-"""Ray, met once: start or join it, keep a bounded number of tasks in flight, show progress."""
+"""Ray, met once: start or join it, keep a bounded number of tasks in flight."""
 
 from __future__ import annotations
 
-import io
 import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -11,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import ray
-from tqdm import tqdm
 
 _OBJECT_STORE_BYTES = 1 << 30
 
@@ -93,19 +91,3 @@ class Slots:
         (ready,), _ = ray.wait(list(self._running), num_returns=1, fetch_local=False)
         self._free.append(self._running.pop(ready))
         return ray.get(ready)
-
-
-def progress_bar(**options: Any) -> tqdm[Any]:
-    """Return a progress bar: live on a terminal, a line every ten seconds in a log."""
-    if sys.stderr.isatty():
-        return tqdm(dynamic_ncols=True, **options)
-    return tqdm(file=_Lines(), mininterval=10.0, maxinterval=10.0, ncols=0, **options)
-
-
-class _Lines(io.TextIOBase):
-    """A log: what a progress bar would write over itself becomes a line."""
-
-    def write(self, text: str) -> int:
-        if line := text.strip("\r\n "):
-            print(line, file=sys.stderr, flush=True)
-        return len(text)

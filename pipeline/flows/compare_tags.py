@@ -9,9 +9,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
-from itertools import chain
 from typing import Any
-from urllib.parse import unquote
 
 import numpy as np
 import numpy.typing as npt
@@ -24,9 +22,9 @@ from pipeline.score.page import render_page
 from pipeline.score.tag_differences import Tagged, differences_table, findings, pair
 from pipeline.score.tag_differences_page import tag_differences_page
 from pipeline.store.folder import Folder
+from pipeline.store.tagstore import TagStore
 
-_COLUMNS = ["uri", "fingerprint", "duration_s", "status", "labels", "scores", "model_id"]
-_COLUMNS += ["tagged_at"]  # all of them are in runs of any age
+_COLUMNS = ["uri", "fingerprint", "duration_s", "status", "labels", "scores", "tagged_at"]
 _CURE = "make it with python -m jobs.tag_catalog"
 _N_LISTED = 100
 _N_READERS = 8
@@ -52,13 +50,13 @@ class CompareTagsConfig:
 
     def __post_init__(self) -> None:
         for flag, uri in (("--a", self.a), ("--b", self.b)):
-            if _same_folder(uri, self.out):
+            if Folder(uri).is_same(Folder(self.out)):
                 raise UsageError(f"--out {self.out}: the tags of {flag} are there; name another")
 
 
 @dataclass(frozen=True)
 class _Side:
-    folder: Folder
+    store: TagStore
     model_id: str
     files: list[str]
     codes: list[str]
@@ -72,7 +70,7 @@ class _Side:
 def compare_tags(config: CompareTagsConfig) -> dict[str, Any]:
     """Compare two models' tags; write the files of `out`, and return differences.json."""
     sides = [
-        _side(Folder(uri), model_id, flag)
+        _side(TagStore(Folder(uri)), model_id, flag)
         for uri, model_id, flag in zip((config.a, config.b), models(config), "ab", strict=True)
     ]
     codes = _common_codes(*sides)
@@ -108,8 +106,8 @@ def models(config: CompareTagsConfig) -> tuple[str, str]:
 
     Where A and B are one folder, B is the latest model there, and A the latest but that.
     """
-    a, b = Folder(config.a), Folder(config.b)
-    if not _same_folder(config.a, config.b):
+    a, b = TagStore(Folder(config.a)), TagStore(Folder(config.b))
+    if not a.folder.is_same(b.folder):
         return config.a_model or _last_model(a), config.b_model or _last_model(b)
     there = [] if config.a_model and config.b_model else _latest_models(a)
     b_model = config.b_model or next((m for m in there if m != config.a_model), None)
@@ -164,77 +162,41 @@ def _label_matrix(lists: pa.ListArray, codes: Sequence[str]) -> npt.NDArray[np.b
     return labels
 
 
-def _side(folder: Folder, model_id: str, flag: str) -> _Side:
-    names = _files(folder)
-    of = [unquote(name.partition("/model=")[2].partition("/")[0]) for name in names]
-    # Folders by model save reading the others' files; the rows still say whose they are.
-    if model_id in of:
-        names = [name for name, model in zip(names, of, strict=True) if model in (model_id, "")]
-    for table, name in zip(_read(folder, names, ["model_id"]), names, strict=True):
-        if pc.any(pc.equal(table["model_id"], model_id)).as_py():
-            codes = [field.name for field in folder.read_schema(name).field("scores").type]
-            return _Side(folder, model_id, names, codes, *_last_run(folder, model_id))
-    there = ", ".join(_models_of_tags(folder)) or "none"
-    raise UsageError(
-        f"{folder.uri}: no tags of model {model_id}, the models there: {there}; {_CURE}, or name "
-        f"one with --{flag}-model"
+def _side(store: TagStore, model_id: str, flag: str) -> _Side:
+    names = store.files(model_id)
+    if not names:
+        there = ", ".join(store.models()) or "none"
+        raise UsageError(
+            f"{store.folder.uri}: no tags of model {model_id}, the models there: {there}; {_CURE}, "
+            f"or name one with --{flag}-model"
+        )
+    codes = [field.name for field in store.folder.read_schema(names[0]).field("scores").type]
+    runs = list(store.runs(model_id))
+    ended = (run for run in runs if run.get("complete"))
+    run = next(ended, runs[0]) if runs else {}
+    return _Side(
+        store, model_id, names, codes, run, bool(runs[0].get("complete")) if runs else None
     )
 
 
-def _files(folder: Folder) -> list[str]:
-    return sorted(name for name, _, _ in folder.walk("tags") if name.endswith(".parquet"))
-
-
 def _rows_of(side: _Side) -> Iterator[pa.Table]:
-    for table in _read(side.folder, side.files, _COLUMNS):
-        yield table.filter(pc.equal(table["model_id"], side.model_id))
-
-
-def _read(folder: Folder, names: Sequence[str], columns: list[str]) -> Iterator[pa.Table]:
     """Yield files in their order, some read ahead: a bucket takes its time for each."""
     with ThreadPoolExecutor(_N_READERS) as pool:
-        for start in range(0, len(names), _N_FILES):
-            block = names[start : start + _N_FILES]
-            yield from pool.map(partial(folder.read_table, columns=columns), block)
+        for start in range(0, len(side.files), _N_FILES):
+            block = side.files[start : start + _N_FILES]
+            yield from pool.map(partial(side.store.folder.read_table, columns=_COLUMNS), block)
 
 
-def _runs(folder: Folder) -> Iterator[dict[str, Any]]:
-    """Yield the runs of a folder, the last one first."""
-    names = ["run.json"] if folder.exists("run.json") else []
-    for name in (*names, *reversed(folder.names("runs", ".json"))):
-        run = folder.read_json(name)
-        if "model_id" in run.get("identity", {}):
-            yield run
-
-
-def _last_run(folder: Folder, model_id: str) -> tuple[dict[str, Any], bool | None]:
-    runs = (run for run in _runs(folder) if run["identity"]["model_id"] == model_id)
-    if (last := next(runs, None)) is None:
-        return {}, None
-    ended = (run for run in chain([last], runs) if run.get("complete"))
-    return next(ended, last), bool(last.get("complete"))
-
-
-def _last_model(folder: Folder) -> str:
-    for run in _runs(folder):
+def _last_model(store: TagStore) -> str:
+    for run in store.runs():
         return str(run["identity"]["model_id"])
-    raise UsageError(f"{folder.uri}: no run.json there; {_CURE}")
+    raise UsageError(f"{store.folder.uri}: no run.json there; {_CURE}")
 
 
-def _latest_models(folder: Folder) -> list[str]:
-    """Return a folder's models, the latest first: as its runs say, or else its rows."""
-    found = list(dict.fromkeys(str(run["identity"]["model_id"]) for run in _runs(folder)))
-    return found if len(found) > 1 else _models_of_tags(folder)
-
-
-def _models_of_tags(folder: Folder) -> list[str]:
-    tables = list(_read(folder, _files(folder), ["model_id", "tagged_at"]))
-    if not tables:
-        return []
-    groups = pa.concat_tables(tables).group_by("model_id").aggregate([("tagged_at", "max")])
-    newest_first = groups.sort_by([("tagged_at_max", "descending"), ("model_id", "ascending")])
-    names: list[str] = newest_first["model_id"].to_pylist()
-    return names
+def _latest_models(store: TagStore) -> list[str]:
+    """Return a folder's models, the latest first: as its runs say, or else its files."""
+    found = list(dict.fromkeys(str(run["identity"]["model_id"]) for run in store.runs()))
+    return found if len(found) > 1 else store.models()
 
 
 def _common_codes(a: _Side, b: _Side) -> list[str]:
@@ -250,7 +212,7 @@ def _said(side: _Side, rows: Tagged) -> dict[str, Any]:
     """Return what is said of a model and its run; None for what older runs do not say."""
     keys = ("run_id", "started_at", "catalog", "identity", "engine")
     return {
-        "folder": side.folder.uri,
+        "folder": side.store.folder.uri,
         "model_id": side.model_id,
         "complete": side.is_complete,
         "n_tracks": len(rows.uris),
@@ -282,7 +244,3 @@ def _no_overlap(config: CompareTagsConfig, a: Tagged, b: Tagged, apart: pa.Table
         f"({counts}); A's first is {a.uris[0].as_py()!r}, B's {b.uris[0].as_py()!r}; tag the same "
         "catalogue with both models"
     )
-
-
-def _same_folder(one: str, other: str) -> bool:
-    return Folder(one).uri.rstrip("/") == Folder(other).uri.rstrip("/")

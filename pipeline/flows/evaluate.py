@@ -9,19 +9,16 @@ the best aggregation are found there.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
-import ray.data
 
 from pipeline.catalog.plan import SPLITS
-from pipeline.catalog.vocabulary import Vocabulary
-from pipeline.errors import SpecMismatch, UsageError
+from pipeline.errors import UsageError
+from pipeline.flows.clips import check_split, clip_shards, clip_tracks, count_clips
 from pipeline.flows.cluster import ray_session
 from pipeline.flows.provenance import provenance
 from pipeline.flows.tag_stages import Writing, run_stages
@@ -35,7 +32,6 @@ from pipeline.score.reports import evaluation_report
 from pipeline.score.scored import Scored, to_table
 from pipeline.score.thresholds import RULES, TARGET_PRECISION
 from pipeline.score.validation import Choice, Validation, choose_thresholds
-from pipeline.store.catalogue import TRACKS
 from pipeline.store.dataset import Dataset
 from pipeline.store.folder import Folder
 from pipeline.store.tagstore import TagStore
@@ -115,7 +111,7 @@ def evaluate(config: EvaluateConfig) -> Metrics:
     build = None
     if config.dataset is not None:
         dataset = Dataset.open(config.dataset)
-        _check_dataset(dataset, config.split, how)
+        check_split(dataset, config.split, how)
         with ray_session(min_cpus=4):
             held = validate(dataset, how) if config.looks_at_validation else None
             how = _with_thresholds(how, choice, held)
@@ -152,24 +148,24 @@ def evaluate(config: EvaluateConfig) -> Metrics:
 
 def validate(dataset: Dataset, how: Tagging) -> Validation | None:
     """Score the clips of the validation split by every aggregation; None where it has none."""
-    shards = _shards(dataset, "val")
+    shards = clip_shards(dataset, "val")
     if not shards:
         return None
     return validation_of(
-        _clips(dataset, shards), split_truth(dataset, "val"), how, n_blocks=len(shards)
+        clip_tracks(dataset, shards), split_truth(dataset, "val"), how, n_blocks=len(shards)
     )
 
 
 def tag_split(dataset: Dataset, split: str, how: Tagging, out: Folder) -> pa.Table:
     """Tag the clips of one split, and return their TAGS; a clip's uri is its segment_id."""
-    _check_dataset(dataset, split, how)
-    shards = _shards(dataset, split)
+    check_split(dataset, split, how)
+    shards = clip_shards(dataset, split)
     store = TagStore(out)
     store.clear()
-    n_clips = sum(dataset.folder.read_table(name, ["segment_id"]).num_rows for name in shards)
+    n_clips = count_clips(dataset, shards)
     with ray_session(min_cpus=4):
         run_stages(
-            _clips(dataset, shards),
+            clip_tracks(dataset, shards),
             how,
             Writing(store, f"{datetime.now(UTC):%Y-%m-%d}"),
             n_tracks=n_clips,
@@ -179,33 +175,6 @@ def tag_split(dataset: Dataset, split: str, how: Tagging, out: Folder) -> pa.Tab
     if tags is None or tags.num_rows != n_clips:
         raise RuntimeError(f"{n_clips} clips, but {tags.num_rows if tags else 0} rows of TAGS")
     return tags
-
-
-def read_clips(shards: pa.Table, *, dataset: Dataset) -> Iterator[pa.Table]:
-    """Yield the clips of shards as tracks that bring their bytes along."""
-    schema = TRACKS.append(pa.field("bytes", pa.binary()))
-    for name in shards["shard"].to_pylist():
-        for clip in dataset.folder.read_table(name, ["segment_id", "audio"]).to_pylist():
-            wav = clip["audio"]["bytes"]
-            track = {"uri": clip["segment_id"], "size_bytes": len(wav), "bytes": wav}
-            yield pa.Table.from_pylist([track], schema)
-
-
-def _check_dataset(dataset: Dataset, split: str, how: Tagging) -> None:
-    if Vocabulary.from_dict(dataset.meta()["classes"]) != how.card.vocabulary:
-        raise SpecMismatch(f"{dataset.folder.uri} and {how.model} have different classes")
-    if not _shards(dataset, split):
-        raise UsageError(f"{dataset.folder.uri}: the dataset has no clips in its {split} split")
-
-
-def _shards(dataset: Dataset, split: str) -> list[str]:
-    return [name for name in dataset.folder.names("clips") if name.startswith(f"clips/{split}-")]
-
-
-def _clips(dataset: Dataset, shards: list[str]) -> ray.data.Dataset:
-    return ray.data.from_arrow([pa.table({"shard": [name]}) for name in shards]).map_batches(
-        partial(read_clips, dataset=dataset), batch_size=1, batch_format="pyarrow"
-    )
 
 
 def _with_thresholds(how: Tagging, choice: Choice, held: Validation | None) -> Tagging:

@@ -16,18 +16,19 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
-from itertools import chain
 from typing import Any, cast
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from pipeline.errors import SpecMismatch, StoreError, UsageError
-from pipeline.flows.cluster import progress_bar
+from pipeline.flows.logs import progress_bar
 from pipeline.score import exports
 from pipeline.score.exports import ENTRIES, Origin, Row, Span
 from pipeline.store.folder import Folder
+from pipeline.store.tagstore import TagStore
 from schemas.timeline import INTERVALS
 
 _BATCH_ROWS = 1024
@@ -65,7 +66,7 @@ class Exported:
 
 def export_tags(config: ExportConfig) -> Exported:
     """Write the tags of one model in another format."""
-    source = Source.open(Folder(config.tags), config.model_id)
+    source = Source.open(TagStore(Folder(config.tags)), config.model_id)
     out = Folder(config.out)
     with out.claimed():
         for name in filter(_HALF_WRITTEN.fullmatch, out.names("", ".tmp") if out.is_local else ()):
@@ -78,15 +79,6 @@ def export_tags(config: ExportConfig) -> Exported:
     return Exported(
         source.origin.model_id, source.n_tracks, n_failed, files, (*source.notes, *notes)
     )
-
-
-def files_of(folder: Folder, table: str) -> list[str]:
-    """Return the Parquet files of a table of a tagging run's folder, sorted.
-
-    The only place that knows where they are: `tags/model=.../date=.../{hash}.parquet`, and
-    `tags/{hash}.parquet` in the folders of earlier versions.
-    """
-    return sorted(name for name, _, _ in folder.walk(table) if name.endswith(".parquet"))
 
 
 def beside(name: str) -> str:
@@ -102,26 +94,27 @@ class Source:
     origin: Origin
     codes: list[str]
     names: list[str]
-    """The files of TAGS that hold rows of the model."""
+    """The model's files of TAGS."""
+    beside: set[str]
+    """Its files of INTERVALS."""
     n_tracks: int
     latest: dict[str, datetime]
     """When the last row was made, of tracks that have several: a killed run may leave such."""
     notes: tuple[str, ...]
 
     @classmethod
-    def open(cls, folder: Folder, model_id: str | None) -> Source:
+    def open(cls, store: TagStore, model_id: str | None) -> Source:
         """Choose the model and see what there is of it; UsageError where there is nothing."""
-        rows = _rows_by_model(folder)
-        last = folder.read_json("run.json") if folder.exists("run.json") else {}
-        chosen = _choose(folder, model_id or _model_of(last), list(rows))
-        names = list(rows[chosen])
-        uris = np.sort(np.concatenate(list(rows[chosen].values())))
+        chosen = _choose(store, model_id)
+        folder, names, runs = store.folder, store.files(chosen), list(store.runs(chosen))
+        uris = np.sort(np.concatenate([_uri_hashes(folder, name) for name in names]))
         again = uris[1:][uris[1:] == uris[:-1]]
-        latest = _latest(folder, names, chosen, set(again.tolist()))
-        notes = _notes(last if _model_of(last) == chosen else {}, n_again=len(again))
-        origin = _origin(folder, last, chosen)
+        latest = _latest(folder, names, set(again.tolist()))
+        notes = _notes(runs[0] if runs else {}, n_again=len(again))
         codes = _score_codes(folder.read_schema(names[0]))
-        return cls(folder, origin, codes, names, len(uris) - len(again), latest, notes)
+        origin = _origin(runs, chosen)
+        beside = set(store.files(chosen, "intervals"))
+        return cls(folder, origin, codes, names, beside, len(uris) - len(again), latest, notes)
 
     def batches(self) -> Iterator[tuple[str, list[Row]]]:
         """Yield the rows, each track's last one, and the file that they are in."""
@@ -149,15 +142,14 @@ class Source:
 
     def _pieces(self, name: str) -> Iterator[pa.Table]:
         for group in self.folder.read_pieces(name):
-            mine = group.filter(pc.equal(group["model_id"], self.origin.model_id))
-            if mine.num_rows and _score_codes(mine.schema) != self.codes:
+            if _score_codes(group.schema) != self.codes:
                 raise SpecMismatch(
                     f"{self.folder.uri_of(name)}: its classes differ from those of {self.names[0]} "
                     "though the model is called the same; tag with each model to an --out of its "
                     "own"
                 )
-            for start in range(0, mine.num_rows, _BATCH_ROWS):
-                yield mine.slice(start, _BATCH_ROWS)
+            for start in range(0, group.num_rows, _BATCH_ROWS):
+                yield group.slice(start, _BATCH_ROWS)
 
 
 class Intervals:
@@ -169,9 +161,8 @@ class Intervals:
 
     def __init__(self, source: Source) -> None:
         self._folder = source.folder
-        there = set(files_of(source.folder, "intervals"))
-        self._there = [beside(name) for name in source.names if beside(name) in there]
-        alone = [name for name in source.names if beside(name) not in there]
+        self._there = [beside(name) for name in source.names if beside(name) in source.beside]
+        alone = [name for name in source.names if beside(name) not in source.beside]
         self._copied = self._of_contents(alone) if self._there else INTERVALS.empty_table()
         self._at, self._table = "", self._copied
 
@@ -339,43 +330,29 @@ FORMATS: dict[str, Callable[[Task], str]] = {
 """How each format is written: a function that does it and says what there is."""
 
 
-def _rows_by_model(folder: Folder) -> dict[str, dict[str, Any]]:
-    """Return by model and file of TAGS 8 bytes a row, that stand for its uri."""
-    found: dict[str, dict[str, Any]] = {}
-    for name in files_of(folder, "tags"):
-        table = folder.read_table(name, ["uri", "model_id"])
-        for model_id in pc.unique(table["model_id"]).to_pylist():
-            uris = table.filter(pc.equal(table["model_id"], model_id))["uri"].to_pylist()
-            found.setdefault(model_id, {})[name] = np.fromiter(map(hash, uris), np.int64)
+def _choose(store: TagStore, model_id: str | None) -> str:
+    """Return the model that is asked for, the last one, or the only one; UsageError otherwise."""
+    found = store.models()
     if not found:
         raise UsageError(
-            f"{folder.uri}: no Parquet files below tags/ there; expected the --out of "
+            f"{store.folder.uri}: no Parquet files below tags/ there; expected the --out of "
             "python -m jobs.tag_catalog"
         )
-    return found
-
-
-def _model_of(run: dict[str, Any]) -> str | None:
-    model_id: str | None = run.get("identity", {}).get("model_id")
-    return model_id
-
-
-def _choose(folder: Folder, model_id: str | None, found: list[str]) -> str:
-    """Return the model that is asked for, or the only one; UsageError where it is not there."""
+    if model_id is None:
+        model_id = next((str(run["identity"]["model_id"]) for run in store.runs()), None)
     if model_id is None and len(found) == 1:
         return found[0]
     if model_id is not None and model_id in found:
         return model_id
     lacking = "run.json, which names the last model" if model_id is None else f"tags of {model_id}"
     raise UsageError(
-        f"{folder.uri}: no {lacking}; found tags of {', '.join(sorted(found))}: give --model-id"
+        f"{store.folder.uri}: no {lacking}; found tags of {', '.join(sorted(found))}: "
+        "give --model-id"
     )
 
 
-def _origin(folder: Folder, last: dict[str, Any], model_id: str) -> Origin:
+def _origin(runs: list[dict[str, Any]], model_id: str) -> Origin:
     """Return what a model's last run that has ended says of it."""
-    before = (folder.read_json(name) for name in reversed(folder.names("runs", ".json")))
-    runs = (run for run in chain([last], before) if _model_of(run) == model_id)
     run: dict[str, Any] = next((run for run in runs if "class_names" in run), {})
     return Origin(
         model_id,
@@ -385,14 +362,17 @@ def _origin(folder: Folder, last: dict[str, Any], model_id: str) -> Origin:
     )
 
 
-def _latest(
-    folder: Folder, names: list[str], model_id: str, hashes: set[int]
-) -> dict[str, datetime]:
+def _uri_hashes(folder: Folder, name: str) -> npt.NDArray[np.int64]:
+    """Return 8 bytes a row of a file, that stand for its uri."""
+    uris = folder.read_table(name, ["uri"])["uri"].to_pylist()
+    return np.fromiter(map(hash, uris), np.int64, len(uris))
+
+
+def _latest(folder: Folder, names: list[str], hashes: set[int]) -> dict[str, datetime]:
     """Return when the last row was made of every uri whose hash is among `hashes`."""
     latest: dict[str, datetime] = {}
     for name in names if hashes else ():
-        table = folder.read_table(name, ["uri", "model_id", "tagged_at"])
-        for row in table.filter(pc.equal(table["model_id"], model_id)).to_pylist():
+        for row in folder.read_table(name, ["uri", "tagged_at"]).to_pylist():
             uri, when = row["uri"], row["tagged_at"]
             if hash(uri) in hashes:
                 latest[uri] = max(latest.get(uri, when), when)

@@ -20,7 +20,8 @@ from pipeline.audio.clip import from_wav
 from pipeline.audio.features import FrameSpec, Matrix, describe, extract_all, pool
 from pipeline.audio.prepare import Step, apply_steps, parse_steps
 from pipeline.errors import SpecMismatch, UsageError
-from pipeline.flows.cluster import Slots, count, progress_bar, ray_session
+from pipeline.flows.cluster import Slots, count, ray_session
+from pipeline.flows.logs import progress_bar
 from pipeline.flows.provenance import provenance
 from pipeline.store.dataset import Dataset
 from pipeline.store.folder import Folder

@@ -23,8 +23,9 @@ from ray.train.torch import TorchConfig, TorchTrainer
 
 from pipeline.errors import UsageError
 from pipeline.flows.board import Board, shown
-from pipeline.flows.cluster import progress_bar, ray_session
+from pipeline.flows.cluster import ray_session
 from pipeline.flows.curves import write_curves
+from pipeline.flows.logs import progress_bar
 from pipeline.flows.material import Material
 from pipeline.flows.provenance import provenance
 from pipeline.learn.classical import fit_classical

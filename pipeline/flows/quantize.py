@@ -9,20 +9,17 @@ tagging: decode, windows, engine. It is the same tagger with another id; its wei
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from functools import partial
 from time import process_time
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-import ray.data
 
 from pipeline.catalog.plan import SPLITS
-from pipeline.catalog.vocabulary import Vocabulary
-from pipeline.errors import SpecMismatch, UsageError
+from pipeline.errors import UsageError
+from pipeline.flows.clips import check_split, clip_shards, clip_tracks, count_clips, read_clips
 from pipeline.flows.cluster import ray_session
-from pipeline.flows.evaluate import read_clips
 from pipeline.flows.provenance import provenance
 from pipeline.flows.truth import split_truth
 from pipeline.flows.validate import window_scores_of
@@ -60,7 +57,7 @@ class QuantizeConfig:
     """Of the draw of windows."""
 
     def __post_init__(self) -> None:
-        if Folder(self.model).uri.rstrip("/") == Folder(self.out).uri.rstrip("/"):
+        if Folder(self.model).is_same(Folder(self.out)):
             raise UsageError(f"--out {self.out}: that is the model's own folder; name another")
         if self.split not in SPLITS or self.split == "train":
             raise UsageError(f"--split {self.split!r}: expected val or test")
@@ -111,8 +108,8 @@ def calibration_windows(
     As few as can be are of the same clip. Shards are read in a random order until there are enough.
     """
     rng = np.random.default_rng(seed)
-    shards = _shards(dataset, "train")
-    n_clips = sum(dataset.folder.read_table(name, ["segment_id"]).num_rows for name in shards)
+    shards = clip_shards(dataset, "train")
+    n_clips = count_clips(dataset, shards)
     a_clip = -(-n_windows // n_clips)
     parts: list[npt.NDArray[Any]] = []
     for k in rng.permutation(len(shards)):
@@ -132,10 +129,10 @@ def _figures(
     """Return how f32, bf16 where this CPU has it, and int8 do on a split."""
     ways = {p: replace(how, precision=p) for p in dict.fromkeys(("f32", best_precision()))}
     ways["int8"] = replace(how, model=config.out, precision="int8")
-    shards = _shards(dataset, config.split)
+    shards = clip_shards(dataset, config.split)
     with ray_session(min_cpus=4):
         found = {
-            name: window_scores_of(_clips(dataset, shards), one, n_blocks=len(shards))
+            name: window_scores_of(clip_tracks(dataset, shards), one, n_blocks=len(shards))
             for name, one in ways.items()
         }
     truth = split_truth(dataset, config.split)
@@ -185,18 +182,5 @@ def _speed(how: Tagging, windows: npt.NDArray[Any]) -> float:
 def _check(dataset: Dataset, config: QuantizeConfig, how: Tagging) -> None:
     if how.card.quantized is not None:
         raise UsageError(f"{config.model}: {how.card.model_id} is int8 already")
-    if Vocabulary.from_dict(dataset.meta()["classes"]) != how.card.vocabulary:
-        raise SpecMismatch(f"{config.dataset} and {config.model} have different classes")
     for split in ("train", config.split):
-        if not _shards(dataset, split):
-            raise UsageError(f"{config.dataset}: the dataset has no clips in its {split} split")
-
-
-def _shards(dataset: Dataset, split: str) -> list[str]:
-    return [name for name in dataset.folder.names("clips") if name.startswith(f"clips/{split}-")]
-
-
-def _clips(dataset: Dataset, shards: list[str]) -> ray.data.Dataset:
-    return ray.data.from_arrow([pa.table({"shard": [name]}) for name in shards]).map_batches(
-        partial(read_clips, dataset=dataset), batch_size=1, batch_format="pyarrow"
-    )
+        check_split(dataset, split, how)

@@ -19,14 +19,14 @@ from datetime import UTC, datetime
 from functools import partial
 from time import monotonic
 from typing import TYPE_CHECKING, Any
-from urllib.parse import unquote
 
 from pipeline.errors import SpecMismatch, UsageError
-from pipeline.flows.cluster import progress_bar
+from pipeline.flows.logs import progress_bar
 from pipeline.flows.provenance import provenance
 from pipeline.score.labelling import Changes, changes, labels_of_tags
 from pipeline.score.thresholds import own
 from pipeline.store.folder import Folder, Walked, split_uri
+from pipeline.store.tagstore import TagStore
 
 if TYPE_CHECKING:
     from pipeline.learn.model import ModelCard
@@ -65,7 +65,7 @@ class RetagConfig:
         for name in ("threshold", "gate"):
             if getattr(self, name) is not None:
                 _check_share(f"--{name}", getattr(self, name))
-        if _place(self.tags) == _place(self.out):
+        if Folder(self.tags).is_same(Folder(self.out)):
             raise UsageError(
                 f"--out {self.out}: the tags themselves are there; name another folder, so that "
                 "nothing is lost"
@@ -75,12 +75,15 @@ class RetagConfig:
 def retag(config: RetagConfig) -> dict[str, Any]:
     """Make the labels of a tagging run anew; return the run.json of the new folder."""
     began, started = monotonic(), datetime.now(UTC)
-    source, out = Folder(config.tags), Folder(config.out)
+    store, out = TagStore(Folder(config.tags)), Folder(config.out)
+    source = store.folder
     card = None if config.model is None else _card(config.model)
-    before = _last_run(source, config, card)
-    files = _files(source, before["identity"]["model_id"])
+    before = _last_run(store, config, card)
+    model_id = before["identity"]["model_id"]
+    files = store.walk(model_id)
+    if not files:
+        raise UsageError(f"{source.uri}: no tags by {model_id} there")
     limits = _limits(config, before["identity"], card)
-    _check_evidence(source, files[0][0], limits)
     with out.claimed():
         _claim(out, source, limits, {name for name, _, _ in files})
         made = sum(_retagged(source, out, files, limits), Changes.none())
@@ -111,11 +114,9 @@ def _retagged(
 def _retag_file(
     file: Walked, *, source: Folder, out: Folder, limits: Identity, there: set[str]
 ) -> Changes:
-    """Make one file anew, unless it is there; a file of another model gives nothing."""
+    """Make one file anew, unless it is there."""
     name, size_bytes, modified_ns = file
     tags = source.read_table(name)
-    if not tags.num_rows or tags["model_id"][0].as_py() != limits["model_id"]:
-        return Changes.none()
     try:
         found = labels_of_tags(tags, thresholds=limits["thresholds"], gate=limits["gate"])
     except UsageError as error:
@@ -133,23 +134,21 @@ def _retag_file(
     return changes(tags, new)
 
 
-def _last_run(source: Folder, config: RetagConfig, card: ModelCard | None) -> dict[str, Any]:
+def _last_run(store: TagStore, config: RetagConfig, card: ModelCard | None) -> dict[str, Any]:
     """Return the run whose labels are to be made anew: the last one, or the last of a model."""
-    names = ["run.json"] if source.exists("run.json") else []
-    runs = [*names, *sorted(source.names("runs", ".json"), reverse=True)]
-    if not runs:
+    last = next(store.runs(), None)
+    if last is None:
         raise UsageError(
             f"{config.tags}: no run.json there; make tags with python -m jobs.tag_catalog"
         )
-    there = source.read_json(runs[0])["identity"]["model_id"]
+    there = last["identity"]["model_id"]
     wanted = there if card is None else card.model_id
-    for name in runs:
-        run: dict[str, Any] = source.read_json(name)
-        if run["identity"]["model_id"] == wanted:
-            if not run["complete"]:
-                raise UsageError(f"{config.tags}: the run there has not ended; tag to its end")
-            return run
-    raise SpecMismatch(f"{config.model} is {wanted}; the tags in {config.tags} are by {there}")
+    run = next(store.runs(wanted), None)
+    if run is None:
+        raise SpecMismatch(f"{config.model} is {wanted}; the tags in {config.tags} are by {there}")
+    if not run["complete"]:
+        raise UsageError(f"{config.tags}: the run there has not ended; tag to its end")
+    return run
 
 
 def _card(model: str) -> ModelCard:
@@ -195,32 +194,6 @@ def _check_share(what: str, value: Any) -> None:
     is_number = isinstance(value, int | float) and not isinstance(value, bool)
     if not (is_number and 0 <= value <= 1):
         raise UsageError(f"{what} {value!r}: expected 0 to 1")
-
-
-def _check_evidence(source: Folder, name: str, limits: Identity) -> None:
-    """Refuse a gate before anything is written, where the first file has no evidence."""
-    if limits["gate"] > 0 and "peaks" not in source.read_schema(name).names:
-        raise UsageError(
-            f"{source.uri_of(name)}: no column peaks, which a gate asks; these tags are from "
-            "before there was one: give no --gate, or tag again"
-        )
-
-
-def _files(source: Folder, model_id: str) -> list[Walked]:
-    """Return the files of a model's TAGS; those straight in tags/ may be of any model."""
-    files = [
-        file
-        for file in source.walk("tags")
-        if file[0].endswith(".parquet") and _model_of(file[0]) in (None, model_id)
-    ]
-    if not files:
-        raise UsageError(f"{source.uri}: no tags by {model_id} there")
-    return sorted(files)
-
-
-def _model_of(name: str) -> str | None:
-    part = name.split("/")[1]
-    return unquote(part.removeprefix("model=")) if part.startswith("model=") else None
 
 
 def _claim(out: Folder, source: Folder, limits: Identity, names: set[str]) -> None:
@@ -271,9 +244,3 @@ def _run_json(
         "class_names": before.get("class_names", {code: code for code in codes}),
         "provenance": provenance(),
     }
-
-
-def _place(uri: str) -> str:
-    folder = Folder(uri)
-    path = folder.local_path("").resolve() if folder.is_local else folder.uri
-    return str(path).rstrip("/")

@@ -114,7 +114,7 @@ def tagging_of(config: TagConfig) -> Tagging:
 def plan_tagging(config: TagConfig) -> dict[str, Any]:
     """Return what `tag_catalog` would do; read no audio, and write nothing."""
     how, store = tagging_of(config), TagStore(Folder(config.out))
-    before = _check_identity(store.folder, how)
+    before = _check_identity(store, how)
     known = store.known(how.card.model_id)
     work = plan_work(track_batches(config.catalog), known, retry_failed=config.retry == "failed")
     audio_s = audio_s_of(work.left, known)
@@ -145,7 +145,7 @@ def tag_catalog(config: TagConfig) -> dict[str, Any]:
     began, started = monotonic(), datetime.now(UTC)
     how, store = tagging_of(config), TagStore(Folder(config.out))
     model_id = how.card.model_id
-    _check_identity(store.folder, how)
+    _check_identity(store, how)
     batches = track_batches(config.catalog)
     batches = chain([next(batches)], batches)  # a catalogue without tracks is an error before all
     with store.folder.claimed():
@@ -215,26 +215,19 @@ def lineage_of(how: Tagging) -> dict[str, str]:
     }
 
 
-def _check_identity(folder: Folder, how: Tagging) -> dict[str, Any] | None:
+def _check_identity(store: TagStore, how: Tagging) -> dict[str, Any] | None:
     """Refuse to mix rows that were made in different ways; return this model's last run."""
-    for name in [name for name in ("run.json",) if folder.exists(name)] + _runs(folder):
-        before: dict[str, Any] = folder.read_json(name)
-        if before["identity"]["model_id"] != how.card.model_id:
-            continue
-        mine = json.loads(json.dumps(how.identity))
+    mine = json.loads(json.dumps(how.identity))
+    for before in store.runs(how.card.model_id):
         changed = [key for key in mine if mine[key] != before["identity"].get(key)]
         if changed:
             raise SpecMismatch(
-                f"{folder.uri}: {how.card.model_id} has tagged there with another "
+                f"{store.folder.uri}: {how.card.model_id} has tagged there with another "
                 f"{', '.join(changed)}; give another --out (thresholds and gate alone: jobs.retag)"
             )
         if before["complete"]:
             return before
     return None
-
-
-def _runs(folder: Folder) -> list[str]:
-    return sorted(folder.names("runs", ".json"), reverse=True)
 
 
 def _claim(store: TagStore, how: Tagging) -> None:

@@ -25,7 +25,8 @@ from ray.data import ActorPoolStrategy, DataContext, Dataset
 from ray.util.metrics import Counter as Metric
 
 from pipeline.errors import StoreError
-from pipeline.flows.cluster import count, progress_bar
+from pipeline.flows.cluster import count
+from pipeline.flows.logs import progress_bar
 from pipeline.learn.tagging import Tagging, TrackTagger, describe, tables_of
 from pipeline.learn.tracks import SAME
 from pipeline.score.tally import Tally, tally_of

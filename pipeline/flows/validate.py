@@ -19,7 +19,7 @@ import pyarrow as pa
 import ray.data
 
 from pipeline.errors import UsageError
-from pipeline.flows.cluster import progress_bar
+from pipeline.flows.logs import progress_bar
 from pipeline.flows.tag_stages import places, quiet, scored
 from pipeline.learn.tagging import Tagging, describe
 from pipeline.score.aggregate import METHODS, aggregate

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from argparse import ArgumentTypeError
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from functools import partial
 from types import MappingProxyType
 from typing import Any
@@ -139,16 +139,6 @@ def evidence(window_scores: Scores) -> Scores:
     [0.6]
     """
     return aggregate(window_scores, f"top{EVIDENCE_WINDOWS}")
-
-
-def labels_of(scores: Scores, thresholds: npt.ArrayLike, class_codes: Sequence[str]) -> list[str]:
-    """Return the codes whose score reaches its threshold, in the classes' order.
-
-    >>> labels_of(np.array([0.6, 0.15]), 0.5, ["cel", "cla"])
-    ['cel']
-    """
-    reached = scores >= np.asarray(thresholds)
-    return [code for code, named in zip(class_codes, reached, strict=True) if named]
 
 
 def _function(method: str) -> Callable[[Scores], Scores]:

@@ -26,6 +26,7 @@ from pipeline.score.picture import (
     count_in_integers,
     drawing,
     tidy_bars,
+    tidy_grid,
 )
 
 Truth = npt.NDArray[np.bool_]
@@ -142,8 +143,7 @@ def instead_map(instead: Counts, n_missed: Counts, *, class_names: Mapping[str, 
         axes.set_yticks(range(n_classes), labels)
         if n_classes > _N_NUMBERED:
             axes.tick_params(axis="x", labelrotation=90)
-        axes.tick_params(length=0, top=True, bottom=False, labeltop=True, labelbottom=False)
-        axes.spines[:].set_visible(False)
+        tidy_grid(axes)
         return as_picture(
             figure,
             title="Named instead",

@@ -30,6 +30,7 @@ from pipeline.score.picture import (
     drawing,
     say_empty,
     tidy_bars,
+    tidy_grid,
     write_numbers,
 )
 
@@ -115,8 +116,7 @@ def cooccurrence(n_clips: npt.ArrayLike, *, class_names: Mapping[str, str]) -> P
             )
         axes.set_xticks(range(n_classes), list(class_names))
         axes.set_yticks(range(n_classes), class_labels(class_names))
-        axes.tick_params(length=0, top=True, bottom=False, labeltop=True, labelbottom=False)
-        axes.spines[:].set_visible(False)
+        tidy_grid(axes)
         return as_picture(
             figure,
             title="Classes that sound together",

@@ -6,7 +6,7 @@ album of piano) as well as the model or the files. The tests say what is more th
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy import stats
 
+from pipeline.score.significance import holm
 from pipeline.score.tally import N_BINS
 
 Floats = npt.NDArray[np.float64]
@@ -161,19 +162,6 @@ def same_share_p(now: tuple[int, int], before: tuple[int, int]) -> float:
     """
     table = [[hits, trials - hits] for hits, trials in (now, before)]
     return float(stats.fisher_exact(table).pvalue)
-
-
-def holm(p_values: Sequence[float]) -> list[float]:
-    """Return p values corrected for their number, by Holm's method.
-
-    >>> [round(p, 3) for p in holm([0.04, 0.01, 0.5])]
-    [0.08, 0.03, 0.5]
-    """
-    order = np.argsort(p_values)
-    raised = np.asarray(p_values, np.float64)[order] * np.arange(len(order), 0, -1)
-    corrected = np.empty(len(order))
-    corrected[order] = np.minimum(1, np.maximum.accumulate(raised))
-    return [float(p) for p in corrected]
 
 
 def _reading(psi: float, by_chance: float) -> str:

@@ -151,6 +151,12 @@ def tidy_bars(axes: Axes, *, right: float) -> None:
     axes.set_xlim(0, right)
 
 
+def tidy_grid(axes: Axes) -> None:
+    """Leave a grid of cells nothing but its labels, those of its columns on top."""
+    axes.tick_params(length=0, top=True, bottom=False, labeltop=True, labelbottom=False)
+    axes.spines[:].set_visible(False)
+
+
 def count_in_integers(axis: Axis, what: str) -> None:
     """Make an axis one of counts: a few whole numbers, 1,000 and not 1000."""
     axis.set_label_text(what)

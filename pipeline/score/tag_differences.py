@@ -16,6 +16,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from scipy.stats import binomtest, rankdata
 
+from pipeline.score.significance import holm
 from schemas.columns import CODES, column
 from schemas.tags import scores_struct
 
@@ -173,19 +174,6 @@ def mcnemar(n_only_a: int, n_only_b: int) -> float:
     """Return the two-sided p of so many one-sided differences if both sides were as likely."""
     n_differ = n_only_a + n_only_b
     return float(binomtest(n_only_a, n_differ, 0.5).pvalue) if n_differ else 1.0
-
-
-def holm(p_values: Sequence[float]) -> list[float]:
-    """Return p values corrected for how many there are, in their order.
-
-    >>> holm([0.01, 0.04, 0.02])
-    [0.03, 0.04, 0.04]
-    """
-    p = np.asarray(p_values, np.float64)
-    order = np.argsort(p)
-    corrected = np.empty_like(p)
-    corrected[order] = np.maximum.accumulate(p[order] * np.arange(len(p), 0, -1))
-    return [min(1.0, value) for value in corrected.tolist()]
 
 
 def _over_all(pairs: Pairs) -> dict[str, Any]:

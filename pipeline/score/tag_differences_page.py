@@ -23,6 +23,7 @@ from pipeline.score.picture import (
     count_in_integers,
     drawing,
     grouped_bars,
+    tidy_grid,
 )
 from pipeline.score.tag_differences import Pairs, known_scores
 
@@ -128,8 +129,7 @@ def labels_grid(report: Report) -> Picture:
         axes.set_yticks(
             range(len(at)), [f"{x}, {n:,d}" for x, n in zip(labels, n_tracks, strict=True)]
         )
-        axes.tick_params(length=0, top=True, bottom=False, labeltop=True, labelbottom=False)
-        axes.spines[:].set_visible(False)
+        tidy_grid(axes)
         return as_picture(
             figure,
             title="What becomes of A's labels",

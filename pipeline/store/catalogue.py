@@ -17,6 +17,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import chain, islice
 from pathlib import Path
 from typing import Any, BinaryIO
+from urllib.parse import unquote, urlsplit
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -65,6 +66,8 @@ def list_tracks(catalog: str) -> pa.Table:
 
 
 def _rows(catalog: str) -> Iterable[Row]:
+    if catalog.startswith("file://"):  # the caller's own; one in a manifest is not read
+        catalog = unquote(urlsplit(catalog).path)
     is_manifest = catalog.lower().partition("?")[0].endswith(MANIFEST_SUFFIXES)
     if is_uri(catalog):
         if catalog.startswith(("http://", "https://")):

@@ -74,6 +74,14 @@ class Folder:
         """Return a name as pyarrow's filesystem and the path in it, as some libraries want it."""
         return self._fs, self._path(name)
 
+    def is_same(self, other: Folder) -> bool:
+        """Say whether both are one folder, whatever links and names lead there."""
+        places = [
+            one.local_path("").resolve() if one.is_local else one.uri.rstrip("/")
+            for one in (self, other)
+        ]
+        return bool(places[0] == places[1])
+
     @property
     def is_local(self) -> bool:
         """Whether the folder is on this machine's disks."""

@@ -9,14 +9,17 @@ before it: without that one it does not count, and is deleted by the next run.
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Iterator, Mapping
-from urllib.parse import quote
+from typing import Any
+from urllib.parse import quote, unquote
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from pipeline.store.folder import Folder
+from pipeline.errors import UsageError
+from pipeline.store.folder import Folder, Walked
 from pipeline.store.worklist import KNOWN, Hashes, Known, text_hashes
 
 BESIDE = ("windows", "intervals", "embeddings")
@@ -32,8 +35,33 @@ class TagStore:
 
     def files(self, model_id: str | None = None, table: str = "tags") -> list[str]:
         """Return the names of the files of all models, or of one."""
+        return [name for name, _, _ in self.walk(model_id, table)]
+
+    def walk(self, model_id: str | None = None, table: str = "tags") -> list[Walked]:
+        """Return the files of all models, or of one, with their sizes and times."""
         below = table if model_id is None else f"{table}/{_part(model_id)}"
-        return sorted(n for n, _, _ in self.folder.walk(below) if n.endswith(".parquet"))
+        return sorted(file for file in self.folder.walk(below) if file[0].endswith(".parquet"))
+
+    def models(self) -> list[str]:
+        """Return the models that have tagged here, the latest first."""
+        last_dates: dict[str, str] = {}
+        for name in self.files():
+            model_id, date = model_and_date(name)
+            last_dates[model_id] = max(date, last_dates.get(model_id, ""))
+        return sorted(last_dates, key=lambda model_id: (last_dates[model_id], model_id))[::-1]
+
+    def runs(self, model_id: str | None = None) -> Iterator[dict[str, Any]]:
+        """Yield what the runs of all models or of one have said, the last one first.
+
+        The first is run.json, which a run under way has written, too; the last that has ended is
+        there twice.
+        """
+        names = ["run.json"] if self.folder.exists("run.json") else []
+        for name in (*names, *reversed(self.folder.names("runs", ".json"))):
+            run = self.folder.read_json(name)
+            mine = run.get("identity", {}).get("model_id")
+            if mine is not None and model_id in (None, mine):
+                yield run
 
     def read(self, columns: list[str] | None = None) -> pa.Table | None:
         """Return all rows; None where there are none yet."""
@@ -188,6 +216,18 @@ def _hash(texts: list[str]) -> str:
 
 def _part(model_id: str) -> str:
     return f"model={quote(model_id, safe='')}"  # a model's id may come from anywhere
+
+
+def model_and_date(name: str) -> tuple[str, str]:
+    """Return the model whose rows a file holds, and the date of its run.
+
+    >>> model_and_date("tags/model=a%2Fb/date=2026-11-21/0.parquet")
+    ('a/b', '2026-11-21')
+    """
+    found = re.fullmatch(r"[^/]+/model=([^/]+)/date=([^/]+)/[^/]+", name)
+    if found is None:
+        raise UsageError(f"{name}: expected tags/model=.../date=.../*.parquet; move it away")
+    return unquote(found[1]), found[2]
 
 
 def _place(name: str) -> str:

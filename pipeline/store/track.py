@@ -32,6 +32,8 @@ def open_track(uri: str) -> tuple[Path | bytes, str]:
         unreadable, too_large, or what the line says: not_found, connection, timeout, ...
     """
     try:
+        if uri.startswith("file:"):
+            raise FetchFault(Reason.FORBIDDEN, "file: URIs are not read: name a path instead")
         if is_uri(uri):
             data = _read_url(uri) if uri.startswith(("http://", "https://")) else _read(uri)
             return data, fingerprint(io.BytesIO(data))
@@ -59,8 +61,7 @@ def _read(uri: str) -> bytes:
 
 
 def _read_url(url: str) -> bytes:
-    _check_host(url)
-    with url_file(url) as file:
+    with url_file(url, check=_check_host) as file:
         ranges = cast(RangeFile, file)
         _check_size(ranges.size)
         ranges.expect(ranges.size)
@@ -80,7 +81,10 @@ def _check_size(n_bytes: int) -> None:
 
 
 def _check_host(url: str) -> None:
-    """Refuse addresses where a cloud keeps its machines' secrets: a catalogue may be anybody's."""
+    """Refuse addresses where a cloud keeps its machines' secrets: a catalogue may be anybody's.
+
+    So may a server, which leads on to wherever it likes.
+    """
     host = urlsplit(url).hostname or ""
     try:
         found = {str(info[4][0]) for info in socket.getaddrinfo(host, None)}

@@ -40,15 +40,13 @@ def failed_row(uri, **changes):
     return tags_row(uri, [], [], status="failed", reason="unreadable", **lacks) | changes
 
 
-def write_run(folder, model_id, rows, *, codes=CODES, night=21, hive=True, run=True, **said):
+def write_run(folder, model_id, rows, *, codes=CODES, night=21, run=True, **said):
     """Write TAGS three rows a file, and the run's json; return the folder's URI."""
     folder = Folder(str(folder))
-    where = f"tags/model={model_id}/date=2026-11-{night}" if hive else "tags"
+    where = f"tags/model={model_id}/date=2026-11-{night}"
     rows = [row | {"model_id": model_id} for row in rows]
     for k in range(0, len(rows), 3):
         table = pa.Table.from_pylist(rows[k : k + 3], tags_schema(codes))
-        if not hive:  # as runs wrote it before there were attempts, peaks and n_active
-            table = table.drop_columns(["attempts", "peaks", "n_active"])
         folder.write_table(f"{where}/{model_id}{k:03d}.parquet", table)
     limits = dict.fromkeys(codes, 0.5)
     identity = {"model_id": model_id, "aggregation": "s1", "thresholds": limits, "gate": 0.2}
@@ -125,19 +123,6 @@ def test_two_runs(two, tmp_path):
 def test_the_limit_is_a_share_of_the_compared_tracks(two, tmp_path):
     assert not run(tmp_path, *two, max_changed=0.6)["past_limit"]
     assert run(tmp_path, *two, max_changed=0.59)["past_limit"]
-
-
-def test_runs_without_folders_by_model(two, tmp_path):
-    expected = run(tmp_path, *two)
-    old = write_run(tmp_path / "old", "m1", labelled(A), hive=False)
-    write_run(old, "m0", labelled(B), hive=False, codes=CODES[::-1], run=False)
-    report = run(tmp_path, old, two[1])
-    assert report["labels"] == expected["labels"]
-    assert report["per_class"] == expected["per_class"]
-    turned = run(tmp_path, old, two[1], a_model="m0")
-    assert turned["labels"]["changed"] == 0
-    assert list(turned["class_names"]) == CODES[::-1]
-    assert turned["a"]["identity"] is None
 
 
 def test_one_folder_with_two_models(two, tmp_path):

@@ -268,22 +268,11 @@ def test_several_models(run_folder, run_export):
     code, said, _ = run_export(run_folder, "csv", "--model-id", "third")
     assert code == harness.USAGE
     assert said.endswith(f"no tags of third; found tags of {MODEL}, other: give --model-id\n")
-    run_folder.delete("run.json")
+    for name in ("run.json", *run_folder.names("runs", ".json")):
+        run_folder.delete(name)
     code, said, _ = run_export(run_folder, "csv")
     assert code == harness.USAGE
     assert "no run.json, which names the last model; found tags of" in said
-
-
-def test_a_folder_of_an_earlier_version(tmp_path, run_export):
-    folder = Folder(str(tmp_path / "old"))
-    table = pa.Table.from_pylist([ok("/m/a.mp3"), failed("/m/b.mp3")], tags_schema(CODES))
-    folder.write_table("tags/x.parquet", table.drop_columns(["attempts", "peaks", "n_active"]))
-    for name in ("csv", "jsonl", "jams", "audacity", "m3u"):
-        code, said, files = run_export(folder, name)
-        assert code == harness.OK
-        assert "2 tracks, 1 of them failed" in said
-        assert len(files) == {"m3u": 2}.get(name, 1)
-    assert b'"peaks": null' in run_export(folder, "jsonl")[2]["tags.jsonl"]
 
 
 def test_what_the_last_run_says_of_itself(run_folder, run_export):
@@ -318,11 +307,18 @@ def test_a_class_that_would_leave_the_folder(tmp_path, run_export):
 
 
 def test_tags_that_are_no_parquet(run_folder, run_export):
-    run_folder.write_bytes("tags/broken.parquet", b"PAR1")
+    run_folder.write_bytes(f"tags/model={MODEL}/date=2026-11-21/broken.parquet", b"PAR1")
     code, said, _ = run_export(run_folder, "csv")
     assert code == harness.FAILED
     assert said.startswith("error: cannot read ")
     assert "broken.parquet" in said
+
+
+def test_a_file_that_is_no_model_s(run_folder, run_export):
+    run_folder.write_bytes("tags/mine.parquet", b"PAR1")
+    code, said, _ = run_export(run_folder, "csv")
+    assert code == harness.USAGE
+    assert "tags/mine.parquet: expected tags/model=.../date=.../*.parquet; move it away" in said
 
 
 def test_again_is_the_same_and_leaves_other_files(run_folder, run_export, tmp_path):

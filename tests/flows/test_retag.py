@@ -51,14 +51,14 @@ def tags_of(rng, n, *, model_id=ME, failed_every=7):
     return pa.Table.from_pylist(rows, tags_schema(CODES))
 
 
-def write_run(folder, tables, *, model_id=ME, night=21, flat=False, **said):
+def write_run(folder, tables, *, model_id=ME, night=21, **said):
     """Write a tagging run's folder, a file a table."""
-    identity = {"model_id": model_id, "aggregation": "s2", "thresholds": LIMITS, "window_s": 1.0}
-    identity |= {} if flat else {"gate": 0.2}
-    place = "tags" if flat else f"tags/model={model_id.replace('/', '%2F')}/date=2026-11-{night}"
+    identity = {"model_id": model_id, "aggregation": "s2", "thresholds": LIMITS, "window_s": 1.0,
+                "gate": 0.2}  # fmt: skip
+    place = f"tags/model={model_id.replace('/', '%2F')}/date=2026-11-{night}"
     for k, table in enumerate(tables):
         lineage = LINEAGE | {"timbre.tagging": json.dumps(identity)}
-        table = table.replace_schema_metadata(None if flat else lineage)
+        table = table.replace_schema_metadata(lineage)
         Folder(str(folder)).write_table(f"{place}/{night}-{k:03d}.parquet", table)
     run = {"identity": identity, "complete": True, "catalog": "/music", "run_id": f"202611{night}"}
     run |= {"class_names": dict.fromkeys(CODES, "an instrument")} | said
@@ -223,22 +223,6 @@ def test_one_model_among_several(tagged, tmp_path, rng):
     named = made(tagged, tmp_path / "named", model=write_model(tmp_path / "m"), gate=0.5)
     assert (named["tracks"], named["identity"]["model_id"]) == (66, ME)
     assert {row["model_id"] for row in rows(tmp_path / "named")} == {ME}
-
-
-def test_folders_of_before(tmp_path, rng):
-    """Files lay straight in tags/, of any model, without evidence and lineage."""
-    mine, other = tags_of(rng, 30), tags_of(rng, 4, model_id="net-9999")
-    columns = ["peaks", "n_active", "attempts"]
-    write_run(tmp_path / "run", [t.drop_columns(columns) for t in (mine, other)], flat=True)
-    run = made(tmp_path / "run", tmp_path / "out", threshold=0.25)
-    assert (run["tracks"], run["identity"]["gate"]) == (30, 0)
-    (name,) = files(tmp_path / "out")
-    for row in pq.read_table(tmp_path / "out" / name).to_pylist():
-        scores = row["scores"] or {}
-        assert row["labels"] == [code for code in scores if scores[code] >= 0.25]
-    with pytest.raises(UsageError, match=r"-000\.parquet: no column peaks.*give no --gate"):
-        made(tmp_path / "run", tmp_path / "gated", threshold=0.25, gate=0.1)
-    assert not (tmp_path / "gated").exists()
 
 
 def test_a_file_without_evidence_among_others_stops_a_gate(tagged, tmp_path, rng):

@@ -1,14 +1,20 @@
 """The jobs as a user types them: help, usage errors, exit codes; no needless traceback."""
 
 import importlib
+import json
+import os
 import subprocess
 import sys
+from datetime import datetime
 from pathlib import Path
 
+import pyarrow as pa
 import pytest
 
 from jobs import harness
 from pipeline.errors import StoreError, UsageError
+from pipeline.store.folder import Folder
+from schemas.tags import tags_schema
 
 ROOT = Path(__file__).parents[2]
 JOBS = ["build_subset", "extract_features", "explore", "train", "evaluate", "compare", "quantize"]
@@ -91,3 +97,44 @@ def test_a_job_is_a_module_with_an_exit_code():
     )  # fmt: skip
     assert done.returncode == 2
     assert done.stderr.startswith("error: nowhere: no dataset.json there")
+
+
+def test_a_log_of_objects(tmp_path):
+    """With TIMBRE_LOG=json each line of stderr is an object; stdout has the summary, in words."""
+    folder = Folder(str(tmp_path / "run"))
+    row = {"uri": "a", "model_id": "m", "status": "ok", "labels": ["cel"], "scores": {"cel": 0.9}}
+    table = pa.Table.from_pylist([row], tags_schema(["cel"]))
+    folder.write_table("tags/model=m/date=2026-11-21/0.parquet", table)
+
+    def log_of(**environment: str) -> tuple[int, str, list[dict]]:
+        done = subprocess.run(
+            [sys.executable, "-m", "jobs.export", "--tags", folder.uri, "--format", "csv",
+             "--out", str(tmp_path / "out")],
+            cwd=ROOT, env=os.environ | environment, capture_output=True, text=True, check=False,
+        )  # fmt: skip
+        return done.returncode, done.stdout, done.stderr.splitlines()
+
+    code, summary, lines = log_of(TIMBRE_LOG="json")
+    events = [json.loads(line) for line in lines]
+    assert (code, "tags.csv: 1 rows" in summary) == (harness.OK, True)
+    assert {event["job"] for event in events} == {"jobs.export"}
+    assert [event["event"] for event in events if event["event"] != "progress"] == [
+        "began",
+        "ended",
+    ]
+    assert datetime.fromisoformat(events[0]["time"]).tzinfo is not None
+    (last,) = [event for event in events if event["event"] == "progress" and event["n"] == 1]
+    assert (last["what"], last["total"], last["unit"], last["level"]) == (
+        *("export", 1, "tracks"),
+        "INFO",
+    )
+    assert events[-1]["exit_code"] == harness.OK
+    assert events[-1]["seconds"] > 0
+    folder.delete("tags/model=m/date=2026-11-21/0.parquet")
+    code, _, lines = log_of(TIMBRE_LOG="json")
+    _, failed, ended = map(json.loads, lines)
+    assert (code, failed["level"], ended["exit_code"]) == (harness.USAGE, "ERROR", harness.USAGE)
+    assert failed["text"].startswith("error: ")
+    assert log_of(TIMBRE_LOG="text")[2] == [failed["text"]]
+    code, _, (line,) = log_of(TIMBRE_LOG="xml")
+    assert (code, line) == (harness.USAGE, "error: TIMBRE_LOG=xml: expected one of text, json")

@@ -7,8 +7,11 @@ import socket
 import subprocess
 import sys
 import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
+import pyarrow.parquet as pq
 import pytest
 import yaml
 
@@ -16,6 +19,10 @@ from tests.flows.conftest import corpus as corpus  # a fixture
 from tests.flows.conftest import wait_for
 
 ROOT = Path(__file__).parents[2]
+PLANTED = {"AWS_SECRET_ACCESS_KEY": "planted-key-5b1f", "HF_TOKEN": "planted-token-77aa"}
+COOKIES = """# Netscape HTTP Cookie File
+127.0.0.1\tFALSE\t/\tFALSE\t2145916800\tSID\tplanted-cookie-91c2
+"""
 RAY = Path(sys.executable).with_name("ray")
 
 
@@ -57,13 +64,22 @@ def free_port() -> int:
         return probe.getsockname()[1]
 
 
-@pytest.fixture
+@dataclass(frozen=True)
+class Head:
+    """A head node: its folder, and how to say `ray job ...` to it."""
+
+    folder: Path
+    job: Callable[..., subprocess.CompletedProcess[str]]
+
+
+@pytest.fixture(scope="module")
 def head():
     """A head node on loopback with token auth, in a process group of its own."""
     folder = tempfile.mkdtemp(prefix="ray-", dir="/tmp")
     port, dashboard = free_port(), free_port()
     environment = {
         **os.environ,
+        **PLANTED,
         "PATH": f"{RAY.parent}:{os.environ['PATH']}",  # `python` is this environment's
         "RAY_AUTH_MODE": "token",
         "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",
@@ -91,7 +107,7 @@ def head():
 
     # The dashboard answers before the node's job agent does, so wait until a job goes through.
     wait_for(lambda: ray_job("submit", "--", "true").returncode == 0, 90)
-    yield ray_job
+    yield Head(Path(folder), ray_job)
     os.killpg(process.pid, signal.SIGTERM)
     try:
         process.wait(20)
@@ -100,13 +116,63 @@ def head():
         process.wait()
 
 
-def test_a_job_runs_by_ray_job_submit(head, corpus, tmp_path):
-    out = tmp_path / "ds"
-    command = f"python -m jobs.build_subset --segments {' '.join(corpus.sheets)} --limit 6"
-    command += f" --source {corpus.folder / 'videos'} --out {out} --max-failed 0"
-    done = head("submit", "--working-dir", ".", "--", *command.split())
+def build_command(corpus, origin, out, *flags: object) -> list[str]:
+    command = ["python", "-m", "jobs.build_subset", "--segments", *corpus.sheets]
+    return [*command, "--source", origin.url_template, "--out", str(out), *map(str, flags)]
+
+
+def test_a_job_runs_by_ray_job_submit_and_tells_no_secret(head, corpus, tmp_path):
+    out, cookies = tmp_path / "ds", tmp_path / "cookies.txt"
+    cookies.write_text(COOKIES)
+    cookies.chmod(0o600)
+    with corpus.origin() as origin:
+        command = build_command(
+            corpus, origin, out, "--limit", 6, "--cookies", cookies, "--max-failed", 0
+        )
+        done = head.job("submit", "--working-dir", ".", "--", *command)
     text = done.stdout + done.stderr
     assert "segments got" in text, text
-    assert (out / "dataset.json").exists()
     failed = "of 6 segments got" in text and "6 of 6" not in text
     assert done.returncode == (1 if failed else 0), text
+    assert (out / "dataset.json").exists()
+    secrets = [*PLANTED.values(), "planted-cookie-91c2"]
+    secrets += [Path(os.environ["RAY_AUTH_TOKEN_PATH"]).read_text().strip()]
+    assert not [secret for secret in secrets if secret in text]
+    written = [
+        path for folder in (out, head.folder) for path in folder.rglob("*") if path.is_file()
+    ]
+    assert len(written) > 50  # tables, pages, Ray's logs
+    assert not [
+        (path, secret)
+        for path in written
+        for data in [path.read_bytes()]
+        for secret in secrets
+        if secret.encode() in data
+    ]
+
+
+def test_a_job_that_is_stopped_keeps_what_it_has_committed(head, corpus, tmp_path):
+    out = tmp_path / "ds"
+
+    def ledger() -> list[dict[str, str]]:
+        names = sorted((out / "ledger").glob("*.parquet")) if out.exists() else []
+        return [row for name in names for row in pq.read_table(name).to_pylist()]
+
+    with corpus.origin(latency_s=0.5) as origin:
+        command = build_command(corpus, origin, out, "--shard-size", 2, "--max-downloads", 1)
+        submitted = head.job(
+            "submit", "--working-dir", ".", "--no-wait", "--submission-id", "one", "--", *command
+        )
+        assert submitted.returncode == 0, submitted.stderr
+        wait_for(lambda: len(ledger()) >= 4, 120)
+        stopped = head.job("stop", "one")
+        assert stopped.returncode == 0, stopped.stderr
+        assert "STOPPED" in head.job("status", "one").stdout.upper()
+        kept = {path: path.read_bytes() for path in (out / "clips").glob("*.parquet")}
+        n_kept = len(ledger())
+        assert 4 <= n_kept < len(corpus.selected)
+        origin.latency_s = 0.0
+        again = head.job("submit", "--working-dir", ".", "--", *command)
+    assert f"of {len(corpus.selected)} segments got" in again.stdout, again.stdout + again.stderr
+    assert len(ledger()) == len({row["segment_id"] for row in ledger()}) == len(corpus.selected)
+    assert all(path.read_bytes() == data for path, data in kept.items())

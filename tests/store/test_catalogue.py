@@ -1,6 +1,8 @@
 """A catalogue in every form it may have, and its tracks by uri."""
 
 import os
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -8,6 +10,7 @@ import pytest
 
 from pipeline.demo.origin import Fault, Origin
 from pipeline.errors import DecodeError, FetchFault, ItemFault, TableError, UsageError
+from pipeline.store import track
 from pipeline.store.catalogue import list_tracks, track_batches
 from pipeline.store.track import open_track
 
@@ -160,11 +163,50 @@ def test_batches_are_all_there_is(tmp_path):
         ("http://[fe80::1]/x.mp3", "link-local"),
         ("http://[::ffff:169.254.169.254]/x.mp3", "link-local"),
         ("http://name.invalid/x.mp3", "connection"),
+        ("file:///etc/hostname", "forbidden: file: URIs are not read"),
+        ("file://localhost/etc/hostname", "forbidden"),
     ],
 )
 def test_addresses_that_are_not_read(uri, said):
     with pytest.raises(ItemFault, match=said):
         open_track(uri)
+
+
+class _Elsewhere(BaseHTTPRequestHandler):
+    """Lead on from 127.0.0.1 to 127.0.0.2, and serve what is kept there."""
+
+    def do_GET(self):
+        port = self.server.server_address[1]
+        if self.headers["Host"].startswith("127.0.0.1"):
+            self.send_response(302)
+            self.send_header("Location", f"http://127.0.0.2:{port}/secret")
+            self.end_headers()
+        else:
+            self.send_response(200)
+            self.end_headers()
+            self.wfile.write(b"a machine's secret")
+
+    def log_message(self, *_):
+        """Say nothing."""
+
+
+def test_a_server_does_not_lead_to_where_a_catalogue_may_not(monkeypatch):
+    server = ThreadingHTTPServer(("0.0.0.0", 0), _Elsewhere)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    url = f"http://127.0.0.1:{server.server_address[1]}/x.mp3"
+    try:
+        assert open_track(url)[0] == b"a machine's secret"
+        monkeypatch.setattr(track, "is_forbidden", lambda address: address == "127.0.0.2")
+        with pytest.raises(FetchFault, match=r"forbidden: 127\.0\.0\.2 is a link-local address"):
+            open_track(url)
+    finally:
+        server.shutdown()
+        server.server_close()
+
+
+def test_a_catalogue_may_be_named_by_a_file_uri(tmp_path):
+    (tmp_path / "a b.mp3").touch()
+    assert uris((tmp_path / "a b.mp3").as_uri()) == [str(tmp_path / "a b.mp3")]
 
 
 def test_a_server_s_track_is_read_whole_and_its_faults_are_told(tmp_path):

@@ -74,9 +74,7 @@ def test_nothing_is_settled(store):
     assert store.settle("m") == 0
 
 
-@pytest.mark.parametrize(
-    "again", [f"t{k}" for k in range(8)]
-)  # files are joined by their names' order
+@pytest.mark.parametrize("again", [f"t{k}" for k in range(8)])  # the order of hashes decides
 def test_a_track_done_again_every_run_of_a_day_is_never_lost(store, again):
     every = [f"t{k}" for k in range(8)]
     for run in range(4):
