@@ -21,7 +21,6 @@ from functools import lru_cache
 import numpy as np
 import numpy.typing as npt
 import scipy.fft
-import scipy.signal
 
 from pipeline.errors import UsageError
 
@@ -187,5 +186,5 @@ def _layout(edges: Edges) -> tuple[Ints, Ints, Floats]:
 
 @lru_cache(maxsize=8)
 def _hann(n_fft: int) -> Floats:
-    window: Floats = scipy.signal.windows.hann(n_fft, sym=False).astype(np.float32)
+    window: Floats = np.hanning(n_fft + 1)[:-1].astype(np.float32)  # periodic
     return window

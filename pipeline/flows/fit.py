@@ -8,30 +8,23 @@ and a finished one is not done again.
 
 from __future__ import annotations
 
-import os
-import tempfile
 from dataclasses import asdict, dataclass
-from pathlib import Path
-from time import monotonic
-from typing import Any
 
 import ray
 import ray.train
-import torch
-from ray.train import Checkpoint, CheckpointConfig, FailureConfig, RunConfig, ScalingConfig
+from ray.train import CheckpointConfig, FailureConfig, RunConfig, ScalingConfig
 from ray.train.torch import TorchConfig, TorchTrainer
 
 from pipeline.errors import UsageError
 from pipeline.flows.board import Board, shown
 from pipeline.flows.cluster import ray_session
 from pipeline.flows.curves import write_curves
+from pipeline.flows.fit_worker import classical_worker, read_state, worker
 from pipeline.flows.logs import progress_bar
 from pipeline.flows.material import Material
 from pipeline.flows.provenance import provenance
-from pipeline.learn.classical import fit_classical
 from pipeline.learn.config import TrainConfig
-from pipeline.learn.data import Mixing, n_steps
-from pipeline.learn.loop import Hooks, Progress, train
+from pipeline.learn.loop import Progress
 from pipeline.learn.model import ModelCard, check_name, fingerprint_of, load_card, save_model
 from pipeline.learn.networks.classical import CLASSICAL
 from pipeline.score.aggregate import METHODS
@@ -41,7 +34,6 @@ from pipeline.store.dataset import Dataset
 from pipeline.store.folder import Folder
 
 _MAX_FAILURES = 8  # of workers; each goes on from the last checkpoint
-_STATE = "state.pt"
 
 
 @dataclass(frozen=True)
@@ -119,27 +111,19 @@ def fit(config: FitConfig) -> FitResult:
 
 def _fit_classical(material: Material) -> Progress:
     """Fit in one task that has the cores of its node to itself."""
-    task = ray.remote(num_cpus=1, max_retries=_MAX_FAILURES)(_classical_worker)
+    task = ray.remote(num_cpus=1, max_retries=_MAX_FAILURES)(classical_worker)
     with progress_bar(total=1, unit=" fits", desc=material.config.model) as bar:
         progress: Progress = ray.get(task.remote(material))
         bar.update()
     return progress
 
 
-def _classical_worker(material: Material) -> Progress:
-    torch.set_num_threads(os.cpu_count() or 1)  # Ray sets it to the task's CPUs
-    with material.kept(is_last=material.config.folds is None):
-        train_set = material.train_set()
-        model = material.new_model(train_set)
-        return fit_classical(material.config, model, train_set, material.val_set())
-
-
 def _fit(config: FitConfig, material: Material, name: str) -> Progress:
     board = Board.remote()  # type: ignore[attr-defined]
     filesystem, storage_path = Folder(config.out).location("runs")
     trainer = TorchTrainer(
-        _worker,
-        train_loop_config={"config": config, "material": material, "board": board},
+        worker,
+        train_loop_config={"material": material, "board": board, "gpu": config.gpu},
         scaling_config=ScalingConfig(
             num_workers=config.workers,
             use_gpu=config.gpu,
@@ -159,71 +143,4 @@ def _fit(config: FitConfig, material: Material, name: str) -> Progress:
     if result.checkpoint is None:
         raise RuntimeError(f"run {name} ended without a checkpoint")
     with result.checkpoint.as_directory() as folder:
-        return Progress(**_read_state(folder)["progress"])
-
-
-def _worker(job: dict[str, Any]) -> None:
-    """One worker of Ray Train."""
-    material = job["material"]
-    with material.kept(is_last=material.config.folds is None):
-        _train(**job)
-
-
-def _train(config: FitConfig, material: Material, board: Any) -> None:
-    """Load the data, go on from the last checkpoint, report each epoch."""
-    context = ray.train.get_context()
-    is_first = context.get_world_rank() == 0
-    if not config.gpu:
-        torch.set_num_threads(max(1, (os.cpu_count() or 1) // context.get_local_world_size()))
-    train_set, val_set = material.train_set(), material.val_set()
-    model = material.new_model(train_set)
-    device = (
-        torch.device("cuda", torch.cuda.current_device()) if config.gpu else torch.device("cpu")
-    )
-    mixing = Mixing(config.train.sampling, config.train.mix_min, config.train.mix_max)
-    n_items = mixing.size(train_set)
-    steps = n_steps(n_items, batch_size=config.train.batch_size, n_ranks=config.workers)
-    samples = material.samples_to_log_mel(train_set)
-
-    shown_s = 0.0
-
-    def on_step(step: int) -> None:
-        nonlocal shown_s
-        if is_first and monotonic() > shown_s + 0.5:
-            shown_s = monotonic()
-            board.step.remote(step, steps * config.train.epochs)
-
-    def on_epoch(metrics: dict[str, float], state: dict[str, Any]) -> None:
-        if is_first:
-            board.epoch.remote(dict(metrics))
-        _report(metrics, state if is_first else None)
-
-    last = ray.train.get_checkpoint()
-    state = None
-    if last is not None:
-        with last.as_directory() as folder:
-            state = _read_state(folder)
-    train(
-        config.train,
-        model,
-        train_set,
-        val_set,
-        device=device,
-        checkpoint=state,
-        hooks=Hooks(on_step, on_epoch),
-        samples=None if samples is None else samples.to(device),
-    )
-
-
-def _report(metrics: dict[str, float], state: dict[str, Any] | None) -> None:
-    if state is None:
-        ray.train.report(dict(metrics))
-        return
-    with tempfile.TemporaryDirectory() as folder:
-        torch.save(state, Path(folder) / _STATE)
-        ray.train.report(dict(metrics), checkpoint=Checkpoint.from_directory(folder))
-
-
-def _read_state(folder: str) -> dict[str, Any]:
-    state: dict[str, Any] = torch.load(Path(folder) / _STATE, map_location="cpu", weights_only=True)
-    return state
+        return Progress(**read_state(folder)["progress"])

@@ -11,7 +11,6 @@ from __future__ import annotations
 from fractions import Fraction
 
 import torch
-import torchaudio
 from torch import Tensor
 
 AUGMENTATIONS = ("masks", "tilt", "mix", "shift", "noise", "pitch")
@@ -85,6 +84,8 @@ def pitch(samples: Tensor, rng: torch.Generator) -> Tensor:
 
 def shifted(samples: Tensor, semitones: float) -> Tensor:
     """Return samples, `[n_samples]`, that many semitones higher."""
+    import torchaudio  # here, as what only serves imports this module, too
+
     ratio = Fraction(2 ** (semitones / 12)).limit_denominator(_MOST_DENOMINATOR)
     window = torch.hann_window(_N_FFT, device=samples.device)
     spectrum = torch.stft(samples, _N_FFT, _HOP, window=window, return_complex=True)

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from sklearn.model_selection import GroupKFold
 
 from pipeline.errors import UsageError
 
@@ -32,6 +31,8 @@ def fold_of(segment_ids: Sequence[str], *, n_folds: int, fold: int, seed: int) -
     videos = [segment_id.rpartition("_")[0] for segment_id in segment_ids]
     if n_folds > len(set(videos)):
         raise UsageError(f"--folds {n_folds}: there are only {len(set(videos))} videos")
+    from sklearn.model_selection import GroupKFold  # here, as it takes a second
+
     splitter = GroupKFold(n_folds, shuffle=True, random_state=seed)
     order = np.argsort(segment_ids)  # whatever order the shards come in
     parts = [

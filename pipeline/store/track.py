@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any, BinaryIO, cast
 from urllib.parse import urlsplit
 
-from pipeline.audio.fetch import url_file
 from pipeline.audio.ranges import RangeFile
 from pipeline.errors import DecodeError, FetchFault, Reason, StoreError, UsageError
 from pipeline.store.catalogue import is_uri
@@ -61,6 +60,8 @@ def _read(uri: str) -> bytes:
 
 
 def _read_url(url: str) -> bytes:
+    from pipeline.audio.fetch import url_file  # here, as yt-dlp takes its time
+
     with url_file(url, check=_check_host) as file:
         ranges = cast(RangeFile, file)
         _check_size(ranges.size)

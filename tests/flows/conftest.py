@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import signal
 import subprocess
@@ -40,23 +41,50 @@ class Corpus:
         return Origin(self.folder / "videos", faults_of(self.plan), **options)
 
 
+Once = Callable[[str, Callable[[Path], object]], Path]
+
+
 @pytest.fixture(scope="session")
-def corpus(tmp_path_factory: pytest.TempPathFactory) -> Corpus:
+def once(tmp_path_factory: pytest.TempPathFactory) -> Once:
+    """Give a function that makes a folder, once for all processes of the suite."""
+    base = tmp_path_factory.getbasetemp()
+    shared = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
+
+    def make_once(name: str, make: Callable[[Path], object]) -> Path:
+        folder, is_made = shared / f"shared-{name}", shared / f"shared-{name}.made"
+        with (shared / f"shared-{name}.lock").open("wb") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if not is_made.exists():
+                make(folder)
+                is_made.touch()
+        return folder
+
+    return make_once
+
+
+@pytest.fixture(scope="session")
+def corpus(once: Once) -> Corpus:
     """Render 26 videos and 8 faulty ones."""
-    folder = tmp_path_factory.mktemp("corpus")
     plan = plan_corpus(3, n_videos=26)
-    render_corpus(plan, folder / "videos", workers=2)
-    sheets = write_segments_csv(plan, folder)
-    return Corpus(plan, folder, tuple(map(str, sheets)))
+
+    def render(folder: Path) -> None:
+        render_corpus(plan, folder / "videos", workers=2)
+        write_segments_csv(plan, folder)
+
+    folder = once("corpus", render)
+    return Corpus(plan, folder, tuple(map(str, sorted(folder.glob("*.csv")))))
 
 
 @pytest.fixture(scope="session")
-def dataset(corpus: Corpus, ray_local: None, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def dataset(corpus: Corpus, ray_local: None, once: Once) -> Path:
     """Build the corpus, undisturbed."""
-    out = tmp_path_factory.mktemp("dataset") / "ds"
-    with corpus.origin() as origin:
-        build(BuildConfig(corpus.sheets, str(out), origin.url_template, shard_size=4, split=SPLIT))
-    return out
+
+    def make(out: Path) -> None:
+        with corpus.origin() as origin:
+            source = origin.url_template
+            build(BuildConfig(corpus.sheets, str(out), source, shard_size=4, split=SPLIT))
+
+    return once("dataset", make)
 
 
 SPLIT = "50/25/25"
@@ -64,11 +92,9 @@ TINY = TrainConfig(model="resnet10t", input_size=(32, 32), epochs=2, batch_size=
 
 
 @pytest.fixture(scope="session")
-def model(dataset: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def model(dataset: Path, once: Once) -> Path:
     """Train a tiny model, undisturbed."""
-    out = tmp_path_factory.mktemp("model") / "m"
-    fit(FitConfig(str(dataset), str(out), TINY))
-    return out
+    return once("model", lambda out: fit(FitConfig(str(dataset), str(out), TINY)))
 
 
 @pytest.fixture

@@ -78,7 +78,7 @@ def test_training_leaves_curves_and_a_page(model):
 def test_a_model_of_log_mels_learns_from_disturbed_samples(dataset, tmp_path):
     config = TrainConfig(
         model="resnet10t", input_size=(32, 32), epochs=1, batch_size=8, lr=1e-3,
-        augment=("noise", "pitch", "masks"),
+        augment=("noise", "masks"),
     )  # fmt: skip
     card = fit(FitConfig(str(dataset), str(tmp_path / "m"), config)).card
     assert card.heard.to_dict()["kind"] == "logmel"

@@ -14,18 +14,24 @@ from ray.cluster_utils import Cluster
 
 from tests.flows.conftest import SPLIT, wait_for
 
-N_TRACKS = 1500
+N_TRACKS = 800
+
+
+@pytest.fixture(scope="module")
+def head() -> Iterator[Cluster]:
+    """A head without room for workers."""
+    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1})
+    yield cluster
+    cluster.shutdown()
 
 
 @pytest.fixture
-def cluster() -> Iterator[Cluster]:
-    """A head without room for workers, and two nodes with room for two each."""
-    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1})
-    for _ in range(2):
-        cluster.add_node(num_cpus=2)
-    cluster.wait_for_nodes()
-    yield cluster
-    cluster.shutdown()
+def cluster(head: Cluster) -> Cluster:
+    """The head, and two nodes with room for two workers each."""
+    while len(head.worker_nodes) < 2:
+        head.add_node(num_cpus=2)
+    head.wait_for_nodes()
+    return head
 
 
 def processes_of(node: Node, title: str) -> list[psutil.Process]:

@@ -172,7 +172,7 @@ def test_a_training_in_a_bucket_is_killed_with_9_and_ends_as_if_undisturbed(
         return [key for key in s3.keys("killed/m/runs") if key.endswith("state.pt")]
 
     process = start_job("train", *flags)
-    wait_for(lambda: checkpoints() or process.poll() is not None)
+    wait_for(lambda: checkpoints() or process.poll() is not None, 200)
     assert process.poll() is None, process.stdout.read()
     kill(process)
     assert not [key for key in s3.keys("killed/m") if key.endswith("model.json")]

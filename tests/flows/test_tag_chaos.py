@@ -21,12 +21,13 @@ import psutil
 import pytest
 import soundfile
 
+from jobs import harness
 from pipeline.flows.tag import TagConfig, tag_catalog
 from tests.conftest import tones
 from tests.flows.conftest import ROOT, short_folder
 
-N_TRACKS = int(os.environ.get("TIMBRE_TRACKS", "400"))
-KILL_EVERY_S = float(os.environ.get("TIMBRE_KILL_EVERY_S", "4"))
+N_TRACKS = int(os.environ.get("TIMBRE_TRACKS", "300"))
+KILL_EVERY_S = float(os.environ.get("TIMBRE_KILL_EVERY_S", "1.5"))
 N_HOSTILE = N_TRACKS // 50
 MAX_RUNS = 40
 
@@ -81,16 +82,19 @@ def test_killed_again_and_again(catalogue, model, tmp_path):
     rng, kills, n_runs, began = random.Random(5), [], 0, time.monotonic()
     while n_runs < MAX_RUNS:
         n_runs += 1
+        n_before = len(table(wild)) if _n_files(wild) else 0
         code = _run_and_kill(catalogue, model, wild, rng, kills)
         print(f"run {n_runs} ended with {code}", flush=True)
-        if code == 0:
+        if code in (harness.OK, harness.PAST_LIMIT):
             break
     seconds = time.monotonic() - began
     print(f"{n_runs} runs, {len(kills)} kills in {seconds:.0f} s: {kills}")
-    assert code == 0
-    assert len(kills) >= 3
+    assert code == harness.PAST_LIMIT  # one in 50 failed, and 1 % is allowed
+    assert n_runs >= 2
+    assert len(kills) >= 2
     assert table(wild) == expected
     run = json.loads((wild / "run.json").read_text())
+    assert run["skipped"] >= n_before > 0  # no run does again what one before it has committed
     assert run["tracks"] == run["tagged"] + run["failed"] + run["skipped"] == N_TRACKS
 
 
@@ -99,7 +103,7 @@ def _run_and_kill(catalogue: Path, model: Path, out: Path, rng: random.Random, k
     said = out.with_suffix(".log").open("ab")
     job = subprocess.Popen(
         [sys.executable, "-m", "jobs.tag_catalog", "--catalog", catalogue, "--model", model,
-         "--out", out, "--examples", "0"],
+         "--out", out, "--examples", "0", "--max-failed", "1%"],
         cwd=ROOT, env={**os.environ, "RAY_TMPDIR": short_folder()},
         stdout=said, stderr=subprocess.STDOUT, start_new_session=True,
     )  # fmt: skip
@@ -116,7 +120,7 @@ def _run_and_kill(catalogue: Path, model: Path, out: Path, rng: random.Random, k
                 time.sleep(0.2)
             victims = sorted(_alive(job.pid), key=lambda process: process.pid)
             if job.poll() is None and victims:
-                victim = rng.choice(victims)
+                victim = rng.choice(victims if kills else [psutil.Process(job.pid)])
                 kills.append(_name(victim))
                 print(f"{time.monotonic():.0f} s: {kills[-1]}", flush=True)
                 _kill(victim)

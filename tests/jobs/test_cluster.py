@@ -2,28 +2,19 @@
 
 import os
 import re
-import signal
-import socket
-import subprocess
-import sys
-import tempfile
-from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
 import yaml
 
-from tests.flows.conftest import corpus as corpus  # a fixture
 from tests.flows.conftest import wait_for
+from tests.jobs.conftest import PLANTED
 
 ROOT = Path(__file__).parents[2]
-PLANTED = {"AWS_SECRET_ACCESS_KEY": "planted-key-5b1f", "HF_TOKEN": "planted-token-77aa"}
 COOKIES = """# Netscape HTTP Cookie File
 127.0.0.1\tFALSE\t/\tFALSE\t2145916800\tSID\tplanted-cookie-91c2
 """
-RAY = Path(sys.executable).with_name("ray")
 
 
 @pytest.fixture(scope="module")
@@ -56,64 +47,6 @@ def test_the_clusters_versions_are_those_of_this_environment(cluster_config):
     assert {"ray", "torch", "pyarrow"} <= pins.keys()
     for package, pinned in pins.items():
         assert version(package).split("+")[0] == pinned, package
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
-
-
-@dataclass(frozen=True)
-class Head:
-    """A head node: its folder, and how to say `ray job ...` to it."""
-
-    folder: Path
-    job: Callable[..., subprocess.CompletedProcess[str]]
-
-
-@pytest.fixture(scope="module")
-def head():
-    """A head node on loopback with token auth, in a process group of its own."""
-    folder = tempfile.mkdtemp(prefix="ray-", dir="/tmp")
-    port, dashboard = free_port(), free_port()
-    environment = {
-        **os.environ,
-        **PLANTED,
-        "PATH": f"{RAY.parent}:{os.environ['PATH']}",  # `python` is this environment's
-        "RAY_AUTH_MODE": "token",
-        "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",
-        "RAY_TMPDIR": folder,
-        "http_proxy": "http://127.0.0.1:9",  # no question to a cloud's metadata address
-        "no_proxy": "127.0.0.1,localhost",
-    }
-    environment.pop("RAY_ADDRESS", None)
-    process = subprocess.Popen(
-        [RAY, "start", "--head", "--block", f"--port={port}", "--node-ip-address=127.0.0.1",
-         "--dashboard-host=127.0.0.1", f"--dashboard-port={dashboard}", "--num-cpus=4",
-         f"--dashboard-agent-listen-port={free_port()}",  # the default one is the other Ray's
-         "--object-store-memory=300000000", f"--temp-dir={folder}"],
-        env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-        start_new_session=True,
-    )  # fmt: skip
-    address = f"http://127.0.0.1:{dashboard}"
-
-    def ray_job(*arguments: object) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            [RAY, "job", *map(str, arguments)],
-            env=environment | {"RAY_ADDRESS": address}, cwd=ROOT,
-            capture_output=True, text=True, timeout=240, check=False,
-        )  # fmt: skip
-
-    # The dashboard answers before the node's job agent does, so wait until a job goes through.
-    wait_for(lambda: ray_job("submit", "--", "true").returncode == 0, 90)
-    yield Head(Path(folder), ray_job)
-    os.killpg(process.pid, signal.SIGTERM)
-    try:
-        process.wait(20)
-    except subprocess.TimeoutExpired:
-        os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
 
 
 def build_command(corpus, origin, out, *flags: object) -> list[str]:

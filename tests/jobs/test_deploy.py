@@ -25,8 +25,6 @@ from ray.autoscaler.v2.instance_manager.config import AutoscalingConfig
 from ray.autoscaler.v2.scheduler import ResourceDemandScheduler, SchedulingRequest
 from ray.autoscaler.v2.utils import ResourceRequestUtil
 
-from tests.jobs.test_cluster import head as head  # a fixture
-
 ROOT = Path(__file__).parents[2]
 CLOUDS = ["ray_cluster.yaml", "deploy/gcp.yaml"]
 LAUNCHED = [*CLOUDS, "deploy/on-premises.yaml"]
@@ -241,7 +239,7 @@ def test_the_page_names_what_is_there():
 
 def test_the_pages_script_tells_exit_code_3(head):
     program = re.search(r"python -c (\".+get_job_info.+\") \$id$", PAGE, re.M)[1]
-    done = head("submit", "--submission-id", "ended", "--", "exit", 3)
+    done = head.job("submit", "--submission-id", "ended", "--", "exit", 3)
     assert done.returncode == 1
     assert "failed with exit code 3" in done.stdout + done.stderr
     server = re.search(r"http://127\.0\.0\.1:\d+", done.stdout + done.stderr)[0]
@@ -251,5 +249,5 @@ def test_the_pages_script_tells_exit_code_3(head):
     )  # fmt: skip
     assert told.returncode == 3
     assert "`|| test $? -eq 3`" in PAGE
-    forgiven = head("submit", "--", "sh", "-c", "sh -c 'exit 3' || test $? -eq 3")
+    forgiven = head.job("submit", "--", "sh", "-c", "sh -c 'exit 3' || test $? -eq 3")
     assert forgiven.returncode == 0, forgiven.stdout + forgiven.stderr

@@ -1,0 +1,77 @@
+"""A Ray cluster of one node, to which jobs are submitted as a user does it."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from tests.flows.conftest import corpus as corpus  # a fixture
+from tests.flows.conftest import once as once
+from tests.flows.conftest import wait_for
+
+ROOT = Path(__file__).parents[2]
+RAY = Path(sys.executable).with_name("ray")
+PLANTED = {"AWS_SECRET_ACCESS_KEY": "planted-key-5b1f", "HF_TOKEN": "planted-token-77aa"}
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+@dataclass(frozen=True)
+class Head:
+    """A head node: its folder, and how to say `ray job ...` to it."""
+
+    folder: Path
+    job: Callable[..., subprocess.CompletedProcess[str]]
+
+
+@pytest.fixture(scope="session")
+def head():
+    """A head node on loopback with token auth, planted secrets and a process group of its own."""
+    folder = tempfile.mkdtemp(prefix="ray-", dir="/tmp")
+    port, dashboard = free_port(), free_port()
+    environment = {
+        **os.environ,
+        **PLANTED,
+        "PATH": f"{RAY.parent}:{os.environ['PATH']}",  # `python` is this environment's
+        "RAY_AUTH_MODE": "token",
+        "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",
+        "RAY_TMPDIR": folder,
+        "http_proxy": "http://127.0.0.1:9",  # no question to a cloud's metadata address
+        "no_proxy": "127.0.0.1,localhost",
+    }
+    environment.pop("RAY_ADDRESS", None)
+    process = subprocess.Popen(
+        [RAY, "start", "--head", "--block", f"--port={port}", "--node-ip-address=127.0.0.1",
+         "--dashboard-host=127.0.0.1", f"--dashboard-port={dashboard}", "--num-cpus=4",
+         f"--dashboard-agent-listen-port={free_port()}",  # the default one is the other Ray's
+         "--object-store-memory=300000000", f"--temp-dir={folder}"],
+        env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )  # fmt: skip
+    address = f"http://127.0.0.1:{dashboard}"
+
+    def ray_job(*arguments: object) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [RAY, "job", *map(str, arguments)],
+            env=environment | {"RAY_ADDRESS": address}, cwd=ROOT,
+            capture_output=True, text=True, timeout=240, check=False,
+        )  # fmt: skip
+
+    # The dashboard answers before the node's job agent does, so wait until a job goes through.
+    wait_for(lambda: ray_job("submit", "--", "true").returncode == 0, 90)
+    yield Head(Path(folder), ray_job)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
