@@ -64,6 +64,8 @@ class Bench:
     folder: Path
     copies: int
     """How often the job's catalogue holds the music."""
+    n_naive_batch: int
+    """Windows that the naive loop hands to the network at once."""
 
 
 def main() -> None:
@@ -73,9 +75,10 @@ def main() -> None:
     parser.add_argument("--folder", type=Path, default=Path("/tmp/tag-bench"))
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--copies", type=int, default=6)
+    parser.add_argument("--naive-batch", type=int, default=8, help="1000: a track at once")
     parser.add_argument("--precisions", nargs="+", default=["bf16", "int8"])
     flags = parser.parse_args()
-    bench = prepare(flags.folder, flags.model_name, flags.precisions, flags.copies)
+    bench = prepare(flags)
     parts: dict[str, Callable[[], float]] = {
         "naive": partial(naive, bench),
         "decode": partial(side_by_side, decode_part, bench, "bf16"),
@@ -104,8 +107,9 @@ def show(rate: dict[str, float], precisions: list[str]) -> None:
         )
 
 
-def prepare(folder: Path, name: str, precisions: list[str], copies: int) -> Bench:
+def prepare(flags: argparse.Namespace) -> Bench:
     """Render the music and write the models, once."""
+    folder, name, precisions = flags.folder, flags.model_name, flags.precisions
     music = folder / "music"
     tracks = [track.recording for track in plan_catalogue(music, 7, n_tracks=N_TRACKS)]
     longer = [
@@ -118,7 +122,7 @@ def prepare(folder: Path, name: str, precisions: list[str], copies: int) -> Benc
     ]
     record_all(longer, workers=PROCESSES, title="tracks")
     paths = [one.path for one in longer]
-    for k in range(copies):
+    for k in range(flags.copies):
         for path in paths:
             link = folder / "catalogue" / f"{k}" / path.relative_to(music)
             link.parent.mkdir(parents=True, exist_ok=True)
@@ -133,7 +137,7 @@ def prepare(folder: Path, name: str, precisions: list[str], copies: int) -> Benc
             files = quantized_graph(tagger, windows)
             source, out = Folder(str(models["bf16"])), Folder(str(models["int8"]))
             save_quantized(source, card, files, out, {"n_windows": len(windows)})
-    return Bench(paths, models, folder, copies)
+    return Bench(paths, models, folder, flags.copies, flags.naive_batch)
 
 
 def write_model(folder: Path, name: str) -> Path:
@@ -178,7 +182,7 @@ def naive(bench: Bench) -> float:
         frames = 87
         cut = torch.stack([db[:, k : k + frames] for k in range(0, db.shape[1] - frames, frames)])
         with torch.inference_mode():
-            for batch in torch.split(cut, 8):
+            for batch in torch.split(cut, bench.n_naive_batch):
                 torch.sigmoid(backbone(tagger.scaled(tagger.resized(batch)).unsqueeze(1)))
         seconds += len(samples) / rate
     return seconds / (time.monotonic() - began)

@@ -1,1 +1,44 @@
-"""timbre: AudioSet rows go in at the top, instrument tags over catalogues come out below."""
+"""timbre: AudioSet rows go in at the top, instrument tags over catalogues come out below.
+
+What docs/api.md shows is importable from here; a name is loaded when it is asked for, as torch and
+Ray take seconds.
+"""
+
+from importlib import import_module
+from typing import Any
+
+_ROOM_OF = {
+    "BuildConfig": "flows.build",
+    "build": "flows.build",
+    "dry_run": "flows.build",
+    "Dataset": "store.dataset",
+    "TrainConfig": "learn.config",
+    "FitConfig": "flows.fit",
+    "fit": "flows.fit",
+    "EvaluateConfig": "flows.evaluate",
+    "evaluate": "flows.evaluate",
+    "TagConfig": "flows.tag",
+    "plan_tagging": "flows.tag",
+    "tag_catalog": "flows.tag",
+    "TrackTagger": "learn.tagging",
+    "describe": "learn.tagging",
+    "tagging": "learn.tagging",
+    "list_tracks": "store.catalogue",
+    "LogMelSpec": "audio.logmel",
+    "log_mel": "audio.logmel",
+    "decode": "audio.decode",
+}
+
+__all__ = sorted(_ROOM_OF)
+
+
+def __getattr__(name: str) -> Any:
+    """Load what is asked for."""
+    if name not in _ROOM_OF:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_ROOM_OF[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    """Name what there is."""
+    return __all__

@@ -9,12 +9,16 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import settings
 from xdist.scheduler import LoadScopeScheduling
 
 from tests.s3 import ENVIRONMENT as CREDENTIALS
 
 SAMPLE_RATE_HZ = 44_100
+settings.register_profile("untimed", deadline=None)
+settings.load_profile("untimed")
 BESIDE = (
+    "tests/flows/test_evaluate.py",
     "tests/flows/test_nodes.py",
     "tests/flows/test_quantize.py",
     "tests/flows/test_tag",
@@ -33,7 +37,7 @@ class _RayInOneProcess(LoadScopeScheduling):  # type: ignore[misc]
     def _split_scope(self, nodeid: str) -> str:
         if nodeid.startswith(BESIDE):
             return "clusters"
-        return "flows" if nodeid.startswith("tests/flows/") else nodeid
+        return "flows" if nodeid.startswith(("tests/flows/", "tests/test_api")) else nodeid
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> LoadScopeScheduling:

@@ -43,6 +43,8 @@ class Access:
     """Give up a connection that is silent for longer."""
 
     def __post_init__(self) -> None:
+        if self.cookies is not None and not self.cookies.startswith("~"):  # a home is each node's
+            object.__setattr__(self, "cookies", str(Path(self.cookies).absolute()))
         if self.proxy is not None:
             _check_proxy(self.proxy)
         if self.source_address is not None:

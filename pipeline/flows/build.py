@@ -222,6 +222,14 @@ def read_vocabulary(config: BuildConfig) -> Vocabulary:
     )
 
 
+def _everywhere(source: str) -> str:
+    """Return a source as it is called on every node, whatever folder a worker is in."""
+    if source == "youtube" or "://" in source:
+        return source
+    kind = IRMAS if source.startswith(IRMAS) else ""
+    return f"{kind}{Path(source.removeprefix(kind)).absolute()}"
+
+
 def read_source(uri: str) -> bytes:
     """Read an input file: a path, an http(s) URL or anything that pyarrow.fs opens."""
     if uri.startswith(("http://", "https://")):
@@ -244,7 +252,7 @@ def run_shards(
         rate_per_s=config.rate, known_good=dataset.last_got(), max_outage_s=config.max_outage_s
     )
     order = Order(
-        source=config.source,
+        source=_everywhere(config.source),
         access=config.access,
         out=dataset.folder,
         spec=plan.spec,

@@ -27,6 +27,7 @@ from pipeline.score.aggregate import aggregate, evidence, method_named
 from pipeline.score.intervals import merged_intervals
 from pipeline.score.labelling import labels
 from pipeline.score.thresholds import own
+from pipeline.store.folder import Folder
 from schemas.tags import tags_schema
 from schemas.timeline import EMBEDDINGS, INTERVALS, windows_schema
 
@@ -78,7 +79,9 @@ class Tagging:
         }
 
 
-def tagging(model: str, method: str | None, threshold: float | None, *, gpu: bool) -> Tagging:
+def tagging(
+    model: str, method: str | None = None, threshold: float | None = None, *, gpu: bool = False
+) -> Tagging:
     """Read a model's card and settle how its scores become labels; all windows count.
 
     It runs in torch, as it was trained; what was quantised runs as it is meant to.
@@ -89,7 +92,8 @@ def tagging(model: str, method: str | None, threshold: float | None, *, gpu: boo
     values = own(card.thresholds, aggregation, codes).tolist()
     thresholds = tuple(values if threshold is None else [threshold] * len(codes))
     engine = "torch" if card.quantized is None else "auto"
-    return Tagging(model, card, aggregation, thresholds, gpu, card.windows, engine=engine)
+    uri = Folder(model).uri  # that is its name on every node, whatever folder a worker is in
+    return Tagging(uri, card, aggregation, thresholds, gpu, card.windows, engine=engine)
 
 
 def other_windows(card: ModelCard, window_s: float | None, hop_s: float | None) -> WindowSpec:

@@ -1,26 +1,54 @@
-"""Several Ray nodes on one machine, and one of them taken away, as a spot market does it."""
+"""Several Ray nodes on one machine; one of them is taken away, cut off, or has too little room.
+
+The tests of nodes that are cut off or short of room take some minutes: TIMBRE_CLUSTER=1 runs them.
+"""
 
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import time
 from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import psutil
 import pyarrow.parquet as pq
 import pytest
+import soundfile
 from ray._private.node import Node
 from ray.cluster_utils import Cluster
 
+from tests.conftest import SAMPLE_RATE_HZ, tones
 from tests.flows.conftest import SPLIT, wait_for
 
-N_TRACKS = 800
+pytestmark = pytest.mark.cluster
+long = pytest.mark.skipif(
+    "TIMBRE_CLUSTER" not in os.environ, reason="takes minutes; TIMBRE_CLUSTER=1 runs it"
+)
+N_TRACKS = 500
+CUT_OFF_S = 20
+STORE_BYTES = 256 << 20
 
 
 @pytest.fixture(scope="module")
 def head() -> Iterator[Cluster]:
     """A head without room for workers."""
     cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1})
+    yield cluster
+    cluster.shutdown()
+
+
+@pytest.fixture
+def starved() -> Iterator[Cluster]:
+    """A head and two nodes whose object stores are small, and whose disks Ray takes for full."""
+    small = {"object_store_memory": STORE_BYTES}
+    full = {"_system_config": {"local_fs_capacity_threshold": 0.001}}
+    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, **small, **full})
+    for _ in range(2):
+        cluster.add_node(num_cpus=2, **small)
+    cluster.wait_for_nodes()
     yield cluster
     cluster.shutdown()
 
@@ -45,67 +73,126 @@ def node_of(cluster: Cluster, title: str) -> Node:
     return next(node for node in cluster.worker_nodes if processes_of(node, title))
 
 
-def test_a_training_goes_on_when_a_worker_is_killed_and_when_its_node_is_taken_away(
-    cluster, dataset, start_job, tmp_path
-):
-    out = tmp_path / "m"
-    flags = ["--dataset", dataset, "--out", out, "--model", "resnet10t", "--input-size", "32x32",
-             "--epochs", 12, "--batch-size", 8, "--workers", 2]  # fmt: skip
+class Jobs:
+    """The three jobs on a cluster, and whether what they leave is what undisturbed ones leave."""
 
-    def checkpoints() -> set[Path]:
-        return set(out.glob("runs/*/checkpoint_*"))
+    def __init__(self, start, folder: Path, corpus, dataset: Path, model: Path) -> None:
+        self._start, self._folder = start, folder
+        self._corpus, self._dataset, self._model = corpus, dataset, model
+        self.out = folder / "out"
 
-    seen: set[Path] = set()
-    process = start_job("train", *flags, address=cluster.address)
-    for blow in ("worker", "node"):
-        wait_for(lambda: checkpoints() - seen or process.poll() is not None)
+    @contextmanager
+    def started(self, name: str, cluster: Cluster) -> Iterator[subprocess.Popen[str]]:
+        """Start a job; what was started is checked when the block has ended."""
+        with self._corpus.origin(latency_s=0.2) as origin:
+            process = self._start(*getattr(self, f"_{name}")(origin), address=cluster.address)
+            yield process
+            output, _ = process.communicate(timeout=280)
+        assert process.returncode == 0, output
+        getattr(self, f"_check_{name}")()
+
+    def _build(self, origin) -> list[object]:
+        return ["build_subset", "--segments", *self._corpus.sheets, "--out", self.out,
+                "--source", origin.url_template, "--shard-size", 2, "--split", SPLIT,
+                "--max-downloads", 4]  # fmt: skip
+
+    def _check_build(self) -> None:
+        assert rows_of(self.out) == rows_of(self._dataset)
+
+    def _train(self, origin) -> list[object]:
+        return ["train", "--dataset", self._dataset, "--out", self.out, "--model", "resnet10t",
+                "--input-size", "32x32", "--epochs", 12, "--batch-size", 8,
+                "--workers", 2]  # fmt: skip
+
+    def _check_train(self) -> None:
+        history = json.loads((self.out / "model.json").read_text())["training"]["history"]
+        assert [row["epoch"] for row in history] == list(range(1, 13))
+
+    def _tag(self, origin) -> list[object]:
+        wav = self._folder / "music" / "0000.wav"
+        wav.parent.mkdir()
+        soundfile.write(wav, tones(2, 440), SAMPLE_RATE_HZ)
+        for k in range(1, N_TRACKS):
+            (wav.parent / f"{k:04d}.wav").hardlink_to(wav)
+        return ["tag_catalog", "--catalog", wav.parent, "--model", self._model, "--out", self.out,
+                "--examples", 0, "--workers", 2]  # fmt: skip
+
+    def _check_tag(self) -> None:
+        columns = ["uri", "status", "scores"]
+        rows = pq.read_table(self.out / "tags", partitioning=None, columns=columns).to_pylist()
+        music = (self._folder / "music").iterdir()
+        assert sorted(row["uri"] for row in rows) == sorted(map(str, music))
+        assert {row["status"] for row in rows} == {"ok"}
+        assert len({tuple(row["scores"].values()) for row in rows}) == 1
+
+    def wait_for_work(self, name: str, process: subprocess.Popen[str]) -> None:
+        """Wait until something is committed."""
+        files = {"build": "ledger/*", "train": "runs/*/checkpoint_*", "tag": "tags/*/*/*.parquet"}
+        wait_for(lambda: list(self.out.glob(files[name])) or process.poll() is not None, 200)
         assert process.poll() is None, process.stdout.read()
-        seen.update(checkpoints())
-        node = node_of(cluster, "RayTrainWorker")
-        if blow == "worker":
-            processes_of(node, "RayTrainWorker")[0].kill()
-        else:
-            cluster.remove_node(node, allow_graceful=False)
-    output, _ = process.communicate(timeout=240)
-    assert process.returncode == 0, output
-    history = json.loads((out / "model.json").read_text())["training"]["history"]
-    assert [row["epoch"] for row in history] == list(range(1, 13))
 
 
-def test_a_build_goes_on_when_a_node_is_taken_away(cluster, corpus, dataset, start_job, tmp_path):
-    out = tmp_path / "ds"
-    with corpus.origin(latency_s=0.2) as origin:
-        process = start_job(
-            "build_subset", "--segments", *corpus.sheets, "--source", origin.url_template,
-            "--out", out, "--shard-size", 2, "--split", SPLIT, "--max-downloads", 4,
-            address=cluster.address,
-        )  # fmt: skip
-        wait_for(lambda: list(out.glob("ledger/*")) or process.poll() is not None)
-        assert process.poll() is None, process.stdout.read()
+WORKERS = {"build": "_Downloader", "train": "RayTrainWorker", "tag": "MapWorker"}
+
+
+@pytest.fixture
+def jobs(start_job, tmp_path, corpus, dataset, model) -> Jobs:
+    return Jobs(start_job, tmp_path, corpus, dataset, model)
+
+
+def test_a_training_goes_on_when_a_worker_is_killed_and_when_its_node_is_taken_away(cluster, jobs):
+    with jobs.started("train", cluster) as process:
+        seen: set[Path] = set()
+        for blow in ("worker", "node"):
+            wait_for(lambda: checkpoints(jobs.out) - seen or process.poll() is not None)
+            assert process.poll() is None, process.stdout.read()
+            seen.update(checkpoints(jobs.out))
+            node = node_of(cluster, "RayTrainWorker")
+            if blow == "worker":
+                processes_of(node, "RayTrainWorker")[0].kill()
+            else:
+                cluster.remove_node(node, allow_graceful=False)
+
+
+def checkpoints(out: Path) -> set[Path]:
+    return set(out.glob("runs/*/checkpoint_*"))
+
+
+def test_a_build_leaves_nodes_with_gpus_alone_and_goes_on_when_one_is_taken_away(cluster, jobs):
+    gpu_node = cluster.add_node(num_cpus=2, num_gpus=1)
+    with jobs.started("build", cluster) as process:
+        jobs.wait_for_work("build", process)
+        assert not processes_of(gpu_node, "_Downloader")
         cluster.remove_node(node_of(cluster, "_Downloader"), allow_graceful=False)
-        output, _ = process.communicate(timeout=240)
-    assert process.returncode == 0, output
-    assert rows_of(out) == rows_of(dataset)
+    cluster.remove_node(gpu_node)
 
 
-def test_a_tagging_goes_on_when_a_node_is_taken_away(cluster, model, make_wav, start_job, tmp_path):
-    wav = make_wav("music/0000.wav", 2, 440)
-    for k in range(1, N_TRACKS):
-        (wav.parent / f"{k:04d}.wav").hardlink_to(wav)
-    out = tmp_path / "tags"
-    flags = ["--catalog", wav.parent, "--model", model, "--out", out, "--examples", 0]
-    flags += ["--workers", 2]
-    process = start_job("tag_catalog", *flags, address=cluster.address)
-    wait_for(lambda: list(out.glob("tags/*/*/*.parquet")) or process.poll() is not None, 200)
-    assert process.poll() is None, process.stdout.read()
-    cluster.remove_node(node_of(cluster, "MapWorker"), allow_graceful=False)
-    output, _ = process.communicate(timeout=280)
-    assert process.returncode == 0, output
-    tags = pq.read_table(out / "tags", partitioning=None, columns=["uri", "status", "scores"])
-    rows = tags.to_pylist()
-    assert sorted(row["uri"] for row in rows) == sorted(map(str, wav.parent.iterdir()))
-    assert {row["status"] for row in rows} == {"ok"}
-    assert len({tuple(row["scores"].values()) for row in rows}) == 1
+def test_a_tagging_goes_on_when_a_node_is_taken_away(cluster, jobs):
+    with jobs.started("tag", cluster) as process:
+        jobs.wait_for_work("tag", process)
+        cluster.remove_node(node_of(cluster, "MapWorker"), allow_graceful=False)
+
+
+@long
+@pytest.mark.parametrize("name", ["build", "train", "tag"])
+def test_a_node_that_is_cut_off_for_a_while_costs_nothing_but_time(name, cluster, jobs):
+    with jobs.started(name, cluster) as process:
+        jobs.wait_for_work(name, process)
+        raylet = node_of(cluster, WORKERS[name]).all_processes["raylet"][0].process.pid
+        family = [psutil.Process(raylet), *psutil.Process(raylet).children(recursive=True)]
+        for one in family:
+            one.suspend()
+        time.sleep(CUT_OFF_S)
+        for one in family:
+            with suppress(psutil.NoSuchProcess):  # some were given up meanwhile
+                one.resume()
+
+
+@long
+@pytest.mark.parametrize("name", ["build", "train", "tag"])
+def test_small_object_stores_and_full_disks_of_nodes_are_enough(name, starved, jobs):
+    with jobs.started(name, starved):
+        pass
 
 
 def rows_of(dataset: Path):

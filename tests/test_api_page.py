@@ -1,0 +1,50 @@
+"""Every block of docs/api.md runs as it stands, one after the other, in one folder."""
+
+import re
+import shutil
+from pathlib import Path
+
+import pytest
+import soundfile
+
+import pipeline
+from tests.conftest import SAMPLE_RATE_HZ, tones
+from tests.flows.conftest import Corpus
+from tests.flows.conftest import corpus as corpus  # fixtures
+from tests.flows.conftest import dataset as dataset
+from tests.flows.conftest import model as model
+from tests.flows.conftest import once as once
+
+PAGE = (Path(__file__).parents[1] / "docs" / "api.md").read_text()
+BLOCKS = re.findall(r"```python\n(.+?)```", PAGE, re.DOTALL)
+
+
+def test_the_examples_run(corpus: Corpus, dataset, model, tmp_path, monkeypatch, capsys):
+    for sheet in corpus.sheets:
+        shutil.copy(sheet, tmp_path)
+    (tmp_path / "videos").symlink_to(corpus.folder / "videos")
+    (tmp_path / "dataset").symlink_to(dataset)
+    shutil.copytree(model, tmp_path / "model")  # so that training it finds it done
+    (tmp_path / "music").mkdir()
+    soundfile.write(tmp_path / "music" / "a.wav", tones(3, 440), SAMPLE_RATE_HZ)
+    (tmp_path / "music" / "b.wav").write_bytes(b"no music")
+    monkeypatch.chdir(tmp_path)
+    names: dict[str, object] = {}
+    said = []
+    for block in BLOCKS:
+        assert len(block.splitlines()) <= 20
+        exec(compile(block, "docs/api.md", "exec"), names)
+        said.append(capsys.readouterr().out)
+    build, train, tag, one, logmel = said
+    assert re.search(r"^\d+ ok ok$", build, re.M)
+    assert re.search(r"^2 0\.\d+ 0\.\d+$", train, re.M)
+    assert "2 tracks to do" in tag
+    assert "a.wav ok [" in one and "b.wav failed []" in one
+    assert logmel.startswith("(256, ")
+
+
+def test_what_can_be_imported_is_there():
+    assert set(pipeline.__all__) == set(dir(pipeline))
+    assert all(getattr(pipeline, name) for name in pipeline.__all__)
+    with pytest.raises(AttributeError, match="no attribute 'nothing'"):
+        pipeline.nothing  # noqa: B018
