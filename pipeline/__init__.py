@@ -4,8 +4,13 @@ What docs/api.md shows is importable from here; a name is loaded when it is aske
 Ray take seconds.
 """
 
+import os
 from importlib import import_module
 from typing import Any
+
+if "RAY_ADDRESS" not in os.environ:  # what follows may start a Ray of its own: on loopback only,
+    # which Ray must know before it is imported; on Linux, too, whatever the name says
+    os.environ.setdefault("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")
 
 _ROOM_OF = {
     "BuildConfig": "flows.build",

@@ -37,7 +37,7 @@ def test_the_examples_run(corpus: Corpus, dataset, model, tmp_path, monkeypatch,
         said.append(capsys.readouterr().out)
     build, train, tag, one, logmel = said
     assert re.search(r"^\d+ ok ok$", build, re.M)
-    assert re.search(r"^2 0\.\d+ 0\.\d+$", train, re.M)
+    assert re.search(r"^2\.0 \d\.\d+ \d\.\d+$", train, re.M)
     assert "2 tracks to do" in tag
     assert "a.wav ok [" in one and "b.wav failed []" in one
     assert logmel.startswith("(256, ")

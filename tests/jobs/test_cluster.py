@@ -109,3 +109,30 @@ def test_a_job_that_is_stopped_keeps_what_it_has_committed(head, corpus, tmp_pat
     assert f"of {len(corpus.selected)} segments got" in again.stdout, again.stdout + again.stderr
     assert len(ledger()) == len({row["segment_id"] for row in ledger()}) == len(corpus.selected)
     assert all(path.read_bytes() == data for path, data in kept.items())
+
+
+LISTENING = """
+import jobs  # as `python -m jobs.tag_catalog` does first
+import psutil
+import ray
+from pipeline.flows.cluster import ray_session
+
+with ray_session(min_cpus=2):
+    ray.get([ray.remote(lambda: 1).remote() for _ in range(2)])
+    family = [psutil.Process(), *psutil.Process().children(recursive=True)]
+    found = [one.laddr for each in family for one in each.net_connections() if one.status == "LISTEN"]
+    print(len(family), len(found))
+    print([address for address in found if not address.ip.endswith("127.0.0.1")])
+"""
+
+
+def test_a_local_ray_listens_on_loopback_only():
+    environment = {name: os.environ[name] for name in os.environ if not name.startswith("RAY_")}
+    done = subprocess.run(
+        [sys.executable, "-c", LISTENING], env=environment, cwd=ROOT,
+        capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    counts, elsewhere = done.stdout.splitlines()
+    n_processes, n_ports = map(int, counts.split())
+    assert n_processes > 5 and n_ports > 5
+    assert elsewhere == "[]"
