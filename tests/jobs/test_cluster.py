@@ -2,6 +2,8 @@
 
 import os
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -120,9 +122,9 @@ from pipeline.flows.cluster import ray_session
 with ray_session(min_cpus=2):
     ray.get([ray.remote(lambda: 1).remote() for _ in range(2)])
     family = [psutil.Process(), *psutil.Process().children(recursive=True)]
-    found = [one.laddr for each in family for one in each.net_connections() if one.status == "LISTEN"]
-    print(len(family), len(found))
-    print([address for address in found if not address.ip.endswith("127.0.0.1")])
+    sockets = [one for each in family for one in each.net_connections() if one.status == "LISTEN"]
+    print(len(family), len(sockets))
+    print([one.laddr for one in sockets if not one.laddr.ip.endswith("127.0.0.1")])
 """
 
 
