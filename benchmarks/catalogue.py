@@ -23,6 +23,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+from untrained import write_untrained
 
 from pipeline.catalog.vocabulary import default_vocabulary
 from pipeline.store.catalogue import track_batches
@@ -94,7 +95,8 @@ def planned(catalog: str, known: Known) -> dict[str, float]:
 def known(folder: Path) -> dict[str, float]:
     """Run the job on a catalogue of which all is known."""
     out, model = folder / "known", folder / "model"
-    codes = write_model(model)
+    write_untrained(model, "resnet10t", 32)
+    codes = default_vocabulary().codes
     path = folder / "known.parquet"
     if not path.exists():
         write_known(path, out, model, codes)
@@ -111,22 +113,6 @@ def known(folder: Path) -> dict[str, float]:
         "peak memory of the job, MiB": resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss
         / 1024,
     }
-
-
-def write_model(folder: Path) -> list[str]:
-    """Write an untrained model; return its classes."""
-    from pipeline.audio.inputs import LogMelInput
-    from pipeline.audio.windows import WindowSpec
-    from pipeline.learn.model import Architecture, ModelCard, Tagger, save_model
-
-    vocabulary = default_vocabulary()
-    architecture = Architecture("resnet10t", len(vocabulary.codes), (32, 32))
-    card = ModelCard(
-        architecture, vocabulary, LogMelInput(), WindowSpec(), "s2", {}, "none", {"history": []}, {}
-    )
-    if not (folder / "model.json").exists():
-        save_model(Folder(str(folder)), Tagger(architecture).state_dict(), card)
-    return vocabulary.codes
 
 
 def write_known(path: Path, out: Path, model: Path, codes: list[str]) -> None:

@@ -22,12 +22,7 @@ import numpy as np
 import psutil
 import pyarrow.parquet as pq
 import soundfile
-
-from pipeline.audio.inputs import LogMelInput
-from pipeline.audio.windows import WindowSpec
-from pipeline.catalog.vocabulary import default_vocabulary
-from pipeline.learn.model import Architecture, ModelCard, Tagger, save_model
-from pipeline.store.folder import Folder
+from untrained import write_untrained
 
 MIB, N_FILES, RATE_HZ = 1 << 20, 100, 44_100
 KINDS = {
@@ -50,7 +45,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="timbre-memory-") as folder:
         here = Path(folder)
         write_catalogue(here / "music", flags.tracks, flags.seconds)
-        write_model(here / "model", flags.model, flags.input_size)
+        write_untrained(here / "model", flags.model, flags.input_size)
         run(here, flags.tracks)
 
 
@@ -66,16 +61,6 @@ def write_catalogue(folder: Path, n_tracks: int, seconds: float) -> None:
             soundfile.write(path, tone + 0.01 * rng.standard_normal(len(tone)), RATE_HZ)
         else:
             os.link(folder / f"{k % N_FILES:06d}.flac", path)
-
-
-def write_model(folder: Path, name: str, size: int) -> None:
-    """Write an untrained model."""
-    vocabulary = default_vocabulary()
-    architecture = Architecture(name, len(vocabulary.codes), (size, size))
-    card = ModelCard(
-        architecture, vocabulary, LogMelInput(), WindowSpec(), "s2", {}, "none", {"history": []}, {}
-    )
-    save_model(Folder(str(folder)), Tagger(architecture).state_dict(), card)
 
 
 def run(here: Path, n_tracks: int) -> None:

@@ -6,7 +6,7 @@
 `files`: the TAGS of so many tracks as a year of runs leaves them, 4,096 rows a file: written once,
 then read as the planner does and settled as after a night of changes. `tracks`: what is known, and
 a catalogue of which one track in a thousand is new, as batches that no disk holds. Each part runs
-in a process of its own, whose peak memory is shown; docs/scale.md has the figures.
+in a process of its own, whose peak memory is shown. Figures go to docs/log.md.
 """
 
 from __future__ import annotations
@@ -73,23 +73,15 @@ def write(n_tracks: int, folder: Path) -> Figures:
         n = min(ROWS_A_FILE, n_tracks - start)
         scores = [pa.array(rng.random(n, np.float32).round(3)) for _ in codes]
         struct = pa.StructArray.from_arrays(scores, fields=list(schema.field("scores").type))
+        one = {"reason": "ok", "n_windows": 240, "n_active": 240, "model_id": MODEL_ID}
+        one["tagged_at"] = datetime(2026, 1, 1, tzinfo=UTC)
         known = _known(start, n)
         columns = {name: known[name] for name in known.column_names}
-        columns |= {
-            "reason": pa.array(["ok"] * n),
-            "scores": struct,
-            "peaks": struct,
-            "n_windows": np.full(n, 240),
-            "n_active": np.full(n, 240),
-            "model_id": pa.array([MODEL_ID] * n),
-            "tagged_at": pa.array([datetime(2026, 1, 1, tzinfo=UTC)] * n),
-        }
+        columns |= {"scores": struct, "peaks": struct}
         arrays = [
-            pa.array(columns[field.name]).cast(field.type)
-            if isinstance(columns.get(field.name), np.ndarray)
-            else columns[field.name].cast(field.type)
+            columns[field.name].cast(field.type)
             if field.name in columns
-            else pa.nulls(n, field.type)
+            else pa.array([one.get(field.name)] * n, field.type)
             for field in schema
         ]
         date = f"2026-{1 + start * 12 // n_tracks:02d}-01"

@@ -34,15 +34,15 @@ import librosa
 import numpy as np
 import pyarrow.compute as pc
 import torch
+from untrained import write_untrained
 
 from pipeline.audio.activity import Activity
 from pipeline.audio.inputs import LogMelInput
 from pipeline.audio.windows import WindowSpec
-from pipeline.catalog.vocabulary import default_vocabulary
 from pipeline.demo.catalogue import plan_catalogue
 from pipeline.demo.studio import record_all
 from pipeline.learn.engines import make_engine
-from pipeline.learn.model import Architecture, ModelCard, Tagger, load_model, save_model
+from pipeline.learn.model import load_model
 from pipeline.learn.quantize import quantized_graph, save_quantized
 from pipeline.learn.tracks import Hearing, described_rows
 from pipeline.store.folder import Folder
@@ -128,7 +128,7 @@ def prepare(flags: argparse.Namespace) -> Bench:
             link.parent.mkdir(parents=True, exist_ok=True)
             if not link.exists():
                 os.link(path, link)
-    models = {"bf16": write_model(folder / name, name)}
+    models = {"bf16": write_untrained(folder / name, name)}
     if "int8" in precisions:
         models["int8"] = folder / f"{name}-int8"
         if not (models["int8"] / "model.json").exists():
@@ -138,19 +138,6 @@ def prepare(flags: argparse.Namespace) -> Bench:
             source, out = Folder(str(models["bf16"])), Folder(str(models["int8"]))
             save_quantized(source, card, files, out, {"n_windows": len(windows)})
     return Bench(paths, models, folder, flags.copies, flags.naive_batch)
-
-
-def write_model(folder: Path, name: str) -> Path:
-    """Write an untrained model: how fast it is does not depend on what it has learnt."""
-    vocabulary = default_vocabulary()
-    architecture = Architecture(name, len(vocabulary.codes))
-    heard, windows = HEARING.heard, HEARING.windows
-    training: dict[str, Any] = {"history": []}
-    card = ModelCard(architecture, vocabulary, heard, windows, "s2", {}, "none", training, {})
-    if not (folder / "model.json").exists():
-        torch.manual_seed(0)
-        save_model(Folder(str(folder)), Tagger(architecture).state_dict(), card)
-    return folder
 
 
 def row_of(path: Path) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -171,12 +172,11 @@ def _side(store: TagStore, model_id: str, flag: str) -> _Side:
             f"or name one with --{flag}-model"
         )
     codes = [field.name for field in store.folder.read_schema(names[0]).field("scores").type]
-    runs = list(store.runs(model_id))
-    ended = (run for run in runs if run.get("complete"))
-    run = next(ended, runs[0]) if runs else {}
-    return _Side(
-        store, model_id, names, codes, run, bool(runs[0].get("complete")) if runs else None
-    )
+    runs = store.runs(model_id)
+    if (last := next(runs, None)) is None:
+        return _Side(store, model_id, names, codes, {}, None)
+    ended = (run for run in chain([last], runs) if run.get("complete"))
+    return _Side(store, model_id, names, codes, next(ended, last), bool(last.get("complete")))
 
 
 def _rows_of(side: _Side) -> Iterator[pa.Table]:

@@ -16,6 +16,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import chain
 from typing import Any, cast
 
 import numpy as np
@@ -28,7 +29,7 @@ from pipeline.flows.logs import progress_bar
 from pipeline.score import exports
 from pipeline.score.exports import ENTRIES, Origin, Row, Span
 from pipeline.store.folder import Folder
-from pipeline.store.tagstore import TagStore
+from pipeline.store.tagstore import TagStore, file_beside
 from schemas.timeline import INTERVALS
 
 _BATCH_ROWS = 1024
@@ -81,22 +82,15 @@ def export_tags(config: ExportConfig) -> Exported:
     )
 
 
-def beside(name: str) -> str:
-    """Return the file of INTERVALS that belongs to a file of TAGS, where they were kept."""
-    return f"intervals/{name.partition('/')[2]}"
-
-
 @dataclass(frozen=True)
 class Source:
     """One model's tags in a folder."""
 
-    folder: Folder
+    store: TagStore
     origin: Origin
     codes: list[str]
     names: list[str]
     """The model's files of TAGS."""
-    beside: set[str]
-    """Its files of INTERVALS."""
     n_tracks: int
     latest: dict[str, datetime]
     """When the last row was made, of tracks that have several: a killed run may leave such."""
@@ -106,15 +100,15 @@ class Source:
     def open(cls, store: TagStore, model_id: str | None) -> Source:
         """Choose the model and see what there is of it; UsageError where there is nothing."""
         chosen = _choose(store, model_id)
-        folder, names, runs = store.folder, store.files(chosen), list(store.runs(chosen))
+        folder, names, runs = store.folder, store.files(chosen), store.runs(chosen)
+        last = next(runs, {})
         uris = np.sort(np.concatenate([_uri_hashes(folder, name) for name in names]))
         again = uris[1:][uris[1:] == uris[:-1]]
         latest = _latest(folder, names, set(again.tolist()))
-        notes = _notes(runs[0] if runs else {}, n_again=len(again))
+        notes = _notes(last, n_again=len(again))
         codes = _score_codes(folder.read_schema(names[0]))
-        origin = _origin(runs, chosen)
-        beside = set(store.files(chosen, "intervals"))
-        return cls(folder, origin, codes, names, beside, len(uris) - len(again), latest, notes)
+        origin = _origin(chain([last], runs), chosen)
+        return cls(store, origin, codes, names, len(uris) - len(again), latest, notes)
 
     def batches(self) -> Iterator[tuple[str, list[Row]]]:
         """Yield the rows, each track's last one, and the file that they are in."""
@@ -136,17 +130,17 @@ class Source:
                 yield name, rows
         if n_read != self.n_tracks:
             raise StoreError(
-                f"{self.folder.uri}: changed while it was read ({self.n_tracks} tracks, then "
+                f"{self.store.folder.uri}: changed while it was read ({self.n_tracks} tracks, then "
                 f"{n_read}); run the same command again when no tagging runs there"
             )
 
     def _pieces(self, name: str) -> Iterator[pa.Table]:
-        for group in self.folder.read_pieces(name):
+        for group in self.store.folder.read_pieces(name):
             if _score_codes(group.schema) != self.codes:
                 raise SpecMismatch(
-                    f"{self.folder.uri_of(name)}: its classes differ from those of {self.names[0]} "
-                    "though the model is called the same; tag with each model to an --out of its "
-                    "own"
+                    f"{self.store.folder.uri_of(name)}: its classes differ from those of "
+                    f"{self.names[0]} though the model is called the same; tag with each model to "
+                    "an --out of its own"
                 )
             for start in range(0, group.num_rows, _BATCH_ROWS):
                 yield group.slice(start, _BATCH_ROWS)
@@ -160,9 +154,11 @@ class Intervals:
     """
 
     def __init__(self, source: Source) -> None:
-        self._folder = source.folder
-        self._there = [beside(name) for name in source.names if beside(name) in source.beside]
-        alone = [name for name in source.names if beside(name) not in source.beside]
+        self._folder = source.store.folder
+        there = set(source.store.files(source.origin.model_id, "intervals"))
+        pairs = [(name, file_beside(name, "intervals")) for name in source.names]
+        self._there = [other for _, other in pairs if other in there]
+        alone = [name for name, other in pairs if other not in there]
         self._copied = self._of_contents(alone) if self._there else INTERVALS.empty_table()
         self._at, self._table = "", self._copied
 
@@ -172,8 +168,8 @@ class Intervals:
     def of(self, name: str, rows: Iterable[Row]) -> list[list[Row]]:
         """Return the intervals of each row of a file of TAGS; none where none were kept."""
         key, table = "fingerprint", self._copied
-        if beside(name) in self._there:
-            key, table = "uri", self._read(beside(name))
+        if (other := file_beside(name, "intervals")) in self._there:
+            key, table = "uri", self._read(other)
         rows = list(rows)
         wanted = pa.array([row[key] for row in rows], pa.string())
         found = defaultdict(list)
@@ -351,7 +347,7 @@ def _choose(store: TagStore, model_id: str | None) -> str:
     )
 
 
-def _origin(runs: list[dict[str, Any]], model_id: str) -> Origin:
+def _origin(runs: Iterable[dict[str, Any]], model_id: str) -> Origin:
     """Return what a model's last run that has ended says of it."""
     run: dict[str, Any] = next((run for run in runs if "class_names" in run), {})
     return Origin(

@@ -50,13 +50,15 @@ def logged(job: str) -> Iterator[None]:
     )
     root = logging.getLogger()
     kept, level = root.handlers, root.level
-    root.handlers, root.level = [handler], logging.INFO
+    root.handlers = [handler]
+    root.setLevel(logging.INFO)
     logging.captureWarnings(True)
     try:
         yield
     finally:
         logging.captureWarnings(False)
-        root.handlers, root.level = kept, level
+        root.handlers = kept
+        root.setLevel(level)
 
 
 def say(event: str, *, level: int = logging.INFO, text: str | None = None, **values: Any) -> None:

@@ -39,6 +39,7 @@ class Tagging:
     """How scores become labels: what the stages need besides the model's weights."""
 
     model: str
+    """Its folder; a path is made absolute, as workers may be in another one."""
     card: ModelCard
     aggregation: str
     thresholds: tuple[float, ...]
@@ -53,6 +54,9 @@ class Tagging:
     precision: str = "auto"
     keep_windows: bool = False
     embeddings: bool = False
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "model", Folder(self.model).uri)
 
     @property
     def codes(self) -> list[str]:
@@ -92,8 +96,7 @@ def tagging(
     values = own(card.thresholds, aggregation, codes).tolist()
     thresholds = tuple(values if threshold is None else [threshold] * len(codes))
     engine = "torch" if card.quantized is None else "auto"
-    uri = Folder(model).uri  # that is its name on every node, whatever folder a worker is in
-    return Tagging(uri, card, aggregation, thresholds, gpu, card.windows, engine=engine)
+    return Tagging(model, card, aggregation, thresholds, gpu, card.windows, engine=engine)
 
 
 def other_windows(card: ModelCard, window_s: float | None, hop_s: float | None) -> WindowSpec:

@@ -46,7 +46,7 @@ class TagStore:
         """Return the models that have tagged here, the latest first."""
         last_dates: dict[str, str] = {}
         for name in self.files():
-            model_id, date = model_and_date(name)
+            model_id, date = _model_and_date(name)
             last_dates[model_id] = max(date, last_dates.get(model_id, ""))
         return sorted(last_dates, key=lambda model_id: (last_dates[model_id], model_id))[::-1]
 
@@ -147,7 +147,7 @@ class TagStore:
         """
         tables = {}
         for table in ("tags", *BESIDE):
-            there = [f"{table}/{_place(name)}" for name in names]
+            there = [file_beside(name, table) for name in names]
             parts = [self.folder.read_table(one) for one in there if self.folder.exists(one)]
             if parts:
                 tables[table] = pa.concat_tables(parts)
@@ -156,14 +156,13 @@ class TagStore:
         for name in names:
             self.folder.delete(name)
             for table in BESIDE:
-                self.folder.delete(f"{table}/{_place(name)}")
+                self.folder.delete(file_beside(name, table))
 
     def _keep(self, name: str, kept: np.ndarray) -> None:
         """Keep some rows of a file, and of those beside it what belongs to them."""
         table = self.folder.read_table(name)
         rest = table.filter(pa.array(kept))
-        for beside in BESIDE:
-            other = f"{beside}/{_place(name)}"
+        for other in (file_beside(name, table) for table in BESIDE):
             if self.folder.exists(other):
                 rows = self.folder.read_table(other)
                 belongs = pc.is_in(rows["uri"], value_set=rest["uri"].combine_chunks())
@@ -218,16 +217,25 @@ def _part(model_id: str) -> str:
     return f"model={quote(model_id, safe='')}"  # a model's id may come from anywhere
 
 
-def model_and_date(name: str) -> tuple[str, str]:
+def _model_and_date(name: str) -> tuple[str, str]:
     """Return the model whose rows a file holds, and the date of its run.
 
-    >>> model_and_date("tags/model=a%2Fb/date=2026-11-21/0.parquet")
+    >>> _model_and_date("tags/model=a%2Fb/date=2026-11-21/0.parquet")
     ('a/b', '2026-11-21')
     """
     found = re.fullmatch(r"[^/]+/model=([^/]+)/date=([^/]+)/[^/]+", name)
     if found is None:
         raise UsageError(f"{name}: expected tags/model=.../date=.../*.parquet; move it away")
     return unquote(found[1]), found[2]
+
+
+def file_beside(name: str, table: str) -> str:
+    """Return the file of a table that belongs to a file of TAGS.
+
+    >>> file_beside("tags/model=m/date=2026-11-21/0.parquet", "windows")
+    'windows/model=m/date=2026-11-21/0.parquet'
+    """
+    return f"{table}/{_place(name)}"
 
 
 def _place(name: str) -> str:

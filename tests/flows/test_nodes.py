@@ -127,9 +127,13 @@ class Jobs:
 
     def wait_for_work(self, name: str, process: subprocess.Popen[str]) -> None:
         """Wait until something is committed."""
-        files = {"build": "ledger/*", "train": "runs/*/checkpoint_*", "tag": "tags/*/*/*.parquet"}
-        wait_for(lambda: list(self.out.glob(files[name])) or process.poll() is not None, 200)
+        wait_for(lambda: self.committed(name) or process.poll() is not None, 200)
         assert process.poll() is None, process.stdout.read()
+
+    def committed(self, name: str) -> set[Path]:
+        """Return what a job has committed so far."""
+        files = {"build": "ledger/*", "train": "runs/*/checkpoint_*", "tag": "tags/*/*/*.parquet"}
+        return set(self.out.glob(files[name]))
 
 
 WORKERS = {"build": "_Downloader", "train": "RayTrainWorker", "tag": "MapWorker"}
@@ -144,18 +148,14 @@ def test_a_training_goes_on_when_a_worker_is_killed_and_when_its_node_is_taken_a
     with jobs.started("train", cluster) as process:
         seen: set[Path] = set()
         for blow in ("worker", "node"):
-            wait_for(lambda: checkpoints(jobs.out) - seen or process.poll() is not None)
+            wait_for(lambda: jobs.committed("train") - seen or process.poll() is not None)
             assert process.poll() is None, process.stdout.read()
-            seen.update(checkpoints(jobs.out))
+            seen.update(jobs.committed("train"))
             node = node_of(cluster, "RayTrainWorker")
             if blow == "worker":
                 processes_of(node, "RayTrainWorker")[0].kill()
             else:
                 cluster.remove_node(node, allow_graceful=False)
-
-
-def checkpoints(out: Path) -> set[Path]:
-    return set(out.glob("runs/*/checkpoint_*"))
 
 
 def test_a_build_leaves_nodes_with_gpus_alone_and_goes_on_when_one_is_taken_away(cluster, jobs):

@@ -24,6 +24,7 @@ from pipeline.audio.decode import decode
 from pipeline.audio.logmel import LogMelSpec, log_mel
 from pipeline.demo.origin import Fault, Origin
 from pipeline.errors import SpecMismatch, UsageError
+from pipeline.flows.retag import RetagConfig, retag
 from pipeline.flows.tag import DEFAULT_GATE, TagConfig, plan_tagging, tag_catalog
 from pipeline.learn.data import load_windows
 from pipeline.learn.model import load_model, save_model
@@ -305,6 +306,8 @@ def test_silence_and_noise_get_no_label(music, model, tmp_path, rng):
     tag(folder, model, tmp_path / "open", gate=0.0, activity=False)
     open_ = {Path(row["uri"]).stem: row for row in rows(tmp_path / "open")}
     assert open_["silence"]["labels"]  # what S2 does by itself
+    retag(RetagConfig(str(tmp_path / "gated"), str(tmp_path / "shut"), gate=1.0))
+    assert [row["labels"] for row in rows(tmp_path / "shut")] == [[], [], []]
 
 
 def test_windows_intervals_and_embeddings(small, model, tmp_path):
