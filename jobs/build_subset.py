@@ -8,8 +8,8 @@ from jobs import harness
 from pipeline.audio.fetch import Access
 from pipeline.catalog.retry import Retry
 from pipeline.flows.build import BuildConfig, build, dry_run
-from pipeline.score.forecast import forecast_text
-from pipeline.score.history import history_text
+from pipeline.report.forecast import forecast_text
+from pipeline.report.history import history_text
 from pipeline.store.dataset import Dataset
 
 _SOURCE = "YouTube, a URL with {ytid} in it, a folder of {ytid}.* files, or IRMAS's own folder"

@@ -8,8 +8,8 @@ from jobs import harness
 from pipeline.errors import UsageError
 from pipeline.flows.compare import CompareConfig, compare_evaluations
 from pipeline.flows.compare_tags import CompareTagsConfig, compare_tags
-from pipeline.score.comparison_page import p_text
-from pipeline.score.tag_differences_page import summary_lines
+from pipeline.report.comparison_page import p_text
+from pipeline.report.tag_differences_page import summary_lines
 
 _FORMS = "expected either --evaluations, or --a and --b with --a-model, --b-model, --max-changed"
 

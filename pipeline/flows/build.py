@@ -42,9 +42,9 @@ from pipeline.flows.crew import Crew, Order
 from pipeline.flows.gate import start_gate
 from pipeline.flows.logs import progress_bar
 from pipeline.flows.provenance import provenance
-from pipeline.score.forecast import forecast
-from pipeline.score.page import render_page
-from pipeline.score.reports import build_report
+from pipeline.report.forecast import forecast
+from pipeline.report.page import render_page
+from pipeline.report.reports import build_report
 from pipeline.store.dataset import FORMAT, Dataset
 from pipeline.store.folder import Folder, split_uri
 from schemas.ledger import latest

@@ -9,9 +9,9 @@ from typing import Any
 
 from pipeline.errors import UsageError
 from pipeline.flows.provenance import provenance
+from pipeline.report.comparison_page import comparison_page
+from pipeline.report.page import render_page
 from pipeline.score.comparison import Contender, check_same, compare
-from pipeline.score.comparison_page import comparison_page
-from pipeline.score.page import render_page
 from pipeline.score.scored import from_table
 from pipeline.store.folder import Folder, split_uri
 

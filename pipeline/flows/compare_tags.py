@@ -19,9 +19,9 @@ import pyarrow.compute as pc
 
 from pipeline.errors import SpecMismatch, UsageError
 from pipeline.flows.provenance import provenance
-from pipeline.score.page import render_page
+from pipeline.report.page import render_page
+from pipeline.report.tag_differences_page import tag_differences_page
 from pipeline.score.tag_differences import Tagged, differences_table, findings, pair
-from pipeline.score.tag_differences_page import tag_differences_page
 from pipeline.store.folder import Folder
 from pipeline.store.tagstore import TagStore
 

@@ -26,9 +26,9 @@ from pipeline.flows.truth import aligned, read_tags, read_truth, split_truth
 from pipeline.flows.validate import validation_of
 from pipeline.learn.model import save_card
 from pipeline.learn.tagging import Tagging, tagging
+from pipeline.report.page import render_page
+from pipeline.report.reports import evaluation_report
 from pipeline.score.metrics import Metrics, multilabel_metrics
-from pipeline.score.page import render_page
-from pipeline.score.reports import evaluation_report
 from pipeline.score.scored import Scored, to_table
 from pipeline.score.thresholds import RULES, TARGET_PRECISION
 from pipeline.score.validation import Choice, Validation, choose_thresholds

@@ -20,12 +20,12 @@ from pipeline.catalog.vocabulary import Vocabulary
 from pipeline.errors import UsageError
 from pipeline.flows.pooled import ALL, Pooled, check_features, read_pooled, shards_of
 from pipeline.flows.provenance import provenance
+from pipeline.report.clip_plots import Example
+from pipeline.report.clusters import clusters
+from pipeline.report.explore_page import explore_page
+from pipeline.report.explore_report import Comparison, durations_s, explore_report
+from pipeline.report.page import render_page
 from pipeline.score.anova import anova, anova_table, best_of_each
-from pipeline.score.clip_plots import Example
-from pipeline.score.clusters import clusters
-from pipeline.score.explore_page import explore_page
-from pipeline.score.explore_report import Comparison, durations_s, explore_report
-from pipeline.score.page import render_page
 from pipeline.store.dataset import Dataset
 from pipeline.store.folder import Folder
 from schemas.clips import clips_schema

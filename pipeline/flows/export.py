@@ -26,8 +26,8 @@ import pyarrow.compute as pc
 
 from pipeline.errors import SpecMismatch, StoreError, UsageError
 from pipeline.flows.logs import progress_bar
-from pipeline.score import exports
-from pipeline.score.exports import ENTRIES, Origin, Row, Span
+from pipeline.report import exports
+from pipeline.report.exports import ENTRIES, Origin, Row, Span
 from pipeline.store.folder import Folder
 from pipeline.store.tagstore import TagStore, file_beside
 from schemas.timeline import INTERVALS

@@ -27,9 +27,9 @@ from pipeline.learn.config import TrainConfig
 from pipeline.learn.loop import Progress
 from pipeline.learn.model import ModelCard, check_name, fingerprint_of, load_card, save_model
 from pipeline.learn.networks.classical import CLASSICAL
+from pipeline.report.page import render_page
+from pipeline.report.training_page import training_page
 from pipeline.score.aggregate import METHODS
-from pipeline.score.page import render_page
-from pipeline.score.training_page import training_page
 from pipeline.store.dataset import Dataset
 from pipeline.store.folder import Folder
 

@@ -23,10 +23,10 @@ from pipeline.flows.material import Material
 from pipeline.flows.provenance import provenance
 from pipeline.learn.loop import clip_scores
 from pipeline.learn.model import ModelCard, load_model
-from pipeline.score.folds_page import folds_report
+from pipeline.report.folds_page import folds_report
+from pipeline.report.page import render_page
+from pipeline.report.reports import evaluation_report
 from pipeline.score.metrics import multilabel_metrics
-from pipeline.score.page import render_page
-from pipeline.score.reports import evaluation_report
 from pipeline.score.scored import Scored, to_table
 from pipeline.store.dataset import Dataset
 from pipeline.store.folder import Folder

@@ -19,8 +19,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from pipeline.errors import SpecMismatch, UsageError
+from pipeline.report.feature_plots import RowValues
 from pipeline.score.anova import Groups, single_groups
-from pipeline.score.feature_plots import RowValues
 from pipeline.score.summary import label_matrix
 from pipeline.store.dataset import Dataset
 from pipeline.store.folder import Folder

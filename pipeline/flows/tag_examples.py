@@ -25,7 +25,7 @@ from pipeline.errors import DecodeError, ItemFault, Reason, TimbreError
 from pipeline.learn.loop import window_scores
 from pipeline.learn.model import ModelCard, Tagger, load_model
 from pipeline.learn.tracks import Hearing
-from pipeline.score.listening import (
+from pipeline.report.listening import (
     Example,
     Stretch,
     best_start_s,

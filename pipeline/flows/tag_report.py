@@ -13,10 +13,10 @@ import pyarrow.compute as pc
 
 from pipeline.errors import StoreError
 from pipeline.flows.tag_examples import find_examples
-from pipeline.score.page import render_page
+from pipeline.report.page import render_page
+from pipeline.report.tagging_page import tagging_page
+from pipeline.report.tagging_tables import N_FAILURES
 from pipeline.score.spread import Spread
-from pipeline.score.tagging_page import tagging_page
-from pipeline.score.tagging_tables import N_FAILURES
 from pipeline.store.folder import Folder
 from pipeline.store.tagstore import TagStore
 from schemas.tags import tags_schema

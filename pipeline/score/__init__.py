@@ -1,1 +1,1 @@
-"""From window scores to labels, metrics, pictures and pages."""
+"""From window scores to labels, metrics and statistics, in numbers."""

@@ -18,7 +18,7 @@ from pipeline.flows.build import BuildConfig, build, dry_run
 from pipeline.flows.evaluate import EvaluateConfig, evaluate
 from pipeline.flows.fit import FitConfig, fit
 from pipeline.learn.recipes import preset
-from pipeline.score.forecast import forecast_text
+from pipeline.report.forecast import forecast_text
 from schemas.ledger import latest
 from tests.flows.conftest import SPLIT, Corpus
 

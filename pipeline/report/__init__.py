@@ -1,0 +1,1 @@
+"""What people read: pages with pictures, tables and sound, texts in other tools' formats."""

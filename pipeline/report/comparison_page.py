@@ -1,0 +1,141 @@
+"""A comparison of models in, its `Page` out. PURE."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from pipeline.report.evaluation_tables import interval_text
+from pipeline.report.model_plots import class_scores
+from pipeline.report.page import Page, Table, Tile
+from pipeline.report.picture import SERIES, Picture
+
+_N_DRAWN = len(SERIES)
+
+
+def comparison_page(report: Mapping[str, Any], *, provenance: Mapping[str, str]) -> Page:
+    """Return the page that shows a comparison (see `comparison.compare`)."""
+    models = report["models"]
+    best = models[0]
+    return Page(
+        title="Comparison",
+        lead=f"Of {len(models)} models, {best['name']} has the largest macro F1, "
+        f"{best['macro_f1']:.3f}, over {report['n_items']:,d} clips and "
+        f"{len(report['class_names'])} classes.",
+        tiles=[Tile(row["name"], row["macro_f1"], "macro F1") for row in models[:6]],
+        blocks=[
+            _models_table(report),
+            _tests_table(report),
+            _f1_picture(report),
+            _per_class_table(report),
+            _origins_table(report),
+        ],
+        notes=_notes(report),
+        provenance=provenance,
+    )
+
+
+def p_text(p_value: float | None, n_resamples: int) -> str:
+    """Return a p value as far as so many resamples can tell it.
+
+    >>> p_text(0.0311, 1000), p_text(2 / 1001, 1000), p_text(None, 1000)
+    ('0.031', '< 0.01', '–')
+    """
+    if p_value is None:
+        return "\u2013"
+    return "< 0.01" if p_value < 10 / n_resamples and p_value < 0.01 else f"{p_value:.3f}"
+
+
+def _models_table(report: Mapping[str, Any]) -> Table:
+    rows = [
+        (
+            row["name"],
+            row["macro_f1"],
+            interval_text(row["intervals"]["macro_f1"]),
+            row["mean_average_precision"],
+            interval_text(row["intervals"]["mean_average_precision"]),
+            row["micro_f1"],
+            row["macro_roc_auc"],
+            row["exact_match"],
+        )
+        for row in report["models"]
+    ]
+    columns = ("model", "macro F1", "from to", "mAP", "from to", "micro F1", "ROC-AUC")
+    return Table("Models", (*columns, "exact match"), rows, "Best macro F1 first.")
+
+
+def _tests_table(report: Mapping[str, Any]) -> Table:
+    rows = []
+    for row in report["models"][1:]:
+        f1, precision = (
+            row["against_best"][name] for name in ("macro_f1", "mean_average_precision")
+        )
+        rows.append(
+            (
+                row["name"],
+                f1["difference"],
+                _range_text(f1),
+                p_text(f1["p_value"], report["n_resamples"]),
+                precision["difference"],
+                _range_text(precision),
+                p_text(precision["p_value"], report["n_resamples"]),
+            )
+        )
+    columns = ("model", "macro F1", "from to", "p", "mAP", "from to", "p")
+    note = (
+        f"Each model less {report['best']}, on the same clips. p is how often resampled clips "
+        "would show no difference or the opposite one, on both sides: below 0.05 the difference is "
+        "hardly chance. The more models are compared, the likelier one such p is by chance."
+    )
+    return Table("Against the best", columns, rows, note)
+
+
+def _range_text(test: Mapping[str, float | None]) -> str:
+    low, high = test["low"], test["high"]
+    return "\u2013" if low is None or high is None else f"{low:+.3f} to {high:+.3f}"
+
+
+def _f1_picture(report: Mapping[str, Any]) -> Picture:
+    drawn = report["models"][:_N_DRAWN]
+    left = len(report["models"]) - len(drawn)
+    return class_scores(
+        {row["name"]: [one["f1"] for one in row["per_class"]] for row in drawn},
+        class_names=report["class_names"],
+        ranges={
+            row["name"]: [(x["interval"]["low"], x["interval"]["high"]) for x in row["per_class"]]
+            for row in drawn
+        },
+        title="F1 by class",
+        what="F1 of every class at the model's threshold."
+        + (f" The {left} models of the smallest macro F1 are left out." if left else ""),
+    )
+
+
+def _per_class_table(report: Mapping[str, Any]) -> Table:
+    models = report["models"]
+    rows = [
+        (
+            code,
+            name,
+            models[0]["per_class"][k]["n_positive"],
+            *(row["per_class"][k]["f1"] for row in models),
+        )
+        for k, (code, name) in enumerate(report["class_names"].items())
+    ]
+    columns = ("class", "name", "in truth", *(row["name"] for row in models))
+    return Table("F1 by class, in numbers", columns, rows)
+
+
+def _origins_table(report: Mapping[str, Any]) -> Table:
+    keys = ("name", "model_id", "aggregation", "thresholds", "scored", "folder")
+    rows = [tuple(row[key] for key in keys) for row in report["models"]]
+    return Table("What was compared", ("name", "model", *keys[2:]), rows)
+
+
+def _notes(report: Mapping[str, Any]) -> list[str]:
+    return [
+        f"The intervals hold {report['level']:.0%} of {report['n_resamples']:,d} resamples of the "
+        "clips. Two intervals may overlap where the difference of the models is sure: the models "
+        "find the same clips hard, and the paired test takes that into account.",
+        "The best was chosen by the same figures that are compared, which flatters it a little.",
+    ]

@@ -1,0 +1,135 @@
+"""A model's metrics, truth and scores in, the `Page` of its evaluation out. PURE."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from pipeline.report import curves, data_plots, model_plots
+from pipeline.report.build_page import label_counts
+from pipeline.report.confusion import confusion_bars, confusion_counts, instead_map, named_instead
+from pipeline.report.evaluation_tables import (
+    averages_table,
+    figures_table,
+    methods_table,
+    per_class_table,
+    ranking_table,
+    rules_table,
+)
+from pipeline.report.page import Page, Table, Tile
+from pipeline.report.picture import Picture
+from pipeline.score.calibration import Reliability
+from pipeline.score.metrics import Metrics
+
+
+def evaluation_page(
+    metrics: Metrics,
+    report: Mapping[str, Any],
+    *,
+    truth: npt.NDArray[np.bool_],
+    scores: npt.NDArray[np.floating[Any]],
+    diagrams: Mapping[str, Reliability],
+) -> Page:
+    """Return the page that shows an evaluation's report (see `reports.evaluation_report`)."""
+    names, build = report["class_names"], report["build"]
+    blocks: list[Table | Picture] = [
+        figures_table(metrics, report),
+        averages_table(metrics),
+        per_class_table(metrics, report),
+        ranking_table(metrics, report),
+        rules_table(report),
+        *([methods_table(report)] if report["aggregation"]["methods"] else []),
+        *_model_pictures(metrics, report, truth, scores),
+        curves.reliability(diagrams),
+        *_confusion_pictures(metrics, names, truth, scores),
+        data_plots.labels_per_clip(report["labels_per_clip"]),
+        data_plots.cooccurrence(report["cooccurrence"], class_names=names),
+    ]
+    if report["history"]:
+        blocks.append(model_plots.training_curves(report["history"]))
+    if build:
+        blocks += [data_plots.outcomes(build["outcomes"]), label_counts(build)]
+    return Page(
+        title="Evaluation",
+        lead=f"Macro F1 is {metrics.macro_f1:.3f} and micro F1 {metrics.micro_f1:.3f}, over "
+        f"{metrics.n_items:,d} clips and {len(names)} {'class' if len(names) == 1 else 'classes'}.",
+        tiles=_tiles(metrics),
+        blocks=blocks,
+        notes=_notes(metrics),
+        provenance=report["provenance"],
+    )
+
+
+def _tiles(metrics: Metrics) -> list[Tile]:
+    return [
+        Tile("macro F1", metrics.macro_f1),
+        Tile("micro F1", metrics.micro_f1),
+        Tile("mAP", metrics.mean_average_precision),
+        Tile("macro ROC-AUC", metrics.macro_roc_auc),
+        Tile("Hamming score", metrics.hamming_score),
+        Tile("exact match", metrics.exact_match),
+    ]
+
+
+def _model_pictures(
+    metrics: Metrics,
+    report: Mapping[str, Any],
+    truth: npt.NDArray[np.bool_],
+    scores: npt.NDArray[np.floating[Any]],
+) -> list[Picture]:
+    rows, names = metrics.per_class, report["class_names"]
+    limits = np.array([row.threshold for row in rows])
+    bars = {
+        "F1": [row.f1 for row in rows],
+        "precision": [row.precision for row in rows],
+        "recall": [row.recall for row in rows],
+    }
+    ranges = {
+        "F1": [(row["f1"]["low"], row["f1"]["high"]) for row in report["intervals"]["per_class"]]
+    }
+    return [
+        model_plots.class_scores(bars, class_names=names, ranges=ranges),
+        model_plots.pr_curves(truth, scores, thresholds=limits, class_names=names),
+        curves.roc_curves(truth, scores, thresholds=limits, class_names=names),
+        model_plots.score_histogram(truth, scores),
+    ]
+
+
+def _confusion_pictures(
+    metrics: Metrics,
+    names: Mapping[str, str],
+    truth: npt.NDArray[np.bool_],
+    scores: npt.NDArray[np.floating[Any]],
+) -> list[Picture]:
+    predicted = scores >= np.array([row.threshold for row in metrics.per_class])
+    counts = confusion_counts(truth, predicted)
+    return [
+        confusion_bars(counts, class_names=names),
+        instead_map(named_instead(truth, predicted), counts[:, 1], class_names=names),
+        model_plots.truth_and_tags(truth, predicted, class_names=names),
+    ]
+
+
+def _notes(metrics: Metrics) -> list[str]:
+    notes = [
+        "Macro is the mean over the classes, each counting the same; micro takes all answers as "
+        "one list, so common classes count more. Weighted is the mean by how often a class is "
+        "there; samples is the mean over the clips.",
+        "AP is a class's average precision, mAP the mean of the classes' AP.",
+        "A division by zero counts as 0: a class that is never named has precision 0 and F1 0.",
+        "The Hamming score is the share of right yes-or-no answers; exact match is the share of "
+        "clips whose labels are all right. Balanced accuracy is the mean of the share of right "
+        "answers where the class is there and where it is not.",
+        "LRAP asks, of every clip, how far up its classes stand among all by score. D-prime is how "
+        "many standard deviations the scores with and without a class would lie apart, were they "
+        "normal, to give that ROC-AUC.",
+    ]
+    if metrics.undefined:
+        notes.append(
+            "Average precision and ROC-AUC need clips with the class and clips without it. They "
+            f"are undefined, and left out of the means, for: {', '.join(metrics.undefined)}."
+        )
+    return notes

@@ -1,0 +1,168 @@
+"""Metrics and an evaluation's report in, the `Table`s of its page out. PURE."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from pipeline.report.page import Cell, Table
+from pipeline.score.metrics import Metrics
+
+METHOD_NAMES = {
+    "s1": "S1: the mean of the windows",
+    "s2": "S2: the sum, divided by the largest class's",
+    "max": "max: the largest window",
+}
+RULE_NAMES = {
+    "own": "the model's own",
+    "fixed": "0.5 for every class",
+    "tuned": "largest F1 on validation",
+    "precision": "precision {:g} on validation",
+}
+
+
+def averages_table(metrics: Metrics) -> Table:
+    """Return precision, recall and F1 under every average."""
+    rows = [
+        (name, *(getattr(metrics, f"{name}_{figure}") for figure in ("precision", "recall", "f1")))
+        for name in ("macro", "micro", "weighted", "samples")
+    ]
+    return Table("Precision, recall and F1", ("average", "precision", "recall", "F1"), rows)
+
+
+def figures_table(metrics: Metrics, report: Mapping[str, Any]) -> Table:
+    """Return the figures of all classes, with an interval where there is one."""
+    found = report["intervals"]
+    raw = report["calibration"]["scores"]["raw"]["macro"]
+    rows: list[tuple[Cell, ...]] = [
+        ("macro F1", metrics.macro_f1, interval_text(found["macro_f1"])),
+        ("micro F1", metrics.micro_f1, interval_text(found["micro_f1"])),
+        (
+            "mAP",
+            metrics.mean_average_precision,
+            interval_text(found["mean_average_precision"]),
+        ),
+        ("macro ROC-AUC", metrics.macro_roc_auc, ""),
+        ("d-prime", metrics.d_prime, ""),
+        ("LRAP", metrics.label_ranking_average_precision, ""),
+        ("balanced accuracy", metrics.balanced_accuracy, ""),
+        ("Hamming score", metrics.hamming_score, ""),
+        ("exact match", metrics.exact_match, ""),
+        ("ECE, mean of the classes", raw, ""),
+    ]
+    note = (
+        f"The intervals hold {found['level']:.0%} of {found['n_resamples']:,d} resamples of the "
+        "clips: a figure of other clips, as many and as mixed, may lie about as far away."
+    )
+    return Table("All figures", ("figure", "value", f"{found['level']:.0%} interval"), rows, note)
+
+
+def per_class_table(metrics: Metrics, report: Mapping[str, Any]) -> Table:
+    """Return every class's figures, with the interval of its F1 and AP."""
+    names = report["class_names"]
+    rows = [
+        (
+            row.code,
+            names[row.code],
+            row.n_positive,
+            row.n_predicted,
+            row.precision,
+            row.recall,
+            row.f1,
+            interval_text(found["f1"]),
+            row.average_precision,
+            interval_text(found["average_precision"]),
+            row.threshold,
+        )
+        for row, found in zip(metrics.per_class, report["intervals"]["per_class"], strict=True)
+    ]
+    counts = ("class", "name", "in truth", "named")
+    scores = ("precision", "recall", "F1", "F1 from to", "AP", "AP from to", "threshold")
+    return Table("Per class", (*counts, *scores), rows)
+
+
+def ranking_table(metrics: Metrics, report: Mapping[str, Any]) -> Table:
+    """Return every class's figures of ranking, and how far its scores are from probabilities."""
+    kinds = report["calibration"]["scores"]
+    rows = [
+        (
+            row.code,
+            report["class_names"][row.code],
+            row.roc_auc,
+            row.d_prime,
+            row.balanced_accuracy,
+            *(kind["per_class"][row.code] for kind in kinds.values()),
+        )
+        for row in metrics.per_class
+    ]
+    means = [kind["macro"] for kind in kinds.values()]
+    rows.append(
+        ("all", "mean", metrics.macro_roc_auc, metrics.d_prime, metrics.balanced_accuracy, *means)
+    )
+    errors = ["ECE" if name == "raw" else f"ECE, {name}" for name in kinds]
+    columns = ("class", "name", "ROC-AUC", "d-prime", "balanced accuracy", *errors)
+    note = (
+        "ECE is 0 where scores are probabilities; the d-prime of all is that of the mean ROC-AUC."
+    )
+    if len(kinds) > 1:
+        note += " The maps (temperature, isotonic) were fitted on validation."
+    return Table("Ranking and calibration, by class", columns, rows, note)
+
+
+def rules_table(report: Mapping[str, Any]) -> Table:
+    """Return what other thresholds would have given."""
+    rules = report["thresholds"]
+    rows = [
+        (
+            RULE_NAMES[row["rule"]].format(rules["target_precision"])
+            + (" (used here)" if row["rule"] == rules["used"] else ""),
+            row["macro_precision"],
+            row["macro_recall"],
+            row["macro_f1"],
+            row["micro_f1"],
+        )
+        for row in rules["rules"]
+    ]
+    columns = ("thresholds", "macro precision", "macro recall", "macro F1", "micro F1")
+    return Table("Thresholds", columns, rows, " ".join(_rule_notes(report)))
+
+
+def methods_table(report: Mapping[str, Any]) -> Table:
+    """Return how the aggregations do on validation, the best first."""
+    found = report["aggregation"]
+    rows = [
+        (
+            METHOD_NAMES.get(row["method"], row["method"])
+            + (" (used here)" if row["method"] == found["used"] else ""),
+            row["macro_f1_tuned"],
+            row["macro_f1"],
+            row["mean_average_precision"],
+            row["loss"],
+        )
+        for row in found["methods"]
+    ]
+    columns = ("from windows to clip", "macro F1, tuned", "macro F1, own", "mAP", "loss")
+    return Table(
+        "Windows to clips, on validation",
+        columns,
+        rows,
+        f"Best first, by {found['criterion']}: a threshold that suits one aggregation does not "
+        "suit another. The loss is the binary cross-entropy of the scores.",
+    )
+
+
+def interval_text(found: Mapping[str, float | None]) -> str:
+    """Return '0.41 to 0.52', or a dash where there is no interval.
+
+    >>> interval_text({"low": 0.412, "high": 0.52})
+    '0.41 to 0.52'
+    """
+    if found["low"] is None or found["high"] is None:
+        return "\u2013"
+    return f"{found['low']:.2f} to {found['high']:.2f}"
+
+
+def _rule_notes(report: Mapping[str, Any]) -> list[str]:
+    """Return what the rules could not do, each once, as sentences."""
+    words = [note for row in report["thresholds"]["rules"] for note in row["notes"]]
+    return [f"{note}." for note in dict.fromkeys(words)]

@@ -1,0 +1,147 @@
+"""CLIPS and the ANOVA of their features in, what a data set holds out: numbers for a json. PURE.
+
+The json holds every number of the page, and nothing in it is NaN.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from pipeline.catalog.plan import SPLITS
+from pipeline.report.clip_plots import Example
+from pipeline.report.clusters import Clusters
+from pipeline.report.feature_plots import RowValues
+from pipeline.score.anova import P_LIMIT, Row, by_feature, ranked
+from pipeline.score.summary import cooccurrence_counts, label_matrix, labels_per_clip
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """What became of the pooled features."""
+
+    table: pa.Table
+    """ANOVA."""
+    n_clips: int
+    """Clips with features."""
+    n_single: int
+    """Of those, clips with exactly one class: the ones that count."""
+    n_classes: int
+    """Classes that were compared."""
+    rows: Sequence[RowValues] = field(default=())
+    """The rows whose distributions are drawn."""
+    clusters: Sequence[Clusters] = field(default=())
+    """What k-means makes of each feature, the best first."""
+
+
+def explore_report(
+    clips: pa.Table,
+    *,
+    class_names: Mapping[str, str],
+    n_segments: Mapping[str, int],
+    split: str,
+    examples: Sequence[Example],
+    tested: Comparison | None,
+    provenance: Mapping[str, str],
+) -> dict[str, Any]:
+    """Return what a data set holds as plain numbers, lists and dicts.
+
+    Parameters
+    ----------
+    clips
+        The columns classes, split, sample_rate_hz and n_samples of CLIPS.
+    class_names
+        Name by code, in the vocabulary's order.
+    n_segments
+        How many segments SEGMENTS has, by split.
+    split
+        The split that the examples and features are of; "all" for all of them.
+    tested
+        The ANOVA of the pooled features; None without features.
+    """
+    return {
+        **_counts(clips, class_names, n_segments),
+        "split": split,
+        "examples": {example.code: example.segment_id for example in examples},
+        "anova": None if tested is None else _anova_report(tested),
+        "clusters": [] if tested is None else [one.to_dict() for one in tested.clusters],
+        "provenance": dict(provenance),
+    }
+
+
+def durations_s(clips: pa.Table) -> npt.NDArray[np.float64]:
+    """Return how long every clip is, `[n_clips]`."""
+    n_samples, rate_hz = (clips[name].to_numpy() for name in ("n_samples", "sample_rate_hz"))
+    return np.asarray(n_samples / rate_hz, np.float64)
+
+
+def _counts(
+    clips: pa.Table,
+    class_names: Mapping[str, str],
+    n_segments: Mapping[str, int],
+) -> dict[str, Any]:
+    seconds = durations_s(clips)
+    labels = label_matrix(clips["classes"], list(class_names))
+    of_split = np.array(clips["split"].to_pylist(), dtype=np.str_)
+    names = _in_order({*of_split.tolist(), *n_segments})
+    masks = {name: of_split == name for name in names}
+    return {
+        "n_clips": len(clips),
+        "hours": float(seconds.sum() / 3600),
+        "shortest_s": float(seconds.min()) if len(seconds) else None,
+        "longest_s": float(seconds.max()) if len(seconds) else None,
+        "splits": {
+            name: {
+                "segments": n_segments.get(name, 0),
+                "clips": int(mask.sum()),
+                "hours": float(seconds[mask].sum() / 3600),
+            }
+            for name, mask in masks.items()
+        },
+        "classes": [
+            {"code": code, "name": name, "clips": _by_split(labels[:, k], masks)}
+            for k, (code, name) in enumerate(class_names.items())
+        ],
+        "labels_per_clip": {name: labels_per_clip(labels[mask]) for name, mask in masks.items()},
+        "cooccurrence": cooccurrence_counts(labels).tolist(),
+    }
+
+
+def _by_split(
+    has_class: npt.NDArray[np.bool_], masks: Mapping[str, npt.NDArray[np.bool_]]
+) -> dict[str, int]:
+    return {name: int((has_class & mask).sum()) for name, mask in masks.items()}
+
+
+def _in_order(splits: set[str]) -> list[str]:
+    known = [name for name in SPLITS if name in splits]
+    return known + sorted(splits - set(known))
+
+
+def _anova_report(tested: Comparison) -> dict[str, Any]:
+    features = [
+        summary | {key: summary[key] and _finite(summary[key]) for key in ("best", "worst")}
+        for summary in by_feature(tested.table)
+    ]
+    return {
+        "p_limit": P_LIMIT,
+        "n_clips": tested.n_clips,
+        "n_single": tested.n_single,
+        "n_classes": tested.n_classes,
+        "features": features,
+        "rows": [_finite(row) for row in ranked(tested.table)],
+    }
+
+
+def _finite(row: Row) -> Row:
+    """Return a row without what json cannot say: None for NaN and for an infinite F."""
+    return {
+        key: None if isinstance(value, float) and not math.isfinite(value) else value
+        for key, value in row.items()
+    }

@@ -1,0 +1,155 @@
+"""A tagging run's json and the one before in, its nightly `Page` out. PURE.
+
+`run` and `before` are as in run.json. All that is compared is compared with the run before.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from pipeline.report.listening import Example
+from pipeline.report.page import Block, Page, Points, Sounds, Tile
+from pipeline.report.tagging_plots import drift_panels, labels_picture
+from pipeline.report.tagging_tables import (
+    changes_table,
+    drift_table,
+    failed_table,
+    labels_table,
+    reasons_table,
+    stages_table,
+)
+from pipeline.score.attention import (
+    attention,
+    duration_text,
+    engine_of,
+    n_new,
+    speed_of,
+    tried,
+)
+from pipeline.score.drift import class_drift
+
+Run = Mapping[str, Any]
+
+_HOW_TO_READ = (
+    "Under each clip is its log-mel, and the model's score of every window, from 0.05 up. Names in "
+    "blue are labels of the track; grey windows are silence or noise, and do not count.",
+    "The tracks are chosen, not drawn at random: the highest score of frequent instruments, one "
+    "track at a threshold, one without a label. The clip is where the instrument scores best, in "
+    "30 s from the middle.",
+)
+
+
+def tagging_page(
+    run: Run,
+    before: Run | None,
+    *,
+    failures: Sequence[Mapping[str, Any]],
+    examples: Sequence[Example],
+    notes: Sequence[str] = (),
+) -> Page:
+    """Return the page of a tagging run.
+
+    Parameters
+    ----------
+    run, before
+        run.json of this run, and of the one before it of the same identity, where there is one.
+    failures
+        The first failed tracks of this run: uri, reason, detail and attempts, as in TAGS.
+    examples
+        What there is to listen to.
+    notes
+        What else must be said: which examples are missing, and why.
+    """
+    drifts = class_drift(run, before)
+    points = attention(run, before, drifts)
+    blocks: list[Block] = [
+        Points("What needs attention first", points or [_calm(run, before)], calm=not points),
+        changes_table(run, before),
+        labels_table(run, before),
+        labels_picture(run, before),
+        drift_table(drifts, run),
+        drift_panels(drifts, run, before),
+        reasons_table(run, before),
+        failed_table(run, failures),
+        stages_table(run, before),
+        Sounds(
+            "Listen",
+            [example.as_sound() for example in examples],
+            " ".join([*(_HOW_TO_READ if examples else ()), *notes]),
+        ),
+    ]
+    return Page(
+        title=f"Tagging of {run['started_at'][:16].replace('T', ' ')} UTC",
+        lead=_lead(run),
+        tiles=_tiles(run),
+        blocks=blocks,
+        notes=_notes(before),
+        provenance=_provenance(run, before),
+    )
+
+
+def _calm(run: Run, before: Run | None) -> str:
+    if before is None:
+        return "Nothing unusual, but this is the first run: there is nothing to compare with yet."
+    return "Nothing unusual." if tried(run)[1] else "Nothing unusual: there was nothing to tag."
+
+
+def _lead(run: Run) -> str:
+    failed, n_tried = tried(run)
+    if not n_tried:
+        return f"Nothing new: all {run['tracks']:,d} tracks of {run['catalog']} have their tags."
+    return (
+        f"Of {run['tracks']:,d} tracks in {run['catalog']}, {n_tried:,d} were to be tagged: "
+        f"{run['tagged']:,d} are, and {failed:,d} failed."
+    )
+
+
+def _tiles(run: Run) -> list[Tile]:
+    failed, n_tried = tried(run)
+    speed = speed_of(run)
+    unlabelled = f"{run['unlabelled']:,d} without a label" if run["tagged"] else ""
+    return [
+        Tile("tracks", run["tracks"], "in the catalogue"),
+        Tile("new", n_new(run), "never seen before"),
+        Tile("tagged", run["tagged"], unlabelled),
+        Tile("failed", failed, f"{failed / n_tried:.1%} of those tried" if n_tried else ""),
+        Tile("unchanged", run["unchanged"], "not read again"),
+        Tile("renamed", run["same_content"], "or copied: not decoded again"),
+        Tile("audio", duration_text(run["audio_s"])),
+        Tile(
+            "throughput",
+            None if speed is None else f"{speed:,.0f}",
+            "seconds of audio a second",
+        ),
+        Tile("wall time", duration_text(run["seconds"])),
+    ]
+
+
+def _notes(before: Run | None) -> list[str]:
+    notes = [
+        "A run tags what is new. Two runs hear different tracks, so a class may move because the "
+        "music is other music: an album of piano is not a fault. Tracks of one album are alike, "
+        "which makes every p here smaller than it should be.",
+    ]
+    if before is None:
+        notes.append("There is no earlier run of this model with these settings.")
+    return notes
+
+
+def _provenance(run: Run, before: Run | None) -> dict[str, str]:
+    identity = run["identity"]
+    values = {f"{x:g}" for x in identity["thresholds"].values()}
+    each = ", ".join(f"{code} {x:g}" for code, x in identity["thresholds"].items())
+    return {
+        "run": run["run_id"],
+        "last run": before["run_id"] if before else "none",
+        "catalogue": run["catalog"],
+        "model": identity["model_id"],
+        "aggregation": identity["aggregation"],
+        "thresholds": f"{values.pop()} for all" if len(values) == 1 else each,
+        "gate": f"{identity['gate']:g}",
+        "windows": f"{identity['window_s']:g} s, every {identity['hop_s']:g} s",
+        "engine": " ".join(filter(None, (engine_of(run), run["engine"].get("note")))) or "none",
+        **run["provenance"],
+    }

@@ -1,0 +1,201 @@
+"""A tagging run and the one before in, the tables of its page out. PURE.
+
+`run` and `before` are as in run.json; `before` is None for a first run.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from pipeline.report.page import Cell, Table
+from pipeline.score.attention import REASONS, STAGES, cost_of, duration_text, n_new, ratio, speed_of
+from pipeline.score.drift import (
+    CHANGED_ABOVE,
+    ENOUGH_TRACKS,
+    STABLE_BELOW,
+    TOO_FEW,
+    ClassDrift,
+    label_share,
+)
+
+Run = Mapping[str, Any]
+
+N_FAILURES = 50
+"""Failed tracks that are listed."""
+
+_N_DETAIL_CHARS = 300
+
+
+def changes_table(run: Run, before: Run | None) -> Table:
+    """Return what the catalogue's tracks were to this run, and to the last."""
+    counts: dict[str, Callable[[Run], int]] = {
+        "in the catalogue": lambda one: one["tracks"],
+        "new": n_new,
+        "changed: a known name, other bytes": lambda one: one["changed"],
+        "tried again: failed before": lambda one: one["retried"],
+        "same content: renamed or copied": lambda one: one["same_content"],
+        "unchanged": lambda one: one["unchanged"],
+        "gone from the catalogue, tags kept": lambda one: one["gone"],
+        "failed, of all runs": lambda one: one["failed_in_all"],
+    }
+    rows = [
+        (what, count(run), *_against(count(run), count(before) if before else None))
+        for what, count in counts.items()
+    ]
+    return Table(
+        "What is new, and what has changed",
+        ("tracks", "this run", "last run", "change"),
+        rows,
+        "What is new, changed or tried again was tagged or failed in this run; the rest was not "
+        "decoded.",
+        numbers=("change",),
+    )
+
+
+def labels_table(run: Run, before: Run | None) -> Table:
+    """Return how often each instrument is named: in this run, the last one, and in all."""
+    rows: list[Sequence[Cell]] = []
+    for code, name in run["class_names"].items():
+        in_all = run["labels_in_all"].get(code, 0)
+        last = before["labels_in_all"].get(code, 0) if before else None
+        shares = label_share(run, code), label_share(before, code) if before else None
+        n_last = before["labels"].get(code, 0) if before else None
+        counted = run["labels"].get(code, 0), shares[0], n_last, shares[1], _points(*shares)
+        rows.append((code, name, *counted, in_all, *_against(in_all, last)))
+    now = ratio(run["unlabelled"], run["tagged"])
+    then = ratio(before["unlabelled"], before["tagged"]) if before else None
+    n_last = before["unlabelled"] if before else None
+    counted = run["unlabelled"], now, n_last, then, _points(now, then)
+    rows.append((None, "no label", *counted, None, None, None))
+    columns = ("class", "name", "this run", "share", "last run", "its share", "change")
+    return Table(
+        "Instruments",
+        (*columns, "in all", "in all, last run", "more"),
+        rows,
+        "Tracks with the label, newly tagged in each run, and in the whole catalogue. Shares are "
+        "of the tracks tagged; their change is in points of per cent.",
+        numbers=("change", "more"),
+    )
+
+
+def drift_table(drifts: Sequence[ClassDrift], run: Run) -> Table:
+    """Return how far each class has moved since the last run."""
+    rows = [
+        (
+            run["class_names"][row.code],
+            row.reading,
+            row.psi,
+            row.psi_by_chance,
+            row.ks,
+            _p_text(row.ks_p),
+            row.share_before,
+            row.share_now,
+            _p_text(row.share_p),
+        )
+        for row in drifts
+    ]
+    columns = ("class", "scores", "PSI", "PSI by chance", "KS", "p of KS")
+    note = (
+        f"PSI is the population stability index of the scores: below {STABLE_BELOW} stable, above "
+        f"{CHANGED_ABOVE} changed. “{TOO_FEW}” stands where a run has fewer than {ENOUGH_TRACKS} "
+        "tracks, and where the index is not above what chance gives with so few. KS is the widest "
+        "gap between the two shares below a score. Both p are corrected for the number of classes "
+        "(Holm)."
+    )
+    return Table(
+        "Drift by class",
+        (*columns, "named last run", "named this run", "p of named"),
+        rows,
+        note,
+        numbers=("p of KS", "p of named"),
+    )
+
+
+def reasons_table(run: Run, before: Run | None) -> Table:
+    """Return why tracks failed, the commonest reason first."""
+    rows = [
+        (
+            reason,
+            REASONS.get(reason, ""),
+            n,
+            n / max(1, run["failed"]),
+            before["reasons"].get(reason, 0) if before else None,
+        )
+        for reason, n in sorted(run["reasons"].items(), key=lambda item: -item[1])
+    ]
+    columns = ("reason", "what it means", "tracks", "share", "last run")
+    return Table("Failures by reason", columns, rows)
+
+
+def failed_table(run: Run, failures: Sequence[Mapping[str, Any]]) -> Table:
+    """Return the first failed tracks."""
+    rows = [
+        (
+            row["uri"],
+            row["reason"],
+            row.get("attempts"),
+            _shortened(row["detail"] or ""),
+        )
+        for row in failures[:N_FAILURES]
+    ]
+    note = f"The first {len(rows):,d} of {run['failed']:,d}." if rows else ""
+    return Table("Failed tracks", ("uri", "reason", "attempts", "message"), rows, note)
+
+
+def stages_table(run: Run, before: Run | None) -> Table:
+    """Return how long the workers were at each stage, and which one is the slowest."""
+    total_s = sum(run["stages"].values())
+    rows = [
+        (
+            words,
+            duration_text(run["stages"].get(stage, 0.0)),
+            ratio(run["stages"].get(stage, 0.0), total_s),
+            cost_of(run, stage) if run["audio_s"] else None,
+            cost_of(before, stage) if before and before["audio_s"] else None,
+        )
+        for stage, words in STAGES.items()
+    ]
+    columns = ("stage", "workers' time", "share", "s an hour of audio", "last run")
+    return Table("Where the time went", columns, rows, _time_note(run), numbers=("workers' time",))
+
+
+def _time_note(run: Run) -> str:
+    speed, total_s = speed_of(run), sum(run["stages"].values())
+    slowest = max(STAGES, key=lambda stage: run["stages"].get(stage, 0.0))
+    memory = ", ".join(
+        f"{key.removesuffix('_mib').replace('_', ' ')} {value:,.0f} MiB"
+        for key, value in run["memory"].items()
+        if value is not None
+    )
+    words = [
+        f"The slowest stage is {STAGES[slowest]}." if total_s else "Nothing was decoded.",
+        f"{speed:,.0f} s of audio a second of wall time." if speed else "",
+        "The workers' time is summed over all of them.",
+        f"Memory: {memory}." if memory else "",
+    ]
+    return " ".join(word for word in words if word)
+
+
+def _shortened(text: str) -> str:
+    text = " ".join(text.split())
+    return text if len(text) <= _N_DETAIL_CHARS else f"{text[:_N_DETAIL_CHARS]} …"
+
+
+def _against(now: int, last: int | None) -> tuple[int | None, str | None]:
+    """Return the last run's number, and by how much this run's is larger."""
+    return last, None if last is None else _signed(now - last)
+
+
+def _signed(n: int) -> str:
+    return f"{n:+,d}" if n else "0"
+
+
+def _points(now: float | None, last: float | None) -> str | None:
+    return None if now is None or last is None else f"{100 * (now - last):+.1f}"
+
+
+def _p_text(p_value: float | None) -> str | None:
+    if p_value is None:
+        return None
+    return "< 0.001" if p_value < 0.001 else f"{p_value:.3f}"

@@ -1,0 +1,138 @@
+"""Comparison of models: order, paired tests, and what must be the same."""
+
+from __future__ import annotations
+
+import doctest
+import json
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from sklearn.metrics import f1_score
+
+from pipeline.errors import SpecMismatch, UsageError
+from pipeline.report import comparison_page as page_module
+from pipeline.report.comparison_page import comparison_page
+from pipeline.report.page import render_page
+from pipeline.score.comparison import Contender, compare
+from pipeline.score.scored import Scored, from_table, to_table
+from schemas.scores import scores_schema
+
+CODES = ["cel", "pia", "voi"]
+NAMES = {"cel": "cello", "pia": "<piano>", "voi": "human voice"}
+ORIGIN = {"folder": "f", "model_id": "m", "aggregation": "s2", "thresholds": "own", "scored": "d"}
+
+
+def contender(name, skill, seed=0, *, n_items=150):
+    rng = np.random.default_rng(1)
+    truth = rng.random((n_items, 3)) < 0.3
+    noise = np.random.default_rng(seed + 100).random(truth.shape)
+    scores = (1 - skill) * noise + skill * truth
+    uris = [f"item {k}" for k in range(n_items)]
+    return Contender(name, ORIGIN, dict.fromkeys(CODES, 0.5), Scored(uris, CODES, truth, scores))
+
+
+def run(*contenders):
+    return compare(contenders, class_names=NAMES, n_resamples=200)
+
+
+def with_scored(one, **changes):
+    fields = {**vars(one.scored), **changes}
+    return Contender("other", ORIGIN, one.thresholds, Scored(**fields))
+
+
+def test_best_first_and_the_worse_one_is_surely_worse():
+    best = contender("best", 0.4, 1)
+    scores = best.scored.scores.copy()
+    hit = np.argwhere(best.scored.truth & (scores >= 0.5))[0]
+    scores[tuple(hit)] = 0.0  # one hit less
+    good = with_scored(best, scores=scores)
+    report = run(contender("worse", 0.1), best, good)
+    json.dumps(report, allow_nan=False)
+    assert report["best"] == "best"
+    assert [row["name"] for row in report["models"]] == ["best", "other", "worse"]
+    best, good, worse = report["models"]
+    assert best["against_best"] is None
+    assert good["against_best"]["macro_f1"]["p_value"] > 0.05
+    assert worse["against_best"]["macro_f1"]["p_value"] < 0.02
+    assert worse["against_best"]["mean_average_precision"]["high"] < 0
+    difference = worse["against_best"]["macro_f1"]["difference"]
+    assert difference == pytest.approx(worse["macro_f1"] - best["macro_f1"])
+
+
+def test_figures_are_scikit_learns_and_lie_in_their_intervals():
+    one = contender("one", 0.3)
+    row = run(one, contender("two", 0.2, 3))["models"][0]
+    expected = f1_score(one.scored.truth, one.scored.scores >= 0.5, average=None)
+    assert row["macro_f1"] == pytest.approx(expected.mean())
+    assert [each["f1"] for each in row["per_class"]] == pytest.approx(expected)
+    for each in row["per_class"]:
+        assert each["interval"]["low"] < each["f1"] < each["interval"]["high"]
+
+
+def test_order_of_items_and_classes_does_not_matter():
+    one, two = contender("one", 0.3), contender("two", 0.2, 3)
+    order = np.random.default_rng(0).permutation(150)
+    turned = two.scored.ordered([two.scored.uris[k] for k in order], CODES[::-1])
+    assert turned.codes == CODES[::-1]
+    assert run(one, two) == run(one, Contender("two", ORIGIN, two.thresholds, turned))
+
+
+def test_the_same_scores_twice_differ_by_nothing():
+    one = contender("one", 0.3)
+    again = Contender("again", ORIGIN, one.thresholds, one.scored)
+    test = run(one, again)["models"][1]["against_best"]["macro_f1"]
+    assert test == {"difference": 0.0, "low": 0.0, "high": 0.0, "p_value": 1.0}
+
+
+def test_what_must_be_the_same():
+    one = contender("one", 0.3)
+    part = one.scored.ordered(one.scored.uris[1:], CODES)
+    with pytest.raises(UsageError, match=r"1 are in only one.*first is item 0; compare eval"):
+        run(one, with_scored(one, **vars(part)))
+    with pytest.raises(SpecMismatch, match=r"other and one have different classes.*sax, voi"):
+        run(one, with_scored(one, codes=["cel", "pia", "sax"]))
+    changed = one.scored.truth.copy()
+    changed[[3, 7], 1] ^= True
+    with pytest.raises(UsageError, match="another truth for 2 items, the first is item 3"):
+        run(one, with_scored(one, truth=changed))
+    with pytest.raises(UsageError, match="two or more"):
+        run(one)
+
+
+@pytest.mark.parametrize("n_items", [0, 1])
+def test_hardly_any_items(n_items, svg_of):
+    report = run(*(contender(name, 0.3, n_items=n_items) for name in ("a", "b")))
+    json.dumps(report, allow_nan=False)
+    assert report["models"][1]["against_best"]["mean_average_precision"]["p_value"] is None
+    render_page(comparison_page(report, provenance={}))
+
+
+def test_page_of_many_models():
+    report = run(*(contender(f"model {k}", 0.1 + 0.03 * k, k) for k in range(9)))
+    page = comparison_page(report, provenance={"git": "x"})
+    blocks = {block.title: block for block in page.blocks}
+    assert len(blocks["Models"].rows) == 9
+    assert len(blocks["Against the best"].rows) == 8
+    assert "The 2 models of the smallest macro F1 are left out" in blocks["F1 by class"].caption
+    html = render_page(page)
+    assert "<piano>" not in html
+    assert "model 8" in page.lead
+
+
+def test_scores_survive_parquets_schema():
+    scored = contender("one", 0.3, n_items=20).scored
+    table = to_table(scored)
+    assert table.schema.equals(scores_schema(CODES), check_metadata=True)
+    assert all(field.metadata[b"meaning"] for field in table.schema)
+    again = from_table(table)
+    assert again.uris == scored.uris
+    assert again.codes == CODES
+    assert (again.truth == scored.truth).all()
+    assert (again.scores == scored.scores.astype(np.float32)).all()
+    empty = from_table(pa.Table.from_pylist([], scores_schema(CODES)))
+    assert empty.truth.shape == empty.scores.shape == (0, 3)
+
+
+def test_doctests():
+    assert doctest.testmod(page_module).failed == 0

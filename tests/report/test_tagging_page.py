@@ -1,0 +1,317 @@
+"""The page of a tagging run: odd runs give whole pages, what is unusual stands on top."""
+
+from __future__ import annotations
+
+import copy
+import doctest
+
+import numpy as np
+import pytest
+
+from pipeline.report.listening import Example, data_uri
+from pipeline.report.page import Points, Sounds, Table, render_page
+from pipeline.report.picture import Picture
+from pipeline.report.tagging_page import tagging_page
+from pipeline.score import attention as attention_module
+from pipeline.score.attention import attention
+from pipeline.score.drift import class_drift
+from tests.report.test_page import Reader, read
+
+NAMES = {"cel": "cello", "pia": "<piano>", "voi": "human $voice"}
+EVIL = "s3://b/<script>alert('x')</script>\" onerror=alert(1) &amp;\udce9\u202e.mp3"
+PIXEL = Picture("Log-mel and scores", "From 0:00 of the track on.", "data:image/svg+xml;base64,x")
+
+
+def histogram(low: float, high: float, n_tracks: int) -> list[int]:
+    return np.histogram(np.linspace(low, high, n_tracks), 20, (0, 1))[0].tolist()
+
+
+@pytest.fixture
+def run() -> dict:
+    """Give run.json of a night like any other."""
+    return {
+        "identity": {
+            "model_id": "resnet10t-0123456789ab",
+            "aggregation": "s2",
+            "thresholds": dict.fromkeys(NAMES, 0.5),
+            "gate": 0.3,
+            "window_s": 1.0,
+            "hop_s": 0.5,
+            "feature_spec": {},
+        },
+        "complete": True,
+        "run_id": "20261121T021500Z",
+        "started_at": "2026-11-21T02:15:00+00:00",
+        "catalog": "/music",
+        "tracks": 5000,
+        "tagged": 400,
+        "failed": 8,
+        "skipped": 4592,
+        "unchanged": 4580,
+        "same_content": 12,
+        "changed": 6,
+        "retried": 2,
+        "gone": 30,
+        "failed_in_all": 50,
+        "audio_s": 90_000.0,
+        "seconds": 300.0,
+        "stages": {
+            "read_s": 20.0,
+            "decode_s": 300.0,
+            "features_s": 90.0,
+            "model_s": 180.0,
+            "write_s": 10.0,
+        },
+        "reasons": {"not_audio": 5, "incomplete": 3},
+        "labels": {"cel": 100, "pia": 200, "voi": 40},
+        "labels_in_all": {"cel": 1100, "pia": 2200, "voi": 440},
+        "unlabelled": 60,
+        "histograms": {code: histogram(0, 1, 400) for code in NAMES},
+        "memory": {"driver_peak_mib": 812.4, "worker_peak_mib": None},
+        "engine": {"name": "torch", "precision": "f32", "note": "2 threads"},
+        "class_names": NAMES,
+        "provenance": {"git_revision": "abc"},
+    }
+
+
+@pytest.fixture
+def before(run) -> dict:
+    """Give the night before, which was like it."""
+    same = {"run_id": "20261120T021500Z", "started_at": "2026-11-20T02:15:00+00:00", "tracks": 4590}
+    in_all = {code: n - run["labels"][code] for code, n in run["labels_in_all"].items()}
+    return copy.deepcopy(run) | same | {"labels_in_all": in_all}
+
+
+NOTHING = {
+    "tagged": 0,
+    "failed": 0,
+    "skipped": 5000,
+    "unchanged": 5000,
+    "same_content": 0,
+    "changed": 0,
+    "retried": 0,
+    "audio_s": 0.0,
+    "stages": {},
+    "reasons": {},
+    "labels": {},
+    "unlabelled": 0,
+    "histograms": {},
+    "engine": {},
+    "memory": {},
+}
+ALL_FAILED = NOTHING | {"failed": 70, "reasons": {"unreadable": 70}, "skipped": 0, "unchanged": 0}
+
+
+def failure(uri: str = EVIL, detail: str | None = "Invalid <data>") -> dict:
+    return {"uri": uri, "reason": "not_audio", "detail": detail, "attempts": 2}
+
+
+def example(title: str = "Cello: the highest score, 0.98", uri: str = "/a.mp3") -> Example:
+    return Example(title, uri, "Labels: cello.", ("cel",), data_uri(b"OggS", "audio/ogg"), PIXEL)
+
+
+def whole(page) -> Reader:
+    """Render a page, and see that it is whole and asks nothing of the outside."""
+    html = render_page(page)
+    reader = read(html)
+    assert "<script" not in html
+    assert all(uri.startswith("data:") for uri in reader.references)
+    for block in page.blocks:
+        if isinstance(block, Table):
+            assert all(len(row) == len(block.columns) for row in block.rows), block.title
+            assert set(block.numbers) <= set(block.columns)
+    return reader
+
+
+def block_of(page, title: str):
+    (found,) = [block for block in page.blocks if block.title == title]
+    return found
+
+
+def points(run: dict, before: dict | None) -> list[str]:
+    return attention(run, before, class_drift(run, before))
+
+
+def test_examples_in_the_docs():
+    assert doctest.testmod(attention_module).failed == 0
+
+
+def test_a_night_like_any_other(run, before, svg_of):
+    page = tagging_page(run, before, failures=[failure()], examples=[example()])
+    reader = whole(page)
+    first = page.blocks[0]
+    assert first == Points("What needs attention first", ["Nothing unusual."], calm=True)
+    assert {tile.label: tile.value for tile in page.tiles} == {
+        "tracks": 5000,
+        "new": 400,  # 408 were tried, of which 6 were other bytes and 2 had failed before
+        "tagged": 400,
+        "failed": 8,
+        "unchanged": 4580,
+        "renamed": 12,
+        "audio": "25 h",
+        "throughput": "300",
+        "wall time": "5.0 min",
+    }
+    for picture in page.blocks:
+        if isinstance(picture, Picture):
+            svg_of(picture)
+    assert {"audio", "img"} <= {tag for tag, _ in reader.tags}
+    assert page.provenance["last run"] == "20261120T021500Z"
+    assert page.provenance["thresholds"] == "0.5 for all"
+
+
+def test_tables_hold_both_runs_and_their_difference(run, before):
+    before["labels"]["pia"], before["gone"] = 150, 21
+    page = tagging_page(run, before, failures=[], examples=[])
+    changes = {row[0]: row[1:] for row in block_of(page, "What is new, and what has changed").rows}
+    assert changes["in the catalogue"] == (5000, 4590, "+410")
+    assert changes["new"] == (400, 400, "0")
+    assert changes["gone from the catalogue, tags kept"] == (30, 21, "+9")
+    instruments = {row[0]: row[1:] for row in block_of(page, "Instruments").rows}
+    assert instruments["pia"] == (
+        *("<piano>", 200, 0.5, 150, 0.375, "+12.5"),
+        *(2200, 2000, "+200"),
+    )
+    assert instruments[None][:3] == ("no label", 60, 0.15)
+    reasons = block_of(page, "Failures by reason").rows
+    assert [row[0] for row in reasons] == ["not_audio", "incomplete"]
+    assert reasons[0][2:] == (5, 5 / 8, 5)
+
+
+def test_the_slowest_stage_is_named(run, before):
+    table = block_of(tagging_page(run, before, failures=[], examples=[]), "Where the time went")
+    assert "The slowest stage is decoding." in table.note
+    assert "driver peak 812 MiB" in table.note
+    assert "worker" not in table.note.partition("Memory")[2]
+    assert table.rows[1] == ("decoding", "5.0 min", 0.5, 12.0, 12.0)
+
+
+@pytest.mark.parametrize("is_first", [True, False])
+@pytest.mark.parametrize("changes", [{}, NOTHING, ALL_FAILED])
+def test_odd_runs_give_whole_pages(run, before, svg_of, changes, is_first):
+    now = run | changes
+    page = tagging_page(
+        now, None if is_first else before, failures=[failure()] * now["failed"], examples=[]
+    )
+    whole(page)
+    for picture in page.blocks:
+        if isinstance(picture, Picture):
+            svg_of(picture)
+    assert len(block_of(page, "Failed tracks").rows) == min(50, now["failed"])
+
+
+def test_after_a_run_that_heard_nothing_there_is_nothing_to_compare(run, before):
+    assert points(run, before | NOTHING) == []
+    whole(tagging_page(run, before | NOTHING, failures=[], examples=[]))
+
+
+def test_words_of_odd_runs(run, before):
+    first = tagging_page(run, None, failures=[], examples=[])
+    assert "this is the first run" in first.blocks[0].points[0]
+    assert first.provenance["last run"] == "none"
+    nothing = tagging_page(run | NOTHING, before, failures=[], examples=[])
+    assert "nothing to tag" in nothing.blocks[0].points[0]
+    assert nothing.lead == "Nothing new: all 5,000 tracks of /music have their tags."
+    failed = tagging_page(run | ALL_FAILED, before, failures=[], examples=[])
+    assert not failed.blocks[0].calm
+    assert failed.blocks[0].points == [
+        "Every track that was tried has failed: 70. Most often: unreadable (the file cannot be "
+        "opened)."
+    ]
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"failed": 60, "reasons": {"crashed": 60}}, "have failed, 2.0% last time. Most often: cr"),
+        ({"unlabelled": 400}, "None of the 400 tracks tagged got a label"),
+        ({"unlabelled": 130}, "32.5% of the tracks tagged got no label, 15.0% last time"),
+        ({"gone": 2000}, "1,970 of the 4,590 tracks of the last run are gone"),
+        (
+            {"histograms": {code: histogram(0.4, 1, 400) for code in NAMES}},
+            "The scores lie otherwise than last time: cello (PSI",
+        ),
+        ({"labels": {"cel": 100, "pia": 80, "voi": 40}}, "<piano> (50.0%, now 20.0%)"),
+        ({"seconds": 700.0}, "2.3 times as long as last time; what grew most is reading"),
+        ({"complete": False}, "has not ended"),
+        ({"catalog": "/other"}, "another catalogue: /music"),
+        ({"engine": {"name": "openvino", "precision": "int8"}}, "by openvino int8, last time by"),
+    ],
+)
+def test_what_is_unusual_is_said(run, before, changes, words):
+    assert points(run, before) == []
+    (point,) = points(run | changes, before)
+    assert words in point
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"failed": 15},  # not yet twice as many
+        {"unlabelled": 90},
+        {"gone": 480},
+        {"labels": {"cel": 90, "pia": 190, "voi": 48}},
+        {"seconds": 400.0},
+        {"seconds": 3000.0, "audio_s": 500.0},  # mostly start-up
+        {"engine": {}},
+    ],
+)
+def test_what_is_usual_is_not(run, before, changes):
+    assert points(run | changes, before) == []
+
+
+def test_few_failures_among_few_are_no_alarm(run, before):
+    few = {"tagged": 10, "failed": 1, "histograms": {}, "labels": {}, "unlabelled": 1}
+    assert points(run | few, before) == []
+
+
+def test_a_stage_that_grew_is_named(run, before):
+    run["stages"]["model_s"], run["seconds"] = 900.0, 900.0
+    (point,) = points(run, before)
+    assert point.endswith("what grew most is the model.")
+
+
+def test_hostile_words_are_only_words(run, before):
+    run |= {"catalog": EVIL, "reasons": {EVIL: 8}, "class_names": dict.fromkeys(NAMES, EVIL[:40])}
+    page = tagging_page(
+        run,
+        before,
+        failures=[failure(), failure(detail=None), failure(detail="x" * 10_000)],
+        examples=[example(title=EVIL, uri=EVIL)],
+        notes=[EVIL],
+    )
+    reader = whole(page)
+    assert {tag for tag, _ in reader.tags}.isdisjoint({"script", "iframe", "object", "link"})
+    assert not any(name.startswith("on") for _, attrs in reader.tags for name in attrs)
+    assert max(len(text) for text in reader.texts if "xxx" in text) == 302
+
+
+def test_a_title_in_a_picture_may_be_anything(run, before, svg_of):
+    names = {"cel": "$\\frac{", "pia": "", "voi": "Ω" * 50}
+    page = tagging_page(run | {"class_names": names}, before, failures=[], examples=[])
+    for picture in page.blocks:
+        if isinstance(picture, Picture):
+            svg_of(picture)
+
+
+def test_sounds_can_be_heard_under_the_page_s_own_policy(run):
+    page = tagging_page(run, None, failures=[], examples=[example(), example()], notes=["One is."])
+    reader = whole(page)
+    (policy,) = [a["content"] for t, a in reader.tags if t == "meta" and "http-equiv" in a]
+    assert "media-src data:" in policy
+    assert policy.startswith("default-src 'none'")
+    audio = [attrs for tag, attrs in reader.tags if tag == "audio"]
+    assert [attrs["src"] for attrs in audio] == ["data:audio/ogg;base64,T2dnUw=="] * 2
+    assert all("controls" in attrs and "autoplay" not in attrs for attrs in audio)
+    (sounds,) = [block for block in page.blocks if isinstance(block, Sounds)]
+    assert sounds.note.endswith("One is.")
+
+
+def test_many_classes(run, svg_of):
+    names = {f"c{k}": f"class {k}" for k in range(40)}
+    changes = {"class_names": names, "labels": {}, "labels_in_all": {}, "histograms": {}}
+    page = tagging_page(run | changes, None, failures=[], examples=[])
+    whole(page)
+    for picture in page.blocks:
+        if isinstance(picture, Picture):
+            svg_of(picture)
