@@ -31,6 +31,6 @@ $(READY): pyproject.toml
 	@echo "setting up $(VENV): about 5 GB of wheels, some minutes; only this once"
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade pip
-	$(BIN)/python -m pip install --quiet --editable '.[dev]'
+	$(BIN)/python -m pip install --quiet --no-compile --editable '.[dev]'
 	$(BIN)/python -c 'from pipeline.audio.compiled import import_alone; import_alone()'
 	touch $(READY)

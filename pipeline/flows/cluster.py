@@ -33,7 +33,7 @@ def ray_session(*, min_cpus: int = 1) -> Iterator[None]:
         with _silenced_stderr():  # and says there that it was told not to
             ray.init(
                 address="local",
-                num_cpus=max(min_cpus, os.cpu_count() or 1),
+                num_cpus=max(min_cpus, n_cores()),
                 include_dashboard=False,
                 object_store_memory=_OBJECT_STORE_BYTES,
                 _node_ip_address="127.0.0.1",
@@ -57,6 +57,13 @@ def _silenced_stderr() -> Iterator[None]:
     finally:
         os.dup2(kept, 2)
         os.close(kept)
+
+
+def n_cores() -> int:
+    """Return the CPUs that this process may use: a container's limit counts, too."""
+    from joblib import cpu_count  # here, as workers do without it
+
+    return int(cpu_count())
 
 
 def count(resource: str) -> int:

@@ -8,10 +8,10 @@ any other, in a folder of its own: after a kill, what has ended is not done agai
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass, replace
 from typing import Any
 
+import joblib
 import numpy as np
 import ray
 import torch
@@ -61,7 +61,7 @@ def cross_validate(config: FitConfig, n_folds: int) -> FoldsResult:
 
 def held_out_scores(material: Material, model_uri: str) -> Scored:
     """Return what a fold's model says of the clips that it has never met."""
-    torch.set_num_threads(os.cpu_count() or 1)
+    torch.set_num_threads(joblib.cpu_count())
     model, card = load_model(model_uri)
     with material.kept(is_last=material.config.fold + 1 == material.config.folds):
         data = material.held_out()

@@ -109,28 +109,12 @@ def check_shared_memory(folder: Path = Path("/dev/shm")) -> Finding:
     return Finding(name, *judged(free_gib >= 1, found, cure, Level.WARN))
 
 
-def check_cpus(cgroup: Path = Path("/sys/fs/cgroup")) -> Finding:
-    """Compare the CPUs that a local Ray is told with those that this process may use."""
-    told = os.cpu_count() or 1
-    allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else told
-    limit = cgroup_cpus(cgroup)
-    usable = min(allowed, told if limit is None else limit)
-    found = f"Ray sees {told}, {allowed} allowed, cgroup limit {limit or 'none'}"
-    cure = "workers will share CPUs: give the container more, or join a Ray of its own --num-cpus"
-    return Finding("cpus", *judged(usable >= told, found, cure, Level.WARN))
+def check_cpus() -> Finding:
+    """Count the CPUs that a local Ray and the training's threads take."""
+    import joblib
 
-
-def cgroup_cpus(cgroup: Path) -> float | None:
-    """Return the CPUs that a container may use, of cgroup version 2 or 1; None without a limit."""
-    try:
-        if (new := cgroup / "cpu.max").exists():
-            quota, period = new.read_text().split()
-        else:
-            quota = (cgroup / "cpu" / "cpu.cfs_quota_us").read_text().strip()
-            period = (cgroup / "cpu" / "cpu.cfs_period_us").read_text()
-    except OSError:
-        return None
-    return None if quota in ("max", "-1") else int(quota) / int(period)
+    found = f"{joblib.cpu_count()} to use, of the machine's {os.cpu_count()}"
+    return Finding("cpus", Level.OK, found)
 
 
 def check_dashboard(port: int = DASHBOARD_PORT) -> Finding:

@@ -25,7 +25,7 @@ from ray.data import ActorPoolStrategy, DataContext, Dataset
 from ray.util.metrics import Counter as Metric
 
 from pipeline.errors import StoreError
-from pipeline.flows.cluster import count
+from pipeline.flows.cluster import count, n_cores
 from pipeline.flows.logs import progress_bar
 from pipeline.learn.tagging import Tagging, TrackTagger, describe, tables_of
 from pipeline.learn.tracks import SAME
@@ -111,7 +111,7 @@ def places(*, gpu: bool) -> int:
         return max(1, count("GPU"))
     cpus = count("CPU")
     room = max(1, cpus - 1 - cpus // 16)  # the commits need some, and Ray Data's own tasks
-    return room if "RAY_ADDRESS" in os.environ else min(room, os.cpu_count() or 1)
+    return room if "RAY_ADDRESS" in os.environ else min(room, n_cores())
 
 
 def described(

@@ -166,12 +166,14 @@ def load_windows(
 
 def mapped_clips(dataset: Dataset, split: str, heard: Input, cache: Path) -> list[pa.Table]:
     """Return a split as mapped tables of `segment_id, classes, matrix`, made where need be."""
+    from joblib import cpu_count  # here, as tagging does without it
+
     table = "features" if is_in_features(dataset, heard) else "clips"
     names = [n for n in dataset.folder.names(table) if n.startswith(f"{table}/{split}-")]
     if not names:
         raise UsageError(f"{dataset.folder.uri}: the dataset has no clips in its {split} split")
     folder = cache / hashlib.sha256(json.dumps(heard.to_dict()).encode()).hexdigest()[:12]
-    with ThreadPoolExecutor(os.cpu_count()) as pool:  # decoding and log-mel let go of the GIL
+    with ThreadPoolExecutor(cpu_count()) as pool:  # decoding and log-mel let go of the GIL
         paths = [folder / f"{Path(name).stem}.arrow" for name in names]
         list(pool.map(lambda name, path: _make(dataset, name, heard, path), names, paths))
     return [pa.ipc.open_file(pa.memory_map(str(path))).read_all() for path in paths]

@@ -16,6 +16,7 @@ from jobs import doctor as job
 from pipeline.audio import fetch
 from pipeline.audio.ffmpeg import ffmpeg_exe
 from pipeline.flows import doctor, machine
+from pipeline.flows.cluster import n_cores
 from pipeline.flows.doctor import DoctorConfig, checkup
 from pipeline.flows.machine import Finding, Level
 
@@ -290,23 +291,16 @@ def test_little_shared_memory_is_a_warning(tmp_path):
 # --- Ray
 
 
-@pytest.mark.parametrize(
-    ("files", "n_cpus"),
-    [
-        ({"cpu.max": "150000 100000\n"}, 1.5),
-        ({"cpu.max": "max 100000\n"}, None),
-        ({"cpu/cpu.cfs_quota_us": "50000\n", "cpu/cpu.cfs_period_us": "100000\n"}, 0.5),
-        ({"cpu/cpu.cfs_quota_us": "-1\n", "cpu/cpu.cfs_period_us": "100000\n"}, None),
-        ({}, None),
-    ],
-)
-def test_the_cgroups_limit(files, n_cpus, tmp_path):
-    for name, text in files.items():
-        (tmp_path / name).parent.mkdir(exist_ok=True)
-        (tmp_path / name).write_text(text)
-    assert machine.cgroup_cpus(tmp_path) == n_cpus
-    is_less = n_cpus is not None and n_cpus < os.cpu_count()
-    assert machine.check_cpus(tmp_path).level == (Level.WARN if is_less else Level.OK)
+def test_cpus_are_those_that_this_process_may_use(monkeypatch):
+    allowed = os.sched_getaffinity(0)
+    try:
+        os.sched_setaffinity(0, {min(allowed)})
+        assert n_cores() == 1
+        assert machine.check_cpus().found == f"1 to use, of the machine's {os.cpu_count()}"
+    finally:
+        os.sched_setaffinity(0, allowed)
+    monkeypatch.setenv("LOKY_MAX_CPU_COUNT", "1")
+    assert n_cores() == 1
 
 
 @pytest.mark.parametrize(
