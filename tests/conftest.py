@@ -14,6 +14,12 @@ from xdist.scheduler import LoadScopeScheduling
 
 from tests.s3 import ENVIRONMENT as CREDENTIALS
 
+# Processes of the suite share the cores: threads that wait for one another spin away the others'.
+_N_CORES = max(1, (os.cpu_count() or 1) // int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1")))
+for _name in ("OMP_NUM_THREADS", "LOKY_MAX_CPU_COUNT"):  # before torch is imported
+    os.environ.setdefault(_name, str(_N_CORES))
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
 SAMPLE_RATE_HZ = 44_100
 settings.register_profile("untimed", deadline=None)
 settings.load_profile("untimed")
