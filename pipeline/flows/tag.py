@@ -154,8 +154,6 @@ def tag_catalog(config: TagConfig) -> dict[str, Any]:
         work = plan_work(batches, known, retry_failed=config.retry == "failed")
         date = f"{started:%Y-%m-%d}"
         tally = _tag(config, how, store, work, known, date=date)
-        if work.left.num_rows:
-            store.compact(model_id, date=date)
         if work.n_changed + work.n_retried:
             store.settle(model_id)
         ended = store.known(model_id) if work.left.num_rows else known
@@ -192,6 +190,7 @@ def _tag(
                 schema = tags_schema(how.codes).with_metadata(dict(writing.lineage))
                 store.copy(same, how.card.model_id, date=date, schema=schema)
             tally.add(part)
+            store.compact(how.card.model_id, date=date)
     return tally
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
 from importlib import resources
 
@@ -48,6 +48,16 @@ class Table:
             and (column in self.numbers or all(not isinstance(row[k], str) for row in self.rows))
             for k, column in enumerate(self.columns)
         ]
+
+    def filled(self) -> Table:
+        """Return the table without the columns that say nothing in any row."""
+        if not self.rows:
+            return self
+        kept = [k for k in range(len(self.columns)) if any(row[k] is not None for row in self.rows)]
+        columns = [self.columns[k] for k in kept]
+        rows = [tuple(row[k] for k in kept) for row in self.rows]
+        numbers = [name for name in self.numbers if name in columns]
+        return replace(self, columns=columns, rows=rows, numbers=numbers)
 
 
 @dataclass(frozen=True)

@@ -65,14 +65,14 @@ def tagging_page(
     points = attention(run, before, drifts)
     blocks: list[Block] = [
         Points("What needs attention first", points or [_calm(run, before)], calm=not points),
-        changes_table(run, before),
-        labels_table(run, before),
+        changes_table(run, before).filled(),
+        labels_table(run, before).filled(),
         labels_picture(run, before),
-        drift_table(drifts, run),
+        *([drift_table(drifts, run)] if before else []),
         drift_panels(drifts, run, before),
-        reasons_table(run, before),
+        reasons_table(run, before).filled(),
         failed_table(run, failures),
-        stages_table(run, before),
+        stages_table(run, before).filled(),
         Sounds(
             "Listen",
             [example.as_sound() for example in examples],

@@ -183,7 +183,7 @@ class Folder:
             return
         with _wrapped("read", self.uri):
             source = dataset.dataset(paths, schema=schema, format="parquet", filesystem=self._fs)
-            for batch in source.to_batches(batch_readahead=2, fragment_readahead=4):
+            for batch in source.to_batches(batch_readahead=2, fragment_readahead=16):
                 if batch.num_rows:
                     yield pa.Table.from_batches([batch])
 

@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 from urllib.parse import quote, unquote
 
@@ -23,7 +24,9 @@ from pipeline.store.folder import Folder, Walked
 from pipeline.store.worklist import KNOWN, Hashes, Known, text_hashes
 
 BESIDE = ("windows", "intervals", "embeddings")
-_SOME_ROWS = 4096
+_COPIED_ROWS = 4096  # a file
+_SMALL_BYTES, _JOINED_BYTES = 1 << 18, 1 << 21  # 64 rows are 25 KiB, of which 19 are metadata
+_AT_ONCE = 16  # a bucket answers late
 _WHEN = pa.schema([("uri", pa.string()), ("tagged_at", pa.timestamp("ms", "UTC"))])
 
 
@@ -111,17 +114,18 @@ class TagStore:
         names = self.files(model_id)
         if not names:
             return 0
-        uris, when, rows_in = [], [], []
-        for name in names:
-            table = self.folder.read_table(name, _WHEN.names)
-            uris.append(text_hashes(table["uri"]))
-            when.append(pc.cast(table["tagged_at"], pa.int64()).to_numpy())
-            rows_in.append(table.num_rows)
+        with ThreadPoolExecutor(_AT_ONCE) as pool:
+            uris, when = zip(*pool.map(self._uris_and_times, names), strict=True)
+        rows_in = [len(each) for each in uris]
         is_last = _last_of_each(np.concatenate(uris), np.concatenate(when))
         for name, kept in zip(names, np.split(is_last, np.cumsum(rows_in)[:-1]), strict=True):
             if not kept.all():
                 self._keep(name, kept)
         return int((~is_last).sum())
+
+    def _uris_and_times(self, name: str) -> tuple[Hashes, np.ndarray]:
+        table = self.folder.read_table(name, _WHEN.names)
+        return text_hashes(table["uri"]), pc.cast(table["tagged_at"], pa.int64()).to_numpy()
 
     def compact(self, model_id: str, *, date: str) -> None:
         """Join the small files of a day, some thousand rows a file, as a run's commits are small.
@@ -129,34 +133,40 @@ class TagStore:
         The joined file is there before its parts go; a kill in between leaves rows twice, the same
         ones, and `settle` keeps one of each.
         """
-        names = [name for name in self.files(model_id) if f"/date={date}/" in name]
-        n_rows = {name: self.folder.n_rows(name) for name in names}
+        below = f"{_part(model_id)}/date={date}"
+        sizes = {
+            table: {_place(name): n for name, n, _ in self.folder.walk(f"{table}/{below}")}
+            for table in ("tags", *BESIDE)
+        }
         group: list[str] = []
-        for name in [name for name in names if n_rows[name] < _SOME_ROWS]:
-            group.append(name)
-            if sum(n_rows[one] for one in group) >= _SOME_ROWS:
-                self._join(group)
+        for place, n_bytes in sorted(sizes["tags"].items()):
+            if place.endswith(".parquet") and n_bytes < _SMALL_BYTES:
+                group.append(place)
+            if sum(sizes["tags"][one] for one in group) >= _JOINED_BYTES:
+                self._join(group, sizes)
                 group = []
         if len(group) > 1:
-            self._join(group)
+            self._join(group, sizes)
 
-    def _join(self, names: list[str]) -> None:
+    def _join(self, places: list[str], there: Mapping[str, Collection[str]]) -> None:
         """Write files as one, named by theirs: never by what it holds, or it could be one of them.
 
         A joined file from which `settle` took rows, and a new file of those, hold what it held.
         """
-        tables = {}
-        for table in ("tags", *BESIDE):
-            there = [file_beside(name, table) for name in names]
-            parts = [self.folder.read_table(one) for one in there if self.folder.exists(one)]
-            if parts:
-                tables[table] = pa.concat_tables(parts)
-        folder = _place(names[0]).rpartition("/")[0]
-        self._write(f"{folder}/{_hash(names)}.parquet", tables.pop("tags"), tables)
-        for name in names:
-            self.folder.delete(name)
-            for table in BESIDE:
-                self.folder.delete(file_beside(name, table))
+        names = {
+            table: [f"{table}/{place}" for place in places if place in there[table]]
+            for table in ("tags", *BESIDE)
+        }
+        with ThreadPoolExecutor(_AT_ONCE) as pool:
+            tables = {
+                table: pa.concat_tables(pool.map(self.folder.read_table, parts))
+                for table, parts in names.items()
+                if parts
+            }
+            joined = f"{places[0].rpartition('/')[0]}/{_hash(names['tags'])}.parquet"
+            self._write(joined, tables.pop("tags"), tables)
+            for parts in names.values():
+                list(pool.map(self.folder.delete, parts))
 
     def _keep(self, name: str, kept: np.ndarray) -> None:
         """Keep some rows of a file, and of those beside it what belongs to them."""
@@ -190,8 +200,8 @@ class TagStore:
         for key in ("uri", "size_bytes", "modified_ns", "attempts", "tagged_at"):
             at = schema.get_field_index(key)
             taken = taken.set_column(at, schema.field(at), tracks[key].cast(schema.field(at).type))
-        for start in range(0, taken.num_rows, _SOME_ROWS):
-            part = taken.slice(start, _SOME_ROWS).replace_schema_metadata(schema.metadata)
+        for start in range(0, taken.num_rows, _COPIED_ROWS):
+            part = taken.slice(start, _COPIED_ROWS).replace_schema_metadata(schema.metadata)
             self.commit(part, date=date, beside={})
 
 

@@ -208,6 +208,9 @@ def test_after_a_run_that_heard_nothing_there_is_nothing_to_compare(run, before)
 def test_words_of_odd_runs(run, before):
     first = tagging_page(run, None, failures=[], examples=[])
     assert "this is the first run" in first.blocks[0].points[0]
+    tables = [block for block in first.blocks if isinstance(block, Table)]
+    assert "Drift by class" not in [table.title for table in tables]
+    assert not [name for table in tables for name in table.columns if "last run" in name]
     assert first.provenance["last run"] == "none"
     nothing = tagging_page(run | NOTHING, before, failures=[], examples=[])
     assert "nothing to tag" in nothing.blocks[0].points[0]
