@@ -11,9 +11,9 @@ from pipeline.flows.compare_tags import CompareTagsConfig, compare_tags
 from pipeline.report.comparison_page import p_text
 from pipeline.report.tag_differences_page import summary_lines
 
-_FORMS = "expected either --evaluations, or --a and --b with --a-model, --b-model, --max-changed"
+_FORMS = "expected either --evaluations, or --a and --b, with --{a,b}-model-id and --max-changed"
 
-_OF_TAGS = ("a", "b", "a_model", "b_model")
+_OF_TAGS = ("a", "b", "a_model_id", "b_model_id")
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -26,8 +26,8 @@ def main(argv: list[str] | None = None) -> int:
     add("--out", required=True, metavar="URI", help="the folder for its files")
     add("--seed", type=int, default=0, metavar="N", help="of the bootstrap's resamples")
     one = "that of the folder's run.json if not given; where --a and --b are one folder, the latest"
-    add("--a-model", metavar="ID", help=f"the model in --a: {one} there that is not B's")
-    add("--b-model", metavar="ID", help=f"the model in --b: {one} there that is not --a-model")
+    add("--a-model-id", metavar="ID", help=f"the model in --a: {one} there that is not B's")
+    add("--b-model-id", metavar="ID", help=f"the model in --b: {one} there that is not A's")
     add(
         "--max-changed",
         type=harness.share,

@@ -42,9 +42,9 @@ class CompareTagsConfig:
     """Another one, or the same: the model that may follow it."""
     out: str
     """The folder for differences.json, differences.parquet, apart.parquet and report.html."""
-    a_model: str | None = None
+    a_model_id: str | None = None
     """The model in `a`; the one of its last run when None, see `models`."""
-    b_model: str | None = None
+    b_model_id: str | None = None
     """The model in `b`, likewise."""
     max_changed: float = 1.0
     """Share of the compared tracks whose labels may change."""
@@ -109,16 +109,16 @@ def models(config: CompareTagsConfig) -> tuple[str, str]:
     """
     a, b = TagStore(Folder(config.a)), TagStore(Folder(config.b))
     if not a.folder.is_same(b.folder):
-        return config.a_model or _last_model(a), config.b_model or _last_model(b)
-    there = [] if config.a_model and config.b_model else _latest_models(a)
-    b_model = config.b_model or next((m for m in there if m != config.a_model), None)
-    a_model = config.a_model or next((m for m in there if m != b_model), None)
-    if a_model is None or b_model is None or a_model == b_model:
+        return config.a_model_id or _last_model(a), config.b_model_id or _last_model(b)
+    there = [] if config.a_model_id and config.b_model_id else _latest_models(a)
+    b_model_id = config.b_model_id or next((m for m in there if m != config.a_model_id), None)
+    a_model_id = config.a_model_id or next((m for m in there if m != b_model_id), None)
+    if a_model_id is None or b_model_id is None or a_model_id == b_model_id:
         raise UsageError(
-            f"{config.a}: two models are needed, there is {a_model or b_model or 'none'}; give "
-            "--b another folder, or --a-model and --b-model two models of this one"
+            f"{config.a}: two models are needed, there is {a_model_id or b_model_id or 'none'}; "
+            "give --b another folder, or --a-model-id and --b-model-id two models of this one"
         )
-    return a_model, b_model
+    return a_model_id, b_model_id
 
 
 def tagged(pieces: Iterable[pa.Table], codes: Sequence[str]) -> Tagged:
@@ -169,7 +169,7 @@ def _side(store: TagStore, model_id: str, flag: str) -> _Side:
         there = ", ".join(store.models()) or "none"
         raise UsageError(
             f"{store.folder.uri}: no tags of model {model_id}, the models there: {there}; {_CURE}, "
-            f"or name one with --{flag}-model"
+            f"or name one with --{flag}-model-id"
         )
     codes = [field.name for field in store.folder.read_schema(names[0]).field("scores").type]
     runs = store.runs(model_id)

@@ -135,7 +135,7 @@ def test_one_folder_with_two_models(two, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("a_model", "b_model", "expected"),
+    ("a_model_id", "b_model_id", "expected"),
     [
         (None, None, ("m2", "m3")),
         ("m1", None, ("m1", "m3")),
@@ -146,12 +146,12 @@ def test_one_folder_with_two_models(two, tmp_path):
     ],
 )
 @pytest.mark.parametrize("runs", ["runs", "no runs"])
-def test_which_models_of_one_folder(tmp_path, a_model, b_model, expected, runs):
+def test_which_models_of_one_folder(tmp_path, a_model_id, b_model_id, expected, runs):
     for night, model in enumerate(["m1", "m3", "m2", "m3"], 20):
         rows = [tags_row(f"{night}", [], CODES, tagged_at=DAY + timedelta(days=night))]
         keep = runs == "runs" or model == "m1"
         folder = write_run(tmp_path / "a", model, rows, night=night, run=keep)
-    config = CompareTagsConfig(folder, folder, "out", a_model=a_model, b_model=b_model)
+    config = CompareTagsConfig(folder, folder, "out", a_model_id=a_model_id, b_model_id=b_model_id)
     assert models(config) == expected
 
 
@@ -160,7 +160,7 @@ def test_two_folders_each_have_their_last_model(tmp_path):
     write_run(one, "m2", labelled(A), night=21)
     other = write_run(tmp_path / "b", "m2", labelled(A))
     assert models(CompareTagsConfig(one, other, "out")) == ("m2", "m2")
-    assert models(CompareTagsConfig(one, other, "out", a_model="m1")) == ("m1", "m2")
+    assert models(CompareTagsConfig(one, other, "out", a_model_id="m1")) == ("m1", "m2")
 
 
 def test_the_newest_row_of_a_track_counts(tmp_path):
@@ -215,12 +215,12 @@ def test_folders_that_cannot_be_compared(two, tmp_path):
     one, other = two
     with pytest.raises(UsageError, match=r"nowhere: no run\.json there; make it with python -m"):
         run(tmp_path, tmp_path / "nowhere", other)
-    with pytest.raises(UsageError, match=r"no tags of model m9, the models there: m2;.*--b-model"):
-        run(tmp_path, one, other, b_model="m9")
+    with pytest.raises(UsageError, match=r"no tags of model m9, the models there: m2;.*--b-mod"):
+        run(tmp_path, one, other, b_model_id="m9")
     with pytest.raises(UsageError, match="two models are needed, there is m1; give --b another"):
         run(tmp_path, one, one)
     with pytest.raises(UsageError, match="two models are needed"):
-        run(tmp_path, one, one, a_model="m1", b_model="m1")
+        run(tmp_path, one, one, a_model_id="m1", b_model_id="m1")
     with pytest.raises(UsageError, match=r"the tags of --b are there; name another"):
         CompareTagsConfig(one, other, other + "/")
     next((tmp_path / "b" / "tags").rglob("*.parquet")).write_bytes(b"PAR1 is not enough")

@@ -164,7 +164,7 @@ def test_two_models_of_one_folder(tmp_path, capsys):
     write_run(both, "m2", labelled(B), night=21)
     assert run_tags(tmp_path, (both, both)) == harness.OK
     assert capsys.readouterr().out.startswith("A: m1, 5 tracks")
-    flags = "--a-model", "m2", "--b-model", "m1"
+    flags = "--a-model-id", "m2", "--b-model-id", "m1"
     assert run_tags(tmp_path, (both, both), *flags) == harness.OK
     assert capsys.readouterr().out.startswith("A: m2, 5 tracks")
 
@@ -175,10 +175,10 @@ def test_two_models_of_one_folder(tmp_path, capsys):
         "",
         "--a A",
         "--b B",
-        "--a-model m1 --b-model m2",
+        "--a-model-id m1 --b-model-id m2",
         "--evaluations A B --a A --b B",
         "--evaluations A B --a A",
-        "--evaluations A B --b-model m2",
+        "--evaluations A B --b-model-id m2",
         "--evaluations A B --max-changed 5%",
     ],
 )
