@@ -14,7 +14,7 @@ from pipeline.demo.corpus import faults_of, plan_corpus, render_corpus, write_se
 from pipeline.demo.origin import Origin
 from pipeline.demo.outcome import summary
 from pipeline.errors import TimbreError
-from pipeline.flows.cluster import n_cores, ray_session
+from pipeline.flows.cluster import own_cpus, ray_session
 from pipeline.store.folder import Folder
 
 SEED = 334  # every class is in every split
@@ -31,7 +31,7 @@ def main(argv: list[str] | None = None) -> int:
 
 def demo(root: Path) -> int:
     """Run the demo in a folder; what an earlier run made there is not made again."""
-    began, workers = monotonic(), n_cores()
+    began, workers = monotonic(), own_cpus()
     print("Rendering music with a General MIDI soundfont: this demo holds no real recordings.")
     with Folder(str(root)).claimed():
         plan = plan_corpus(SEED)

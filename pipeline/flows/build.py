@@ -37,7 +37,7 @@ from pipeline.catalog.vocabulary import (
     parse_vocabulary,
 )
 from pipeline.errors import UsageError
-from pipeline.flows.cluster import count, ray_session
+from pipeline.flows.cluster import cpus, ray_session
 from pipeline.flows.crew import Crew, Order
 from pipeline.flows.gate import start_gate
 from pipeline.flows.logs import progress_bar
@@ -260,7 +260,7 @@ def run_shards(
         is_rated=config.rate is not None,
         wav_dir=Folder(config.wav_dir) if config.wav_dir else None,
     )
-    crew = Crew(order, gate, max_downloads=config.max_downloads, n_cpus=count("CPU"))
+    crew = Crew(order, gate, max_downloads=config.max_downloads, n_cpus=cpus())
     try:
         with progress_bar(total=n_left, unit=" segments", desc="build") as bar:
             for _ in crew.run(shards, tick_s=_TICK_S):

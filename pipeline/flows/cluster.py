@@ -33,7 +33,7 @@ def ray_session(*, min_cpus: int = 1) -> Iterator[None]:
         with _silenced_stderr():  # and says there that it was told not to
             ray.init(
                 address="local",
-                num_cpus=max(min_cpus, n_cores()),
+                num_cpus=max(min_cpus, own_cpus()),
                 include_dashboard=False,
                 object_store_memory=_OBJECT_STORE_BYTES,
                 _node_ip_address="127.0.0.1",
@@ -59,16 +59,22 @@ def _silenced_stderr() -> Iterator[None]:
         os.close(kept)
 
 
-def n_cores() -> int:
+def count(resource: str) -> int:
+    """Return how many "CPU" or "GPU" the cluster has now; a local CPU is a logical one."""
+    return int(ray.cluster_resources().get(resource, 0))  # type: ignore[no-untyped-call]
+
+
+def cpus() -> int:
+    """Return the cluster's CPUs now; of a local Ray, which is told of more, those there are."""
+    told = count("CPU")
+    return told if "RAY_ADDRESS" in os.environ else min(told, own_cpus())
+
+
+def own_cpus() -> int:
     """Return the CPUs that this process may use: a container's limit counts, too."""
     from joblib import cpu_count  # here, as workers do without it
 
     return int(cpu_count())
-
-
-def count(resource: str) -> int:
-    """Return how many "CPU" or "GPU" the cluster has now; a local CPU is a logical one."""
-    return int(ray.cluster_resources().get(resource, 0))  # type: ignore[no-untyped-call]
 
 
 class Slots:

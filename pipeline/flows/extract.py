@@ -20,7 +20,7 @@ from pipeline.audio.clip import from_wav
 from pipeline.audio.features import FrameSpec, Matrix, describe, extract_all, pool
 from pipeline.audio.prepare import Step, apply_steps, parse_steps
 from pipeline.errors import SpecMismatch, UsageError
-from pipeline.flows.cluster import Slots, count, ray_session
+from pipeline.flows.cluster import Slots, cpus, ray_session
 from pipeline.flows.logs import progress_bar
 from pipeline.flows.provenance import provenance
 from pipeline.store.dataset import Dataset
@@ -177,7 +177,7 @@ def run_shards(work: Work, left: list[tuple[str, list[str]]]) -> int:
     with ray_session(), progress_bar(total=len(left), unit=" shards", desc="features") as bar:
         task = ray.remote(num_cpus=1)(extract_shard)
         reference = ray.put(work)
-        for n_done in Slots([1] * count("CPU")).map(
+        for n_done in Slots([1] * cpus()).map(
             lambda item, _: task.remote(reference, *item), iter(left)
         ):
             n_clips += n_done

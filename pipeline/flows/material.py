@@ -25,6 +25,7 @@ from pipeline.learn.logmel import SamplesToLogMel
 from pipeline.learn.model import Architecture, Tagger
 from pipeline.learn.recipes import heard_by
 from pipeline.store.dataset import Dataset
+from pipeline.store.folder import clear_errors
 
 
 @dataclass(frozen=True)
@@ -76,8 +77,11 @@ class Material:
         Others are the ranks of this run, and other trainings on the same data; `is_last` says
         whether this run itself has no more use for it.
         """
-        self.cache.parent.mkdir(parents=True, exist_ok=True)
-        with self.cache.with_suffix(".lock").open("w") as lock:
+        path = self.cache.with_suffix(".lock")
+        with clear_errors("write", str(path)):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            lock = path.open("w")
+        with lock:
             fcntl.flock(lock, fcntl.LOCK_SH)
             yield
             if is_last:

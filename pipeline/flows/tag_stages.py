@@ -9,7 +9,6 @@ CPUs and GPUs. A batch of TAGS is committed as one file, whole or not at all.
 from __future__ import annotations
 
 import logging
-import os
 import pickle
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -25,7 +24,7 @@ from ray.data import ActorPoolStrategy, DataContext, Dataset
 from ray.util.metrics import Counter as Metric
 
 from pipeline.errors import StoreError
-from pipeline.flows.cluster import count, n_cores
+from pipeline.flows.cluster import count, cpus
 from pipeline.flows.logs import progress_bar
 from pipeline.learn.tagging import Tagging, TrackTagger, describe, tables_of
 from pipeline.learn.tracks import SAME
@@ -109,9 +108,9 @@ def places(*, gpu: bool) -> int:
     """Return how many processes of the model there is room for."""
     if gpu:
         return max(1, count("GPU"))
-    cpus = count("CPU")
-    room = max(1, cpus - 1 - cpus // 16)  # the commits need some, and Ray Data's own tasks
-    return room if "RAY_ADDRESS" in os.environ else min(room, n_cores())
+    told = count("CPU")
+    room = max(1, told - 1 - told // 16)  # the commits need some, and Ray Data's own tasks
+    return min(room, cpus())
 
 
 def described(

@@ -29,6 +29,7 @@ from pipeline.audio.windows import WindowSpec, cut_windows, window_starts
 from pipeline.errors import UsageError
 from pipeline.learn.sampling import n_draws, others, true_dynamic
 from pipeline.store.dataset import Dataset
+from pipeline.store.folder import clear_errors
 
 Windows = npt.NDArray[Any]
 
@@ -196,11 +197,18 @@ def _make(dataset: Dataset, name: str, heard: Input, path: Path) -> None:
         matrices = [_matrix(row["bytes"], heard).tobytes() for row in table["audio"].to_pylist()]
         table = table.drop_columns(["audio"])
         table = table.append_column("matrix", pa.array(matrices, pa.large_binary()))
-    path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_suffix(f".{os.getpid()}-{uuid.uuid4().hex[:8]}.tmp")
-    with pa.OSFile(str(temporary), "wb") as sink, pa.ipc.new_file(sink, table.schema) as writer:
-        writer.write_table(table.combine_chunks())
-    temporary.replace(path)
+    with clear_errors("write", str(path)):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            with (
+                pa.OSFile(str(temporary), "wb") as sink,
+                pa.ipc.new_file(sink, table.schema) as writer,
+            ):
+                writer.write_table(table.combine_chunks())
+            temporary.replace(path)
+        finally:
+            temporary.unlink(missing_ok=True)
 
 
 def _matrix(wav: bytes, heard: Input) -> Windows:

@@ -97,7 +97,7 @@ class Folder:
         if not self.is_local:
             yield
             return
-        with _wrapped("write", self.uri):
+        with clear_errors("write", self.uri):
             self.local_path("").mkdir(parents=True, exist_ok=True)
             lock = self.local_path(".lock").open("wb")
         with lock:
@@ -109,7 +109,7 @@ class Folder:
 
     def exists(self, name: str) -> bool:
         """Say whether a file is there."""
-        with _wrapped("read", self.uri_of(name)):
+        with clear_errors("read", self.uri_of(name)):
             found = self._fs.get_file_info(self._path(name)).type
             if found == fs.FileType.NotFound:
                 self._check_bucket()
@@ -127,7 +127,7 @@ class Folder:
         Local files come as they are met: a million of them are never in memory at once.
         """
         if self.is_local:
-            with _wrapped("list", self.uri_of(folder)):
+            with clear_errors("list", self.uri_of(folder)):
                 yield from _walk_local(self._path(folder), f"{folder}/" if folder else "", set())
             return
         for info in self._infos(folder, recursive=True):
@@ -137,7 +137,7 @@ class Folder:
     @contextmanager
     def open(self, name: str) -> Iterator[BinaryIO]:
         """Open a file for reading, wherever it is; it can seek."""
-        with _wrapped("read", self.uri_of(name)):
+        with clear_errors("read", self.uri_of(name)):
             if self.is_local:
                 with self.local_path(name).open("rb") as file:
                     yield file
@@ -147,7 +147,7 @@ class Folder:
 
     def size(self, name: str) -> int:
         """Return a file's size in bytes; StoreError where it is not there."""
-        with _wrapped("read", self.uri_of(name)):
+        with clear_errors("read", self.uri_of(name)):
             info = self._fs.get_file_info(self._path(name))
             if info.type != fs.FileType.File:
                 raise FileNotFoundError("no such file")
@@ -155,7 +155,7 @@ class Folder:
 
     def read_table(self, name: str, columns: Sequence[str] | None = None) -> pa.Table:
         """Read a Parquet file; local ones are mapped, not copied."""
-        with _wrapped("read", self.uri_of(name)):
+        with clear_errors("read", self.uri_of(name)):
             return pq.read_table(
                 self._path(name),
                 filesystem=self._fs,
@@ -169,7 +169,7 @@ class Folder:
         paths = [self._path(name) for name in names]
         if not paths:
             return schema.empty_table()
-        with _wrapped("read", self.uri):
+        with clear_errors("read", self.uri):
             source = dataset.dataset(paths, schema=schema, format="parquet", filesystem=self._fs)
             return source.to_table()
 
@@ -181,7 +181,7 @@ class Folder:
         paths = [self._path(name) for name in names]
         if not paths:
             return
-        with _wrapped("read", self.uri):
+        with clear_errors("read", self.uri):
             source = dataset.dataset(paths, schema=schema, format="parquet", filesystem=self._fs)
             for batch in source.to_batches(batch_readahead=2, fragment_readahead=16):
                 if batch.num_rows:
@@ -189,25 +189,31 @@ class Folder:
 
     def read_pieces(self, name: str) -> Iterator[pa.Table]:
         """Read a Parquet file a row group at a time."""
-        with _wrapped("read", self.uri_of(name)), self._fs.open_input_file(self._path(name)) as raw:
+        with (
+            clear_errors("read", self.uri_of(name)),
+            self._fs.open_input_file(self._path(name)) as raw,
+        ):
             file = pq.ParquetFile(raw)
             for group in range(file.num_row_groups):
                 yield file.read_row_group(group)
 
     def read_schema(self, name: str) -> pa.Schema:
         """Read the schema of a Parquet file, metadata and all."""
-        with _wrapped("read", self.uri_of(name)):
+        with clear_errors("read", self.uri_of(name)):
             return pq.read_schema(self._path(name), filesystem=self._fs)
 
     def n_rows(self, name: str) -> int:
         """Return how many rows a Parquet file has."""
-        with _wrapped("read", self.uri_of(name)), self._fs.open_input_file(self._path(name)) as raw:
+        with (
+            clear_errors("read", self.uri_of(name)),
+            self._fs.open_input_file(self._path(name)) as raw,
+        ):
             return int(pq.read_metadata(raw).num_rows)
 
     def read_bytes(self, name: str) -> bytes:
         """Read a file."""
         with (
-            _wrapped("read", self.uri_of(name)),
+            clear_errors("read", self.uri_of(name)),
             self._fs.open_input_stream(self._path(name), compression=None) as stream,
         ):
             data: bytes = stream.read()
@@ -238,7 +244,7 @@ class Folder:
     def delete(self, name: str) -> None:
         """Delete a file; one that is not there is no error."""
         if self.exists(name):
-            with _wrapped("delete", self.uri_of(name)):
+            with clear_errors("delete", self.uri_of(name)):
                 self._fs.delete_file(self._path(name))
 
     def delete_temporary(self, folder: str = "") -> None:
@@ -249,7 +255,7 @@ class Folder:
     @contextmanager
     def _writing(self, name: str) -> Iterator[BinaryIO]:
         """Give a stream whose bytes become the file once the block has ended well."""
-        with _wrapped("write", self.uri_of(name)):
+        with clear_errors("write", self.uri_of(name)):
             if self.is_local:
                 with _renamed(self.local_path(name)) as file:
                     yield file
@@ -265,7 +271,7 @@ class Folder:
     def _infos(self, folder: str, *, recursive: bool = False) -> list[fs.FileInfo]:
         """List a sub-folder, a thousand files a request; one that is not there has no files."""
         selector = fs.FileSelector(self._path(folder), allow_not_found=True, recursive=recursive)
-        with _wrapped("list", self.uri_of(folder)):
+        with clear_errors("list", self.uri_of(folder)):
             infos: list[fs.FileInfo] = self._fs.get_file_info(selector)
             if not infos:
                 self._check_bucket()
@@ -311,7 +317,7 @@ def _opened(uri: str) -> tuple[fs.FileSystem, str]:
             "tables and reports; set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or a profile"
         )
     path = quote(path, safe="/%" if scheme == "file" else "/")  # file URIs come escaped
-    with _wrapped("open", uri):
+    with clear_errors("open", uri):
         try:
             filesystem, root = fs.FileSystem.from_uri(f"{scheme}://{host}{slash}{path}{options}")
         except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
@@ -375,8 +381,8 @@ def _sync_folder(path: Path) -> None:
 
 
 @contextmanager
-def _wrapped(what: str, uri: str) -> Iterator[None]:
-    """Turn what a disk or bucket says into one clear line."""
+def clear_errors(what: str, uri: str) -> Iterator[None]:
+    """Turn what a disk or bucket says into a StoreError of one clear line."""
     try:
         yield
     except (OSError, pa.ArrowInvalid) as error:

@@ -12,7 +12,7 @@ import pytest
 
 from pipeline.audio import fused
 from pipeline.audio.decode import decode
-from pipeline.audio.logmel import LogMelSpec, log_mel, plain_log_mel
+from pipeline.audio.logmel import LogMelSpec, _window, log_mel, mel_filters, plain_log_mel
 from pipeline.errors import SpecMismatch
 
 REAL = sorted(Path(__file__).parents[3].glob("shared/audio/**/*.flac"))
@@ -146,3 +146,20 @@ def test_a_spec_survives_json_and_refuses_what_it_does_not_know():
     assert LogMelSpec.from_dict(LogMelSpec(n_mels=64).to_dict()) == LogMelSpec(n_mels=64)
     with pytest.raises(SpecMismatch, match="n_bands"):
         LogMelSpec.from_dict({"n_bands": 64})
+
+
+@pytest.mark.parametrize(
+    "spec",
+    [LogMelSpec(), LogMelSpec(16_000, 400, 160, 40, 20.0), LogMelSpec(22_050, htk=True)],
+)
+def test_window_and_filters_are_librosas_to_the_bit(spec):
+    expected = librosa.filters.mel(
+        sr=spec.sample_rate_hz,
+        n_fft=spec.n_fft,
+        n_mels=spec.n_mels,
+        fmin=spec.f_min_hz,
+        htk=spec.htk,
+    )
+    np.testing.assert_array_equal(mel_filters(spec), expected)
+    hann = librosa.filters.get_window("hann", spec.n_fft).astype(np.float32)
+    np.testing.assert_array_equal(_window(spec.n_fft), hann)

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -146,3 +147,16 @@ def wait_for(condition: Callable[[], object], seconds: float = 90) -> None:
     while not condition():
         assert time.monotonic() < end, "it did not happen in time"
         time.sleep(0.05)
+
+
+@contextmanager
+def mounted(where: Path, size: str, *options: str) -> Iterator[Path]:
+    """Mount a small file system; only root may."""
+    where.mkdir()
+    command = ["mount", "-t", "tmpfs", "-o", ",".join([f"size={size}", *options]), "tmpfs"]
+    if os.getuid() != 0 or subprocess.run([*command, where], capture_output=True).returncode:
+        pytest.skip("only root may mount a small file system")
+    try:
+        yield where
+    finally:
+        subprocess.run(["umount", "-l", where], check=True)

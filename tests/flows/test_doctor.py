@@ -2,7 +2,6 @@
 
 import os
 import socket
-import subprocess
 import threading
 import time
 from contextlib import contextmanager
@@ -16,9 +15,10 @@ from jobs import doctor as job
 from pipeline.audio import fetch
 from pipeline.audio.ffmpeg import ffmpeg_exe
 from pipeline.flows import doctor, machine
-from pipeline.flows.cluster import n_cores
+from pipeline.flows.cluster import own_cpus
 from pipeline.flows.doctor import DoctorConfig, checkup
 from pipeline.flows.machine import Finding, Level
+from tests.flows.conftest import mounted
 
 FAR = 4_000_000_000
 SECRET = "s3cr3t-value"
@@ -33,19 +33,6 @@ def named(name: str, config: DoctorConfig) -> Finding:
 def folder(tmp_path: Path) -> DoctorConfig:
     """Give a configuration that needs no network."""
     return DoctorConfig(source=str(tmp_path), out=str(tmp_path / "out"))
-
-
-@contextmanager
-def mounted(where: Path, size: str, *options: str):
-    """Mount a small file system; only root may."""
-    where.mkdir()
-    command = ["mount", "-t", "tmpfs", "-o", ",".join([f"size={size}", *options]), "tmpfs"]
-    if os.getuid() != 0 or subprocess.run([*command, where], capture_output=True).returncode:
-        pytest.skip("only root may mount a small file system")
-    try:
-        yield where
-    finally:
-        subprocess.run(["umount", where], check=True)
 
 
 # --- the job
@@ -295,12 +282,12 @@ def test_cpus_are_those_that_this_process_may_use(monkeypatch):
     allowed = os.sched_getaffinity(0)
     try:
         os.sched_setaffinity(0, {min(allowed)})
-        assert n_cores() == 1
+        assert own_cpus() == 1
         assert machine.check_cpus().found == f"1 to use, of the machine's {os.cpu_count()}"
     finally:
         os.sched_setaffinity(0, allowed)
     monkeypatch.setenv("LOKY_MAX_CPU_COUNT", "1")
-    assert n_cores() == 1
+    assert own_cpus() == 1
 
 
 @pytest.mark.parametrize(

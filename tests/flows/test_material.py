@@ -2,10 +2,12 @@
 
 import pytest
 
+from pipeline.errors import StoreError
 from pipeline.flows.material import Material
 from pipeline.learn.config import TrainConfig
 from pipeline.store.dataset import Dataset
 from pipeline.store.folder import Folder
+from tests.flows.conftest import mounted
 
 
 @pytest.fixture
@@ -13,6 +15,24 @@ def material(tmp_path, monkeypatch):
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     dataset = Dataset(Folder(str(tmp_path / "ds")))
     return Material(dataset, {"fingerprint": "sha256:0123456789abcdef0123"}, TrainConfig())
+
+
+def test_a_full_disk_is_one_clear_line(dataset, tmp_path, monkeypatch):
+    with mounted(tmp_path / "disk", "1m") as disk:
+        monkeypatch.setattr("tempfile.tempdir", str(disk))
+        stored = Dataset.open(str(dataset))
+        material = Material(stored, stored.meta(), TrainConfig())
+        with pytest.raises(StoreError, match=rf"^cannot write {disk}/.* free some space"):
+            with material.kept():
+                material.train_set()
+        assert not list(disk.rglob("*.tmp"))
+
+
+def test_a_folder_that_cannot_be_made_is_one_clear_line(material, tmp_path, monkeypatch):
+    (tmp_path / "file").touch()
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "file"))
+    with pytest.raises(StoreError, match=r"^cannot write .*Not a directory"), material.kept():
+        pass
 
 
 def test_the_last_one_out_deletes_the_cache(material, tmp_path):

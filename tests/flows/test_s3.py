@@ -20,10 +20,8 @@ from pipeline.store.dataset import Dataset
 from pipeline.store.folder import Folder
 from pipeline.store.tagstore import TagStore
 from schemas.features import read_logmels
-from tests.flows.conftest import SPLIT, Corpus, kill, wait_for
+from tests.flows.conftest import SPLIT, Corpus, kill, mounted, wait_for
 from tests.s3 import BUCKET, S3Server
-
-MIB = 2**20
 
 
 @pytest.fixture(scope="module")
@@ -233,19 +231,8 @@ def test_a_bucket_that_is_lost_in_the_middle_is_one_clear_line(
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
     """A disk of 6 MiB."""
-    path = tmp_path / "disk"
-    path.mkdir()
-    if not _mount(path, f"size={6 * MIB}"):
-        pytest.skip("this user may not mount a tmpfs")
-    yield path
-    subprocess.run(["umount", "-l", str(path)], check=True)
-
-
-def _mount(path: Path, options: str) -> bool:
-    if not shutil.which("mount"):
-        return False
-    command = ["mount", "-t", "tmpfs", "-o", options, "tmpfs", str(path)]
-    return subprocess.run(command, capture_output=True, check=False).returncode == 0
+    with mounted(tmp_path / "disk", "6m") as disk:
+        yield disk
 
 
 def test_a_full_disk_is_one_clear_line_and_the_same_command_goes_on(
@@ -262,7 +249,7 @@ def test_a_full_disk_is_one_clear_line_and_the_same_command_goes_on(
     for name in done:  # a shard that counts is whole
         table = local.folder.read_table(f"ledger/{name}")
         assert Folder(str(out)).read_table(f"ledger/{name}").num_rows == table.num_rows
-    remount = ["mount", "-o", f"remount,size={64 * MIB}", str(small_disk)]
+    remount = ["mount", "-o", "remount,size=64m", str(small_disk)]
     subprocess.run(remount, check=True)
     assert build_subset.main([*flags, "--out", str(out)]) == 0
     assert rows(Dataset.open(str(out))) == rows(local)
