@@ -32,5 +32,6 @@ $(READY): pyproject.toml
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade pip
 	$(BIN)/python -m pip install --quiet --no-compile --editable '.[dev]'
+	$(BIN)/python -m compileall -qq -j 0 $(VENV)/lib pipeline jobs schemas || true  # pip takes one core
 	$(BIN)/python -c 'from pipeline.audio.compiled import import_alone; import_alone()'
 	touch $(READY)

@@ -201,7 +201,7 @@ def mel_filters(spec: LogMelSpec) -> Floats:
     above = edges_hz[:, None] - np.fft.rfftfreq(spec.n_fft, 1 / spec.sample_rate_hz)
     widths = np.diff(edges_hz)[:, None]
     rising, falling = -above[:-2] / widths[:-1], above[2:] / widths[1:]
-    filters = np.maximum(0, np.minimum(rising, falling)).astype(np.float32)
+    filters: Floats = np.maximum(0, np.minimum(rising, falling)).astype(np.float32)
     filters *= 2 / (edges_hz[2:] - edges_hz[:-2])[:, None]
     return filters
 
