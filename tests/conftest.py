@@ -46,6 +46,11 @@ class _RayInOneProcess(LoadScopeScheduling):  # type: ignore[misc]
         return "flows" if nodeid.startswith(("tests/flows/", "tests/test_api")) else nodeid
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with what needs no model: the other process makes it meanwhile."""
+    items.sort(key=lambda item: not item.nodeid.startswith("tests/jobs/"))
+
+
 def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> LoadScopeScheduling:
     """Divide the tests for `make test`."""
     return _RayInOneProcess(config, log)
