@@ -10,11 +10,11 @@ from pathlib import Path
 from time import monotonic
 from typing import Any
 
-import joblib
 import ray.train
 import torch
 from ray.train import Checkpoint
 
+from pipeline.flows.cluster import own_cpus
 from pipeline.flows.material import Material
 from pipeline.learn.classical import fit_classical
 from pipeline.learn.data import Mixing, n_steps
@@ -25,7 +25,7 @@ _STATE = "state.pt"
 
 def classical_worker(material: Material) -> Progress:
     """Fit with all the cores of the node."""
-    torch.set_num_threads(joblib.cpu_count())  # Ray sets it to the task's CPUs
+    torch.set_num_threads(own_cpus())  # Ray sets it to the task's CPUs
     with material.kept(is_last=material.config.folds is None):
         train_set = material.train_set()
         model = material.new_model(train_set)
@@ -44,7 +44,7 @@ def _train(material: Material, board: Any, *, gpu: bool) -> None:
     config, context = material.config, ray.train.get_context()
     is_first = context.get_world_rank() == 0
     if not gpu:
-        torch.set_num_threads(max(1, joblib.cpu_count() // context.get_local_world_size()))
+        torch.set_num_threads(max(1, own_cpus() // context.get_local_world_size()))
     train_set, val_set = material.train_set(), material.val_set()
     model = material.new_model(train_set)
     device = torch.device("cuda", torch.cuda.current_device()) if gpu else torch.device("cpu")

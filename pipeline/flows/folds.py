@@ -11,13 +11,12 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Any
 
-import joblib
 import numpy as np
 import ray
 import torch
 
 from pipeline.errors import UsageError
-from pipeline.flows.cluster import ray_session
+from pipeline.flows.cluster import own_cpus, ray_session
 from pipeline.flows.fit import FitConfig, fit
 from pipeline.flows.material import Material
 from pipeline.flows.provenance import provenance
@@ -61,7 +60,7 @@ def cross_validate(config: FitConfig, n_folds: int) -> FoldsResult:
 
 def held_out_scores(material: Material, model_uri: str) -> Scored:
     """Return what a fold's model says of the clips that it has never met."""
-    torch.set_num_threads(joblib.cpu_count())
+    torch.set_num_threads(own_cpus())
     model, card = load_model(model_uri)
     with material.kept(is_last=material.config.fold + 1 == material.config.folds):
         data = material.held_out()

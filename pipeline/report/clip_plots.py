@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import librosa
-import matplotlib
 import numpy as np
 import numpy.typing as npt
 from matplotlib.axes import Axes
@@ -15,14 +14,13 @@ from matplotlib.image import AxesImage
 from matplotlib.ticker import MaxNLocator, ScalarFormatter
 
 from pipeline.audio.logmel import LogMelSpec
+from pipeline.report.decibels import below_peak, draw_decibels
 from pipeline.report.picture import BLUE, Picture, as_picture, class_labels, drawing, say_empty
 
 _N_BINS = 41
 _N_PANELS = 24
 _N_COLUMNS = 3
 _SHOWN_S = 10.0
-_DEPTH_DB = 80.0
-_QUIETEST_PEAK_DB = -30.0  # a silent clip is dark, not as bright as its own loudest point
 _PIXELS = (96, 240)  # of one panel, mel bands and frames: more is only a larger file
 _N_COLOURS = 48  # fewer colours make a PNG of a third of the size, and look the same
 _TICKS_HZ = (16_000, 8_000, 4_000, 2_000, 1_000, 500, 200, 100)
@@ -106,17 +104,12 @@ def example_spectrograms(
 def _draw_logmel(axes: Axes, logmel: npt.NDArray[np.floating[Any]], spec: LogMelSpec) -> AxesImage:
     frame_s = spec.hop / spec.sample_rate_hz
     seen = np.asarray(logmel, np.float32)[:, : max(1, round(_SHOWN_S / frame_s))]
-    level = seen - max(float(seen.max(initial=-np.inf)), _QUIETEST_PEAK_DB)
     bottom, top = _mel_edges(spec)
-    image = axes.imshow(
-        _pooled(level, _PIXELS),
+    image = draw_decibels(
+        axes,
+        _pooled(below_peak(seen), _PIXELS),
         extent=(0, seen.shape[1] * frame_s, bottom, top),
-        cmap=matplotlib.colormaps["magma"].resampled(_N_COLOURS),
-        vmin=-_DEPTH_DB,
-        vmax=0,
-        origin="lower",
-        aspect="auto",
-        interpolation="none",  # the page's file holds these pixels and no more
+        n_colours=_N_COLOURS,
     )
     ticks = _ticks(bottom, top, spec)
     axes.set_yticks(list(ticks), [f"{hz / 1000:g}" for hz in ticks.values()])

@@ -21,6 +21,7 @@ from scipy.signal import resample_poly
 
 from pipeline.audio.clip import to_pcm16, wav_bytes
 from pipeline.audio.logmel import LogMelSpec
+from pipeline.report.decibels import below_peak, draw_decibels
 from pipeline.report.page import Sound
 from pipeline.report.picture import BLACK, BLUE, Picture, as_picture, drawing
 
@@ -35,8 +36,6 @@ _WAV_RATE_HZ, _WAV_S = 12_000, 4.0  # as large as 20 s of the others
 
 _FRAME_S = 0.03  # windows begin with a frame, not to the sample
 _N_CLASSES = 5
-_DEPTH_DB = 80.0
-_QUIETEST_PEAK_DB = -30.0  # silence is dark, not as bright as its own loudest point
 _PIXELS = (80, 200)  # mel bands and frames
 _N_COLOURS = 24
 _PALE = "#D5D9DE"
@@ -208,17 +207,12 @@ def _shown(stretch: Stretch, labels: Sequence[str]) -> list[int]:
 
 def _draw_logmel(axes: Axes, stretch: Stretch) -> None:
     matrix = np.asarray(stretch.logmel, np.float32)
-    level = matrix - max(float(matrix.max(initial=-np.inf)), _QUIETEST_PEAK_DB)
     n_mels, spec = len(matrix), stretch.spec
-    axes.imshow(
-        _pooled(level),
+    draw_decibels(
+        axes,
+        _pooled(below_peak(matrix)),
         extent=(0, stretch.duration_s, -0.5, n_mels - 0.5),
-        cmap=matplotlib.colormaps["magma"].resampled(_N_COLOURS),
-        vmin=-_DEPTH_DB,
-        vmax=0,
-        origin="lower",
-        aspect="auto",
-        interpolation="none",  # the page's file holds these pixels and no more
+        n_colours=_N_COLOURS,
     )
     top_hz = spec.f_max_hz or spec.sample_rate_hz / 2
     edges = librosa.mel_frequencies(n_mels + 2, fmin=spec.f_min_hz, fmax=top_hz, htk=spec.htk)

@@ -24,6 +24,7 @@ from pipeline.store.folder import Folder, Walked
 from pipeline.store.worklist import KNOWN, Hashes, Known, text_hashes
 
 BESIDE = ("windows", "intervals", "embeddings")
+_TABLES = ("tags", *BESIDE)
 _COPIED_ROWS = 4096  # a file
 _SMALL_BYTES, _JOINED_BYTES = 1 << 18, 1 << 21  # 64 rows are 25 KiB, of which 19 are metadata
 _AT_ONCE = 16  # a bucket answers late
@@ -93,14 +94,14 @@ class TagStore:
     def clear(self) -> None:
         """Delete every row."""
         self.clear_up()
-        for table in ("tags", *BESIDE):
+        for table in _TABLES:
             for name in self.files(table=table):
                 self.folder.delete(name)
 
     def clear_up(self) -> None:
         """Delete what a killed run has left: half-written files, and files without their TAGS."""
         committed = {_place(name) for name in self.files()}
-        for table in ("tags", *BESIDE):
+        for table in _TABLES:
             for name, _, _ in list(self.folder.walk(table)):
                 is_lost = table != "tags" and _place(name) not in committed
                 if name.endswith(".tmp") or is_lost:
@@ -136,7 +137,7 @@ class TagStore:
         below = f"{_part(model_id)}/date={date}"
         sizes = {
             table: {_place(name): n for name, n, _ in self.folder.walk(f"{table}/{below}")}
-            for table in ("tags", *BESIDE)
+            for table in _TABLES
         }
         group: list[str] = []
         for place, n_bytes in sorted(sizes["tags"].items()):
@@ -155,7 +156,7 @@ class TagStore:
         """
         names = {
             table: [f"{table}/{place}" for place in places if place in there[table]]
-            for table in ("tags", *BESIDE)
+            for table in _TABLES
         }
         with ThreadPoolExecutor(_AT_ONCE) as pool:
             tables = {
