@@ -89,7 +89,10 @@ def dataset(corpus: Corpus, ray_local: None, once: Once) -> Path:
 
 
 SPLIT = "50/25/25"
-TINY = TrainConfig(model="resnet10t", input_size=(32, 32), epochs=2, batch_size=8, lr=1e-3)
+TINY = TrainConfig(
+    model="resnet10t", input_size=(32, 32), epochs=2, batch_size=8, lr=1e-3,
+    augment=("noise", "masks"),
+)  # fmt: skip
 
 
 @pytest.fixture(scope="session")

@@ -1,7 +1,10 @@
-"""Training on Ray Train: N workers, nothing done twice; it is killed in test_s3 and test_nodes."""
+"""Training on Ray Train: N workers, nothing done twice; more is killed in test_s3, test_nodes."""
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from pathlib import Path
 
+import psutil
 import pytest
 import torch
 
@@ -10,13 +13,14 @@ from pipeline.flows.fit import FitConfig, fit
 from pipeline.learn.config import TrainConfig
 from pipeline.learn.model import load_card, load_model
 from pipeline.store.dataset import Dataset
-from tests.flows.conftest import TINY
+from tests.flows.conftest import TINY, wait_for
 
 
 def test_the_model_carries_all_that_tagging_needs(model, dataset):
     tagger, card = load_model(str(model))
     meta = Dataset.open(str(dataset)).meta()
     assert card.dataset_fingerprint == meta["fingerprint"]
+    assert card.heard.to_dict()["kind"] == "logmel"  # though its samples were disturbed
     assert card.heard.spec.to_dict() == meta["feature_spec"]
     assert [c["code"] for c in meta["classes"]] == card.vocabulary.codes
     assert [row["epoch"] for row in card.training["history"]] == [1, 2]
@@ -32,12 +36,26 @@ def test_the_same_run_is_not_done_again(model, dataset):
     assert (model / "model.json").read_bytes() == before
 
 
-def test_two_workers_see_what_one_sees(dataset, model, tmp_path):
+def test_two_workers_see_what_one_sees_also_when_one_is_killed(dataset, model, tmp_path):
     """Gradients are the same sums, so the losses are near, but for each worker's own batch norm."""
-    config = replace(TINY, batch_size=TINY.batch_size // 2)
-    two = fit(FitConfig(str(dataset), str(tmp_path), config, workers=2)).card
-    losses = [card.training["history"][0]["train_loss"] for card in (load_card(str(model)), two)]
-    assert losses[0] == pytest.approx(losses[1], rel=0.15)
+    config = replace(TINY, batch_size=TINY.batch_size // 2, epochs=6)
+    with ThreadPoolExecutor(1) as beside:
+        killed = beside.submit(kill_a_worker, tmp_path)
+        two = fit(FitConfig(str(dataset), str(tmp_path), config, workers=2)).card
+    n_done = killed.result()
+    history = two.training["history"]
+    assert [row["epoch"] for row in history] == list(range(1, 7))
+    assert 1 <= n_done < 6
+    first = load_card(str(model)).training["history"][0]
+    assert first["train_loss"] == pytest.approx(history[0]["train_loss"], rel=0.15)
+
+
+def kill_a_worker(out: Path) -> int:
+    """Kill one of two workers once a checkpoint is there; return how many there were."""
+    wait_for(lambda: list(out.glob("runs/*/checkpoint_*")), 200)
+    processes = psutil.Process().children(recursive=True)
+    next(p for p in processes if "RayTrainWorker" in " ".join(p.cmdline())).kill()
+    return len(list(out.glob("runs/*/checkpoint_*")))
 
 
 @pytest.mark.parametrize(

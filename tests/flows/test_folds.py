@@ -5,11 +5,8 @@ import json
 import pytest
 
 from pipeline.errors import UsageError
-from pipeline.flows.evaluate import EvaluateConfig, evaluate
-from pipeline.flows.fit import FitConfig, fit
+from pipeline.flows.fit import FitConfig
 from pipeline.flows.folds import cross_validate
-from pipeline.learn.config import TrainConfig
-from pipeline.learn.model import load_card
 from pipeline.learn.recipes import preset
 from pipeline.score.scored import from_table
 from pipeline.store.dataset import Dataset
@@ -57,29 +54,8 @@ def test_what_a_user_gets_wrong(dataset, model, tmp_path):
         cross_validate(FitConfig(str(dataset), str(tmp_path / "cv"), KNN), 2)
 
 
-def test_a_classical_model_goes_through_the_same_jobs(dataset, tmp_path):
-    out = tmp_path / "m"
-    fit(FitConfig(str(dataset), str(out), preset(None, "random-forest")))
-    card = load_card(str(out))
-    assert card.windows.window_s == 10
-    assert [row["epoch"] for row in card.training["history"]] == [1]
-    assert "best of 1 epoch" in (out / "report.html").read_text()
-    config = EvaluateConfig(str(out), str(tmp_path / "e"), str(dataset), validation=False)
-    assert evaluate(config).n_items == len(ids_of(dataset, "test"))
-
-
 def test_training_leaves_curves_and_a_page(model):
     assert list((model / "tensorboard").glob("events.out.tfevents.*"))
     page = (model / "report.html").read_text()
     assert "best of 2 epochs" in page
     assert "weight_decay" in page
-
-
-def test_a_model_of_log_mels_learns_from_disturbed_samples(dataset, tmp_path):
-    config = TrainConfig(
-        model="resnet10t", input_size=(32, 32), epochs=1, batch_size=8, lr=1e-3,
-        augment=("noise", "masks"),
-    )  # fmt: skip
-    card = fit(FitConfig(str(dataset), str(tmp_path / "m"), config)).card
-    assert card.heard.to_dict()["kind"] == "logmel"
-    assert len(card.training["history"]) == 1

@@ -1,6 +1,7 @@
 """Several Ray nodes on one machine; one of them is taken away, cut off, or has too little room.
 
-The tests of nodes that are cut off or short of room take some minutes: TIMBRE_CLUSTER=1 runs them.
+With those of training, and of nodes that are cut off or short of room, this takes longer than the
+rest of the suite: TIMBRE_CLUSTER=1 runs them. A worker of a training is killed in test_fit.
 """
 
 from __future__ import annotations
@@ -144,6 +145,7 @@ def jobs(start_job, tmp_path, corpus, dataset, model) -> Jobs:
     return Jobs(start_job, tmp_path, corpus, dataset, model)
 
 
+@long
 def test_a_training_goes_on_when_a_worker_is_killed_and_when_its_node_is_taken_away(cluster, jobs):
     with jobs.started("train", cluster) as process:
         seen: set[Path] = set()
