@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from argparse import ArgumentParser
 
 from jobs import harness
 from pipeline.audio.fetch import Access
@@ -18,6 +19,30 @@ _MAX_FAILED = "exit with 3 when more than this share of the segments was not got
 
 def main(argv: list[str] | None = None) -> int:
     """Parse, build, print the summary."""
+    flags = vars(_parser().parse_args(argv))
+    max_failed, only_plan = flags.pop("max_failed"), flags.pop("dry_run")
+    explain = flags.pop("explain")
+    access = {key: flags.pop(key) for key in ("cookies", "proxy", "source_address")}
+
+    def job() -> int:
+        if explain:
+            print(history_text(explain, *Dataset.open(flags["out"]).history(explain)))
+            return harness.OK
+        config = BuildConfig(**flags, access=Access(**access))
+        if only_plan:
+            print(forecast_text(dry_run(config)))
+            return harness.OK
+        report = build(config)
+        wanted, got = report["wanted"], report["got"]
+        print(f"{got} of {wanted} segments got; they are in {config.out}, see report.html there")
+        for row in report["outcomes"]:
+            print(f"  {row['n']:>8}  {row['outcome']} / {row['reason']}")
+        return harness.PAST_LIMIT if wanted - got > max_failed * wanted else harness.OK
+
+    return harness.run(job)
+
+
+def _parser() -> ArgumentParser:
     parser = harness.parser(__doc__)
     add = parser.add_argument
     add("--segments", nargs="+", default=(), metavar="CSV", help="segments CSVs in AudioSet's form")
@@ -40,27 +65,7 @@ def main(argv: list[str] | None = None) -> int:
     add("--dry-run", action="store_true", help="print the plan; ask for nothing, write nothing")
     add("--explain", metavar="SEGMENT_ID", help="print all that is known of one segment of --out")
     add("--max-failed", type=harness.share, default=1.0, metavar="SHARE", help=_MAX_FAILED)
-    flags = vars(parser.parse_args(argv))
-    max_failed, only_plan = flags.pop("max_failed"), flags.pop("dry_run")
-    explain = flags.pop("explain")
-    access = {key: flags.pop(key) for key in ("cookies", "proxy", "source_address")}
-
-    def job() -> int:
-        if explain:
-            print(history_text(explain, *Dataset.open(flags["out"]).history(explain)))
-            return harness.OK
-        config = BuildConfig(**flags, access=Access(**access))
-        if only_plan:
-            print(forecast_text(dry_run(config)))
-            return harness.OK
-        report = build(config)
-        wanted, got = report["wanted"], report["got"]
-        print(f"{got} of {wanted} segments got; they are in {config.out}, see report.html there")
-        for row in report["outcomes"]:
-            print(f"  {row['n']:>8}  {row['outcome']} / {row['reason']}")
-        return harness.PAST_LIMIT if wanted - got > max_failed * wanted else harness.OK
-
-    return harness.run(job)
+    return parser
 
 
 if __name__ == "__main__":

@@ -9,11 +9,25 @@ from jobs import harness
 from pipeline.catalog.plan import SPLITS
 from pipeline.flows.evaluate import EvaluateConfig, evaluate
 from pipeline.score.aggregate import NAMES, method_named
+from pipeline.score.metrics import Metrics
 from pipeline.score.thresholds import RULES, TARGET_PRECISION
 
 
 def main(argv: list[str] | None = None) -> int:
     """Parse, evaluate, print the summary."""
+    flags = vars(_parser().parse_args(argv))
+
+    def job() -> int:
+        print(_scored(evaluate(EvaluateConfig(**flags))))
+        if flags["keep_thresholds"]:
+            print(f"the thresholds are in {flags['model']}/model.json now")
+        print(f"all of it is in {flags['out']}: metrics.json, scores.parquet, report.html")
+        return harness.OK
+
+    return harness.run(job)
+
+
+def _parser() -> argparse.ArgumentParser:
     parser = harness.parser(__doc__)
     add = parser.add_argument
     add("--model", required=True, metavar="URI", help="the model's folder, from train")
@@ -50,26 +64,21 @@ def main(argv: list[str] | None = None) -> int:
         help="write what --thresholds finds into model.json, for later tagging",
     )
     add("--gpu", action="store_true", help="a GPU for every actor of the model")
-    flags = vars(parser.parse_args(argv))
+    return parser
 
-    def job() -> int:
-        metrics = evaluate(EvaluateConfig(**flags))
-        print(
-            f"{metrics.n_items} items: macro F1 {metrics.macro_f1:.3f}, "
-            f"micro F1 {metrics.micro_f1:.3f}, exact match {metrics.exact_match or 0:.3f}, "
-            f"mAP {metrics.mean_average_precision or 0:.3f}"
-        )
-        for row in metrics.per_class:
-            print(
-                f"  {row.code}  precision {row.precision:.3f}  recall {row.recall:.3f}  "
-                f"F1 {row.f1:.3f}  ({row.n_positive} items)"
-            )
-        if flags["keep_thresholds"]:
-            print(f"the thresholds are in {flags['model']}/model.json now")
-        print(f"all of it is in {flags['out']}: metrics.json, scores.parquet, report.html")
-        return harness.OK
 
-    return harness.run(job)
+def _scored(metrics: Metrics) -> str:
+    lines = [
+        f"{metrics.n_items} items: macro F1 {metrics.macro_f1:.3f}, "
+        f"micro F1 {metrics.micro_f1:.3f}, exact match {metrics.exact_match or 0:.3f}, "
+        f"mAP {metrics.mean_average_precision or 0:.3f}"
+    ]
+    lines += [
+        f"  {row.code}  precision {row.precision:.3f}  recall {row.recall:.3f}  "
+        f"F1 {row.f1:.3f}  ({row.n_positive} items)"
+        for row in metrics.per_class
+    ]
+    return "\n".join(lines)
 
 
 if __name__ == "__main__":

@@ -7,16 +7,32 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from logging import ERROR, WARNING
 from time import monotonic
 
-from ray.exceptions import RayTaskError
+from ray.exceptions import (
+    LocalRayletDiedError,
+    NodeDiedError,
+    OutOfMemoryError,
+    OwnerDiedError,
+    RayActorError,
+    RayTaskError,
+    WorkerCrashedError,
+)
 
 from pipeline.errors import TimbreError, UsageError
 from pipeline.flows.logs import logged, say
 
 OK, FAILED, USAGE, PAST_LIMIT, INTERRUPTED = 0, 1, 2, 3, 130
+_GONE = (
+    LocalRayletDiedError,
+    NodeDiedError,
+    OutOfMemoryError,
+    OwnerDiedError,
+    RayActorError,
+    WorkerCrashedError,
+)
 
 
 def parser(
@@ -85,12 +101,26 @@ def _run(job: Callable[[], int]) -> int:
     return code
 
 
-def _mendable(error: BaseException | None) -> TimbreError | None:
-    """Return the TimbreError that an exception is or wraps: Ray wraps once for every layer."""
+def _mendable(error: BaseException) -> TimbreError | None:
+    """Return the TimbreError that an exception is or wraps; None for a bug."""
+    causes = [one for one in _causes(error) if not isinstance(one, RayTaskError)]
+    for one in causes:
+        if isinstance(one, TimbreError):
+            return one
+    for one in causes:
+        if isinstance(one, _GONE) and not getattr(one, "actor_init_failed", False):
+            why = str(one).strip().splitlines()[-1]
+            return TimbreError(
+                f"Ray lost a process that the run needs: {why} Look whether memory ran out "
+                "(dmesg) or a node went; the same command goes on"
+            )
+    return None
+
+
+def _causes(error: BaseException | None) -> Iterator[BaseException]:
+    """Yield an exception and what it wraps: Ray wraps once for every layer."""
     while error is not None:
-        if isinstance(error, TimbreError) and not isinstance(error, RayTaskError):
-            return error
+        yield error
         failures = getattr(error, "worker_failures", None)  # Ray Train's, by rank
         inner = next(iter(failures.values())) if failures else getattr(error, "cause", None)
         error = inner or error.__cause__ or error.__context__
-    return None

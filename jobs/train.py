@@ -20,6 +20,24 @@ AUGMENTED = ",".join(AUGMENTATIONS)
 
 def main(argv: list[str] | None = None) -> int:
     """Parse, train, print the summary."""
+    flags = vars(_parser(argv).parse_args(argv))
+    own = {name: flags.pop(name) for name in ("dataset", "out", "workers", "gpu")}
+    del flags["preset"]
+    folds = flags.pop("folds")
+
+    def job() -> int:
+        config = FitConfig(train=TrainConfig(**flags), **own)
+        if folds is None:
+            _say_model(fit(config), own["out"])
+        else:
+            _say_folds(cross_validate(config, folds), own["out"])
+        return harness.OK
+
+    return harness.run(job)
+
+
+def _parser(argv: list[str] | None) -> argparse.ArgumentParser:
+    """Return the parser; its defaults are those of the preset and the model that `argv` names."""
     first = argparse.ArgumentParser(add_help=False)
     first.add_argument("--preset", choices=sorted(PRESETS), help="one of the report's runs")
     first.add_argument(
@@ -49,20 +67,7 @@ def main(argv: list[str] | None = None) -> int:
     add("--seed", type=int, metavar="N", help="of all that is drawn")
     add("--folds", type=int, metavar="K", help="train and val in K parts by video, a model each")
     parser.set_defaults(**asdict(preset(chosen.preset, chosen.model)))
-    flags = vars(parser.parse_args(argv))
-    own = {name: flags.pop(name) for name in ("dataset", "out", "workers", "gpu")}
-    del flags["preset"]
-    folds = flags.pop("folds")
-
-    def job() -> int:
-        config = FitConfig(train=TrainConfig(**flags), **own)
-        if folds is None:
-            _say_model(fit(config), own["out"])
-        else:
-            _say_folds(cross_validate(config, folds), own["out"])
-        return harness.OK
-
-    return harness.run(job)
+    return parser
 
 
 def _say_model(result: FitResult, out: str) -> None:

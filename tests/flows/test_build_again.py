@@ -111,7 +111,8 @@ class KillingOrigin(Origin):
     def trouble(self, ytid: str, client_port: int = 0) -> Trouble:
         if ytid == self.poison:
             for connection in psutil.net_connections("tcp"):
-                is_asking = connection.laddr and connection.laddr.port == client_port
+                ends = [end.port for end in (connection.laddr, connection.raddr) if end]
+                is_asking = ends == [client_port, self.port]  # others may have the same port
                 if is_asking and connection.pid not in (None, os.getpid()):
                     os.kill(connection.pid, signal.SIGKILL)
                     self.n_killed += 1

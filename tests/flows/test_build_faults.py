@@ -6,7 +6,10 @@ import time
 from pathlib import Path
 
 import pyarrow.parquet as pq
+import pytest
+import ray
 
+from jobs import harness
 from pipeline.audio.fetch import Access
 from pipeline.demo.origin import Fault, Origin, Trouble
 from pipeline.flows.build import BuildConfig, build
@@ -101,3 +104,28 @@ def test_a_source_that_is_not_there_ends_the_run(corpus: Corpus, tmp_path, start
     assert job.returncode == 1, output
     assert "the source has been down for too long" in output.splitlines()[-1]
     assert not list((tmp_path / "ds").glob("ledger/*"))
+
+
+@ray.remote
+class Helper:
+    """An actor as the jobs have them."""
+
+    def __init__(self, *, is_broken: bool = False) -> None:
+        if is_broken:
+            raise ZeroDivisionError
+
+    def ready(self) -> bool:
+        """Say that it is there."""
+        return True
+
+
+def test_a_process_of_rays_that_is_killed_is_one_line_and_a_bug_is_not(ray_local, capsys):
+    helper = Helper.remote()
+    assert ray.get(helper.ready.remote())
+    ray.kill(helper)
+    assert harness.run(lambda: ray.get(helper.ready.remote())) == harness.FAILED
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("error: Ray lost a process that the run needs: ")
+    assert line.endswith("the same command goes on")
+    with pytest.raises(ray.exceptions.ActorDiedError, match="ZeroDivisionError"):
+        harness.run(lambda: ray.get(Helper.remote(is_broken=True).ready.remote()))
