@@ -8,8 +8,8 @@ READY := $(VENV)/.ready
 demo: $(READY)  ## render a small AudioSet, then select, build, train, evaluate and tag it
 	$(BIN)/python -m jobs.demo --out demo
 
-test: $(READY)  ## the whole test suite: what starts Ray in one process, the rest in another
-	$(BIN)/python -m pytest -n 2
+test: $(READY)  ## the whole test suite: two processes for what starts Ray, one for the rest
+	$(BIN)/python -m pytest -n 3
 
 lint: $(READY)
 	$(BIN)/ruff check .
