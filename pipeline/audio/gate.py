@@ -4,7 +4,8 @@ Everybody enters before an attempt and says how it went. A fault of the line (ne
 be the item's or everybody's, so its attempt waits for a verdict: it counts once the line is proven
 good, by a later success or by a probe of an item that was got before; it is free when the probe
 fails, for then the line is down. While it is down nobody enters, and one probe goes out at growing
-intervals until one comes through.
+intervals until one comes through. Whoever waits, at the gate or for a verdict, may be the one to
+send it: so there is a prober for as long as anybody waits.
 """
 
 from __future__ import annotations
@@ -35,8 +36,8 @@ NEVER_UP_S = 120.0
 class Pass(Protocol):
     """What an attempt sees of the gate."""
 
-    def enter(self) -> float:
-        """Wait for permission; return the ticket to leave with."""
+    def enter(self, ytid: str) -> float:
+        """Wait for permission to ask for an item; return the ticket to leave with."""
         ...
 
     def passed(self, ticket: float, ytid: str, *, got: bool) -> None:
@@ -54,7 +55,7 @@ class Pass(Protocol):
 class OpenGate:
     """The gate of a source that needs none: a folder."""
 
-    def enter(self) -> float:
+    def enter(self, ytid: str) -> float:
         """Let everybody in."""
         return 0.0
 
@@ -85,7 +86,7 @@ class Verdict:
 
     word: Word
     ytid: str | None = None
-    """What to probe; None: the item that failed."""
+    """What to probe; None: the item that failed, or is to be asked for."""
 
 
 @dataclass(frozen=True)
@@ -133,15 +134,19 @@ class Gate:
         self._paused_s = 0.0
         self._n_judged = 0  # faults that wait for their verdict
 
-    async def enter(self, news: Sequence[News] = ()) -> float:
+    async def enter(self, news: Sequence[News] = ()) -> float | Verdict:
         """Wait until the line is up and the rate allows one more; return the ticket.
 
+        Or a verdict, when it is time to probe: the caller says what came of it, and enters again.
         Raises SourceUnreachable when the line is down for too long.
         """
         await self.hear(news)
         while True:
             while self._down_s is not None:
-                await self._wait(self._patience_s())
+                patience_s = self._patience_s()
+                if (left_s := self._probe_s() - self._clock()) <= 0:
+                    return self._probe()
+                await self._wait(min(left_s, patience_s))
             await asyncio.sleep(self._token_s())
             if self._down_s is None:
                 return self._clock()
@@ -164,13 +169,18 @@ class Gate:
     async def failed(self, ticket: float, why: str, news: Sequence[News] = ()) -> Verdict:
         """Wait until it is known whose fault a fault of the line is."""
         await self.hear(news)
+        if ticket < self._up_again_s:
+            return Verdict(Word.FREE)  # the line was down meanwhile, and is not for that now
         self._in_a_row += 1
         if self._in_a_row >= FAULTS_IN_A_ROW:
             await self._go_down(why)
         return await self._judged(ticket, failed_s=self._clock())
 
-    async def probed(self, ticket: float, came_through: bool, why: str) -> Verdict:
-        """Take a prober's answer, and go on judging the fault that made it one."""
+    async def probed(self, ticket: float | None, came_through: bool, why: str) -> Verdict:
+        """Take a prober's answer, and go on judging the fault that made it one.
+
+        Without a ticket, of one that was to enter, there is none to judge.
+        """
         self._probing_since_s = None
         now_s = self._clock()
         if came_through:
@@ -180,7 +190,8 @@ class Gate:
             await self._go_down(why)
             self._next_probe_s = now_s + self._interval_s
             self._interval_s = min(self._interval_s * PROBE_GROWTH, PROBE_LONGEST_S)
-        return await self._judged(ticket, failed_s=now_s)
+            await self._tell()  # that it is later now
+        return Verdict(Word.FREE) if ticket is None else await self._judged(ticket, failed_s=now_s)
 
     async def status(self) -> dict[str, Any]:
         """Return outcomes so far, and whether and why everybody waits."""
@@ -222,15 +233,19 @@ class Gate:
             if now_s >= probe_s:
                 if self._down_s is None and self._known_good is None:
                     return Verdict(Word.COUNTS)  # nothing else to go by yet
-                self._probing_since_s = now_s
-                return Verdict(Word.PROBE, self._known_good)
+                return self._probe()
             await self._wait(min(probe_s - now_s, patience_s))
 
-    def _probe_s(self, failed_s: float) -> float:
-        """Return when the next probe is due."""
+    def _probe_s(self, failed_s: float = 0.0) -> float:
+        """Return when the next probe is due; while the line is up, because of that fault."""
         if self._probing_since_s is not None:
             return self._probing_since_s + PROBE_LOST_S
         return failed_s + SUSPICION_S if self._down_s is None else self._next_probe_s
+
+    def _probe(self) -> Verdict:
+        """Make whoever is told so the prober."""
+        self._probing_since_s = self._clock()
+        return Verdict(Word.PROBE, self._known_good)
 
     def _patience_s(self) -> float:
         """Return for how long the line may still be down; SourceUnreachable when no longer."""

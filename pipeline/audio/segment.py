@@ -166,9 +166,9 @@ def _attempt(
     source: Source, segment: Mapping[str, Any], spec: LogMelSpec, gate: Pass, effort: _Effort
 ) -> tuple[Row, Row, Moments, Moments]:
     """Try once; say at the gate how it went."""
-    with effort.clocked("wait_s"):
-        ticket = gate.enter()
     ytid = segment["ytid"]
+    with effort.clocked("wait_s"):
+        ticket = gate.enter(ytid)
     try:
         with effort.clocked("decode_s"), source.open(ytid, effort.meter) as file:
             samples = _samples(file, segment, spec.sample_rate_hz)

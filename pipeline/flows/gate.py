@@ -34,15 +34,19 @@ class RemoteGate:
         self._ticket, self._leased_s = 0.0, float("-inf")
         self._news: deque[News] = deque()  # goes along with the next call: a call costs 1 ms
 
-    def enter(self) -> float:
-        """Wait for permission; return the ticket to leave with.
+    def enter(self, ytid: str) -> float:
+        """Wait for permission, and probe when asked to; return the ticket to leave with.
 
         Without a rate limit a ticket serves all threads for a moment: in an outage a few more
         attempts then fail, and cost nobody anything.
         """
         if time.monotonic() - self._leased_s > self._lease_s:
-            self._ticket = ray.get(self._actor.enter.remote(self._take_news()))
-            self._leased_s = time.monotonic()
+            answer = ray.get(self._actor.enter.remote(self._take_news()))
+            while isinstance(answer, Verdict):
+                why = probe(self._source, answer.ytid or ytid)
+                ray.get(self._actor.probed.remote(None, why is None, why or ""))
+                answer = ray.get(self._actor.enter.remote())
+            self._ticket, self._leased_s = answer, time.monotonic()
         return self._ticket
 
     def passed(self, ticket: float, ytid: str, *, got: bool) -> None:

@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from pipeline.audio import gate as module
-from pipeline.audio.gate import FAULTS_IN_A_ROW, Gate, News, Word
+from pipeline.audio.gate import FAULTS_IN_A_ROW, Gate, News, Verdict, Word
 from pipeline.errors import SourceUnreachable
 
 
@@ -20,6 +20,34 @@ def gate(**options) -> Gate:
 
 def run(coroutine):
     return asyncio.run(asyncio.wait_for(coroutine, 10))
+
+
+class Line:
+    """A line that is down until the n-th probe, and what its users do at a gate."""
+
+    def __init__(self, gate: Gate, n_probes_until_up: float) -> None:
+        self.gate, self._n_until_up = gate, n_probes_until_up
+        self.n_probes = 0
+        self._is_probed = False
+
+    async def probe(self, ticket: float | None) -> Verdict:
+        assert not self._is_probed  # by one at a time
+        self._is_probed = True
+        await asyncio.sleep(0.001)
+        self._is_probed = False
+        self.n_probes += 1
+        return await self.gate.probed(ticket, self.n_probes >= self._n_until_up, "still down")
+
+    async def enter(self) -> float:
+        while isinstance(answer := await self.gate.enter(), Verdict):
+            assert (await self.probe(None)).word is Word.FREE
+        return answer
+
+    async def fail(self, ticket: float, why: str = "reset") -> Word:
+        verdict = await self.gate.failed(ticket, why)
+        while verdict.word is Word.PROBE:
+            verdict = await self.probe(ticket)
+        return verdict.word
 
 
 def test_a_fault_between_successes_is_the_items():
@@ -62,29 +90,14 @@ def test_a_probe_that_comes_through_makes_it_the_items_fault():
 def test_a_probe_that_fails_pauses_everybody_and_nobody_pays():
     async def story():
         g = gate(known_good="good")
-        tickets = [await g.enter() for _ in range(3)]
-        waiting = [asyncio.create_task(g.failed(t, "reset")) for t in tickets]
-        done, others = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
-        (prober,) = done
-        assert prober.result().word is Word.PROBE
-        ticket = tickets[waiting.index(prober)]
-        at_the_gate = asyncio.create_task(g.enter())
-        n_probes, verdict = 0, prober.result()
-        probe = asyncio.create_task(g.probed(ticket, False, "still down"))
-        while n_probes < 4:
-            tasks = {probe, *others} if probe else set(others)
-            done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-            (task,) = done  # one probe at a time
-            verdict = task.result()
-            assert verdict.word is Word.PROBE
-            others = [t for t in tasks if t is not task]
-            n_probes += 1
-            assert not at_the_gate.done()
-            assert (await g.status())["is_down"]
-            probe = asyncio.create_task(g.probed(ticket, n_probes == 4, "still down"))
-        assert (await probe).word is Word.FREE
-        assert {(await t).word for t in others} == {Word.FREE}
+        line = Line(g, 4)
+        words = [asyncio.create_task(line.fail(await g.enter())) for _ in range(3)]
+        while not (await g.status())["is_down"]:
+            await asyncio.sleep(0.001)
+        at_the_gate = asyncio.create_task(line.enter())
+        assert set(await asyncio.gather(*words)) == {Word.FREE}
         await at_the_gate
+        assert line.n_probes == 4
         status = await g.status()
         assert (status["is_down"], status["n_outages"]) == (False, 1)
         assert status["paused_s"] > 0.02 * (1 + 1.5 + 2.25)
@@ -141,13 +154,12 @@ def test_an_outage_without_end_is_given_up(known_good, monkeypatch):
         for _ in range(FAULTS_IN_A_ROW - 1):
             g._in_a_row += 1
         ticket = await g.enter()
-        verdict = await g.failed(ticket, "refused")
-        at_the_gate = asyncio.create_task(g.enter())
-        with pytest.raises(SourceUnreachable, match="refused"):
-            while verdict.word is Word.PROBE:
-                verdict = await g.probed(ticket, False, "refused")
-        with pytest.raises(SourceUnreachable, match="refused"):
-            await at_the_gate
+        line = Line(g, float("inf"))
+        failed = asyncio.create_task(line.fail(ticket))
+        await asyncio.sleep(0.01)
+        for waiting in (failed, asyncio.create_task(line.enter())):
+            with pytest.raises(SourceUnreachable, match="still down"):
+                await waiting
 
     run(story())
 
@@ -160,6 +172,39 @@ def test_a_prober_that_dies_is_replaced(monkeypatch):
         first, second = await g.enter(), await g.enter()
         assert (await g.failed(first, "reset")).word is Word.PROBE  # and is never heard of again
         assert (await g.failed(second, "reset")).word is Word.PROBE
+
+    run(story())
+
+
+def test_a_prober_that_dies_is_replaced_by_one_at_the_gate(monkeypatch):
+    """Nobody else has failed: all others wait to enter, and would for ever."""
+    monkeypatch.setattr(module, "PROBE_LOST_S", 0.05)
+
+    async def story():
+        g = gate(known_good="good")
+        ticket = await g.enter()
+        await g.failed(ticket, "reset")
+        assert (await g.probed(ticket, False, "reset")).word is Word.PROBE  # it dies here
+        line = Line(g, 2)
+        await asyncio.gather(*[line.enter() for _ in range(20)])
+        assert line.n_probes == 2
+
+    run(story())
+
+
+def test_faults_from_before_an_outage_do_not_begin_another():
+    """They would all be free, and nobody would be left to probe."""
+
+    async def story():
+        g = gate(known_good="good")
+        tickets = [await g.enter() for _ in range(2 * FAULTS_IN_A_ROW)]
+        line = Line(g, 1)
+        early = [line.fail(ticket) for ticket in tickets[:FAULTS_IN_A_ROW]]
+        assert set(await asyncio.gather(*early)) == {Word.FREE}
+        for ticket in tickets[FAULTS_IN_A_ROW:]:
+            assert (await g.failed(ticket, "timed out")).word is Word.FREE
+        status = await g.status()
+        assert (status["is_down"], status["n_outages"]) == (False, 1)
 
     run(story())
 
