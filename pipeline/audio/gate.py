@@ -4,8 +4,10 @@ Everybody enters before an attempt and says how it went. A fault of the line (ne
 be the item's or everybody's, so its attempt waits for a verdict: it counts once the line is proven
 good, by a later success or by a probe of an item that was got before; it is free when the probe
 fails, for then the line is down. While it is down nobody enters, and one probe goes out at growing
-intervals until one comes through. Whoever waits, at the gate or for a verdict, may be the one to
-send it: so there is a prober for as long as anybody waits.
+intervals until one comes through; where the very first does, it was not down, and faults count, or
+items that all fail would be free for ever. Whoever waits, at the gate or for a verdict, may be the
+one to send it, so there is a prober for as long as anybody waits; every second probe is of the
+prober's own item, as the one that was got before may have gone bad.
 """
 
 from __future__ import annotations
@@ -123,7 +125,8 @@ class Gate:
         self._next_token_s = clock()
         self._in_a_row = 0
         self._proven_s = float("-inf")  # the line was good for what began then
-        self._down_s: float | None = None  # since when the line is down
+        self._down_s: float | None = None  # since when the line is down, or taken for it
+        self._n_probes_failed = 0  # since then
         self._up_again_s = float("-inf")
         self._why = ""
         self._interval_s = first_probe_s
@@ -188,6 +191,8 @@ class Gate:
             await self._come_up()
         else:
             await self._go_down(why)
+            self._n_outages += self._n_probes_failed == 0
+            self._n_probes_failed += 1
             self._next_probe_s = now_s + self._interval_s
             self._interval_s = min(self._interval_s * PROBE_GROWTH, PROBE_LONGEST_S)
             await self._tell()  # that it is later now
@@ -245,7 +250,8 @@ class Gate:
     def _probe(self) -> Verdict:
         """Make whoever is told so the prober."""
         self._probing_since_s = self._clock()
-        return Verdict(Word.PROBE, self._known_good)
+        is_own = self._down_s is not None and self._n_probes_failed % 2 == 1
+        return Verdict(Word.PROBE, None if is_own else self._known_good)
 
     def _patience_s(self) -> float:
         """Return for how long the line may still be down; SourceUnreachable when no longer."""
@@ -266,7 +272,7 @@ class Gate:
         self._why = why
         if self._down_s is None:
             self._down_s = self._clock()
-            self._n_outages += 1
+            self._n_probes_failed = 0
             self._next_probe_s = self._down_s
             self._interval_s = self._first_probe_s
             await self._tell()
@@ -274,9 +280,11 @@ class Gate:
     async def _come_up(self) -> None:
         self._in_a_row = 0
         if self._down_s is not None:
-            self._up_again_s = self._clock()
-            self._paused_s += self._up_again_s - self._down_s
+            now_s = self._clock()
+            self._paused_s += now_s - self._down_s
             self._down_s = None
+            if self._n_probes_failed:
+                self._up_again_s = now_s
         await self._tell()
 
     async def _wait(self, seconds: float) -> None:

@@ -115,10 +115,12 @@ def test_faults_in_a_row_pause_at_once_without_a_known_good_item():
         done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
         answer = done.pop().result()
         assert (answer.word, answer.ytid) == (Word.PROBE, None)
+        again = asyncio.create_task(g.probed(tickets[0], False, "429"))
+        probes = {again, *[task for task in tasks if not task.done()]}
+        done, others = await asyncio.wait(probes, return_when=asyncio.FIRST_COMPLETED)
+        assert done.pop().result().word is Word.PROBE
         assert (await g.probed(tickets[0], True, "")).word is Word.FREE
-        for task in tasks:
-            if not task.done():
-                assert (await task).word is Word.FREE
+        assert {(await task).word for task in others} == {Word.FREE}
 
     run(story())
 
@@ -198,13 +200,46 @@ def test_faults_from_before_an_outage_do_not_begin_another():
     async def story():
         g = gate(known_good="good")
         tickets = [await g.enter() for _ in range(2 * FAULTS_IN_A_ROW)]
-        line = Line(g, 1)
+        line = Line(g, 2)
         early = [line.fail(ticket) for ticket in tickets[:FAULTS_IN_A_ROW]]
         assert set(await asyncio.gather(*early)) == {Word.FREE}
         for ticket in tickets[FAULTS_IN_A_ROW:]:
             assert (await g.failed(ticket, "timed out")).word is Word.FREE
         status = await g.status()
         assert (status["is_down"], status["n_outages"]) == (False, 1)
+
+    run(story())
+
+
+@pytest.mark.parametrize("known_good", ["good", None])
+def test_items_that_all_fail_are_not_free_for_ever(known_good):
+    """The line is up all the time: each of them pays, and it is no outage."""
+
+    async def item(g: Gate, line: Line) -> int:
+        n_counted = n_tries = 0
+        while n_counted < 3:
+            n_counted += await line.fail(await line.enter()) is Word.COUNTS
+            n_tries += 1
+        return n_tries
+
+    async def story():
+        g = gate(known_good=known_good)
+        line = Line(g, 0)
+        tries = await asyncio.gather(*[item(g, line) for _ in range(3 * FAULTS_IN_A_ROW)])
+        assert set(tries) == {3}
+        assert (await g.status())["n_outages"] == 0
+
+    run(story())
+
+
+def test_what_was_good_before_may_be_bad_now():
+    async def story():
+        g = gate(known_good="gone bad")
+        ticket = await g.enter()
+        first = await g.failed(ticket, "503")
+        second = await g.probed(ticket, False, "503")
+        third = await g.probed(ticket, False, "503")
+        assert [one.ytid for one in (first, second, third)] == ["gone bad", None, "gone bad"]
 
     run(story())
 
