@@ -41,11 +41,10 @@ class RemoteGate:
         attempts then fail, and cost nobody anything.
         """
         if time.monotonic() - self._leased_s > self._lease_s:
-            answer = ray.get(self._actor.enter.remote(self._take_news()))
-            while isinstance(answer, Verdict):
-                why = probe(self._source, answer.ytid or ytid)
-                ray.get(self._actor.probed.remote(None, why is None, why or ""))
-                answer = ray.get(self._actor.enter.remote())
+            while isinstance(
+                answer := ray.get(self._actor.enter.remote(self._take_news())), Verdict
+            ):
+                self._probed(answer.ytid or ytid, None)
             self._ticket, self._leased_s = answer, time.monotonic()
         return self._ticket
 
@@ -67,9 +66,14 @@ class RemoteGate:
         news = self._take_news()
         verdict: Verdict = ray.get(self._actor.failed.remote(ticket, fault.detail, news))
         while verdict.word is Word.PROBE:
-            why = probe(self._source, verdict.ytid or ytid)
-            verdict = ray.get(self._actor.probed.remote(ticket, why is None, why or ""))
+            verdict = self._probed(verdict.ytid or ytid, ticket)
         return verdict.word is Word.COUNTS
+
+    def _probed(self, ytid: str, ticket: float | None) -> Verdict:
+        """Probe; return what the gate makes of it."""
+        why = probe(self._source, ytid)
+        verdict: Verdict = ray.get(self._actor.probed.remote(ticket, why is None, why or ""))
+        return verdict
 
     def _take_news(self) -> list[News]:
         news = []

@@ -14,7 +14,7 @@ from matplotlib.image import AxesImage
 from matplotlib.ticker import MaxNLocator, ScalarFormatter
 
 from pipeline.audio.logmel import LogMelSpec
-from pipeline.report.decibels import below_peak, draw_decibels
+from pipeline.report.decibels import draw_decibels
 from pipeline.report.picture import BLUE, Picture, as_picture, class_labels, drawing, say_empty
 
 _N_BINS = 41
@@ -107,8 +107,9 @@ def _draw_logmel(axes: Axes, logmel: npt.NDArray[np.floating[Any]], spec: LogMel
     bottom, top = _mel_edges(spec)
     image = draw_decibels(
         axes,
-        _pooled(below_peak(seen), _PIXELS),
+        seen,
         extent=(0, seen.shape[1] * frame_s, bottom, top),
+        pixels=_PIXELS,
         n_colours=_N_COLOURS,
     )
     ticks = _ticks(bottom, top, spec)
@@ -142,18 +143,6 @@ def _ticks(bottom: float, top: float, spec: LogMelSpec) -> dict[float, int]:
         if bottom <= place <= top and last - place >= _MIN_TICK_SPACE * (top - bottom):
             ticks[place] = hz
     return ticks
-
-
-def _pooled(
-    matrix: npt.NDArray[np.floating[Any]], shape: tuple[int, int]
-) -> npt.NDArray[np.floating[Any]]:
-    """Return the means over blocks, so that the matrix has at most `shape`."""
-    for axis, wanted in enumerate(shape):
-        size = matrix.shape[axis]
-        starts = np.unique(np.arange(min(wanted, size)) * size // min(wanted, size))
-        widths = np.diff(np.append(starts, size)).reshape((-1, 1) if axis == 0 else (1, -1))
-        matrix = np.add.reduceat(matrix, starts, axis=axis) / widths
-    return matrix
 
 
 def _caption(examples: Sequence[Example]) -> str:

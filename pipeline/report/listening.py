@@ -21,7 +21,7 @@ from scipy.signal import resample_poly
 
 from pipeline.audio.clip import to_pcm16, wav_bytes
 from pipeline.audio.logmel import LogMelSpec
-from pipeline.report.decibels import below_peak, draw_decibels
+from pipeline.report.decibels import draw_decibels
 from pipeline.report.page import Sound
 from pipeline.report.picture import BLACK, BLUE, Picture, as_picture, drawing
 
@@ -210,8 +210,9 @@ def _draw_logmel(axes: Axes, stretch: Stretch) -> None:
     n_mels, spec = len(matrix), stretch.spec
     draw_decibels(
         axes,
-        _pooled(below_peak(matrix)),
+        matrix,
         extent=(0, stretch.duration_s, -0.5, n_mels - 0.5),
+        pixels=_PIXELS,
         n_colours=_N_COLOURS,
     )
     top_hz = spec.f_max_hz or spec.sample_rate_hz / 2
@@ -253,16 +254,6 @@ def _draw_window(axes: Axes, left: float, right: float, scores: Floats, n_window
                 ha="center",
                 va="center",
             )
-
-
-def _pooled(matrix: Floats) -> Floats:
-    """Return the means over blocks, so that the matrix has at most `_PIXELS`."""
-    for axis, wanted in enumerate(_PIXELS):
-        size = matrix.shape[axis]
-        starts = np.unique(np.arange(min(wanted, size)) * size // max(1, min(wanted, size)))
-        widths = np.diff(np.append(starts, size)).reshape((-1, 1) if axis == 0 else (1, -1))
-        matrix = np.add.reduceat(matrix, starts, axis=axis) / widths
-    return matrix
 
 
 def _minutes(seconds: float) -> str:

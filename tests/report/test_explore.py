@@ -9,7 +9,7 @@ import pyarrow as pa
 import pytest
 
 from pipeline.audio.logmel import LogMelSpec
-from pipeline.report import clip_plots, feature_plots
+from pipeline.report import clip_plots, decibels, feature_plots
 from pipeline.report.clip_plots import Example
 from pipeline.report.explore_page import explore_page
 from pipeline.report.explore_report import Comparison, durations_s, explore_report
@@ -132,10 +132,10 @@ def test_ticks_stand_where_their_bands_are():
 
 @pytest.mark.parametrize("shape", [(1, 1), (64, 87), (96, 240), (97, 241), (256, 862)])
 def test_pooling_keeps_the_mean_of_a_flat_matrix_and_fits(shape):
-    pooled = clip_plots._pooled(np.full(shape, 3.0), (96, 240))
+    pooled = decibels._pooled(np.full(shape, 3.0), (96, 240))
     assert pooled.shape == (min(96, shape[0]), min(240, shape[1]))
     assert pooled == pytest.approx(np.full(pooled.shape, 3.0))
-    assert clip_plots._pooled(np.arange(8.0).reshape(2, 4), (1, 2)).tolist() == [[2.5, 4.5]]
+    assert decibels._pooled(np.arange(8.0).reshape(2, 4), (1, 2)).tolist() == [[2.5, 4.5]]
 
 
 @pytest.mark.parametrize(("n_rows", "said"), [(5, "All 5 tested rows."), (300, "the 260 between")])
