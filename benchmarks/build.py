@@ -30,7 +30,8 @@ import pyarrow.compute as pc
 from pipeline.catalog.vocabulary import default_vocabulary
 from pipeline.demo.origin import Origin
 from pipeline.errors import Outcome, Reason
-from pipeline.flows.build import BuildConfig, build, make_plan
+from pipeline.flows.build import build
+from pipeline.flows.build_plan import BuildConfig, make_plan
 from pipeline.flows.cluster import ray_session
 from pipeline.store.dataset import Dataset
 from pipeline.store.folder import Folder

@@ -8,7 +8,8 @@ from argparse import ArgumentParser
 from jobs import harness
 from pipeline.audio.fetch import Access
 from pipeline.catalog.retry import Retry
-from pipeline.flows.build import BuildConfig, build, dry_run
+from pipeline.flows.build import build
+from pipeline.flows.build_plan import BuildConfig, dry_run
 from pipeline.report.forecast import forecast_text
 from pipeline.report.history import history_text
 from pipeline.store.dataset import Dataset

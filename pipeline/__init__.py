@@ -13,9 +13,9 @@ if "RAY_ADDRESS" not in os.environ:  # what follows may start a Ray of its own: 
     os.environ.setdefault("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")
 
 _ROOM_OF = {
-    "BuildConfig": "flows.build",
+    "BuildConfig": "flows.build_plan",
     "build": "flows.build",
-    "dry_run": "flows.build",
+    "dry_run": "flows.build_plan",
     "Dataset": "store.dataset",
     "TrainConfig": "learn.config",
     "FitConfig": "flows.fit",

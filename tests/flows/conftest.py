@@ -17,7 +17,8 @@ import pytest
 
 from pipeline.demo.corpus import Video, faults_of, plan_corpus, render_corpus, write_segments_csv
 from pipeline.demo.origin import Origin
-from pipeline.flows.build import BuildConfig, build
+from pipeline.flows.build import build
+from pipeline.flows.build_plan import BuildConfig
 from pipeline.flows.fit import FitConfig, fit
 from pipeline.learn.config import TrainConfig
 

@@ -20,7 +20,8 @@ from pipeline.audio.decode import decode
 from pipeline.audio.logmel import LogMelSpec, log_mel
 from pipeline.demo.origin import Fault, Origin
 from pipeline.errors import SpecMismatch, UsageError
-from pipeline.flows.build import BuildConfig, build
+from pipeline.flows.build import build
+from pipeline.flows.build_plan import BuildConfig
 from pipeline.flows.crew import downloads_per_worker
 from pipeline.store.dataset import Dataset
 from schemas.features import read_logmels

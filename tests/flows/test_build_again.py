@@ -14,7 +14,8 @@ from jobs import build_subset
 from pipeline.catalog.retry import Retry
 from pipeline.demo.origin import Fault, Origin, Trouble
 from pipeline.errors import UsageError
-from pipeline.flows.build import BuildConfig, build, dry_run
+from pipeline.flows.build import build
+from pipeline.flows.build_plan import BuildConfig, dry_run
 from pipeline.flows.evaluate import EvaluateConfig, evaluate
 from pipeline.flows.fit import FitConfig, fit
 from pipeline.learn.recipes import preset

@@ -12,7 +12,8 @@ import ray
 from jobs import harness
 from pipeline.audio.fetch import Access
 from pipeline.demo.origin import Fault, Origin, Trouble
-from pipeline.flows.build import BuildConfig, build
+from pipeline.flows.build import build
+from pipeline.flows.build_plan import BuildConfig
 from tests.audio.test_fetch import CASES, FINE
 from tests.flows.conftest import SPLIT, Corpus, wait_for
 

@@ -12,7 +12,8 @@ import pytest
 
 from jobs import build_subset
 from pipeline.errors import StoreError
-from pipeline.flows.build import BuildConfig, build
+from pipeline.flows.build import build
+from pipeline.flows.build_plan import BuildConfig
 from pipeline.flows.evaluate import EvaluateConfig, evaluate
 from pipeline.flows.fit import FitConfig, fit
 from pipeline.flows.tag import TagConfig, tag_catalog

@@ -1,0 +1,106 @@
+"""From rendered to real: what each model keeps of what it learnt, on recordings it never heard.
+
+    python benchmarks/transfer.py --soundfont FILE.sf2 --truth CSV [--runs resnet18 crnn ...]
+
+Music is rendered by two soundfonts, the wheel's and a larger one, and built into one dataset, once.
+Then each run trains a model on it, by the jobs that everybody uses, and is scored twice: on the
+rendered clips of the test split, and on the real recordings of the truth (a CSV with columns uri
+and labels, as jobs.evaluate takes it). Shown are macro F1 at S2 and 0.5 and mAP; macro counts the
+classes that are there. What is done is not done again.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import shlex
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+from pipeline.demo.corpus import plan_corpus, render_corpus, write_segments_csv
+
+N_VIDEOS = {"wheel": 250, "larger": 450}  # by soundfont, of all kinds; some have no class
+SHORT = "--input-size 128x64 --lr 1e-3"
+RUNS = {
+    "svm": "--model svm",
+    "random-forest": "--model random-forest",
+    "mlp": "--model mlp",
+    "knn": "--model knn",
+    "cnn1d-raw": "--preset harmony-cnn1d-raw --augment noise,shift --epochs 10",
+    "cnn2d-mfcc": "--preset harmony-cnn2d-mfcc --epochs 3",
+    "cnn1d-descriptors": "--preset harmony-cnn1d-descriptors --epochs 5",
+    "crnn": "--model crnn --lr 1e-3 --epochs 3",
+    "shortchunk": "--model shortchunk --lr 5e-4 --epochs 3",
+    "resnet18": f"--model resnet18 --epochs 6 {SHORT}",
+    "resnet18, no augmentation": f"--model resnet18 --epochs 6 {SHORT} --augment ''",
+    "resnet18, noise and pitch": f"--model resnet18 --epochs 6 {SHORT} --augment noise,pitch",
+    "resnet18, persistent": f"--model resnet18 --epochs 6 {SHORT} --sampling persistent",
+    "resnet18, dynamic": f"--model resnet18 --epochs 6 {SHORT} --sampling dynamic",
+    "resnet50": f"--model resnet50 --epochs 6 {SHORT}",
+    "ast": "--preset harmony-ast --augment masks,tilt,mix,shift --epochs 1",
+}
+
+
+def main() -> None:
+    """Render, build, train and score; print a line as soon as it is known."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--soundfont", type=Path, required=True, help="fluid-soundfont-gm's, say")
+    parser.add_argument("--truth", type=Path, required=True, help="of the real recordings")
+    parser.add_argument("--folder", type=Path, default=Path("/tmp/transfer"))
+    parser.add_argument("--runs", nargs="+", choices=RUNS, default=list(RUNS), metavar="NAME")
+    flags = parser.parse_args()
+    build(flags.folder, flags.soundfont)
+    print(f"{'':<28}{'fit s':>7}{'rendered F1':>13}{'mAP':>7}{'real F1':>9}{'mAP':>7}")
+    for name in flags.runs:
+        seconds, figures = run(name, flags.folder, flags.truth.absolute())
+        print(f"{name:<28}{seconds:>7.0f}{figures}", flush=True)
+
+
+def build(folder: Path, soundfont: Path) -> None:
+    """Render both corpora and make the dataset."""
+    sheets: list[Path] = []
+    fonts = {"wheel": "", "larger": str(soundfont)}
+    for seed, (name, n_videos) in enumerate(N_VIDEOS.items(), 1):
+        os.environ["TIMBRE_SOUNDFONT"] = fonts[name]
+        plan = plan_corpus(seed, n_videos=n_videos, faults=())
+        render_corpus(plan, folder / "videos", workers=os.cpu_count() or 1)
+        sheets += write_segments_csv(plan, folder / name)
+    job("build_subset", "--segments", *sheets, "--source", folder / "videos",
+        "--out", folder / "dataset")  # fmt: skip
+
+
+def run(name: str, folder: Path, truth: Path) -> tuple[float, str]:
+    """Train one model and score it on both; return the seconds of its training and its figures."""
+    here = folder / "runs" / name.replace(",", "").replace(" ", "-")
+    dataset, model, tags = folder / "dataset", here / "model", here / "tagging"
+    began = time.monotonic()
+    job("train", "--dataset", dataset, "--out", model, *shlex.split(RUNS[name]))
+    seconds = time.monotonic() - began
+    job("evaluate", "--model", model, "--dataset", dataset, "--out", here / "rendered")
+    job("tag_catalog", "--catalog", truth, "--model", model, "--out", tags, "--examples", "0")
+    job("evaluate", "--model", model, "--tags", tags, "--truth", truth, "--out", here / "real")
+    rendered, real = metrics(here / "rendered"), metrics(here / "real")
+    return seconds, f"{rendered[0]:>13.3f}{rendered[1]:>7.3f}{real[0]:>9.3f}{real[1]:>7.3f}"
+
+
+def job(name: str, *flags: Any) -> None:
+    """Run a job, as a user does; its output is shown when it fails."""
+    command = [sys.executable, "-m", f"jobs.{name}", *map(str, flags)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise SystemExit(f"{' '.join(command)}\n{done.stdout}{done.stderr}")
+
+
+def metrics(folder: Path) -> tuple[float, float]:
+    """Return macro F1 of the classes that are there, and mAP."""
+    report = json.loads((folder / "metrics.json").read_text())
+    f1 = [row["f1"] for row in report["per_class"] if row["n_positive"]]
+    return sum(f1) / len(f1), report["mean_average_precision"]
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,213 @@
+"""Segments CSVs in, the plan of a build out: what it would do, before a single request. No Ray.
+
+read → select → split → plan
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from http.client import HTTPException
+from pathlib import Path
+from typing import Any
+from urllib.request import urlopen
+
+import pyarrow as pa
+
+from pipeline.audio.fetch import IRMAS, Access, open_source
+from pipeline.audio.irmas_source import list_irmas
+from pipeline.audio.logmel import LogMelSpec
+from pipeline.catalog.audioset import read_segments
+from pipeline.catalog.plan import (
+    count_to_do,
+    parse_split,
+    plan_segments,
+    split_as_audioset,
+    split_by_hash,
+)
+from pipeline.catalog.retry import Retry
+from pipeline.catalog.select import select, select_counts
+from pipeline.catalog.vocabulary import (
+    Vocabulary,
+    audioset_mids,
+    default_vocabulary,
+    parse_vocabulary,
+)
+from pipeline.errors import StoreError, UsageError
+from pipeline.report.forecast import forecast
+from pipeline.store.dataset import FORMAT, Dataset
+from pipeline.store.folder import Folder, split_uri
+
+_ANSWER_S = 60.0
+"""How long a server may say nothing."""
+
+
+@dataclass(frozen=True)
+class BuildConfig:
+    """What to build, from where, to where."""
+
+    segments: tuple[str, ...]
+    """Segments CSVs in AudioSet's form: paths or URIs; none where the source has its own."""
+    out: str
+    """The dataset's folder: a path or URI."""
+    source: str = "youtube"
+    """'youtube', a URL with {ytid} in it, a folder with files named {ytid}.*, or irmas:FOLDER"""
+    classes: str | None = None
+    """A class vocabulary in TOML; the eleven instruments when None."""
+    ontology: str | None = None
+    """AudioSet's ontology.json, for vocabularies that expand an id to its descendants."""
+    limit: int | None = None
+    """Take only the first N selected segments."""
+    shard_size: int = 64
+    """Segments a shard."""
+    max_downloads: int = 8
+    """Downloads at once, in the whole cluster."""
+    rate: float | None = None
+    """Attempts started a second, in the whole cluster; no limit when None."""
+    attempts: int = 3
+    """Attempts a run makes at a segment whose faults are transient."""
+    retry: Retry = Retry.NONE
+    """What of earlier runs is tried again."""
+    max_outage_s: float = 6 * 3600.0
+    """Give up when the source is down for longer."""
+    split: str = "70/10/20"
+    """Percent of videos in train, val and test; or 'audioset'."""
+    wav_dir: str | None = None
+    """A folder or URI where the clips also go as {segment_id}.wav."""
+    access: Access = field(default_factory=Access)
+    """Cookies, proxy and source address."""
+
+    @property
+    def is_irmas(self) -> bool:
+        """Whether the source brings its own segments, labels and splits."""
+        return self.source.startswith(IRMAS)
+
+    def __post_init__(self) -> None:
+        at_least_one = {
+            "--shard-size": self.shard_size,
+            "--max-downloads": self.max_downloads,
+            "--attempts": self.attempts,
+            "--limit": 1 if self.limit is None else self.limit,
+        }
+        for name, value in at_least_one.items():
+            if value < 1:
+                raise UsageError(f"{name} {value}: expected a whole number from 1 up")
+        if self.rate is not None and not self.rate > 0:
+            raise UsageError(f"--rate {self.rate}: expected more than 0 segments a second")
+        parse_split(self.split)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a run would do, before a single request."""
+
+    config: BuildConfig
+    vocabulary: Vocabulary
+    spec: LogMelSpec
+    segments: pa.Table
+    """SEGMENTS."""
+    counts: dict[str, int]
+    """Rows read, and why rows were left out."""
+
+    def identity(self) -> dict[str, Any]:
+        """Return what a dataset may not change between runs."""
+        return {
+            "format": FORMAT,
+            "classes": self.vocabulary.to_dict(),
+            "feature_spec": self.spec.to_dict(),
+            "split": "irmas" if self.config.is_irmas else self.config.split,
+        }
+
+
+def dry_run(config: BuildConfig) -> dict[str, Any]:
+    """Return what `build` would do, without a request and without writing anything."""
+    plan = make_plan(config)
+    dataset = Dataset(Folder(config.out))
+    dataset.check(plan.identity())
+    settled = dataset.settled(plan.segments, config.retry)
+    return forecast(
+        plan.segments,
+        class_names=plan.vocabulary.names,
+        counts=plan.counts,
+        n_to_do=count_to_do(plan.segments, settled),
+        rate_per_s=config.rate,
+        max_downloads=config.max_downloads,
+        bytes_per_s=bytes_per_second(plan.spec),
+        is_remote=open_source(config.source, config.access).is_remote,
+    )
+
+
+def bytes_per_second(spec: LogMelSpec) -> int:
+    """Return what a second of a clip takes in CLIPS and FEATURES: 16-bit samples, float16 bands."""
+    return spec.sample_rate_hz * 2 + spec.n_mels * 2 * spec.sample_rate_hz // spec.hop
+
+
+def make_plan(config: BuildConfig) -> Plan:
+    """Read, select and split; everything that a user can get wrong is told here."""
+    open_source(config.source, config.access)
+    vocabulary = read_vocabulary(config)
+    choose = choose_irmas if config.is_irmas else choose_rows
+    chosen, counts = choose(config, vocabulary)
+    if config.limit is not None:
+        chosen = chosen.slice(0, config.limit)
+    segments = plan_segments(chosen, shard_size=config.shard_size)
+    return Plan(config, vocabulary, LogMelSpec(), segments, counts)
+
+
+def choose_rows(config: BuildConfig, vocabulary: Vocabulary) -> tuple[pa.Table, dict[str, int]]:
+    """Return the rows of the segments CSVs that have a class, with their split, and counts."""
+    if not config.segments:
+        raise UsageError(f"--segments: needed with --source {config.source}")
+    rows = pa.concat_tables([read_rows(uri) for uri in config.segments])
+    chosen = select(rows, vocabulary)
+    if not chosen.num_rows:
+        raise UsageError(f"{', '.join(config.segments)}: no segment has one of the classes")
+    ratio = parse_split(config.split)
+    split = split_by_hash(chosen, ratio) if ratio else split_as_audioset(chosen)
+    return split, select_counts(rows, chosen, vocabulary)
+
+
+def choose_irmas(config: BuildConfig, vocabulary: Vocabulary) -> tuple[pa.Table, dict[str, int]]:
+    """Return IRMAS's own files as whole segments, in its own splits, and counts."""
+    if config.segments:
+        raise UsageError(f"--segments: of no use with --source {config.source}: it has its own")
+    chosen = list_irmas(Path(config.source.removeprefix(IRMAS)), vocabulary)
+    nothing_left_out = dict.fromkeys(("without_class", "excluded", "lost_a_class", "repeated"), 0)
+    return chosen, {"rows": len(chosen), "chosen": len(chosen), **nothing_left_out}
+
+
+def read_rows(uri: str) -> pa.Table:
+    """Read a segments CSV; its rows also have the `file` that they are from."""
+    rows = read_segments(pa.BufferReader(read_source(uri)), name=uri, known_mids=audioset_mids())
+    return rows.append_column("file", pa.repeat(pa.scalar(uri), len(rows)))
+
+
+def read_vocabulary(config: BuildConfig) -> Vocabulary:
+    """Return the classes of the run."""
+    if config.classes is None:
+        return default_vocabulary()
+    ontology = read_source(config.ontology).decode() if config.ontology else None
+    return parse_vocabulary(
+        read_source(config.classes).decode(), name=config.classes, ontology=ontology
+    )
+
+
+def read_source(uri: str) -> bytes:
+    """Read an input file: a path, an http(s) URL or anything that pyarrow.fs opens."""
+    if uri.startswith(("http://", "https://")):
+        return _downloaded(uri)
+    folder, name = split_uri(uri)
+    root = Folder(folder)
+    if not root.exists(name):
+        raise UsageError(f"{uri}: no such file")
+    return root.read_bytes(name)
+
+
+def _downloaded(url: str) -> bytes:
+    try:
+        with urlopen(url, timeout=_ANSWER_S) as response:
+            data: bytes = response.read()
+    except (OSError, HTTPException, ValueError) as error:
+        raise StoreError(
+            f"cannot read {url}: {error}; check it and the network, then run the same command again"
+        ) from error
+    return data
