@@ -25,7 +25,7 @@ from pipeline.learn.logmel import SamplesToLogMel
 from pipeline.learn.model import Architecture, Tagger
 from pipeline.learn.recipes import heard_by
 from pipeline.store.dataset import Dataset
-from pipeline.store.folder import clear_errors
+from pipeline.store.faults import clear_errors
 
 
 @dataclass(frozen=True)

@@ -25,7 +25,8 @@ from pipeline.flows.logs import progress_bar
 from pipeline.flows.provenance import provenance
 from pipeline.score.labelling import Changes, changes, labels_of_tags
 from pipeline.score.thresholds import own
-from pipeline.store.folder import Folder, Walked, split_uri
+from pipeline.store.disk import Walked
+from pipeline.store.folder import Folder, split_uri
 from pipeline.store.tagstore import TagStore
 
 if TYPE_CHECKING:

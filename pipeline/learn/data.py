@@ -29,7 +29,7 @@ from pipeline.audio.windows import WindowSpec, cut_windows, window_starts
 from pipeline.errors import UsageError
 from pipeline.learn.sampling import n_draws, others, true_dynamic
 from pipeline.store.dataset import Dataset
-from pipeline.store.folder import clear_errors
+from pipeline.store.faults import clear_errors
 
 Windows = npt.NDArray[Any]
 

@@ -12,12 +12,9 @@ from __future__ import annotations
 
 import fcntl
 import json
-import os
 import re
-import stat
-import uuid
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO
 from urllib.parse import quote
@@ -27,30 +24,10 @@ import pyarrow.parquet as pq
 from pyarrow import dataset, fs
 
 from pipeline.errors import StoreError, UsageError
+from pipeline.store.disk import TEMPORARY, Walked, renamed, walk_local
+from pipeline.store.faults import clear_errors
 
-_TEMPORARY = ".tmp"
-Walked = tuple[str, int, int | None]
-"""A file below a folder: name, size in bytes, modification time in ns."""
 _OPTIONS = re.compile(r"\?\w+=[^?]*$")
-
-_CURES = {
-    r"no space left|disk quota exceeded|file too large": (
-        "free some space, then run the same command again"
-    ),
-    r"permission denied|read-only file system|operation not permitted": (
-        "make it accessible to this user, or name another folder"
-    ),
-    r"no_such_bucket|no such bucket": "create the bucket first, or name another",
-    r"access_denied|invalid_access_key|invalid_client_token|signature|expired_?token|"
-    r"http status (401|403)|permission_denied|unauthenticated|forbidden": (
-        "check AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY (or the profile, or the node's role) "
-        "and what they may do there"
-    ),
-    r"network_connection|curlcode|could not resolve|could not connect": (
-        "check the network and AWS_ENDPOINT_URL, then run the same command again"
-    ),
-}
-"""What a user can do about it, by what the disk or bucket says."""
 
 
 class Folder:
@@ -128,7 +105,7 @@ class Folder:
         """
         if self.is_local:
             with clear_errors("list", self.uri_of(folder)):
-                yield from _walk_local(self._path(folder), f"{folder}/" if folder else "", set())
+                yield from walk_local(self._path(folder), f"{folder}/" if folder else "")
             return
         for info in self._infos(folder, recursive=True):
             if info.type == fs.FileType.File:
@@ -249,7 +226,7 @@ class Folder:
 
     def delete_temporary(self, folder: str = "") -> None:
         """Delete what a killed writer left half-written in the folder or a sub-folder."""
-        for name in self.names(folder, suffix=_TEMPORARY):
+        for name in self.names(folder, suffix=TEMPORARY):
             self.delete(name)
 
     @contextmanager
@@ -257,7 +234,7 @@ class Folder:
         """Give a stream whose bytes become the file once the block has ended well."""
         with clear_errors("write", self.uri_of(name)):
             if self.is_local:
-                with _renamed(self.local_path(name)) as file:
+                with renamed(self.local_path(name)) as file:
                     yield file
                 return
             # Not straight into the bucket's stream: pyarrow closes that when the block raises, and
@@ -325,68 +302,3 @@ def _opened(uri: str) -> tuple[fs.FileSystem, str]:
     if not root:
         raise UsageError(f"{uri}: expected a bucket, as in {scheme}://bucket/folder")
     return filesystem, root
-
-
-def _walk_local(path: str, prefix: str, seen: set[tuple[int, int]]) -> Iterator[Walked]:
-    """Yield the files below a path, each real folder once: links may lead round in a circle."""
-    try:
-        here = os.stat(path)  # noqa: PTH116
-        if (here.st_dev, here.st_ino) in seen:
-            return
-        entries = os.scandir(path)
-    except FileNotFoundError:
-        return
-    seen.add((here.st_dev, here.st_ino))
-    folders = []
-    with entries:
-        for entry in entries:
-            name = prefix + entry.name
-            with suppress(FileNotFoundError):  # deleted meanwhile, or a link to nowhere
-                info = entry.stat()
-                if stat.S_ISDIR(info.st_mode):
-                    folders.append((entry.is_symlink(), entry.path, f"{name}/"))
-                elif stat.S_ISREG(info.st_mode):
-                    yield name, info.st_size, info.st_mtime_ns
-    for _, below, name in sorted(folders):  # links last: files keep the names of their own folders
-        yield from _walk_local(below, name, seen)
-
-
-@contextmanager
-def _renamed(path: Path) -> Iterator[BinaryIO]:
-    """Give a temporary file that takes the place of `path` once the block has ended well."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}{_TEMPORARY}")
-    try:
-        with temporary.open("wb") as file:
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-        _sync_folder(path.parent)
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
-def _sync_folder(path: Path) -> None:
-    """Have the disk keep a folder's names, so that what is written next is not kept without them.
-
-    A LEDGER that outlives a power cut must find its CLIPS. Not every network disk can do it.
-    """
-    folder = os.open(path, os.O_RDONLY)
-    try:
-        with suppress(OSError):
-            os.fsync(folder)
-    finally:
-        os.close(folder)
-
-
-@contextmanager
-def clear_errors(what: str, uri: str) -> Iterator[None]:
-    """Turn what a disk or bucket says into a StoreError of one clear line."""
-    try:
-        yield
-    except (OSError, pa.ArrowInvalid) as error:
-        said = " ".join(str(error).split())
-        cures = [cure for words, cure in _CURES.items() if re.search(words, said, re.IGNORECASE)]
-        hint = f"; {cures[0]}" if cures else ""
-        raise StoreError(f"cannot {what} {uri}: {said}{hint}") from error

@@ -20,7 +20,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from pipeline.errors import UsageError
-from pipeline.store.folder import Folder, Walked
+from pipeline.store.disk import Walked
+from pipeline.store.folder import Folder
 from pipeline.store.worklist import KNOWN, Hashes, Known, text_hashes
 
 BESIDE = ("windows", "intervals", "embeddings")

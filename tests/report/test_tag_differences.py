@@ -13,7 +13,7 @@ import pytest
 from scipy import stats
 from sklearn.metrics import cohen_kappa_score, jaccard_score
 
-from pipeline.report import tag_differences_page as page_module
+from pipeline.report import tag_differences_plots as plots
 from pipeline.report.page import render_page
 from pipeline.report.tag_differences_page import summary_lines, tag_differences_page
 from pipeline.score import tag_differences as module
@@ -228,10 +228,10 @@ def test_tracks_without_scores_do_not_count_for_scores(pairs, svg_of):
     assert table["distance"].null_count == table["scores_b"].combine_chunks().field(0).null_count
     report = report_of(some)
     json.dumps(report, allow_nan=False)
-    svg_of(page_module.score_panels(report, some))
+    svg_of(plots.score_panels(report, some))
     nothing = replace(pairs, scores_a=np.full_like(lacking, np.nan))
     assert findings(nothing, CODES)["per_class"][0]["mean_difference"] is None
-    svg_of(page_module.score_panels(report_of(nothing), nothing))
+    svg_of(plots.score_panels(report_of(nothing), nothing))
 
 
 def test_table_of_differences(pairs):
@@ -301,9 +301,9 @@ def test_few_and_many_classes(n_classes, words, rng, svg_of):
     names = {"class_names": dict(zip(codes, codes, strict=True)), **findings(pairs, codes)}
     report = report_of(pairs_of_three(rng)) | names
     for picture in (
-        page_module.changes_bars(report),
-        page_module.labels_grid(report),
-        page_module.score_panels(report, pairs),
+        plots.changes_bars(report),
+        plots.labels_grid(report),
+        plots.score_panels(report, pairs),
     ):
         svg_of(picture)
         assert words in picture.caption
@@ -317,12 +317,12 @@ def pairs_of_three(rng):
 
 def test_score_grid_counts_every_track_once(pairs):
     edges = replace(pairs, scores_a=np.ones((800, 3), np.float32))
-    grid = page_module.score_grid(edges, 0)
+    grid = plots.score_grid(edges, 0)
     assert grid.sum() == grid[-1].sum() == 800
     expected, _, _ = np.histogram2d(
         pairs.scores_a[:, 1].astype(float), pairs.scores_b[:, 1].astype(float), 40, ((0, 1), (0, 1))
     )
-    assert np.abs(page_module.score_grid(pairs, 1) - expected).sum() <= 2
+    assert np.abs(plots.score_grid(pairs, 1) - expected).sum() <= 2
 
 
 def test_summary(pairs):

@@ -1,0 +1,42 @@
+"""What a disk or a bucket says in, one clear line with its cure out."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pyarrow as pa
+
+from pipeline.errors import StoreError
+
+_CURES = {
+    r"no space left|disk quota exceeded|file too large": (
+        "free some space, then run the same command again"
+    ),
+    r"permission denied|read-only file system|operation not permitted": (
+        "make it accessible to this user, or name another folder"
+    ),
+    r"no_such_bucket|no such bucket": "create the bucket first, or name another",
+    r"access_denied|invalid_access_key|invalid_client_token|signature|expired_?token|"
+    r"http status (401|403)|permission_denied|unauthenticated|forbidden": (
+        "check AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY (or the profile, or the node's role) "
+        "and what they may do there"
+    ),
+    r"network_connection|curlcode|could not resolve|could not connect": (
+        "check the network and AWS_ENDPOINT_URL, then run the same command again"
+    ),
+}
+"""What a user can do about it, by what the disk or bucket says."""
+
+
+@contextmanager
+def clear_errors(what: str, uri: str) -> Iterator[None]:
+    """Turn what a disk or bucket says into a StoreError of one clear line."""
+    try:
+        yield
+    except (OSError, pa.ArrowInvalid) as error:
+        said = " ".join(str(error).split())
+        cures = [cure for words, cure in _CURES.items() if re.search(words, said, re.IGNORECASE)]
+        hint = f"; {cures[0]}" if cures else ""
+        raise StoreError(f"cannot {what} {uri}: {said}{hint}") from error
