@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -94,7 +95,8 @@ def train(
                 group["lr"] = learning_rate(number, total, config, group["span"])
             is_last = number + 1 == (epoch + 1) * steps
             steps_now = (number + 1) % config.accumulate == 0 or is_last
-            losses.append(_backward(model, network, batch, config, rng, n_ranks, samples))
+            with nullcontext() if steps_now else _alone(network):
+                losses.append(_backward(model, network, batch, config, rng, n_ranks, samples))
             if steps_now:
                 optimizer.step()
                 optimizer.zero_grad(set_to_none=True)
@@ -113,6 +115,11 @@ def train(
             progress.best_weights = weights_of(average)
         hooks.on_epoch(metrics, snapshot(progress, model, average, optimizer))
     return progress
+
+
+def _alone(network: nn.Module) -> AbstractContextManager[None]:
+    """Let a rank keep its gradients to itself, as long as more are to be added to them."""
+    return network.no_sync() if isinstance(network, DistributedDataParallel) else nullcontext()
 
 
 def _stale(progress: Progress) -> int:
