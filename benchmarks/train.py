@@ -29,6 +29,7 @@ from ray.train.torch import TorchTrainer
 from pipeline.audio.inputs import LogMelInput
 from pipeline.audio.windows import WindowSpec
 from pipeline.flows.cluster import ray_session
+from pipeline.flows.fit import ONE_HEAP
 from pipeline.learn.config import TrainConfig
 from pipeline.learn.data import WindowSet
 from pipeline.learn.loop import Hooks, has_fast_bf16, train
@@ -113,7 +114,10 @@ def ours(
             _worker,
             train_loop_config=job,
             scaling_config=ScalingConfig(num_workers=workers, use_gpu=flags.gpu),
-            run_config=RunConfig(storage_path=folder),
+            run_config=RunConfig(  # type: ignore[call-arg]
+                storage_path=folder,
+                worker_runtime_env={} if flags.gpu else {"env_vars": ONE_HEAP},
+            ),
         ).fit()
         return float(rate.read_text())
 

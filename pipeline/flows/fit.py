@@ -34,6 +34,14 @@ from pipeline.store.dataset import Dataset
 from pipeline.store.folder import Folder
 
 _MAX_FAILURES = 8  # of workers; each goes on from the last checkpoint
+ONE_HEAP = {
+    "MALLOC_ARENA_MAX": "1",
+    "MALLOC_MMAP_THRESHOLD_": str(1 << 40),
+    "MALLOC_TRIM_THRESHOLD_": str(1 << 40),
+    "MALLOC_TOP_PAD_": str(1 << 28),
+}
+"""For glibc, in workers on CPUs: keep a step's memory for the next step. Given back to the kernel
+it comes again page by page, zeroed, which takes a sixth of the time."""
 
 
 @dataclass(frozen=True)
@@ -136,6 +144,7 @@ def _fit(config: FitConfig, material: Material, name: str) -> Progress:
             storage_filesystem=filesystem,
             failure_config=FailureConfig(max_failures=_MAX_FAILURES),
             checkpoint_config=CheckpointConfig(num_to_keep=2),
+            worker_runtime_env={} if config.gpu else {"env_vars": ONE_HEAP},  # type: ignore[call-arg]
         ),
     )
     with shown(board, config.train.model):

@@ -176,6 +176,7 @@ def build_network(
             n_classes=n_classes, input_shape=input_shape, dropout=dropout, folder=weights
         )
     network = entry.build(n_classes, input_shape, dropout)
+    network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     if weights is not None:
         load_weights(network, read_weights(weights), source=weights)
     return network
