@@ -16,10 +16,9 @@ from dataclasses import dataclass, replace
 from multiprocessing import connection, get_context, parent_process
 from pathlib import Path
 
-from tqdm import tqdm
-
 from pipeline.demo.compose import Section, compose
 from pipeline.demo.render import RATE_HZ, comment_of, encode, master, resample, synthesize
+from pipeline.flows.logs import progress_bar
 
 RECIPE = 2  # goes up when the same recording would sound otherwise
 
@@ -68,12 +67,8 @@ def record(recording: Recording) -> Path:
 def record_all(recordings: Sequence[Recording], *, workers: int, title: str) -> list[Path]:
     """Make the files that are missing or of another plan, and return the paths of those."""
     todo = [each for each in recordings if comment_of(each.path) != each.fingerprint]
-    bar = tqdm(
-        desc=title,
-        unit="file",
-        total=len(recordings),
-        initial=len(recordings) - len(todo),
-        disable=None,  # without a terminal, no bar
+    bar = progress_bar(
+        desc=title, unit=" files", total=len(recordings), initial=len(recordings) - len(todo)
     )
     with bar, _results(todo, min(workers, len(todo))) as paths:
         made = []
