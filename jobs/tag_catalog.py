@@ -91,13 +91,14 @@ def _parser() -> ArgumentParser:
 
 
 def _planned(plan: dict[str, Any]) -> str:
-    time = f"about {plan['seconds'] / HOUR_S:,.1f} h at the last run's rate"
+    time = "no run yet that says how long it takes"
+    if plan["seconds"] is not None:
+        time = f"about {plan['seconds'] / HOUR_S:,.1f} h at the last run's rate"
     return (
         f"{plan['tracks']:,} tracks: {plan['left']:,} to do ({plan['changed']:,} changed, "
         f"{plan['retried']:,} again), {plan['unchanged']:,} unchanged; {plan['gone']:,} with tags "
         f"are no longer there\nto read: {plan['bytes'] / 1e9:,.2f} GB, about "
-        f"{plan['audio_s'] / HOUR_S:,.1f} h of audio; "
-        + (time if plan["seconds"] is not None else "no run yet that says how long it takes")
+        f"{plan['audio_s'] / HOUR_S:,.1f} h of audio; {time}"
     )
 
 

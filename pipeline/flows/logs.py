@@ -98,9 +98,13 @@ class _Events(tqdm):  # type: ignore[type-arg]
 
 
 class _Lines(io.TextIOBase):
-    """A log: what a progress bar would write over itself becomes a line."""
+    """A log: what a progress bar would write over itself becomes a line, once."""
+
+    _last = ""
 
     def write(self, text: str) -> int:
-        if line := text.strip("\r\n "):
+        line = text.strip("\r\n ")
+        if line and line != self._last:
             print(line, file=sys.stderr, flush=True)
+            self._last = line
         return len(text)

@@ -19,6 +19,7 @@ import pytest
 import ray
 import soundfile
 
+from jobs import tag_catalog as tag_catalog_job
 from pipeline.audio.activity import Activity
 from pipeline.audio.decode import decode
 from pipeline.audio.logmel import LogMelSpec, log_mel
@@ -272,7 +273,10 @@ def other_model(model, tmp_path_factory) -> Path:
     return folder
 
 
-def test_a_dry_run_counts_and_writes_nothing(small, model, out, tmp_path):
+def test_a_dry_run_counts_and_writes_nothing(small, model, out, tmp_path, capsys):
+    words = ["--catalog", small, "--model", model, "--out", tmp_path / "new", "--dry-run"]
+    assert tag_catalog_job.main([str(word) for word in words]) == 0
+    assert "3 tracks: 3 to do" in (said := capsys.readouterr().out) and "no run yet" in said
     plan = plan_tagging(TagConfig(str(small), str(model), str(tmp_path / "new")))
     assert (plan["tracks"], plan["left"], plan["unchanged"]) == (3, 3, 0)
     assert plan["bytes"] == sum(path.stat().st_size for path in small.iterdir())
