@@ -81,6 +81,9 @@ def _say_model(result: FitResult, out: str) -> None:
         f"best epoch {best['epoch']:.0f} of {len(card.training['history'])}: "
         f"val loss {best['val_loss']:.4f}, val macro F1 {best['val_macro_f1']:.3f}"
     )
+    config, n_epochs = card.training["config"], len(card.training["history"])
+    if n_epochs < config["epochs"] and config["patience"] is None:
+        print(f"it ended there: after epoch {n_epochs} the loss was no number; lower --lr")
     print(f"the model is in {out}: model.safetensors, model.json, report.html")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -23,7 +24,7 @@ class WindowSpec:
     """Distance of their beginnings."""
 
     def __post_init__(self) -> None:
-        if self.window_s <= 0 or self.hop_s <= 0:
+        if not (0 < self.window_s < math.inf and 0 < self.hop_s < math.inf):
             raise UsageError(f"window {self.window_s} s, hop {self.hop_s} s: expected more than 0")
 
     def n_frames(self, heard: Input) -> int:

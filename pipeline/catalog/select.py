@@ -12,6 +12,8 @@ import pyarrow.compute as pc
 from pipeline.catalog.vocabulary import Vocabulary
 from schemas.columns import CODES
 
+_WORD_BITS = 64
+
 
 def select(rows: pa.Table, vocabulary: Vocabulary) -> pa.Table:
     """Return the rows that have a class, with `segment_id` and `classes`, in the rows' order.
@@ -19,8 +21,9 @@ def select(rows: pa.Table, vocabulary: Vocabulary) -> pa.Table:
     A segment that stands in several files is kept once, with the labels of its first row.
     """
     masks = class_masks(rows["mids"].combine_chunks(), vocabulary)
-    chosen = rows.filter(pa.array(masks != 0))
-    chosen = chosen.append_column("classes", _codes_of(masks[masks != 0], vocabulary.codes))
+    has_class = masks.any(axis=1)
+    chosen = rows.filter(pa.array(has_class))
+    chosen = chosen.append_column("classes", _codes_of(masks[has_class], vocabulary.codes))
     chosen = chosen.add_column(0, "segment_id", segment_ids(chosen["ytid"], chosen["start_s"]))
     _, first = np.unique(
         pc.dictionary_encode(chosen["segment_id"].combine_chunks()).indices.to_numpy(),
@@ -33,19 +36,19 @@ def select_counts(rows: pa.Table, chosen: pa.Table, vocabulary: Vocabulary) -> d
     """Return how many rows were read and chosen, and why the others were not."""
     mids = rows["mids"].combine_chunks()
     excluded = _masks(mids, vocabulary, "any_of") & _masks(mids, vocabulary, "none_of")
-    has_class = class_masks(mids, vocabulary) != 0
+    has_class, is_excluded = class_masks(mids, vocabulary).any(axis=1), excluded.any(axis=1)
     return {
         "rows": rows.num_rows,
-        "without_class": int((~has_class & (excluded == 0)).sum()),
-        "excluded": int((~has_class & (excluded != 0)).sum()),
-        "lost_a_class": int((has_class & (excluded != 0)).sum()),
+        "without_class": int((~has_class & ~is_excluded).sum()),
+        "excluded": int((~has_class & is_excluded).sum()),
+        "lost_a_class": int((has_class & is_excluded).sum()),
         "repeated": int(has_class.sum()) - chosen.num_rows,
         "chosen": chosen.num_rows,
     }
 
 
 def class_masks(mids: pa.ListArray, vocabulary: Vocabulary) -> npt.NDArray[np.uint64]:
-    """Return a bit mask a row, `[n_rows]`: bit k is set when the row has the k-th class."""
+    """Return bit masks, `[n_rows, n_words]`: bit k of a row's words is set for the k-th class."""
     return _masks(mids, vocabulary, "any_of") & ~_masks(mids, vocabulary, "none_of")
 
 
@@ -56,14 +59,17 @@ def segment_ids(ytid: pa.ChunkedArray, start_s: pa.ChunkedArray) -> pa.ChunkedAr
 
 
 def _masks(mids: pa.ListArray, vocabulary: Vocabulary, rule: str) -> npt.NDArray[np.uint64]:
-    """Return a bit mask a row: bit k is set when the row has an id of the k-th class's rule."""
-    words = pc.dictionary_encode(mids.flatten())
-    bits: dict[str, int] = {}
+    """Return bit masks a row: bit k is set when the row has an id of the k-th class's rule."""
+    ids = pc.dictionary_encode(mids.flatten())
+    row_of = {mid: row for row, mid in enumerate(ids.dictionary.to_pylist())}
+    n_words = -(-len(vocabulary.instruments) // _WORD_BITS)
+    table = np.zeros((len(row_of), n_words), np.uint64)
     for k, instrument in enumerate(vocabulary.instruments):
         for mid in getattr(instrument, rule):
-            bits[mid] = bits.get(mid, 0) | 1 << k
-    table = np.array([bits.get(word, 0) for word in words.dictionary.to_pylist()], np.uint64)
-    values = np.append(table[words.indices.to_numpy()], np.uint64(0))  # a slot for empty last rows
+            if mid in row_of:
+                table[row_of[mid], k // _WORD_BITS] |= np.uint64(1 << k % _WORD_BITS)
+    none = np.zeros((1, n_words), np.uint64)  # a slot for empty last rows
+    values = np.concatenate([table[ids.indices.to_numpy()], none])
     offsets = mids.offsets.to_numpy().astype(np.int64) - mids.offsets[0].as_py()
     per_row = np.bitwise_or.reduceat(values, offsets[:-1]) if len(offsets) > 1 else values[:0]
     per_row[np.diff(offsets) == 0] = 0
@@ -71,6 +77,9 @@ def _masks(mids: pa.ListArray, vocabulary: Vocabulary, rule: str) -> npt.NDArray
 
 
 def _codes_of(masks: npt.NDArray[np.uint64], codes: Sequence[str]) -> pa.ListArray:
-    distinct, index = np.unique(masks, return_inverse=True)
-    lists = [[code for k, code in enumerate(codes) if int(mask) >> k & 1] for mask in distinct]
+    distinct, index = np.unique(masks, axis=0, return_inverse=True)
+    lists = [
+        [c for k, c in enumerate(codes) if int(words[k // _WORD_BITS]) >> k % _WORD_BITS & 1]
+        for words in distinct
+    ]
     return pa.array(lists, CODES).take(pa.array(index))

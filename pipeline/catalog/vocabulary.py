@@ -85,7 +85,7 @@ def parse_vocabulary(text: str, *, name: str, ontology: str | None = None) -> Vo
         rows = tomllib.loads(text).get("instrument", [])
     except tomllib.TOMLDecodeError as error:
         raise UsageError(f"{name}: not TOML: {error}") from error
-    if not isinstance(rows, list) or not rows:
+    if not isinstance(rows, list) or not rows or not all(isinstance(row, dict) for row in rows):
         raise UsageError(f"{name}: found no [[instrument]]; expected one a class")
     children = _children(ontology) if ontology is not None else {}
     known = audioset_mids() | children.keys()
@@ -109,6 +109,9 @@ def _instrument(
     if unknown := row.keys() - _KEYS:
         key = sorted(unknown)[0]
         raise TableError(name, _line_of(text, key), f"key {key!r}", f"one of {sorted(_KEYS)}")
+    for key in ("any_of", "none_of"):
+        if not isinstance(row.get(key, []), list):
+            raise TableError(name, _line_of(text, code), f"{key} {row[key]!r}", "a list of ids")
     any_of = _mids(row.get("any_of", []), text, name, known, children)
     if not any_of:
         raise TableError(name, _line_of(text, code), f"no any_of for {code!r}", "at least one id")
@@ -139,11 +142,15 @@ def _mids(
 
 def _children(ontology: str) -> dict[str, list[str]]:
     try:
-        return {node["id"]: node["child_ids"] for node in json.loads(ontology)}
+        children = {node["id"]: node["child_ids"] for node in json.loads(ontology)}
+        if missing := {mid for below in children.values() for mid in below} - children.keys():
+            raise ValueError(f"no node {min(missing)}")
     except (ValueError, TypeError, KeyError) as error:
         raise UsageError(
-            "--ontology: expected AudioSet's ontology.json, a list of nodes with id and child_ids"
+            "--ontology: expected AudioSet's ontology.json, a list of nodes with id and child_ids: "
+            f"{type(error).__name__} {error}"
         ) from error
+    return children
 
 
 def _descendants(mid: str, children: Mapping[str, list[str]]) -> list[str]:

@@ -42,6 +42,7 @@ def build(config: BuildConfig) -> dict[str, Any]:
         del segments  # millions of rows need not stay in memory while the downloads run
         pause = {"n_outages": 0, "paused_s": 0.0}
         if n_left:
+            dataset.open_again(plan.identity())
             shards = shards_to_do(
                 dataset.segments_in_pieces(), settled, shard_size=config.shard_size
             )

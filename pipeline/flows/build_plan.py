@@ -185,10 +185,16 @@ def read_vocabulary(config: BuildConfig) -> Vocabulary:
     """Return the classes of the run."""
     if config.classes is None:
         return default_vocabulary()
-    ontology = read_source(config.ontology).decode() if config.ontology else None
-    return parse_vocabulary(
-        read_source(config.classes).decode(), name=config.classes, ontology=ontology
-    )
+    ontology = read_text(config.ontology) if config.ontology else None
+    return parse_vocabulary(read_text(config.classes), name=config.classes, ontology=ontology)
+
+
+def read_text(uri: str) -> str:
+    """Read an input file of text."""
+    try:
+        return read_source(uri).decode()
+    except UnicodeDecodeError as error:
+        raise UsageError(f"{uri}: not text in UTF-8: {error}") from error
 
 
 def read_source(uri: str) -> bytes:

@@ -1,6 +1,6 @@
 """A model, and a dataset split or TAGS with their truth, in; metrics, scores and a page out.
 
-    metrics.json  scores.parquet  report.html  tags/
+    metrics.json  scores.parquet  report.html  tags/ (of a dataset's split)
 
 One inference path: a split's clips are tagged as a catalogue is, from their wavs, and their TAGS
 are scored. Where there is a validation split, it is scored too: the thresholds, the calibration and
@@ -53,7 +53,7 @@ class EvaluateConfig:
     truth: str | None = None
     """A CSV with columns uri and labels (codes joined by +)."""
     aggregate: str | None = None
-    """s1, s2 or max; the model's own when None."""
+    """s1, s2, max or topN; the model's own when None."""
     threshold: float | None = None
     """For every class; what `thresholds` says when None."""
     gpu: bool = False
@@ -86,6 +86,8 @@ class EvaluateConfig:
             )
         if self.threshold is not None and self.thresholds != "own":
             raise UsageError("--threshold and --thresholds do not go together")
+        if self.threshold is not None and self.keep_thresholds:
+            raise UsageError("--threshold and --keep-thresholds do not go together: it keeps rules")
         if self.thresholds in ("tuned", "precision") and not self.looks_at_validation:
             raise UsageError(
                 f"--thresholds {self.thresholds} needs a dataset's validation split: give "
@@ -103,10 +105,21 @@ class EvaluateConfig:
 
 def evaluate(config: EvaluateConfig) -> Metrics:
     """Score a model and write what the module's head names; return the metrics."""
+    out = Folder(config.out)
+    for name in ("run.json", "dataset.json", "model.json"):
+        if out.exists(name):
+            raise UsageError(
+                f"--out {config.out}: {name} is there, so something else than an evaluation; name "
+                "another folder"
+            )
+    with out.claimed():
+        return _evaluate(config, out)
+
+
+def _evaluate(config: EvaluateConfig, out: Folder) -> Metrics:
     how = tagging(config.model, config.aggregate, config.threshold, gpu=config.gpu)
     choice = Choice(how.aggregation, config.thresholds, config.target_precision)
     own = how.thresholds
-    out = Folder(config.out)
     held: Validation | None = None
     build = None
     if config.dataset is not None:
@@ -114,6 +127,10 @@ def evaluate(config: EvaluateConfig) -> Metrics:
         check_split(dataset, config.split, how)
         with ray_session(min_cpus=4):
             held = validate(dataset, how) if config.looks_at_validation else None
+            if config.keep_thresholds and held is None:
+                raise UsageError(
+                    f"--keep-thresholds: {config.dataset} has no clips in its val split"
+                )
             how = _with_thresholds(how, choice, held)
             tags = tag_split(dataset, config.split, how, out)
         truth, build = split_truth(dataset, config.split), dataset.folder.read_json("report.json")

@@ -15,7 +15,7 @@ import ray.train
 from ray.train import CheckpointConfig, FailureConfig, RunConfig, ScalingConfig
 from ray.train.torch import TorchConfig, TorchTrainer
 
-from pipeline.errors import UsageError
+from pipeline.errors import TimbreError, UsageError
 from pipeline.flows.board import Board, shown
 from pipeline.flows.cluster import ray_session
 from pipeline.flows.curves import write_curves
@@ -150,6 +150,9 @@ def _fit(config: FitConfig, material: Material, name: str) -> Progress:
     with shown(board, config.train.model):
         result = trainer.fit()
     if result.checkpoint is None:
-        raise RuntimeError(f"run {name} ended without a checkpoint")
+        raise TimbreError(
+            f"{config.train.model}: the loss of the first epoch is no number; lower --lr "
+            f"{config.train.lr:g}"
+        )
     with result.checkpoint.as_directory() as folder:
         return Progress(**read_state(folder)["progress"])

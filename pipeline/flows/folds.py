@@ -45,11 +45,11 @@ def cross_validate(config: FitConfig, n_folds: int) -> FoldsResult:
     dataset, out = Dataset.open(config.dataset), Folder(config.out)
     if out.exists("model.json"):
         raise UsageError(f"{config.out}: a model is there; give --folds a folder of its own")
-    with ray_session(min_cpus=config.workers + 1):
+    trainings = [replace(config.train, folds=n_folds, fold=k) for k in range(max(1, n_folds))]
+    with out.claimed(), ray_session(min_cpus=config.workers + 1):
         runs = []
-        for fold in range(n_folds):
-            train = replace(config.train, folds=n_folds, fold=fold)
-            uri = out.uri_of(f"fold-{fold}")
+        for train in trainings:
+            uri = out.uri_of(f"fold-{train.fold}")
             card = fit(replace(config, out=uri, train=train)).card
             task = ray.remote(num_cpus=1)(held_out_scores)
             material = Material(dataset, dataset.meta(), train)

@@ -176,6 +176,8 @@ def _limits(config: RetagConfig, before: Identity, card: ModelCard | None) -> Id
 def read_thresholds(uri: str, codes: list[str]) -> dict[str, float]:
     """Return the thresholds of a .json or .toml file: by code, or so below `thresholds`."""
     folder, name = split_uri(uri)
+    if not Folder(folder).exists(name):
+        raise UsageError(f"{uri}: no such file")
     text = Folder(folder).read_bytes(name)
     try:
         read = tomllib.loads(text.decode()) if name.endswith(".toml") else json.loads(text)

@@ -114,11 +114,11 @@ def tagging_of(config: TagConfig) -> Tagging:
 def plan_tagging(config: TagConfig) -> dict[str, Any]:
     """Return what `tag_catalog` would do; read no audio, and write nothing."""
     how, store = tagging_of(config), TagStore(Folder(config.out))
-    before = _check_identity(store, how)
+    _check_identity(store, how)
     known = store.known(how.card.model_id)
     work = plan_work(track_batches(config.catalog), known, retry_failed=config.retry == "failed")
     audio_s = audio_s_of(work.left, known)
-    rate = before["audio_s"] / before["seconds"] if before and before["audio_s"] else None
+    rate = _last_rate(store, how.card.model_id)
     return {
         "tracks": work.n_tracks,
         "unchanged": work.n_unchanged,
@@ -214,8 +214,16 @@ def lineage_of(how: Tagging) -> dict[str, str]:
     }
 
 
-def _check_identity(store: TagStore, how: Tagging) -> dict[str, Any] | None:
-    """Refuse to mix rows that were made in different ways; return this model's last run."""
+def _last_rate(store: TagStore, model_id: str) -> float | None:
+    """Return the audio seconds a second of a model's last run that decoded any."""
+    for run in store.runs(model_id):
+        if run.get("complete") and run.get("audio_s"):
+            return float(run["audio_s"] / run["seconds"])
+    return None
+
+
+def _check_identity(store: TagStore, how: Tagging) -> None:
+    """Refuse to mix rows that were made in different ways."""
     mine = json.loads(json.dumps(how.identity))
     for before in store.runs(how.card.model_id):
         changed = [key for key in mine if mine[key] != before["identity"].get(key)]
@@ -225,19 +233,24 @@ def _check_identity(store: TagStore, how: Tagging) -> dict[str, Any] | None:
                 f"{', '.join(changed)}; give another --out (thresholds and gate alone: jobs.retag)"
             )
         if before["complete"]:
-            return before
-    return None
+            return
 
 
 def _claim(store: TagStore, how: Tagging) -> None:
     """Take a folder over from whatever run was there last, which may have been killed."""
     folder = store.folder
-    was_cut = folder.exists("run.json") and not folder.read_json("run.json")["complete"]
+    last = folder.read_json("run.json") if folder.exists("run.json") else None
     folder.delete_temporary()
     store.clear_up()
-    if was_cut:
-        store.settle(how.card.model_id)
+    if last is not None and not last["complete"]:
+        store.settle(last["identity"]["model_id"])  # which need not be this run's
     folder.write_json("run.json", {"identity": how.identity, "complete": False})
+
+
+def _n_failed(work: Work, ended: Known) -> int:
+    """Return how many tracks of the catalogue have failed; those that are gone do not count."""
+    failed = ended.uris[~ended.is_ok]
+    return int(np.isin(failed, work.uris).sum()) if work.n_gone else len(failed)
 
 
 def _run_json(
@@ -274,7 +287,7 @@ def _run_json(
         "changed": work.n_changed,
         "retried": work.n_retried,
         "gone": work.n_gone,
-        "failed_in_all": int((~ended.is_ok).sum()),
+        "failed_in_all": _n_failed(work, ended),
         "audio_s": round(tally.audio_s, 3),
         "seconds": round(seconds, 3),
         "stages": {stage: round(spent, 3) for stage, spent in tally.stages.items()},

@@ -52,7 +52,7 @@ def _check_run(folder: Folder, how: Tagging) -> None:
 def read_truth(path: Path, codes: list[str]) -> dict[str, list[str]]:
     """Return the labels of a truth CSV, by uri; relative uris count from the CSV's folder."""
     truth = {}
-    for line, row in enumerate(read_csv(path, ["uri", "labels"]), 2):
+    for line, row in read_csv(path, ["uri", "labels"]):
         labels = [label for label in (row["labels"] or "").split("+") if label]
         for label in labels:
             if label not in codes:

@@ -8,6 +8,7 @@ weighs the same.
 from __future__ import annotations
 
 import copy
+import math
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
@@ -61,6 +62,7 @@ def train(
 ) -> Progress:
     """Train to `config.epochs`, from a checkpoint where one is given; return how it went.
 
+    It ends before that where there is nothing to gain (`patience`), or its loss is no number.
     With `samples`, the training set's windows are samples, and disturbed as such, before they
     become the log-mels that the model hears.
     """
@@ -108,6 +110,8 @@ def train(
             "train_loss": _mean(losses),
             **clip_metrics(scores, val_set.targets),
         }
+        if not all(map(math.isfinite, metrics.values())):
+            break  # it has diverged, and no later step brings it back
         progress.history.append(metrics)
         progress.epoch = epoch + 1
         if metrics["val_loss"] < progress.best_val_loss:

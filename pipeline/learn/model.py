@@ -203,7 +203,7 @@ class ModelCard:
     def from_dict(cls, values: Mapping[str, Any]) -> ModelCard:
         """Return the card that `to_dict` gave; SpecMismatch for another format."""
         if values.get("format") != FORMAT:
-            raise SpecMismatch(f"model.json: format {values.get('format')!r}, expected {FORMAT!r}")
+            raise SpecMismatch(f"format {values.get('format')!r}, expected {FORMAT!r}")
         return cls(
             architecture=Architecture.from_dict(values["architecture"]),
             vocabulary=Vocabulary.from_dict(values["classes"]),
@@ -239,7 +239,15 @@ def load_card(uri: str) -> ModelCard:
     folder = Folder(uri)
     if not folder.exists("model.json"):
         raise UsageError(f"{uri}: no model.json there; train one with python -m jobs.train")
-    return ModelCard.from_dict(folder.read_json("model.json"))
+    try:
+        return ModelCard.from_dict(folder.read_json("model.json"))
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise SpecMismatch(
+            f"{folder.uri_of('model.json')}: not a model of this version: "
+            f"{type(error).__name__} {error}"
+        ) from error
+    except SpecMismatch as error:
+        raise SpecMismatch(f"{folder.uri_of('model.json')}: {error}") from error
 
 
 def load_model(uri: str) -> tuple[Tagger, ModelCard]:

@@ -107,7 +107,7 @@ def other_windows(card: ModelCard, window_s: float | None, hop_s: float | None) 
             f"--window-s {window_s:g}: {card.model_id} hears windows of {own_s:g} s and no others"
         )
     hop = card.windows.hop_s if window_s is None else window_s
-    return WindowSpec(window_s or own_s, hop_s or hop)
+    return WindowSpec(own_s if window_s is None else window_s, hop if hop_s is None else hop_s)
 
 
 def describe(

@@ -23,7 +23,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pipeline.errors import TableError, UsageError
-from pipeline.store.folder import Folder, split_uri
+from pipeline.store.folder import Folder, split_uri, without_options
 
 AUDIO_SUFFIXES = frozenset(
     {".wav", ".flac", ".mp3", ".ogg", ".oga", ".opus", ".m4a", ".mp4", ".aac", ".webm", ".mka"}
@@ -70,11 +70,7 @@ def _rows(catalog: str) -> Iterable[Row]:
         catalog = unquote(urlsplit(catalog).path)
     is_manifest = catalog.lower().partition("?")[0].endswith(MANIFEST_SUFFIXES)
     if is_uri(catalog):
-        if catalog.startswith(("http://", "https://")):
-            if is_manifest:
-                raise UsageError(f"{catalog}: fetch the manifest first; its tracks may be http(s)")
-            return [_track(catalog, None, None)]
-        return _manifest(catalog) if is_manifest else _listed(catalog)
+        return _remote_rows(catalog, is_manifest=is_manifest)
     path = Path(catalog).absolute()
     if path.is_dir():
         return _listed(str(path))
@@ -82,6 +78,18 @@ def _rows(catalog: str) -> Iterable[Row]:
         return _manifest(str(path)) if is_manifest else [_stated(str(path))]
     found = (str(Path(p).absolute()) for p in glob.iglob(catalog, recursive=True))  # noqa: PTH207
     return (_stated(path) for path in found if _is_audio(path))
+
+
+def _remote_rows(catalog: str, *, is_manifest: bool) -> Iterable[Row]:
+    if catalog.startswith(("http://", "https://")):
+        if is_manifest:
+            raise UsageError(f"{catalog}: fetch the manifest first; its tracks may be http(s)")
+        return [_track(catalog, None, None)]
+    if is_manifest:
+        return _manifest(catalog)
+    if "*" in catalog:  # not "[", with which folders of albums are named
+        return _matching(catalog)
+    return [_remote_file(catalog)] if _is_audio(without_options(catalog)[0]) else _listed(catalog)
 
 
 def is_uri(text: str) -> bool:
@@ -99,6 +107,22 @@ def _listed(uri: str) -> Iterator[Row]:
     for name, size, modified_ns in folder.walk():
         if _is_audio(name):
             yield _track(folder.uri_of(name), size, modified_ns)
+
+
+def _matching(pattern: str) -> Iterator[Row]:
+    """Yield a bucket's tracks that a glob names: `**/` crosses folders, `*` does not."""
+    address, options = without_options(pattern)
+    forms = {"**/": "(?:.*/)?", "*": "[^/]*"}
+    parts = re.split(r"(\*\*/|\*)", address)
+    wanted = re.compile("".join(forms.get(part) or re.escape(part) for part in parts))
+    for row in _listed(parts[0].rpartition("/")[0] + options):
+        if wanted.fullmatch(without_options(row["uri"])[0]):
+            yield row
+
+
+def _remote_file(uri: str) -> Row:
+    folder, name = split_uri(uri)
+    return _track(uri, *Folder(folder).stat(name))
 
 
 def _track(uri: str, size_bytes: int | None, modified_ns: int | None) -> Row:
@@ -162,15 +186,16 @@ def _csv_rows(file: BinaryIO, uri: str) -> Iterator[tuple[int, Row]]:
 
 
 def _json_rows(file: BinaryIO, uri: str) -> Iterator[tuple[int, Row]]:
-    for line, text in enumerate(io.TextIOWrapper(file, "utf-8-sig"), 1):
-        if not text.strip():
+    for line, data in enumerate(file, 1):
+        text = data.decode("utf-8-sig", "backslashreplace").strip()
+        if not text:
             continue
         try:
-            row = json.loads(text)
+            row = json.loads(data.decode("utf-8-sig"))
         except ValueError as error:
-            raise TableError(uri, line, f"{text.strip()[:60]!r}", "a JSON object") from error
+            raise TableError(uri, line, f"{text[:60]!r}", "a JSON object") from error
         if not isinstance(row, dict):
-            raise TableError(uri, line, f"{text.strip()[:60]!r}", "a JSON object")
+            raise TableError(uri, line, f"{text[:60]!r}", "a JSON object")
         yield line, row
 
 
@@ -184,7 +209,8 @@ def _checked(row: Mapping[str, Any], uri: str, line: int) -> Row:
         value = row.get(key)
         try:
             stated[key] = None if value is None else int(value)
-        except (TypeError, ValueError):
+            pa.scalar(stated[key], pa.int64())
+        except (TypeError, ValueError, OverflowError):
             raise TableError(uri, line, f"{key} {value!r}", "a whole number") from None
     return stated
 
@@ -199,11 +225,11 @@ def resolve(uri: str, folder: str | Path) -> str:
     # ten million rows takes a minute)
 
 
-def read_csv(path: Path, columns: Sequence[str]) -> list[dict[str, str]]:
-    """Return the rows of a CSV file with a header; TableError for a missing column or value."""
+def read_csv(path: Path, columns: Sequence[str]) -> list[tuple[int, dict[str, str]]]:
+    """Return line and values of a CSV file's rows; TableError for a missing column or value."""
     try:
         with path.open(newline="", encoding="utf-8-sig") as file:
-            return [row for _, row in _csv(file, str(path), columns)]
+            return list(_csv(file, str(path), columns))
     except OSError as error:
         raise UsageError(f"{path}: cannot be read: {error.strerror}") from error
 

@@ -73,7 +73,7 @@ class Dataset:
     def begin(self, identity: dict[str, Any]) -> None:
         """Claim the folder for a build of `identity` (classes, specs); clear up after a kill."""
         if not self.check(identity):
-            self.folder.write_json("dataset.json", {**identity, "complete": False})
+            self.open_again(identity)
         done = {name.split("/")[1] for name in self.folder.names("ledger")}
         self.folder.delete_temporary()
         for table in ("clips", "features", "ledger"):
@@ -81,6 +81,10 @@ class Dataset:
             for name in self.folder.names(table):
                 if name.split("/")[1] not in done:
                     self.folder.delete(name)
+
+    def open_again(self, identity: dict[str, Any]) -> None:
+        """Say that a build is under way: who reads the dataset waits for its end."""
+        self.folder.write_json("dataset.json", {**identity, "complete": False})
 
     def ledger(self, columns: list[str] | None = None, names: list[str] | None = None) -> pa.Table:
         """Return the LEDGER of every shard that is done, or of the `names` given: all runs."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 import uuid
@@ -11,6 +12,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 TEMPORARY = ".tmp"
+_NOWHERE = {errno.ENOENT, errno.ENOTDIR, errno.ELOOP}  # deleted meanwhile, or a link to nowhere
 Walked = tuple[str, int, int | None]
 """A file below a folder: name, size in bytes, modification time in ns."""
 
@@ -32,14 +34,24 @@ def walk_local(
     with entries:
         for entry in entries:
             name = prefix + entry.name
-            with suppress(FileNotFoundError):  # deleted meanwhile, or a link to nowhere
-                info = entry.stat()
-                if stat.S_ISDIR(info.st_mode):
-                    folders.append((entry.is_symlink(), entry.path, f"{name}/"))
-                elif stat.S_ISREG(info.st_mode):
-                    yield name, info.st_size, info.st_mtime_ns
+            if (info := _stat(entry)) is None:
+                continue
+            if stat.S_ISDIR(info.st_mode):
+                folders.append((entry.is_symlink(), entry.path, f"{name}/"))
+            elif stat.S_ISREG(info.st_mode):
+                yield name, info.st_size, info.st_mtime_ns
     for _, below, name in sorted(folders):  # links last: files keep the names of their own folders
         yield from walk_local(below, name, seen)
+
+
+def _stat(entry: os.DirEntry[str]) -> os.stat_result | None:
+    """Return what an entry is; None for one that is not there any more, or leads nowhere."""
+    try:
+        return entry.stat()
+    except OSError as error:
+        if error.errno in _NOWHERE:
+            return None
+        raise
 
 
 @contextmanager

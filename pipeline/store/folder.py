@@ -44,7 +44,7 @@ class Folder:
 
     def uri_of(self, name: str) -> str:
         """Return the URI of a file in the folder."""
-        address, options = _without_options(self.uri)
+        address, options = without_options(self.uri)
         return f"{address.rstrip('/')}/{name}{options}"
 
     def location(self, name: str) -> tuple[fs.FileSystem, str]:
@@ -122,13 +122,13 @@ class Folder:
             with self._fs.open_input_file(self._path(name)) as file:
                 yield file
 
-    def size(self, name: str) -> int:
-        """Return a file's size in bytes; StoreError where it is not there."""
+    def stat(self, name: str) -> tuple[int, int | None]:
+        """Return a file's size in bytes and time in ns; StoreError where it is not there."""
         with clear_errors("read", self.uri_of(name)):
             info = self._fs.get_file_info(self._path(name))
             if info.type != fs.FileType.File:
                 raise FileNotFoundError("no such file")
-        return int(info.size)
+        return int(info.size), info.mtime_ns
 
     def read_table(self, name: str, columns: Sequence[str] | None = None) -> pa.Table:
         """Read a Parquet file; local ones are mapped, not copied."""
@@ -272,12 +272,12 @@ def split_uri(uri: str) -> tuple[str, str]:
     >>> split_uri("b.wav")
     ('.', 'b.wav')
     """
-    address, options = _without_options(uri)
+    address, options = without_options(uri)
     folder, slash, name = address.rpartition("/")
     return (folder or slash or ".") + options, name
 
 
-def _without_options(uri: str) -> tuple[str, str]:
+def without_options(uri: str) -> tuple[str, str]:
     """Return a URI without the options at its end, and these with their question mark."""
     found = _OPTIONS.search(uri) if "://" in uri else None
     return (uri[: found.start()], found.group()) if found else (uri, "")
@@ -285,7 +285,7 @@ def _without_options(uri: str) -> tuple[str, str]:
 
 def _opened(uri: str) -> tuple[fs.FileSystem, str]:
     """Return the filesystem of a URI, and the path in it."""
-    address, options = _without_options(uri)
+    address, options = without_options(uri)
     scheme, _, rest = address.partition("://")
     host, slash, path = rest.partition("/")
     if "@" in host:

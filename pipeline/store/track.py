@@ -55,7 +55,7 @@ def fingerprint(file: Any) -> str:
 def _read(uri: str) -> bytes:
     folder, name = split_uri(uri)
     source = Folder(folder)
-    _check_size(source.size(name))
+    _check_size(source.stat(name)[0])
     return source.read_bytes(name)
 
 

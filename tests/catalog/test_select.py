@@ -8,7 +8,12 @@ import pytest
 
 from pipeline.catalog.audioset import read_segments
 from pipeline.catalog.select import select
-from pipeline.catalog.vocabulary import audioset_mids, default_vocabulary
+from pipeline.catalog.vocabulary import (
+    Instrument,
+    Vocabulary,
+    audioset_mids,
+    default_vocabulary,
+)
 
 VOCABULARY = default_vocabulary()
 
@@ -85,3 +90,10 @@ def test_the_references_counts(name):
     assert Counter(code for row in classes for code in row) == {
         code: int(n) for code, n in zip(words[::2], words[1::2], strict=True)
     }
+
+
+def test_more_classes_than_a_word_has_bits():
+    mids = sorted(audioset_mids())[:130]
+    vocabulary = Vocabulary(tuple(Instrument(f"c{k}", "", (mid,)) for k, mid in enumerate(mids)))
+    table = select(rows(["/none"], [mids[0], mids[64], mids[129]], [mids[63]], []), vocabulary)
+    assert table["classes"].to_pylist() == [["c0", "c64", "c129"], ["c63"]]

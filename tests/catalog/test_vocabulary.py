@@ -45,6 +45,9 @@ def test_expand_takes_all_descendants():
     [
         ("", r"my\.toml: found no \[\[instrument\]\]"),
         ("[[instrument", r"my\.toml: not TOML"),
+        ('instrument = ["x"]', r"my\.toml: found no \[\[instrument\]\]"),
+        ('[[instrument]]\ncode = "a"\nany_of = 5', r"my\.toml:3: found any_of 5.*a list of ids"),
+        ('[[instrument]]\ncode = "a"\nany_of = "/m/05r5c"', r"expected a list of ids"),
         ('[[instrument]]\ncode = "Cel!"\nany_of = []', r"my\.toml:2: found code 'Cel!'"),
         ('[[instrument]]\ncode = "a"\nany_off = []', r"my\.toml:3: found key 'any_off'"),
         ('[[instrument]]\ncode = "a"\n', r"my\.toml:2: found no any_of for 'a'"),

@@ -19,6 +19,7 @@ from pipeline.score.aggregate import METHODS
 from pipeline.score.scored import from_table
 from pipeline.score.thresholds import RULES, tuned
 from pipeline.store.dataset import Dataset
+from pipeline.store.folder import Folder
 
 
 @pytest.fixture(scope="module")
@@ -54,6 +55,17 @@ def test_a_split_is_scored_whole_from_its_tags(scored_split, dataset):
     page = (out / "report.html").read_text()
     assert page.count("data:image/") >= 6
     assert "http://" not in page.replace("http://www.w3.org", "").replace("http://127.0.0.1", "")
+
+
+def test_what_is_no_evaluation_is_left_alone(model, dataset, tmp_path):
+    """A split's tags are made anew, so --out must not be where a catalogue's are."""
+    for out, name in ((tmp_path, "run.json"), (model, "model.json"), (dataset, "dataset.json")):
+        (tmp_path / "run.json").write_text("{}")
+        with pytest.raises(UsageError, match=f"{name} is there"):
+            evaluate(EvaluateConfig(str(model), str(out), str(dataset)))
+    out = Folder(str(tmp_path / "in use"))
+    with out.claimed(), pytest.raises(UsageError, match="another job is writing there"):
+        evaluate(EvaluateConfig(str(model), out.uri, str(dataset)))
 
 
 def test_validation_hears_what_tagging_hears(scored_split, model, dataset, tmp_path):

@@ -47,11 +47,17 @@ def test_folds_that_have_ended_are_not_done_again(dataset, folds):
     assert again.report["summary"] == result.report["summary"]
 
 
-def test_what_a_user_gets_wrong(dataset, model, tmp_path):
+def test_what_a_user_gets_wrong(dataset, model):
     with pytest.raises(UsageError, match="a folder of its own"):
         cross_validate(FitConfig(str(dataset), str(model), KNN), 3)
-    with pytest.raises(UsageError, match="--folds 2"):
-        cross_validate(FitConfig(str(dataset), str(tmp_path / "cv"), KNN), 2)
+
+
+@pytest.mark.parametrize("n_folds", [-1, 0, 1, 2])
+def test_too_few_folds_are_told_before_anything_runs(dataset, tmp_path, n_folds):
+    config = FitConfig(str(dataset), str(tmp_path / "out"), KNN)
+    with pytest.raises(UsageError, match=f"--folds {n_folds}: expected 3 or more"):
+        cross_validate(config, n_folds)
+    assert not (tmp_path / "out").exists()
 
 
 def test_training_leaves_curves_and_a_page(model):

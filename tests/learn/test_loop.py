@@ -95,6 +95,17 @@ def test_a_continued_run_equals_the_undisturbed_one(changes):
         assert torch.equal(tensor, continued.best_weights[name]), name
 
 
+def test_a_run_that_diverges_ends_with_what_it_had():
+    whole, _ = run(CONFIG)
+    _, saved = run(CONFIG, stop_after=1)
+    state = torch.load(io.BytesIO(saved[0]), weights_only=True)
+    for group in state["optimizer"]["param_groups"]:
+        group["weight_decay"] = float("nan")
+    progress, later = run(CONFIG, checkpoint=state)
+    assert progress.history == whole.history[:1] and not later
+    assert all(torch.isfinite(w).all() for w in progress.best_weights.values())
+
+
 def test_it_learns_what_is_there():
     config = TrainConfig(
         model="resnet10t", input_size=(32, 32), epochs=12, batch_size=8, lr=3e-3, augment=()

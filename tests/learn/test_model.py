@@ -85,3 +85,19 @@ def test_a_window_sounds_the_same_at_any_level(saved):
         other_floor = noise_floor.clone()
         other_floor[:, 20:] = -110
         torch.testing.assert_close(tagger(noise_floor), tagger(other_floor))
+
+
+@pytest.mark.parametrize("text", ["[]", '{"format": "timbre-model-1"}', '{"format": "timbre-0"}'])
+def test_another_json_is_named(tmp_path, text):
+    (tmp_path / "model.json").write_text(text)
+    with pytest.raises(SpecMismatch, match=r"model\.json: "):
+        load_card(str(tmp_path))
+
+
+def test_a_key_of_another_version_is_named(saved):
+    _, _, path = saved
+    card = json.loads((path / "model.json").read_text())
+    card["architecture"]["new_key"] = 1
+    (path / "model.json").write_text(json.dumps(card))
+    with pytest.raises(SpecMismatch, match="new_key"):
+        load_card(str(path))

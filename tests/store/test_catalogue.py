@@ -223,3 +223,24 @@ def test_secrets_in_a_uri_are_refused_and_not_repeated():
     with pytest.raises(UsageError, match="no secrets in a URI") as caught:
         list_tracks("s3://AKIA:hunter2@bucket/music")
     assert "hunter2" not in str(caught.value)
+
+
+def test_links_that_lead_nowhere_are_passed_over(music):
+    (music / "loop").symlink_to("loop")
+    (music / "through").symlink_to(music / "a.wav" / "x")
+    (music / "gone").symlink_to("nowhere")
+    assert len(uris(music)) == 3
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (b'{"uri": "a.wav"}\n{"uri": "\xe9.wav"}\n', r"m\.jsonl:2: found '.*a JSON object"),
+        (b'{"uri": "a.wav", "size_bytes": 1e999}', r"m\.jsonl:1: found size_bytes inf"),
+        (b'{"uri": "a.wav", "size_bytes": 99999999999999999999}', r"m\.jsonl:1: found size_bytes"),
+    ],
+)
+def test_lines_that_hold_no_track(tmp_path, text, said):
+    (tmp_path / "m.jsonl").write_bytes(text)
+    with pytest.raises(TableError, match=said):
+        list_tracks(str(tmp_path / "m.jsonl"))

@@ -173,3 +173,9 @@ def test_the_fingerprint_is_that_of_the_clips(tmp_path):
 def test_no_dataset_is_a_usage_error(tmp_path):
     with pytest.raises(UsageError, match=r"no dataset\.json there; build one"):
         Dataset.open(str(tmp_path))
+
+
+def test_a_build_under_way_is_told(dataset):
+    dataset.folder.write_json("dataset.json", {**IDENTITY, "complete": True, "fingerprint": "x"})
+    dataset.open_again(IDENTITY)
+    assert dataset.meta() == {**IDENTITY, "complete": False}

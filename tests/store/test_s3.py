@@ -218,3 +218,25 @@ def test_an_endpoint_that_is_down_is_told_soon(s3, monkeypatch):
 def test_what_is_no_uri_is_the_users_fault(uri):
     with pytest.raises(UsageError, match="not a path or URI that can be opened"):
         Folder(uri)
+
+
+def test_globs_and_single_files_of_a_bucket(folder):
+    for name in ("a.wav", "sub/b.wav", "sub/deep/c.wav", "sub/d.mp3", "Live [1998]/e.wav", "n.txt"):
+        folder.write_bytes(name, b"12")
+
+    def found(pattern: str) -> list[str]:
+        uris = list_tracks(folder.uri_of(pattern))["uri"].to_pylist()
+        return sorted(uri.partition("?")[0].partition("/d/")[2] for uri in uris)
+
+    assert found("*.wav") == ["a.wav"]
+    assert found("**/*.wav") == ["Live [1998]/e.wav", "a.wav", "sub/b.wav", "sub/deep/c.wav"]
+    assert found("sub/*") == ["sub/b.wav", "sub/d.mp3"]
+    assert found("s*/*.wav") == ["sub/b.wav"]
+    assert found("Live [1998]") == ["Live [1998]/e.wav"]
+    (track,) = list_tracks(folder.uri_of("sub/d.mp3")).to_pylist()
+    assert (track["uri"], track["size_bytes"]) == (folder.uri_of("sub/d.mp3"), 2)
+    assert track["modified_ns"]
+    with pytest.raises(StoreError, match="no such file"):
+        list_tracks(folder.uri_of("gone.wav"))
+    with pytest.raises(UsageError, match="no tracks"):
+        list_tracks(folder.uri_of("*.flac"))

@@ -1,0 +1,40 @@
+"""What a night takes over from nights before it: rows of killed runs, rates, failures."""
+
+from types import SimpleNamespace
+
+import pyarrow as pa
+
+from pipeline.flows.tag import _claim, _last_rate, _n_failed
+from pipeline.store.catalogue import TRACKS
+from pipeline.store.folder import Folder
+from pipeline.store.tagstore import TagStore
+from pipeline.store.worklist import KNOWN, Known, plan_work
+from tests.store.test_tagstore import tags as tag_rows
+
+
+def test_a_folder_with_several_models(tmp_path):
+    """What a killed run of another model left is settled; rates are of runs that did something."""
+    store = TagStore(Folder(str(tmp_path)))
+    for at, date in enumerate(("2026-01-01", "2026-01-02")):
+        store.commit(tag_rows(("a", 1), ("b", at), model_id="B", at=at), date=date, beside={})
+    store.folder.write_json("run.json", {"identity": {"model_id": "B"}, "complete": False})
+    mine = SimpleNamespace(identity={"model_id": "A"}, card=SimpleNamespace(model_id="A"))
+    _claim(store, mine)
+    assert sorted(row["size_bytes"] for row in store.read().to_pylist()) == [1, 1]
+    assert store.folder.read_json("run.json")["identity"] == {"model_id": "A"}
+    run = {"identity": {"model_id": "B"}, "complete": True, "seconds": 2.0}
+    store.folder.write_json("run.json", run | {"audio_s": 0.0})
+    assert _last_rate(store, "B") is None
+    store.folder.write_json("runs/1.json", run | {"audio_s": 30.0})
+    assert _last_rate(store, "B") == 15.0 and _last_rate(store, "A") is None
+
+
+def test_failed_tracks_that_are_gone_do_not_count():
+    rows = tag_rows(("a", 1), ("b", 2), status="failed")
+    known = Known.of([rows.select(KNOWN.names)])
+    for uris, expected in ((["a", "b", "c"], 2), (["a", "c"], 1), (["c"], 0)):
+        here = pa.table(
+            {"uri": uris, "size_bytes": [1] * len(uris), "modified_ns": [1] * len(uris)}
+        )
+        work = plan_work([here.cast(TRACKS)], known, retry_failed=False)
+        assert _n_failed(work, known) == expected
