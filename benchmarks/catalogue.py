@@ -4,7 +4,7 @@
 
 `listing`: a folder of 1,000,000 files. `manifest`: 10,000,000 rows of Parquet, nothing known, so
 all of it is left to do. `known`: the job itself, on 1,000,000 tracks that all have their row of
-TAGS, in files of 256 as a run writes them. Each part runs in a process of its own, whose peak
+TAGS, in files of 256. Each part runs in a process of its own, whose peak
 memory is shown.
 """
 
@@ -38,12 +38,12 @@ N_FILES, N_ROWS, N_KNOWN, N_A_FILE = 1_000_000, 10_000_000, 1_000_000, 256
 def main() -> None:
     """Run the parts that are asked for, each in a process of its own."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("parts", nargs="+", choices=sorted(PARTS))
+    parser.add_argument("parts", nargs="*", choices=sorted(PARTS), help="all, where none is named")
     parser.add_argument("--folder", type=Path, default=Path("/tmp/catalogue-bench"))
     parser.add_argument("--here", action="store_true", help=argparse.SUPPRESS)
     flags = parser.parse_args()
     flags.folder.mkdir(parents=True, exist_ok=True)
-    for part in flags.parts:
+    for part in flags.parts or sorted(PARTS):
         if flags.here:
             print(json.dumps(PARTS[part](flags.folder)))
             continue

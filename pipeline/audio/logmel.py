@@ -1,6 +1,6 @@
 """Samples in, log-mel out: one spec and one function, at training and at serving.
 
-Two paths, equal to 1e-3 dB: the fused kernel (`pipeline.audio.fused`), and the plain one of
+Two paths, equal to 3e-3 dB: the fused kernel (`pipeline.audio.fused`), and the plain one of
 scipy's FFT and a banded product, for frames that are no power of two, and where numba fails.
 Equal to librosa's `power_to_db(melspectrogram(...), top_db=None)`. There is no `top_db`: it would
 make a frame depend on the loudest frame of its clip, and then a window cut from a clip would differ

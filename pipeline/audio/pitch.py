@@ -1,6 +1,6 @@
 """One recording in, its pitch out: YIN, pYIN and CREPE in Hz, and a roll of 88 notes.
 
-Pitch by CREPE needs `pip install 'timbre[crepe]'`: it brings torchcrepe and the network's weights.
+Pitch by CREPE needs `pip install '.[crepe]'`: it brings torchcrepe and the network's weights.
 """
 
 from __future__ import annotations
@@ -108,7 +108,7 @@ def _activation(frames: Matrix) -> Matrix:
     try:
         torchcrepe = import_module("torchcrepe")
     except ImportError as error:
-        raise UsageError("crepe needs torchcrepe: pip install 'timbre[crepe]'") from error
+        raise UsageError("crepe needs torchcrepe: pip install '.[crepe]'") from error
     torch = import_module("torch")  # torchcrepe brings it; this room knows no torch by itself
     with torch.inference_mode():
         activation = torchcrepe.infer(torch.from_numpy(frames), CREPE_MODEL)

@@ -1,7 +1,7 @@
 """One recording in, one matrix out: timbre, harmony, rhythm and factors of its spectrum.
 
 Everything here takes an `Analysis` and nothing else, and returns float `[n_rows, n_frames]`; what
-the rows are is in `pipeline.audio.features`. Equal to librosa's functions on the samples.
+the rows are is in `pipeline.audio.feature_table`. Equal to librosa's functions on the samples.
 """
 
 from __future__ import annotations

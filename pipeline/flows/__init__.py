@@ -1,1 +1,1 @@
-"""THE ONLY RAY in pipeline/: build, fit and tag, thin adapters over the rooms before them."""
+"""THE ONLY RAY in pipeline/: thin adapters over the rooms before them, and edges without it."""

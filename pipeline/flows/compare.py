@@ -60,8 +60,11 @@ def read_evaluation(uri: str) -> tuple[Contender, dict[str, str]]:
         if not folder.exists(name):
             raise UsageError(f"{uri}: no {name} there; {_CURE}")
     report = folder.read_json("metrics.json")
-    scored = from_table(folder.read_table("scores.parquet"))
-    thresholds = {row["code"]: row["threshold"] for row in report["metrics"]["per_class"]}
+    try:
+        scored = from_table(folder.read_table("scores.parquet"))
+        thresholds = {row["code"]: row["threshold"] for row in report["metrics"]["per_class"]}
+    except (KeyError, TypeError) as error:
+        raise UsageError(f"{uri}: not an evaluation of this version ({error}); {_CURE}") from error
     if set(thresholds) != set(scored.codes) or report["metrics"]["n_items"] != len(scored.uris):
         raise UsageError(f"{uri}: metrics.json and scores.parquet are not of one run; {_CURE}")
     said = report["provenance"]

@@ -41,7 +41,7 @@ ONE_HEAP = {
     "MALLOC_TOP_PAD_": str(1 << 28),
 }
 """For glibc, in workers on CPUs: keep a step's memory for the next step. Given back to the kernel
-it comes again page by page, zeroed, which takes a sixth of the time."""
+it comes again page by page, zeroed, which took a tenth of both cores."""
 
 
 @dataclass(frozen=True)

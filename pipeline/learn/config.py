@@ -14,7 +14,7 @@ class TrainConfig:
     """Everything that decides a training run but the data; defaults are the report's ResNet-50."""
 
     model: str = "resnet50"
-    """A timm backbone."""
+    """A timm backbone, or one of our own networks."""
     input_size: tuple[int, int] = (256, 256)
     """Log-mels are resized to this height (mel) and width (time)."""
     epochs: int = 35

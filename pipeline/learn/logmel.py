@@ -1,6 +1,6 @@
 """Batches of samples in, log-mels out, in torch: for a GPU, where the model is too.
 
-The same spec and the same numbers as `pipeline.audio.logmel.log_mel`, to 1e-3 dB within 80 dB of
+The same spec and the same numbers as `pipeline.audio.logmel.log_mel`, to 2e-3 dB within 80 dB of
 the peak on the CPU. Nothing is computed in less than float32: TF32 would cost 0.1 dB.
 """
 

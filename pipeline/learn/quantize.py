@@ -121,7 +121,7 @@ def _nncf() -> Any:
             nncf = importlib.import_module("nncf")
     except ImportError as error:
         raise UsageError(
-            f"jobs.quantize needs nncf, which is not here; pip install 'timbre[int8]' ({error})"
+            f"jobs.quantize needs nncf, which is not here; pip install '.[int8]' ({error})"
         ) from error
     nncf.set_log_level(logging.ERROR)
     return nncf

@@ -185,5 +185,5 @@ def _transformers() -> Any:
         return importlib.import_module("transformers")
     except ImportError as error:
         raise UsageError(
-            "model 'ast' needs transformers, which is not here; pip install 'timbre[ast]'"
+            "model 'ast' needs transformers, which is not here; pip install '.[ast]'"
         ) from error
