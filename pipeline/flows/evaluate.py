@@ -105,6 +105,9 @@ class EvaluateConfig:
 
 def evaluate(config: EvaluateConfig) -> Metrics:
     """Score a model and write what the module's head names; return the metrics."""
+    how = tagging(config.model, config.aggregate, config.threshold, gpu=config.gpu)
+    if config.dataset is not None:
+        check_split(Dataset.open(config.dataset), config.split, how)
     out = Folder(config.out)
     for name in ("run.json", "dataset.json", "model.json"):
         if out.exists(name):
@@ -113,18 +116,16 @@ def evaluate(config: EvaluateConfig) -> Metrics:
                 "another folder"
             )
     with out.claimed():
-        return _evaluate(config, out)
+        return _evaluate(config, how, out)
 
 
-def _evaluate(config: EvaluateConfig, out: Folder) -> Metrics:
-    how = tagging(config.model, config.aggregate, config.threshold, gpu=config.gpu)
+def _evaluate(config: EvaluateConfig, how: Tagging, out: Folder) -> Metrics:
     choice = Choice(how.aggregation, config.thresholds, config.target_precision)
     own = how.thresholds
     held: Validation | None = None
     build = None
     if config.dataset is not None:
         dataset = Dataset.open(config.dataset)
-        check_split(dataset, config.split, how)
         with ray_session(min_cpus=4):
             held = validate(dataset, how) if config.looks_at_validation else None
             if config.keep_thresholds and held is None:
