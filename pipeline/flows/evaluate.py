@@ -11,7 +11,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
@@ -138,7 +137,7 @@ def _evaluate(config: EvaluateConfig, how: Tagging, out: Folder) -> Metrics:
     else:
         how = _with_thresholds(how, choice, None)
         tags = read_tags(str(config.tags), how)
-        truth = read_truth(Path(str(config.truth)), how.codes)
+        truth = read_truth(str(config.truth), how.codes)
     names, scores = aligned(tags, truth, how)
     targets = np.array([[code in truth[name] for code in how.codes] for name in names], bool)
     targets = targets.reshape(scores.shape)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
@@ -13,7 +11,7 @@ from pipeline.errors import SpecMismatch, TableError, UsageError
 from pipeline.learn.tagging import Tagging
 from pipeline.store.catalogue import read_csv, resolve
 from pipeline.store.dataset import Dataset
-from pipeline.store.folder import Folder
+from pipeline.store.folder import Folder, split_uri
 from pipeline.store.tagstore import TagStore
 
 
@@ -49,15 +47,15 @@ def _check_run(folder: Folder, how: Tagging) -> None:
         )
 
 
-def read_truth(path: Path, codes: list[str]) -> dict[str, list[str]]:
+def read_truth(uri: str, codes: list[str]) -> dict[str, list[str]]:
     """Return the labels of a truth CSV, by uri; relative uris count from the CSV's folder."""
     truth = {}
-    for line, row in read_csv(path, ["uri", "labels"]):
+    for line, row in read_csv(uri, ["uri", "labels"]):
         labels = [label for label in (row["labels"] or "").split("+") if label]
         for label in labels:
             if label not in codes:
-                raise TableError(str(path), line, f"label {label!r}", f"one of {'+'.join(codes)}")
-        truth[resolve(row["uri"], path.parent)] = labels
+                raise TableError(uri, line, f"label {label!r}", f"one of {'+'.join(codes)}")
+        truth[resolve(row["uri"], split_uri(uri)[0])] = labels
     return truth
 
 

@@ -59,7 +59,7 @@ def labels_picture(run: Run, before: Run | None) -> Picture:
             figure,
             title="Instruments, drawn",
             caption="How often each instrument is named: on the left among the tracks newly "
-            "tagged, on the right in the whole catalogue.",
+            "tagged, on the right among all that have tags, tracks that are gone, too.",
         )
 
 

@@ -37,7 +37,7 @@ def changes_table(run: Run, before: Run | None) -> Table:
         "same content: renamed or copied": lambda one: one["same_content"],
         "unchanged": lambda one: one["unchanged"],
         "gone from the catalogue, tags kept": lambda one: one["gone"],
-        "failed, of all runs": lambda one: one["failed_in_all"],
+        "failed, in this run or an earlier one": lambda one: one["failed_in_all"],
     }
     rows = [
         (what, count(run), *_against(count(run), count(before) if before else None))
@@ -73,8 +73,8 @@ def labels_table(run: Run, before: Run | None) -> Table:
         "Instruments",
         (*columns, "in all", "in all, last run", "more"),
         rows,
-        "Tracks with the label, newly tagged in each run, and in the whole catalogue. Shares are "
-        "of the tracks tagged; their change is in points of per cent.",
+        "Tracks with the label, newly tagged in each run, and of all that have tags, tracks that "
+        "are gone, too. Shares are of the tracks tagged; their change is in points of per cent.",
         numbers=("change", "more"),
     )
 

@@ -225,13 +225,14 @@ def resolve(uri: str, folder: str | Path) -> str:
     # ten million rows takes a minute)
 
 
-def read_csv(path: Path, columns: Sequence[str]) -> list[tuple[int, dict[str, str]]]:
+def read_csv(uri: str, columns: Sequence[str]) -> list[tuple[int, dict[str, str]]]:
     """Return line and values of a CSV file's rows; TableError for a missing column or value."""
-    try:
-        with path.open(newline="", encoding="utf-8-sig") as file:
-            return list(_csv(file, str(path), columns))
-    except OSError as error:
-        raise UsageError(f"{path}: cannot be read: {error.strerror}") from error
+    address, name = split_uri(uri)
+    folder = Folder(address)
+    if not folder.exists(name):
+        raise UsageError(f"{uri}: no such file")
+    with folder.open(name) as file:
+        return list(_csv(io.TextIOWrapper(file, "utf-8-sig", newline=""), uri, columns))
 
 
 def _csv(
