@@ -233,7 +233,7 @@ def test_crepe_says_how_to_get_it(monkeypatch):
         raise ModuleNotFoundError(name)
 
     monkeypatch.setattr(pitch, "import_module", missing)
-    with pytest.raises(UsageError, match=r"pip install 'timbre\[crepe\]'"):
+    with pytest.raises(UsageError, match=r"pip install '.\[crepe\]'"):
         extract("crepe", sine(0.1, 440), DEFAULT)
 
 

@@ -282,7 +282,7 @@ def test_what_a_user_gets_wrong(tagged, tmp_path):
         made(tmp_path / "nothing", tmp_path / "out", gate=0.5)
     with pytest.raises(UsageError, match=r"no model\.json"):
         made(tagged, tmp_path / "out", model=str(tmp_path))
-    with pytest.raises(StoreError, match=r"t\.json"):
+    with pytest.raises(UsageError, match=r"t\.json"):
         made(tagged, tmp_path / "out", thresholds=str(tmp_path / "t.json"))
     write_run(tagged, [], complete=False)
     with pytest.raises(UsageError, match="has not ended"):

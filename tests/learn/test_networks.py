@@ -334,7 +334,8 @@ def test_networks_of_our_own_have_no_imagenet_weights():
 def test_a_head_of_other_classes_stays_new(tmp_path):
     network = build("crnn", n_classes=50)
     path = str(tmp_path / "crnn.safetensors")
-    safetensors.torch.save_file(network.state_dict(), path)
+    weights = {name: tensor.contiguous() for name, tensor in network.state_dict().items()}
+    safetensors.torch.save_file(weights, path)
     other = build("crnn", n_classes=11, weights=path)
     assert other.head.weight.shape == (11, 32)
     torch.testing.assert_close(
@@ -454,7 +455,8 @@ def test_ast_survives_safetensors(ast_folder, tmp_path):
     _, folder = ast_folder
     network = build("ast", (128, 100), weights=str(folder)).eval()
     path = str(tmp_path / "model.safetensors")
-    safetensors.torch.save_file(network.state_dict(), path)
+    weights = {name: tensor.contiguous() for name, tensor in network.state_dict().items()}
+    safetensors.torch.save_file(weights, path)
     other = build("ast", (128, 100), weights=str(folder)).eval()
     other.load_state_dict(safetensors.torch.load_file(path))
     windows = torch.randn(2, 128, 100)
@@ -507,7 +509,7 @@ def test_a_folder_without_an_ast_is_refused(ast_folder, tmp_path):
 
 def test_ast_needs_transformers_and_nothing_else_does(monkeypatch):
     monkeypatch.setitem(sys.modules, "transformers", None)
-    with pytest.raises(UsageError, match=r"pip install 'timbre\[ast\]'"):
+    with pytest.raises(UsageError, match=r"pip install '.\[ast\]'"):
         build_ast(n_classes=11, input_shape=(128, 100), dropout=0.2)
     assert n_parameters(build("crnn")) > 0
 
