@@ -29,7 +29,7 @@ from ray.train.torch import TorchTrainer
 from pipeline.audio.inputs import LogMelInput
 from pipeline.audio.windows import WindowSpec
 from pipeline.flows.cluster import ray_session
-from pipeline.flows.fit import ONE_HEAP
+from pipeline.flows.fit import worker_env
 from pipeline.learn.config import TrainConfig
 from pipeline.learn.data import WindowSet
 from pipeline.learn.loop import Hooks, has_fast_bf16, train
@@ -116,7 +116,7 @@ def ours(
             scaling_config=ScalingConfig(num_workers=workers, use_gpu=flags.gpu),
             run_config=RunConfig(  # type: ignore[call-arg]
                 storage_path=folder,
-                worker_runtime_env={} if flags.gpu else {"env_vars": ONE_HEAP},
+                worker_runtime_env=worker_env(gpu=flags.gpu),
             ),
         ).fit()
         return float(rate.read_text())

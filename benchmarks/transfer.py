@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.demo.corpus import plan_corpus, render_corpus, write_segments_csv
+from pipeline.flows.cluster import own_cpus
 
 N_VIDEOS = {"wheel": 250, "larger": 450}  # by soundfont, of all kinds; some have no class
 SHORT = "--input-size 128x64 --lr 1e-3"
@@ -67,7 +68,7 @@ def build(folder: Path, soundfont: Path) -> None:
     for seed, (name, n_videos) in enumerate(N_VIDEOS.items(), 1):
         os.environ["TIMBRE_SOUNDFONT"] = fonts[name]
         plan = plan_corpus(seed, n_videos=n_videos, faults=())
-        render_corpus(plan, folder / "videos", workers=os.cpu_count() or 1)
+        render_corpus(plan, folder / "videos", workers=own_cpus())
         sheets += write_segments_csv(plan, folder / name)
     job("build_subset", "--segments", *sheets, "--source", folder / "videos",
         "--out", folder / "dataset")  # fmt: skip

@@ -11,6 +11,8 @@ from pipeline.flows.fit import FitConfig, FitResult, fit
 from pipeline.flows.folds import FoldsResult, cross_validate
 from pipeline.learn.augment import AUGMENTATIONS
 from pipeline.learn.config import TrainConfig
+from pipeline.learn.model import ModelCard
+from pipeline.learn.networks.classical import CLASSICAL
 from pipeline.learn.networks.registry import known_names
 from pipeline.learn.recipes import PRESETS, preset
 from pipeline.learn.sampling import SAMPLINGS
@@ -81,10 +83,20 @@ def _say_model(result: FitResult, out: str) -> None:
         f"best epoch {best['epoch']:.0f} of {len(card.training['history'])}: "
         f"val loss {best['val_loss']:.4f}, val macro F1 {best['val_macro_f1']:.3f}"
     )
-    config, n_epochs = card.training["config"], len(card.training["history"])
-    if n_epochs < config["epochs"] and config["patience"] is None:
+    if (n_epochs := _diverged_after(card)) is not None:
         print(f"it ended there: after epoch {n_epochs} the loss was no number; lower --lr")
     print(f"the model is in {out}: model.safetensors, model.json, report.html")
+
+
+def _diverged_after(card: ModelCard) -> int | None:
+    """Return the last epoch of a training whose next loss was no number; None where it ended well.
+
+    Classical models are fitted once, whatever the epochs; with patience an early end is as wanted.
+    """
+    config, n_epochs = card.training["config"], len(card.training["history"])
+    if config["model"] in CLASSICAL or config["patience"] is not None:
+        return None
+    return n_epochs if n_epochs < config["epochs"] else None
 
 
 def _say_folds(result: FoldsResult, out: str) -> None:

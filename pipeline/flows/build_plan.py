@@ -35,7 +35,7 @@ from pipeline.catalog.vocabulary import (
 from pipeline.errors import StoreError, UsageError
 from pipeline.report.forecast import forecast
 from pipeline.store.dataset import FORMAT, Dataset
-from pipeline.store.folder import Folder, split_uri
+from pipeline.store.folder import Folder, read_input
 
 _ANSWER_S = 60.0
 """How long a server may say nothing."""
@@ -201,11 +201,7 @@ def read_source(uri: str) -> bytes:
     """Read an input file: a path, an http(s) URL or anything that pyarrow.fs opens."""
     if uri.startswith(("http://", "https://")):
         return _downloaded(uri)
-    folder, name = split_uri(uri)
-    root = Folder(folder)
-    if not root.exists(name):
-        raise UsageError(f"{uri}: no such file")
-    return root.read_bytes(name)
+    return read_input(uri)
 
 
 def _downloaded(url: str) -> bytes:

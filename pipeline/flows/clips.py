@@ -17,10 +17,7 @@ from pipeline.store.dataset import Dataset
 
 def check_split(dataset: Dataset, split: str, how: Tagging) -> None:
     """Refuse a dataset that a model cannot be scored on, and a split without clips."""
-    meta = dataset.meta()
-    if not meta["complete"]:
-        raise UsageError(f"{dataset.folder.uri}: the build has not ended; run it again first")
-    if Vocabulary.from_dict(meta["classes"]) != how.card.vocabulary:
+    if Vocabulary.from_dict(dataset.built()["classes"]) != how.card.vocabulary:
         raise SpecMismatch(f"{dataset.folder.uri} and {how.model} have different classes")
     if not clip_shards(dataset, split):
         raise UsageError(f"{dataset.folder.uri}: the dataset has no clips in its {split} split")

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -102,11 +103,25 @@ class EvaluateConfig:
         return self.validation and self.dataset is not None and self.split != "val"
 
 
+@dataclass(frozen=True)
+class _Tagged:
+    """What there is to score."""
+
+    how: Tagging
+    """With the thresholds that `config` asks for."""
+    tags: pa.Table
+    truth: dict[str, list[str]]
+    build: dict[str, Any] | None = None
+    """The dataset's report.json."""
+    held: Validation | None = None
+
+
 def evaluate(config: EvaluateConfig) -> Metrics:
     """Score a model and write what the module's head names; return the metrics."""
     how = tagging(config.model, config.aggregate, config.threshold, gpu=config.gpu)
-    if config.dataset is not None:
-        check_split(Dataset.open(config.dataset), config.split, how)
+    dataset = None if config.dataset is None else Dataset.open(config.dataset)
+    if dataset is not None:
+        check_split(dataset, config.split, how)
     out = Folder(config.out)
     for name in ("run.json", "dataset.json", "model.json"):
         if out.exists(name):
@@ -114,31 +129,45 @@ def evaluate(config: EvaluateConfig) -> Metrics:
                 f"--out {config.out}: {name} is there, so something else than an evaluation; name "
                 "another folder"
             )
-    with out.claimed():
-        return _evaluate(config, how, out)
-
-
-def _evaluate(config: EvaluateConfig, how: Tagging, out: Folder) -> Metrics:
     choice = Choice(how.aggregation, config.thresholds, config.target_precision)
-    own = how.thresholds
-    held: Validation | None = None
-    build = None
-    if config.dataset is not None:
-        dataset = Dataset.open(config.dataset)
-        with ray_session(min_cpus=4):
-            held = validate(dataset, how) if config.looks_at_validation else None
-            if config.keep_thresholds and held is None:
-                raise UsageError(
-                    f"--keep-thresholds: {config.dataset} has no clips in its val split"
-                )
-            how = _with_thresholds(how, choice, held)
-            tags = tag_split(dataset, config.split, how, out)
-        truth, build = split_truth(dataset, config.split), dataset.folder.read_json("report.json")
-    else:
-        how = _with_thresholds(how, choice, None)
-        tags = read_tags(str(config.tags), how)
-        truth = read_truth(str(config.truth), how.codes)
-    names, scores = aligned(tags, truth, how)
+    with out.claimed():
+        if dataset is not None:
+            tagged = _tag(config, dataset, how, choice, out)
+        else:
+            tagged = _read(config, how, choice)
+        metrics = _score(config, choice, tagged, out, own=how.thresholds)
+        if config.keep_thresholds and tagged.held is not None:
+            _keep_thresholds(config.model, tagged.how, choice, tagged.held)
+    return metrics
+
+
+def _tag(
+    config: EvaluateConfig, dataset: Dataset, how: Tagging, choice: Choice, out: Folder
+) -> _Tagged:
+    """Tag a dataset's split with the thresholds that its validation split gives."""
+    with ray_session(min_cpus=4):
+        held = validate(dataset, how) if config.looks_at_validation else None
+        if config.keep_thresholds and held is None:
+            raise UsageError(f"--keep-thresholds: {config.dataset} has no clips in its val split")
+        how = _with_thresholds(how, choice, held)
+        tags = tag_split(dataset, config.split, how, out)
+    build = dataset.folder.read_json("report.json")
+    return _Tagged(how, tags, split_truth(dataset, config.split), build, held)
+
+
+def _read(config: EvaluateConfig, how: Tagging, choice: Choice) -> _Tagged:
+    """Take the TAGS and the truth that are there."""
+    how = _with_thresholds(how, choice, None)
+    tags = read_tags(str(config.tags), how)
+    return _Tagged(how, tags, read_truth(str(config.truth), how.codes))
+
+
+def _score(
+    config: EvaluateConfig, choice: Choice, tagged: _Tagged, out: Folder, *, own: tuple[float, ...]
+) -> Metrics:
+    """Measure, and write metrics.json, scores.parquet and report.html."""
+    how, truth = tagged.how, tagged.truth
+    names, scores = aligned(tagged.tags, truth, how)
     targets = np.array([[code in truth[name] for code in how.codes] for name in names], bool)
     targets = targets.reshape(scores.shape)
     metrics = multilabel_metrics(targets, scores, thresholds=how.thresholds, class_codes=how.codes)
@@ -149,17 +178,15 @@ def _evaluate(config: EvaluateConfig, how: Tagging, out: Folder) -> Metrics:
         class_codes=how.codes,
         class_names=how.card.vocabulary.names,
         history=how.card.training["history"],
-        build=build,
+        build=tagged.build,
         provenance=provenance() | _origin(config, how),
         choice=choice,
         own=own,
-        held=held,
+        held=tagged.held,
     )
     out.write_table("scores.parquet", to_table(Scored(names, how.codes, targets, scores)))
     out.write_json("metrics.json", report)
     out.write_bytes("report.html", render_page(page).encode())
-    if config.keep_thresholds and held is not None:
-        _keep_thresholds(config.model, how, choice, held)
     return metrics
 
 
@@ -175,7 +202,6 @@ def validate(dataset: Dataset, how: Tagging) -> Validation | None:
 
 def tag_split(dataset: Dataset, split: str, how: Tagging, out: Folder) -> pa.Table:
     """Tag the clips of one split, and return their TAGS; a clip's uri is its segment_id."""
-    check_split(dataset, split, how)
     shards = clip_shards(dataset, split)
     store = TagStore(out)
     store.clear()

@@ -103,9 +103,7 @@ def extract_features(config: ExtractConfig) -> dict[str, Any]:
 
 def plan(config: ExtractConfig, dataset: Dataset, out: Folder) -> Work:
     """Check what a user can get wrong; features that are there already are kept complete."""
-    meta = dataset.meta()
-    if not meta.get("complete"):
-        raise UsageError(f"{config.dataset}: the build has not ended; run the same build again")
+    meta = dataset.built()
     rate_hz = meta["feature_spec"]["sample_rate_hz"]
     try:
         spec = FrameSpec(sample_rate_hz=rate_hz, n_fft=config.n_fft, hop=config.hop)

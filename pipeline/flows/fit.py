@@ -9,6 +9,7 @@ and a finished one is not done again.
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
+from typing import Any
 
 import ray
 import ray.train
@@ -34,7 +35,7 @@ from pipeline.store.dataset import Dataset
 from pipeline.store.folder import Folder
 
 _MAX_FAILURES = 8  # of workers; each goes on from the last checkpoint
-ONE_HEAP = {
+_ONE_HEAP = {
     "MALLOC_ARENA_MAX": "1",
     "MALLOC_MMAP_THRESHOLD_": str(1 << 40),
     "MALLOC_TRIM_THRESHOLD_": str(1 << 40),
@@ -74,9 +75,7 @@ class FitResult:
 def fit(config: FitConfig) -> FitResult:
     """Train and write the model; at once done where the same run has ended before."""
     dataset = Dataset.open(config.dataset)
-    meta = dataset.meta()
-    if not meta["complete"]:
-        raise UsageError(f"{config.dataset}: the build has not ended; run it again first")
+    meta = dataset.built()
     check_name(config.train.model)
     name = f"{config.train.model}-{fingerprint_of(asdict(config.train), meta['fingerprint'])}"
     out = Folder(config.out)
@@ -117,6 +116,11 @@ def fit(config: FitConfig) -> FitResult:
     return FitResult(card, was_done=False)
 
 
+def worker_env(*, gpu: bool) -> dict[str, Any]:
+    """Return the runtime environment of the processes that train."""
+    return {} if gpu else {"env_vars": _ONE_HEAP}
+
+
 def _fit_classical(material: Material) -> Progress:
     """Fit in one task that has the cores of its node to itself."""
     task = ray.remote(num_cpus=1, max_retries=_MAX_FAILURES)(classical_worker)
@@ -144,7 +148,7 @@ def _fit(config: FitConfig, material: Material, name: str) -> Progress:
             storage_filesystem=filesystem,
             failure_config=FailureConfig(max_failures=_MAX_FAILURES),
             checkpoint_config=CheckpointConfig(num_to_keep=2),
-            worker_runtime_env={} if config.gpu else {"env_vars": ONE_HEAP},  # type: ignore[call-arg]
+            worker_runtime_env=worker_env(gpu=config.gpu),  # type: ignore[call-arg]
         ),
     )
     with shown(board, config.train.model):

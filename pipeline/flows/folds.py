@@ -45,7 +45,8 @@ def cross_validate(config: FitConfig, n_folds: int) -> FoldsResult:
     dataset, out = Dataset.open(config.dataset), Folder(config.out)
     if out.exists("model.json"):
         raise UsageError(f"{config.out}: a model is there; give --folds a folder of its own")
-    trainings = [replace(config.train, folds=n_folds, fold=k) for k in range(max(1, n_folds))]
+    in_parts = replace(config.train, folds=n_folds)  # says where the number is wrong
+    trainings = [replace(in_parts, fold=k) for k in range(n_folds)]
     with out.claimed(), ray_session(min_cpus=config.workers + 1):
         runs = []
         for train in trainings:

@@ -26,7 +26,7 @@ from pipeline.flows.provenance import provenance
 from pipeline.score.labelling import Changes, changes, labels_of_tags
 from pipeline.score.thresholds import own
 from pipeline.store.disk import Walked
-from pipeline.store.folder import Folder, split_uri
+from pipeline.store.folder import Folder, read_input, split_uri
 from pipeline.store.tagstore import TagStore
 
 if TYPE_CHECKING:
@@ -175,12 +175,10 @@ def _limits(config: RetagConfig, before: Identity, card: ModelCard | None) -> Id
 
 def read_thresholds(uri: str, codes: list[str]) -> dict[str, float]:
     """Return the thresholds of a .json or .toml file: by code, or so below `thresholds`."""
-    folder, name = split_uri(uri)
-    if not Folder(folder).exists(name):
-        raise UsageError(f"{uri}: no such file")
-    text = Folder(folder).read_bytes(name)
+    text = read_input(uri)
     try:
-        read = tomllib.loads(text.decode()) if name.endswith(".toml") else json.loads(text)
+        is_toml = split_uri(uri)[1].endswith(".toml")
+        read = tomllib.loads(text.decode()) if is_toml else json.loads(text)
     except ValueError as error:
         raise UsageError(f"{uri}: neither json nor, as .toml, toml: {error}") from error
     values = read.get("thresholds", read) if isinstance(read, Mapping) else read

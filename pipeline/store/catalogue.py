@@ -23,7 +23,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pipeline.errors import TableError, UsageError
-from pipeline.store.folder import Folder, split_uri, without_options
+from pipeline.store.folder import Folder, read_input, split_uri, without_options
 
 AUDIO_SUFFIXES = frozenset(
     {".wav", ".flac", ".mp3", ".ogg", ".oga", ".opus", ".m4a", ".mp4", ".aac", ".webm", ".mka"}
@@ -37,6 +37,7 @@ FORMS = (
 )
 _BATCH_TRACKS = 1 << 16
 _STATED = ("size_bytes", "modified_ns")
+_INT64 = range(-(1 << 63), 1 << 63)
 _SCHEME = re.compile(r"[a-zA-Z][a-zA-Z0-9+.-]*://")
 
 Row = dict[str, Any]
@@ -187,15 +188,16 @@ def _csv_rows(file: BinaryIO, uri: str) -> Iterator[tuple[int, Row]]:
 
 def _json_rows(file: BinaryIO, uri: str) -> Iterator[tuple[int, Row]]:
     for line, data in enumerate(file, 1):
-        text = data.decode("utf-8-sig", "backslashreplace").strip()
-        if not text:
-            continue
         try:
-            row = json.loads(data.decode("utf-8-sig"))
-        except ValueError as error:
-            raise TableError(uri, line, f"{text[:60]!r}", "a JSON object") from error
+            text = data.decode("utf-8-sig")
+            if not text.strip():
+                continue
+            row = json.loads(text)
+        except ValueError:
+            row = None
         if not isinstance(row, dict):
-            raise TableError(uri, line, f"{text[:60]!r}", "a JSON object")
+            found = data.decode("utf-8-sig", "backslashreplace").strip()[:60]
+            raise TableError(uri, line, repr(found), "a JSON object")
         yield line, row
 
 
@@ -209,9 +211,10 @@ def _checked(row: Mapping[str, Any], uri: str, line: int) -> Row:
         value = row.get(key)
         try:
             stated[key] = None if value is None else int(value)
-            pa.scalar(stated[key], pa.int64())
         except (TypeError, ValueError, OverflowError):
             raise TableError(uri, line, f"{key} {value!r}", "a whole number") from None
+        if value is not None and stated[key] not in _INT64:
+            raise TableError(uri, line, f"{key} {value!r}", "a whole number of 64 bits")
     return stated
 
 
@@ -227,12 +230,8 @@ def resolve(uri: str, folder: str | Path) -> str:
 
 def read_csv(uri: str, columns: Sequence[str]) -> list[tuple[int, dict[str, str]]]:
     """Return line and values of a CSV file's rows; TableError for a missing column or value."""
-    address, name = split_uri(uri)
-    folder = Folder(address)
-    if not folder.exists(name):
-        raise UsageError(f"{uri}: no such file")
-    with folder.open(name) as file:
-        return list(_csv(io.TextIOWrapper(file, "utf-8-sig", newline=""), uri, columns))
+    text = io.TextIOWrapper(io.BytesIO(read_input(uri)), "utf-8-sig", newline="")
+    return list(_csv(text, uri, columns))
 
 
 def _csv(

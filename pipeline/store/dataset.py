@@ -58,6 +58,15 @@ class Dataset:
         meta: dict[str, Any] = self.folder.read_json("dataset.json")
         return meta
 
+    def built(self) -> dict[str, Any]:
+        """Return dataset.json of a build that has ended; UsageError where it has not."""
+        meta = self.meta()
+        if not meta["complete"]:
+            raise UsageError(
+                f"{self.folder.uri}: the build has not ended; run the same build again first"
+            )
+        return meta
+
     def check(self, identity: dict[str, Any]) -> bool:
         """Return whether the folder holds a dataset; SpecMismatch if of other classes or specs."""
         if not self.folder.exists("dataset.json"):

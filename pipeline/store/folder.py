@@ -264,6 +264,14 @@ class Folder:
         return f"{self._root}/{name}".rstrip("/")
 
 
+def read_input(uri: str) -> bytes:
+    """Read a file that a user names; UsageError where it is not there."""
+    folder, name = split_uri(uri)
+    if not Folder(folder).exists(name):
+        raise UsageError(f"{uri}: no such file")
+    return Folder(folder).read_bytes(name)
+
+
 def split_uri(uri: str) -> tuple[str, str]:
     """Return the folder of a file's URI or path, as `Folder` takes it, and the file's name in it.
 

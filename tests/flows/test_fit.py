@@ -8,6 +8,7 @@ import psutil
 import pytest
 import torch
 
+from jobs import train
 from pipeline.errors import UsageError
 from pipeline.flows.fit import FitConfig, fit
 from pipeline.learn.config import TrainConfig
@@ -71,3 +72,19 @@ def test_what_a_user_gets_wrong(dataset, tmp_path, change, message):
         fit(FitConfig(**settings))
     with pytest.raises(UsageError, match="--workers"):
         FitConfig(str(dataset), "o", TINY, workers=0)
+
+
+def test_the_job_says_how_a_classical_model_went(dataset, tmp_path, capsys):
+    """It is fitted once, whatever the epochs: that is no early end."""
+    out = tmp_path / "out"
+    assert train.main(["--dataset", str(dataset), "--out", str(out), "--model", "knn"]) == 0
+    said = capsys.readouterr().out
+    assert "best epoch 1 of 1" in said
+    assert "no number" not in said
+
+
+def test_the_job_says_that_a_training_diverged(dataset, tmp_path, capsys):
+    flags = ["--model", "resnet10t", "--input-size", "32x32", "--epochs", "2", "--lr", "1e30"]
+    assert train.main(["--dataset", str(dataset), "--out", str(tmp_path), *flags]) == 1
+    assert "no number; lower --lr 1e+30" in capsys.readouterr().err
+    assert not (tmp_path / "model.json").exists()
