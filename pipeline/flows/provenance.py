@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import platform
 import subprocess
 from datetime import UTC, datetime
@@ -22,16 +23,25 @@ def provenance() -> dict[str, str]:
 
 
 def git_revision() -> str:
-    """Return the revision of the code, '+' when it has changes; 'unknown' outside a checkout."""
-    try:
-        text = subprocess.run(
-            ["git", "describe", "--always", "--abbrev=12", "--dirty=+"],
-            cwd=Path(__file__).parent,
-            capture_output=True,
-            text=True,
-            timeout=5,
-            check=False,
-        ).stdout
-    except OSError:
+    """Return the revision of the code, '+' when it has changes; 'unknown' outside a checkout.
+
+    TIMBRE_GIT_REVISION says it where the code travels without its checkout: in an image, or in what
+    `ray job submit` uploads.
+    """
+    if said := os.environ.get("TIMBRE_GIT_REVISION"):
+        return said
+    if not _git("ls-files", Path(__file__).name):  # an installation, below another's checkout
         return "unknown"
-    return text.strip() or "unknown"
+    return _git("describe", "--always", "--abbrev=12", "--dirty=+") or "unknown"
+
+
+def _git(*command: str) -> str:
+    """Return what git says beside this file; nothing where it fails or is not there."""
+    folder = Path(__file__).parent
+    try:
+        done = subprocess.run(
+            ["git", *command], cwd=folder, capture_output=True, text=True, timeout=5, check=False
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return ""
+    return done.stdout.strip()

@@ -32,7 +32,7 @@ STANDING, BUILD, NIGHTLY = KUBERAY = ["raycluster.yaml", "rayjob-build.yaml", "r
 PAGE = (ROOT / "docs" / "cluster.md").read_text()
 COMMANDS = re.findall(r"(python -m jobs\.\S+ [^`\n]*?) *(?:>>.*)?$", PAGE, re.M)
 IMAGE = "rayproject/ray:2.60.0-py311"
-FLOWS = {"jobs.build_subset": "build", "jobs.tag_catalog": "tag_catalog"}
+FLOWS = {"jobs.train": "fit", "jobs.build_subset": "build", "jobs.tag_catalog": "tag_catalog"}
 
 
 def launched(name):
