@@ -34,6 +34,8 @@ PREROLL_S = 0.1
 RATES_HZ = range(2_000, 768_001)
 """One second at 1 Hz would be 44,100 samples for each byte of the file."""
 MOST_CHANNELS = 64
+LOUDEST = 1e10
+"""Float files may be scaled like integers; beyond this, sums of squares are no numbers."""
 _MOST_BROKEN = 0.1  # of the packets: beyond it a file is not audio with a fault, but a fault
 _MARGIN, _MARGIN_BYTES = 1.08, 8192  # a second request costs more than what is read in vain
 _HEAD_BYTES = 4096
@@ -63,11 +65,8 @@ class Container:
         self._stream = container.streams.audio[0]
         if self._stream.codec_context is None:
             raise DecodeError(Reason.UNDECODABLE, "a codec that FFmpeg does not know")
-        rate_hz, self.n_channels = self._stream.rate or 0, self._stream.channels
-        if rate_hz not in RATES_HZ:
-            raise DecodeError(Reason.UNDECODABLE, f"a sample rate of {rate_hz} Hz")
-        if not 1 <= self.n_channels <= MOST_CHANNELS:
-            raise DecodeError(Reason.UNDECODABLE, f"{self.n_channels} channels")
+        rate_hz = self._stream.rate or 0
+        check_form(rate_hz, self._stream.channels)
         self._tick_s = float(self._stream.time_base or 0) or 1 / rate_hz
         self._origin_s = self._find_origin_s()
 
@@ -127,16 +126,22 @@ class Container:
         Tags behind the last frame and a scratch in the middle are common; a file of which more
         than a tenth does not decode is refused.
         """
-        n_packets = n_broken = 0
+        n_packets = n_broken = n_frames = 0
         last: av.error.FFmpegError | None = None
         for packet in self._packets():
             n_packets += 1
             try:
-                yield from packet.decode()
+                for frame in packet.decode():
+                    n_frames += 1
+                    yield frame
             except (av.error.InvalidDataError, av.error.EOFError) as error:
                 n_broken, last = n_broken + 1, error
-        if last is not None and n_broken > max(1.0, _MOST_BROKEN * n_packets):
+        if last is None or n_broken <= max(1.0, _MOST_BROKEN * n_packets):
+            return
+        if not n_frames:
             raise last
+        said = f"{n_broken:,} of {n_packets:,} packets do not decode: {last.strerror}"
+        raise DecodeError(Reason.UNDECODABLE, said)
 
     def _packets(self) -> Iterator[Any]:
         """Yield the stream's packets; what is no packet at the end of a file ends it."""
@@ -205,6 +210,14 @@ def _shortened(frame: av.AudioFrame, n_samples: int) -> av.AudioFrame:
     return short
 
 
+def check_form(rate_hz: int, n_channels: int) -> None:
+    """Refuse what no audio has, before memory is spent on it."""
+    if rate_hz not in RATES_HZ:
+        raise DecodeError(Reason.UNDECODABLE, f"a sample rate of {rate_hz} Hz")
+    if not 1 <= n_channels <= MOST_CHANNELS:
+        raise DecodeError(Reason.UNDECODABLE, f"{n_channels} channels")
+
+
 @contextmanager
 def opened(source: Source) -> Iterator[Container]:
     """Open a file for its audio; DecodeError where it can't be, or where decoding fails inside.
@@ -245,15 +258,18 @@ def _wav_s(file: BinaryIO) -> float | None:
     """Return how long a wav's header says it is: FFmpeg believes the size of the file instead."""
     head = file.read(_HEAD_BYTES)
     file.seek(0)
-    fmt, data = head.find(b"fmt ", 12), head.find(b"data", 12)
-    if not (head[:4] == b"RIFF" and head[8:12] == b"WAVE" and 0 < fmt < data <= len(head) - 8):
+    if not (head[:4] == b"RIFF" and head[8:12] == b"WAVE"):
         return None
-    if len(head) < fmt + 20:
-        return None
-    bytes_per_s, n_bytes = (
-        int.from_bytes(head[at : at + 4], "little") for at in (fmt + 16, data + 4)
-    )
-    return n_bytes / bytes_per_s if bytes_per_s and n_bytes < _UNKNOWN_BYTES else None
+    at, bytes_per_s = 12, 0
+    while at + 8 <= len(head):
+        name, n_bytes = head[at : at + 4], int.from_bytes(head[at + 4 : at + 8], "little")
+        if name == b"fmt ":
+            bytes_per_s = int.from_bytes(head[at + 16 : at + 20], "little")
+        if name == b"data":
+            is_known = bytes_per_s and n_bytes < _UNKNOWN_BYTES
+            return n_bytes / bytes_per_s if is_known else None
+        at += 8 + n_bytes + n_bytes % 2
+    return None
 
 
 @contextmanager

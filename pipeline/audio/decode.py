@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator
-from itertools import chain
+from itertools import chain, groupby
 from pathlib import Path
 
 import av
@@ -15,8 +15,17 @@ import av.error
 import numpy as np
 import numpy.typing as npt
 
-from pipeline.audio.container import PREROLL_S, Container, Source, TimedFrame, is_url, opened
-from pipeline.audio.ffmpeg import decode_by_command
+from pipeline.audio.container import (
+    LOUDEST,
+    PREROLL_S,
+    Container,
+    Source,
+    TimedFrame,
+    check_form,
+    is_url,
+    opened,
+)
+from pipeline.audio.ffmpeg import decode_by_command, is_audible
 from pipeline.errors import DecodeError, Reason
 
 Samples = npt.NDArray[np.float32]
@@ -56,10 +65,12 @@ def decode(
         not_audio, empty, too_long, incomplete, undecodable or unreadable, with FFmpeg's message.
     """
     span = {"sample_rate_hz": sample_rate_hz, "start_s": start_s, "duration_s": duration_s}
+    parts: list[Samples] = []
     try:
-        parts = list(decode_blocks(source, **span, max_duration_s=max_duration_s))  # type: ignore[arg-type]
+        for block in decode_blocks(source, **span, max_duration_s=max_duration_s):  # type: ignore[arg-type]
+            parts.append(block)  # noqa: PERF402 (what came before an error counts)
     except DecodeError as error:
-        refused = isinstance(error.__cause__, av.error.FFmpegError)
+        refused = isinstance(error.__cause__, av.error.FFmpegError) and not parts
         if not refused or not isinstance(source, str | Path | bytes) or is_url(source):
             raise
         whole = decode_by_command(
@@ -67,6 +78,8 @@ def decode(
         )
         if whole is None:
             raise
+        if max_duration_s is not None:
+            _check_length(len(whole), max_duration_s, sample_rate_hz)
         first = round(start_s * sample_rate_hz)
         return (
             whole[first:]
@@ -98,20 +111,27 @@ def decode_blocks(
                 return
             raise DecodeError(Reason.EMPTY, "the file holds no audio samples")
         n_ahead = _to_same_phase(first, sample_rate_hz)
-        mono = _mono(chain([first], frames), container.n_channels, sample_rate_hz, n_ahead=n_ahead)
+        mono = _mono(chain([first], frames), sample_rate_hz, n_ahead=n_ahead)
         first_s = first.time_s + n_ahead / first.frame.sample_rate
         skip = round(start_s * sample_rate_hz) - round(first_s * sample_rate_hz)
         limit = None if duration_s is None else round(duration_s * sample_rate_hz)
         n_samples = 0
         for block in _cut(mono, skip, limit):
-            if not np.isfinite(block).all():
-                raise DecodeError(Reason.UNDECODABLE, "samples that are not numbers (NaN or Inf)")
+            if not is_audible(block):
+                raise DecodeError(
+                    Reason.UNDECODABLE, f"samples that are NaN, Inf or beyond {LOUDEST:.0e}"
+                )
             n_samples += len(block)
-            if max_duration_s is not None and n_samples > max_duration_s * sample_rate_hz:
-                raise DecodeError(Reason.TOO_LONG, f"longer than {max_duration_s:.0f} s")
+            if max_duration_s is not None:
+                _check_length(n_samples, max_duration_s, sample_rate_hz)
             yield block
         if duration_s is None:
             _check_complete(container, start_s + n_samples / sample_rate_hz)
+
+
+def _check_length(n_samples: int, max_duration_s: float, sample_rate_hz: int) -> None:
+    if n_samples > max_duration_s * sample_rate_hz:
+        raise DecodeError(Reason.TOO_LONG, f"longer than {max_duration_s:.0f} s")
 
 
 def _check_complete(container: Container, got_s: float) -> None:
@@ -146,20 +166,34 @@ def _to_same_phase(first: TimedFrame, rate_out_hz: int) -> int:
     return n_ahead if n_ahead < PREROLL_S / 4 * rate_in_hz else 0
 
 
-def _mono(
-    frames: Iterable[TimedFrame], n_channels: int, sample_rate_hz: int, *, n_ahead: int
-) -> Iterator[Samples]:
-    """Yield the mean of the channels at the asked rate, without the first `n_ahead` samples."""
-    mixes = n_channels <= 2  # more channels swr would weigh by where their speakers stand
-    resampler = av.AudioResampler("flt", "mono" if mixes else None, sample_rate_hz)
-    gain = _STEREO_GAIN if n_channels == 2 else np.float32(1)
-    for frame in chain(_gathered(frames, n_ahead), [None]):
-        for out in resampler.resample(frame):
-            samples = out.to_ndarray()[0]
-            if mixes:
-                yield samples * gain
-            else:  # packed: PyAV 18.1 reads beyond the planes of a layout without names
-                yield samples.reshape(-1, out.layout.nb_channels).mean(axis=1)
+def _mono(frames: Iterable[TimedFrame], sample_rate_hz: int, *, n_ahead: int) -> Iterator[Samples]:
+    """Yield the mean of the channels at the asked rate, without the first `n_ahead` samples.
+
+    Files that were joined from others change their form in the middle: each stretch has a
+    resampler of its own. (PyAV 18.1 refuses another rate, and reads beyond what fewer channels
+    have.)
+    """
+    for _, stretch in groupby(frames, key=_form):
+        first = next(stretch)
+        rate_hz, n_channels = first.frame.sample_rate, first.frame.layout.nb_channels
+        check_form(rate_hz, n_channels)
+        mixes = n_channels <= 2  # more channels swr would weigh by where their speakers stand
+        resampler = av.AudioResampler("flt", "mono" if mixes else None, sample_rate_hz)
+        gain = _STEREO_GAIN if n_channels == 2 else np.float32(1)
+        for frame in chain(_gathered(chain([first], stretch), n_ahead), [None]):
+            for out in resampler.resample(frame):
+                samples = out.to_ndarray()[0]
+                if mixes:
+                    yield samples * gain
+                else:  # packed: PyAV 18.1 reads beyond the planes of a layout without names
+                    yield samples.reshape(-1, n_channels).mean(axis=1)
+        n_ahead = 0
+
+
+def _form(timed: TimedFrame) -> tuple[str, str, int]:
+    """Return what a resampler is set to."""
+    frame = timed.frame
+    return frame.format.name, frame.layout.name, frame.sample_rate
 
 
 def _gathered(frames: Iterable[TimedFrame], n_ahead: int) -> Iterator[av.AudioFrame]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import math
 import shutil
 import subprocess
 import tempfile
@@ -18,6 +17,8 @@ import imageio_ffmpeg
 import numpy as np
 import numpy.typing as npt
 import soundfile
+
+from pipeline.audio.container import LOUDEST
 
 _FORMATS = (
     "wav,w64,rf64,aiff,au,flac,mp3,ogg,aac,ac3,eac3,caf,amr,mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,"
@@ -66,7 +67,12 @@ def _mono(wav: bytes) -> npt.NDArray[np.float32] | None:
     except soundfile.LibsndfileError:
         return None
     mono: npt.NDArray[np.float32] = samples.mean(axis=1)
-    return mono if len(mono) and math.isfinite(float(np.abs(mono).max())) else None
+    return mono if len(mono) and is_audible(mono) else None
+
+
+def is_audible(samples: npt.NDArray[np.float32]) -> bool:
+    """Say whether samples, `[n_samples]` and at least one, are numbers that may be amplitudes."""
+    return bool(samples.max() <= LOUDEST and samples.min() >= -LOUDEST)  # NaN is neither
 
 
 @contextmanager
