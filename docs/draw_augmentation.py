@@ -57,7 +57,7 @@ def main() -> None:
     pictures = {k: log_mel(v.numpy(), SPEC) for k, v in on_samples.items()}
     pictures |= {
         "masks": masks(db, rng)[0].numpy(),
-        "tilt and level": tilt(db, rng)[0].numpy(),
+        "tilt": tilt(db, rng)[0].numpy(),
         "mix of log-mels": db_mix[0][0][0].numpy(),
         "all of the default": augment(db, targets, rng, ("mix", "tilt", "masks"))[0][0].numpy(),
     }

@@ -14,7 +14,8 @@ SEGMENTS = pa.schema(
         column("end_s", pa.float64(), "where it ends", unit="s"),
         column("mids", CODES, "AudioSet's labels, as ontology ids"),
         column("classes", CODES, "instrument codes of the vocabulary, in its order"),
-        column("split", pa.string(), "train, val or test; a video is in one split only"),
+        column("group", pa.string(), "what it was cut from: the video, or IRMAS's song"),
+        column("split", pa.string(), "train, val or test; a group is in one split only"),
         column("shard", pa.string(), "the planned unit of work that the segment belongs to"),
     ]
 )

@@ -91,6 +91,9 @@ class Analysis:
     """Mono audio at `spec.sample_rate_hz`, `[n_samples]`, at least one sample."""
     spec: FrameSpec
     """The frames."""
+    is_local: bool = False
+    """Whether MFCC, chroma and contrast describe each frame by itself: without librosa's floor of
+    80 dB below the recording's loudest value, and without a tuning estimated from all of it."""
 
     def __post_init__(self) -> None:
         if self.samples.ndim != 1 or len(self.samples) == 0:
@@ -125,15 +128,17 @@ class Analysis:
 
     @cached_property
     def mel_db(self) -> Matrix:
-        """Mel spectrum, `[128, n_frames]`, in dB, at most 80 dB below the loudest value."""
+        """Mel spectrum, `[128, n_frames]`, in dB, at most 80 dB below the loudest unless local."""
         mel: Matrix = librosa.feature.melspectrogram(
             S=self.power, sr=self.spec.sample_rate_hz, n_mels=N_MELS
         )
-        return np.asarray(librosa.power_to_db(mel, top_db=80.0))
+        return np.asarray(librosa.power_to_db(mel, top_db=None if self.is_local else 80.0))
 
     @cached_property
     def stft_tuning(self) -> float:
         """Deviation from A = 440 Hz, in semitones, as `chroma_stft` estimates it."""
+        if self.is_local:
+            return 0.0
         return _tuning(self.power, self.spec.sample_rate_hz, bins_per_octave=12)
 
     @cached_property

@@ -118,9 +118,8 @@ def decode_blocks(
         n_samples = 0
         for block in _cut(mono, skip, limit):
             if not is_audible(block):
-                raise DecodeError(
-                    Reason.UNDECODABLE, f"samples that are NaN, Inf or beyond {LOUDEST:.0e}"
-                )
+                said = f"samples that are not numbers (NaN or Inf), or beyond {LOUDEST:.0e}"
+                raise DecodeError(Reason.UNDECODABLE, said)
             n_samples += len(block)
             if max_duration_s is not None:
                 _check_length(n_samples, max_duration_s, sample_rate_hz)

@@ -24,6 +24,7 @@ from pipeline.errors import UsageError
 
 __all__ = [
     "FEATURES",
+    "LOCAL",
     "Analysis",
     "Feature",
     "FrameSpec",
@@ -31,8 +32,13 @@ __all__ = [
     "describe",
     "extract",
     "extract_all",
+    "extract_locally",
     "pool",
 ]
+
+LOCAL = ("mfcc", "descriptors")
+"""Features that need nothing of a recording beyond the frame itself."""
+_BLOCK_FRAMES = 4096  # 48 s at 44.1 kHz: descriptors take some 3 MiB a second of audio
 
 
 def extract(name: str, samples: Matrix, spec: FrameSpec) -> Matrix:
@@ -61,6 +67,26 @@ def extract_all(names: Iterable[str], samples: Matrix, spec: FrameSpec) -> dict[
     import_alone()
     analysis = Analysis(samples, spec)
     return {feature.name: _computed(feature, analysis) for feature in wanted}
+
+
+def extract_locally(name: str, samples: Matrix, spec: FrameSpec) -> Matrix:
+    """Return one feature, each frame described by itself: float32 `[n_rows, n_frames]`.
+
+    What a frame gives depends on its own samples only, whatever recording it stands in, so a model
+    hears in a track what it learned from a clip; and long recordings are described in blocks.
+    Only features in `LOCAL`; samples as for `extract`.
+    """
+    if name not in LOCAL:
+        raise UsageError(f"found feature {name!r}; expected one of {', '.join(LOCAL)}")
+    import_alone()
+    n_frames, reach = spec.n_frames(len(samples)), -(-spec.n_fft // (2 * spec.hop))
+    parts = []
+    for first in range(0, n_frames, _BLOCK_FRAMES):
+        end, begin = min(first + _BLOCK_FRAMES, n_frames), max(0, first - reach)
+        piece = samples[begin * spec.hop : (end - 1 + reach) * spec.hop]
+        matrix = _computed(FEATURES[name], Analysis(piece, spec, is_local=True))
+        parts.append(matrix[:, first - begin : end - begin])
+    return np.concatenate(parts, axis=1)
 
 
 def describe(name: str, spec: FrameSpec) -> dict[str, Any]:

@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pipeline.audio.clip import to_pcm16
-from pipeline.audio.features import FEATURES, FrameSpec, extract
+from pipeline.audio.features import FEATURES, LOCAL, FrameSpec, extract_locally
 from pipeline.audio.logmel import LogMelSpec, log_mel
 from pipeline.errors import SpecMismatch, UsageError
 
@@ -97,17 +97,17 @@ class LogMelInput:
 
 @dataclass(frozen=True)
 class FeatureInput:
-    """A feature of the catalogue, such as mfcc or descriptors; its columns are frames."""
+    """MFCC or descriptors, each frame described by itself, as in a window of its own."""
 
     name: str
-    """In the catalogue."""
+    """In `features.LOCAL`."""
     frames: FrameSpec = FrameSpec()  # noqa: RUF009 (frozen, so it may be shared)
     """Of the feature."""
     dtype = "<f4"
     silence = 0.0
 
     def __post_init__(self) -> None:
-        if self.name not in FEATURES or FEATURES[self.name].columns != "frames":
+        if self.name not in LOCAL:
             raise UsageError(f"feature {self.name!r} cannot be a model's input")
 
     @property
@@ -131,11 +131,11 @@ class FeatureInput:
 
     def matrix(self, samples: npt.NDArray[np.float32]) -> Matrix:
         """Return the feature."""
-        return extract(self.name, samples, self.frames).astype(self.dtype)
+        return extract_locally(self.name, samples, self.frames).astype(self.dtype)
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain values."""
-        return {"kind": "feature", "name": self.name, **self.frames.to_dict()}
+        return {"kind": "local feature", "name": self.name, **self.frames.to_dict()}
 
 
 @dataclass(frozen=True)
@@ -169,10 +169,10 @@ def input_from_dict(values: Mapping[str, Any]) -> Input:
     try:
         if kind == "logmel":
             return LogMelInput(LogMelSpec.from_dict(settings))
-        if kind == "feature":
+        if kind == "local feature":
             return FeatureInput(settings.pop("name"), FrameSpec.from_dict(settings))
         if kind == "samples":
             return SamplesInput(**settings)
     except (KeyError, TypeError) as error:
         raise SpecMismatch(f"input of another version: {error}") from error
-    raise SpecMismatch(f"input of kind {kind!r}: expected logmel, feature or samples")
+    raise SpecMismatch(f"input of kind {kind!r}: expected logmel, local feature or samples")

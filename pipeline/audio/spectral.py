@@ -14,6 +14,7 @@ from pipeline.audio.logmel import LogMelSpec, log_mel
 
 N_LOGMEL = 256
 """Mel bands of the log-mel."""
+_FAR_DOWN = 1e-5  # a full-scale sine's 512 becomes -23 dB, and librosa's least value is -100
 TEMPO_FRAMES = 384
 """Window of the tempogram, in frames."""
 
@@ -79,8 +80,11 @@ def contrast(analysis: Analysis) -> Matrix:
     ----------
     Jiang et al., "Music type classification by spectral contrast feature", ICME 2002.
     """
+    magnitude = analysis.magnitude
+    if analysis.is_local:  # librosa's floor, 80 dB below the largest, then lies below its least
+        magnitude = magnitude * np.float32(_FAR_DOWN)
     return np.asarray(
-        librosa.feature.spectral_contrast(S=analysis.magnitude, sr=analysis.spec.sample_rate_hz)
+        librosa.feature.spectral_contrast(S=magnitude, sr=analysis.spec.sample_rate_hz)
     )
 
 

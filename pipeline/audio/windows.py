@@ -63,9 +63,11 @@ def cut_windows(
 ) -> npt.NDArray[Any]:
     """Return the windows that begin at `starts`, `[n_windows, n_rows, n_frames]`.
 
-    What lies beyond the end of `matrix`, `[n_rows, all columns]`, is `silence`.
+    What lies beyond the ends of `matrix`, `[n_rows, all columns]`, is `silence`.
     """
-    missing = int(starts.max()) + n_frames - matrix.shape[1]
-    if missing > 0:
-        matrix = np.pad(matrix, ((0, 0), (0, missing)), constant_values=silence)
+    before = max(0, -int(starts.min()))
+    behind = max(0, int(starts.max()) + n_frames - matrix.shape[1])
+    if before or behind:
+        matrix = np.pad(matrix, ((0, 0), (before, behind)), constant_values=silence)
+        starts = starts + before
     return np.stack([matrix[:, start : start + n_frames] for start in starts])

@@ -97,7 +97,12 @@ def split_as_audioset(chosen: pa.Table) -> pa.Table:
 
 
 def plan_segments(rows: pa.Table, *, shard_size: int) -> pa.Table:
-    """Return SEGMENTS: the selected rows, which have a `split`, ordered by it, with `shard`."""
+    """Return SEGMENTS: the selected rows, which have a `split`, ordered by it, with `shard`.
+
+    Rows without a `group` of their own are of their video's.
+    """
+    if "group" not in rows.column_names:
+        rows = rows.append_column("group", rows["ytid"])
     parts, shards = [], []
     for split in SPLITS:
         part = rows.filter(pc.equal(rows["split"], split))

@@ -14,14 +14,15 @@ from typing import Any
 
 import torch
 
-from pipeline.audio.inputs import Input, LogMelInput, SamplesInput
+from pipeline.audio.inputs import FeatureInput, Input, LogMelInput, SamplesInput
 from pipeline.audio.logmel import LogMelSpec
 from pipeline.audio.windows import WindowSpec
 from pipeline.catalog.vocabulary import Vocabulary
+from pipeline.errors import UsageError
 from pipeline.learn.config import TrainConfig
 from pipeline.learn.data import WindowSet, load_windows, mapped_clips, row_moments
 from pipeline.learn.folds import fold_of
-from pipeline.learn.logmel import SamplesToLogMel
+from pipeline.learn.logmel import SamplesToLogMel, with_margins
 from pipeline.learn.model import Architecture, Tagger
 from pipeline.learn.recipes import heard_by
 from pipeline.store.dataset import Dataset
@@ -36,6 +37,13 @@ class Material:
     meta: dict[str, Any]
     """dataset.json."""
     config: TrainConfig
+
+    def __post_init__(self) -> None:
+        if self.config.sampling != "plain" and isinstance(self.heard, FeatureInput):
+            raise UsageError(
+                f"--sampling {self.config.sampling}: {self.config.model} hears "
+                f"{self.heard.name}, which do not add up as sounds do; leave it out"
+            )
 
     @property
     def vocabulary(self) -> Vocabulary:
@@ -97,8 +105,10 @@ class Material:
 
     def train_set(self) -> WindowSet:
         """Return the windows to learn from: those of the model's input, or of samples."""
-        heard = SamplesInput(self.heard.sample_rate_hz) if self.trains_on_samples else self.heard
-        return self._part("train", heard)
+        heard = self.heard
+        if not (self.trains_on_samples and isinstance(heard, LogMelInput)):
+            return self._part("train", heard)
+        return with_margins(self._part("train", SamplesInput(heard.sample_rate_hz)), heard.spec)
 
     def val_set(self) -> WindowSet:
         """Return the windows that choose the epoch."""
@@ -113,7 +123,10 @@ class Material:
         if config.folds is None:
             return self._windows_of([part], heard)
         both = self._windows_of(["train", "val"], heard)
-        fold = fold_of(both.segment_ids, n_folds=config.folds, fold=config.fold, seed=config.seed)
+        groups = self.dataset.groups(both.segment_ids)
+        fold = fold_of(
+            both.segment_ids, groups, n_folds=config.folds, fold=config.fold, seed=config.seed
+        )
         return both.subset(getattr(fold, part))
 
     def _windows_of(self, splits: list[str], heard: Input) -> WindowSet:

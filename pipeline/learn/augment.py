@@ -2,8 +2,8 @@
 
 On samples (the report's ranges): noise, pitch, time shift. On log-mels: masks, two along frequency
 and two along time, each up to 10 % of the axis and filled with the window's mean (after
-SpecAugment, Park et al. 2019); level and tilt, as other recordings of the instrument have them. On
-both: mixing, which adds two windows and joins their labels. Each has a name and can be left out.
+SpecAugment, Park et al. 2019); tilt, as other recordings of the instrument have it. On both:
+mixing, which adds two windows and joins their labels. Each has a name and can be left out.
 """
 
 from __future__ import annotations
@@ -13,16 +13,16 @@ from fractions import Fraction
 import torch
 from torch import Tensor
 
+from pipeline.learn.data import SHIFT_SHARE
+
 AUGMENTATIONS = ("masks", "tilt", "mix", "shift", "noise", "pitch")
 """On what is not samples, `shift` is a window that begins elsewhere in its clip (`learn.data`)."""
 
 N_MASKS = 2
 MASK_SHARE = 0.1
-LEVEL_DB = 6.0
 TILT_DB = 9.0
 MIX_SHARE = 0.3
 NOISE = 0.005
-SHIFT_SHARE = 0.4
 PITCH_SEMITONES = 6.0
 _MOST_DENOMINATOR = 200  # resampling by p / q costs q filters; the pitch is within 5 cents
 _N_FFT, _HOP = 1024, 256
@@ -126,12 +126,11 @@ def mask(windows_db: Tensor, axis: int, rng: torch.Generator) -> Tensor:
 
 
 def tilt(windows_db: Tensor, rng: torch.Generator) -> Tensor:
-    """Return the windows at another level and with a linear tilt over the mel bands."""
+    """Return the windows with a linear tilt over the mel bands; their level is scaled away."""
     n, n_mels = windows_db.shape[:2]
-    level = _uniform(n, -LEVEL_DB, LEVEL_DB, windows_db, rng)
     slope = _uniform(n, -TILT_DB, TILT_DB, windows_db, rng)
     ramp = torch.linspace(-0.5, 0.5, n_mels, device=windows_db.device)
-    return windows_db + (level[:, None] + slope[:, None] * ramp)[:, :, None]
+    return windows_db + (slope[:, None] * ramp)[:, :, None]
 
 
 def mix(windows_db: Tensor, targets: Tensor, rng: torch.Generator) -> tuple[Tensor, Tensor]:
@@ -145,7 +144,10 @@ def mix(windows_db: Tensor, targets: Tensor, rng: torch.Generator) -> tuple[Tens
 
 
 def _partners(windows: Tensor, rng: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:
-    """Draw for each window another one of the batch, its gain in dB, and whether it is mixed."""
+    """Draw for each window one of the batch, its gain in dB, and whether it is mixed.
+
+    Now and then that is the window itself.
+    """
     n = len(windows)
     partner = torch.randperm(n, generator=rng, device=rng.device).to(windows.device)
     gain_db = _uniform(n, -6, 6, windows, rng)

@@ -24,7 +24,7 @@ class TrainConfig:
     lr: float = 2e-4
     """Learning rate after the warm-up."""
     lr_end: float = 1e-6
-    """Learning rate at the last step."""
+    """Learning rate that the decay ends at."""
     warmup: float = 0.05
     """Share of the steps with a linear rise."""
     power: float = 0.7
@@ -61,9 +61,12 @@ class TrainConfig:
     """How windows become a clip, in validation and by default in tagging."""
 
     def __post_init__(self) -> None:
-        for name in ("epochs", "batch_size", "window_s", "lr", "accumulate"):
-            if getattr(self, name) <= 0:
-                raise UsageError(f"--{name.replace('_', '-')}: expected more than 0")
+        for name in ("epochs", "batch_size", "window_s", "lr", "accumulate", "patience", "head_lr"):
+            value = getattr(self, name)
+            if value is not None and not value > 0:
+                raise UsageError(f"--{name.replace('_', '-')} {value}: expected more than 0")
+        if not self.weight_decay >= 0:
+            raise UsageError(f"--weight-decay {self.weight_decay}: expected 0 or more")
         if unknown := sorted(set(self.augment) - set(AUGMENTATIONS)):
             raise UsageError(
                 f"--augment {','.join(unknown)}: expected some of {','.join(AUGMENTATIONS)}"

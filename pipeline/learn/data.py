@@ -35,6 +35,9 @@ Windows = npt.NDArray[Any]
 
 T = TypeVar("T")
 
+SHIFT_SHARE = 0.4
+"""How far a window may be moved, as a share of its length."""
+
 
 @dataclass(frozen=True)
 class Batch:
@@ -69,6 +72,8 @@ class WindowSet:
     """What stands beyond the end of a clip."""
     is_db: bool
     """Whether values are decibels of power."""
+    margins: tuple[int, int] = (0, 0)
+    """Columns that are given before and behind a window, for what looks beyond its ends."""
 
     def __len__(self) -> int:
         """Return the number of windows."""
@@ -77,12 +82,18 @@ class WindowSet:
     def windows(
         self, index: npt.NDArray[np.int64], shifts: npt.NDArray[np.int64] | int = 0
     ) -> Windows:
-        """Return windows by number, `[n, n_rows, n_frames]`, moved by `shifts` columns."""
+        """Return windows by number, `[n, n_rows, n_frames]`, moved by `shifts` columns.
+
+        With margins they are as much longer.
+        """
         clips, starts = self.clip_of[index], self.start_of[index] + shifts
         last = np.array([self.matrices[clip].shape[1] - self.n_frames for clip in clips])
-        starts = np.clip(starts, 0, np.maximum(last, 0))
+        before, behind = self.margins
+        starts = np.clip(starts, 0, np.maximum(last, 0)) - before
         parts = [
-            cut_windows(self.matrices[clip], start, self.n_frames, silence=self.silence)
+            cut_windows(
+                self.matrices[clip], start, self.n_frames + before + behind, silence=self.silence
+            )
             for clip, start in zip(clips, starts[:, None], strict=True)
         ]
         return np.concatenate(parts)
@@ -111,13 +122,14 @@ class WindowSet:
     def batch(
         self, items: Sequence[Sequence[int]], n_global: int, shifts: npt.NDArray[np.int64]
     ) -> Batch:
-        """Return the batch of items of one or several windows; a dummy of weight 0 for none.
+        """Return the batch of items of one or several windows, filled up to two by others.
 
+        Those weigh 0: an empty rank takes its step too, and batch norm needs two values a channel.
         `shifts` are in columns, one for each window of the set.
         """
-        weights = np.ones(max(len(items), 1), np.float32)
-        if not len(items):
-            items, weights = [[0]], np.zeros(1, np.float32)
+        others = [[len(self) // 2], [0]][: max(0, 2 - len(items))]
+        weights = np.array([1.0] * len(items) + [0.0] * len(others), np.float32)
+        items = [*items, *others]
         index = np.concatenate([np.asarray(item, np.int64) for item in items])
         windows, targets = self.windows(index, shifts[index]), self.targets[self.clip_of[index]]
         if len(index) > len(items):
@@ -288,11 +300,11 @@ def epoch_batches(
     """Yield a rank's batches of one epoch, in an order that depends on seed and epoch only.
 
     Over all ranks every item comes exactly once; ranks agree on the number of steps. With `jitter`
-    each window begins up to half a window sooner or later, within its clip.
+    each window begins up to 40 % of a window sooner or later, within its clip.
     """
     rng = np.random.default_rng([seed, epoch])
     items = mixing.draw(data, rng)
-    reach = data.n_frames // 2 if jitter else 0
+    reach = round(SHIFT_SHARE * data.n_frames) if jitter else 0
     shifts = rng.integers(-reach, reach + 1, len(data))
     step_size = batch_size * n_ranks
     for start in range(0, len(items), step_size):

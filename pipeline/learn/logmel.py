@@ -6,19 +6,26 @@ the peak on the CPU. Nothing is computed in less than float32: TF32 would cost 0
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import torch
 
 from pipeline.audio.clip import FULL_SCALE
 from pipeline.audio.logmel import LogMelSpec, mel_filters
 from pipeline.learn.augment import noise, pitch
+from pipeline.learn.data import WindowSet
 
 
 class LogMel(torch.nn.Module):
-    """log-mel of a batch: `[..., n_samples]` to `[..., n_mels, n_frames]` in dB."""
+    """log-mel of a batch: `[..., n_samples]` to `[..., n_mels, n_frames]` in dB.
 
-    def __init__(self, spec: LogMelSpec) -> None:
+    Unless `is_centred`, the samples have half a frame more at both ends, and nothing is padded.
+    """
+
+    def __init__(self, spec: LogMelSpec, *, is_centred: bool = True) -> None:
         super().__init__()
         self.spec = spec
+        self.is_centred = is_centred
         self.register_buffer("window", torch.hann_window(spec.n_fft), persistent=False)
         self.register_buffer("filters", torch.from_numpy(mel_filters(spec)), persistent=False)
 
@@ -31,6 +38,7 @@ class LogMel(torch.nn.Module):
                 spec.n_fft,
                 spec.hop,
                 window=self.get_buffer("window"),
+                center=self.is_centred,
                 pad_mode=spec.padding,
                 return_complex=True,
             )
@@ -39,8 +47,18 @@ class LogMel(torch.nn.Module):
             return (10 * torch.log10(mel)).reshape(*samples.shape[:-1], *mel.shape[1:])
 
 
+def with_margins(data: WindowSet, spec: LogMelSpec) -> WindowSet:
+    """Return windows of samples with as much before and behind them as their frames reach."""
+    half = spec.n_fft // 2
+    end = (spec.n_frames(data.n_frames) - 1) * spec.hop + half
+    return replace(data, margins=(half, max(0, end - data.n_frames)))
+
+
 class SamplesToLogMel(torch.nn.Module):
     """Windows of samples in, disturbed, and their log-mels out: on the device of the model.
+
+    The windows come with what stands before and behind them in the clip (`with_margins`), so that a
+    window's first and last frames are those that the clip's own log-mel has there.
 
     Parameters
     ----------
@@ -52,7 +70,7 @@ class SamplesToLogMel(torch.nn.Module):
 
     def __init__(self, spec: LogMelSpec, *, mean: torch.Tensor, deviation: torch.Tensor) -> None:
         super().__init__()
-        self.log_mel = LogMel(spec)
+        self.log_mel = LogMel(spec, is_centred=False)
         self.register_buffer("mean", mean / FULL_SCALE)
         self.register_buffer("deviation", deviation / FULL_SCALE)
 

@@ -57,6 +57,12 @@ class Tagging:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "model", Folder(self.model).uri)
+        quantized = self.card.quantized
+        if quantized is not None and self.precision not in ("auto", "int8"):
+            raise UsageError(  # its rows would say int8
+                f"--precision {self.precision}: {self.card.model_id} is int8; take "
+                f"{quantized['model_id']}, which it was made of"
+            )
 
     @property
     def codes(self) -> list[str]:

@@ -78,8 +78,8 @@ def resample(
     Returns
     -------
     Resampled
-        F1 is 0 where a resample has a class neither in truth nor named; average precision is NaN
-        where it is in none or all of a resample's items, and left out of their mean.
+        F1 is NaN where a class that is there is neither in a resample's truth nor named, average
+        precision where it is in none or all of its items; the means leave these out.
 
     References
     ----------
@@ -92,7 +92,7 @@ def resample(
     ]
     f1, micro = (np.concatenate([part[0][k] for part in parts]) for k in (0, 1))
     precision = np.concatenate([part[1] for part in parts])
-    return Resampled(f1.mean(axis=1), micro, _nan_mean(precision), f1, precision)
+    return Resampled(_nan_mean(f1), micro, _nan_mean(precision), f1, precision)
 
 
 def intervals(
@@ -216,11 +216,15 @@ def _average_precision(truth: Truth, scores: Scores, weights: Floats) -> Floats:
 
 
 def _f1(truth: Truth, predicted: Truth, weights: Floats) -> tuple[Floats, Floats]:
-    """Return F1 by class, `[n_resamples, n_classes]`, and of all answers as one list."""
+    """Return F1 by class, `[n_resamples, n_classes]`, and of all answers as one list.
+
+    A class that is there, but not drawn, is NaN: a perfect tagger is not to lose by the draw.
+    """
     hits = weights @ (truth & predicted).astype(np.float64)
     both = weights @ (truth.astype(np.float64) + predicted)
     one_list = 2 * hits.sum(axis=1) / np.maximum(1, both.sum(axis=1))
-    return 2 * hits / np.maximum(1, both), one_list
+    is_undrawn = (both == 0) & (truth | predicted).any(axis=0)
+    return np.where(is_undrawn, np.nan, 2 * hits / np.maximum(1, both)), one_list
 
 
 def _weights(n_items: int, n_resamples: int, seed: int) -> Iterator[Floats]:

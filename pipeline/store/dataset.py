@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -106,6 +106,12 @@ class Dataset:
         if not self.folder.exists("segments.parquet"):
             return SEGMENTS.empty_table()
         return self.folder.read_table("segments.parquet")
+
+    def groups(self, segment_ids: Sequence[str]) -> list[str]:
+        """Return what each segment was cut from: clips of one group are never to be divided."""
+        plan = self.segments().select(["segment_id", "group"]).to_pydict()
+        group_of = dict(zip(plan["segment_id"], plan["group"], strict=True))
+        return [group_of[segment_id] for segment_id in segment_ids]
 
     def segments_in_pieces(self) -> Iterator[pa.Table]:
         """Yield SEGMENTS, some ten thousand rows at a time."""

@@ -247,6 +247,36 @@ def test_tags_behind_the_last_frame_are_no_fault():
     assert abs(len(decode(data, sample_rate_hz=44_100)) - 3 * 44_100) < 3000
 
 
+@pytest.mark.parametrize("suffix", ["mp3", "adts"])
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [((2, 44_100), (1, 44_100)), ((1, 44_100), (2, 44_100)), ((2, 44_100), (2, 22_050))],
+)
+def test_a_joined_file_may_change_channels_and_rate_in_the_middle(suffix, first, second, tmp_path):
+    """In a process of its own: PyAV's buffer reads beyond channels that are not there."""
+    parts = []
+    for n_channels, rate_hz in (first, second):
+        run_ffmpeg(
+            "-f", "lavfi", "-i", "sine=440:duration=3", "-ac", n_channels, "-ar", rate_hz,
+            "-f", suffix, tmp_path / "part",
+        )  # fmt: skip
+        parts.append((tmp_path / "part").read_bytes())
+    (tmp_path / "joined").write_bytes(b"".join(parts))
+    code = (
+        "import sys; import numpy as np; from pipeline.audio.decode import decode;"
+        "y = decode(sys.argv[1], sample_rate_hz=44100);"
+        "print(len(y) / 44100, *(np.abs(part).max() for part in np.array_split(y, 2)))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, tmp_path / "joined"], capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    seconds, *peaks = map(float, done.stdout.split())
+    assert abs(seconds - 6) < 0.15
+    alone = [np.abs(decode(part, sample_rate_hz=44_100)).max() for part in parts]
+    assert peaks == pytest.approx(alone, rel=0.05)
+
+
 # ----------------------------------------------------------------------------------- hostile input
 
 
@@ -318,7 +348,20 @@ def test_a_truncated_file_is_incomplete(suffix):
     assert caught.value.reason in (Reason.INCOMPLETE, Reason.NOT_AUDIO, Reason.UNDECODABLE)
 
 
-@pytest.mark.parametrize("value", [np.nan, np.inf])
+@pytest.mark.parametrize("comment", [b"take of tuesday", b"raw database export, take 3"])
+def test_the_word_data_in_a_comment_is_not_the_audio(comment):
+    chunk = b"LIST" + struct.pack("<I", 4 + 8 + len(comment) + len(comment) % 2) + b"INFOICMT"
+    chunk += struct.pack("<I", len(comment)) + comment + bytes(len(comment) % 2)
+    wav = WAV[:36] + chunk + WAV[36:]
+    wav = wav[:4] + struct.pack("<I", len(wav) - 8) + wav[8:]
+    np.testing.assert_array_equal(
+        decode(wav, sample_rate_hz=44_100), decode(WAV, sample_rate_hz=44_100)
+    )
+    with pytest.raises(DecodeError, match="incomplete"):
+        decode(wav[: len(wav) // 4], sample_rate_hz=44_100)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, 1e25])
 def test_one_sample_that_is_no_number_is_told(value):
     samples = tones(2, 440)
     samples[50_000] = value
@@ -412,6 +455,26 @@ def test_what_the_libraries_refuse_the_command_is_asked_for(tmp_path):
         assert abs(len(got) - 3 * 44_100) < 3000
         span = decode(source, sample_rate_hz=44_100, start_s=1.0, duration_s=0.5)
         np.testing.assert_array_equal(span, got[44_100 : 44_100 + 22_050])
+
+
+def test_the_command_decodes_no_more_than_was_asked_for(tmp_path):
+    run_ffmpeg("-f", "lavfi", "-i", "sine=440:duration=6", "-c:a", "mp2", tmp_path / "a.ts")
+    with pytest.raises(DecodeError) as caught:
+        decode(tmp_path / "a.ts", sample_rate_hz=8_000, max_duration_s=4)
+    assert caught.value.reason == Reason.TOO_LONG
+
+
+@pytest.mark.parametrize("as_path", [True, False])
+def test_a_file_of_scratches_is_refused_and_the_command_not_asked(as_path, tmp_path):
+    """It would skip them and give the rest as the whole."""
+    data = bytearray(encoded(sweep(20, 44_100), "mp3", 44_100))
+    noise = np.random.default_rng(0).integers(0, 256, len(data), np.uint8).tobytes()
+    for at in range(8_000, len(data) - 2_000, 4_000):
+        data[at : at + 1_600] = noise[at : at + 1_600]
+    (tmp_path / "bad.mp3").write_bytes(data)
+    with pytest.raises(DecodeError, match="packets do not decode") as caught:
+        decode(tmp_path / "bad.mp3" if as_path else bytes(data), sample_rate_hz=44_100)
+    assert caught.value.reason == Reason.UNDECODABLE
 
 
 def test_no_file_handle_is_left_open(tmp_path):

@@ -14,6 +14,7 @@ from pipeline.audio.features import (
     describe,
     extract,
     extract_all,
+    extract_locally,
     pool,
 )
 from pipeline.errors import SpecMismatch, UsageError
@@ -340,3 +341,48 @@ def test_a_spec_refuses_what_it_does_not_know():
         FrameSpec.from_dict({"n_bands": 64})
     with pytest.raises(ValueError, match="hop=4096"):
         FrameSpec(hop=4096)
+
+
+@pytest.mark.parametrize("name", ["mfcc", "descriptors"])
+def test_a_frame_described_by_itself_is_the_same_in_any_recording(name):
+    """Three seconds later it is 40 dB louder, and out of tune: the first ones do not change."""
+    quiet = 0.01 * mixture(3, DEFAULT)
+    loud = sine(3, 452, peak=0.9)
+    n = 200  # frames, well before the change
+    alone = extract_locally(name, quiet, DEFAULT)[:, :n]
+    within = extract_locally(name, np.concatenate([quiet, loud]), DEFAULT)[:, :n]
+    np.testing.assert_allclose(within, alone, rtol=1e-4, atol=1e-4)
+    whole = extract(name, np.concatenate([quiet, loud]), DEFAULT)[:, :n]
+    assert np.abs(whole - alone).max() > 1  # librosa's do
+
+
+@pytest.mark.parametrize("name", ["mfcc", "descriptors"])
+def test_described_in_blocks_it_is_the_same(name, monkeypatch):
+    samples = mixture(3, DEFAULT)
+    once = extract_locally(name, samples, DEFAULT)
+    assert once.shape[1] == DEFAULT.n_frames(len(samples))
+    monkeypatch.setattr("pipeline.audio.features._BLOCK_FRAMES", 37)
+    np.testing.assert_allclose(extract_locally(name, samples, DEFAULT), once, rtol=1e-3, atol=1e-3)
+
+
+def test_without_floor_and_tuning_it_is_librosas():
+    samples = mixture(1, DEFAULT)
+    power = np.abs(librosa.stft(samples, pad_mode="constant")) ** 2
+    mel = librosa.feature.melspectrogram(S=power, sr=44_100)
+    expected = librosa.feature.mfcc(S=librosa.power_to_db(mel, top_db=None), n_mfcc=40)
+    np.testing.assert_allclose(
+        extract_locally("mfcc", samples, DEFAULT), expected, rtol=1e-3, atol=1e-2
+    )
+    rows = list(FEATURES["descriptors"].rows(DEFAULT))
+    ours = extract_locally("descriptors", samples, DEFAULT)
+    contrast = librosa.feature.spectral_contrast(S=np.sqrt(power), sr=44_100)
+    at = rows.index("contrast_0")
+    np.testing.assert_allclose(ours[at : at + 7], contrast, rtol=1e-3, atol=1e-2)
+    chroma = librosa.feature.chroma_stft(S=power, sr=44_100, tuning=0.0)
+    at = rows.index("chroma_C")
+    np.testing.assert_allclose(ours[at : at + 12], chroma, rtol=1e-3, atol=1e-3)
+
+
+def test_features_of_a_whole_recording_are_not_described_by_frame():
+    with pytest.raises(UsageError, match="tempogram"):
+        extract_locally("tempogram", mixture(1, DEFAULT), DEFAULT)

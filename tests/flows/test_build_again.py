@@ -20,6 +20,7 @@ from pipeline.flows.evaluate import EvaluateConfig, evaluate
 from pipeline.flows.fit import FitConfig, fit
 from pipeline.learn.recipes import preset
 from pipeline.report.forecast import forecast_text
+from pipeline.store.dataset import Dataset
 from schemas.ledger import latest
 from tests.flows.conftest import SPLIT, Corpus
 
@@ -151,6 +152,8 @@ def test_irmass_own_folders_are_built_trained_on_and_scored(ray_local, make_wav,
     assert Counter("+".join(row["classes"]) for row in rows) == {"cel": 3, "pia": 3, "vio+voi": 8}
     splits = Counter(row["split"] for row in rows)
     assert set(splits) == {"train", "val", "test"}
+    groups = Dataset.open(config.out).groups([row["segment_id"] for row in rows])
+    assert sorted(Counter(groups).values()) == [1] * 6 + [2] * 4  # a song's parts go together
     card = fit(FitConfig(config.out, str(tmp_path / "m"), preset(None, "random-forest"))).card
     assert card.windows.window_s == 10
     assert [row["epoch"] for row in card.training["history"]] == [1]

@@ -2,7 +2,7 @@
 
 import pytest
 
-from pipeline.errors import StoreError
+from pipeline.errors import StoreError, UsageError
 from pipeline.flows.material import Material
 from pipeline.learn.config import TrainConfig
 from pipeline.store.dataset import Dataset
@@ -53,3 +53,10 @@ def test_what_failed_or_goes_on_leaves_it_to_the_next(material):
     with material.kept(is_last=False):
         pass
     assert material.cache.is_dir()
+
+
+@pytest.mark.parametrize("model", ["cnn2d-mfcc", "cnn1d-descriptors"])
+def test_features_are_not_mixed_as_sounds(dataset, model):
+    stored = Dataset.open(str(dataset))
+    with pytest.raises(UsageError, match=r"--sampling dynamic: .* do not add up"):
+        Material(stored, stored.meta(), TrainConfig(model=model, sampling="dynamic"))

@@ -1,5 +1,7 @@
 """Every window once an epoch, on any number of ranks, and the ranks take the same steps."""
 
+from dataclasses import replace
+
 import numpy as np
 import pyarrow as pa
 import pytest
@@ -74,7 +76,7 @@ def test_every_window_once_and_ranks_in_step(n_clips, batch_size, n_ranks, epoch
     assert sorted(seen) == sorted(data.clip_of.tolist())
     for step in zip(*per_rank, strict=True):
         assert {batch.n_global for batch in step} == {sum(int(b.weights.sum()) for b in step)}
-        assert all(1 <= len(batch.windows) <= batch_size for batch in step)
+        assert all(2 <= len(batch.windows) <= max(2, batch_size) for batch in step)
 
 
 def test_the_order_depends_on_seed_and_epoch_only():
@@ -97,3 +99,25 @@ def test_prefetched_keeps_order_and_raises():
 
     with pytest.raises(ValueError, match="x"):
         list(prefetched(broken()))
+
+
+def test_margins_are_what_stands_beside_the_window():
+    data = replace(window_set([862]), margins=(3, 2))
+    ramp = np.arange(862, dtype="<f2")
+    data = replace(data, matrices=[np.stack([ramp] * 3)])
+    inner = data.windows(np.array([1]))[0, 0]
+    assert inner.tolist() == list(range(86 - 3, 86 + 87 + 2))
+    first = data.windows(np.array([0]))[0, 0]
+    assert first.tolist() == [SPEC.floor_db] * 3 + list(range(87 + 2))
+
+
+def test_a_window_moves_by_two_fifths_of_its_length_at_most():
+    data = window_set([87 * 40])
+    moved = set()
+    data = replace(data, matrices=[np.arange(87 * 40, dtype="<f4")[np.newaxis].repeat(3, axis=0)])
+    for epoch in range(20):
+        for batch in epoch_batches(
+            data, epoch=epoch, seed=0, batch_size=64, rank=0, n_ranks=1, jitter=True
+        ):
+            moved |= {start - round(start / 86.13) * 86.13 for start in batch.windows[:, 0, 0]}
+    assert 30 < max(map(abs, moved)) <= 0.4 * 87 + 1

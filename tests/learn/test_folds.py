@@ -10,8 +10,12 @@ from pipeline.learn.folds import fold_of
 from tests.learn.test_data import window_set
 
 
+def videos_of(ids):
+    return [segment_id.rpartition("_")[0] for segment_id in ids]
+
+
 def video_of(ids, part):
-    return {ids[clip].rpartition("_")[0] for clip in part}
+    return set(videos_of([ids[clip] for clip in part]))
 
 
 @given(n_videos=st.integers(3, 20), n_folds=st.integers(3, 6), seed=st.integers(0, 5))
@@ -21,9 +25,11 @@ def test_every_clip_is_held_out_once_and_no_video_is_on_two_sides(n_videos, n_fo
     ]
     if n_folds > n_videos:
         with pytest.raises(UsageError, match="--folds"):
-            fold_of(ids, n_folds=n_folds, fold=0, seed=seed)
+            fold_of(ids, videos_of(ids), n_folds=n_folds, fold=0, seed=seed)
         return
-    folds = [fold_of(ids, n_folds=n_folds, fold=k, seed=seed) for k in range(n_folds)]
+    folds = [
+        fold_of(ids, videos_of(ids), n_folds=n_folds, fold=k, seed=seed) for k in range(n_folds)
+    ]
     held_out = np.concatenate([fold.held_out for fold in folds])
     assert sorted(held_out) == list(range(len(ids)))
     for fold in folds:
@@ -34,8 +40,8 @@ def test_every_clip_is_held_out_once_and_no_video_is_on_two_sides(n_videos, n_fo
 
 def test_folds_do_not_depend_on_the_order_of_the_clips():
     ids = [f"v{k}_0" for k in range(20)]
-    before = fold_of(ids, n_folds=4, fold=1, seed=0)
-    turned = fold_of(ids[::-1], n_folds=4, fold=1, seed=0)
+    before = fold_of(ids, videos_of(ids), n_folds=4, fold=1, seed=0)
+    turned = fold_of(ids[::-1], videos_of(ids[::-1]), n_folds=4, fold=1, seed=0)
     assert {ids[c] for c in before.held_out} == {ids[::-1][c] for c in turned.held_out}
 
 

@@ -16,10 +16,11 @@ from pipeline.errors import UsageError
 from pipeline.learn.augment import MASK_SHARE, mask, mix, tilt
 from pipeline.learn.config import TrainConfig
 from pipeline.learn.data import load_windows, row_moments
-from pipeline.learn.logmel import SamplesToLogMel
-from pipeline.learn.loop import Hooks, clip_scores, train
+from pipeline.learn.logmel import SamplesToLogMel, with_margins
+from pipeline.learn.loop import Hooks, clip_metrics, clip_scores, train
 from pipeline.learn.model import Architecture, Tagger
 from pipeline.learn.schedule import learning_rate
+from pipeline.score.metrics import multilabel_metrics
 from tests.conftest import tones
 from tests.learn.test_data import window_set
 
@@ -131,13 +132,14 @@ def sample_set(heard, n_clips=4):
 
 def test_samples_become_the_log_mels_that_the_model_hears():
     spec = LogMelSpec()
-    data = sample_set(SamplesInput())
+    data = with_margins(sample_set(SamplesInput()), spec)
     mean, deviation = map(torch.from_numpy, row_moments(data))
     front = SamplesToLogMel(spec, mean=mean, deviation=deviation)
     rng = torch.Generator().manual_seed(0)
     windows = torch.from_numpy(data.clip_windows(0))
     plain = front(windows, rng, ())
-    expected = log_mel(windows[0, 0].numpy() / np.float32(32_768), spec)
+    clip = data.matrices[0][0] / np.float32(32_768)
+    expected = log_mel(clip, spec)[:, :87]  # the clip's own, at the window's ends too
     is_loud = expected > expected.max() - 70
     np.testing.assert_allclose(plain[0].numpy()[is_loud], expected[is_loud], atol=1e-2)
     assert not torch.allclose(front(windows, rng, ("noise",)), plain, atol=1)
@@ -149,7 +151,7 @@ def test_a_run_on_disturbed_samples_is_deterministic_and_goes_on():
     config = TrainConfig(
         model="resnet10t", input_size=(32, 32), epochs=2, batch_size=8, augment=("noise", "pitch")
     )
-    data = sample_set(SamplesInput())
+    data = with_margins(sample_set(SamplesInput()), LogMelSpec())
     val = sample_set(LogMelInput())
 
     def once(checkpoint=None):
@@ -178,7 +180,18 @@ def test_scores_come_back_by_clip():
     np.testing.assert_allclose(together[0], alone[0], rtol=1e-2)  # bfloat16
 
 
-@pytest.mark.parametrize("name", ["epochs", "batch_size", "window_s", "lr"])
+@pytest.mark.parametrize("n_classes", [1, 3])
+def test_an_epoch_is_judged_as_an_evaluation_judges(n_classes, rng):
+    scores = rng.random((40, n_classes)).astype(np.float32)
+    truth = rng.random((40, n_classes)) < 0.4
+    codes = list("abc"[:n_classes])
+    expected = multilabel_metrics(truth, scores, thresholds=[0.5] * n_classes, class_codes=codes)
+    assert clip_metrics(scores, truth.astype(np.float32))["val_macro_f1"] == pytest.approx(
+        expected.macro_f1
+    )
+
+
+@pytest.mark.parametrize("name", ["epochs", "batch_size", "window_s", "lr", "patience", "head_lr"])
 def test_a_wrong_setting_is_named_as_its_flag(name):
     with pytest.raises(UsageError, match=f"--{name.replace('_', '-')}"):
         TrainConfig(**{name: 0})
@@ -209,12 +222,13 @@ def test_a_mask_is_at_most_a_tenth_and_has_the_mean(windows, axis):
             torch.testing.assert_close(masked, torch.full_like(masked, old.mean().item()))
 
 
-def test_tilt_moves_level_and_slope_and_nothing_else(windows):
+def test_tilt_moves_the_slope_and_nothing_else(windows):
     before, rng = windows
     moved = tilt(before, rng) - before
     torch.testing.assert_close(moved, moved[:, :, :1].expand_as(moved), atol=1e-4, rtol=0)
     second = moved[:, 2:, 0] - 2 * moved[:, 1:-1, 0] + moved[:, :-2, 0]
     assert second.abs().max() < 1e-3
+    assert moved.mean(dim=1).abs().max() < 1e-4
 
 
 def test_mix_adds_powers_and_joins_labels(windows):

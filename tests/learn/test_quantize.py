@@ -5,6 +5,7 @@ import json
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -14,6 +15,7 @@ from pipeline.errors import SpecMismatch, UsageError
 from pipeline.learn.engines import make_engine
 from pipeline.learn.model import load_card, load_model
 from pipeline.learn.quantize import quantized_graph, save_quantized
+from pipeline.learn.tagging import tagging
 from pipeline.store.folder import Folder
 from tests.learn.test_engines import _threads as _threads  # a fixture
 from tests.learn.test_engines import by_model, windows_for, write_model
@@ -88,6 +90,11 @@ def test_int8_is_not_passed_off_as_anything_else(made, monkeypatch):
     monkeypatch.setitem(sys.modules, "openvino", None)
     with pytest.raises(UsageError, match="not by openvino: it is not installed"):
         make_engine(made.out)
+
+
+def test_rows_that_say_int8_are_of_int8(made):
+    with pytest.raises(UsageError, match=f"--precision f32: .*; take {made.card.model_id}, which"):
+        replace(tagging(made.out), precision="f32")
 
 
 @pytest.mark.parametrize("name", ["model.int8.xml", "model.int8.bin"])

@@ -13,7 +13,7 @@ from pipeline.audio.windows import WindowSpec
 from pipeline.errors import SpecMismatch, UsageError
 from pipeline.learn.config import TrainConfig
 from pipeline.learn.data import load_windows, row_moments
-from pipeline.learn.logmel import SamplesToLogMel
+from pipeline.learn.logmel import SamplesToLogMel, with_margins
 from pipeline.learn.loop import Hooks, augmented, train
 from pipeline.learn.model import Architecture, Tagger
 from pipeline.learn.recipes import PRESETS, heard_by, preset
@@ -115,7 +115,9 @@ def test_every_preset_trains(name):
     heard = heard_by(config.model, SPEC)
     val_set = set_of(heard, 2)
     on_samples = isinstance(heard, LogMelInput)
-    data = set_of(SamplesInput(heard.sample_rate_hz), 2) if on_samples else val_set
+    data = val_set
+    if on_samples:
+        data = with_margins(set_of(SamplesInput(heard.sample_rate_hz), 2), heard.spec)
     shape = (heard.n_rows, WindowSpec().n_frames(heard))
     tagger = Tagger(Architecture(config.model, 2, input_shape=shape, below_peak=on_samples))
     mean, deviation = map(torch.from_numpy, row_moments(data))
