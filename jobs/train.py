@@ -79,8 +79,10 @@ def _say_model(result: FitResult, out: str) -> None:
     best = min(card.training["history"], key=lambda row: row["val_loss"])
     weights = card.training["config"]["weights"]
     print(f"{card.model_id}: trained {f'from {weights}' if weights else 'from scratch'}")
+    is_fitted_once = card.training["config"]["model"] in CLASSICAL
+    which = f"best epoch {best['epoch']:.0f} of {len(card.training['history'])}: "
     print(
-        f"best epoch {best['epoch']:.0f} of {len(card.training['history'])}: "
+        f"{'' if is_fitted_once else which}"
         f"val loss {best['val_loss']:.4f}, val macro F1 {best['val_macro_f1']:.3f}"
     )
     if (n_epochs := _diverged_after(card)) is not None:

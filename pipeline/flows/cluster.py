@@ -10,16 +10,20 @@ from pathlib import Path
 from typing import Any
 
 import ray
+import torch
+
+from pipeline.errors import UsageError
 
 _OBJECT_STORE_BYTES = 1 << 30
 
 
 @contextmanager
-def ray_session(*, min_cpus: int = 1) -> Iterator[None]:
+def ray_session(*, min_cpus: int = 1, gpu: bool = False) -> Iterator[None]:
     """Join the cluster that RAY_ADDRESS names (`ray job submit` sets it), or start a local Ray.
 
     The local one listens on loopback only. `min_cpus` is a number of logical CPUs: Ray Data needs
-    some to spare for its own reading tasks, or it waits for ever.
+    some to spare for its own reading tasks, or it waits for ever. So it does for a `gpu` that no
+    machine has: UsageError where this one would have to.
     """
     if ray.is_initialized():
         yield
@@ -29,6 +33,11 @@ def ray_session(*, min_cpus: int = 1) -> Iterator[None]:
     if "RAY_ADDRESS" in os.environ:
         ray.init(**quiet)
     else:
+        if gpu and not torch.cuda.is_available():
+            raise UsageError(
+                "--gpu: torch finds no GPU here; leave it out, or submit the job to a cluster "
+                "that has some (docs/cluster.md)"
+            )
         os.environ.setdefault("RAY_TRAIN_ENABLE_PREEMPTION_WATCHER", "0")  # nobody takes this node
         os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")  # it warns of Ray Data's own actors
         with _silenced_stderr():  # and says there that it was told not to

@@ -73,19 +73,26 @@ class FitResult:
 
 
 def fit(config: FitConfig) -> FitResult:
-    """Train and write the model; at once done where the same run has ended before."""
+    """Train and write the model; at once done where the same run has ended before.
+
+    Another model is not overwritten: a tagging may be using it.
+    """
     dataset = Dataset.open(config.dataset)
     meta = dataset.built()
     check_name(config.train.model)
     name = f"{config.train.model}-{fingerprint_of(asdict(config.train), meta['fingerprint'])}"
     out = Folder(config.out)
-    if out.exists("model.json") and (card := load_card(config.out)).training["run"] == name:
-        return FitResult(card, was_done=True)
+    if out.exists("model.json"):
+        if (card := load_card(config.out)).training["run"] == name:
+            return FitResult(card, was_done=True)
+        raise UsageError(
+            f"{config.out}: {card.model_id} is there, of another run; give another --out"
+        )
     for split in ("train", "val"):
         if not any(dataset.features(split, ["segment_id"])):
             raise UsageError(f"{config.dataset}: the dataset has no clips in its {split} split")
     material = Material(dataset, meta, config.train)
-    with out.claimed(), ray_session(min_cpus=config.workers + 1):
+    with out.claimed(), ray_session(min_cpus=config.workers + 1, gpu=config.gpu):
         if config.train.model in CLASSICAL:
             progress = _fit_classical(material)
         else:

@@ -282,7 +282,10 @@ def test_what_the_last_run_says_of_itself(run_folder, run_export):
     assert "  the last run has not ended: these are the tracks that it has committed\n" in said
     assert b"#PLAYLIST:cello\n" in files["cel.m3u8"]
     write_run(run_folder, gone=2)
-    assert "  2 of the tracks are no longer in the catalogue\n" in run_export(run_folder, "csv")[1]
+    assert (
+        "  2 of the tracks are no longer in the catalogue, and are written too\n"
+        in run_export(run_folder, "csv")[1]
+    )
 
 
 def test_no_tags(tmp_path, run_export):

@@ -79,8 +79,12 @@ def test_the_job_says_how_a_classical_model_went(dataset, tmp_path, capsys):
     out = tmp_path / "out"
     assert train.main(["--dataset", str(dataset), "--out", str(out), "--model", "knn"]) == 0
     said = capsys.readouterr().out
-    assert "best epoch 1 of 1" in said
-    assert "no number" not in said
+    assert "\nval loss " in said
+    assert "epoch" not in said
+    command = ["--dataset", str(dataset), "--out", str(out), "--model", "svm"]
+    assert train.main(command) == 2
+    assert "knn-" in capsys.readouterr().err
+    assert load_card(str(out)).training["config"]["model"] == "knn"
 
 
 def test_the_job_says_that_a_training_diverged(dataset, tmp_path, capsys):
