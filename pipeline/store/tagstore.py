@@ -82,9 +82,14 @@ class TagStore:
         return Known.of(self.batches(model_id, KNOWN))
 
     def commit(self, tags: pa.Table, *, date: str, beside: Mapping[str, pa.Table]) -> None:
-        """Write rows of one model as one file, named by what it holds: twice, it is there once."""
+        """Write rows of one model as one file, named by what it holds: twice, it is there once.
+
+        The contents are in the name, too: a uri may have another one later that day, and until
+        `settle` the row of the one before is what tells of it.
+        """
         model_id = tags["model_id"][0].as_py()
-        name = _hash([*tags["uri"].to_pylist(), model_id])
+        contents = [text or "" for text in tags["fingerprint"].to_pylist()]
+        name = _hash([*tags["uri"].to_pylist(), *contents, model_id])
         self._write(f"{_part(model_id)}/date={date}/{name}.parquet", tags, beside)
 
     def _write(self, place: str, tags: pa.Table, beside: Mapping[str, pa.Table]) -> None:

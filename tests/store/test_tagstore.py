@@ -25,6 +25,17 @@ def tags(*rows: tuple[str, int], model_id: str = "m", at: int = 0, status: str =
     )  # fmt: skip
 
 
+def moved(*rows: tuple[str, int]) -> pa.Table:
+    """Return tracks, as a night later they are known by their content."""
+    return pa.Table.from_pylist(
+        [
+            {"uri": uri, "fingerprint": f"blake2b:{n:032x}", "size_bytes": 77, "modified_ns": 78,
+             "attempts": 1, "tagged_at": START + timedelta(days=1)}
+            for uri, n in rows
+        ]
+    )  # fmt: skip
+
+
 @pytest.fixture
 def store(tmp_path):
     return TagStore(Folder(str(tmp_path)))
@@ -51,6 +62,16 @@ def test_a_batch_written_twice_is_there_once(store):
     commit(store, tags(("a", 1)))
     commit(store, tags(("a", 1)))
     assert store.read().num_rows == 1
+
+
+def test_a_file_that_is_rotated_twice_a_day(store):
+    """`latest` is renamed, and another one is there: its row must not be where the old one is."""
+    commit(store, tags(("latest", 1)))
+    commit(store, tags(("latest", 2), at=5))
+    store.copy(moved(("previous", 1)), "m", date="2026-01-01", schema=SCHEMA)
+    store.settle("m")
+    found = {row["uri"]: row["scores"]["cel"] for row in store.read().to_pylist()}
+    assert found == {"latest": pytest.approx(0.2), "previous": pytest.approx(0.1)}
 
 
 def test_the_last_word_counts_and_other_models_are_left_alone(store):
@@ -130,12 +151,8 @@ def test_what_a_kill_leaves_is_cleared_up(store, tmp_path):
 def test_a_renamed_track_takes_the_row_of_its_content(store):
     commit(store, tags(("a", 1), ("b", 2)))
     commit(store, tags(("old", 3), status="failed"))
-    moved = [
-        {"uri": uri, "fingerprint": f"blake2b:{n:032x}", "size_bytes": 77, "modified_ns": 78,
-         "attempts": 1, "tagged_at": START + timedelta(days=1)}
-        for uri, n in [("new-b", 2), ("copy-a", 1), ("copy-b", 2)]
-    ]  # fmt: skip
-    store.copy(pa.Table.from_pylist(moved), "m", date="2026-01-02", schema=SCHEMA)
+    tracks = moved(("new-b", 2), ("copy-a", 1), ("copy-b", 2))
+    store.copy(tracks, "m", date="2026-01-02", schema=SCHEMA)
     found = {r["uri"]: r for r in store.read().to_pylist()}
     assert len(found) == 6
     assert found["new-b"]["scores"] == found["copy-b"]["scores"] == found["b"]["scores"]
