@@ -309,8 +309,14 @@ def test_silence_and_noise_get_no_label(music, model, tmp_path, rng):
 
 
 def test_windows_intervals_and_embeddings(small, model, tmp_path):
-    run = tag(small, model, tmp_path, keep_windows=True, embeddings=True, hop_s=0.5, gate=0.0)
+    options = {"keep_windows": True, "embeddings": True, "hop_s": 0.5, "gate": 0.0}
+    run = tag(small, model, tmp_path, **options)
     assert run["identity"]["hop_s"] == 0.5
+    before = [table(tmp_path, name).num_rows for name in BESIDE]
+    os.utime(next(small.glob("0.*")), ns=(1, 1))
+    touched = tag(small, model, tmp_path, **options)
+    assert (touched["changed"], touched["same_content"], touched["tagged"]) == (1, 1, 0)
+    assert [table(tmp_path, name).num_rows for name in BESIDE] == before
     tracks = {row["uri"]: row for row in rows(tmp_path) if row["status"] == "ok"}
     windows, intervals, vectors = (table(tmp_path, name).to_pylist() for name in BESIDE)
     assert {row["uri"] for row in windows} == {row["uri"] for row in vectors} == set(tracks)
