@@ -25,9 +25,10 @@ import ray
 import ray.data
 
 from pipeline.audio.activity import Activity
-from pipeline.errors import SpecMismatch, UsageError
+from pipeline.errors import UsageError
 from pipeline.flows.cluster import ray_session
 from pipeline.flows.provenance import provenance
+from pipeline.flows.tag_claim import check_identity, claim
 from pipeline.flows.tag_report import write_report
 from pipeline.flows.tag_stages import Writing, places, run_stages
 from pipeline.learn.tagging import Tagging, other_windows, tagging
@@ -114,7 +115,7 @@ def tagging_of(config: TagConfig) -> Tagging:
 def plan_tagging(config: TagConfig) -> dict[str, Any]:
     """Return what `tag_catalog` would do; read no audio, and write nothing."""
     how, store = tagging_of(config), TagStore(Folder(config.out))
-    _check_identity(store, how)
+    check_identity(store, how)
     known = store.known(how.card.model_id)
     work = plan_work(track_batches(config.catalog), known, retry_failed=config.retry == "failed")
     audio_s = audio_s_of(work.left, known)
@@ -145,11 +146,11 @@ def tag_catalog(config: TagConfig) -> dict[str, Any]:
     began, started = monotonic(), datetime.now(UTC)
     how, store = tagging_of(config), TagStore(Folder(config.out))
     model_id = how.card.model_id
-    _check_identity(store, how)
+    check_identity(store, how)
     batches = track_batches(config.catalog)
     batches = chain([next(batches)], batches)  # a catalogue without tracks is an error before all
     with store.folder.claimed():
-        _claim(store, how)
+        claim(store, how)
         known = store.known(model_id)
         work = plan_work(batches, known, retry_failed=config.retry == "failed")
         date = f"{started:%Y-%m-%d}"
@@ -220,31 +221,6 @@ def _last_rate(store: TagStore, model_id: str) -> float | None:
         if run.get("complete") and run.get("audio_s"):
             return float(run["audio_s"] / run["seconds"])
     return None
-
-
-def _check_identity(store: TagStore, how: Tagging) -> None:
-    """Refuse to mix rows that were made in different ways."""
-    mine = json.loads(json.dumps(how.identity))
-    for before in store.runs(how.card.model_id):
-        changed = [key for key in mine if mine[key] != before["identity"].get(key)]
-        if changed:
-            raise SpecMismatch(
-                f"{store.folder.uri}: {how.card.model_id} has tagged there with another "
-                f"{', '.join(changed)}; give another --out (thresholds and gate alone: jobs.retag)"
-            )
-        if before["complete"]:
-            return
-
-
-def _claim(store: TagStore, how: Tagging) -> None:
-    """Take a folder over from whatever run was there last, which may have been killed."""
-    folder = store.folder
-    last = folder.read_json("run.json") if folder.exists("run.json") else None
-    folder.delete_temporary()
-    store.clear_up()
-    if last is not None and not last["complete"]:
-        store.settle(last["identity"]["model_id"])  # which need not be this run's
-    folder.write_json("run.json", {"identity": how.identity, "complete": False})
 
 
 def _n_failed(work: Work, ended: Known) -> int:

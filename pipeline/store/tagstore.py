@@ -9,6 +9,7 @@ before it: without that one it does not count, and is deleted by the next run.
 from __future__ import annotations
 
 import hashlib
+import json
 import re
 from collections import defaultdict
 from collections.abc import Collection, Iterator, Mapping
@@ -34,6 +35,8 @@ from pipeline.store.tagrows import (
 )
 from pipeline.store.worklist import KNOWN, Hashes, Known, text_hashes
 
+IDENTITY_KEY = b"timbre.tagging"
+"""In the metadata of a file of TAGS: how its rows were made."""
 BESIDE = ("windows", "intervals", "embeddings")
 _TABLES = ("tags", *BESIDE)
 _COPIED_ROWS = 4096  # a file
@@ -86,6 +89,16 @@ class TagStore:
     def batches(self, model_id: str, schema: pa.Schema) -> Iterator[pa.Table]:
         """Yield the rows of a model, some files at a time; columns that a file lacks are null."""
         yield from self.folder.scan(self.files(model_id), schema)
+
+    def identity(self, model_id: str) -> dict[str, Any]:
+        """Return how a model's rows were made, as one of its files says; nothing where none does.
+
+        A run that was killed has its rows, but another model's may have overwritten run.json since.
+        """
+        names = self.files(model_id)
+        said = (self.folder.read_schema(names[0]).metadata or {}) if names else {}
+        identity: dict[str, Any] = json.loads(said.get(IDENTITY_KEY, b"{}"))
+        return identity
 
     def known(self, model_id: str) -> Known:
         """Return what a model has said of which tracks."""
