@@ -13,7 +13,7 @@ import json
 import resource
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from itertools import chain
 from time import monotonic
 from typing import Any
@@ -153,8 +153,8 @@ def tag_catalog(config: TagConfig) -> dict[str, Any]:
         claim(store, how)
         known = store.known(model_id)
         work = plan_work(batches, known, retry_failed=config.retry == "failed")
-        date = f"{started:%Y-%m-%d}"
-        tally = _tag(config, how, store, work, known, date=date)
+        started = _last_of_all(started, known)
+        tally = _tag(config, how, store, work, known, started)
         if work.n_changed + work.n_retried:
             store.settle(model_id)
         ended = store.known(model_id) if work.left.num_rows else known
@@ -167,13 +167,14 @@ def tag_catalog(config: TagConfig) -> dict[str, Any]:
 
 
 def _tag(
-    config: TagConfig, how: Tagging, store: TagStore, work: Work, known: Known, *, date: str
+    config: TagConfig, how: Tagging, store: TagStore, work: Work, known: Known, started: datetime
 ) -> Tally:
     """Tag what is left, some ten thousand tracks at a time; return what became of it."""
     tally = Tally()
     if not work.left.num_rows:
         return tally
-    writing = Writing(store, date, lineage_of(how))
+    date = f"{started:%Y-%m-%d}"
+    writing = Writing(store, date, lineage_of(how), not_before=started)
     with ray_session(min_cpus=4):
         contents = ray.put(known.contents) if len(known.contents) else None
         for start in range(0, work.left.num_rows, _TRANCHE_TRACKS):
@@ -193,6 +194,16 @@ def _tag(
             tally.add(part)
             store.compact(how.card.model_id, date=date)
     return tally
+
+
+def _last_of_all(started: datetime, known: Known) -> datetime:
+    """Return when a run begins: after all rows that are there, or they would win over its own.
+
+    A clock that was ahead one night and is right the next would lose that night's rows.
+    """
+    if known.latest is None:
+        return started
+    return max(started, known.latest + timedelta(seconds=1))  # runs are named by the second
 
 
 def _blocks(tracks: pa.Table, how: Tagging) -> Iterator[pa.Table]:

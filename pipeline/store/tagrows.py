@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from datetime import datetime
 
 import numpy as np
 import pyarrow as pa
@@ -46,6 +47,13 @@ def last_rows(tables: list[pa.Table]) -> list[pa.Table]:
     is_last = last_of_each(keys, np.concatenate([times(table) for table in tables]))
     kept = np.split(is_last, np.cumsum([table.num_rows for table in tables])[:-1])
     return [table.filter(pa.array(each)) for table, each in zip(tables, kept, strict=True)]
+
+
+def not_before(rows: pa.Table, earliest: datetime) -> pa.Table:
+    """Return rows of which none says that it was made before some time."""
+    when = rows["tagged_at"]
+    least = pa.scalar(earliest, when.type)
+    return with_column(rows, "tagged_at", pc.if_else(pc.less(when, least), least, when))
 
 
 def times(table: pa.Table) -> np.ndarray:

@@ -6,6 +6,7 @@ import os
 import shutil
 import urllib.request
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 
 import datasets
@@ -271,6 +272,26 @@ def other_model(model, tmp_path_factory) -> Path:
     weights = {name: value * 1.01 for name, value in tagger.state_dict().items()}
     save_model(Folder(str(folder)), weights, card)
     return folder
+
+
+def test_a_clock_that_was_ahead_loses_no_later_row(small, model, out):
+    for path in out.glob("tags/*/*/*.parquet"):
+        night = pq.read_table(path, partitioning=None)
+        at = night.schema.get_field_index("tagged_at")
+        ahead = [when + timedelta(days=365) for when in night["tagged_at"].to_pylist()]
+        column = pa.chunked_array([ahead], night.schema.field(at).type)
+        pq.write_table(night.set_column(at, night.schema.field(at), column), path)
+    newest = max(row["tagged_at"] for row in rows(out))
+    changed = next(small.glob("0.*"))
+    soundfile.write(changed, tones(2, 440), 44_100, format="WAV")
+    shutil.copy(next(small.glob("1.*")), small / "bad.mp3")
+    run = tag(small, model, out)
+    assert (run["tagged"], run["same_content"], run["changed"]) == (1, 1, 2)
+    found = {row["uri"]: row for row in rows(out)}
+    assert found[str(changed)]["duration_s"] == 2
+    assert [row["status"] for row in found.values()] == ["ok"] * 3
+    assert min(found[str(path)]["tagged_at"] for path in (changed, small / "bad.mp3")) > newest
+    assert tag(small, model, out)["unchanged"] == 3
 
 
 def test_a_dry_run_counts_and_writes_nothing(small, model, out, tmp_path, capsys):

@@ -189,6 +189,9 @@ def test_known_is_of_one_model(store):
     commit(store, tags(("c", 1), model_id="other"))
     assert len(store.known("m").uris) == 2
     assert len(store.known("nobody").uris) == 0
+    commit(store, tags(("d", 1), at=7))
+    assert store.known("m").latest == START + timedelta(seconds=7)
+    assert store.known("nobody").latest is None
 
 
 def test_what_a_kill_leaves_is_cleared_up(store, tmp_path):
