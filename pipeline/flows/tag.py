@@ -158,7 +158,9 @@ def tag_catalog(config: TagConfig) -> dict[str, Any]:
         if work.n_changed + work.n_retried:
             store.settle(model_id)
         ended = store.known(model_id) if work.left.num_rows else known
-        run = _run_json(config, how, work, tally, ended, started, seconds=monotonic() - began)
+        lacking = store.lacking(model_id, _beside(how))
+        seconds = monotonic() - began
+        run = _run_json(config, how, work, tally, ended, started, lacking=lacking, seconds=seconds)
         if work.left.num_rows:
             store.folder.write_json(f"runs/{run['run_id']}.json", run)
         store.folder.write_json("run.json", run)
@@ -234,6 +236,11 @@ def _last_rate(store: TagStore, model_id: str) -> float | None:
     return None
 
 
+def _beside(how: Tagging) -> list[str]:
+    """Return the tables that are written beside TAGS."""
+    return ["windows", "intervals"] * how.keep_windows + ["embeddings"] * how.embeddings
+
+
 def _n_failed(work: Work, ended: Known) -> int:
     """Return how many tracks of the catalogue have failed; those that are gone do not count."""
     failed = ended.uris[~ended.is_ok]
@@ -248,6 +255,7 @@ def _run_json(
     ended: Known,
     started: datetime,
     *,
+    lacking: list[str],
     seconds: float,
 ) -> dict[str, Any]:
     """Return run.json; every track of the catalogue must have its row by now, and only one."""
@@ -275,6 +283,7 @@ def _run_json(
         "retried": work.n_retried,
         "gone": work.n_gone,
         "failed_in_all": _n_failed(work, ended),
+        "lacking": lacking,
         "audio_s": round(tally.audio_s, 3),
         "seconds": round(seconds, 3),
         "stages": {stage: round(spent, 3) for stage, spent in tally.stages.items()},

@@ -12,7 +12,7 @@ import hashlib
 import json
 import re
 from collections import defaultdict
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Any
@@ -119,6 +119,15 @@ class TagStore:
         for table, rows in beside.items():
             self.folder.write_table(f"{table}/{place}", rows, compression="zstd")
         self.folder.write_table(f"tags/{place}", tags, compression="zstd")
+
+    def lacking(self, model_id: str, tables: Sequence[str]) -> list[str]:
+        """Return of some tables those that a file of a model's TAGS does not have beside it."""
+        places = {_place(name) for name in self.files(model_id)} if tables else set()
+        return [
+            table
+            for table in tables
+            if not places <= {_place(name) for name in self.files(model_id, table)}
+        ]
 
     def clear(self) -> None:
         """Delete every row."""

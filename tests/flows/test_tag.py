@@ -274,6 +274,18 @@ def other_model(model, tmp_path_factory) -> Path:
     return folder
 
 
+def test_the_summary_says_why_it_ends_with_3_and_what_old_tracks_lack(small, model, out, capsys):
+    words = ["--catalog", small, "--model", model, "--out", out, "--examples", "0"]
+    words = [*map(str, words)]
+    assert tag_catalog_job.main([*words, "--max-failed", "1%"]) == 3
+    said = capsys.readouterr()
+    assert "1 of 3 tracks have failed, in this run or before, more than --max-failed 1%" in said.err
+    assert "tagged before have no" not in said.out
+    assert tag_catalog_job.main([*words, "--keep-windows", "--embeddings"]) == 0
+    line = "tracks that were tagged before have no windows, intervals, embeddings; to have them"
+    assert line in capsys.readouterr().out
+
+
 def test_a_clock_that_was_ahead_loses_no_later_row(small, model, out):
     for path in out.glob("tags/*/*/*.parquet"):
         night = pq.read_table(path, partitioning=None)
@@ -336,6 +348,7 @@ def test_windows_intervals_and_embeddings(small, model, tmp_path):
     before = [table(tmp_path, name).num_rows for name in BESIDE]
     os.utime(next(small.glob("0.*")), ns=(1, 1))
     touched = tag(small, model, tmp_path, **options)
+    assert touched["lacking"] == []
     assert (touched["changed"], touched["same_content"], touched["tagged"]) == (1, 1, 0)
     assert [table(tmp_path, name).num_rows for name in BESIDE] == before
     tracks = {row["uri"]: row for row in rows(tmp_path) if row["status"] == "ok"}
