@@ -74,7 +74,6 @@ def write(n_tracks: int, folder: Path) -> Figures:
         scores = [pa.array(rng.random(n, np.float32).round(3)) for _ in codes]
         struct = pa.StructArray.from_arrays(scores, fields=list(schema.field("scores").type))
         one = {"reason": "ok", "n_windows": 240, "n_active": 240, "model_id": MODEL_ID}
-        one["tagged_at"] = datetime(2026, 1, 1, tzinfo=UTC)
         known = _known(start, n)
         columns = {name: known[name] for name in known.column_names}
         columns |= {"scores": struct, "peaks": struct}
@@ -159,6 +158,7 @@ def _known(start: int, n: int, *, with_new: bool = False) -> pa.Table:
         "status": pa.DictionaryArray.from_arrays(np.zeros(n, np.int8), ["ok"]).cast(pa.string()),
         "attempts": pa.array(np.ones(n, np.int32)),
         "duration_s": pa.array(np.full(n, 240.0)),
+        "tagged_at": pa.array(np.full(n, int(datetime(2026, 1, 1, tzinfo=UTC).timestamp() * 1000))),
         "labels": pa.ListArray.from_arrays(
             pa.array(np.arange(0, 2 * n + 1, 2, dtype=np.int32)), pa.array(["cel", "pia"] * n)
         ),

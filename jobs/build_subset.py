@@ -38,7 +38,7 @@ def main(argv: list[str] | None = None) -> int:
         print(f"{got} of {wanted} segments got; they are in {config.out}, see report.html there")
         for row in report["outcomes"]:
             print(f"  {row['n']:>8}  {row['outcome']} / {row['reason']}")
-        return harness.PAST_LIMIT if wanted - got > max_failed * wanted else harness.OK
+        return harness.within(wanted - got, wanted, max_failed, "segments were not got")
 
     return harness.run(job)
 

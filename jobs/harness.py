@@ -57,6 +57,15 @@ def share(text: str) -> float:
     return value
 
 
+def within(n_failed: int, n_all: int, limit: float, what: str) -> int:
+    """Return the exit code by --max-failed; past the limit say why, as no other line may."""
+    if n_failed <= limit * n_all:
+        return OK
+    text = f"{n_failed:,} of {n_all:,} {what}, more than --max-failed {100 * limit:g}% allows"
+    say("past_limit", level=WARNING, text=text)
+    return PAST_LIMIT
+
+
 def words(text: str) -> tuple[str, ...]:
     """Parse 'a,b' as words."""
     return tuple(word.strip() for word in text.split(",") if word.strip())

@@ -26,8 +26,8 @@ def main(argv: list[str] | None = None) -> int:
             return harness.OK
         run = tag_catalog(config)
         print(_done(run, config.out))
-        past = run["failed_in_all"] > max_failed * run["tracks"]
-        return harness.PAST_LIMIT if past else harness.OK
+        what = "tracks have failed, in this run or before"
+        return harness.within(run["failed_in_all"], run["tracks"], max_failed, what)
 
     return harness.run(job)
 
@@ -103,12 +103,18 @@ def _planned(plan: dict[str, Any]) -> str:
 
 
 def _done(run: dict[str, Any], out: str) -> str:
+    lacking = ""
+    if run["lacking"]:
+        lacking = (
+            f"\ntracks that were tagged before have no {', '.join(run['lacking'])}; to have them "
+            "of all tracks, tag to another --out"
+        )
     return (
         f"{run['tracks']:,} tracks: {run['tagged']:,} tagged, {run['failed']:,} failed, "
         f"{run['skipped']:,} skipped ({run['unchanged']:,} unchanged, {run['same_content']:,} "
         f"known by another name); {run['audio_s'] / HOUR_S:,.1f} h of audio in "
         f"{run['seconds']:,.1f} s\nthe tags are in {out}/tags, the run in run.json and report.html "
-        "there"
+        f"there{lacking}"
     )
 
 

@@ -158,8 +158,8 @@ def _tag(
 def _read(config: EvaluateConfig, how: Tagging, choice: Choice) -> _Tagged:
     """Take the TAGS and the truth that are there."""
     how = _with_thresholds(how, choice, None)
-    tags = read_tags(str(config.tags), how)
-    return _Tagged(how, tags, read_truth(str(config.truth), how.codes))
+    truth = read_truth(str(config.truth), how.codes)
+    return _Tagged(how, read_tags(str(config.tags), how, truth), truth)
 
 
 def _score(

@@ -27,12 +27,11 @@ from pipeline.score.labelling import Changes, changes, labels_of_tags
 from pipeline.score.thresholds import own
 from pipeline.store.disk import Walked
 from pipeline.store.folder import Folder, read_input, split_uri
-from pipeline.store.tagstore import TagStore
+from pipeline.store.tagstore import IDENTITY_KEY, TagStore
 
 if TYPE_CHECKING:
     from pipeline.learn.model import ModelCard
 
-IDENTITY_KEY = b"timbre.tagging"
 SOURCE_KEY = b"timbre.retagged_from"
 _WRITERS = 4
 """Files at once: one waits for the disk or bucket while another is made."""

@@ -13,7 +13,7 @@ import json
 import resource
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from itertools import chain
 from time import monotonic
 from typing import Any
@@ -25,9 +25,10 @@ import ray
 import ray.data
 
 from pipeline.audio.activity import Activity
-from pipeline.errors import SpecMismatch, UsageError
+from pipeline.errors import UsageError
 from pipeline.flows.cluster import ray_session
 from pipeline.flows.provenance import provenance
+from pipeline.flows.tag_claim import check_identity, claim
 from pipeline.flows.tag_report import write_report
 from pipeline.flows.tag_stages import Writing, places, run_stages
 from pipeline.learn.tagging import Tagging, other_windows, tagging
@@ -114,7 +115,7 @@ def tagging_of(config: TagConfig) -> Tagging:
 def plan_tagging(config: TagConfig) -> dict[str, Any]:
     """Return what `tag_catalog` would do; read no audio, and write nothing."""
     how, store = tagging_of(config), TagStore(Folder(config.out))
-    _check_identity(store, how)
+    check_identity(store, how)
     known = store.known(how.card.model_id)
     work = plan_work(track_batches(config.catalog), known, retry_failed=config.retry == "failed")
     audio_s = audio_s_of(work.left, known)
@@ -145,19 +146,21 @@ def tag_catalog(config: TagConfig) -> dict[str, Any]:
     began, started = monotonic(), datetime.now(UTC)
     how, store = tagging_of(config), TagStore(Folder(config.out))
     model_id = how.card.model_id
-    _check_identity(store, how)
+    check_identity(store, how)
     batches = track_batches(config.catalog)
     batches = chain([next(batches)], batches)  # a catalogue without tracks is an error before all
     with store.folder.claimed():
-        _claim(store, how)
+        claim(store, how)
         known = store.known(model_id)
         work = plan_work(batches, known, retry_failed=config.retry == "failed")
-        date = f"{started:%Y-%m-%d}"
-        tally = _tag(config, how, store, work, known, date=date)
+        started = _last_of_all(started, known)
+        tally = _tag(config, how, store, work, known, started)
         if work.n_changed + work.n_retried:
             store.settle(model_id)
         ended = store.known(model_id) if work.left.num_rows else known
-        run = _run_json(config, how, work, tally, ended, started, seconds=monotonic() - began)
+        lacking = store.lacking(model_id, _beside(how))
+        seconds = monotonic() - began
+        run = _run_json(config, how, work, tally, ended, started, lacking=lacking, seconds=seconds)
         if work.left.num_rows:
             store.folder.write_json(f"runs/{run['run_id']}.json", run)
         store.folder.write_json("run.json", run)
@@ -166,13 +169,14 @@ def tag_catalog(config: TagConfig) -> dict[str, Any]:
 
 
 def _tag(
-    config: TagConfig, how: Tagging, store: TagStore, work: Work, known: Known, *, date: str
+    config: TagConfig, how: Tagging, store: TagStore, work: Work, known: Known, started: datetime
 ) -> Tally:
     """Tag what is left, some ten thousand tracks at a time; return what became of it."""
     tally = Tally()
     if not work.left.num_rows:
         return tally
-    writing = Writing(store, date, lineage_of(how))
+    date = f"{started:%Y-%m-%d}"
+    writing = Writing(store, date, lineage_of(how), not_before=started)
     with ray_session(min_cpus=4):
         contents = ray.put(known.contents) if len(known.contents) else None
         for start in range(0, work.left.num_rows, _TRANCHE_TRACKS):
@@ -192,6 +196,16 @@ def _tag(
             tally.add(part)
             store.compact(how.card.model_id, date=date)
     return tally
+
+
+def _last_of_all(started: datetime, known: Known) -> datetime:
+    """Return when a run begins: after all rows that are there, or they would win over its own.
+
+    A clock that was ahead one night and is right the next would lose that night's rows.
+    """
+    if known.latest is None:
+        return started
+    return max(started, known.latest + timedelta(seconds=1))  # runs are named by the second
 
 
 def _blocks(tracks: pa.Table, how: Tagging) -> Iterator[pa.Table]:
@@ -222,29 +236,9 @@ def _last_rate(store: TagStore, model_id: str) -> float | None:
     return None
 
 
-def _check_identity(store: TagStore, how: Tagging) -> None:
-    """Refuse to mix rows that were made in different ways."""
-    mine = json.loads(json.dumps(how.identity))
-    for before in store.runs(how.card.model_id):
-        changed = [key for key in mine if mine[key] != before["identity"].get(key)]
-        if changed:
-            raise SpecMismatch(
-                f"{store.folder.uri}: {how.card.model_id} has tagged there with another "
-                f"{', '.join(changed)}; give another --out (thresholds and gate alone: jobs.retag)"
-            )
-        if before["complete"]:
-            return
-
-
-def _claim(store: TagStore, how: Tagging) -> None:
-    """Take a folder over from whatever run was there last, which may have been killed."""
-    folder = store.folder
-    last = folder.read_json("run.json") if folder.exists("run.json") else None
-    folder.delete_temporary()
-    store.clear_up()
-    if last is not None and not last["complete"]:
-        store.settle(last["identity"]["model_id"])  # which need not be this run's
-    folder.write_json("run.json", {"identity": how.identity, "complete": False})
+def _beside(how: Tagging) -> list[str]:
+    """Return the tables that are written beside TAGS."""
+    return ["windows", "intervals"] * how.keep_windows + ["embeddings"] * how.embeddings
 
 
 def _n_failed(work: Work, ended: Known) -> int:
@@ -261,6 +255,7 @@ def _run_json(
     ended: Known,
     started: datetime,
     *,
+    lacking: list[str],
     seconds: float,
 ) -> dict[str, Any]:
     """Return run.json; every track of the catalogue must have its row by now, and only one."""
@@ -288,6 +283,7 @@ def _run_json(
         "retried": work.n_retried,
         "gone": work.n_gone,
         "failed_in_all": _n_failed(work, ended),
+        "lacking": lacking,
         "audio_s": round(tally.audio_s, 3),
         "seconds": round(seconds, 3),
         "stages": {stage: round(spent, 3) for stage, spent in tally.stages.items()},

@@ -12,6 +12,7 @@ import logging
 import pickle
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from functools import cache, partial
 from time import monotonic
 from typing import Any
@@ -29,6 +30,7 @@ from pipeline.flows.logs import progress_bar
 from pipeline.learn.tagging import Tagging, TrackTagger, describe, tables_of
 from pipeline.learn.tracks import SAME
 from pipeline.score.tally import Tally, tally_of
+from pipeline.store.tagrows import not_before
 from pipeline.store.tagstore import TagStore
 from pipeline.store.worklist import Fingerprints
 
@@ -46,6 +48,8 @@ class Writing:
     """Of the run, as the folder's name has it."""
     lineage: Mapping[str, str] = field(default_factory=dict)
     """Into the metadata of every file."""
+    not_before: datetime | None = None
+    """The least `tagged_at` of a row: it must be the last word, whatever a node's clock says."""
 
 
 def run_stages(
@@ -137,6 +141,8 @@ def commit(scored: pa.Table, how: Tagging, writing: Writing) -> pa.Table:
 
 def _commit(scored: pa.Table, how: Tagging, writing: Writing) -> pa.Table:
     began = monotonic()
+    if writing.not_before is not None:
+        scored = not_before(scored, writing.not_before)
     is_same = pc.equal(scored["status"], SAME)
     same, new = scored.filter(is_same), scored.filter(pc.invert(is_same))
     if new.num_rows:

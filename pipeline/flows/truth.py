@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
@@ -13,6 +15,7 @@ from pipeline.store.catalogue import read_csv, resolve
 from pipeline.store.dataset import Dataset
 from pipeline.store.folder import Folder, split_uri
 from pipeline.store.tagstore import TagStore
+from schemas.tags import tags_schema
 
 
 def split_truth(dataset: Dataset, split: str) -> dict[str, list[str]]:
@@ -24,16 +27,25 @@ def split_truth(dataset: Dataset, split: str) -> dict[str, list[str]]:
     }
 
 
-def read_tags(uri: str, how: Tagging) -> pa.Table:
-    """Return the TAGS that this model gave in a tagging run's folder."""
-    tags = TagStore(Folder(uri)).read()
-    if tags is None:
+def read_tags(uri: str, how: Tagging, tracks: Iterable[str]) -> pa.Table:
+    """Return the scores that this model gave some tracks in a tagging run's folder.
+
+    A killed run may leave several rows of a track: they are sorted by time, the last one counts.
+    """
+    store, model_id = TagStore(Folder(uri)), how.card.model_id
+    if not store.files():
         raise UsageError(f"{uri}: no tags there; make some with python -m jobs.tag_catalog")
-    _check_run(Folder(uri), how)
-    mine = tags.filter(pc.equal(tags["model_id"], how.card.model_id))
-    if not mine.num_rows:
-        raise SpecMismatch(f"{uri}: no tags there by this model, {how.card.model_id}")
-    return mine
+    _check_run(store.folder, how)
+    if not store.files(model_id):
+        raise SpecMismatch(f"{uri}: no tags there by this model, {model_id}")
+    whole = tags_schema(how.codes)
+    schema = pa.schema([whole.field(name) for name in ("uri", "scores", "tagged_at")])
+    wanted = pa.array(tracks, pa.string())
+    parts = [
+        rows.filter(pc.is_in(rows["uri"], value_set=wanted))
+        for rows in store.batches(model_id, schema)
+    ]
+    return pa.concat_tables([schema.empty_table(), *parts]).sort_by("tagged_at")
 
 
 def _check_run(folder: Folder, how: Tagging) -> None:
@@ -62,7 +74,10 @@ def read_truth(uri: str, codes: list[str]) -> dict[str, list[str]]:
 def aligned(
     tags: pa.Table, truth: dict[str, list[str]], how: Tagging
 ) -> tuple[list[str], npt.NDArray[np.float64]]:
-    """Return the truth's tracks and their scores, `[n, n_classes]`; zeros for a failed one."""
+    """Return the truth's tracks and their scores, `[n, n_classes]`; zeros for a failed one.
+
+    Of several rows of a track the last one counts.
+    """
     rows = {row["uri"]: row["scores"] for row in tags.select(["uri", "scores"]).to_pylist()}
     if missing := [name for name in truth if name not in rows]:
         raise UsageError(

@@ -9,9 +9,12 @@ before it: without that one it does not count, and is deleted by the next run.
 from __future__ import annotations
 
 import hashlib
+import json
 import re
-from collections.abc import Collection, Iterator, Mapping
+from collections import defaultdict
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Any
 from urllib.parse import quote, unquote
 
@@ -22,8 +25,18 @@ import pyarrow.compute as pc
 from pipeline.errors import UsageError
 from pipeline.store.disk import Walked
 from pipeline.store.folder import Folder
+from pipeline.store.tagrows import (
+    belonging,
+    for_others,
+    last_of_each,
+    last_rows,
+    times,
+    with_column,
+)
 from pipeline.store.worklist import KNOWN, Hashes, Known, text_hashes
 
+IDENTITY_KEY = b"timbre.tagging"
+"""In the metadata of a file of TAGS: how its rows were made."""
 BESIDE = ("windows", "intervals", "embeddings")
 _TABLES = ("tags", *BESIDE)
 _COPIED_ROWS = 4096  # a file
@@ -77,20 +90,44 @@ class TagStore:
         """Yield the rows of a model, some files at a time; columns that a file lacks are null."""
         yield from self.folder.scan(self.files(model_id), schema)
 
+    def identity(self, model_id: str) -> dict[str, Any]:
+        """Return how a model's rows were made, as one of its files says; nothing where none does.
+
+        A run that was killed has its rows, but another model's may have overwritten run.json since.
+        """
+        names = self.files(model_id)
+        said = (self.folder.read_schema(names[0]).metadata or {}) if names else {}
+        identity: dict[str, Any] = json.loads(said.get(IDENTITY_KEY, b"{}"))
+        return identity
+
     def known(self, model_id: str) -> Known:
         """Return what a model has said of which tracks."""
         return Known.of(self.batches(model_id, KNOWN))
 
     def commit(self, tags: pa.Table, *, date: str, beside: Mapping[str, pa.Table]) -> None:
-        """Write rows of one model as one file, named by what it holds: twice, it is there once."""
+        """Write rows of one model as one file, named by what it holds: twice, it is there once.
+
+        The contents are in the name, too: a uri may have another one later that day, and until
+        `settle` the row of the one before is what tells of it.
+        """
         model_id = tags["model_id"][0].as_py()
-        name = _hash([*tags["uri"].to_pylist(), model_id])
+        contents = [text or "" for text in tags["fingerprint"].to_pylist()]
+        name = _hash([*tags["uri"].to_pylist(), *contents, model_id])
         self._write(f"{_part(model_id)}/date={date}/{name}.parquet", tags, beside)
 
     def _write(self, place: str, tags: pa.Table, beside: Mapping[str, pa.Table]) -> None:
         for table, rows in beside.items():
             self.folder.write_table(f"{table}/{place}", rows, compression="zstd")
         self.folder.write_table(f"tags/{place}", tags, compression="zstd")
+
+    def lacking(self, model_id: str, tables: Sequence[str]) -> list[str]:
+        """Return of some tables those that a file of a model's TAGS does not have beside it."""
+        places = {_place(name) for name in self.files(model_id)} if tables else set()
+        return [
+            table
+            for table in tables
+            if not places <= {_place(name) for name in self.files(model_id, table)}
+        ]
 
     def clear(self) -> None:
         """Delete every row."""
@@ -119,7 +156,7 @@ class TagStore:
         with ThreadPoolExecutor(_AT_ONCE) as pool:
             uris, when = zip(*pool.map(self._uris_and_times, names), strict=True)
         rows_in = [len(each) for each in uris]
-        is_last = _last_of_each(np.concatenate(uris), np.concatenate(when))
+        is_last = last_of_each(np.concatenate(uris), np.concatenate(when))
         for name, kept in zip(names, np.split(is_last, np.cumsum(rows_in)[:-1]), strict=True):
             if not kept.all():
                 self._keep(name, kept)
@@ -127,7 +164,7 @@ class TagStore:
 
     def _uris_and_times(self, name: str) -> tuple[Hashes, np.ndarray]:
         table = self.folder.read_table(name, _WHEN.names)
-        return text_hashes(table["uri"]), pc.cast(table["tagged_at"], pa.int64()).to_numpy()
+        return text_hashes(table["uri"]), times(table)
 
     def compact(self, model_id: str, *, date: str) -> None:
         """Join the small files of a day, some thousand rows a file, as a run's commits are small.
@@ -151,22 +188,30 @@ class TagStore:
             self._join(group, sizes)
 
     def _join(self, places: list[str], there: Mapping[str, Collection[str]]) -> None:
-        """Write files as one, named by theirs: never by what it holds, or it could be one of them.
+        """Write files as one, with the last row of each track, named by their names.
 
-        A joined file from which `settle` took rows, and a new file of those, hold what it held.
+        Never named by what it holds, or it could be one of them: a joined file from which `settle`
+        took rows, and a new file of those, hold what it held.
         """
         names = {
             table: [f"{table}/{place}" for place in places if place in there[table]]
             for table in _TABLES
         }
         with ThreadPoolExecutor(_AT_ONCE) as pool:
-            tables = {
-                table: pa.concat_tables(pool.map(self.folder.read_table, parts))
+            tags = list(pool.map(self.folder.read_table, names["tags"]))
+            rest = dict(zip(places, last_rows(tags), strict=True))
+            beside = {
+                table: pa.concat_tables(
+                    belonging(rows, rest[_place(name)])
+                    for name, rows in zip(
+                        parts, pool.map(self.folder.read_table, parts), strict=True
+                    )
+                )
                 for table, parts in names.items()
-                if parts
+                if parts and table != "tags"
             }
             joined = f"{places[0].rpartition('/')[0]}/{_hash(names['tags'])}.parquet"
-            self._write(joined, tables.pop("tags"), tables)
+            self._write(joined, pa.concat_tables(rest.values()), beside)
             for parts in names.values():
                 list(pool.map(self.folder.delete, parts))
 
@@ -176,9 +221,7 @@ class TagStore:
         rest = table.filter(pa.array(kept))
         for other in (file_beside(name, table) for table in BESIDE):
             if self.folder.exists(other):
-                rows = self.folder.read_table(other)
-                belongs = pc.is_in(rows["uri"], value_set=rest["uri"].combine_chunks())
-                self._replace(other, rows.filter(belongs))
+                self._replace(other, belonging(self.folder.read_table(other), rest))
         self._replace(name, rest)
 
     def _replace(self, name: str, rows: pa.Table) -> None:
@@ -188,36 +231,49 @@ class TagStore:
             self.folder.delete(name)
 
     def copy(self, tracks: pa.Table, model_id: str, *, date: str, schema: pa.Schema) -> None:
-        """Write the rows of tracks whose content is known by another name.
+        """Write the rows of tracks whose content is known, and what stands beside it, for them.
 
-        `tracks` are rows of uri, fingerprint, size_bytes, modified_ns, attempts and tagged_at.
+        `tracks` are rows of uri, fingerprint, size_bytes, modified_ns, attempts and tagged_at. Each
+        gets all that is known of its content, so that it need not last as long as another's.
         """
-        wanted = tracks["fingerprint"].combine_chunks()
-        sources = [
-            batch.filter(_of_content(batch, wanted)) for batch in self.batches(model_id, schema)
-        ]
-        rows = pa.concat_tables(sources)
-        first = {text: k for k, text in reversed(list(enumerate(rows["fingerprint"].to_pylist())))}
-        taken = rows.take(pa.array([first[text] for text in wanted.to_pylist()], pa.int64()))
-        for key in ("uri", "size_bytes", "modified_ns", "attempts", "tagged_at"):
-            at = schema.get_field_index(key)
-            taken = taken.set_column(at, schema.field(at), tracks[key].cast(schema.field(at).type))
-        for start in range(0, taken.num_rows, _COPIED_ROWS):
-            part = taken.slice(start, _COPIED_ROWS).replace_schema_metadata(schema.metadata)
-            self.commit(part, date=date, beside={})
+        contents = tracks["fingerprint"].combine_chunks()
+        wanted = defaultdict(list)
+        for k, content in enumerate(contents.to_pylist()):
+            wanted[content].append(k)
+        names = self.files(model_id)
+        with ThreadPoolExecutor(_AT_ONCE) as pool:
+            for name, is_ours in zip(
+                names, pool.map(partial(self._has_contents, contents), names), strict=True
+            ):
+                if pc.any(is_ours).as_py():
+                    rows = self.folder.read_tables([name], schema).filter(is_ours)
+                    rows = rows.replace_schema_metadata(schema.metadata)
+                    found = [wanted.pop(text, []) for text in rows["fingerprint"].to_pylist()]
+                    self._copy(name, rows, tracks, found, date)
 
+    def _has_contents(self, contents: pa.Array, name: str) -> pa.ChunkedArray:
+        """Return which rows of a file are of some contents."""
+        rows = self.folder.read_table(name, ["fingerprint", "status"])
+        is_in = pc.is_in(rows["fingerprint"], value_set=contents)
+        return pc.and_(is_in, pc.equal(rows["status"], "ok"))
 
-def _of_content(batch: pa.Table, fingerprints: pa.Array) -> pa.Array:
-    is_in = pc.is_in(batch["fingerprint"], value_set=fingerprints)
-    return pc.and_(is_in, pc.equal(batch["status"], "ok"))
-
-
-def _last_of_each(keys: Hashes, when: np.ndarray) -> np.ndarray:
-    """Return which rows are the last of their key."""
-    order = np.lexsort((when, keys))
-    is_last = np.ones(len(keys), bool)
-    is_last[order[:-1]] = keys[order[:-1]] != keys[order[1:]]
-    return is_last
+    def _copy(
+        self, name: str, rows: pa.Table, tracks: pa.Table, found: list[list[int]], date: str
+    ) -> None:
+        """Write rows of a file for the tracks that are found to have their contents."""
+        pairs = [(row, track) for row, of_row in enumerate(found) for track in of_row]
+        for start in range(0, len(pairs), _COPIED_ROWS):
+            which, who = zip(*pairs[start : start + _COPIED_ROWS], strict=True)
+            source, mine = rows.take(pa.array(which)), tracks.take(pa.array(who))
+            copies = source
+            for key in ("uri", "size_bytes", "modified_ns", "attempts", "tagged_at"):
+                copies = with_column(copies, key, mine[key])
+            beside = {
+                table: for_others(self.folder.read_table(other), source, mine["uri"])
+                for table in BESIDE
+                if self.folder.exists(other := file_beside(name, table))
+            }
+            self.commit(copies, date=date, beside=beside)
 
 
 def _hash(texts: list[str]) -> str:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 import numpy as np
@@ -31,6 +32,7 @@ KNOWN = pa.schema(
         ("attempts", pa.int32()),
         ("duration_s", pa.float64()),
         ("labels", CODES),
+        ("tagged_at", pa.timestamp("ms", "UTC")),
     ]
 )
 """The columns of TAGS from which it is told what is known."""
@@ -75,11 +77,14 @@ class Known:
     duration_s: float
     labels: Counter[str]
     """Tracks by label."""
+    latest: datetime | None
+    """When the newest row was made."""
 
     @classmethod
     def of(cls, batches: Iterable[pa.Table]) -> Known:
         """Read rows of KNOWN."""
         parts, n_bytes, duration_s, labels = [], 0, 0.0, Counter[str]()
+        times: list[datetime] = []
         for batch in batches:
             parts.append(_hashed(batch))
             n_bytes += (
@@ -88,6 +93,8 @@ class Known:
             duration_s += pc.sum(batch["duration_s"]).as_py() or 0.0
             counts = pc.value_counts(pc.list_flatten(batch["labels"]))
             labels.update({one["values"]: one["counts"] for one in counts.to_pylist()})
+            if (newest := pc.max(batch["tagged_at"]).as_py()) is not None:
+                times.append(newest)
         if not parts:
             none = np.zeros((0, 2), np.uint64)
             parts = [(_NO_HASHES, _NO_HASHES, np.zeros(0, bool), np.zeros(0, np.int32), none)]
@@ -98,7 +105,8 @@ class Known:
         order = np.argsort(uris, kind="stable")
         uris = uris[order]
         states, is_ok, attempts = (np.concatenate(columns.pop(0))[order] for _ in range(3))
-        return cls(uris, states, is_ok, attempts, contents, n_bytes, duration_s, labels)
+        latest = max(times, default=None)
+        return cls(uris, states, is_ok, attempts, contents, n_bytes, duration_s, labels, latest)
 
     def find(self, uris: Hashes) -> tuple[npt.NDArray[np.intp], Flags]:
         """Return where each uri stands, and whether it does."""

@@ -3,8 +3,10 @@
 import json
 import shutil
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from sklearn.metrics import f1_score, log_loss
@@ -12,7 +14,7 @@ from sklearn.metrics import f1_score, log_loss
 from pipeline.errors import SpecMismatch, TableError, UsageError
 from pipeline.flows.evaluate import EvaluateConfig, evaluate
 from pipeline.flows.tag import TagConfig, tag_catalog
-from pipeline.flows.truth import split_truth
+from pipeline.flows.truth import aligned, read_tags, split_truth
 from pipeline.learn.model import load_card
 from pipeline.learn.tagging import tagging
 from pipeline.score.aggregate import METHODS
@@ -20,6 +22,8 @@ from pipeline.score.scored import from_table
 from pipeline.score.thresholds import RULES, tuned
 from pipeline.store.dataset import Dataset
 from pipeline.store.folder import Folder
+from pipeline.store.tagstore import TagStore
+from tests.store.test_tagstore import tags as tag_rows
 
 
 @pytest.fixture(scope="module")
@@ -105,6 +109,28 @@ def test_a_tagging_run_is_scored_against_its_truth(model, corpus, tmp_path):
     truth.write_text("uri,labels\ngone.wav,cel+kazoo\n")
     with pytest.raises(TableError, match=r"truth\.csv:2: found label 'kazoo'"):
         evaluate(config)
+
+
+def test_only_the_truth_s_tracks_are_read_and_their_last_rows(tmp_path):
+    """Another model's classes do not matter, nor in which order the files lie."""
+    how = SimpleNamespace(
+        card=SimpleNamespace(model_id="m"), aggregation="s2", codes=["cel"], identity={}
+    )
+    with pytest.raises(UsageError, match="no tags there; make some"):
+        read_tags(str(tmp_path), how, ["a"])
+    store = TagStore(Folder(str(tmp_path)))
+    other = pa.table({"uri": ["a"], "model_id": ["other"], "scores": [{"kazoo": 1}],
+                      "fingerprint": [None]})  # fmt: skip
+    store.commit(other, date="2026-01-01", beside={})
+    with pytest.raises(SpecMismatch, match="no tags there by this model, m"):
+        read_tags(str(tmp_path), how, ["a"])
+    store.commit(tag_rows(("a", 9), ("b", 2), ("c", 3), at=9), date="2026-01-01", beside={})
+    store.commit(tag_rows(("a", 1), at=1), date="2026-01-02", beside={})
+    tags = read_tags(str(tmp_path), how, ["a", "b"])
+    assert set(tags["uri"].to_pylist()) == {"a", "b"}
+    names, scores = aligned(tags, {"b": [], "a": []}, how)
+    assert names == ["b", "a"]
+    np.testing.assert_allclose(scores, [[0.2], [0.9]])
 
 
 def test_thresholds_of_validation_are_kept_for_tagging(model, dataset, scored_split, tmp_path):

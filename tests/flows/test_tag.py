@@ -6,6 +6,7 @@ import os
 import shutil
 import urllib.request
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 
 import datasets
@@ -273,6 +274,38 @@ def other_model(model, tmp_path_factory) -> Path:
     return folder
 
 
+def test_the_summary_says_why_it_ends_with_3_and_what_old_tracks_lack(small, model, out, capsys):
+    words = ["--catalog", small, "--model", model, "--out", out, "--examples", "0"]
+    words = [*map(str, words)]
+    assert tag_catalog_job.main([*words, "--max-failed", "1%"]) == 3
+    said = capsys.readouterr()
+    assert "1 of 3 tracks have failed, in this run or before, more than --max-failed 1%" in said.err
+    assert "tagged before have no" not in said.out
+    assert tag_catalog_job.main([*words, "--keep-windows", "--embeddings"]) == 0
+    line = "tracks that were tagged before have no windows, intervals, embeddings; to have them"
+    assert line in capsys.readouterr().out
+
+
+def test_a_clock_that_was_ahead_loses_no_later_row(small, model, out):
+    for path in out.glob("tags/*/*/*.parquet"):
+        night = pq.read_table(path, partitioning=None)
+        at = night.schema.get_field_index("tagged_at")
+        ahead = [when + timedelta(days=365) for when in night["tagged_at"].to_pylist()]
+        column = pa.chunked_array([ahead], night.schema.field(at).type)
+        pq.write_table(night.set_column(at, night.schema.field(at), column), path)
+    newest = max(row["tagged_at"] for row in rows(out))
+    changed = next(small.glob("0.*"))
+    soundfile.write(changed, tones(2, 440), 44_100, format="WAV")
+    shutil.copy(next(small.glob("1.*")), small / "bad.mp3")
+    run = tag(small, model, out)
+    assert (run["tagged"], run["same_content"], run["changed"]) == (1, 1, 2)
+    found = {row["uri"]: row for row in rows(out)}
+    assert found[str(changed)]["duration_s"] == 2
+    assert [row["status"] for row in found.values()] == ["ok"] * 3
+    assert min(found[str(path)]["tagged_at"] for path in (changed, small / "bad.mp3")) > newest
+    assert tag(small, model, out)["unchanged"] == 3
+
+
 def test_a_dry_run_counts_and_writes_nothing(small, model, out, tmp_path, capsys):
     words = ["--catalog", small, "--model", model, "--out", tmp_path / "new", "--dry-run"]
     assert tag_catalog_job.main([str(word) for word in words]) == 0
@@ -309,8 +342,15 @@ def test_silence_and_noise_get_no_label(music, model, tmp_path, rng):
 
 
 def test_windows_intervals_and_embeddings(small, model, tmp_path):
-    run = tag(small, model, tmp_path, keep_windows=True, embeddings=True, hop_s=0.5, gate=0.0)
+    options = {"keep_windows": True, "embeddings": True, "hop_s": 0.5, "gate": 0.0}
+    run = tag(small, model, tmp_path, **options)
     assert run["identity"]["hop_s"] == 0.5
+    before = [table(tmp_path, name).num_rows for name in BESIDE]
+    os.utime(next(small.glob("0.*")), ns=(1, 1))
+    touched = tag(small, model, tmp_path, **options)
+    assert touched["lacking"] == []
+    assert (touched["changed"], touched["same_content"], touched["tagged"]) == (1, 1, 0)
+    assert [table(tmp_path, name).num_rows for name in BESIDE] == before
     tracks = {row["uri"]: row for row in rows(tmp_path) if row["status"] == "ok"}
     windows, intervals, vectors = (table(tmp_path, name).to_pylist() for name in BESIDE)
     assert {row["uri"] for row in windows} == {row["uri"] for row in vectors} == set(tracks)

@@ -1,10 +1,14 @@
 """What a night takes over from nights before it: rows of killed runs, rates, failures."""
 
+import json
 from types import SimpleNamespace
 
 import pyarrow as pa
+import pytest
 
-from pipeline.flows.tag import _claim, _last_rate, _n_failed
+from pipeline.errors import SpecMismatch
+from pipeline.flows.tag import _last_rate, _n_failed
+from pipeline.flows.tag_claim import check_identity, claim
 from pipeline.store.catalogue import TRACKS
 from pipeline.store.folder import Folder
 from pipeline.store.tagstore import TagStore
@@ -19,7 +23,7 @@ def test_a_folder_with_several_models(tmp_path):
         store.commit(tag_rows(("a", 1), ("b", at), model_id="B", at=at), date=date, beside={})
     store.folder.write_json("run.json", {"identity": {"model_id": "B"}, "complete": False})
     mine = SimpleNamespace(identity={"model_id": "A"}, card=SimpleNamespace(model_id="A"))
-    _claim(store, mine)
+    claim(store, mine)
     assert sorted(row["size_bytes"] for row in store.read().to_pylist()) == [1, 1]
     assert store.folder.read_json("run.json")["identity"] == {"model_id": "A"}
     run = {"identity": {"model_id": "B"}, "complete": True, "seconds": 2.0}
@@ -27,6 +31,27 @@ def test_a_folder_with_several_models(tmp_path):
     assert _last_rate(store, "B") is None
     store.folder.write_json("runs/1.json", run | {"audio_s": 30.0})
     assert _last_rate(store, "B") == 15.0 and _last_rate(store, "A") is None
+
+
+def test_rows_of_a_killed_run_say_how_they_were_made(tmp_path):
+    """Its run.json may be another model's by the time that the first one goes on."""
+
+    def how(model_id: str, hop_s: float) -> SimpleNamespace:
+        identity = {"model_id": model_id, "hop_s": hop_s, "windows": (1, 2)}
+        return SimpleNamespace(identity=identity, card=SimpleNamespace(model_id=model_id))
+
+    store = TagStore(Folder(str(tmp_path)))
+    first, other = how("A", 1.0), how("B", 1.0)
+    check_identity(store, first)
+    claim(store, first)
+    made = {"timbre.tagging": json.dumps(first.identity)}
+    rows = tag_rows(("a", 1), model_id="A").replace_schema_metadata(made)
+    store.commit(rows, date="2026-01-01", beside={})
+    check_identity(store, other)
+    claim(store, other)
+    check_identity(store, first)
+    with pytest.raises(SpecMismatch, match="A has tagged there with another hop_s; give"):
+        check_identity(store, how("A", 2.0))
 
 
 def test_failed_tracks_that_are_gone_do_not_count():

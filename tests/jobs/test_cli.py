@@ -11,7 +11,7 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
-from jobs import harness
+from jobs import build_subset, harness
 from pipeline.errors import StoreError, UsageError
 from pipeline.store.folder import Folder
 from schemas.tags import tags_schema
@@ -97,6 +97,17 @@ def test_a_job_is_a_module_with_an_exit_code():
     )  # fmt: skip
     assert done.returncode == 2
     assert done.stderr.startswith("error: nowhere: no dataset.json there")
+
+
+def test_a_build_past_its_limit_says_so(tmp_path, monkeypatch, capsys):
+    report = {"wanted": 200, "got": 150, "outcomes": []}
+    monkeypatch.setattr(build_subset, "build", lambda config: report)
+    words = ["--segments", "x.csv", "--out", str(tmp_path), "--max-failed"]
+    assert build_subset.main([*words, "25%"]) == harness.OK
+    assert build_subset.main([*words, "0.1"]) == harness.PAST_LIMIT
+    assert capsys.readouterr().err.splitlines() == [
+        "50 of 200 segments were not got, more than --max-failed 10% allows"
+    ]
 
 
 def test_a_log_of_objects(tmp_path):

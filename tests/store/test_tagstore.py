@@ -25,6 +25,33 @@ def tags(*rows: tuple[str, int], model_id: str = "m", at: int = 0, status: str =
     )  # fmt: skip
 
 
+def windows(*rows: tuple[str, int]) -> pa.Table:
+    """Return a row of WINDOWS for each of some tracks, by its content."""
+    return pa.Table.from_pylist(
+        [{"uri": uri, "fingerprint": f"blake2b:{n:032x}", "start_s": n / 1} for uri, n in rows]
+    )
+
+
+def beside(store, table: str = "windows") -> list[tuple[str, float]]:
+    """Return whose rows stand beside TAGS; all of them in a file of the same name."""
+    assert {name.partition("/")[2] for name in store.files("m", table)} <= {
+        name.partition("/")[2] for name in store.files("m")
+    }
+    found = [store.folder.read_table(name) for name in store.files("m", table)]
+    return sorted((row["uri"], row["start_s"]) for one in found for row in one.to_pylist())
+
+
+def moved(*rows: tuple[str, int]) -> pa.Table:
+    """Return tracks, as a night later they are known by their content."""
+    return pa.Table.from_pylist(
+        [
+            {"uri": uri, "fingerprint": f"blake2b:{n:032x}", "size_bytes": 77, "modified_ns": 78,
+             "attempts": 1, "tagged_at": START + timedelta(days=1)}
+            for uri, n in rows
+        ]
+    )  # fmt: skip
+
+
 @pytest.fixture
 def store(tmp_path):
     return TagStore(Folder(str(tmp_path)))
@@ -53,12 +80,63 @@ def test_a_batch_written_twice_is_there_once(store):
     assert store.read().num_rows == 1
 
 
+def test_what_stands_beside_a_touched_track_stays(store):
+    """The time is another one, the bytes are the same: its row is copied, and the old one goes."""
+    commit(store, tags(("a", 1), ("b", 2)), windows=windows(("a", 1), ("b", 2)))
+    before = rows(store)
+    store.copy(moved(("a", 1)), "m", date="2026-01-02", schema=SCHEMA)
+    assert store.settle("m") == 1
+    assert [uri for _, uri, _ in rows(store)] == [uri for _, uri, _ in before]
+    assert beside(store) == [("a", 1), ("b", 2)]
+    assert store.settle("m") == 0
+
+
+@pytest.mark.parametrize("day", ["2026-01-01", "2026-01-02"])
+def test_what_stands_beside_a_renamed_track_outlives_the_old_name(store, day):
+    commit(store, tags(("latest", 1), ("z", 9)), windows=windows(("latest", 1), ("latest", 1)))
+    commit(store, tags(("other", 3)))
+    tracks = moved(("previous", 1), ("backup", 1), ("other's copy", 3))
+    store.copy(tracks, "m", date=day, schema=SCHEMA)
+    store.commit(tags(("latest", 2), at=9), date=day, beside={"windows": windows(("latest", 2))})
+    store.compact("m", date=day)
+    store.settle("m")
+    assert beside(store) == [("backup", 1)] * 2 + [("latest", 2)] + [("previous", 1)] * 2
+
+
+def test_a_track_done_again_on_one_day_has_its_windows_once(store):
+    """Joined before they are settled, both of its rows come into one file."""
+    commit(store, tags(("a", 1), ("b", 5)), windows=windows(("a", 1), ("b", 5)))
+    commit(store, tags(("a", 2), at=5), windows=windows(("a", 2)))
+    store.copy(moved(("b", 5)), "m", date="2026-01-01", schema=SCHEMA)  # touched, besides
+    store.compact("m", date="2026-01-01")
+    store.settle("m")
+    assert len(store.files("m")) == 1
+    assert beside(store) == [("a", 2), ("b", 5)]
+
+
+def test_a_file_with_two_rows_of_a_track_keeps_what_is_of_the_last(store):
+    """As it was joined by versions that did not look."""
+    both = pa.concat_tables([tags(("a", 1)), tags(("a", 2), at=5)])
+    commit(store, both, windows=windows(("a", 1), ("a", 2)))
+    assert store.settle("m") == 1
+    assert beside(store) == [("a", 2)]
+
+
+def test_a_file_that_is_rotated_twice_a_day(store):
+    """`latest` is renamed, and another one is there: its row must not be where the old one is."""
+    commit(store, tags(("latest", 1)))
+    commit(store, tags(("latest", 2), at=5))
+    store.copy(moved(("previous", 1)), "m", date="2026-01-01", schema=SCHEMA)
+    store.settle("m")
+    found = {row["uri"]: row["scores"]["cel"] for row in store.read().to_pylist()}
+    assert found == {"latest": pytest.approx(0.2), "previous": pytest.approx(0.1)}
+
+
 def test_the_last_word_counts_and_other_models_are_left_alone(store):
     commit(store, tags(("a", 1), ("b", 1)))
     commit(store, tags(("a", 9), model_id="other"))
-    windows = pa.table({"uri": ["b", "b", "c"]})
-    commit(store, tags(("b", 2), ("c", 1), at=5), windows=windows)
-    commit(store, tags(("b", 3), at=9), windows=windows.slice(0, 2))
+    commit(store, tags(("b", 2), ("c", 1), at=5), windows=windows(("b", 2), ("b", 2), ("c", 1)))
+    commit(store, tags(("b", 3), at=9), windows=windows(("b", 3), ("b", 3)))
     store.settle("m")
     assert rows(store) == [("m", "a", 1), ("m", "b", 3), ("m", "c", 1), ("other", "a", 9)]
     kept = [
@@ -87,8 +165,8 @@ def test_a_track_done_again_every_run_of_a_day_is_never_lost(store, again):
 
 def test_small_files_become_one(store, tmp_path):
     for k in range(5):
-        windows = pa.table({"uri": [f"t{k}"] * 2})
-        store.commit(tags((f"t{k}", k)), date="2026-01-01", beside={"windows": windows})
+        beside = {"windows": windows((f"t{k}", k), (f"t{k}", k))}
+        store.commit(tags((f"t{k}", k)), date="2026-01-01", beside=beside)
     commit(store, tags(("t9", 1), model_id="other"))
     store.commit(tags(("older", 1)), date="2025-01-01", beside={})
     before = rows(store)
@@ -111,10 +189,13 @@ def test_known_is_of_one_model(store):
     commit(store, tags(("c", 1), model_id="other"))
     assert len(store.known("m").uris) == 2
     assert len(store.known("nobody").uris) == 0
+    commit(store, tags(("d", 1), at=7))
+    assert store.known("m").latest == START + timedelta(seconds=7)
+    assert store.known("nobody").latest is None
 
 
 def test_what_a_kill_leaves_is_cleared_up(store, tmp_path):
-    commit(store, tags(("a", 1)), windows=pa.table({"uri": ["a"]}))
+    commit(store, tags(("a", 1)), windows=windows(("a", 1)))
     (kept,) = tmp_path.glob("windows/*/*/*.parquet")
     lost = kept.with_name("0" * 24 + ".parquet")
     lost.write_bytes(kept.read_bytes())
@@ -130,12 +211,8 @@ def test_what_a_kill_leaves_is_cleared_up(store, tmp_path):
 def test_a_renamed_track_takes_the_row_of_its_content(store):
     commit(store, tags(("a", 1), ("b", 2)))
     commit(store, tags(("old", 3), status="failed"))
-    moved = [
-        {"uri": uri, "fingerprint": f"blake2b:{n:032x}", "size_bytes": 77, "modified_ns": 78,
-         "attempts": 1, "tagged_at": START + timedelta(days=1)}
-        for uri, n in [("new-b", 2), ("copy-a", 1), ("copy-b", 2)]
-    ]  # fmt: skip
-    store.copy(pa.Table.from_pylist(moved), "m", date="2026-01-02", schema=SCHEMA)
+    tracks = moved(("new-b", 2), ("copy-a", 1), ("copy-b", 2))
+    store.copy(tracks, "m", date="2026-01-02", schema=SCHEMA)
     found = {r["uri"]: r for r in store.read().to_pylist()}
     assert len(found) == 6
     assert found["new-b"]["scores"] == found["copy-b"]["scores"] == found["b"]["scores"]

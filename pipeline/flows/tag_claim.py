@@ -1,0 +1,48 @@
+"""A tagging folder in, ready for a run: its rows made as this run makes them, no kill's remains."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+from pipeline.errors import SpecMismatch
+from pipeline.learn.tagging import Tagging
+from pipeline.store.tagstore import TagStore
+
+
+def check_identity(store: TagStore, how: Tagging) -> None:
+    """Refuse to mix rows that were made in different ways."""
+    mine, model_id = json.loads(json.dumps(how.identity)), how.card.model_id
+    for before in _identities(store, model_id):
+        changed = [key for key in mine if mine[key] != before.get(key)]
+        if changed:
+            raise SpecMismatch(
+                f"{store.folder.uri}: {model_id} has tagged there with another "
+                f"{', '.join(changed)}; give another --out (thresholds and gate alone: jobs.retag)"
+            )
+
+
+def _identities(store: TagStore, model_id: str) -> Iterator[dict[str, Any]]:
+    """Yield how a model has tagged in a folder: what its rows say, its last runs where they do not.
+
+    The runs are those up to the last that has ended, as a killed one may have left rows.
+    """
+    if of_rows := store.identity(model_id):
+        yield of_rows
+        return
+    for run in store.runs(model_id):
+        yield run["identity"]
+        if run["complete"]:
+            return
+
+
+def claim(store: TagStore, how: Tagging) -> None:
+    """Take a folder over from whatever run was there last, which may have been killed."""
+    folder = store.folder
+    last = folder.read_json("run.json") if folder.exists("run.json") else None
+    folder.delete_temporary()
+    store.clear_up()
+    if last is not None and not last["complete"]:
+        store.settle(last["identity"]["model_id"])  # which need not be this run's
+    folder.write_json("run.json", {"identity": how.identity, "complete": False})

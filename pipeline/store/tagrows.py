@@ -1,0 +1,69 @@
+"""Rows of TAGS and of what stands beside them: which are the last, which belong together. PURE."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from datetime import datetime
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from pipeline.store.worklist import Hashes, text_hashes
+
+
+def with_column(table: pa.Table, key: str, values: pa.ChunkedArray) -> pa.Table:
+    """Return a table with other values in a column."""
+    at = table.schema.get_field_index(key)
+    field = table.schema.field(at)
+    return table.set_column(at, field, values.cast(field.type))
+
+
+def _tracks(table: pa.Table) -> pa.ChunkedArray:
+    """Return a text for each row that stands for its uri and content."""
+    content = pc.fill_null(table["fingerprint"], "")
+    return pc.binary_join_element_wise(content, table["uri"], " ")
+
+
+def belonging(rows: pa.Table, tags: pa.Table) -> pa.Table:
+    """Return the rows beside TAGS that belong to some of them."""
+    return rows.filter(pc.is_in(_tracks(rows), value_set=_tracks(tags).combine_chunks()))
+
+
+def for_others(rows: pa.Table, tags: pa.Table, uris: pa.ChunkedArray) -> pa.Table:
+    """Return the rows beside some of TAGS, once for each of them and with its other uri."""
+    others = defaultdict(list)
+    for track, uri in zip(_tracks(tags).to_pylist(), uris.to_pylist(), strict=True):
+        others[track].append(uri)
+    rows = belonging(rows, tags)
+    pairs = [(k, uri) for k, track in enumerate(_tracks(rows).to_pylist()) for uri in others[track]]
+    taken = rows.take(pa.array([k for k, _ in pairs], pa.int64()))
+    return with_column(taken, "uri", pa.chunked_array([[uri for _, uri in pairs]], pa.string()))
+
+
+def last_rows(tables: list[pa.Table]) -> list[pa.Table]:
+    """Return what of each of some TAGS is the last word on its track."""
+    keys = np.concatenate([text_hashes(table["uri"]) for table in tables])
+    is_last = last_of_each(keys, np.concatenate([times(table) for table in tables]))
+    kept = np.split(is_last, np.cumsum([table.num_rows for table in tables])[:-1])
+    return [table.filter(pa.array(each)) for table, each in zip(tables, kept, strict=True)]
+
+
+def not_before(rows: pa.Table, earliest: datetime) -> pa.Table:
+    """Return rows of which none says that it was made before some time."""
+    when = rows["tagged_at"]
+    least = pa.scalar(earliest, when.type)
+    return with_column(rows, "tagged_at", pc.if_else(pc.less(when, least), least, when))
+
+
+def times(table: pa.Table) -> np.ndarray:
+    """Return when rows were made, in ms."""
+    return np.asarray(pc.cast(table["tagged_at"], pa.int64()))
+
+
+def last_of_each(keys: Hashes, when: np.ndarray) -> np.ndarray:
+    """Return which rows are the last of their key."""
+    order = np.lexsort((when, keys))
+    is_last = np.ones(len(keys), bool)
+    is_last[order[:-1]] = keys[order[:-1]] != keys[order[1:]]
+    return is_last
