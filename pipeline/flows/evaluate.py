@@ -30,7 +30,7 @@ from pipeline.report.page import render_page
 from pipeline.report.reports import evaluation_report
 from pipeline.score.metrics import Metrics, multilabel_metrics
 from pipeline.score.scored import Scored, to_table
-from pipeline.score.thresholds import RULES, TARGET_PRECISION
+from pipeline.score.thresholds import RULES, TARGET_PRECISION, check_share
 from pipeline.score.validation import Choice, Validation, choose_thresholds
 from pipeline.store.dataset import Dataset
 from pipeline.store.folder import Folder
@@ -84,6 +84,8 @@ class EvaluateConfig:
             raise UsageError(
                 f"--target-precision {self.target_precision:g}: expected more than 0, at most 1"
             )
+        if self.threshold is not None:
+            check_share("--threshold", self.threshold)
         if self.threshold is not None and self.thresholds != "own":
             raise UsageError("--threshold and --thresholds do not go together")
         if self.threshold is not None and self.keep_thresholds:

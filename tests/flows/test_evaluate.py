@@ -140,6 +140,8 @@ def test_thresholds_of_validation_are_kept_for_tagging(model, dataset, scored_sp
         ({"tags": "t", "truth": "x", "thresholds": "tuned"}, "needs a dataset's validation"),
         ({"tags": "t", "truth": "x", "keep_thresholds": True}, "--keep-thresholds needs"),
         ({"dataset": "d", "target_precision": 1.5}, "--target-precision 1.5"),
+        ({"dataset": "d", "threshold": 7.0}, "--threshold 7.0: expected 0 to 1"),
+        ({"tags": "t", "truth": "x", "threshold": float("nan")}, "--threshold nan"),
     ],
 )
 def test_flags_that_do_not_go_together(options, message):
