@@ -25,7 +25,7 @@ from pipeline.flows.tag_stages import Writing, run_stages
 from pipeline.flows.truth import aligned, read_tags, read_truth, split_truth
 from pipeline.flows.validate import validation_of
 from pipeline.learn.model import save_card
-from pipeline.learn.tagging import Tagging, tagging
+from pipeline.learn.tagging import Tagging, check_model, tagging
 from pipeline.report.page import render_page
 from pipeline.report.reports import evaluation_report
 from pipeline.score.metrics import Metrics, multilabel_metrics
@@ -236,6 +236,7 @@ def _keep_thresholds(model: str, how: Tagging, choice: Choice, held: Validation)
         for method, own in held.own.items()
     }
     kept = {method: dict(one.values) for method, one in found.items()}
+    check_model(how)  # a training may have ended there: its card is not to be overwritten
     save_card(Folder(model), replace(how.card, thresholds=kept))
 
 

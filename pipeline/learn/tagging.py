@@ -19,7 +19,7 @@ import pyarrow as pa
 
 from pipeline.audio.activity import Activity
 from pipeline.audio.windows import WindowSpec
-from pipeline.errors import UsageError
+from pipeline.errors import SpecMismatch, UsageError
 from pipeline.learn.engines import Engine, make_engine
 from pipeline.learn.model import ModelCard, load_card
 from pipeline.learn.tracks import DESCRIBED, Hearing, Row, described_rows
@@ -103,6 +103,16 @@ def tagging(
     return Tagging(model, card, aggregation, thresholds, gpu, card.windows, engine=engine)
 
 
+def check_model(how: Tagging) -> None:
+    """Raise SpecMismatch where the folder holds another model by now than when it was read."""
+    model_id = load_card(how.model).model_id
+    if model_id != how.card.model_id:
+        raise SpecMismatch(
+            f"{how.model}: holds {model_id} by now, and held {how.card.model_id} when this began; "
+            "run the same command again, or train into another folder"
+        )
+
+
 def other_windows(card: ModelCard, window_s: float | None, hop_s: float | None) -> WindowSpec:
     """Return a model's windows, or others where it can take them."""
     own_s = card.windows.window_s
@@ -159,6 +169,7 @@ class TrackTagger:
             gpu=how.gpu,
             embeddings=how.embeddings,
         )
+        check_model(how)  # after the weights are read: a training may write others meanwhile
 
     def __call__(self, tracks: pa.Table) -> pa.Table:
         """Return the tracks as rows of SCORED; batches of the model are filled across tracks."""
