@@ -19,6 +19,8 @@ import pyarrow as pa
 from schemas.columns import CODES, column
 
 DESCRIPTION_KEY = b"timbre.feature"
+CLIPS_KEY = b"timbre.clips"
+"""A hash of the ids and sha256 of the clips that a file is of."""
 
 _STATISTICS = {"mean": "mean over the frames", "var": "variance over the frames"}
 

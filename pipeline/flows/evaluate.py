@@ -25,12 +25,12 @@ from pipeline.flows.tag_stages import Writing, run_stages
 from pipeline.flows.truth import aligned, read_tags, read_truth, split_truth
 from pipeline.flows.validate import validation_of
 from pipeline.learn.model import save_card
-from pipeline.learn.tagging import Tagging, tagging
+from pipeline.learn.tagging import Tagging, check_model, tagging
 from pipeline.report.page import render_page
 from pipeline.report.reports import evaluation_report
 from pipeline.score.metrics import Metrics, multilabel_metrics
 from pipeline.score.scored import Scored, to_table
-from pipeline.score.thresholds import RULES, TARGET_PRECISION
+from pipeline.score.thresholds import RULES, TARGET_PRECISION, check_share
 from pipeline.score.validation import Choice, Validation, choose_thresholds
 from pipeline.store.dataset import Dataset
 from pipeline.store.folder import Folder
@@ -84,6 +84,8 @@ class EvaluateConfig:
             raise UsageError(
                 f"--target-precision {self.target_precision:g}: expected more than 0, at most 1"
             )
+        if self.threshold is not None:
+            check_share("--threshold", self.threshold)
         if self.threshold is not None and self.thresholds != "own":
             raise UsageError("--threshold and --thresholds do not go together")
         if self.threshold is not None and self.keep_thresholds:
@@ -234,6 +236,7 @@ def _keep_thresholds(model: str, how: Tagging, choice: Choice, held: Validation)
         for method, own in held.own.items()
     }
     kept = {method: dict(one.values) for method, one in found.items()}
+    check_model(how)  # a training may have ended there: its card is not to be overwritten
     save_card(Folder(model), replace(how.card, thresholds=kept))
 
 

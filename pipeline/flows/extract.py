@@ -3,12 +3,16 @@
     features.json  {name}/{shard}.parquet  or, pooled,  {name}-pooled/{shard}.parquet
 
 A file is written whole or not at all, and a shard is done when all its files are there: after a
-kill the same command does what is missing.
+kill the same command does what is missing. Shards are named by their clips' ids, whatever these
+sound like; so features.json names the dataset from the beginning, and every file says which clips
+it is of.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import hashlib
+from collections.abc import Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
@@ -25,9 +29,12 @@ from pipeline.flows.logs import progress_bar
 from pipeline.flows.provenance import provenance
 from pipeline.store.dataset import Dataset
 from pipeline.store.folder import Folder
-from schemas.feature_set import feature_schema, pooled_schema
+from schemas.feature_set import CLIPS_KEY, feature_schema, pooled_schema
 
-_CLIP_COLUMNS = ["segment_id", "ytid", "audio", "classes", "split"]
+_IDENTITY = ["segment_id", "sha256"]
+_CLIP_COLUMNS = [*_IDENTITY, "ytid", "audio", "classes", "split"]
+_AT_ONCE = 16
+"""Shards that are compared at the same time: a bucket's answers take their time."""
 _RAW = {"use_dictionary": False, "compression": "none", "write_statistics": False}
 _STATISTICS = ("mean", "var")
 
@@ -63,6 +70,8 @@ class Work:
     """What is the same for every shard of a run."""
 
     clips: Folder
+    fingerprint: str
+    """Of the dataset."""
     out: Folder
     descriptions: Mapping[str, Mapping[str, Any]]
     spec: FrameSpec
@@ -80,19 +89,20 @@ def extract_features(config: ExtractConfig) -> dict[str, Any]:
     if out.uri == dataset.folder.uri:
         raise UsageError(f"--out {config.out}: the dataset's own features are there; name another")
     work = plan(config, dataset, out)
+    shards = [name.split("/")[1] for name in dataset.folder.names("clips")]
     meta: dict[str, Any] = {
+        "dataset": dataset.folder.uri,
+        "dataset_fingerprint": work.fingerprint,
         "features": dict(work.descriptions),
         "pool": list(config.pool),
         "prepare": ",".join(map(str, work.steps)),
     }
     with out.claimed():
-        claim(out, meta)
-        shards = [name.split("/")[1] for name in dataset.folder.names("clips")]
+        claim(work, shards, meta)
         tidy(work, shards)
         left = missing(work, shards)
         n_clips = run_shards(work, left) if left else 0
         meta |= {
-            "dataset_fingerprint": dataset.meta()["fingerprint"],
             "complete": True,
             "n_shards": len(shards),
             "provenance": provenance() | {"dataset": config.dataset},
@@ -112,6 +122,7 @@ def plan(config: ExtractConfig, dataset: Dataset, out: Folder) -> Work:
     known = out.read_json("features.json")["features"] if out.exists("features.json") else {}
     return Work(
         clips=dataset.folder,
+        fingerprint=meta["fingerprint"],
         out=out,
         descriptions={name: describe(name, spec) for name in (*known, *config.features)},
         spec=spec,
@@ -135,8 +146,9 @@ def _with_numbers(steps: str, meta: Mapping[str, Any]) -> str:
     return ",".join(numbers if word == "standardise" else word for word in words)
 
 
-def claim(out: Folder, meta: Mapping[str, Any]) -> None:
-    """Refuse to mix tables that were made in different ways."""
+def claim(work: Work, shards: list[str], meta: Mapping[str, Any]) -> None:
+    """Refuse to mix tables that were made in different ways or of different datasets."""
+    out = work.out
     if out.exists("features.json"):
         before = out.read_json("features.json")
         known = before["features"]
@@ -145,7 +157,38 @@ def claim(out: Folder, meta: Mapping[str, Any]) -> None:
             raise SpecMismatch(
                 f"{out.uri}: holds features made with other settings; give another --out"
             )
+        if before.get("dataset_fingerprint") != work.fingerprint:
+            if before.get("dataset") != meta["dataset"]:
+                raise SpecMismatch(
+                    f"{out.uri}: holds features of another dataset, "
+                    f"{before.get('dataset', 'which it does not name')}; give another --out"
+                )
+            drop_changed(work, shards)  # before the new fingerprint says that all is well
     out.write_json("features.json", {**meta, "complete": False})
+
+
+def drop_changed(work: Work, shards: list[str]) -> None:
+    """Delete the features of shards whose clips are others by now: the dataset was built anew.
+
+    One that was only extended has its old shards as they were.
+    """
+
+    def drop(shard: str) -> None:
+        now = identity_of(work.clips.read_table(f"clips/{shard}", _IDENTITY).to_pylist())
+        for name in (work.file(feature, shard) for feature in work.descriptions):
+            if work.out.exists(name):
+                said = work.out.read_schema(name).metadata or {}
+                if said.get(CLIPS_KEY) != now:
+                    work.out.delete(name)
+
+    with ThreadPoolExecutor(_AT_ONCE) as pool:
+        list(pool.map(drop, shards))
+
+
+def identity_of(clips: Iterable[Mapping[str, Any]]) -> bytes:
+    """Return a hash of which clips a shard has, and of what they sound like."""
+    rows = "\n".join(" ".join(clip[key] for key in _IDENTITY) for clip in clips)
+    return f"sha256:{hashlib.sha256(rows.encode()).hexdigest()}".encode()
 
 
 def tidy(work: Work, shards: list[str]) -> None:
@@ -195,6 +238,7 @@ def extract_shard(work: Work, shard: str, features: list[str]) -> int:
     for name in features:
         description = {**work.descriptions[name], "prepare": ",".join(map(str, work.steps))}
         schema = pooled_schema(description, work.pool) if work.pool else feature_schema(description)
+        schema = schema.with_metadata({**schema.metadata, CLIPS_KEY: identity_of(clips)})
         options = {} if work.pool else _RAW
         work.out.write_table(
             work.file(name, shard), pa.Table.from_pylist(rows[name], schema), **options

@@ -84,7 +84,9 @@ def quantize(config: QuantizeConfig) -> dict[str, Any]:
             "seed": config.seed,
         }
         new = save_quantized(Folder(config.model), card, files, out, calibration)
-        figures = _figures(dataset, config, how, windows[:_N_TIMED])
+        ways = {p: replace(how, precision=p) for p in dict.fromkeys(("f32", best_precision()))}
+        ways["int8"] = replace(how, model=config.out, card=new, precision="int8")
+        figures = _figures(dataset, config, ways, windows[:_N_TIMED])
         report = {
             "model_id": new.model_id,
             "quantized": new.quantized,
@@ -124,11 +126,9 @@ def calibration_windows(
 
 
 def _figures(
-    dataset: Dataset, config: QuantizeConfig, how: Tagging, timed: npt.NDArray[Any]
+    dataset: Dataset, config: QuantizeConfig, ways: dict[str, Tagging], timed: npt.NDArray[Any]
 ) -> dict[str, dict[str, Any]]:
     """Return how f32, bf16 where this CPU has it, and int8 do on a split."""
-    ways = {p: replace(how, precision=p) for p in dict.fromkeys(("f32", best_precision()))}
-    ways["int8"] = replace(how, model=config.out, precision="int8")
     shards = clip_shards(dataset, config.split)
     with ray_session(min_cpus=4):
         found = {
@@ -138,7 +138,7 @@ def _figures(
     truth = split_truth(dataset, config.split)
     return {
         name: {
-            **_quality(windows, truth, how),
+            **_quality(windows, truth, ways[name]),
             "largest_difference": _largest_difference(windows, found["f32"]),
             "windows_per_cpu_s": _speed(ways[name], timed),
         }

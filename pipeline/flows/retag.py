@@ -24,7 +24,7 @@ from pipeline.errors import SpecMismatch, UsageError
 from pipeline.flows.logs import progress_bar
 from pipeline.flows.provenance import provenance
 from pipeline.score.labelling import Changes, changes, labels_of_tags
-from pipeline.score.thresholds import own
+from pipeline.score.thresholds import check_share, own
 from pipeline.store.disk import Walked
 from pipeline.store.folder import Folder, read_input, split_uri
 from pipeline.store.tagstore import IDENTITY_KEY, TagStore
@@ -64,7 +64,7 @@ class RetagConfig:
             raise UsageError("expected --thresholds, --model, --threshold or --gate: what is new?")
         for name in ("threshold", "gate"):
             if getattr(self, name) is not None:
-                _check_share(f"--{name}", getattr(self, name))
+                check_share(f"--{name}", getattr(self, name))
         if Folder(self.tags).is_same(Folder(self.out)):
             raise UsageError(
                 f"--out {self.out}: the tags themselves are there; name another folder, so that "
@@ -186,14 +186,8 @@ def read_thresholds(uri: str, codes: list[str]) -> dict[str, float]:
     for code, value in values.items():
         if code not in codes:
             raise UsageError(f"{uri}: found class {code!r}; expected some of {', '.join(codes)}")
-        _check_share(f"{uri}: {code}", value)
+        check_share(f"{uri}: {code}", value)
     return {code: float(value) for code, value in values.items()}
-
-
-def _check_share(what: str, value: Any) -> None:
-    is_number = isinstance(value, int | float) and not isinstance(value, bool)
-    if not (is_number and 0 <= value <= 1):
-        raise UsageError(f"{what} {value!r}: expected 0 to 1")
 
 
 def _claim(out: Folder, source: Folder, limits: Identity, names: set[str]) -> None:

@@ -27,6 +27,7 @@ from ray.util.metrics import Counter as Metric
 from pipeline.errors import StoreError
 from pipeline.flows.cluster import count, cpus
 from pipeline.flows.logs import progress_bar
+from pipeline.learn.model import read_weights
 from pipeline.learn.tagging import Tagging, TrackTagger, describe, tables_of
 from pipeline.learn.tracks import SAME
 from pipeline.score.tally import Tally, tally_of
@@ -97,6 +98,7 @@ def run_stages(
 
 def scored(described: Dataset, how: Tagging, *, batch_size: int, n_actors: int) -> Dataset:
     """Return rows of DESCRIBED as SCORED: each of the actors holds the model."""
+    read_weights(how.model, how.card)  # actors look too, but Ray loses what their starts said
     return described.map_batches(
         TrackTagger,
         fn_constructor_args=(how,),

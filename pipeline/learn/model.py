@@ -222,8 +222,7 @@ class ModelCard:
 def save_model(folder: Folder, weights: Mapping[str, Tensor], card: ModelCard) -> ModelCard:
     """Write model.safetensors and then model.json; return the card with its model id."""
     data = safetensors.torch.save({name: t.contiguous() for name, t in weights.items()})
-    digest = hashlib.sha256(data).hexdigest()[:12]
-    card = replace(card, model_id=f"{card.architecture.name}-{digest}")
+    card = replace(card, model_id=f"{card.architecture.name}-{_digest(data)}")
     folder.write_bytes("model.safetensors", data)
     save_card(folder, card)
     return card
@@ -254,7 +253,7 @@ def load_model(uri: str) -> tuple[Tagger, ModelCard]:
     """Read a model, ready to tag: in evaluation mode, on the CPU."""
     card = load_card(uri)
     tagger = Tagger(card.architecture)
-    _load_weights(tagger, uri)
+    _load_weights(tagger, uri, card)
     return tagger.eval(), card
 
 
@@ -262,12 +261,31 @@ def load_preparation(uri: str, card: ModelCard) -> Preparation:
     """Read what stands before a model's network, without the network."""
     preparation = Preparation(card.architecture)
     if not card.architecture.below_peak:
-        _load_weights(preparation, uri)
+        _load_weights(preparation, uri, card)
     return preparation
 
 
-def _load_weights(module: Preparation, uri: str) -> None:
+def read_weights(uri: str, card: ModelCard) -> bytes:
+    """Read model.safetensors; SpecMismatch where it is not what the card's model_id names.
+
+    An int8 model lies beside the weights that it was made of.
+    """
     data = Folder(uri).read_bytes("model.safetensors")
+    model_id = card.model_id if card.quantized is None else card.quantized["model_id"]
+    if not model_id.endswith(f"-{_digest(data)}"):
+        raise SpecMismatch(
+            f"{uri}: model.safetensors is not of {model_id}, which model.json names: a training "
+            "was killed there or is at work; train again, or name another folder"
+        )
+    return data
+
+
+def _digest(weights: bytes) -> str:
+    return hashlib.sha256(weights).hexdigest()[:12]
+
+
+def _load_weights(module: Preparation, uri: str, card: ModelCard) -> None:
+    data = read_weights(uri, card)
     try:
         weights = safetensors.torch.load(data)
         if not isinstance(module, Tagger):

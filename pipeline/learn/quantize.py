@@ -24,7 +24,7 @@ import torch
 
 from pipeline.errors import UsageError
 from pipeline.learn.graphs import BATCH, INT8_FILES, NotConvertible, converted, openvino
-from pipeline.learn.model import ModelCard, Tagger, save_card
+from pipeline.learn.model import ModelCard, Tagger, read_weights, save_card
 from pipeline.store.folder import Folder
 
 PRESET = "mixed"
@@ -100,8 +100,9 @@ def save_quantized(
         **{package: version(package) for package in ("openvino", "nncf")},
     }
     new = replace(card, model_id=f"{card.model_id}-int8", quantized=quantized)
+    weights = read_weights(source.uri, card)
     out.delete("model.json")  # what it names is about to change
-    out.write_bytes("model.safetensors", source.read_bytes("model.safetensors"))
+    out.write_bytes("model.safetensors", weights)
     for name, data in files.items():
         out.write_bytes(name, data)
     save_card(out, new)

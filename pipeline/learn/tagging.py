@@ -19,7 +19,7 @@ import pyarrow as pa
 
 from pipeline.audio.activity import Activity
 from pipeline.audio.windows import WindowSpec
-from pipeline.errors import UsageError
+from pipeline.errors import SpecMismatch, UsageError
 from pipeline.learn.engines import Engine, make_engine
 from pipeline.learn.model import ModelCard, load_card
 from pipeline.learn.tracks import DESCRIBED, Hearing, Row, described_rows
@@ -32,6 +32,10 @@ from schemas.tags import tags_schema
 from schemas.timeline import EMBEDDINGS, INTERVALS, windows_schema
 
 Floats = npt.NDArray[np.float32]
+
+_GROUP_WINDOWS = 2048
+"""Copied for the model at a time, some 100 MB, as eight long tracks have gigabytes. A multiple of
+every engine's batch, so batches are what they would be of all windows at once."""
 
 
 @dataclass(frozen=True)
@@ -105,6 +109,16 @@ def tagging(
     return Tagging(model, card, aggregation, thresholds, gpu, card.windows, engine=engine)
 
 
+def check_model(how: Tagging) -> None:
+    """Raise SpecMismatch where the folder holds another model by now than when it was read."""
+    model_id = load_card(how.model).model_id
+    if model_id != how.card.model_id:
+        raise SpecMismatch(
+            f"{how.model}: holds {model_id} by now, and held {how.card.model_id} when this began; "
+            "run the same command again, or train into another folder"
+        )
+
+
 def other_windows(card: ModelCard, window_s: float | None, hop_s: float | None) -> WindowSpec:
     """Return a model's windows, or others where it can take them."""
     own_s = card.windows.window_s
@@ -161,6 +175,7 @@ class TrackTagger:
             gpu=how.gpu,
             embeddings=how.embeddings,
         )
+        check_model(how)  # after the weights are read: a training may write others meanwhile
 
     def __call__(self, tracks: pa.Table) -> pa.Table:
         """Return the tracks as rows of SCORED; batches of the model are filled across tracks."""
@@ -172,7 +187,7 @@ class TrackTagger:
             for value in chunk
         ]
         began, n_windows = monotonic(), [len(part) for part in windows]
-        scores, vectors = self._engine.scores(np.concatenate(windows))
+        scores, vectors = self._scores(windows)
         each_s = (monotonic() - began) / max(1, len(scores))
         here = {
             "engine": json.dumps(self._engine.about),
@@ -185,6 +200,29 @@ class TrackTagger:
             for row, part, embedded in zip(rows, np.split(scores, bounds), vectors_of, strict=True)
         ]
         return pa.Table.from_pylist(scored, scored_schema(how))
+
+    def _scores(self, windows: list[npt.NDArray[Any]]) -> tuple[Floats, Floats | None]:
+        """Return scores and embeddings of all windows of some tracks, in their order."""
+        found = [self._engine.scores(part) for part in in_groups(windows, _GROUP_WINDOWS)]
+        scores, vectors = zip(*found, strict=True)
+        return np.concatenate(scores), None if vectors[0] is None else np.concatenate(vectors)
+
+
+def in_groups(windows: list[npt.NDArray[Any]], size: int) -> Iterator[npt.NDArray[Any]]:
+    """Yield the windows of tracks one after the other, `size` at a time; one empty group of none.
+
+    >>> [group.tolist() for group in in_groups([np.arange(2), np.arange(3), np.arange(0)], 4)]
+    [[0, 1, 0, 1], [2]]
+    """
+    ends = np.cumsum([len(part) for part in windows])
+    for start in range(0, max(1, ends[-1]), size):
+        firsts = [start - (end - len(part)) for part, end in zip(windows, ends, strict=True)]
+        yield np.concatenate(
+            [
+                part[max(0, first) : max(0, first + size)]
+                for part, first in zip(windows, firsts, strict=True)
+            ]
+        )
 
 
 def scored_row(row: Row, scores: Floats, vectors: Floats | None, how: Tagging) -> Row:

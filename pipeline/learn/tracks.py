@@ -7,8 +7,9 @@ its own (`pipeline.audio.guard`), which a hostile file may crash.
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cache
 from time import monotonic
@@ -88,16 +89,25 @@ def described_rows(
     or a server are read ahead, some at a time.
     """
     rows = list(tracks)
-    if any(is_uri(row["uri"]) for row in rows):
-        with ThreadPoolExecutor(_READERS) as pool:
-            for row, opened in zip(rows, pool.map(_opened, rows), strict=True):
-                yield _described(row, opened, hearing, is_known)
-    else:
-        for row in rows:
-            yield _described(row, _opened(row), hearing, is_known)
+    is_remote = any(is_uri(row["uri"]) for row in rows)
+    for row, opened in _read_ahead(rows) if is_remote else ((row, _opened(row)) for row in rows):
+        yield _described(row, opened, hearing, is_known)
 
 
 Opened = tuple[Any, str | None, float] | ItemFault
+
+
+def _read_ahead(rows: Iterable[Row]) -> Iterator[tuple[Row, Opened]]:
+    """Yield rows and what was opened of each; only those that are read next lie in memory too."""
+    waiting: deque[tuple[Row, Future[Opened]]] = deque()
+    with ThreadPoolExecutor(_READERS) as pool:
+        for row in rows:
+            waiting.append((row, pool.submit(_opened, row)))
+            if len(waiting) > _READERS:
+                first, opened = waiting.popleft()
+                yield first, opened.result()
+        for first, opened in waiting:
+            yield first, opened.result()
 
 
 def _opened(track: Row) -> Opened:

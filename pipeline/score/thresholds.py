@@ -38,6 +38,13 @@ class Thresholds:
         return np.array(list(self.values.values()), np.float64)
 
 
+def check_share(what: str, value: Any) -> None:
+    """Raise UsageError unless a threshold is a number from 0 to 1."""
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    if not (is_number and 0 <= value <= 1):
+        raise UsageError(f"{what} {value!r}: expected 0 to 1")
+
+
 def fixed(class_codes: Sequence[str], *, value: float = DEFAULT) -> Thresholds:
     """Return the same threshold for every class."""
     return Thresholds(dict.fromkeys(class_codes, value))

@@ -17,17 +17,18 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO
-from urllib.parse import quote
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 from pyarrow import dataset, fs
 
 from pipeline.errors import StoreError, UsageError
+from pipeline.store.clients import opened
 from pipeline.store.disk import TEMPORARY, Walked, renamed, walk_local
 from pipeline.store.faults import clear_errors
 
 _OPTIONS = re.compile(r"\?\w+=[^?]*$")
+_LOCAL = fs.LocalFileSystem()
 
 
 class Folder:
@@ -35,7 +36,8 @@ class Folder:
 
     def __init__(self, uri: str) -> None:
         self.uri = uri if "://" in uri else str(Path(uri).expanduser().absolute())
-        self._fs, root = _opened(uri) if "://" in uri else (fs.LocalFileSystem(), self.uri)
+        is_uri = "://" in uri
+        self._fs, root = opened(*without_options(uri)) if is_uri else (_LOCAL, self.uri)
         self._root: str = root.rstrip("/")
 
     def __reduce__(self) -> tuple[Callable[[str], Folder], tuple[str]]:
@@ -44,8 +46,7 @@ class Folder:
 
     def uri_of(self, name: str) -> str:
         """Return the URI of a file in the folder."""
-        address, options = without_options(self.uri)
-        return f"{address.rstrip('/')}/{name}{options}"
+        return uri_in(self.uri, name)
 
     def location(self, name: str) -> tuple[fs.FileSystem, str]:
         """Return a name as pyarrow's filesystem and the path in it, as some libraries want it."""
@@ -272,6 +273,16 @@ def read_input(uri: str) -> bytes:
     return Folder(folder).read_bytes(name)
 
 
+def uri_in(folder: str, name: str) -> str:
+    """Return the URI of a file in a folder, both by their text.
+
+    >>> uri_in("s3://bucket/a?scheme=http", "b.wav")
+    's3://bucket/a/b.wav?scheme=http'
+    """
+    address, options = without_options(folder)
+    return f"{address.rstrip('/')}/{name}{options}"
+
+
 def split_uri(uri: str) -> tuple[str, str]:
     """Return the folder of a file's URI or path, as `Folder` takes it, and the file's name in it.
 
@@ -289,24 +300,3 @@ def without_options(uri: str) -> tuple[str, str]:
     """Return a URI without the options at its end, and these with their question mark."""
     found = _OPTIONS.search(uri) if "://" in uri else None
     return (uri[: found.start()], found.group()) if found else (uri, "")
-
-
-def _opened(uri: str) -> tuple[fs.FileSystem, str]:
-    """Return the filesystem of a URI, and the path in it."""
-    address, options = without_options(uri)
-    scheme, _, rest = address.partition("://")
-    host, slash, path = rest.partition("/")
-    if "@" in host:
-        raise UsageError(
-            f"{scheme}://***@{host.rpartition('@')[2]}: no secrets in a URI, as it is written into "
-            "tables and reports; set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or a profile"
-        )
-    path = quote(path, safe="/%" if scheme == "file" else "/")  # file URIs come escaped
-    with clear_errors("open", uri):
-        try:
-            filesystem, root = fs.FileSystem.from_uri(f"{scheme}://{host}{slash}{path}{options}")
-        except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
-            raise UsageError(f"{uri}: not a path or URI that can be opened: {error}") from error
-    if not root:
-        raise UsageError(f"{uri}: expected a bucket, as in {scheme}://bucket/folder")
-    return filesystem, root

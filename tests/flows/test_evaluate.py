@@ -12,10 +12,11 @@ import pytest
 from sklearn.metrics import f1_score, log_loss
 
 from pipeline.errors import SpecMismatch, TableError, UsageError
+from pipeline.flows import evaluate as evaluation
 from pipeline.flows.evaluate import EvaluateConfig, evaluate
 from pipeline.flows.tag import TagConfig, tag_catalog
 from pipeline.flows.truth import aligned, read_tags, split_truth
-from pipeline.learn.model import load_card
+from pipeline.learn.model import load_card, load_model, save_model
 from pipeline.learn.tagging import tagging
 from pipeline.score.aggregate import METHODS
 from pipeline.score.scored import from_table
@@ -151,6 +152,26 @@ def test_thresholds_of_validation_are_kept_for_tagging(model, dataset, scored_sp
     assert found != before.thresholds["s2"]
 
 
+def test_a_model_that_is_trained_meanwhile_keeps_its_own_thresholds(
+    model, dataset, tmp_path, monkeypatch
+):
+    mine = tmp_path / "m"
+    tagger, card = load_model(str(model))
+    save_model(Folder(str(mine)), tagger.state_dict(), card)
+
+    def score_while_training(*args, **options):
+        weights = {name: value * 2 for name, value in tagger.state_dict().items()}
+        save_model(Folder(str(mine)), weights, replace(card, thresholds={"s2": {"cel": 0.9}}))
+
+    monkeypatch.setattr(evaluation, "_score", score_while_training)
+    config = EvaluateConfig(
+        str(mine), str(tmp_path / "e"), str(dataset), thresholds="tuned", keep_thresholds=True
+    )
+    with pytest.raises(SpecMismatch, match=f"and held {card.model_id} when this began"):
+        evaluate(config)
+    assert load_card(str(mine)).thresholds == {"s2": {"cel": 0.9}}
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
@@ -166,6 +187,8 @@ def test_thresholds_of_validation_are_kept_for_tagging(model, dataset, scored_sp
         ({"tags": "t", "truth": "x", "thresholds": "tuned"}, "needs a dataset's validation"),
         ({"tags": "t", "truth": "x", "keep_thresholds": True}, "--keep-thresholds needs"),
         ({"dataset": "d", "target_precision": 1.5}, "--target-precision 1.5"),
+        ({"dataset": "d", "threshold": 7.0}, "--threshold 7.0: expected 0 to 1"),
+        ({"tags": "t", "truth": "x", "threshold": float("nan")}, "--threshold nan"),
     ],
 )
 def test_flags_that_do_not_go_together(options, message):

@@ -1,10 +1,12 @@
 """Features of a dataset: what the catalogue gives for each clip, once, whatever was killed."""
 
+import hashlib
 import io
 import json
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import soundfile
@@ -13,6 +15,10 @@ from jobs import explore, extract_features
 from pipeline.audio.clip import from_pcm16
 from pipeline.audio.features import FrameSpec, extract, pool
 from pipeline.audio.prepare import low_pass, standardise
+from pipeline.flows import extract as extraction
+from pipeline.flows.extract import run_shards
+from pipeline.store.dataset import Dataset
+from pipeline.store.folder import Folder
 from schemas.feature_set import DESCRIPTION_KEY, read_matrices
 from schemas.features import read_logmels
 from tests.flows.conftest import kill, wait_for
@@ -135,6 +141,87 @@ def test_other_settings_need_another_folder(dataset, ray_local, tmp_path, capsys
     assert run(dataset, tmp_path, "--features", "rms", "--pool", "mean") == 2
     assert run(dataset, dataset, "--features", "rms") == 2
     assert "give another --out" in capsys.readouterr().err
+
+
+def write_clips(dataset: Path, **rates_hz: float) -> None:
+    """Write a dataset of a shard a clip, which is a second of a sine."""
+    folder, shas = Folder(str(dataset)), []
+    for segment_id, rate_hz in rates_hz.items():
+        audio = io.BytesIO()
+        sine = 0.1 * np.sin(2 * np.pi * rate_hz * np.arange(44_100) / 44_100)
+        soundfile.write(audio, sine, 44_100, format="WAV", subtype="PCM_16")
+        shas.append(hashlib.sha256(audio.getvalue()).hexdigest())
+        clip = {"segment_id": segment_id, "ytid": segment_id, "classes": ["cel"], "split": "train"}
+        clip |= {"sha256": shas[-1], "audio": {"bytes": audio.getvalue(), "path": ""}}
+        folder.write_table(f"clips/train-{segment_id}.parquet", pa.Table.from_pylist([clip]))
+    meta = {"complete": True, "fingerprint": " ".join(shas)}
+    folder.write_json("dataset.json", {**meta, "feature_spec": {"sample_rate_hz": 44_100}})
+
+
+def centroids(out: Path) -> dict[str, int]:
+    """Return the clips' mean centroids, to the next 100 Hz."""
+    table = pq.read_table(out / "centroid-pooled", partitioning=None)
+    return {row["segment_id"]: round(row["mean"][0], -2) for row in table.to_pylist()}
+
+
+@pytest.fixture
+def extract_centroid(ray_local, tmp_path):
+    """Give a function that extracts the pooled centroids of a dataset into one folder."""
+    out = tmp_path / "out"
+
+    def extract(dataset: Path) -> int:
+        return run(dataset, out, "--features", "centroid", "--pool", "mean")
+
+    return extract, out
+
+
+def test_another_dataset_does_not_take_over_features(extract_centroid, tmp_path, capsys):
+    """Shards are named by the ids of their clips, not by what these sound like."""
+    extract, out = extract_centroid
+    write_clips(tmp_path / "a", x=1000, y=2000)
+    write_clips(tmp_path / "b", x=4000)
+    assert extract(tmp_path / "a") == 0
+    assert extract(tmp_path / "b") == 2
+    assert f"of another dataset, {tmp_path / 'a'}; give another --out" in capsys.readouterr().err
+    assert centroids(out) == {"x": 1000, "y": 2000}
+    meta = json.loads((out / "features.json").read_text())
+    (out / "features.json").write_text(json.dumps({**meta, "complete": False}))  # as a kill leaves
+    assert extract(tmp_path / "b") == 2
+
+
+def test_an_extended_dataset_has_its_new_shards_done(extract_centroid, tmp_path):
+    extract, out = extract_centroid
+    write_clips(tmp_path / "a", x=1000)
+    assert extract(tmp_path / "a") == 0
+    old = (out / "centroid-pooled" / "train-x.parquet").stat().st_mtime_ns
+    write_clips(tmp_path / "a", x=1000, y=2000)
+    assert extract(tmp_path / "a") == 0
+    assert centroids(out) == {"x": 1000, "y": 2000}
+    assert (out / "centroid-pooled" / "train-x.parquet").stat().st_mtime_ns == old
+
+
+def test_a_dataset_built_anew_has_what_changed_done_again(extract_centroid, tmp_path):
+    extract, out = extract_centroid
+    write_clips(tmp_path / "a", x=1000, y=2000)
+    assert extract(tmp_path / "a") == 0
+    write_clips(tmp_path / "a", x=4000, y=2000)
+    assert extract(tmp_path / "a") == 0
+    assert centroids(out) == {"x": 4000, "y": 2000}
+
+
+def test_a_build_that_begins_meanwhile_changes_nothing(extract_centroid, tmp_path, monkeypatch):
+    extract, out = extract_centroid
+    write_clips(tmp_path / "a", x=1000)
+    before = Dataset.open(str(tmp_path / "a")).meta()
+
+    def run_while_building(work, left):
+        Dataset.open(str(tmp_path / "a")).open_again({"feature_spec": before["feature_spec"]})
+        return run_shards(work, left)
+
+    monkeypatch.setattr(extraction, "run_shards", run_while_building)
+    assert extract(tmp_path / "a") == 0
+    meta = json.loads((out / "features.json").read_text())
+    assert meta["dataset_fingerprint"] == before["fingerprint"]
 
 
 def test_the_training_splits_moments_are_in_dataset_json(dataset, clips):

@@ -11,6 +11,7 @@ from pipeline.audio.windows import WindowSpec
 from pipeline.catalog.vocabulary import default_vocabulary
 from pipeline.errors import SpecMismatch, UsageError
 from pipeline.learn.model import Architecture, ModelCard, Tagger, load_card, load_model, save_model
+from pipeline.learn.tagging import TrackTagger, tagging
 from pipeline.store.folder import Folder
 
 
@@ -61,6 +62,31 @@ def test_what_does_not_fit_is_refused(saved):
     (path / "model.json").write_text(json.dumps(values))
     with pytest.raises(SpecMismatch, match="format 'other'"):
         load_card(str(path))
+
+
+def test_weights_of_another_model_are_refused(saved, tmp_path):
+    """As a training leaves them that is killed between its two files."""
+    tagger, card, path = saved
+    tagger.backbone.fc.bias.data += 1
+    other = save_model(Folder(str(tmp_path / "other")), tagger.state_dict(), card)
+    (path / "model.safetensors").write_bytes(
+        (tmp_path / "other" / "model.safetensors").read_bytes()
+    )
+    expected = rf"{path}: model\.safetensors is not of {card.model_id}.*train again, or name"
+    with pytest.raises(SpecMismatch, match=expected):
+        load_model(str(path))
+    assert load_model(str(tmp_path / "other"))[1] == other
+
+
+def test_a_model_that_is_trained_anew_does_not_tag_by_the_old_id(saved):
+    tagger, card, path = saved
+    how = tagging(str(path))
+    TrackTagger(how)
+    tagger.backbone.fc.bias.data += 1
+    new = save_model(Folder(str(path)), tagger.state_dict(), card)
+    expected = f"holds {new.model_id} by now, and held {card.model_id} when this began"
+    with pytest.raises(SpecMismatch, match=expected):
+        TrackTagger(how)
 
 
 def test_no_model_is_a_usage_error(tmp_path):

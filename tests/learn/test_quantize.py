@@ -84,6 +84,15 @@ def test_the_weights_in_its_folder_still_run(made):
         np.testing.assert_allclose(scores, by_model(made.uri, windows), atol=1e-4)
 
 
+def test_weights_of_another_model_beside_a_graph_are_refused(made, tmp_path):
+    other, _ = write_model(tmp_path / "other", seed=5)
+    Folder(other).write_json("model.json", load_card(made.out).to_dict())
+    with pytest.raises(SpecMismatch, match=rf"not of {made.card.model_id}, which"):
+        make_engine(other, precision="f32")
+    with pytest.raises(SpecMismatch, match=rf"not of {made.card.model_id}, which"):
+        save_quantized(Folder(other), made.card, {}, Folder(str(tmp_path / "out")), {})
+
+
 def test_int8_is_not_passed_off_as_anything_else(made, monkeypatch):
     with pytest.raises(UsageError, match=r"runs by openvino, on CPUs: .* or take resnet10t-"):
         make_engine(made.out, engine="torch")

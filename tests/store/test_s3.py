@@ -1,9 +1,11 @@
 """A folder in a bucket: the same as one on a disk, over HTTP, and never half an object."""
 
+import json
 import multiprocessing
 import pickle
 import threading
 import time
+from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -11,7 +13,8 @@ import pytest
 from pyarrow import fs
 
 from pipeline.errors import DecodeError, StoreError, UsageError
-from pipeline.store.catalogue import list_tracks
+from pipeline.store import catalogue
+from pipeline.store.catalogue import list_tracks, resolve
 from pipeline.store.dataset import Dataset
 from pipeline.store.folder import Folder, split_uri
 from pipeline.store.track import open_track
@@ -206,7 +209,52 @@ def test_wrong_credentials_are_told(s3):
         s3.check_credentials(after="inf")
 
 
+class _Credentials(BaseHTTPRequestHandler):
+    """Hand out a key, as a container's role does."""
+
+    def do_GET(self):
+        self.server.n_asked += 1
+        said = {"AccessKeyId": "test", "SecretAccessKey": "test", "Token": "t"}
+        body = json.dumps({**said, "Expiration": "2100-01-01T00:00:00Z"}).encode()
+        self.send_response(200)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_):
+        """Say nothing."""
+
+
+def test_many_tracks_of_a_bucket_take_one_client(s3, monkeypatch):
+    s3.fill([f"m/{k}.mp3" for k in range(8)], b"x")
+    source = HTTPServer(("127.0.0.1", 0), _Credentials)
+    source.n_asked = 0
+    thread = threading.Thread(target=source.serve_forever)
+    thread.start()
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.delenv(name)
+    for name in ("AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE"):
+        monkeypatch.setenv(name, "/dev/null")
+    url = f"http://127.0.0.1:{source.server_port}/key"
+    monkeypatch.setenv("AWS_CONTAINER_CREDENTIALS_FULL_URI", url)
+    try:
+        for k in range(8):
+            assert open_track(s3.uri(f"m/{k}.mp3"))[0] == b"x"
+    finally:
+        source.shutdown()
+        thread.join()
+        source.server_close()
+    assert 1 <= source.n_asked <= 2
+
+
+def test_a_manifest_s_relative_names_ask_nobody(monkeypatch):
+    monkeypatch.setattr(catalogue, "Folder", None)
+    assert resolve("a/x.mp3", "s3://b/m?scheme=http") == "s3://b/m/a/x.mp3?scheme=http"
+
+
 def test_an_endpoint_that_is_down_is_told_soon(s3, monkeypatch):
+    assert not Folder(f"s3://{BUCKET}/d").exists("x")  # by a client that is kept
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:1")
     start = time.monotonic()
     with pytest.raises(StoreError, match=r"s3://bucket/d/x: .*check the network and AWS_ENDPOINT"):
