@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from argparse import ArgumentParser
+from argparse import ArgumentParser, BooleanOptionalAction
 from typing import Any
 
 from jobs import harness
@@ -59,10 +59,10 @@ def _parser() -> ArgumentParser:
         help="least mean score of a class's three highest windows for a label, 0 to 1",
     )
     add(
-        "--no-activity",
-        dest="activity",
-        action="store_false",
-        help="let windows of silence and noise count, too",
+        "--activity",
+        action=BooleanOptionalAction,
+        default=True,
+        help="leave out windows of silence and noise",
     )
     add("--window-s", type=float, metavar="S", help="window in s; the model's own if not given")
     add("--hop-s", type=float, metavar="S", help="from one window to the next in s; likewise")

@@ -147,7 +147,7 @@ def _tag(
     config: EvaluateConfig, dataset: Dataset, how: Tagging, choice: Choice, out: Folder
 ) -> _Tagged:
     """Tag a dataset's split with the thresholds that its validation split gives."""
-    with ray_session(min_cpus=4):
+    with ray_session(min_cpus=4, gpu=how.gpu):
         held = validate(dataset, how) if config.looks_at_validation else None
         if config.keep_thresholds and held is None:
             raise UsageError(f"--keep-thresholds: {config.dataset} has no clips in its val split")

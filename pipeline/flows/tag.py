@@ -177,7 +177,7 @@ def _tag(
         return tally
     date = f"{started:%Y-%m-%d}"
     writing = Writing(store, date, lineage_of(how), not_before=started)
-    with ray_session(min_cpus=4):
+    with ray_session(min_cpus=4, gpu=how.gpu):
         contents = ray.put(known.contents) if len(known.contents) else None
         for start in range(0, work.left.num_rows, _TRANCHE_TRACKS):
             blocks = list(_blocks(work.left.slice(start, _TRANCHE_TRACKS), how))
