@@ -44,5 +44,7 @@ def claim(store: TagStore, how: Tagging) -> None:
     folder.delete_temporary()
     store.clear_up()
     if last is not None and not last["complete"]:
-        store.settle(last["identity"]["model_id"])  # which need not be this run's
+        killed_id = last["identity"]["model_id"]  # which need not be this run's
+        store.settle(killed_id)
+        store.compact(killed_id)  # of whatever day it was
     folder.write_json("run.json", {"identity": how.identity, "complete": False})

@@ -26,12 +26,14 @@ from pipeline.errors import UsageError
 from pipeline.store.disk import Walked
 from pipeline.store.folder import Folder
 from pipeline.store.tagrows import (
+    SMALL_BYTES,
     belonging,
     for_others,
+    joinable,
     last_of_each,
     last_rows,
+    of_tracks,
     times,
-    with_column,
 )
 from pipeline.store.worklist import KNOWN, Hashes, Known, text_hashes
 
@@ -40,9 +42,7 @@ IDENTITY_KEY = b"timbre.tagging"
 BESIDE = ("windows", "intervals", "embeddings")
 _TABLES = ("tags", *BESIDE)
 _COPIED_ROWS = 4096  # a file
-_SMALL_BYTES, _JOINED_BYTES = 1 << 18, 1 << 21  # 64 rows are 25 KiB, of which 19 are metadata
 _AT_ONCE = 16  # a bucket answers late
-_WHEN = pa.schema([("uri", pa.string()), ("tagged_at", pa.timestamp("ms", "UTC"))])
 
 
 class TagStore:
@@ -163,40 +163,45 @@ class TagStore:
         return int((~is_last).sum())
 
     def _uris_and_times(self, name: str) -> tuple[Hashes, np.ndarray]:
-        table = self.folder.read_table(name, _WHEN.names)
+        table = self.folder.read_table(name, ["uri", "tagged_at"])
         return text_hashes(table["uri"]), times(table)
 
-    def compact(self, model_id: str, *, date: str) -> None:
-        """Join the small files of a day, some thousand rows a file, as a run's commits are small.
+    def compact(self, model_id: str, *, date: str | None = None) -> None:
+        """Join the small files of each day, or of one, as a run's commits are small.
 
+        Only files with the same tables beside them become one: so it stays known what rows lack.
         The joined file is there before its parts go; a kill in between leaves rows twice, the same
         ones, and `settle` keeps one of each.
         """
-        below = f"{_part(model_id)}/date={date}"
+        below = _part(model_id) if date is None else f"{_part(model_id)}/date={date}"
         sizes = {
             table: {_place(name): n for name, n, _ in self.folder.walk(f"{table}/{below}")}
             for table in _TABLES
         }
-        group: list[str] = []
-        for place, n_bytes in sorted(sizes["tags"].items()):
-            if place.endswith(".parquet") and n_bytes < _SMALL_BYTES:
-                group.append(place)
-            if sum(sizes["tags"][one] for one in group) >= _JOINED_BYTES:
-                self._join(group, sizes)
-                group = []
-        if len(group) > 1:
-            self._join(group, sizes)
+        alike = defaultdict(list)
+        for place in sorted(sizes["tags"]):
+            tables = tuple(table for table in _TABLES if place in sizes[table])
+            n_bytes = sum(sizes[table][place] for table in tables)
+            if place.endswith(".parquet") and n_bytes < SMALL_BYTES:
+                alike[place.rpartition("/")[0], tables].append((place, n_bytes))
+        for (_, tables), files in alike.items():
+            for group in joinable(self._counted(files)) if len(files) > 1 else ():
+                self._join(group, tables)
 
-    def _join(self, places: list[str], there: Mapping[str, Collection[str]]) -> None:
+    def _counted(self, files: list[tuple[str, int]]) -> list[tuple[str, int, int]]:
+        """Return places and bytes of files of TAGS with how many rows they have, too."""
+        names = [f"tags/{place}" for place, _ in files]
+        with ThreadPoolExecutor(_AT_ONCE) as pool:
+            counts = pool.map(self.folder.n_rows, names)
+            return [(*file, n) for file, n in zip(files, counts, strict=True)]
+
+    def _join(self, places: list[str], tables: Collection[str]) -> None:
         """Write files as one, with the last row of each track, named by their names.
 
         Never named by what it holds, or it could be one of them: a joined file from which `settle`
         took rows, and a new file of those, hold what it held.
         """
-        names = {
-            table: [f"{table}/{place}" for place in places if place in there[table]]
-            for table in _TABLES
-        }
+        names = {table: [f"{table}/{place}" for place in places] for table in tables}
         with ThreadPoolExecutor(_AT_ONCE) as pool:
             tags = list(pool.map(self.folder.read_table, names["tags"]))
             rest = dict(zip(places, last_rows(tags), strict=True))
@@ -208,7 +213,7 @@ class TagStore:
                     )
                 )
                 for table, parts in names.items()
-                if parts and table != "tags"
+                if table != "tags"
             }
             joined = f"{places[0].rpartition('/')[0]}/{_hash(names['tags'])}.parquet"
             self._write(joined, pa.concat_tables(rest.values()), beside)
@@ -265,15 +270,12 @@ class TagStore:
         for start in range(0, len(pairs), _COPIED_ROWS):
             which, who = zip(*pairs[start : start + _COPIED_ROWS], strict=True)
             source, mine = rows.take(pa.array(which)), tracks.take(pa.array(who))
-            copies = source
-            for key in ("uri", "size_bytes", "modified_ns", "attempts", "tagged_at"):
-                copies = with_column(copies, key, mine[key])
             beside = {
                 table: for_others(self.folder.read_table(other), source, mine["uri"])
                 for table in BESIDE
                 if self.folder.exists(other := file_beside(name, table))
             }
-            self.commit(copies, date=date, beside=beside)
+            self.commit(of_tracks(source, mine), date=date, beside=beside)
 
 
 def _hash(texts: list[str]) -> str:

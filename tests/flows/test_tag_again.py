@@ -33,6 +33,16 @@ def test_a_folder_with_several_models(tmp_path):
     assert _last_rate(store, "B") == 15.0 and _last_rate(store, "A") is None
 
 
+def test_the_small_files_of_a_killed_night_are_joined_on_a_later_day(tmp_path):
+    store = TagStore(Folder(str(tmp_path)))
+    for k in range(5):
+        store.commit(tag_rows((f"t{k}", k), model_id="B"), date="2026-01-01", beside={})
+    store.folder.write_json("run.json", {"identity": {"model_id": "B"}, "complete": False})
+    claim(store, SimpleNamespace(identity={"model_id": "A"}))
+    assert len(store.files("B")) == 1
+    assert store.read().num_rows == 5
+
+
 def test_rows_of_a_killed_run_say_how_they_were_made(tmp_path):
     """Its run.json may be another model's by the time that the first one goes on."""
 

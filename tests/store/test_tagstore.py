@@ -2,9 +2,11 @@
 
 from datetime import UTC, datetime, timedelta
 
+import numpy as np
 import pyarrow as pa
 import pytest
 
+from pipeline.store import tagrows
 from pipeline.store.folder import Folder
 from pipeline.store.tagstore import TagStore
 from schemas.tags import tags_schema
@@ -182,6 +184,37 @@ def test_small_files_become_one(store, tmp_path):
     assert len(rows(store)) == len(before) + 1
     store.settle("m")
     assert rows(store) == before
+
+
+def test_small_is_what_has_few_rows_however_many_classes(store):
+    codes = [f"c{k}" for k in range(527)]
+    schema, scores = tags_schema(codes), np.random.default_rng(0).random((5, 64, 527))
+    for k, of_file in enumerate(scores):
+        rows = tags(*[(f"{k}-{n}", n) for n in range(64)]).drop_columns(["scores", "peaks"])
+        both = pa.array([dict(zip(codes, row, strict=True)) for row in of_file.tolist()])
+        rows = rows.append_column("scores", both).append_column("peaks", both)
+        commit(store, rows.select(schema.names).cast(schema))
+    assert min(size for _, size, _ in store.walk("m")) > 1 << 18
+    store.compact("m", date="2026-01-01")
+    assert len(store.files("m")) == 1
+    assert store.read(["uri"]).num_rows == 5 * 64
+
+
+def test_files_of_all_days_are_joined_up_to_a_limit_and_with_their_like(store, monkeypatch):
+    monkeypatch.setattr(tagrows, "_SMALL_ROWS", 3)
+    monkeypatch.setattr(tagrows, "_JOINED_ROWS", 4)
+    for day in ("2026-01-01", "2026-01-02"):
+        for k in range(9):
+            store.commit(tags((f"{day}-{k}", k)), date=day, beside={})
+        store.commit(tags(*[(f"{day}-{k}", k) for k in range(9, 12)]), date=day, beside={})
+    for uri in ("with", "and"):
+        table = windows((uri, 1))
+        store.commit(tags((uri, 1)), date="2026-01-02", beside={"windows": table})
+    store.compact("m")
+    n_rows = [store.folder.n_rows(name) for name in store.files("m")]
+    assert sorted(n_rows) == [1, 1, 2, 3, 3, 4, 4, 4, 4]
+    assert beside(store) == [("and", 1), ("with", 1)]
+    assert store.lacking("m", ["windows", "embeddings"]) == ["windows", "embeddings"]
 
 
 def test_known_is_of_one_model(store):
