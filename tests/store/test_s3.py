@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 from pyarrow import fs
 
-from pipeline.errors import DecodeError, StoreError, UsageError
+from pipeline.errors import DecodeError, FetchFault, Outcome, StoreError, UsageError
 from pipeline.store import catalogue
 from pipeline.store.catalogue import list_tracks, resolve
 from pipeline.store.dataset import Dataset
@@ -246,6 +246,18 @@ def test_many_tracks_of_a_bucket_take_one_client(s3, monkeypatch):
         thread.join()
         source.server_close()
     assert 1 <= source.n_asked <= 2
+
+
+def test_a_bucket_that_refuses_is_not_the_track_s_fault(s3):
+    s3.fill(["m/a.mp3"], b"x")
+    s3.fails = lambda method, path, query: True
+    with pytest.raises(FetchFault, match=r"connection: cannot read s3://bucket/m/a\.mp3") as caught:
+        open_track(s3.uri("m/a.mp3"))
+    assert caught.value.outcome is Outcome.NETWORK
+    s3.fails = lambda method, path, query: False
+    with pytest.raises(DecodeError, match=r"unreadable: .*no such file"):
+        open_track(s3.uri("m/b.mp3"))
+    assert open_track(s3.uri("m/a.mp3"))[0] == b"x"
 
 
 def test_a_manifest_s_relative_names_ask_nobody(monkeypatch):
