@@ -12,12 +12,14 @@ import pyarrow.parquet as pq
 import pytest
 from pyarrow import fs
 
+from pipeline.audio.moments import Moments
 from pipeline.errors import DecodeError, FetchFault, Outcome, StoreError, UsageError
 from pipeline.store import catalogue
 from pipeline.store.catalogue import list_tracks, resolve
 from pipeline.store.dataset import Dataset
 from pipeline.store.folder import Folder, split_uri
 from pipeline.store.track import open_track
+from schemas.columns import MOMENTS_KEY
 from tests.s3 import BUCKET, S3Server
 
 
@@ -172,6 +174,22 @@ def test_twenty_thousand_files_are_a_page_a_thousand(s3):
     s3.requests.clear()
     assert len(list(Folder(s3.uri("few")).walk())) == 2_000
     assert len(s3.requests) <= 3
+
+
+def test_moments_of_many_shards_are_asked_for_at_once(s3):
+    dataset, part = Dataset(Folder(s3.uri("moments"))), Moments(2, 3.0, 5.0)
+    table = pa.table({"a": [1]}).replace_schema_metadata({MOMENTS_KEY: json.dumps(part.to_dict())})
+    for k in range(24):
+        dataset.folder.write_table(f"clips/train-{k}.parquet", table)
+    dataset.folder.write_table("clips/val-0.parquet", table)
+    s3.requests.clear()
+    s3.latency_s = 0.1
+    began = time.monotonic()
+    try:
+        assert dataset.moments("clips", "train") == Moments(48, 72.0, 120.0)
+    finally:
+        s3.latency_s = 0.0
+    assert time.monotonic() - began < 0.1 * len(s3.requests) / 2
 
 
 def test_a_missing_bucket_is_told(s3):
