@@ -156,6 +156,7 @@ def _known(start: int, n: int, *, with_new: bool = False) -> pa.Table:
         "modified_ns": pa.array(np.full(n, 8)),
         "fingerprint": prints,
         "status": pa.DictionaryArray.from_arrays(np.zeros(n, np.int8), ["ok"]).cast(pa.string()),
+        "reason": pa.DictionaryArray.from_arrays(np.zeros(n, np.int8), ["ok"]).cast(pa.string()),
         "attempts": pa.array(np.ones(n, np.int32)),
         "duration_s": pa.array(np.full(n, 240.0)),
         "tagged_at": pa.array(np.full(n, int(datetime(2026, 1, 1, tzinfo=UTC).timestamp() * 1000))),

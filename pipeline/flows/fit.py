@@ -26,7 +26,14 @@ from pipeline.flows.material import Material
 from pipeline.flows.provenance import provenance
 from pipeline.learn.config import TrainConfig
 from pipeline.learn.loop import Progress
-from pipeline.learn.model import ModelCard, check_name, fingerprint_of, load_card, save_model
+from pipeline.learn.model import (
+    ModelCard,
+    check_name,
+    fingerprint_of,
+    load_card,
+    named,
+    save_model,
+)
 from pipeline.learn.networks.classical import CLASSICAL
 from pipeline.report.page import render_page
 from pipeline.report.training_page import training_page
@@ -117,9 +124,10 @@ def fit(config: FitConfig) -> FitResult:
         provenance=provenance(),
     )
     write_curves(out, progress.history)
-    card = save_model(out, progress.best_weights, card)
-    page = training_page(card.model_id, card.training, card.provenance)
+    model_id = named(card, progress.best_weights)[0].model_id
+    page = training_page(model_id, card.training, card.provenance)
     out.write_bytes("report.html", render_page(page).encode())
+    card = save_model(out, progress.best_weights, card)  # last: with it the run is done
     return FitResult(card, was_done=False)
 
 

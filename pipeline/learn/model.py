@@ -221,11 +221,16 @@ class ModelCard:
 
 def save_model(folder: Folder, weights: Mapping[str, Tensor], card: ModelCard) -> ModelCard:
     """Write model.safetensors and then model.json; return the card with its model id."""
-    data = safetensors.torch.save({name: t.contiguous() for name, t in weights.items()})
-    card = replace(card, model_id=f"{card.architecture.name}-{_digest(data)}")
+    card, data = named(card, weights)
     folder.write_bytes("model.safetensors", data)
     save_card(folder, card)
     return card
+
+
+def named(card: ModelCard, weights: Mapping[str, Tensor]) -> tuple[ModelCard, bytes]:
+    """Return the card with the model id that its weights give it, and these as safetensors."""
+    data = safetensors.torch.save({name: t.contiguous() for name, t in weights.items()})
+    return replace(card, model_id=f"{card.architecture.name}-{_digest(data)}"), data
 
 
 def save_card(folder: Folder, card: ModelCard) -> None:

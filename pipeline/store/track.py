@@ -5,6 +5,7 @@ Whatever keeps a track from being read is an ItemFault, as it becomes a row.
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import io
 import ipaddress
@@ -21,6 +22,9 @@ from pipeline.store.folder import Folder, split_uri
 MAX_REMOTE_BYTES = 1 << 30
 """A remote track is held in memory as a whole; a local one is read where it is."""
 
+_OUTAGES = {errno.EIO, errno.ESTALE, errno.ETIMEDOUT, errno.ENOTCONN, errno.EHOSTDOWN}
+_OUTAGES |= {errno.EHOSTUNREACH, errno.ENETUNREACH, errno.ECONNRESET}
+
 
 def open_track(uri: str) -> tuple[Path | bytes, str]:
     """Return a track for the decoder, and its fingerprint.
@@ -28,7 +32,8 @@ def open_track(uri: str) -> tuple[Path | bytes, str]:
     Raises
     ------
     ItemFault
-        unreadable, too_large, or what the line says: not_found, connection, timeout, ...
+        unreadable, too_large, or what the line says: not_found, connection, timeout, ...; of a
+        bucket that refuses, and of a network's disk that is gone, connection.
     """
     try:
         if uri.startswith("file:"):
@@ -43,7 +48,17 @@ def open_track(uri: str) -> tuple[Path | bytes, str]:
         with path.open("rb") as file:
             return path, fingerprint(file)
     except (OSError, ValueError, StoreError, UsageError) as error:
+        if _may_pass(error):
+            raise FetchFault(Reason.CONNECTION, str(error)) from error
         raise DecodeError(Reason.UNREADABLE, str(error)) from error
+
+
+def _may_pass(error: Exception) -> bool:
+    """Say whether a bucket or a network's disk refused: a key that expired is no track's fault."""
+    if isinstance(error, StoreError):
+        cause = error.__cause__
+        return isinstance(cause, OSError) and not isinstance(cause, FileNotFoundError)
+    return isinstance(error, OSError) and error.errno in _OUTAGES
 
 
 def fingerprint(file: Any) -> str:

@@ -1,6 +1,6 @@
 """Batches of a catalogue and what is known of it in; what is left to do out. PURE.
 
-A known track costs 35 bytes, whatever its uri: hashes of its uri, of its size and time, and of its
+A known track costs 36 bytes, whatever its uri: hashes of its uri, of its size and time, and of its
 content stand for them. A track is taken for known only where the 128 bits of the first two agree.
 """
 
@@ -18,6 +18,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from pipeline.errors import OUTCOME_OF, Outcome
 from pipeline.store.catalogue import TRACKS
 from schemas.columns import CODES
 
@@ -29,6 +30,7 @@ KNOWN = pa.schema(
         *TRACKS,
         ("fingerprint", pa.string()),
         ("status", pa.string()),
+        ("reason", pa.string()),
         ("attempts", pa.int32()),
         ("duration_s", pa.float64()),
         ("labels", CODES),
@@ -41,6 +43,7 @@ WORK = TRACKS.append(pa.field("attempts", pa.int32()))
 
 _RAW_BYTES_A_S, _LOSSY_BYTES_A_S = 130_000, 24_000  # CD in wav or flac; 192 kbit/s
 _NO_HASHES = np.zeros(0, np.uint64)
+_PASSING = pa.array([r for r, outcome in OUTCOME_OF.items() if outcome is Outcome.NETWORK])
 
 
 class Fingerprints:
@@ -69,6 +72,8 @@ class Known:
     states: Hashes
     """Of size and modification time."""
     is_ok: Flags
+    may_pass: Flags
+    """Of those that are not: the line or a bucket failed, not the track."""
     attempts: npt.NDArray[np.int32]
     contents: Fingerprints
     """Of the tracks that are ok."""
@@ -97,16 +102,21 @@ class Known:
                 times.append(newest)
         if not parts:
             none = np.zeros((0, 2), np.uint64)
-            parts = [(_NO_HASHES, _NO_HASHES, np.zeros(0, bool), np.zeros(0, np.int32), none)]
+            flags = np.zeros(0, bool)
+            parts = [(_NO_HASHES, _NO_HASHES, flags, flags, np.zeros(0, np.int32), none)]
         columns: list[Any] = list(zip(*parts, strict=True))
         del parts  # a column at a time: of 100 million tracks there is no room for two of each
         contents = Fingerprints(np.concatenate(columns.pop()))
         uris = np.concatenate(columns.pop(0))
         order = np.argsort(uris, kind="stable")
         uris = uris[order]
-        states, is_ok, attempts = (np.concatenate(columns.pop(0))[order] for _ in range(3))
+        states, is_ok, may_pass, attempts = (
+            np.concatenate(columns.pop(0))[order] for _ in range(4)
+        )
         latest = max(times, default=None)
-        return cls(uris, states, is_ok, attempts, contents, n_bytes, duration_s, labels, latest)
+        return cls(
+            uris, states, is_ok, may_pass, attempts, contents, n_bytes, duration_s, labels, latest
+        )
 
     def find(self, uris: Hashes) -> tuple[npt.NDArray[np.intp], Flags]:
         """Return where each uri stands, and whether it does."""
@@ -127,7 +137,7 @@ class Work:
     n_changed: int
     """Of those left: known, but with another size or time."""
     n_retried: int
-    """Of those left: failed before, and asked for again."""
+    """Of those left: failed before, and asked for again or by a fault that may have passed."""
     n_gone: int
     """Known, but not in the catalogue any more."""
 
@@ -143,7 +153,10 @@ class Work:
 
 
 def plan_work(catalogue: Iterable[pa.Table], known: Known, *, retry_failed: bool) -> Work:
-    """Return what is new, changed or to be tried again in batches of TRACKS."""
+    """Return what is new, changed or to be tried again in batches of TRACKS.
+
+    Faults of the line and of buckets are always tried again, others with `retry_failed`.
+    """
     every, left, left_uris = [_NO_HASHES], [WORK.empty_table()], [_NO_HASHES]
     kinds = [np.zeros((0, 2), bool)]
     for batch in catalogue:
@@ -151,8 +164,8 @@ def plan_work(catalogue: Iterable[pa.Table], known: Known, *, retry_failed: bool
         at, is_there = known.find(uris)
         changed, again = np.zeros(len(uris), bool), np.zeros(len(uris), bool)
         changed[is_there] = known.states[at[is_there]] != _states(batch)[is_there]
-        if retry_failed:
-            again[is_there] = ~known.is_ok[at[is_there]]
+        due = ~known.is_ok if retry_failed else known.may_pass
+        again[is_there] = due[at[is_there]]
         attempts = np.zeros(len(uris), np.int32)
         same = is_there & again & ~changed  # another file's attempts are not this one's
         attempts[same] = known.attempts[at[same]]
@@ -182,7 +195,7 @@ def audio_s_of(tracks: pa.Table, known: Known) -> float:
     return float(raw / _RAW_BYTES_A_S + rest / _LOSSY_BYTES_A_S)
 
 
-def _hashed(batch: pa.Table) -> tuple[Hashes, Hashes, Flags, npt.NDArray[np.int32], Hashes]:
+def _hashed(batch: pa.Table) -> tuple[Hashes, Hashes, Flags, Flags, npt.NDArray[np.int32], Hashes]:
     is_ok = pc.equal(batch["status"], "ok")
     has_content = pc.and_(is_ok, pc.is_valid(batch["fingerprint"]))
     attempts = pc.fill_null(batch["attempts"], 1)
@@ -190,6 +203,7 @@ def _hashed(batch: pa.Table) -> tuple[Hashes, Hashes, Flags, npt.NDArray[np.int3
         text_hashes(batch["uri"]),
         _states(batch),
         pc.fill_null(is_ok, False).to_numpy().astype(bool),
+        pc.is_in(batch["reason"], value_set=_PASSING).to_numpy().astype(bool),
         attempts.to_numpy().astype(np.int32),
         content_hashes(batch["fingerprint"].filter(has_content)),
     )

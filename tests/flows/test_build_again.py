@@ -14,13 +14,14 @@ from jobs import build_subset
 from pipeline.catalog.retry import Retry
 from pipeline.demo.origin import Fault, Origin, Trouble
 from pipeline.errors import UsageError
-from pipeline.flows.build import build
+from pipeline.flows.build import build, train_moments
 from pipeline.flows.build_plan import BuildConfig, dry_run
 from pipeline.flows.evaluate import EvaluateConfig, evaluate
 from pipeline.flows.fit import FitConfig, fit
 from pipeline.learn.recipes import preset
 from pipeline.report.forecast import forecast_text
 from pipeline.store.dataset import Dataset
+from pipeline.store.folder import Folder
 from schemas.ledger import latest
 from tests.flows.conftest import SPLIT, Corpus
 
@@ -176,3 +177,13 @@ def test_splits(corpus: Corpus, ray_local, tmp_path, split):
         evals = {v.ytid for v in corpus.selected if v.subset == "eval"}
         assert {r["ytid"] for r in rows if r["split"] == "test"} == evals
     assert {r["split"] for r in rows} >= {"train", "test"}
+
+
+def test_moments_are_those_of_before_where_nothing_was_done(tmp_path):
+    dataset, before = Dataset(Folder(str(tmp_path))), {"samples": {"n": 1}}
+    meta = {"complete": True, "train_moments": before}
+    dataset.folder.write_json("dataset.json", meta)
+    assert train_moments(dataset) == before
+    for changed in (meta | {"complete": False}, {"complete": True}):  # an older one has none
+        dataset.folder.write_json("dataset.json", changed)
+        assert train_moments(dataset)["samples"]["n"] == 0

@@ -10,6 +10,7 @@ import torch
 
 from jobs import train
 from pipeline.errors import UsageError
+from pipeline.flows import fit as fitting
 from pipeline.flows.fit import FitConfig, fit
 from pipeline.learn.config import TrainConfig
 from pipeline.learn.model import load_card, load_model
@@ -85,6 +86,20 @@ def test_the_job_says_how_a_classical_model_went(dataset, tmp_path, capsys):
     assert train.main(command) == 2
     assert "knn-" in capsys.readouterr().err
     assert load_card(str(out)).training["config"]["model"] == "knn"
+
+
+def test_a_training_that_is_killed_at_its_page_gets_one(dataset, ray_local, tmp_path, monkeypatch):
+    config = FitConfig(str(dataset), str(tmp_path), TrainConfig(model="knn"))
+    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
+        patched.setattr(fitting, "render_page", interrupted)
+        fit(config)
+    card = fit(config).card
+    assert card.model_id in (tmp_path / "report.html").read_text()
+    assert fit(config).was_done
+
+
+def interrupted(page):
+    raise KeyboardInterrupt
 
 
 def test_the_job_says_that_a_training_diverged(dataset, tmp_path, capsys):

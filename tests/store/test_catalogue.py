@@ -1,5 +1,6 @@
 """A catalogue in every form it may have, and its tracks by uri."""
 
+import errno
 import os
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -81,6 +82,17 @@ def test_a_fingerprint_is_of_the_bytes_not_the_name(music):
 def test_a_track_that_cannot_be_read_is_a_fault_of_the_track(uri):
     with pytest.raises(DecodeError, match="unreadable"):
         open_track(uri)
+
+
+def test_a_network_disk_that_is_gone_is_not_the_track_s_fault(tmp_path, monkeypatch):
+    (tmp_path / "x.wav").write_bytes(b"x")
+
+    def stale(file):
+        raise OSError(errno.ESTALE, "Stale file handle")
+
+    monkeypatch.setattr(track, "fingerprint", stale)
+    with pytest.raises(FetchFault, match=r"connection: .*Stale"):
+        open_track(str(tmp_path / "x.wav"))
 
 
 def test_a_fifo_does_not_hang(tmp_path):

@@ -12,12 +12,14 @@ import pyarrow.parquet as pq
 import pytest
 from pyarrow import fs
 
-from pipeline.errors import DecodeError, StoreError, UsageError
+from pipeline.audio.moments import Moments
+from pipeline.errors import DecodeError, FetchFault, Outcome, StoreError, UsageError
 from pipeline.store import catalogue
 from pipeline.store.catalogue import list_tracks, resolve
 from pipeline.store.dataset import Dataset
 from pipeline.store.folder import Folder, split_uri
 from pipeline.store.track import open_track
+from schemas.columns import MOMENTS_KEY
 from tests.s3 import BUCKET, S3Server
 
 
@@ -174,6 +176,22 @@ def test_twenty_thousand_files_are_a_page_a_thousand(s3):
     assert len(s3.requests) <= 3
 
 
+def test_moments_of_many_shards_are_asked_for_at_once(s3):
+    dataset, part = Dataset(Folder(s3.uri("moments"))), Moments(2, 3.0, 5.0)
+    table = pa.table({"a": [1]}).replace_schema_metadata({MOMENTS_KEY: json.dumps(part.to_dict())})
+    for k in range(24):
+        dataset.folder.write_table(f"clips/train-{k}.parquet", table)
+    dataset.folder.write_table("clips/val-0.parquet", table)
+    s3.requests.clear()
+    s3.latency_s = 0.1
+    began = time.monotonic()
+    try:
+        assert dataset.moments("clips", "train") == Moments(48, 72.0, 120.0)
+    finally:
+        s3.latency_s = 0.0
+    assert time.monotonic() - began < 0.1 * len(s3.requests) / 2
+
+
 def test_a_missing_bucket_is_told(s3):
     folder = Folder("s3://no-such-bucket/d")
     for action in (
@@ -246,6 +264,18 @@ def test_many_tracks_of_a_bucket_take_one_client(s3, monkeypatch):
         thread.join()
         source.server_close()
     assert 1 <= source.n_asked <= 2
+
+
+def test_a_bucket_that_refuses_is_not_the_track_s_fault(s3):
+    s3.fill(["m/a.mp3"], b"x")
+    s3.fails = lambda method, path, query: True
+    with pytest.raises(FetchFault, match=r"connection: cannot read s3://bucket/m/a\.mp3") as caught:
+        open_track(s3.uri("m/a.mp3"))
+    assert caught.value.outcome is Outcome.NETWORK
+    s3.fails = lambda method, path, query: False
+    with pytest.raises(DecodeError, match=r"unreadable: .*no such file"):
+        open_track(s3.uri("m/b.mp3"))
+    assert open_track(s3.uri("m/a.mp3"))[0] == b"x"
 
 
 def test_a_manifest_s_relative_names_ask_nobody(monkeypatch):

@@ -31,8 +31,9 @@ def tracks(*rows: tuple[str, int | None]) -> pa.Table:
 
 def known(*rows: tuple[str, int | None, str, int]) -> Known:
     rows_ = [
-        {"uri": u, "size_bytes": n, "modified_ns": n, "fingerprint": print_of(u), "status": s,
-         "attempts": a, "duration_s": 2.0 if s == "ok" else None}
+        {"uri": u, "size_bytes": n, "modified_ns": n, "fingerprint": print_of(u), "reason": s,
+         "status": s if s == "ok" else "failed", "attempts": a,
+         "duration_s": 2.0 if s == "ok" else None}
         for u, n, s, a in rows
     ]  # fmt: skip
     return Known.of([pa.Table.from_pylist(rows_, KNOWN)])
@@ -52,6 +53,15 @@ def test_new_changed_and_failed():
     assert again.left["uri"].to_pylist() == ["new", "b", "c"]
     assert again.left["attempts"].to_pylist() == [0, 0, 3]
     assert (again.n_changed, again.n_retried) == (1, 1)
+
+
+def test_faults_of_the_line_are_tried_again_by_themselves():
+    reasons = ["ok", "connection", "timeout", "server_error", "not_found", "unreadable"]
+    there = known(*((reason, 1, reason, 2) for reason in reasons))
+    work = plan_work([tracks(*((reason, 1) for reason in reasons))], there, retry_failed=False)
+    assert work.left["uri"].to_pylist() == ["connection", "timeout", "server_error"]
+    assert work.left["attempts"].to_pylist() == [2, 2, 2]
+    assert (work.n_changed, work.n_retried) == (0, 3)
 
 
 def test_a_track_named_twice_is_done_once():
