@@ -95,8 +95,8 @@ class Source:
 class Intervals:
     """The intervals of tracks: those beside their file of TAGS, or those of the same content.
 
-    Rows of TAGS that were copied, as the same bytes were known by another name, stand in files
-    that have nothing beside them.
+    A file of TAGS that has none beside it may hold bytes that another name's file has them for: a
+    run with --keep-windows and one without, or a copy that was made while those were left behind.
     """
 
     def __init__(self, source: Source) -> None:

@@ -86,11 +86,12 @@ def test_training_data_comes_from_a_bucket(local: Dataset, remote: Dataset):
 
 def test_tags_go_to_a_bucket(s3: S3Server):
     store = TagStore(Folder(s3.uri("tagged")))
+    windows = pa.table({"uri": ["a", "b"], "fingerprint": ["blake2b:" + "0" * 32] * 2})
     columns = {"uri": ["a", "b"], "size_bytes": [1, 2], "modified_ns": [3, 4]}
     when = pa.array([1, 2], pa.timestamp("ms", "UTC"))
     rest = {"status": ["ok"] * 2, "model_id": ["m"] * 2, "tagged_at": when}
-    rows = pa.table({**columns, **rest})
-    store.commit(rows, date="2026-01-01", beside={"windows": pa.table({"uri": ["a", "b"]})})
+    rows = pa.table({**columns, **rest, "fingerprint": windows["fingerprint"]})
+    store.commit(rows, date="2026-01-01", beside={"windows": windows})
     again = rows.slice(0, 1).set_column(5, "tagged_at", when[1:])
     store.commit(again, date="2026-01-02", beside={})
     assert len(store.known("m").uris) == 3
