@@ -10,6 +10,7 @@ import resource
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from itertools import pairwise
 from time import monotonic
 from typing import Any
 
@@ -181,11 +182,7 @@ class TrackTagger:
         """Return the tracks as rows of SCORED; batches of the model are filled across tracks."""
         how = self._how
         rows = tracks.drop_columns(["windows"]).to_pylist()
-        windows = [
-            windows_of(value.as_buffer(), how)
-            for chunk in tracks["windows"].chunks
-            for value in chunk
-        ]
+        windows = [windows_of(value, how) for value in buffers_of(tracks["windows"])]
         began, n_windows = monotonic(), [len(part) for part in windows]
         scores, vectors = self._scores(windows)
         each_s = (monotonic() - began) / max(1, len(scores))
@@ -206,6 +203,15 @@ class TrackTagger:
         found = [self._engine.scores(part) for part in in_groups(windows, _GROUP_WINDOWS)]
         scores, vectors = zip(*found, strict=True)
         return np.concatenate(scores), None if vectors[0] is None else np.concatenate(vectors)
+
+
+def buffers_of(column: pa.ChunkedArray) -> Iterator[pa.Buffer]:
+    """Yield a column's large binaries where they lie: pyarrow's own scalars are copies of them."""
+    for chunk in column.chunks:
+        _, offsets, data = chunk.buffers()
+        ends = np.frombuffer(offsets or b"", np.int64)[chunk.offset :][: len(chunk) + 1]
+        for first, last in pairwise(ends):
+            yield (data or pa.py_buffer(b"")).slice(int(first), int(last - first))
 
 
 def in_groups(windows: list[npt.NDArray[Any]], size: int) -> Iterator[npt.NDArray[Any]]:

@@ -6,7 +6,7 @@ import pyarrow as pa
 import pytest
 
 from pipeline.learn import tagging as stages
-from pipeline.learn.tagging import TrackTagger, tagging
+from pipeline.learn.tagging import TrackTagger, buffers_of, tagging
 from pipeline.learn.tracks import DESCRIBED
 from tests.learn.test_engines import _threads as _threads  # a fixture
 from tests.learn.test_engines import windows_for, write_model
@@ -41,3 +41,13 @@ def test_long_tracks_come_to_the_model_in_groups(how, n_windows, monkeypatch):
     )
     assert tagger(tracks).select(keys).equals(at_once)
     assert (sum(sizes), max(sizes)) == (sum(n_windows), min(16, sum(n_windows)))
+
+
+def test_windows_are_read_where_they_lie(how):
+    tracks = described(how, [2, 0, 3, 1])
+    tracks = pa.concat_tables([tracks.slice(3), tracks.slice(1, 2), tracks.slice(0, 0)])
+    values = list(buffers_of(tracks["windows"]))
+    assert [value.to_pybytes() for value in values] == tracks["windows"].to_pylist()
+    data = tracks["windows"].chunk(1).buffers()[2]
+    assert data.address <= values[2].address < data.address + data.size
+    assert list(buffers_of(described(how, [0, 0])["windows"])) == [b"", b""]
