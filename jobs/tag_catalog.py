@@ -68,7 +68,12 @@ def _parser() -> ArgumentParser:
     add("--hop-s", type=float, metavar="S", help="from one window to the next in s; likewise")
     add("--keep-windows", action="store_true", help="also write windows/ and intervals/")
     add("--embeddings", action="store_true", help="also write embeddings/, a vector a track")
-    add("--retry", choices=RETRY, default="none", help="take failed tracks again")
+    add(
+        "--retry",
+        choices=RETRY,
+        default="none",
+        help="take all failed tracks again; those that the line failed are anyway",
+    )
     add("--dry-run", action="store_true", help="say what would be done, and do nothing")
     add("--gpu", action="store_true", help="a GPU for every process of the model")
     add("--engine", choices=["auto", "openvino", "torch"], default="auto", help="what runs it")

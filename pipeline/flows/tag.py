@@ -33,6 +33,7 @@ from pipeline.flows.tag_report import write_report
 from pipeline.flows.tag_stages import Writing, places, run_stages
 from pipeline.learn.tagging import Tagging, other_windows, tagging
 from pipeline.score.tally import Tally
+from pipeline.score.thresholds import check_share
 from pipeline.store.catalogue import track_batches
 from pipeline.store.folder import Folder
 from pipeline.store.tagstore import TagStore
@@ -72,7 +73,7 @@ class TagConfig:
     activity: bool = True
     """Whether windows of silence and noise are left out."""
     retry: str = "none"
-    """failed: take failed tracks again."""
+    """failed: take failed tracks again; those that the line failed are taken anyway."""
     keep_windows: bool = False
     """Whether windows/ and intervals/ are written."""
     embeddings: bool = False
@@ -89,8 +90,8 @@ class TagConfig:
     def __post_init__(self) -> None:
         for name in ("threshold", "gate"):
             value = getattr(self, name)
-            if value is not None and not 0 <= value <= 1:
-                raise UsageError(f"--{name} {value}: expected 0 to 1")
+            if value is not None:
+                check_share(f"--{name}", value)
         if self.retry not in RETRY:
             raise UsageError(f"--retry {self.retry!r}: expected one of {', '.join(RETRY)}")
         if self.workers is not None and self.workers < 1:
