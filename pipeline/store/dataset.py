@@ -105,16 +105,16 @@ class Dataset:
         return self.folder.read_tables(files, schema)
 
     def segments(self) -> pa.Table:
-        """Return SEGMENTS; empty before the first build."""
+        """Return SEGMENTS; empty before the first build, null what an older version did not write."""
         if not self.folder.exists("segments.parquet"):
             return SEGMENTS.empty_table()
-        return self.folder.read_table("segments.parquet")
+        return self.folder.read_tables(["segments.parquet"], SEGMENTS)
 
     def groups(self, segment_ids: Sequence[str]) -> list[str]:
         """Return what each segment was cut from: clips of one group are never to be divided."""
         plan = self.segments().select(["segment_id", "group"]).to_pydict()
         group_of = dict(zip(plan["segment_id"], plan["group"], strict=True))
-        return [group_of[segment_id] for segment_id in segment_ids]
+        return [group_of[one] or one.rpartition("_")[0] for one in segment_ids]
 
     def segments_in_pieces(self) -> Iterator[pa.Table]:
         """Yield SEGMENTS, some ten thousand rows at a time."""

@@ -95,6 +95,16 @@ def test_the_plan_keeps_what_earlier_runs_settled(dataset):
     assert pa.concat_tables(pieces).equals(planned)
 
 
+def test_a_plan_of_an_older_version_goes_on(dataset):
+    """It has no groups: its clips are of their videos."""
+    older = segments("v_0", "v_1000", "w_0").drop_columns(["group"])
+    dataset.folder.write_table("segments.parquet", older)
+    commit(dataset, "train-1", "v_0", "v_1000", "w_0")
+    planned = dataset.write_plan(segments("w_0", "x_0"))
+    assert sorted(planned["segment_id"].to_pylist()) == ["v_0", "v_1000", "w_0", "x_0"]
+    assert dataset.groups(["w_0", "v_1000", "v_0"]) == ["w", "v", "v"]
+
+
 def test_what_is_settled_is_known_by_names_and_by_stray_ids(dataset):
     planned = dataset.write_plan(segments("a", "b", "c"))  # all in shard "s"
     assert not dataset.settled(planned).shards
