@@ -105,7 +105,7 @@ class Dataset:
         return self.folder.read_tables(files, schema)
 
     def segments(self) -> pa.Table:
-        """Return SEGMENTS; empty before the first build, null what an older version did not write."""
+        """Return SEGMENTS; empty before the first build, null what older versions did not write."""
         if not self.folder.exists("segments.parquet"):
             return SEGMENTS.empty_table()
         return self.folder.read_tables(["segments.parquet"], SEGMENTS)
