@@ -78,7 +78,7 @@ class Dataset:
         for key, value in identity.items():
             if before.get(key) != json.loads(json.dumps(value)):
                 raise SpecMismatch(
-                    f"{self.folder.uri}: was built with other {key}; give another --out"
+                    f"{self.folder.uri}: was built with another {key}; give another --out"
                 )
         return True
 
