@@ -26,9 +26,13 @@ def check_identity(store: TagStore, how: Tagging) -> None:
 def _identities(store: TagStore, model_id: str) -> Iterator[dict[str, Any]]:
     """Yield how a model has tagged in a folder: what its rows say, its last runs where they do not.
 
-    The runs are those up to the last that has ended, as a killed one may have left rows.
+    Without rows there is nothing to mix with, whatever a killed run had in mind. The runs are those
+    up to the last that has ended, as a killed one may have left rows.
     """
-    if of_rows := store.identity(model_id):
+    of_rows = store.identity(model_id)
+    if of_rows is None:
+        return
+    if of_rows:
         yield of_rows
         return
     for run in store.runs(model_id):

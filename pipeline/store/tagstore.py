@@ -90,13 +90,15 @@ class TagStore:
         """Yield the rows of a model, some files at a time; columns that a file lacks are null."""
         yield from self.folder.scan(self.files(model_id), schema)
 
-    def identity(self, model_id: str) -> dict[str, Any]:
-        """Return how a model's rows were made, as one of its files says; nothing where none does.
+    def identity(self, model_id: str) -> dict[str, Any] | None:
+        """Return how a model's rows were made, as one of its files says; None where it has none.
 
         A run that was killed has its rows, but another model's may have overwritten run.json since.
         """
         names = self.files(model_id)
-        said = (self.folder.read_schema(names[0]).metadata or {}) if names else {}
+        if not names:
+            return None
+        said = self.folder.read_schema(names[0]).metadata or {}
         identity: dict[str, Any] = json.loads(said.get(IDENTITY_KEY, b"{}"))
         return identity
 

@@ -54,6 +54,7 @@ def test_rows_of_a_killed_run_say_how_they_were_made(tmp_path):
     first, other = how("A", 1.0), how("B", 1.0)
     check_identity(store, first)
     claim(store, first)
+    check_identity(store, how("A", 2.0))  # killed before its first row: nothing to mix with
     made = {"timbre.tagging": json.dumps(first.identity)}
     rows = tag_rows(("a", 1), model_id="A").replace_schema_metadata(made)
     store.commit(rows, date="2026-01-01", beside={})
