@@ -32,6 +32,7 @@ N_OCTAVES = 7
 """Their range."""
 N_COMPONENTS = 16
 """Components of the NMF."""
+_LEAST_POWER = 1e-5  # with librosa's 1e-10 a digital silence is an outlier that classifiers learn
 NMF_ITERATIONS = 100
 """Steps of the NMF: a fixed number, so that none stops early and none warns."""
 
@@ -128,11 +129,16 @@ class Analysis:
 
     @cached_property
     def mel_db(self) -> Matrix:
-        """Mel spectrum, `[128, n_frames]`, in dB, at most 80 dB below the loudest unless local."""
+        """Mel spectrum, `[128, n_frames]`, in dB, at most 80 dB below the loudest value.
+
+        Where local, at least -50 dB: about what that is for a recording of full scale.
+        """
         mel: Matrix = librosa.feature.melspectrogram(
             S=self.power, sr=self.spec.sample_rate_hz, n_mels=N_MELS
         )
-        return np.asarray(librosa.power_to_db(mel, top_db=None if self.is_local else 80.0))
+        if self.is_local:
+            return np.asarray(librosa.power_to_db(mel, amin=_LEAST_POWER, top_db=None))
+        return np.asarray(librosa.power_to_db(mel, top_db=80.0))
 
     @cached_property
     def stft_tuning(self) -> float:
