@@ -32,9 +32,9 @@ N_OCTAVES = 7
 """Their range."""
 N_COMPONENTS = 16
 """Components of the NMF."""
-_LEAST_POWER = 1e-5  # with librosa's 1e-10 a digital silence is an outlier that classifiers learn
 NMF_ITERATIONS = 100
 """Steps of the NMF: a fixed number, so that none stops early and none warns."""
+_LEAST_POWER = 1e-5  # with librosa's 1e-10 a digital silence is an outlier that classifiers learn
 
 
 @dataclass(frozen=True)

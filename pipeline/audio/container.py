@@ -34,8 +34,6 @@ PREROLL_S = 0.1
 RATES_HZ = range(2_000, 768_001)
 """One second at 1 Hz would be 44,100 samples for each byte of the file."""
 MOST_CHANNELS = 64
-LOUDEST = 1e10
-"""Float files may be scaled like integers; beyond this, sums of squares are no numbers."""
 _MOST_BROKEN = 0.1  # of the packets: beyond it a file is not audio with a fault, but a fault
 _MARGIN, _MARGIN_BYTES = 1.08, 8192  # a second request costs more than what is read in vain
 _HEAD_BYTES = 4096

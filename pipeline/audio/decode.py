@@ -16,7 +16,6 @@ import numpy as np
 import numpy.typing as npt
 
 from pipeline.audio.container import (
-    LOUDEST,
     PREROLL_S,
     Container,
     Source,
@@ -25,7 +24,7 @@ from pipeline.audio.container import (
     is_url,
     opened,
 )
-from pipeline.audio.ffmpeg import decode_by_command, is_audible
+from pipeline.audio.ffmpeg import LOUDEST, decode_by_command, is_audible
 from pipeline.errors import DecodeError, Reason
 
 Samples = npt.NDArray[np.float32]

@@ -18,8 +18,8 @@ import numpy as np
 import numpy.typing as npt
 import soundfile
 
-from pipeline.audio.container import LOUDEST
-
+LOUDEST = 1e10
+"""Float files may be scaled like integers; beyond this, sums of squares are no numbers."""
 _FORMATS = (
     "wav,w64,rf64,aiff,au,flac,mp3,ogg,aac,ac3,eac3,caf,amr,mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,"
     "asf,wv,ape,mpc,mpc8,tta,dsf,iff,avi,flv,mpegts,mpeg,dts,dtshd,truehd,mlv,voc,oma,aea,aa,adx,"

@@ -33,10 +33,11 @@ def read_tags(uri: str, how: Tagging, tracks: Iterable[str]) -> pa.Table:
     A killed run may leave several rows of a track: they are sorted by time, the last one counts.
     """
     store, model_id = TagStore(Folder(uri)), how.card.model_id
-    if not store.files():
+    models = store.models()
+    if not models:
         raise UsageError(f"{uri}: no tags there; make some with python -m jobs.tag_catalog")
     _check_run(store.folder, how)
-    if not store.files(model_id):
+    if model_id not in models:
         raise SpecMismatch(f"{uri}: no tags there by this model, {model_id}")
     whole = tags_schema(how.codes)
     schema = pa.schema([whole.field(name) for name in ("uri", "scores", "tagged_at")])

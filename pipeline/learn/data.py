@@ -127,9 +127,9 @@ class WindowSet:
         Those weigh 0: an empty rank takes its step too, and batch norm needs two values a channel.
         `shifts` are in columns, one for each window of the set.
         """
-        others = [[len(self) // 2], [0]][: max(0, 2 - len(items))]
-        weights = np.array([1.0] * len(items) + [0.0] * len(others), np.float32)
-        items = [*items, *others]
+        fillers = [[len(self) // 2], [0]][: max(0, 2 - len(items))]
+        weights = np.array([1.0] * len(items) + [0.0] * len(fillers), np.float32)
+        items = [*items, *fillers]
         index = np.concatenate([np.asarray(item, np.int64) for item in items])
         windows, targets = self.windows(index, shifts[index]), self.targets[self.clip_of[index]]
         if len(index) > len(items):

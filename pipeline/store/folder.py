@@ -267,10 +267,11 @@ class Folder:
 
 def read_input(uri: str) -> bytes:
     """Read a file that a user names; UsageError where it is not there."""
-    folder, name = split_uri(uri)
-    if not Folder(folder).exists(name):
+    address, name = split_uri(uri)
+    folder = Folder(address)
+    if not folder.exists(name):
         raise UsageError(f"{uri}: no such file")
-    return Folder(folder).read_bytes(name)
+    return folder.read_bytes(name)
 
 
 def uri_in(folder: str, name: str) -> str:
