@@ -65,7 +65,7 @@ def _parser() -> ArgumentParser:
     add("--wav-dir", metavar="URI", help="also write every clip as {segment_id}.wav there")
     add("--dry-run", action="store_true", help="print the plan; ask for nothing, write nothing")
     add("--explain", metavar="SEGMENT_ID", help="print all that is known of one segment of --out")
-    add("--max-failed", type=harness.share, default=1.0, metavar="SHARE", help=_MAX_FAILED)
+    add("--max-failed", type=harness.share, default="100%", metavar="SHARE", help=_MAX_FAILED)
     return parser
 
 

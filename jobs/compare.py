@@ -11,7 +11,10 @@ from pipeline.flows.compare_tags import CompareTagsConfig, compare_tags
 from pipeline.report.comparison_page import p_text
 from pipeline.report.tag_differences_page import summary_lines
 
-_FORMS = "expected either --evaluations, or --a and --b, with --{a,b}-model-id and --max-changed"
+_FORMS = (
+    "expected either --evaluations, or both --a and --b, to which --a-model-id, --b-model-id and "
+    "--max-changed belong"
+)
 
 _OF_TAGS = ("a", "b", "a_model_id", "b_model_id")
 
@@ -31,7 +34,7 @@ def main(argv: list[str] | None = None) -> int:
     add(
         "--max-changed",
         type=harness.share,
-        default=1.0,
+        default="100%",
         metavar="SHARE",
         help="exit with 3 when more than this share of the tracks that both have tagged change "
         "their labels (5%% or 0.05)",

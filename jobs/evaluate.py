@@ -46,8 +46,9 @@ def _parser() -> argparse.ArgumentParser:
         "--thresholds",
         default="own",
         choices=RULES,
-        help="own: the model's; fixed: 0.5; tuned: of the largest F1 on validation, by class; "
-        "precision: the lowest of --target-precision on validation, by class",
+        help="own: the model's, or with --tags those of its run; fixed: 0.5; tuned: of the largest "
+        "F1 on validation, by class; precision: the lowest of --target-precision on validation, by "
+        "class",
     )
     add("--target-precision", type=float, default=TARGET_PRECISION, metavar="X", help="see above")
     add("--threshold", type=float, metavar="X", help="one for every class, in their place")
@@ -73,6 +74,9 @@ def _scored(metrics: Metrics) -> str:
         f"micro F1 {metrics.micro_f1:.3f}, exact match {metrics.exact_match or 0:.3f}, "
         f"mAP {metrics.mean_average_precision or 0:.3f}"
     ]
+    if any(not row.n_positive for row in metrics.per_class):
+        present = metrics.macro_f1_present or 0
+        lines.append(f"of the classes that the truth has: macro F1 {present:.3f}")
     lines += [
         f"  {row.code}  precision {row.precision:.3f}  recall {row.recall:.3f}  "
         f"F1 {row.f1:.3f}  ({row.n_positive} items)"

@@ -35,7 +35,8 @@ def main(argv: list[str] | None = None) -> int:
         print(f"{report['n_clips']} clips, {report['hours']:.2f} hours")
         if report["anova"]:
             _print_anova(report["anova"])
-        print(f"all of it is in {flags['out']}: report.html, explore.json")
+        table = ", anova.parquet" if report["anova"] else ""
+        print(f"all of it is in {flags['out']}: report.html, explore.json{table}")
         return harness.OK
 
     return harness.run(job)

@@ -10,6 +10,7 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from logging import ERROR, WARNING
 from time import monotonic
+from typing import NoReturn
 
 from ray.exceptions import (
     LocalRayletDiedError,
@@ -38,12 +39,25 @@ _GONE = (
 def parser(
     description: str | None, *, parents: Sequence[argparse.ArgumentParser] = ()
 ) -> argparse.ArgumentParser:
-    """Return a parser whose --help shows every default."""
-    return argparse.ArgumentParser(
+    """Return a parser whose --help shows every default, and whose errors are one line."""
+    spec = sys.modules["__main__"].__spec__
+    return _Parser(
+        prog=f"python -m {spec.name}" if spec else None,
         description=description,
         parents=parents,
-        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+        formatter_class=_Help,
     )
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        self.exit(USAGE, f"error: {message}; {self.prog} --help says what there is\n")
+
+
+class _Help(argparse.ArgumentDefaultsHelpFormatter):
+    def _get_help_string(self, action: argparse.Action) -> str | None:
+        is_plain = action.default in (None, "", ()) or action.default is False
+        return action.help if is_plain else super()._get_help_string(action)
 
 
 def share(text: str) -> float:

@@ -9,9 +9,9 @@ from typing import Any
 from jobs import harness
 from pipeline.flows.tag import DEFAULT_GATE, RETRY, TagConfig, plan_tagging, tag_catalog
 from pipeline.score.aggregate import method_named
+from pipeline.score.attention import REASONS
+from pipeline.score.words import duration_text, size_text
 from pipeline.store.catalogue import FORMS
-
-HOUR_S = 3600
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -88,7 +88,7 @@ def _parser() -> ArgumentParser:
     add(
         "--max-failed",
         type=harness.share,
-        default=1.0,
+        default="100%",
         metavar="SHARE",
         help="exit with 3 when more than this share of the catalogue failed (5%% or 0.05)",
     )
@@ -98,12 +98,12 @@ def _parser() -> ArgumentParser:
 def _planned(plan: dict[str, Any]) -> str:
     time = "no run yet that says how long it takes"
     if plan["seconds"] is not None:
-        time = f"about {plan['seconds'] / HOUR_S:,.1f} h at the last run's rate"
+        time = f"about {duration_text(plan['seconds'])} at the last run's rate"
     return (
         f"{plan['tracks']:,} tracks: {plan['left']:,} to do ({plan['changed']:,} changed, "
         f"{plan['retried']:,} again), {plan['unchanged']:,} unchanged; {plan['gone']:,} with tags "
-        f"are no longer there\nto read: {plan['bytes'] / 1e9:,.2f} GB, about "
-        f"{plan['audio_s'] / HOUR_S:,.1f} h of audio; {time}"
+        f"are gone\nto read: {size_text(plan['bytes'])}, about "
+        f"{duration_text(plan['audio_s'])} of audio; {time}"
     )
 
 
@@ -117,10 +117,16 @@ def _done(run: dict[str, Any], out: str) -> str:
     return (
         f"{run['tracks']:,} tracks: {run['tagged']:,} tagged, {run['failed']:,} failed, "
         f"{run['skipped']:,} skipped ({run['unchanged']:,} unchanged, {run['same_content']:,} "
-        f"known by another name); {run['audio_s'] / HOUR_S:,.1f} h of audio in "
-        f"{run['seconds']:,.1f} s\nthe tags are in {out}/tags, the run in run.json and report.html "
-        f"there{lacking}"
+        f"renamed or copied); {duration_text(run['audio_s'])} of audio in "
+        f"{duration_text(run['seconds'])}\n{_reasons(run)}the tags are in {out}/tags, the run in "
+        f"run.json and report.html there{lacking}"
     )
+
+
+def _reasons(run: dict[str, Any]) -> str:
+    """Return a line a reason why tracks have failed in this run, the commonest first."""
+    commonest = sorted(run["reasons"].items(), key=lambda item: -item[1])
+    return "".join(f"  {n:>8,}  {reason}: {REASONS.get(reason, '')}\n" for reason, n in commonest)
 
 
 if __name__ == "__main__":

@@ -68,7 +68,12 @@ def _parser(argv: list[str] | None) -> argparse.ArgumentParser:
     add("--patience", type=int, metavar="N", help="epochs without a better one, then stop")
     add("--seed", type=int, metavar="N", help="of all that is drawn")
     add("--folds", type=int, metavar="K", help="train and val in K parts by video, a model each")
-    parser.set_defaults(**asdict(preset(chosen.preset, chosen.model)))
+    defaults = asdict(preset(chosen.preset, chosen.model))
+    typed = {  # as they are typed, for --help
+        "augment": ",".join(defaults["augment"]),
+        "input_size": defaults["input_size"] and "{}x{}".format(*defaults["input_size"]),
+    }
+    parser.set_defaults(**defaults | typed)
     return parser
 
 

@@ -22,7 +22,7 @@ from pipeline.flows.clips import check_split, clip_shards, clip_tracks, count_cl
 from pipeline.flows.cluster import ray_session
 from pipeline.flows.provenance import provenance
 from pipeline.flows.tag_stages import Writing, run_stages
-from pipeline.flows.truth import aligned, read_tags, read_truth, split_truth
+from pipeline.flows.truth import aligned, as_tagged, read_tags, read_truth, split_truth
 from pipeline.flows.validate import validation_of
 from pipeline.learn.model import save_card
 from pipeline.learn.tagging import Tagging, check_model, tagging
@@ -58,8 +58,8 @@ class EvaluateConfig:
     """For every class; what `thresholds` says when None."""
     gpu: bool = False
     thresholds: str = "own"
-    """own: the model's; fixed: 0.5; tuned: of the largest F1 on validation; precision: the lowest
-    of `target_precision` on validation."""
+    """own: the model's, or the run's that made the tags; fixed: 0.5; tuned: of the largest F1 on
+    validation; precision: the lowest of `target_precision` on validation."""
     target_precision: float = TARGET_PRECISION
     validation: bool = True
     """Whether a dataset's validation split is scored too."""
@@ -120,7 +120,7 @@ class _Tagged:
 
 def evaluate(config: EvaluateConfig) -> Metrics:
     """Score a model and write what the module's head names; return the metrics."""
-    how = tagging(config.model, config.aggregate, config.threshold, gpu=config.gpu)
+    how = _how(config)
     dataset = None if config.dataset is None else Dataset.open(config.dataset)
     if dataset is not None:
         check_split(dataset, config.split, how)
@@ -131,7 +131,9 @@ def evaluate(config: EvaluateConfig) -> Metrics:
                 f"--out {config.out}: {name} is there, so something else than an evaluation; name "
                 "another folder"
             )
-    choice = Choice(how.aggregation, config.thresholds, config.target_precision)
+    choice = Choice(
+        how.aggregation, config.thresholds, config.target_precision, _name_of_own(config)
+    )
     with out.claimed():
         if dataset is not None:
             tagged = _tag(config, dataset, how, choice, out)
@@ -141,6 +143,19 @@ def evaluate(config: EvaluateConfig) -> Metrics:
         if config.keep_thresholds and tagged.held is not None:
             _keep_thresholds(config.model, tagged.how, choice, tagged.held)
     return metrics
+
+
+def _how(config: EvaluateConfig) -> Tagging:
+    how = tagging(config.model, config.aggregate, config.threshold, gpu=config.gpu)
+    if config.tags is None:
+        return how
+    return as_tagged(config.tags, how, aggregate=config.aggregate, threshold=config.threshold)
+
+
+def _name_of_own(config: EvaluateConfig) -> str:
+    if config.threshold is not None:
+        return f"{config.threshold:g} for every class, as asked for"
+    return "the model's own" if config.tags is None else "those of the run"
 
 
 def _tag(
@@ -169,7 +184,7 @@ def _score(
 ) -> Metrics:
     """Measure, and write metrics.json, scores.parquet and report.html."""
     how, truth = tagged.how, tagged.truth
-    names, scores = aligned(tagged.tags, truth, how)
+    names, scores, named = aligned(tagged.tags, truth, how)
     targets = np.array([[code in truth[name] for code in how.codes] for name in names], bool)
     targets = targets.reshape(scores.shape)
     metrics = multilabel_metrics(targets, scores, thresholds=how.thresholds, class_codes=how.codes)
@@ -185,6 +200,7 @@ def _score(
         choice=choice,
         own=own,
         held=tagged.held,
+        named=None if config.tags is None else named,
     )
     out.write_table("scores.parquet", to_table(Scored(names, how.codes, targets, scores)))
     out.write_json("metrics.json", report)

@@ -210,6 +210,6 @@ def _notes(last: dict[str, Any], *, n_again: int) -> tuple[str, ...]:
         said.append("the last run has not ended: these are the tracks that it has committed")
     if last.get("gone"):
         said.append(
-            f"{last['gone']:,d} of the tracks are no longer in the catalogue, and are written too"
+            f"{last['gone']:,d} of the tracks are gone from the catalogue, and are written too"
         )
     return tuple(said)

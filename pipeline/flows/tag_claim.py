@@ -14,7 +14,7 @@ from pipeline.store.tagstore import TagStore
 def check_identity(store: TagStore, how: Tagging) -> None:
     """Refuse to mix rows that were made in different ways."""
     mine, model_id = json.loads(json.dumps(how.identity)), how.card.model_id
-    for before in _identities(store, model_id):
+    for before in identities(store, model_id):
         changed = [key for key in mine if mine[key] != before.get(key)]
         if changed:
             raise SpecMismatch(
@@ -23,7 +23,7 @@ def check_identity(store: TagStore, how: Tagging) -> None:
             )
 
 
-def _identities(store: TagStore, model_id: str) -> Iterator[dict[str, Any]]:
+def identities(store: TagStore, model_id: str) -> Iterator[dict[str, Any]]:
     """Yield how a model has tagged in a folder: what its rows say, its last runs where they do not.
 
     Without rows there is nothing to mix with, whatever a killed run had in mind. The runs are those

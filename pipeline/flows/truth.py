@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 
 import numpy as np
 import numpy.typing as npt
@@ -10,7 +11,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from pipeline.errors import SpecMismatch, TableError, UsageError
+from pipeline.flows.tag_claim import identities
 from pipeline.learn.tagging import Tagging
+from pipeline.score.thresholds import own
 from pipeline.store.catalogue import read_csv, resolve
 from pipeline.store.dataset import Dataset
 from pipeline.store.folder import Folder, split_uri
@@ -27,37 +30,48 @@ def split_truth(dataset: Dataset, split: str) -> dict[str, list[str]]:
     }
 
 
-def read_tags(uri: str, how: Tagging, tracks: Iterable[str]) -> pa.Table:
-    """Return the scores that this model gave some tracks in a tagging run's folder.
+def as_tagged(
+    uri: str, how: Tagging, *, aggregate: str | None = None, threshold: float | None = None
+) -> Tagging:
+    """Return how a tagging run's labels were made: its aggregation, and its thresholds.
 
-    A killed run may leave several rows of a track: they are sorted by time, the last one counts.
+    The model's own may have changed since. A `threshold` is in place of the run's; an `aggregate`
+    that is not the run's is refused, as its scores are in TAGS and no others.
     """
     store, model_id = TagStore(Folder(uri)), how.card.model_id
     models = store.models()
     if not models:
         raise UsageError(f"{uri}: no tags there; make some with python -m jobs.tag_catalog")
-    _check_run(store.folder, how)
     if model_id not in models:
         raise SpecMismatch(f"{uri}: no tags there by this model, {model_id}")
+    said = next(identities(store, model_id), {})
+    theirs = said.get("aggregation", how.aggregation)
+    if aggregate is not None and how.aggregation != theirs:
+        raise SpecMismatch(
+            f"{uri}: this model's scores there are by {theirs}, not {how.aggregation}; give "
+            f"--aggregate {theirs}, or none"
+        )
+    if threshold is None:
+        known = said.get("thresholds") or own(how.card.thresholds, theirs, how.codes).tolist()
+        limits = [known[code] for code in how.codes] if isinstance(known, dict) else known
+        how = replace(how, thresholds=tuple(limits))
+    return replace(how, aggregation=theirs)
+
+
+def read_tags(uri: str, how: Tagging, tracks: Iterable[str]) -> pa.Table:
+    """Return the scores and labels that this model gave some tracks in a tagging run's folder.
+
+    A killed run may leave several rows of a track: they are sorted by time, the last one counts.
+    """
+    store, model_id = TagStore(Folder(uri)), how.card.model_id
     whole = tags_schema(how.codes)
-    schema = pa.schema([whole.field(name) for name in ("uri", "scores", "tagged_at")])
+    schema = pa.schema([whole.field(name) for name in ("uri", "labels", "scores", "tagged_at")])
     wanted = pa.array(tracks, pa.string())
     parts = [
         rows.filter(pc.is_in(rows["uri"], value_set=wanted))
         for rows in store.batches(model_id, schema)
     ]
     return pa.concat_tables([schema.empty_table(), *parts]).sort_by("tagged_at")
-
-
-def _check_run(folder: Folder, how: Tagging) -> None:
-    """Refuse to score one aggregation's scores as another's."""
-    identity = folder.read_json("run.json")["identity"] if folder.exists("run.json") else {}
-    theirs = identity.get("aggregation", how.aggregation)
-    if identity.get("model_id") == how.card.model_id and theirs != how.aggregation:
-        raise SpecMismatch(
-            f"{folder.uri}: this model's scores there are by {theirs}, not {how.aggregation}; "
-            f"give --aggregate {theirs}"
-        )
 
 
 def read_truth(uri: str, codes: list[str]) -> dict[str, list[str]]:
@@ -74,16 +88,18 @@ def read_truth(uri: str, codes: list[str]) -> dict[str, list[str]]:
 
 def aligned(
     tags: pa.Table, truth: dict[str, list[str]], how: Tagging
-) -> tuple[list[str], npt.NDArray[np.float64]]:
-    """Return the truth's tracks and their scores, `[n, n_classes]`; zeros for a failed one.
+) -> tuple[list[str], npt.NDArray[np.float64], npt.NDArray[np.bool_]]:
+    """Return the truth's tracks, their scores and their labels, `[n, n_classes]` each.
 
-    Of several rows of a track the last one counts.
+    A failed one has scores of 0. Of several rows of a track the last one counts.
     """
-    rows = {row["uri"]: row["scores"] for row in tags.select(["uri", "scores"]).to_pylist()}
+    rows = {row["uri"]: row for row in tags.select(["uri", "labels", "scores"]).to_pylist()}
     if missing := [name for name in truth if name not in rows]:
         raise UsageError(
             f"{len(missing)} tracks of the truth have no row in TAGS, the first is {missing[0]}"
         )
     zeros = dict.fromkeys(how.codes, 0.0)
-    scores = [[(rows[name] or zeros)[code] for code in how.codes] for name in truth]
-    return list(truth), np.array(scores, float).reshape(len(truth), len(how.codes))
+    shape = len(truth), len(how.codes)
+    scores = [[(rows[name]["scores"] or zeros)[code] for code in how.codes] for name in truth]
+    named = [[code in rows[name]["labels"] for code in how.codes] for name in truth]
+    return list(truth), np.array(scores, float).reshape(shape), np.array(named).reshape(shape)

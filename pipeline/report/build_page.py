@@ -9,17 +9,13 @@ from typing import Any
 from pipeline.report import data_plots
 from pipeline.report.page import Page, Table, Tile
 from pipeline.report.picture import Picture
+from pipeline.score.summary import STAGES
+from pipeline.score.words import duration_text, size_text
 
 Report = Mapping[str, Any]
 
 _N_DETAIL_CHARS = 300
 _WANTED_GOT = ("wanted", "got")
-_STAGES = {
-    "wait_s": "waiting (back-off, rate, pauses)",
-    "fetch_s": "fetching",
-    "decode_s": "decoding and trimming",
-    "describe_s": "log-mel",
-}
 
 
 def build_page(report: Report) -> Page:
@@ -48,9 +44,9 @@ def _tiles(report: Report) -> list[Tile]:
         Tile("wanted", report["wanted"]),
         Tile("got", report["got"], share),
         Tile("not got", report["not_got"], _untried_note(report)),
-        Tile("audio got", _duration(report["audio_s"])),
-        Tile("fetched", _size(report["bytes_fetched"]), _saved_note(report)),
-        Tile("time spent", _duration(report["seconds"]), "over all tries"),
+        Tile("audio got", duration_text(report["audio_s"])),
+        Tile("fetched", size_text(report["bytes_fetched"]), _saved_note(report)),
+        Tile("workers' time", duration_text(report["seconds"]), "of all tries, many at once"),
     ]
 
 
@@ -115,13 +111,13 @@ def _outcomes_table(report: Report) -> Table:
 def _stages_table(report: Report) -> Table:
     tries, total_s = report["tries"], sum(report["stages"].values())
     rows = [
-        (_STAGES[stage], _duration(s), _ratio(s, total_s), s / tries if tries else None)
+        (STAGES[stage], duration_text(s), _ratio(s, total_s), s / tries if tries else None)
         for stage, s in report["stages"].items()
     ]
     outages = report["outages"]
     note = (
         f"In the last run the source was down {outages['n_outages']} times, "
-        f"{_duration(outages['paused_s'])} in all; no attempt was lost to that."
+        f"{duration_text(outages['paused_s'])} in all; no attempt was lost to that."
         if outages["n_outages"]
         else ""
     )
@@ -131,10 +127,10 @@ def _stages_table(report: Report) -> Table:
 
 def _slowest_table(report: Report) -> Table:
     rows = [
-        tuple(row[key] for key in ("segment_id", "outcome", "attempts", "seconds", *_STAGES))
+        tuple(row[key] for key in ("segment_id", "outcome", "attempts", "seconds", *STAGES))
         for row in report["slowest"]
     ]
-    columns = ("segment", "outcome", "attempts", "seconds", *_STAGES.values())
+    columns = ("segment", "outcome", "attempts", "seconds", *STAGES.values())
     return Table("The slowest segments", columns, rows, "Times in seconds.")
 
 
@@ -159,7 +155,7 @@ def _failed_table(report: Report) -> Table:
 def _saved_note(report: Report) -> str:
     whole = report["bytes_fetched"] + report["bytes_saved"]
     share = f", {report['bytes_saved'] / whole:.0%}" if whole else ""
-    return f"{_size(report['bytes_saved'])} fewer than the whole files{share}"
+    return f"{size_text(report['bytes_saved'])} fewer than the whole files{share}"
 
 
 def _untried_note(report: Report) -> str:
@@ -168,17 +164,3 @@ def _untried_note(report: Report) -> str:
 
 def _ratio(part: int, whole: int) -> float | None:
     return part / whole if whole else None
-
-
-def _size(n_bytes: float) -> str:
-    for unit in ("B", "kB", "MB", "GB"):
-        if n_bytes < 1000:
-            return f"{n_bytes:.0f} B" if unit == "B" else f"{n_bytes:.1f} {unit}"
-        n_bytes /= 1000
-    return f"{n_bytes:,.1f} TB"
-
-
-def _duration(seconds: float) -> str:
-    if seconds < 120:
-        return f"{seconds:.1f} s"
-    return f"{seconds / 60:.1f} min" if seconds < 7200 else f"{seconds / 3600:,.1f} h"

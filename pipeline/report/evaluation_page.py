@@ -127,6 +127,11 @@ def _notes(metrics: Metrics) -> list[str]:
         "many standard deviations the scores with and without a class would lie apart, were they "
         "normal, to give that ROC-AUC.",
     ]
+    if absent := [row.code for row in metrics.per_class if not row.n_positive]:
+        notes.append(
+            f"No clip of the truth has {', '.join(absent)}: F1 is 0 there, and the macro figures "
+            f"count it. Macro F1 of the other classes is {metrics.macro_f1_present or 0:.3f}."
+        )
     if metrics.undefined:
         notes.append(
             "Average precision and ROC-AUC need clips with the class and clips without it. They "

@@ -14,10 +14,11 @@ METHOD_NAMES = {
     "max": "max: the largest window",
 }
 RULE_NAMES = {
-    "own": "the model's own",
+    "own": "{own}",
     "fixed": "0.5 for every class",
     "tuned": "largest F1 on validation",
-    "precision": "precision {:g} on validation",
+    "precision": "precision {target:g} on validation",
+    "labels": "those of the run and its gate: the labels in its TAGS",
 }
 
 
@@ -114,7 +115,7 @@ def rules_table(report: Mapping[str, Any]) -> Table:
     rules = report["thresholds"]
     rows = [
         (
-            RULE_NAMES[row["rule"]].format(rules["target_precision"])
+            RULE_NAMES[row["rule"]].format(own=rules["own"], target=rules["target_precision"])
             + (" (used here)" if row["rule"] == rules["used"] else ""),
             row["macro_precision"],
             row["macro_recall"],

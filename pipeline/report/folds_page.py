@@ -57,7 +57,8 @@ def folds_report(
     page = replace(
         page,
         title="Cross-validation",
-        lead=f"{len(folds)} folds: macro F1 is {best['mean']:.3f} ± {best['deviation']:.3f}.",
+        lead=f"{len(folds)} folds: macro F1 is {best['mean']:.3f} ± {best['deviation']:.3f}. All "
+        "other figures are of all clips together, each scored by the fold that held it out.",
         tiles=[tile, *page.tiles],
         blocks=[table, *page.blocks],
     )

@@ -9,6 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from pipeline.score.summary import cooccurrence_counts, label_matrix, labels_per_clip
+from pipeline.score.words import duration_text, size_text
 
 REQUESTS_PER_SEGMENT = 4
 """Of a source over HTTP: the head, the index and the segment's bytes; a page where it has one."""
@@ -82,9 +83,10 @@ def forecast_text(report: Mapping[str, Any]) -> str:
     lines += [
         "",
         f"classes per segment: {n_by_labels}",
-        f"there already {report['there']:,d}, to do {report['to_do']:,d}",
-        f"to expect: about {report['requests']:,d} requests, {_size(report['bytes'])} on disk, "
-        f"{_time(report['seconds'])}",
+        f"settled already, got or failed for good: {report['there']:,d}; to do: "
+        f"{report['to_do']:,d}",
+        f"to expect: about {report['requests']:,d} requests, {size_text(report['bytes'])} on disk, "
+        f"{duration_text(report['seconds'])}",
         "nothing was asked for and nothing was written",
     ]
     return "\n".join(lines)
@@ -92,13 +94,3 @@ def forecast_text(report: Mapping[str, Any]) -> str:
 
 def _row(name: str, splits: Mapping[str, int]) -> str:
     return f"{name:<8}" + "".join(f"{n:>9,d}" for n in [*splits.values(), sum(splits.values())])
-
-
-def _size(n_bytes: float) -> str:
-    return f"{n_bytes / 1e9:,.1f} GB" if n_bytes >= 1e9 else f"{n_bytes / 1e6:,.0f} MB"
-
-
-def _time(seconds: float) -> str:
-    if seconds < 120:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:,.1f} h"

@@ -72,13 +72,15 @@ def evaluation_report(
     choice: Choice | None = None,
     own: npt.ArrayLike | None = None,
     held: Validation | None = None,
+    named: npt.NDArray[np.bool_] | None = None,
 ) -> tuple[dict[str, Any], Page]:
     """Return how well a model tags: its metrics, and a page that shows them.
 
     `truth` and `scores` are the [n_items, n_classes] that `metrics` was made from; `history` is the
     training's, empty where unknown, and `build` the report of the data set's build. `choice` says
     how scores became labels, `own` gives the model's own thresholds (those of `metrics` when None),
-    and `held` what the model says of validation, where that is known.
+    and `held` what the model says of validation, where that is known. `named` are the labels that
+    a tagging run gave, where there was one, `[n_items, n_classes]`.
     """
     limits = np.array([row.threshold for row in metrics.per_class])
     codes = list(class_codes)
@@ -87,7 +89,9 @@ def evaluation_report(
     calibration, diagrams = compare_calibrations(
         truth, scores, aggregation=choice.aggregation, held=held, class_codes=codes
     )
-    rules = compare_rules(truth, scores, choice=choice, held=held, own=own, class_codes=codes)
+    rules = compare_rules(
+        truth, scores, choice=choice, held=held, own=own, class_codes=codes, named=named
+    )
     methods = compare_methods(held, class_codes=codes) if held is not None else []
     predicted = scores >= limits
     report = {
@@ -106,6 +110,7 @@ def evaluation_report(
         "confusion": confusion_dict(truth, predicted, class_codes=codes),
         "thresholds": {
             "used": choice.rule,
+            "own": choice.own,
             "target_precision": choice.target_precision,
             "rules": rules,
         },

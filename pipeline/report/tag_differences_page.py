@@ -15,6 +15,7 @@ from pipeline.report.tag_differences_plots import (
 )
 from pipeline.score.anova import p_text
 from pipeline.score.tag_differences import Pairs
+from pipeline.score.words import thresholds_text
 
 _APART = {
     "only_a": "only A has the track",
@@ -96,6 +97,7 @@ def _models_table(report: Report) -> Table:
     keys = sorted({*said[0], *said[1]} - {"model_id", "thresholds"})
     rows = [
         *((key, *(_plain(side[key]) for side in sides)) for key in _SAID),
+        ("thresholds", *(thresholds_text(one.get("thresholds") or {}) for one in said)),
         *((key, *(_plain(one.get(key)) for one in said)) for key in keys),
     ]
     only_a, only_b = (", ".join(report[f"classes_only_{key}"]) or "none" for key in "ab")

@@ -21,13 +21,13 @@ from pipeline.report.tagging_tables import (
 )
 from pipeline.score.attention import (
     attention,
-    duration_text,
     engine_of,
     n_new,
     speed_of,
     tried,
 )
 from pipeline.score.drift import class_drift
+from pipeline.score.words import duration_text, thresholds_text
 
 Run = Mapping[str, Any]
 
@@ -139,15 +139,13 @@ def _notes(before: Run | None) -> list[str]:
 
 def _provenance(run: Run, before: Run | None) -> dict[str, str]:
     identity = run["identity"]
-    values = {f"{x:g}" for x in identity["thresholds"].values()}
-    each = ", ".join(f"{code} {x:g}" for code, x in identity["thresholds"].items())
     return {
         "run": run["run_id"],
         "last run": before["run_id"] if before else "none",
         "catalogue": run["catalog"],
         "model": identity["model_id"],
         "aggregation": identity["aggregation"],
-        "thresholds": f"{values.pop()} for all" if len(values) == 1 else each,
+        "thresholds": thresholds_text(identity["thresholds"]),
         "gate": f"{identity['gate']:g}",
         "windows": f"{identity['window_s']:g} s, every {identity['hop_s']:g} s",
         "engine": " ".join(filter(None, (engine_of(run), run["engine"].get("note")))) or "none",

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from pipeline.report.page import Cell, Table
-from pipeline.score.attention import REASONS, STAGES, cost_of, duration_text, n_new, ratio, speed_of
+from pipeline.score.attention import REASONS, cost_of, n_new, ratio, speed_of
 from pipeline.score.drift import (
     CHANGED_ABOVE,
     ENOUGH_TRACKS,
@@ -18,6 +18,8 @@ from pipeline.score.drift import (
     ClassDrift,
     label_share,
 )
+from pipeline.score.tally import STAGES
+from pipeline.score.words import duration_text
 
 Run = Mapping[str, Any]
 
@@ -34,7 +36,7 @@ def changes_table(run: Run, before: Run | None) -> Table:
         "new": n_new,
         "changed: a known name, other bytes": lambda one: one["changed"],
         "tried again: failed before": lambda one: one["retried"],
-        "same content: renamed or copied": lambda one: one["same_content"],
+        "renamed or copied: the same content": lambda one: one["same_content"],
         "unchanged": lambda one: one["unchanged"],
         "gone from the catalogue, tags kept": lambda one: one["gone"],
         "failed, in this run or an earlier one": lambda one: one["failed_in_all"],
@@ -68,14 +70,14 @@ def labels_table(run: Run, before: Run | None) -> Table:
     n_last = before["unlabelled"] if before else None
     counted = run["unlabelled"], now, n_last, then, _points(now, then)
     rows.append((None, "no label", *counted, None, None, None))
-    columns = ("class", "name", "this run", "share", "last run", "its share", "change")
+    columns = ("class", "name", "this run", "share", "last run", "share, last run")
     return Table(
         "Instruments",
-        (*columns, "in all", "in all, last run", "more"),
+        (*columns, "change of share", "in all", "in all, last run", "change in all"),
         rows,
         "Tracks with the label, newly tagged in each run, and of all that have tags, tracks that "
         "are gone, too. Shares are of the tracks tagged; their change is in points of per cent.",
-        numbers=("change", "more"),
+        numbers=("change of share", "change in all"),
     )
 
 

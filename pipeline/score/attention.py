@@ -9,17 +9,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from pipeline.score.drift import CHANGED, ClassDrift, same_share_p
+from pipeline.score.tally import STAGES
 
 Run = Mapping[str, Any]
 
-STAGES = {
-    "read_s": "reading",
-    "decode_s": "decoding",
-    "features_s": "log-mel and windows",
-    "model_s": "the model",
-    "write_s": "writing",
-}
-"""The stages of a run, by their key in run.json."""
 REASONS = {
     "not_audio": "no decoder knows these bytes",
     "empty": "no audio in it",
@@ -193,14 +186,3 @@ def engine_of(run: Run) -> str:
 def ratio(part: float, whole: float) -> float | None:
     """Return a share; None of nothing."""
     return part / whole if whole else None
-
-
-def duration_text(seconds: float) -> str:
-    """Return a time in the unit that fits it.
-
-    >>> duration_text(9.26), duration_text(80), duration_text(700), duration_text(9000)
-    ('9.3 s', '80 s', '12 min', '2.5 h')
-    """
-    unit_s, unit = (1, "s") if seconds < 120 else (60, "min") if seconds < 7200 else (3600, "h")
-    value = seconds / unit_s
-    return f"{value:.1f} {unit}" if 0 < value < 10 else f"{value:,.0f} {unit}"

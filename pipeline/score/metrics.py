@@ -70,6 +70,8 @@ class Metrics:
     balanced_accuracy: float | None
     label_ranking_average_precision: float | None
     d_prime: float | None
+    macro_f1_present: float | None
+    """Of the classes that the truth has: the others have F1 0, and no AP."""
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain numbers, lists and dicts; None, never NaN, where a figure is undefined."""
@@ -165,6 +167,7 @@ def multilabel_metrics(
         balanced_accuracy=_mean_of_known([row.balanced_accuracy for row in per_class]),
         label_ranking_average_precision=_lrap(truth, scores),
         d_prime=d_prime(macro_roc_auc),
+        macro_f1_present=_mean_of_known([row.f1 for row in per_class if row.n_positive]),
     )
 
 

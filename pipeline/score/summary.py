@@ -22,8 +22,13 @@ _OUTCOMES = [str(outcome) for outcome in Outcome]
 _N_SLOWEST_SHOWN = 20
 _FAILED_COLUMNS = ["segment_id", "outcome", "reason", "attempts", "http_status", "detail"]
 
-
-_STAGES = ("wait_s", "fetch_s", "decode_s", "describe_s")
+STAGES = {
+    "wait_s": "waiting (back-off, rate, pauses)",
+    "fetch_s": "fetching",
+    "decode_s": "decoding and trimming",
+    "describe_s": "log-mel",
+}
+"""The stages of a segment, by their column in LEDGER."""
 
 
 def build_summary(
@@ -52,7 +57,7 @@ def build_summary(
         "bytes_fetched": int(_total(history["bytes_fetched"])),
         "bytes_saved": bytes_saved(history),
         "seconds": _total(history["seconds"]),
-        "stages": {stage: _total(history[stage]) for stage in _STAGES},
+        "stages": {stage: _total(history[stage]) for stage in STAGES},
         "attempts": int(_total(history["attempts"])),
         "tries": len(history),
         "splits": {
@@ -121,7 +126,7 @@ def slowest_rows(ledger: pa.Table, *, n_rows: int) -> list[dict[str, Any]]:
     by_time = [("seconds", "descending"), ("segment_id", "ascending")]
     order = pc.sort_indices(ledger, sort_keys=by_time)[:n_rows]
     rows: list[dict[str, Any]] = (
-        ledger.select(["segment_id", "outcome", "attempts", "seconds", *_STAGES])
+        ledger.select(["segment_id", "outcome", "attempts", "seconds", *STAGES])
         .take(order)
         .to_pylist()
     )

@@ -12,7 +12,15 @@ from typing import Any
 
 import numpy as np
 
-STAGES = ("read_s", "decode_s", "features_s", "model_s", "write_s")
+STAGES = {
+    "read_s": "reading",
+    "decode_s": "decoding",
+    "features_s": "log-mel and windows",
+    "model_s": "the model",
+    "write_s": "writing",
+}
+"""The stages of a run, by their key in run.json."""
+_STAGES_OF_ROWS = tuple(STAGES)[:-1]  # a file is written for many of them
 N_BINS = 20
 
 
@@ -59,7 +67,7 @@ def tally_of(rows: Iterable[Mapping[str, Any]], codes: Sequence[str], *, same: s
     tally = Tally(histograms={code: [0] * N_BINS for code in codes})
     scores: list[list[float]] = []
     for row in rows:
-        for stage in STAGES[:-1]:
+        for stage in _STAGES_OF_ROWS:
             tally.stages[stage] += row[stage] or 0.0
         if row["status"] == same:
             tally.n_same += 1

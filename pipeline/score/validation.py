@@ -6,7 +6,7 @@ Whatever is chosen is chosen here, on validation, and then measured on other ite
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -16,7 +16,7 @@ from sklearn.metrics import log_loss
 from pipeline.errors import UsageError
 from pipeline.score import calibration, thresholds
 from pipeline.score.calibration import Reliability, calibration_errors, reliability
-from pipeline.score.metrics import multilabel_metrics
+from pipeline.score.metrics import Metrics, multilabel_metrics
 from pipeline.score.thresholds import TARGET_PRECISION, Thresholds
 
 Truth = npt.NDArray[np.bool_]
@@ -46,6 +46,8 @@ class Choice:
     rule: str = "own"
     """A name of `thresholds.RULES`."""
     target_precision: float = TARGET_PRECISION
+    own: str = "the model's own"
+    """Whose thresholds the rule `own` means, in words."""
 
 
 def compare_methods(held: Validation, *, class_codes: Sequence[str]) -> list[dict[str, Any]]:
@@ -102,25 +104,36 @@ def compare_rules(
     held: Validation | None,
     own: npt.ArrayLike,
     class_codes: Sequence[str],
+    named: Truth | None = None,
 ) -> list[dict[str, Any]]:
-    """Return how well the items are tagged with the thresholds of every rule that can be had."""
+    """Return how well the items are tagged with the thresholds of every rule that can be had.
+
+    `named`, `[n_items, n_classes]`, are the labels that a tagging run gave, by a gate as well: the
+    rule `labels`, which has no thresholds.
+    """
     rows = []
     for rule in thresholds.RULES if held is not None else ("own", "fixed"):
-        one = Choice(choice.aggregation, rule, choice.target_precision)
-        found = choose_thresholds(one, held, own=own, class_codes=class_codes)
-        at = multilabel_metrics(truth, scores, thresholds=found.array(), class_codes=class_codes)
-        rows.append(
-            {
-                "rule": rule,
-                "macro_precision": at.macro_precision,
-                "macro_recall": at.macro_recall,
-                "macro_f1": at.macro_f1,
-                "micro_f1": at.micro_f1,
-                "thresholds": found.values,
-                "notes": list(found.notes),
-            }
+        found = choose_thresholds(
+            replace(choice, rule=rule), held, own=own, class_codes=class_codes
         )
+        at = multilabel_metrics(truth, scores, thresholds=found.array(), class_codes=class_codes)
+        rows.append(_rule_row(rule, at, found))
+    if named is not None:
+        at = multilabel_metrics(truth, named * 1.0, thresholds=0.5, class_codes=class_codes)
+        rows.append(_rule_row("labels", at, Thresholds({})))
     return rows
+
+
+def _rule_row(rule: str, at: Metrics, found: Thresholds) -> dict[str, Any]:
+    return {
+        "rule": rule,
+        "macro_precision": at.macro_precision,
+        "macro_recall": at.macro_recall,
+        "macro_f1": at.macro_f1,
+        "micro_f1": at.micro_f1,
+        "thresholds": found.values,
+        "notes": list(found.notes),
+    }
 
 
 def compare_calibrations(

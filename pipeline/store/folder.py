@@ -75,9 +75,12 @@ class Folder:
         if not self.is_local:
             yield
             return
+        path = self.local_path("")
+        if found := next((one for one in (path, *path.parents) if one.is_file()), None):
+            raise UsageError(f"{self.uri}: {found} is a file; name a folder")
         with clear_errors("write", self.uri):
-            self.local_path("").mkdir(parents=True, exist_ok=True)
-            lock = self.local_path(".lock").open("wb")
+            path.mkdir(parents=True, exist_ok=True)
+            lock = (path / ".lock").open("wb")
         with lock:
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)

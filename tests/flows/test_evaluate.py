@@ -15,7 +15,7 @@ from pipeline.errors import SpecMismatch, TableError, UsageError
 from pipeline.flows import evaluate as evaluation
 from pipeline.flows.evaluate import EvaluateConfig, evaluate
 from pipeline.flows.tag import TagConfig, tag_catalog
-from pipeline.flows.truth import aligned, read_tags, split_truth
+from pipeline.flows.truth import aligned, as_tagged, read_tags, split_truth
 from pipeline.learn.model import load_card, load_model, save_model
 from pipeline.learn.tagging import tagging
 from pipeline.score.aggregate import METHODS
@@ -112,25 +112,61 @@ def test_a_tagging_run_is_scored_against_its_truth(model, corpus, tmp_path):
         evaluate(config)
 
 
+def test_a_run_is_scored_with_its_own_aggregation_thresholds_and_gate(model, corpus, tmp_path):
+    """The model's own may have changed since, and it is the run's labels that people have."""
+    videos = [v for v in corpus.selected if v.fault == "none"][:6]
+    paths = [str(corpus.folder / "videos" / f"{v.ytid}.webm") for v in videos]
+    lines = [f"{path},{'+'.join(v.codes)}" for path, v in zip(paths, videos, strict=True)]
+    truth, run = tmp_path / "truth.csv", str(tmp_path / "tagging")
+    truth.write_text("\n".join(["uri,labels", *lines]) + "\n")
+    tag_catalog(TagConfig(str(truth), str(model), run, aggregate="max", threshold=0.1, gate=0.4))
+    config = EvaluateConfig(str(model), str(tmp_path / "e"), tags=run, truth=str(truth))
+    metrics = evaluate(config)
+    assert {row.threshold for row in metrics.per_class} == {0.1}
+    report = json.loads((tmp_path / "e" / "metrics.json").read_text())
+    assert report["aggregation"]["used"] == "max"
+    rows = {row["rule"]: row for row in report["thresholds"]["rules"]}
+    tags = {r["uri"]: r for r in pq.read_table(f"{run}/tags", partitioning=None).to_pylist()}
+    codes = [row.code for row in metrics.per_class]
+    wanted = np.array([[c in v.codes for c in codes] for v in videos])
+    named = np.array([[c in tags[path]["labels"] for c in codes] for path in paths])
+    expected = f1_score(wanted, named, average="macro", zero_division=0)
+    assert rows["labels"]["macro_f1"] == pytest.approx(expected)
+    assert rows["own"]["macro_f1"] == metrics.macro_f1
+    scores = np.array([[tags[path]["scores"][c] for c in codes] for path in paths])
+    assert (named < (scores >= 0.1)).any()  # the gate took some away, or nothing is shown here
+    page = (tmp_path / "e" / "report.html").read_text()
+    assert "those of the run (used here)" in page
+    absent = [c for c, there in zip(codes, wanted.any(axis=0), strict=True) if not there]
+    assert f"No clip of the truth has {', '.join(absent)}" in page
+    there = f1_score(wanted, scores >= 0.1, average=None, zero_division=0)[wanted.any(axis=0)]
+    assert metrics.macro_f1_present == pytest.approx(there.mean())
+    assert {row.threshold for row in evaluate(replace(config, threshold=0.7)).per_class} == {0.7}
+    page = (tmp_path / "e" / "report.html").read_text()
+    assert "0.7 for every class, as asked for (used here)" in page
+
+
 def test_only_the_truth_s_tracks_are_read_and_their_last_rows(tmp_path):
     """Another model's classes do not matter, nor in which order the files lie."""
     how = SimpleNamespace(
         card=SimpleNamespace(model_id="m"), aggregation="s2", codes=["cel"], identity={}
     )
     with pytest.raises(UsageError, match="no tags there; make some"):
-        read_tags(str(tmp_path), how, ["a"])
+        as_tagged(str(tmp_path), how)
     store = TagStore(Folder(str(tmp_path)))
     other = pa.table({"uri": ["a"], "model_id": ["other"], "scores": [{"kazoo": 1}],
                       "fingerprint": [None]})  # fmt: skip
     store.commit(other, date="2026-01-01", beside={})
     with pytest.raises(SpecMismatch, match="no tags there by this model, m"):
-        read_tags(str(tmp_path), how, ["a"])
+        as_tagged(str(tmp_path), how)
     store.commit(tag_rows(("a", 9), ("b", 2), ("c", 3), at=9), date="2026-01-01", beside={})
     store.commit(tag_rows(("a", 1), at=1), date="2026-01-02", beside={})
     tags = read_tags(str(tmp_path), how, ["a", "b"])
     assert set(tags["uri"].to_pylist()) == {"a", "b"}
-    names, scores = aligned(tags, {"b": [], "a": []}, how)
+    names, scores, named = aligned(tags, {"b": [], "a": []}, how)
+    labels = {row["uri"]: row["labels"] for row in tags.sort_by("tagged_at").to_pylist()}
     assert names == ["b", "a"]
+    assert named.tolist() == [["cel" in labels["b"]], ["cel" in labels["a"]]]
     np.testing.assert_allclose(scores, [[0.2], [0.9]])
 
 

@@ -30,6 +30,9 @@ def test_help_explains_every_flag(name, capsys):
     text = capsys.readouterr().out
     flags = [line.split()[0] for line in text.splitlines() if line.startswith("  --")]
     assert "--out" in flags
+    assert "default: None" not in text
+    assert "default: (" not in text  # defaults stand as they are typed
+    assert "default: False" not in text
     for line in text.splitlines():
         if line.startswith("  --") and len(line) > 40:
             assert line.split("  ")[-1].strip(), line
@@ -97,6 +100,18 @@ def test_a_job_is_a_module_with_an_exit_code():
     )  # fmt: skip
     assert done.returncode == 2
     assert done.stderr.startswith("error: nowhere: no dataset.json there")
+
+
+def test_a_wrong_flag_is_one_line_that_names_the_command():
+    done = subprocess.run(
+        [sys.executable, "-m", "jobs.train", "--dataset", "x", "--out", "y", "--epochs", "many"],
+        cwd=ROOT, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 2
+    assert done.stderr == (
+        "error: argument --epochs: invalid int value: 'many'; python -m jobs.train --help says "
+        "what there is\n"
+    )
 
 
 def test_a_build_past_its_limit_says_so(tmp_path, monkeypatch, capsys):

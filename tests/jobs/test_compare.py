@@ -185,7 +185,7 @@ def test_two_models_of_one_folder(tmp_path, capsys):
 def test_one_form_or_the_other(flags, tmp_path, capsys):
     assert compare.main([*flags.split(), "--out", str(tmp_path / "out")]) == harness.USAGE
     error = capsys.readouterr().err
-    assert "expected either --evaluations, or --a and --b" in error
+    assert "expected either --evaluations, or both --a and --b" in error
     assert error.count("\n") == 1
     assert not (tmp_path / "out").exists()
 

@@ -20,6 +20,7 @@ SCORES = np.array([[0.9, 0.2], [0.4, 0.8], [0.6, 0.7], [0.1, 0.9]])
 BY_HAND = {
     "n_items": 4,
     "macro_f1": (1 / 2 + 4 / 5) / 2,
+    "macro_f1_present": (1 / 2 + 4 / 5) / 2,
     "macro_precision": (1 / 2 + 2 / 3) / 2,
     "macro_recall": (1 / 2 + 1) / 2,
     "micro_f1": 2 / 3,

@@ -133,6 +133,14 @@ def test_a_folder_has_one_writer_and_a_killed_one_frees_it(tmp_path):
         pass
 
 
+def test_a_file_in_a_folder_s_place_is_told(tmp_path):
+    (tmp_path / "file").write_text("x")
+    for uri in (tmp_path / "file", tmp_path / "file" / "below"):
+        with pytest.raises(UsageError, match=r"file is a file; name a folder"):
+            with Folder(str(uri)).claimed():
+                pass
+
+
 def test_a_table_is_plain_parquet(tmp_path):
     Folder(str(tmp_path)).write_table("t.parquet", pa.table({"a": [1]}))
     assert pq.read_table(tmp_path / "t.parquet").to_pydict() == {"a": [1]}
