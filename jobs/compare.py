@@ -58,7 +58,7 @@ def _evaluations(config: CompareConfig) -> int:
     print(f"{report['n_items']} items, {len(report['models'])} models, best first:")
     for row in report["models"]:
         test = row["against_best"]
-        p = p_text(test["macro_f1"]["p_value"], report["n_resamples"]) if test else ""
+        p = p_text(test["macro_f1"]["p_holm"], report["n_resamples"]) if test else ""
         print(
             f"  {row['name']}  macro F1 {row['macro_f1']:.3f}  "
             f"mAP {row['mean_average_precision'] or 0:.3f}" + (f"  p {p}" if p else "")

@@ -15,6 +15,7 @@ def scores_schema(class_codes: Sequence[str]) -> pa.Schema:
     return pa.schema(
         [
             column("uri", pa.string(), "the item: a segment_id, or the track's uri in the truth"),
+            column("group", pa.string(), "what it was cut from: its video or song, or itself"),
             column("truth", CODES, "codes of the classes that the item has"),
             column(
                 "scores",

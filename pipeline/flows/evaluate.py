@@ -187,6 +187,7 @@ def _score(
     names, scores, named = aligned(tagged.tags, truth, how)
     targets = np.array([[code in truth[name] for code in how.codes] for name in names], bool)
     targets = targets.reshape(scores.shape)
+    groups = names if config.dataset is None else Dataset.open(config.dataset).groups(names)
     metrics = multilabel_metrics(targets, scores, thresholds=how.thresholds, class_codes=how.codes)
     report, page = evaluation_report(
         metrics,
@@ -201,8 +202,10 @@ def _score(
         own=own,
         held=tagged.held,
         named=None if config.tags is None else named,
+        groups=groups,
     )
-    out.write_table("scores.parquet", to_table(Scored(names, how.codes, targets, scores)))
+    scored = Scored(names, how.codes, targets, scores, groups)
+    out.write_table("scores.parquet", to_table(scored))
     out.write_json("metrics.json", report)
     out.write_bytes("report.html", render_page(page).encode())
     return metrics

@@ -66,7 +66,8 @@ def held_out_scores(material: Material, model_uri: str) -> Scored:
     with material.kept(is_last=material.config.fold + 1 == material.config.folds):
         data = material.held_out()
         scores = clip_scores(model, data, card.aggregation, torch.device("cpu"))
-    return Scored(data.segment_ids, card.vocabulary.codes, data.targets > 0.5, scores)
+    groups = material.dataset.groups(data.segment_ids)
+    return Scored(data.segment_ids, card.vocabulary.codes, data.targets > 0.5, scores, groups)
 
 
 def _write(
@@ -78,6 +79,7 @@ def _write(
         vocabulary.codes,
         np.concatenate([part.truth for part in scored]),
         np.concatenate([part.scores for part in scored]),
+        [group for part in scored for group in part.groups],
     )
     limits = [cards[0].thresholds[cards[0].aggregation][code] for code in vocabulary.codes]
     measured = [
@@ -97,6 +99,7 @@ def _write(
         history=[],
         build=None,
         provenance=where_from,
+        groups=together.groups,
     )
     ids = [card.model_id for card in cards]
     report, page = folds_report(measured[0], measured[1:], ids, page, provenance=where_from)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from pipeline.report.evaluation_tables import interval_text
+from pipeline.report.evaluation_tables import drawn_whole, interval_text
 from pipeline.report.model_plots import class_scores
 from pipeline.report.page import Page, Table, Tile
 from pipeline.report.picture import SERIES, Picture
@@ -75,17 +75,17 @@ def _tests_table(report: Mapping[str, Any]) -> Table:
                 row["name"],
                 f1["difference"],
                 _range_text(f1),
-                p_text(f1["p_value"], report["n_resamples"]),
+                p_text(f1["p_holm"], report["n_resamples"]),
                 precision["difference"],
                 _range_text(precision),
-                p_text(precision["p_value"], report["n_resamples"]),
+                p_text(precision["p_holm"], report["n_resamples"]),
             )
         )
     columns = ("model", "macro F1", "from to", "p", "mAP", "from to", "p")
     note = (
         f"Each model less {report['best']}, on the same clips. p is how often resampled clips "
         "would show no difference or the opposite one, on both sides: below 0.05 the difference is "
-        "hardly chance. The more models are compared, the likelier one such p is by chance."
+        "hardly chance. It is corrected for the number of models (Holm)."
     )
     return Table("Against the best", columns, rows, note)
 
@@ -135,7 +135,7 @@ def _origins_table(report: Mapping[str, Any]) -> Table:
 def _notes(report: Mapping[str, Any]) -> list[str]:
     return [
         f"The intervals hold {report['level']:.0%} of {report['n_resamples']:,d} resamples of the "
-        "clips. Two intervals may overlap where the difference of the models is sure: the models "
-        "find the same clips hard, and the paired test takes that into account.",
+        f"clips{drawn_whole(report)}. Two intervals may overlap where the difference of the models "
+        "is sure: they find the same clips hard, and the paired test takes that into account.",
         "The best was chosen by the same figures that are compared, which flatters it a little.",
     ]

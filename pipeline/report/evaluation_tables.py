@@ -51,9 +51,10 @@ def figures_table(metrics: Metrics, report: Mapping[str, Any]) -> Table:
         ("exact match", metrics.exact_match, ""),
         ("ECE, mean of the classes", raw, ""),
     ]
+    drawn = drawn_whole(found | {"n_items": metrics.n_items})
     note = (
         f"The intervals hold {found['level']:.0%} of {found['n_resamples']:,d} resamples of the "
-        "clips: a figure of other clips, as many and as mixed, may lie about as far away."
+        f"clips{drawn}: a figure of other clips, as many and as mixed, may lie about as far away."
     )
     return Table("All figures", ("figure", "value", f"{found['level']:.0%} interval"), rows, note)
 
@@ -150,6 +151,17 @@ def methods_table(report: Mapping[str, Any]) -> Table:
         f"Best first, by {found['criterion']}: a threshold that suits one aggregation does not "
         "suit another. The loss is the binary cross-entropy of the scores.",
     )
+
+
+def drawn_whole(report: Mapping[str, Any]) -> str:
+    """Return what resamples draw, where that is not clip by clip.
+
+    >>> drawn_whole({"n_items": 9, "n_groups": 4}), drawn_whole({"n_items": 9, "n_groups": 9})
+    (' (of the 4 recordings they are from, drawn whole)', '')
+    """
+    if report["n_groups"] == report["n_items"]:
+        return ""
+    return f" (of the {report['n_groups']:,d} recordings they are from, drawn whole)"
 
 
 def interval_text(found: Mapping[str, float | None]) -> str:

@@ -73,6 +73,7 @@ def evaluation_report(
     own: npt.ArrayLike | None = None,
     held: Validation | None = None,
     named: npt.NDArray[np.bool_] | None = None,
+    groups: Sequence[str] | None = None,
 ) -> tuple[dict[str, Any], Page]:
     """Return how well a model tags: its metrics, and a page that shows them.
 
@@ -80,7 +81,8 @@ def evaluation_report(
     training's, empty where unknown, and `build` the report of the data set's build. `choice` says
     how scores became labels, `own` gives the model's own thresholds (those of `metrics` when None),
     and `held` what the model says of validation, where that is known. `named` are the labels that
-    a tagging run gave, where there was one, `[n_items, n_classes]`.
+    a tagging run gave, where there was one, `[n_items, n_classes]`; `groups` is what the items were
+    cut from, each its own when None.
     """
     limits = np.array([row.threshold for row in metrics.per_class])
     codes = list(class_codes)
@@ -105,7 +107,7 @@ def evaluation_report(
         "history": [{key: _finite(value) for key, value in row.items()} for row in history],
         "build": build,
         "provenance": dict(provenance),
-        "intervals": intervals(truth, scores, thresholds=limits, class_codes=codes),
+        "intervals": intervals(truth, scores, thresholds=limits, class_codes=codes, groups=groups),
         "calibration": calibration,
         "confusion": confusion_dict(truth, predicted, class_codes=codes),
         "thresholds": {

@@ -1,8 +1,9 @@
 """Truth and scores `[n_items, n_classes]` in, confidence intervals and paired tests out. PURE.
 
-A resample draws as many items as there are, with replacement. It is held as how often each item was
-drawn: every count of a resample is then a sum of these weights, so that a thousand resamples are a
-matrix product and average precision needs each class's scores sorted once.
+A resample draws as many items as there are, with replacement; items of one group (the excerpts of a
+song, say) are alike, so groups are drawn whole. It is held as how often each item was drawn: every
+count of a resample is then a sum of these weights, so that a thousand resamples are a matrix
+product and average precision needs each class's scores sorted once.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ import numpy.typing as npt
 Truth = npt.NDArray[np.bool_]
 Scores = npt.NDArray[np.floating[Any]]
 Floats = npt.NDArray[np.float64]
+Numbers = npt.NDArray[np.int64]
 
 N_RESAMPLES = 1000
 LEVEL = 0.95
@@ -61,6 +63,7 @@ def resample(
     scores: Scores,
     *,
     thresholds: npt.ArrayLike,
+    groups: Sequence[str] | None = None,
     n_resamples: int = N_RESAMPLES,
     seed: int = 0,
 ) -> Resampled:
@@ -72,6 +75,8 @@ def resample(
     scores : finite floats, shape [n_items, n_classes]
     thresholds : float, or floats of shape [n_classes]
         A class is named where its score reaches its threshold.
+    groups : n_items strings, or None
+        What each item was cut from; each its own when None.
     n_resamples, seed : int
         The same seed draws the same items, so two models' resamples can be subtracted.
 
@@ -83,12 +88,13 @@ def resample(
 
     References
     ----------
-    Efron and Tibshirani, "An Introduction to the Bootstrap", 1993, chapter 6.
+    Efron and Tibshirani, "An Introduction to the Bootstrap", 1993, chapter 6; Davison and Hinkley,
+    "Bootstrap Methods and their Application", 1997, section 3.8 (groups are drawn, whole).
     """
     predicted = scores >= np.asarray(thresholds, np.float64)
     parts = [
         (_f1(truth, predicted, weights), average_precisions(truth, scores, weights=weights))
-        for weights in _weights(len(truth), n_resamples, seed)
+        for weights in _weights(_numbered(len(truth), groups), n_resamples, seed)
     ]
     f1, micro = (np.concatenate([part[0][k] for part in parts]) for k in (0, 1))
     precision = np.concatenate([part[1] for part in parts])
@@ -101,6 +107,7 @@ def intervals(
     *,
     thresholds: npt.ArrayLike,
     class_codes: Sequence[str],
+    groups: Sequence[str] | None = None,
     n_resamples: int = N_RESAMPLES,
     level: float = LEVEL,
     seed: int = 0,
@@ -114,10 +121,13 @@ def intervals(
     ----------
     Efron and Tibshirani, "An Introduction to the Bootstrap", 1993, chapter 13.
     """
-    drawn = resample(truth, scores, thresholds=thresholds, n_resamples=n_resamples, seed=seed)
+    drawn = resample(
+        truth, scores, thresholds=thresholds, groups=groups, n_resamples=n_resamples, seed=seed
+    )
     return {
         "level": level,
         "n_resamples": n_resamples,
+        "n_groups": len(set(groups)) if groups is not None else len(truth),
         "seed": seed,
         **{name: asdict(percentiles(getattr(drawn, name), level)) for name in FIGURES},
         "per_class": [
@@ -227,18 +237,27 @@ def _f1(truth: Truth, predicted: Truth, weights: Floats) -> tuple[Floats, Floats
     return np.where(is_undrawn, np.nan, 2 * hits / np.maximum(1, both)), one_list
 
 
-def _weights(n_items: int, n_resamples: int, seed: int) -> Iterator[Floats]:
-    """Yield, in chunks, how often each item is drawn: `[n, n_items]` floats."""
+def _numbered(n_items: int, groups: Sequence[str] | None) -> Numbers:
+    """Return the number of each item's group, in the order in which they come."""
+    if groups is None:
+        return np.arange(n_items)
+    numbers = {group: k for k, group in enumerate(dict.fromkeys(groups))}
+    return np.array([numbers[group] for group in groups], np.int64)
+
+
+def _weights(group_of: Numbers, n_resamples: int, seed: int) -> Iterator[Floats]:
+    """Yield, in chunks, how often each item is drawn, with its group: `[n, n_items]` floats."""
     rng = np.random.default_rng(seed)
-    chunk = max(1, _CHUNK_WEIGHTS // max(1, n_items))
+    chunk = max(1, _CHUNK_WEIGHTS // max(1, len(group_of)))
+    n_groups = int(group_of.max(initial=-1)) + 1
     for start in range(0, n_resamples, chunk):
         n = min(chunk, n_resamples - start)
-        if not n_items:
+        if not n_groups:
             yield np.zeros((n, 0))
             continue
-        at = rng.integers(n_items, size=(n, n_items)) + n_items * np.arange(n)[:, None]
-        counts = np.bincount(at.ravel(), minlength=n * n_items)
-        yield counts.reshape(n, n_items).astype(np.float64)
+        at = rng.integers(n_groups, size=(n, n_groups)) + n_groups * np.arange(n)[:, None]
+        counts = np.bincount(at.ravel(), minlength=n * n_groups)
+        yield counts.reshape(n, n_groups)[:, group_of].astype(np.float64)
 
 
 def _nan_mean(values: Floats) -> Floats:

@@ -20,6 +20,7 @@ from pipeline.score.bootstrap import (
 )
 from pipeline.score.metrics import Metrics, multilabel_metrics
 from pipeline.score.scored import Scored
+from pipeline.score.significance import holm
 
 TESTED = ("macro_f1", "mean_average_precision")
 _SHOWN = ("macro_f1", "micro_f1", "mean_average_precision", "macro_roc_auc", "exact_match")
@@ -75,6 +76,8 @@ def compare(
 ) -> dict[str, Any]:
     """Return every model's figures with intervals, and its paired tests against the best.
 
+    `p_value` is of one test alone, `p_holm` corrected for all of a figure.
+
     Parameters
     ----------
     contenders : two or more evaluations of the same items
@@ -103,28 +106,44 @@ def compare(
     for other in contenders[1:]:
         check_same(contenders[0], other)
     uris, codes = contenders[0].scored.uris, list(class_names)
-    runs = [_run(one, uris, codes, n_resamples, seed) for one in contenders]
+    groups = min((one.scored.ordered(uris, codes).groups for one in contenders), key=_n_groups)
+    runs = [_run(one, uris, codes, groups, n_resamples, seed) for one in contenders]
     runs.sort(key=lambda run: -run.metrics.macro_f1)
+    models = [_model(run, runs[0]) for run in runs]
+    _correct([row["against_best"] for row in models[1:]])
     return {
         "n_items": len(uris),
+        "n_groups": _n_groups(groups),
         "class_names": dict(class_names),
         "best": runs[0].contender.name,
         "level": LEVEL,
         "n_resamples": n_resamples,
         "seed": seed,
-        "models": [_model(run, runs[0]) for run in runs],
+        "models": models,
     }
 
 
 def _run(
-    contender: Contender, uris: Sequence[str], codes: Sequence[str], n_resamples: int, seed: int
+    contender: Contender,
+    uris: Sequence[str],
+    codes: Sequence[str],
+    groups: Sequence[str],
+    n_resamples: int,
+    seed: int,
 ) -> _Run:
     same = contender.scored.ordered(uris, codes)
     limits = [contender.thresholds[code] for code in codes]
     return _Run(
         contender,
         multilabel_metrics(same.truth, same.scores, thresholds=limits, class_codes=codes),
-        resample(same.truth, same.scores, thresholds=limits, n_resamples=n_resamples, seed=seed),
+        resample(
+            same.truth,
+            same.scores,
+            thresholds=limits,
+            groups=groups,
+            n_resamples=n_resamples,
+            seed=seed,
+        ),
     )
 
 
@@ -147,6 +166,21 @@ def _model(run: _Run, best: _Run) -> dict[str, Any]:
         ],
         "against_best": None if run is best else {name: _test(run, best, name) for name in TESTED},
     }
+
+
+def _n_groups(groups: Sequence[str]) -> int:
+    return len(set(groups))
+
+
+def _correct(tests: Sequence[Mapping[str, dict[str, float | None]]]) -> None:
+    """Add `p_holm` to every test: its p, corrected for the number of models."""
+    for name in TESTED:
+        known = [one[name] for one in tests if one[name]["p_value"] is not None]
+        corrected = holm([float(test["p_value"] or 0.0) for test in known])
+        for test in (one[name] for one in tests):
+            test["p_holm"] = None
+        for test, p_value in zip(known, corrected, strict=True):
+            test["p_holm"] = p_value
 
 
 def _interval(values: npt.NDArray[np.float64]) -> dict[str, float | None]:

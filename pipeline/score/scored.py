@@ -25,6 +25,8 @@ class Scored:
     truth: Truth
     """Shape [n_items, n_classes], as `scores`."""
     scores: Scores
+    groups: list[str]
+    """What each item was cut from: a video, a song; the item itself where nothing is known."""
 
     def ordered(self, uris: Sequence[str], codes: Sequence[str]) -> Scored:
         """Return the same with its items and classes in another order."""
@@ -32,7 +34,11 @@ class Scored:
         rows = np.array([item_at[uri] for uri in uris], np.intp)[:, None]
         columns = np.array([self.codes.index(code) for code in codes], np.intp)
         return Scored(
-            list(uris), list(codes), self.truth[rows, columns], self.scores[rows, columns]
+            list(uris),
+            list(codes),
+            self.truth[rows, columns],
+            self.scores[rows, columns],
+            [self.groups[item_at[uri]] for uri in uris],
         )
 
 
@@ -41,21 +47,27 @@ def to_table(scored: Scored) -> pa.Table:
     rows = [
         {
             "uri": uri,
+            "group": group,
             "truth": [code for code, there in zip(scored.codes, has, strict=True) if there],
             "scores": dict(zip(scored.codes, row, strict=True)),
         }
-        for uri, has, row in zip(
-            scored.uris, scored.truth.tolist(), scored.scores.tolist(), strict=True
+        for uri, group, has, row in zip(
+            scored.uris, scored.groups, scored.truth.tolist(), scored.scores.tolist(), strict=True
         )
     ]
     return pa.Table.from_pylist(rows, scores_schema(scored.codes))
 
 
 def from_table(table: pa.Table) -> Scored:
-    """Return the items of SCORES; the classes are the fields of its scores."""
+    """Return the items of SCORES; the classes are the fields of its scores.
+
+    Tables of older versions have no groups: each item is one.
+    """
     codes = [field.name for field in table.schema.field("scores").type]
     rows = table.to_pylist()
     shape = (len(rows), len(codes))
     truth = np.array([[c in row["truth"] for c in codes] for row in rows], bool)
     scores = np.array([[row["scores"][c] for c in codes] for row in rows], np.float64)
-    return Scored(table["uri"].to_pylist(), codes, truth.reshape(shape), scores.reshape(shape))
+    uris = table["uri"].to_pylist()
+    groups = table["group"].to_pylist() if "group" in table.column_names else uris
+    return Scored(uris, codes, truth.reshape(shape), scores.reshape(shape), groups)

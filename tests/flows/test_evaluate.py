@@ -53,6 +53,7 @@ def test_a_split_is_scored_whole_from_its_tags(scored_split, dataset):
     assert report["build"]["wanted"] == Dataset.open(str(dataset)).meta()["n_segments"]
     scored = from_table(pq.read_table(out / "scores.parquet"))
     assert (scored.codes, scored.uris) == (codes, list(truth))
+    assert scored.groups == [uri.rpartition("_")[0] for uri in truth]  # the video
     assert (scored.truth == wanted).all()
     assert scored.scores.tolist() == [[tags[i]["scores"][c] for c in codes] for i in truth]
     assert {row["method"] for row in report["aggregation"]["methods"]} == set(METHODS)

@@ -27,7 +27,7 @@ def evaluation(tmp_path):
         metrics = multilabel_metrics(truth, scores, thresholds=limit, class_codes=codes)
         folder = Folder(str(tmp_path / name))
         uris = [f"clip_{k}" for k in range(n_items)]
-        folder.write_table("scores.parquet", to_table(Scored(uris, codes, truth, scores)))
+        folder.write_table("scores.parquet", to_table(Scored(uris, codes, truth, scores, uris)))
         said = {"model_id": f"model of {name}", "aggregation": "s2", "scored": "ds, split test"}
         report = {
             "metrics": metrics.to_dict(),

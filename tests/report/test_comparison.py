@@ -16,6 +16,7 @@ from pipeline.report.comparison_page import comparison_page
 from pipeline.report.page import render_page
 from pipeline.score.comparison import Contender, compare
 from pipeline.score.scored import Scored, from_table, to_table
+from pipeline.score.significance import holm
 from schemas.scores import scores_schema
 
 CODES = ["cel", "pia", "voi"]
@@ -29,7 +30,9 @@ def contender(name, skill, seed=0, *, n_items=150):
     noise = np.random.default_rng(seed + 100).random(truth.shape)
     scores = (1 - skill) * noise + skill * truth
     uris = [f"item {k}" for k in range(n_items)]
-    return Contender(name, ORIGIN, dict.fromkeys(CODES, 0.5), Scored(uris, CODES, truth, scores))
+    return Contender(
+        name, ORIGIN, dict.fromkeys(CODES, 0.5), Scored(uris, CODES, truth, scores, uris)
+    )
 
 
 def run(*contenders):
@@ -82,7 +85,22 @@ def test_the_same_scores_twice_differ_by_nothing():
     one = contender("one", 0.3)
     again = Contender("again", ORIGIN, one.thresholds, one.scored)
     test = run(one, again)["models"][1]["against_best"]["macro_f1"]
-    assert test == {"difference": 0.0, "low": 0.0, "high": 0.0, "p_value": 1.0}
+    assert test == {"difference": 0.0, "low": 0.0, "high": 0.0, "p_value": 1.0, "p_holm": 1.0}
+
+
+def test_many_tests_are_corrected_and_recordings_drawn_whole():
+    runs = [contender(f"model {k}", 0.3, k) for k in range(6)]
+    report = run(*runs)
+    assert report["n_groups"] == report["n_items"]
+    tests = [row["against_best"]["macro_f1"] for row in report["models"][1:]]
+    assert [one["p_holm"] for one in tests] == holm([one["p_value"] for one in tests])
+    assert max(one["p_holm"] for one in tests) > max(one["p_value"] for one in tests)
+    songs = [f"song {k // 10}" for k in range(150)]
+    grouped = run(with_scored(runs[0], groups=songs), *runs[1:])  # one says it: it holds for all
+    assert grouped["n_groups"] == 15
+    assert "of the 15 recordings they are from, drawn whole" in render_page(
+        comparison_page(grouped, provenance={})
+    )
 
 
 def test_what_must_be_the_same():
@@ -128,6 +146,8 @@ def test_scores_survive_parquets_schema():
     again = from_table(table)
     assert again.uris == scored.uris
     assert again.codes == CODES
+    assert again.groups == scored.groups
+    assert from_table(table.drop_columns(["group"])).groups == scored.uris
     assert (again.truth == scored.truth).all()
     assert (again.scores == scored.scores.astype(np.float32)).all()
     empty = from_table(pa.Table.from_pylist([], scores_schema(CODES)))

@@ -30,7 +30,7 @@ def items(seed, *, n_items=80, n_classes=3, skill=0.3):
 
 def drawn(n_items, n_resamples, seed=0):
     """Return the weights of the resamples, and the items that each drew."""
-    weights = np.concatenate(list(module._weights(n_items, n_resamples, seed)))
+    weights = np.concatenate(list(module._weights(np.arange(n_items), n_resamples, seed)))
     return weights, [np.repeat(np.arange(n_items), row.astype(int)) for row in weights]
 
 
@@ -108,6 +108,24 @@ def test_intervals_of_nothing_and_of_classes_that_are_nowhere():
     one = found["per_class"][0]["average_precision"]
     assert found["mean_average_precision"] == one
     json.dumps([empty, found], allow_nan=False)
+
+
+def test_what_was_cut_from_one_recording_is_drawn_whole():
+    """Five excerpts that are alike tell no more than one: the intervals are those of one."""
+    truth, scores = items(4, n_items=60)
+    options = {"thresholds": 0.5, "n_resamples": 100}
+    once = resample(truth, scores, **options)
+    five = [np.repeat(values, 5, axis=0) for values in (truth, scores)]
+    songs = [f"song {k}" for k in range(60) for _ in range(5)]
+    whole = resample(*five, groups=songs, **options)
+    for name, values in vars(once).items():
+        np.testing.assert_allclose(getattr(whole, name), values, err_msg=name)
+    assert resample(*five, **options).macro_f1.std() < 0.6 * once.macro_f1.std()
+    mixed = np.random.default_rng(0).permutation(300)
+    turned = resample(*(v[mixed] for v in five), groups=[songs[k] for k in mixed], **options)
+    assert turned.macro_f1.std() == pytest.approx(once.macro_f1.std(), rel=0.3)
+    found = intervals(*five, class_codes=list("abc"), groups=songs, **options)
+    assert found["n_groups"] == 60
 
 
 def test_percentiles_need_half_of_the_values():
