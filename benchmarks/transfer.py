@@ -26,6 +26,7 @@ from pipeline.flows.cluster import own_cpus
 
 N_VIDEOS = {"wheel": 250, "larger": 450}  # by soundfont, of all kinds; some have no class
 SHORT = "--input-size 128x64 --lr 1e-3"
+ALL = "masks,tilt,mix,shift,noise,pitch"
 RUNS = {
     "svm": "--model svm",
     "random-forest": "--model random-forest",
@@ -38,7 +39,9 @@ RUNS = {
     "shortchunk": "--model shortchunk --lr 5e-4 --epochs 1",
     "resnet18": f"--model resnet18 --epochs 6 {SHORT}",
     "resnet18, no augmentation": f"--model resnet18 --epochs 6 {SHORT} --augment ''",
+    "resnet18, noise": f"--model resnet18 --epochs 6 {SHORT} --augment noise",
     "resnet18, noise and pitch": f"--model resnet18 --epochs 6 {SHORT} --augment noise,pitch",
+    "resnet18, all augmentations": f"--model resnet18 --epochs 6 {SHORT} --augment {ALL}",
     "resnet18, persistent": f"--model resnet18 --epochs 6 {SHORT} --sampling persistent",
     "resnet18, dynamic": f"--model resnet18 --epochs 6 {SHORT} --sampling dynamic",
     "resnet50": f"--model resnet50 --epochs 3 {SHORT}",

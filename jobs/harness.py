@@ -1,12 +1,15 @@
 """What every job shares: flags that state their defaults, clear errors, exit codes.
 
-0 all well, 1 failed, 2 usage, 3 finished but past the failure limit, 130 interrupted.
+0 all well, 1 failed, 2 usage, 3 finished but past the failure limit, 130 interrupted (by Ctrl-C or
+a scheduler's SIGTERM).
 """
 
 from __future__ import annotations
 
 import argparse
+import signal
 import sys
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from logging import ERROR, WARNING
 from time import monotonic
@@ -96,6 +99,9 @@ def size(text: str) -> tuple[int, int]:
 def run(job: Callable[[], int]) -> int:
     """Run a job; return its exit code, and print what a user can mend in one line."""
     spec = sys.modules[job.__module__].__spec__
+    if threading.current_thread() is threading.main_thread():
+        for number in (signal.SIGINT, signal.SIGTERM):  # Ctrl-C, and what schedulers send
+            signal.signal(number, signal.default_int_handler)
     try:
         with logged(spec.name if spec else job.__module__):
             return _run(job)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -28,6 +30,15 @@ def ray_session(*, min_cpus: int = 1, gpu: bool = False) -> Iterator[None]:
     if ray.is_initialized():
         yield
         return
+    try:
+        with own_signal(signal.SIGTERM):
+            _start_or_join(min_cpus=min_cpus, gpu=gpu)
+        yield
+    finally:
+        ray.shutdown()
+
+
+def _start_or_join(*, min_cpus: int, gpu: bool) -> None:
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     quiet: dict[str, Any] = {"logging_level": "ERROR", "log_to_driver": False}
     if "RAY_ADDRESS" in os.environ:
@@ -49,10 +60,23 @@ def ray_session(*, min_cpus: int = 1, gpu: bool = False) -> Iterator[None]:
                 _node_ip_address="127.0.0.1",
                 **quiet,
             )
+
+
+@contextmanager
+def own_signal(number: signal.Signals) -> Iterator[None]:
+    """Keep a job's handler of a signal, and KeyboardInterrupt where it comes meanwhile.
+
+    Ray sets its own: of SIGTERM, one that aborts with a stack trace, and in training one of Ctrl-C
+    that ends the process without a word.
+    """
+    before = signal.getsignal(number)
     try:
         yield
+    except SystemExit as error:
+        raise KeyboardInterrupt from error
     finally:
-        ray.shutdown()
+        if callable(before) and threading.current_thread() is threading.main_thread():
+            signal.signal(number, before)
 
 
 @contextmanager

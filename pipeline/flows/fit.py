@@ -8,6 +8,7 @@ and a finished one is not done again.
 
 from __future__ import annotations
 
+import signal
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -18,7 +19,7 @@ from ray.train.torch import TorchConfig, TorchTrainer
 
 from pipeline.errors import TimbreError, UsageError
 from pipeline.flows.board import Board, shown
-from pipeline.flows.cluster import ray_session
+from pipeline.flows.cluster import own_signal, ray_session
 from pipeline.flows.curves import write_curves
 from pipeline.flows.fit_worker import classical_worker, read_state, worker
 from pipeline.flows.logs import progress_bar
@@ -166,7 +167,7 @@ def _fit(config: FitConfig, material: Material, name: str) -> Progress:
             worker_runtime_env=worker_env(gpu=config.gpu),  # type: ignore[call-arg]
         ),
     )
-    with shown(board, config.train.model):
+    with shown(board, config.train.model), own_signal(signal.SIGINT):
         result = trainer.fit()
     if result.checkpoint is None:
         raise TimbreError(

@@ -1,5 +1,6 @@
 """Training on Ray Train: N workers, nothing done twice; more is killed in test_s3, test_nodes."""
 
+import signal
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
@@ -8,7 +9,7 @@ import psutil
 import pytest
 import torch
 
-from jobs import train
+from jobs import harness, train
 from pipeline.errors import UsageError
 from pipeline.flows import fit as fitting
 from pipeline.flows.fit import FitConfig, fit
@@ -100,6 +101,21 @@ def test_a_training_that_is_killed_at_its_page_gets_one(dataset, ray_local, tmp_
 
 def interrupted(page):
     raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_training_that_is_stopped_says_so(dataset, tmp_path, start_job, number):
+    """Ctrl-C, and what schedulers send: Ray has handlers of its own, which say nothing or abort."""
+    flags = ["--model", "resnet10t", "--input-size", "32x32", "--epochs", "500"]
+    job = start_job("train", "--dataset", dataset, "--out", tmp_path, *flags)
+    wait_for(lambda: any(tmp_path.glob("runs/*/checkpoint_*")))
+    started = psutil.Process(job.pid).children(recursive=True)
+    job.send_signal(number)
+    said, _ = job.communicate(timeout=60)
+    assert job.returncode == harness.INTERRUPTED
+    assert said.splitlines()[-1].startswith("interrupted: ")
+    assert "***" not in said
+    assert not psutil.wait_procs(started, timeout=20)[1]
 
 
 def test_the_job_says_that_a_training_diverged(dataset, tmp_path, capsys):
