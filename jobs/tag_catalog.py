@@ -17,7 +17,7 @@ from pipeline.store.catalogue import FORMS
 def main(argv: list[str] | None = None) -> int:
     """Parse, tag, print the summary."""
     flags = vars(_parser().parse_args(argv))
-    max_failed, dry_run = flags.pop("max_failed"), flags.pop("dry_run")
+    dry_run = flags.pop("dry_run")
 
     def job() -> int:
         config = TagConfig(**flags)
@@ -27,7 +27,7 @@ def main(argv: list[str] | None = None) -> int:
         run = tag_catalog(config)
         print(_done(run, config.out))
         what = "tracks have failed, in this run or before"
-        return harness.within(run["failed_in_all"], run["tracks"], max_failed, what)
+        return harness.within(run["failed_in_all"], run["tracks"], config.max_failed, what)
 
     return harness.run(job)
 

@@ -86,12 +86,15 @@ class TagConfig:
     """Processes of the model; what there is room for when None."""
     n_examples: int = 6
     """Tracks to listen to on the page."""
+    max_failed: float = 1.0
+    """Share of the catalogue that may have failed; run.json and the page say when it is more."""
 
     def __post_init__(self) -> None:
         for name in ("threshold", "gate"):
             value = getattr(self, name)
             if value is not None:
                 check_share(f"--{name}", value)
+        check_share("--max-failed", self.max_failed)
         if self.retry not in RETRY:
             raise UsageError(f"--retry {self.retry!r}: expected one of {', '.join(RETRY)}")
         if self.workers is not None and self.workers < 1:
@@ -268,6 +271,7 @@ def _run_json(
             f"many; {work.left.num_rows} to do, {tally.n_tracks} done"
         )
     engine = tally.engines.most_common(1)[0][0] if tally.engines else "{}"
+    n_failed = _n_failed(work, ended)
     return {
         "identity": how.identity,
         "complete": True,
@@ -283,7 +287,9 @@ def _run_json(
         "changed": work.n_changed,
         "retried": work.n_retried,
         "gone": work.n_gone,
-        "failed_in_all": _n_failed(work, ended),
+        "failed_in_all": n_failed,
+        "max_failed": config.max_failed,
+        "past_limit": n_failed > config.max_failed * work.n_tracks,
         "lacking": lacking,
         "audio_s": round(tally.audio_s, 3),
         "seconds": round(seconds, 3),

@@ -204,5 +204,5 @@ def _notes(report: Report) -> list[str]:
 def _plain(value: Any) -> Cell:
     """Return a value of a run's json as a cell; what is nested as its text."""
     if isinstance(value, Mapping):
-        return ", ".join(f"{key} {x}" for key, x in value.items())
+        return ", ".join(f"{key} {x}" for key, x in value.items() if x not in ("", None))
     return value if value is None or isinstance(value, str | float | int) else str(value)

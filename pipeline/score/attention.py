@@ -45,6 +45,7 @@ def attention(run: Run, before: Run | None, drifts: Sequence[ClassDrift]) -> lis
     """Return what is unusual about a run, the worst first; nothing where all is as it was."""
     found = [
         "" if run["complete"] else "The run has not ended: these figures are of its beginning.",
+        _past_limit(run),
         _failing(run, before),
         _unlabelled(run, before),
         _gone(run, before),
@@ -54,6 +55,15 @@ def attention(run: Run, before: Run | None, drifts: Sequence[ClassDrift]) -> lis
         *_other_settings(run, before),
     ]
     return [words for words in found if words]
+
+
+def _past_limit(run: Run) -> str:
+    if not run.get("past_limit"):  # which runs of older versions do not know
+        return ""
+    return (
+        f"{run['failed_in_all']:,d} of {run['tracks']:,d} tracks have failed, in this run or "
+        f"before: more than --max-failed {100 * run['max_failed']:g}% allows."
+    )
 
 
 def _failing(run: Run, before: Run | None) -> str:

@@ -31,6 +31,7 @@ from pipeline.flows.tag import DEFAULT_GATE, TagConfig, plan_tagging, tag_catalo
 from pipeline.learn.data import load_windows
 from pipeline.learn.model import load_model, save_model
 from pipeline.learn.tagging import describe, tagging
+from pipeline.score.attention import REASONS
 from pipeline.store.catalogue import list_tracks
 from pipeline.store.folder import Folder
 from tests.conftest import tones
@@ -277,8 +278,13 @@ def other_model(model, tmp_path_factory) -> Path:
 def test_the_summary_says_why_it_ends_with_3_and_what_old_tracks_lack(small, model, out, capsys):
     words = ["--catalog", small, "--model", model, "--out", out, "--examples", "0"]
     words = [*map(str, words)]
-    assert tag_catalog_job.main([*words, "--max-failed", "1%"]) == 3
+    assert tag_catalog_job.main([*words, "--max-failed", "1%", "--retry", "failed"]) == 3
     said = capsys.readouterr()
+    assert "more than --max-failed 1% allows" in (out / "report.html").read_text()
+    run = json.loads((out / "run.json").read_text())
+    assert (run["max_failed"], run["past_limit"]) == (0.01, True)
+    (reason,) = run["reasons"]
+    assert f"1  {reason}: {REASONS[reason]}\n" in said.out
     assert "1 of 3 tracks have failed, in this run or before, more than --max-failed 1%" in said.err
     assert "tagged before have no" not in said.out
     assert tag_catalog_job.main([*words, "--keep-windows", "--embeddings"]) == 0

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import doctest
 import json
 
 import numpy as np
@@ -11,7 +10,6 @@ import pytest
 from sklearn.metrics import f1_score
 
 from pipeline.errors import SpecMismatch, UsageError
-from pipeline.report import comparison_page as page_module
 from pipeline.report.comparison_page import comparison_page
 from pipeline.report.page import render_page
 from pipeline.score.comparison import Contender, compare
@@ -152,7 +150,3 @@ def test_scores_survive_parquets_schema():
     assert (again.scores == scored.scores.astype(np.float32)).all()
     empty = from_table(pa.Table.from_pylist([], scores_schema(CODES)))
     assert empty.truth.shape == empty.scores.shape == (0, 3)
-
-
-def test_doctests():
-    assert doctest.testmod(page_module).failed == 0

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import doctest
-
 import numpy as np
 import pytest
 from sklearn.metrics import confusion_matrix, roc_auc_score
 
-from pipeline.report import confusion, curves
+from pipeline.report import curves
 from pipeline.report.confusion import (
     KINDS,
     confusion_bars,
@@ -113,7 +111,3 @@ def test_intervals_are_drawn_where_there_are_some(svg_of):
     assert plain.data_uri != ranged.data_uri
     assert "95% intervals" in ranged.caption
     assert "intervals" not in plain.caption
-
-
-def test_doctests():
-    assert doctest.testmod(confusion).failed == 0

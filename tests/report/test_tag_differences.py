@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import doctest
 import json
 import math
 from dataclasses import replace
@@ -334,7 +333,3 @@ def test_summary(pairs):
     assert lines[5].startswith("most changed: pia +")
     assert "--max-changed allows, 5.00%" in lines[-1]
     assert "max-changed" not in summary_lines(report | {"past_limit": False})[-1]
-
-
-def test_doctests():
-    assert doctest.testmod(module).failed == 0

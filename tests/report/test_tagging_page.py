@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import doctest
 
 import numpy as np
 import pytest
@@ -12,7 +11,6 @@ from pipeline.report.listening import Example, data_uri
 from pipeline.report.page import Points, Sounds, Table, render_page
 from pipeline.report.picture import Picture
 from pipeline.report.tagging_page import tagging_page
-from pipeline.score import attention as attention_module
 from pipeline.score.attention import attention
 from pipeline.score.drift import class_drift
 from tests.report.test_page import Reader, read
@@ -130,10 +128,6 @@ def block_of(page, title: str):
 
 def points(run: dict, before: dict | None) -> list[str]:
     return attention(run, before, class_drift(run, before))
-
-
-def test_examples_in_the_docs():
-    assert doctest.testmod(attention_module).failed == 0
 
 
 def test_a_night_like_any_other(run, before, svg_of):

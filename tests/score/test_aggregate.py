@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import doctest
 from heapq import nlargest
 
 import numpy as np
@@ -13,7 +12,6 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from pipeline.errors import UsageError
-from pipeline.score import aggregate as module
 from pipeline.score.aggregate import METHODS, aggregate, evidence, method_named
 
 NAMES = [*METHODS, "top3", "top5"]
@@ -161,7 +159,3 @@ def test_a_flag_says_what_it_takes(capsys):
         parser.parse_args(["--aggregate", "S3"])
     assert ended.value.code == 2
     assert "aggregation 'S3': expected one of s1, s2, max" in capsys.readouterr().err
-
-
-def test_doctests():
-    assert doctest.testmod(module).failed == 0

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import doctest
 import json
 import time
 
@@ -169,7 +168,3 @@ def test_a_whole_test_set_takes_seconds():
     began = time.process_time()
     intervals(truth, scores, thresholds=0.5, class_codes=list("abcdefghijk"))
     assert time.process_time() - began < 5
-
-
-def test_doctests():
-    assert doctest.testmod(module).failed == 0

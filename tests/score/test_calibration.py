@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import doctest
 import json
 
 import numpy as np
@@ -12,7 +11,6 @@ from sklearn.isotonic import IsotonicRegression
 from sklearn.metrics import log_loss
 
 from pipeline.errors import UsageError
-from pipeline.score import calibration as module
 from pipeline.score.calibration import METHODS, Calibration, calibration_errors, fit, reliability
 
 
@@ -119,7 +117,3 @@ def test_what_is_refused():
         fit(truth, scores, method="platt", class_codes=["cel", "pia"])
     with pytest.raises(ValueError, match="n_items, 2"):
         fit(truth, scores, method="isotonic", class_codes=["a", "b"]).apply(scores[:, :1])
-
-
-def test_doctests():
-    assert doctest.testmod(module).failed == 0

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import doctest
-
 import numpy as np
 import pytest
 from scipy import stats
@@ -40,10 +38,6 @@ def run_of(scores: dict[str, np.ndarray], threshold: float = 0.5) -> dict:
 def still_run(rng: np.random.Generator, n_tracks: int) -> dict:
     shapes = {"a": (0.3, 2.0), "b": (2.0, 2.0), "c": (0.5, 0.5), "d": (8.0, 1.0)}
     return run_of({code: rng.beta(*shape, n_tracks) for code, shape in shapes.items()})
-
-
-def test_examples_in_the_docs():
-    assert doctest.testmod(drift).failed == 0
 
 
 @pytest.mark.parametrize(("n", "m"), [(50, 50), (80, 1000), (3000, 2000)])

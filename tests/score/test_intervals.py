@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import doctest
-
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.score import intervals as module
 from pipeline.score.intervals import heard_from, merged_intervals
 
 quick = settings(deadline=None, max_examples=60)
@@ -110,7 +107,3 @@ def test_every_moment_of_a_heard_window_is_in_one_interval(heard, hop, length):
     covered = [t for one in made for t in range(int(one.start_s), int(one.end_s))]
     assert sorted(moments) == covered  # none twice, none too many, in order
     assert all(a.end_s < b.start_s for a, b in zip(made, made[1:], strict=False))
-
-
-def test_doctests():
-    assert doctest.testmod(module).failed == 0

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import doctest
-
 import numpy as np
 import pyarrow as pa
 import pytest
@@ -11,7 +9,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline.errors import UsageError
-from pipeline.score import labelling as module
 from pipeline.score.aggregate import aggregate, evidence
 from pipeline.score.labelling import changes, labels, labels_of_tags
 from schemas.tags import tags_schema
@@ -156,7 +153,3 @@ def test_changes_are_counted_by_class():
     assert found.removed == {"cel": 1, "pia": 0, "voi": 1}
     twice = found + found
     assert (twice.n_rows, twice.removed["cel"]) == (8, 2)
-
-
-def test_doctests():
-    assert doctest.testmod(module).failed == 0

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import doctest
 import json
 from dataclasses import asdict
 
@@ -214,7 +213,3 @@ def test_json_has_no_nan(n_items):
 def test_shapes_must_agree(shape):
     with pytest.raises(ValueError, match="n_items"):
         multilabel_metrics(TRUTH, np.zeros(shape), thresholds=0.5, class_codes=["cel", "pia"])
-
-
-def test_doctests():
-    assert doctest.testmod(module).failed == 0

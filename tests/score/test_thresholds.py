@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import doctest
-
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -12,7 +10,6 @@ from hypothesis.extra import numpy as hnp
 from sklearn.metrics import f1_score
 
 from pipeline.errors import UsageError
-from pipeline.score import thresholds as module
 from pipeline.score.thresholds import fixed, for_precision, own, tuned
 
 quick = settings(deadline=None, max_examples=60)
@@ -128,7 +125,3 @@ def test_a_cut_between_neighbouring_floats_still_parts_them():
     scores = np.array([[low], [np.nextafter(low, 1)]])
     limit = tuned(truth_of(".x"), scores, class_codes=["cel"]).array()
     assert (scores >= limit).ravel().tolist() == [False, True]
-
-
-def test_doctests():
-    assert doctest.testmod(module).failed == 0
