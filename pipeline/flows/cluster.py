@@ -17,6 +17,7 @@ import torch
 from pipeline.errors import UsageError
 
 _OBJECT_STORE_BYTES = 1 << 30
+_EXECUTOR_ENDS_S = 30.0
 
 
 @contextmanager
@@ -35,6 +36,7 @@ def ray_session(*, min_cpus: int = 1, gpu: bool = False) -> Iterator[None]:
             _start_or_join(min_cpus=min_cpus, gpu=gpu)
         yield
     finally:
+        _end_executors()
         ray.shutdown()
 
 
@@ -60,6 +62,17 @@ def _start_or_join(*, min_cpus: int, gpu: bool) -> None:
                 _node_ip_address="127.0.0.1",
                 **quiet,
             )
+
+
+def _end_executors() -> None:
+    """End Ray Data's threads, of which an interrupted run may leave one.
+
+    It would ask a Ray that is no more, and Ray ends a process that does: at once, without a word.
+    """
+    for thread in threading.enumerate():
+        if thread.name.startswith("StreamingExecutor-"):
+            thread.shutdown(force=True)  # type: ignore[attr-defined]
+            thread.join(_EXECUTOR_ENDS_S)
 
 
 @contextmanager
