@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import takewhile
 from typing import Any
 
 from pipeline.errors import UsageError
@@ -75,9 +76,30 @@ def read_evaluation(uri: str) -> tuple[Contender, dict[str, str]]:
 
 
 def _named(contenders: Sequence[Contender]) -> list[Contender]:
-    """Name by the whole address those whose folders are called the same."""
+    """Name those whose folders are called the same by where their addresses differ."""
     n_called = Counter(one.name for one in contenders)
-    return [
-        one if n_called[one.name] == 1 else replace(one, name=one.origin["folder"])
-        for one in contenders
+    alike = [one for one in contenders if n_called[one.name] > 1]
+    names = iter(told_apart([one.origin["folder"] for one in alike]))
+    named = [
+        one if n_called[one.name] == 1 else replace(one, name=next(names)) for one in contenders
     ]
+    if len({one.name for one in named}) < len(named):
+        return [replace(one, name=one.origin["folder"]) for one in contenders]
+    return named
+
+
+def told_apart(addresses: Sequence[str]) -> list[str]:
+    """Return addresses without the folders that all of them begin or end with.
+
+    >>> told_apart(["runs/svm/real", "runs/knn/real"]), told_apart(["a/real", "a/b/real"])
+    (['svm', 'knn'], ['a/real', 'a/b/real'])
+    """
+    parts = [address.rstrip("/").split("/") for address in addresses]
+    n_head, n_tail = _n_alike(parts), _n_alike([part[::-1] for part in parts])
+    names = ["/".join(part[n_head : len(part) - n_tail]) for part in parts]
+    return names if all(names) else list(addresses)
+
+
+def _n_alike(parts: Sequence[Sequence[str]]) -> int:
+    """Return with how many of the same words all begin."""
+    return sum(1 for _ in takewhile(lambda words: len(set(words)) == 1, zip(*parts, strict=False)))

@@ -11,6 +11,7 @@ from pipeline.report.page import Page, Table, Tile
 from pipeline.report.picture import SERIES, Picture
 
 _N_DRAWN = len(SERIES)
+_N_CHARS = 30  # of a name in the legend
 
 
 def comparison_page(report: Mapping[str, Any], *, provenance: Mapping[str, str]) -> Page:
@@ -98,17 +99,25 @@ def _range_text(test: Mapping[str, float | None]) -> str:
 def _f1_picture(report: Mapping[str, Any]) -> Picture:
     drawn = report["models"][:_N_DRAWN]
     left = len(report["models"]) - len(drawn)
+    short = [_shortened(row["name"]) for row in drawn]
+    names = short if len(set(short)) == len(short) else [row["name"] for row in drawn]
+    by_name = dict(zip(names, drawn, strict=True))
     return class_scores(
-        {row["name"]: [one["f1"] for one in row["per_class"]] for row in drawn},
+        {name: [one["f1"] for one in row["per_class"]] for name, row in by_name.items()},
         class_names=report["class_names"],
         ranges={
-            row["name"]: [(x["interval"]["low"], x["interval"]["high"]) for x in row["per_class"]]
-            for row in drawn
+            name: [(x["interval"]["low"], x["interval"]["high"]) for x in row["per_class"]]
+            for name, row in by_name.items()
         },
         title="F1 by class",
         what="F1 of every class at the model's threshold."
         + (f" The {left} models of the smallest macro F1 are left out." if left else ""),
     )
+
+
+def _shortened(name: str) -> str:
+    """Return the end of a name that is too long for a legend."""
+    return name if len(name) <= _N_CHARS else f"…{name[1 - _N_CHARS :]}"
 
 
 def _per_class_table(report: Mapping[str, Any]) -> Table:

@@ -70,7 +70,8 @@ def test_folders_of_one_name_are_told_apart(evaluation, tmp_path):
     folders = evaluation("a/test", 0.1), evaluation("b/test", 0.4)
     assert run(tmp_path, *folders) == harness.OK
     report = json.loads((tmp_path / "out" / "comparison.json").read_text())
-    assert [row["name"] for row in report["models"]] == [folders[1], folders[0]]
+    assert [row["name"] for row in report["models"]] == ["b", "a"]
+    assert [row["folder"] for row in report["models"]] == [folders[1], folders[0]]
 
 
 @pytest.mark.parametrize(
