@@ -83,8 +83,8 @@ def forecast_text(report: Mapping[str, Any]) -> str:
     lines += [
         "",
         f"classes per segment: {n_by_labels}",
-        f"settled already, got or failed for good: {report['there']:,d}; to do: "
-        f"{report['to_do']:,d}",
+        f"to do {report['to_do']:,d}; settled already, got or failed for good: "
+        f"{report['there']:,d}",
         f"to expect: about {report['requests']:,d} requests, {size_text(report['bytes'])} on disk, "
         f"{duration_text(report['seconds'])}",
         "nothing was asked for and nothing was written",
