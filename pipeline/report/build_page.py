@@ -21,7 +21,7 @@ _WANTED_GOT = ("wanted", "got")
 def build_page(report: Report) -> Page:
     """Return the page that shows a build's report (see `summary.build_summary`)."""
     return Page(
-        title="Data set",
+        title="Dataset",
         lead=f"Of {report['wanted']:,d} segments wanted, {report['got']:,d} were got and "
         f"{report['not_got']:,d} were not.",
         tiles=_tiles(report),

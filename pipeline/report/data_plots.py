@@ -1,4 +1,4 @@
-"""What a data set holds, as counts in and `Picture`s out.
+"""What a dataset holds, as counts in and `Picture`s out.
 
 Wherever classes have rows, `class_names` gives name by code in their order.
 """

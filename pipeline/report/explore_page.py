@@ -1,4 +1,4 @@
-"""What a data set holds in, its `Page` out: labels, clips, and features by class. PURE."""
+"""What a dataset holds in, its `Page` out: labels, clips, and features by class. PURE."""
 
 from __future__ import annotations
 
@@ -33,14 +33,14 @@ def explore_page(
     spec: LogMelSpec,
     tested: Comparison | None,
 ) -> Page:
-    """Return the page that shows what a data set holds (see `explore_report.explore_report`).
+    """Return the page that shows what a dataset holds (see `explore_report.explore_report`).
 
     `report`, `examples` and `tested` are one call's; `durations_s` has the length of every clip,
     and `spec` is what the examples' log-mels were made with.
     """
     names = {row["code"]: row["name"] for row in report["classes"]}
     return Page(
-        title="What the data set holds",
+        title="What the dataset holds",
         lead=_lead(report),
         tiles=_tiles(report),
         blocks=[

@@ -1,4 +1,4 @@
-"""CLIPS and the ANOVA of their features in, what a data set holds out: numbers for a json. PURE.
+"""CLIPS and the ANOVA of their features in, what a dataset holds out: numbers for a json. PURE.
 
 The json holds every number of the page, and nothing in it is NaN.
 """
@@ -50,7 +50,7 @@ def explore_report(
     tested: Comparison | None,
     provenance: Mapping[str, str],
 ) -> dict[str, Any]:
-    """Return what a data set holds as plain numbers, lists and dicts.
+    """Return what a dataset holds as plain numbers, lists and dicts.
 
     Parameters
     ----------

@@ -41,7 +41,7 @@ def build_report(
     history: pa.Table | None = None,
     pause: Mapping[str, float] | None = None,
 ) -> tuple[dict[str, Any], Page]:
-    """Return what became of a data set: counts, and a page that shows them.
+    """Return what became of a dataset: counts, and a page that shows them.
 
     `class_names` gives name by code in the vocabulary's order; `ledger` has one row a segment,
     `history` (the same when None) those of all runs; `pause` says how often and how long the
@@ -78,7 +78,7 @@ def evaluation_report(
     """Return how well a model tags: its metrics, and a page that shows them.
 
     `truth` and `scores` are the [n_items, n_classes] that `metrics` was made from; `history` is the
-    training's, empty where unknown, and `build` the report of the data set's build. `choice` says
+    training's, empty where unknown, and `build` the report of the dataset's build. `choice` says
     how scores became labels, `own` gives the model's own thresholds (those of `metrics` when None),
     and `held` what the model says of validation, where that is known. `named` are the labels that
     a tagging run gave, where there was one, `[n_items, n_classes]`; `groups` is what the items were

@@ -1,4 +1,4 @@
-"""A small data set by hand, and a reader of pictures."""
+"""A small dataset by hand, and a reader of pictures."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The pictures and the page of a data set: whole and of moderate size, whatever they are given."""
+"""The pictures and the page of a dataset: whole and of moderate size, whatever they are given."""
 
 from __future__ import annotations
 

@@ -24,7 +24,7 @@ def scored(n_items, n_classes=11):
 
 
 def pictures(n_items):
-    """Every picture, of a data set of `n_items`."""
+    """Every picture, of a dataset of `n_items`."""
     truth, scores = scored(n_items)
     counts = truth.sum(axis=0).tolist()
     bars = {"F1": [0.5] * 11, "precision": [0.0] * 11, "recall": [1.0] * 11}

@@ -1,4 +1,4 @@
-"""Reports: a data set counted by hand, invariants, and whole pages for odd inputs."""
+"""Reports: a dataset counted by hand, invariants, and whole pages for odd inputs."""
 
 from __future__ import annotations
 
