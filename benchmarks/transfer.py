@@ -24,10 +24,11 @@ from typing import Any
 
 from pipeline.demo.corpus import plan_corpus, render_corpus, write_segments_csv
 from pipeline.flows.cluster import own_cpus
+from pipeline.learn.augment import AUGMENTATIONS
 
 N_VIDEOS = {"wheel": 250, "larger": 450}  # by soundfont, of all kinds; some have no class
 SHORT = "--input-size 128x64 --lr 1e-3"
-ALL = "masks,tilt,mix,shift,noise,pitch"
+ALL = ",".join(AUGMENTATIONS)
 RUNS = {
     "svm": "--model svm",
     "random-forest": "--model random-forest",
@@ -46,7 +47,7 @@ RUNS = {
     "resnet18, persistent": f"--model resnet18 --epochs 6 {SHORT} --sampling persistent",
     "resnet18, dynamic": f"--model resnet18 --epochs 6 {SHORT} --sampling dynamic",
     "resnet50": f"--model resnet50 --epochs 3 {SHORT}",
-    "ast": "--preset harmony-ast --augment masks,tilt,mix,shift --epochs 1",
+    "ast": "--preset harmony-ast --augment masks,tilt,mix,shift --epochs 2",
 }
 
 

@@ -13,7 +13,8 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from logging import ERROR, WARNING
 from time import monotonic
-from typing import NoReturn
+from types import FrameType
+from typing import Any, NoReturn, Self
 
 from ray.exceptions import (
     LocalRayletDiedError,
@@ -27,6 +28,7 @@ from ray.exceptions import (
 
 from pipeline.errors import TimbreError, UsageError
 from pipeline.flows.logs import logged, say
+from pipeline.score.words import past_limit_text
 
 OK, FAILED, USAGE, PAST_LIMIT, INTERRUPTED = 0, 1, 2, 3, 130
 _GONE = (
@@ -76,9 +78,9 @@ def share(text: str) -> float:
 
 def within(n_failed: int, n_all: int, limit: float, what: str) -> int:
     """Return the exit code by --max-failed; past the limit say why, as no other line may."""
-    if n_failed <= limit * n_all:
+    text = past_limit_text(n_failed, n_all, limit, what)
+    if not text:
         return OK
-    text = f"{n_failed:,} of {n_all:,} {what}, more than --max-failed {100 * limit:g}% allows"
     say("past_limit", level=WARNING, text=text)
     return PAST_LIMIT
 
@@ -99,35 +101,72 @@ def size(text: str) -> tuple[int, int]:
 def run(job: Callable[[], int]) -> int:
     """Run a job; return its exit code, and print what a user can mend in one line."""
     spec = sys.modules[job.__module__].__spec__
-    if threading.current_thread() is threading.main_thread():
-        for number in (signal.SIGINT, signal.SIGTERM):  # Ctrl-C, and what schedulers send
-            signal.signal(number, signal.default_int_handler)
     try:
-        with logged(spec.name if spec else job.__module__):
-            return _run(job)
+        with logged(spec.name if spec else job.__module__), _Interrupts() as interrupts:
+            return _run(job, interrupts)
     except UsageError as error:  # of the log itself
         print(f"error: {error}", file=sys.stderr)
         return USAGE
 
 
-def _run(job: Callable[[], int]) -> int:
+class _Interrupts:
+    """Make KeyboardInterrupt of Ctrl-C, and of what schedulers send, and know that one came.
+
+    Not where the main thread takes or gives back a lock: raised there, threads wait for that lock
+    for ever, or it is given back twice (1 of 200 that met a thread pool). A moment later then.
+    """
+
+    _NUMBERS = signal.SIGINT, signal.SIGTERM, signal.SIGALRM
+    _LOCKING = threading.Condition.__enter__.__code__, threading.Condition.__exit__.__code__
+    _LATER_S = 0.01
+
+    def __init__(self) -> None:
+        self.came = False
+        self._before: list[Any] = []
+
+    def __enter__(self) -> Self:
+        if threading.current_thread() is threading.main_thread():
+            self._before = [signal.signal(number, self) for number in self._NUMBERS]
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        for number, handler in zip(self._NUMBERS, self._before, strict=False):
+            signal.signal(number, handler or signal.SIG_DFL)
+
+    def __call__(self, _: int, frame: FrameType | None) -> None:
+        self.came = True
+        if frame is None or frame.f_code not in self._LOCKING:
+            raise KeyboardInterrupt
+        signal.setitimer(signal.ITIMER_REAL, self._LATER_S)
+
+
+def _run(job: Callable[[], int], interrupts: _Interrupts) -> int:
     began, code = monotonic(), FAILED
     say("began")
     try:
         code = job()
-    except KeyboardInterrupt:
-        text = "interrupted: what is committed stays; the same command goes on"
-        say("interrupted", level=WARNING, text=text)
-        code = INTERRUPTED
-    except Exception as error:
-        cause = _mendable(error)
-        if cause is None:
-            raise
-        say("failed", level=ERROR, text=f"error: {cause}")
-        code = USAGE if isinstance(cause, UsageError) else FAILED
+    except (Exception, KeyboardInterrupt) as error:
+        is_interrupted = interrupts.came or isinstance(error, KeyboardInterrupt)
+        code = _interrupted() if is_interrupted else _failed(error)
     finally:
         say("ended", exit_code=code, seconds=round(monotonic() - began, 3))
     return code
+
+
+def _interrupted() -> int:
+    text = "interrupted: what is committed stays; the same command goes on"
+    say("interrupted", level=WARNING, text=text)
+    return INTERRUPTED
+
+
+def _failed(error: BaseException) -> int:
+    """Say in a line what a user can mend, and return the exit code; raise what is a bug."""
+    cause = _mendable(error)
+    if cause is None:
+        raise error
+    say("failed", level=ERROR, text=f"error: {cause}")
+    return USAGE if isinstance(cause, UsageError) else FAILED
 
 
 def _mendable(error: BaseException) -> TimbreError | None:

@@ -9,7 +9,7 @@ from typing import Any
 from jobs import harness
 from pipeline.flows.tag import DEFAULT_GATE, RETRY, TagConfig, plan_tagging, tag_catalog
 from pipeline.score.aggregate import method_named
-from pipeline.score.attention import REASONS
+from pipeline.score.attention import HAVE_FAILED, REASONS
 from pipeline.score.words import duration_text, size_text
 from pipeline.store.catalogue import FORMS
 
@@ -26,8 +26,7 @@ def main(argv: list[str] | None = None) -> int:
             return harness.OK
         run = tag_catalog(config)
         print(_done(run, config.out))
-        what = "tracks have failed, in this run or before"
-        return harness.within(run["failed_in_all"], run["tracks"], config.max_failed, what)
+        return harness.within(run["failed_in_all"], run["tracks"], config.max_failed, HAVE_FAILED)
 
     return harness.run(job)
 

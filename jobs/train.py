@@ -71,7 +71,7 @@ def _parser(argv: list[str] | None) -> argparse.ArgumentParser:
     defaults = asdict(preset(chosen.preset, chosen.model))
     typed = {  # as they are typed, for --help
         "augment": ",".join(defaults["augment"]),
-        "input_size": defaults["input_size"] and "{}x{}".format(*defaults["input_size"]),
+        "input_size": "{}x{}".format(*defaults["input_size"]),
     }
     parser.set_defaults(**defaults | typed)
     return parser

@@ -113,6 +113,8 @@ class _Tagged:
     """With the thresholds that `config` asks for."""
     tags: pa.Table
     truth: dict[str, list[str]]
+    groups: list[str]
+    """What each item of the truth was cut from, in its order."""
     build: dict[str, Any] | None = None
     """The dataset's report.json."""
     held: Validation | None = None
@@ -169,14 +171,15 @@ def _tag(
         how = _with_thresholds(how, choice, held)
         tags = tag_split(dataset, config.split, how, out)
     build = dataset.folder.read_json("report.json")
-    return _Tagged(how, tags, split_truth(dataset, config.split), build, held)
+    truth = split_truth(dataset, config.split)
+    return _Tagged(how, tags, truth, dataset.groups(list(truth)), build, held)
 
 
 def _read(config: EvaluateConfig, how: Tagging, choice: Choice) -> _Tagged:
     """Take the TAGS and the truth that are there."""
     how = _with_thresholds(how, choice, None)
     truth = read_truth(str(config.truth), how.codes)
-    return _Tagged(how, read_tags(str(config.tags), how, truth), truth)
+    return _Tagged(how, read_tags(str(config.tags), how, truth), truth, list(truth))
 
 
 def _score(
@@ -187,7 +190,6 @@ def _score(
     names, scores, named = aligned(tagged.tags, truth, how)
     targets = np.array([[code in truth[name] for code in how.codes] for name in names], bool)
     targets = targets.reshape(scores.shape)
-    groups = names if config.dataset is None else Dataset.open(config.dataset).groups(names)
     metrics = multilabel_metrics(targets, scores, thresholds=how.thresholds, class_codes=how.codes)
     report, page = evaluation_report(
         metrics,
@@ -202,9 +204,9 @@ def _score(
         own=own,
         held=tagged.held,
         named=None if config.tags is None else named,
-        groups=groups,
+        groups=tagged.groups,
     )
-    scored = Scored(names, how.codes, targets, scores, groups)
+    scored = Scored(names, how.codes, targets, scores, tagged.groups)
     out.write_table("scores.parquet", to_table(scored))
     out.write_json("metrics.json", report)
     out.write_bytes("report.html", render_page(page).encode())

@@ -52,9 +52,9 @@ def as_tagged(
             f"--aggregate {theirs}, or none"
         )
     if threshold is None:
-        known = said.get("thresholds") or own(how.card.thresholds, theirs, how.codes).tolist()
-        limits = [known[code] for code in how.codes] if isinstance(known, dict) else known
-        how = replace(how, thresholds=tuple(limits))
+        of_model = own(how.card.thresholds, theirs, how.codes).tolist()
+        limits = said.get("thresholds") or dict(zip(how.codes, of_model, strict=True))
+        how = replace(how, thresholds=tuple(limits[code] for code in how.codes))
     return replace(how, aggregation=theirs)
 
 
@@ -102,4 +102,4 @@ def aligned(
     shape = len(truth), len(how.codes)
     scores = [[(rows[name]["scores"] or zeros)[code] for code in how.codes] for name in truth]
     named = [[code in rows[name]["labels"] for code in how.codes] for name in truth]
-    return list(truth), np.array(scores, float).reshape(shape), np.array(named).reshape(shape)
+    return list(truth), np.array(scores, float).reshape(shape), np.array(named, bool).reshape(shape)

@@ -10,6 +10,7 @@ from typing import Any
 
 from pipeline.score.drift import CHANGED, ClassDrift, same_share_p
 from pipeline.score.tally import STAGES
+from pipeline.score.words import past_limit_text
 
 Run = Mapping[str, Any]
 
@@ -30,6 +31,9 @@ REASONS = {
     "truncated": "fewer bytes came than were promised",
 }
 """What the reasons of failed tracks mean."""
+
+HAVE_FAILED = "tracks have failed, in this run or before"
+"""What `failed_in_all` counts."""
 
 _N_NAMED = 5  # classes in one line
 _MUCH_MORE = 1.5  # times as often, or as slow, as last time
@@ -58,12 +62,9 @@ def attention(run: Run, before: Run | None, drifts: Sequence[ClassDrift]) -> lis
 
 
 def _past_limit(run: Run) -> str:
-    if not run.get("past_limit"):  # which runs of older versions do not know
-        return ""
-    return (
-        f"{run['failed_in_all']:,d} of {run['tracks']:,d} tracks have failed, in this run or "
-        f"before: more than --max-failed {100 * run['max_failed']:g}% allows."
-    )
+    limit = run.get("max_failed", 1.0)  # which runs of older versions do not know
+    text = past_limit_text(run["failed_in_all"], run["tracks"], limit, HAVE_FAILED)
+    return f"{text}." if text else ""
 
 
 def _failing(run: Run, before: Run | None) -> str:

@@ -106,8 +106,12 @@ def compare(
     for other in contenders[1:]:
         check_same(contenders[0], other)
     uris, codes = contenders[0].scored.uris, list(class_names)
-    groups = min((one.scored.ordered(uris, codes).groups for one in contenders), key=_n_groups)
-    runs = [_run(one, uris, codes, groups, n_resamples, seed) for one in contenders]
+    ordered = [one.scored.ordered(uris, codes) for one in contenders]
+    groups = min((same.groups for same in ordered), key=_n_groups)  # older ones know none
+    runs = [
+        _run(one, same, groups, n_resamples, seed)
+        for one, same in zip(contenders, ordered, strict=True)
+    ]
     runs.sort(key=lambda run: -run.metrics.macro_f1)
     models = [_model(run, runs[0]) for run in runs]
     _correct([row["against_best"] for row in models[1:]])
@@ -124,18 +128,12 @@ def compare(
 
 
 def _run(
-    contender: Contender,
-    uris: Sequence[str],
-    codes: Sequence[str],
-    groups: Sequence[str],
-    n_resamples: int,
-    seed: int,
+    contender: Contender, same: Scored, groups: Sequence[str], n_resamples: int, seed: int
 ) -> _Run:
-    same = contender.scored.ordered(uris, codes)
-    limits = [contender.thresholds[code] for code in codes]
+    limits = [contender.thresholds[code] for code in same.codes]
     return _Run(
         contender,
-        multilabel_metrics(same.truth, same.scores, thresholds=limits, class_codes=codes),
+        multilabel_metrics(same.truth, same.scores, thresholds=limits, class_codes=same.codes),
         resample(
             same.truth,
             same.scores,

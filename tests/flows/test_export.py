@@ -6,9 +6,6 @@ import io
 import json
 import os
 import signal
-import subprocess
-import sys
-import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -23,6 +20,7 @@ from pipeline.report.exports import file_stem
 from pipeline.store.folder import Folder
 from schemas.tags import tags_schema
 from schemas.timeline import INTERVALS
+from tests.flows.conftest import wait_for
 from tests.s3 import BUCKET, S3Server
 
 ROOT = Path(__file__).parents[2]
@@ -349,20 +347,17 @@ def test_a_bucket(run_folder, run_export, monkeypatch, capsys):
             assert written == run_export(run_folder, name)[2]
 
 
-def test_ctrl_c_leaves_whole_files_and_the_same_command_goes_on(tmp_path):
+def test_ctrl_c_leaves_whole_files_and_the_same_command_goes_on(tmp_path, start_job):
     folder, n_tracks = Folder(str(tmp_path / "run")), 5_000
     write_tags(folder, [ok(f"/m/{k}.mp3") for k in range(n_tracks)])
     out = tmp_path / "out"
     argv = ["--tags", folder.uri, "--format", "audacity", "--out", str(out)]
-    command = [sys.executable, "-m", "jobs.export", *argv]
-    with subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE) as job:
-        until = time.monotonic() + 60
-        while time.monotonic() < until and not (out.is_dir() and len(os.listdir(out)) > 100):
-            time.sleep(0.01)
-        job.send_signal(signal.SIGINT)
-        _, said = job.communicate(timeout=60)
+    job = start_job("export", *argv)
+    wait_for(lambda: out.is_dir() and len(os.listdir(out)) > 100)
+    job.send_signal(signal.SIGINT)
+    said, _ = job.communicate(timeout=60)
     assert job.returncode == harness.INTERRUPTED
-    assert b"interrupted: " in said.splitlines()[-1]
+    assert "interrupted: " in said.splitlines()[-1]
     names = [name for name in os.listdir(out) if name != ".lock"]
     assert 100 <= len(names) < n_tracks
     assert {(out / name).read_bytes() for name in names} == {b"0.000000\t10.000000\tcel\n"}

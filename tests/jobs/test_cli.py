@@ -3,10 +3,15 @@
 import importlib
 import json
 import os
+import signal
 import subprocess
 import sys
+import threading
+import time
 from datetime import datetime
+from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 
 import pyarrow as pa
 import pytest
@@ -80,6 +85,35 @@ def test_exit_codes(capsys):
     assert harness.run(fails(KeyboardInterrupt())) == 130
     with pytest.raises(ZeroDivisionError):  # a bug keeps its traceback
         harness.run(fails(ZeroDivisionError()))
+
+
+def test_an_interrupt_leaves_no_lock_taken(capsys):
+    given_back = []
+    lock = SimpleNamespace(acquire=None, release=None)
+    lock.__enter__ = partial(signal.raise_signal, signal.SIGINT)
+    lock.__exit__ = lambda *_: given_back.append(True)
+
+    def job():
+        with threading.Condition(lock):
+            pass
+        time.sleep(60)
+
+    before = signal.getsignal(signal.SIGINT)
+    assert harness.run(job) == harness.INTERRUPTED
+    assert given_back == [True]
+    assert signal.getsignal(signal.SIGINT) is before
+    assert capsys.readouterr().err.startswith("interrupted: ")
+
+
+def test_what_fails_by_an_interrupt_is_interrupted(capsys):
+    def job():
+        try:
+            signal.raise_signal(signal.SIGTERM)
+        finally:
+            raise RuntimeError("cannot release un-acquired lock")
+
+    assert harness.run(job) == harness.INTERRUPTED
+    assert capsys.readouterr().err.count("\n") == 1
 
 
 @pytest.mark.parametrize(("text", "value"), [("1%", 0.01), ("0.25", 0.25), ("100%", 1), ("0", 0)])
