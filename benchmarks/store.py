@@ -23,7 +23,8 @@ import torch
 from pipeline.audio.inputs import LogMelInput
 from pipeline.audio.logmel import LogMelSpec
 from pipeline.audio.windows import WindowSpec
-from pipeline.learn.data import load_windows, mapped_clips
+from pipeline.learn.mapped import mapped_clips
+from pipeline.learn.windows import load_windows
 from pipeline.store.dataset import Dataset
 from pipeline.store.folder import Folder
 from schemas.features import features_schema, read_logmels

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import sys
 from argparse import ArgumentParser
 
 from jobs import harness
-from pipeline.audio.fetch import Access
+from pipeline.audio.access import Access
 from pipeline.catalog.retry import Retry
 from pipeline.flows.build import build
 from pipeline.flows.build_plan import BuildConfig, dry_run
@@ -70,4 +69,4 @@ def _parser() -> ArgumentParser:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    harness.leave(main())

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import sys
-
 from jobs import harness
 from pipeline.errors import UsageError
 from pipeline.flows.compare import CompareConfig, compare_evaluations
@@ -75,4 +73,4 @@ def _tags(config: CompareTagsConfig) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    harness.leave(main())

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shlex
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from time import monotonic
@@ -61,4 +60,4 @@ def step(job: Callable[[list[str]], int], *flags: object) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    harness.leave(main())

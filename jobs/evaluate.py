@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import sys
 
 from jobs import harness
 from pipeline.catalog.plan import SPLITS
@@ -86,4 +85,4 @@ def _scored(metrics: Metrics) -> str:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    harness.leave(main())

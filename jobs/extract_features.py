@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import sys
-
 from jobs import harness
 from pipeline.audio.features import FEATURES
 from pipeline.flows.extract import ExtractConfig, extract_features
@@ -37,4 +35,4 @@ def main(argv: list[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    harness.leave(main())

@@ -7,10 +7,12 @@ a scheduler's SIGTERM).
 from __future__ import annotations
 
 import argparse
+import os
 import signal
 import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from logging import ERROR, WARNING
 from time import monotonic
 from types import FrameType
@@ -107,6 +109,20 @@ def run(job: Callable[[], int]) -> int:
     except UsageError as error:  # of the log itself
         print(f"error: {error}", file=sys.stderr)
         return USAGE
+
+
+def leave(code: int) -> NoReturn:
+    """End the process with a job's exit code.
+
+    After an interrupt at once: of what it broke off, threads may still run, and one that meets
+    what Python has taken down ends the process by SIGSEGV.
+    """
+    if code == INTERRUPTED:
+        with suppress(OSError):  # who reads it may have been interrupted too
+            sys.stdout.flush()
+            sys.stderr.flush()
+        os._exit(code)
+    sys.exit(code)
 
 
 class _Interrupts:

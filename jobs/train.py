@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from dataclasses import asdict
 
 from jobs import harness
@@ -115,4 +114,4 @@ def _say_folds(result: FoldsResult, out: str) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    harness.leave(main())

@@ -274,7 +274,7 @@ def _wav_s(file: BinaryIO) -> float | None:
 def _file(source: Source) -> Iterator[BinaryIO]:
     """Give a file that can seek; one that was opened here is closed, one that was given is not."""
     if is_url(source):
-        from pipeline.audio.fetch import url_file  # yt-dlp takes 0.2 s to import
+        from pipeline.audio.network import url_file  # yt-dlp takes 0.2 s to import
 
         with url_file(str(source)) as file:
             yield _not_empty(file)

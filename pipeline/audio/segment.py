@@ -17,10 +17,11 @@ from tenacity.wait import wait_exponential_jitter
 
 from pipeline.audio.clip import fit_length, from_pcm16, to_pcm16, wav_bytes
 from pipeline.audio.decode import decode
-from pipeline.audio.fetch import Meter, Source
+from pipeline.audio.fetch import Source
 from pipeline.audio.gate import OpenGate, Pass, is_line_fault
 from pipeline.audio.logmel import LogMelSpec, log_mel
 from pipeline.audio.moments import Moments
+from pipeline.audio.network import Meter
 from pipeline.errors import ItemFault, Outcome, Reason
 
 Row = dict[str, Any]

@@ -13,7 +13,8 @@ from urllib.request import urlopen
 
 import pyarrow as pa
 
-from pipeline.audio.fetch import IRMAS, Access, open_source
+from pipeline.audio.access import Access
+from pipeline.audio.fetch import IRMAS, open_source
 from pipeline.audio.irmas_source import list_irmas
 from pipeline.audio.logmel import LogMelSpec
 from pipeline.catalog.audioset import read_segments

@@ -17,7 +17,8 @@ import pyarrow as pa
 import ray
 from ray.exceptions import RayActorError
 
-from pipeline.audio.fetch import Access, open_source
+from pipeline.audio.access import Access
+from pipeline.audio.fetch import open_source
 from pipeline.audio.gate import News, OpenGate, Pass
 from pipeline.audio.logmel import LogMelSpec
 from pipeline.audio.moments import Moments

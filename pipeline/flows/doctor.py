@@ -94,7 +94,7 @@ def checks(config: DoctorConfig) -> list[partial[Finding]]:
 
 def check_javascript() -> Finding:
     """Run the JavaScript runtime, and look for the scripts that yt-dlp gives it."""
-    from pipeline.audio.fetch import deno_exe
+    from pipeline.audio.network import deno_exe
 
     cure = "pip install --upgrade 'yt-dlp[default,deno]'"
     deno = deno_exe()
@@ -208,7 +208,7 @@ def check_out(uri: str) -> Finding:
 
 def check_network(config: DoctorConfig) -> Finding:
     """Ask the source's server for one page."""
-    from pipeline.audio.fetch import ask
+    from pipeline.audio.network import ask
 
     if config.source != "youtube" and "://" not in config.source:
         return Finding("network", Level.OK, "a folder needs none")

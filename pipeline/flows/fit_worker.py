@@ -17,7 +17,7 @@ from ray.train import Checkpoint
 from pipeline.flows.cluster import own_cpus
 from pipeline.flows.material import Material
 from pipeline.learn.classical import fit_classical
-from pipeline.learn.data import Mixing, n_steps
+from pipeline.learn.epochs import Mixing, n_steps
 from pipeline.learn.loop import Hooks, Progress, train
 
 _STATE = "state.pt"

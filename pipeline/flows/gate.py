@@ -8,8 +8,9 @@ from typing import Any
 
 import ray
 
-from pipeline.audio.fetch import Meter, Source
+from pipeline.audio.fetch import Source
 from pipeline.audio.gate import Gate, News, Verdict, Word, is_line_fault
+from pipeline.audio.network import Meter
 from pipeline.errors import ItemFault
 
 LEASE_S = 0.5

@@ -20,11 +20,12 @@ from pipeline.audio.windows import WindowSpec
 from pipeline.catalog.vocabulary import Vocabulary
 from pipeline.errors import UsageError
 from pipeline.learn.config import TrainConfig
-from pipeline.learn.data import WindowSet, load_windows, mapped_clips, row_moments
 from pipeline.learn.folds import fold_of
 from pipeline.learn.logmel import SamplesToLogMel, with_margins
+from pipeline.learn.mapped import mapped_clips
 from pipeline.learn.model import Architecture, Tagger
 from pipeline.learn.recipes import heard_by
+from pipeline.learn.windows import WindowSet, load_windows, row_moments
 from pipeline.store.dataset import Dataset
 from pipeline.store.faults import clear_errors
 

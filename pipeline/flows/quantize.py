@@ -27,7 +27,8 @@ from pipeline.learn.engines import make_engine
 from pipeline.learn.graphs import INT8_FILES, best_precision
 from pipeline.learn.model import load_model
 from pipeline.learn.quantize import quantized_graph, save_quantized
-from pipeline.learn.tagging import Tagging, describe, tagging, windows_of
+from pipeline.learn.tagger import describe, windows_of
+from pipeline.learn.tagging import Tagging, tagging
 from pipeline.score.aggregate import aggregate
 from pipeline.score.metrics import multilabel_metrics
 from pipeline.store.dataset import Dataset

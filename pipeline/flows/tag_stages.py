@@ -2,7 +2,7 @@
 
     tracks → [decode once, log-mel, windows] → [the model, an actor pool] → aggregate → commit
 
-The stages are plain functions on tables (`pipeline.learn.tagging`); here they get their processes,
+The stages are plain functions on tables (`pipeline.learn.tagger`); here they get their processes,
 CPUs and GPUs. A batch of TAGS is committed as one file, whole or not at all.
 """
 
@@ -28,7 +28,8 @@ from pipeline.errors import StoreError
 from pipeline.flows.cluster import count, cpus
 from pipeline.flows.logs import progress_bar
 from pipeline.learn.model import read_weights
-from pipeline.learn.tagging import Tagging, TrackTagger, describe, tables_of
+from pipeline.learn.tagger import TrackTagger, describe, tables_of
+from pipeline.learn.tagging import Tagging
 from pipeline.learn.tracks import SAME
 from pipeline.score.tally import Tally, tally_of
 from pipeline.store.tagrows import not_before

@@ -21,7 +21,8 @@ import ray.data
 from pipeline.errors import UsageError
 from pipeline.flows.logs import progress_bar
 from pipeline.flows.tag_stages import places, quiet, scored
-from pipeline.learn.tagging import Tagging, describe
+from pipeline.learn.tagger import describe
+from pipeline.learn.tagging import Tagging
 from pipeline.score.aggregate import METHODS, aggregate
 from pipeline.score.thresholds import own
 from pipeline.score.validation import Validation

@@ -13,10 +13,10 @@ from fractions import Fraction
 import torch
 from torch import Tensor
 
-from pipeline.learn.data import SHIFT_SHARE
+from pipeline.learn.epochs import SHIFT_SHARE
 
 AUGMENTATIONS = ("masks", "tilt", "mix", "shift", "noise", "pitch")
-"""On what is not samples, `shift` is a window that begins elsewhere in its clip (`learn.data`)."""
+"""On what is not samples, `shift` is a window that begins elsewhere in its clip (`epochs`)."""
 
 N_MASKS = 2
 MASK_SHARE = 0.1

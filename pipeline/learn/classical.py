@@ -6,10 +6,10 @@ import numpy as np
 import torch
 
 from pipeline.learn.config import TrainConfig
-from pipeline.learn.data import WindowSet
 from pipeline.learn.loop import Progress, clip_metrics, clip_scores, weights_of
 from pipeline.learn.model import Tagger
 from pipeline.learn.networks.classical import Classical, pooled
+from pipeline.learn.windows import WindowSet
 
 
 def fit_classical(

@@ -13,7 +13,7 @@ import torch
 from pipeline.audio.clip import FULL_SCALE
 from pipeline.audio.logmel import LogMelSpec, mel_filters
 from pipeline.learn.augment import noise, pitch
-from pipeline.learn.data import WindowSet
+from pipeline.learn.windows import WindowSet
 
 
 class LogMel(torch.nn.Module):

@@ -23,10 +23,11 @@ from torch.nn.parallel import DistributedDataParallel
 
 from pipeline.learn.augment import augment, augment_samples, masks
 from pipeline.learn.config import TrainConfig
-from pipeline.learn.data import Batch, Mixing, WindowSet, epoch_batches, n_steps, prefetched
+from pipeline.learn.epochs import Mixing, epoch_batches, n_steps, prefetched
 from pipeline.learn.logmel import SamplesToLogMel
 from pipeline.learn.model import Tagger
 from pipeline.learn.schedule import learning_rate, optimizer_of
+from pipeline.learn.windows import Batch, WindowSet
 from pipeline.score.aggregate import aggregate
 
 

@@ -75,7 +75,7 @@ def _read(uri: str) -> bytes:
 
 
 def _read_url(url: str) -> bytes:
-    from pipeline.audio.fetch import url_file  # here, as yt-dlp takes its time
+    from pipeline.audio.network import url_file  # here, as yt-dlp takes its time
 
     with url_file(url, check=_check_host) as file:
         ranges = cast(RangeFile, file)

@@ -11,9 +11,11 @@ import av
 import numpy as np
 import pytest
 
+from pipeline.audio.access import Access
 from pipeline.audio.clip import fit_length
 from pipeline.audio.decode import decode
-from pipeline.audio.fetch import Access, Meter, TemplateSource
+from pipeline.audio.fetch import TemplateSource
+from pipeline.audio.network import Meter
 from pipeline.demo.origin import Fault, Origin, Trouble
 from pipeline.errors import FetchFault, ItemFault, Outcome, Reason
 from tests.conftest import SAMPLE_RATE_HZ

@@ -10,8 +10,10 @@ import av
 import numpy as np
 import pytest
 
+from pipeline.audio.access import Access
 from pipeline.audio.decode import decode
-from pipeline.audio.fetch import Access, Meter, TemplateSource
+from pipeline.audio.fetch import TemplateSource
+from pipeline.audio.network import Meter
 from pipeline.audio.ranges import BLOCK_BYTES, RangeFile, has_fragment_index, index_bytes
 from pipeline.demo.origin import Fault, Origin
 from pipeline.errors import FetchFault, Reason

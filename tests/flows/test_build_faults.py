@@ -10,7 +10,7 @@ import pytest
 import ray
 
 from jobs import harness
-from pipeline.audio.fetch import Access
+from pipeline.audio.access import Access
 from pipeline.demo.origin import Fault, Origin, Trouble
 from pipeline.flows.build import build
 from pipeline.flows.build_plan import BuildConfig

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from jobs import doctor as job
-from pipeline.audio import fetch
+from pipeline.audio import network
 from pipeline.audio.ffmpeg import ffmpeg_exe
 from pipeline.flows import doctor, machine
 from pipeline.flows.cluster import own_cpus
@@ -146,7 +146,7 @@ def test_the_javascript_runtime_is_run(script, level, found, tmp_path, monkeypat
     def gone(name: str) -> None:
         raise ImportError(name)
 
-    monkeypatch.setattr(fetch, "import_module", gone)  # no wheel
+    monkeypatch.setattr(network, "import_module", gone)  # no wheel
     if script:
         program(tmp_path / "deno", script)
     monkeypatch.setenv("PATH", str(tmp_path))

@@ -10,11 +10,12 @@ from sklearn.metrics import f1_score
 from jobs import quantize as job
 from pipeline.errors import SpecMismatch, UsageError
 from pipeline.flows.quantize import QuantizeConfig, calibration_windows, quantize
-from pipeline.learn.data import load_windows, mapped_clips
 from pipeline.learn.engines import make_engine
 from pipeline.learn.graphs import best_precision
+from pipeline.learn.mapped import mapped_clips
 from pipeline.learn.model import load_card
 from pipeline.learn.tagging import tagging
+from pipeline.learn.windows import load_windows
 from pipeline.score.aggregate import aggregate
 from pipeline.store.dataset import Dataset
 from pipeline.store.folder import Folder

@@ -28,9 +28,10 @@ from pipeline.demo.origin import Fault, Origin
 from pipeline.errors import SpecMismatch, UsageError
 from pipeline.flows.retag import RetagConfig, retag
 from pipeline.flows.tag import DEFAULT_GATE, TagConfig, plan_tagging, tag_catalog
-from pipeline.learn.data import load_windows
 from pipeline.learn.model import load_model, save_model
-from pipeline.learn.tagging import describe, tagging
+from pipeline.learn.tagger import describe
+from pipeline.learn.tagging import tagging
+from pipeline.learn.windows import load_windows
 from pipeline.score.attention import REASONS
 from pipeline.store.catalogue import list_tracks
 from pipeline.store.folder import Folder

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from pipeline.errors import UsageError
 from pipeline.learn.folds import fold_of
-from tests.learn.test_data import window_set
+from tests.learn.test_epochs import window_set
 
 
 def videos_of(ids):

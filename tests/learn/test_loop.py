@@ -15,14 +15,14 @@ from pipeline.audio.windows import WindowSpec
 from pipeline.errors import UsageError
 from pipeline.learn.augment import MASK_SHARE, mask, mix, tilt
 from pipeline.learn.config import TrainConfig
-from pipeline.learn.data import load_windows, row_moments
 from pipeline.learn.logmel import SamplesToLogMel, with_margins
 from pipeline.learn.loop import Hooks, clip_metrics, clip_scores, train
 from pipeline.learn.model import Architecture, Tagger
 from pipeline.learn.schedule import learning_rate
+from pipeline.learn.windows import load_windows, row_moments
 from pipeline.score.metrics import multilabel_metrics
 from tests.conftest import tones
-from tests.learn.test_data import window_set
+from tests.learn.test_epochs import window_set
 
 CPU = torch.device("cpu")
 CONFIG = TrainConfig(model="resnet10t", input_size=(32, 32), epochs=3, batch_size=8, lr=1e-3)

@@ -11,7 +11,8 @@ from pipeline.audio.windows import WindowSpec
 from pipeline.catalog.vocabulary import default_vocabulary
 from pipeline.errors import SpecMismatch, UsageError
 from pipeline.learn.model import Architecture, ModelCard, Tagger, load_card, load_model, save_model
-from pipeline.learn.tagging import TrackTagger, tagging
+from pipeline.learn.tagger import TrackTagger
+from pipeline.learn.tagging import tagging
 from pipeline.store.folder import Folder
 
 

@@ -13,7 +13,7 @@ from pipeline.learn import loop
 from pipeline.learn.config import TrainConfig
 from pipeline.learn.loop import Hooks, train
 from pipeline.learn.model import Architecture, Tagger
-from tests.learn.test_data import window_set
+from tests.learn.test_epochs import window_set
 
 CONFIG = TrainConfig(
     model="resnet10t", input_size=(16, 16), epochs=2, lr=1e-3, augment=(), dropout=0.0

@@ -12,11 +12,11 @@ from pipeline.audio.logmel import LogMelSpec
 from pipeline.audio.windows import WindowSpec
 from pipeline.errors import SpecMismatch, UsageError
 from pipeline.learn.config import TrainConfig
-from pipeline.learn.data import load_windows, row_moments
 from pipeline.learn.logmel import SamplesToLogMel, with_margins
 from pipeline.learn.loop import Hooks, augmented, train
 from pipeline.learn.model import Architecture, Tagger
 from pipeline.learn.recipes import PRESETS, heard_by, preset
+from pipeline.learn.windows import load_windows, row_moments
 from tests.conftest import tones
 
 SPEC = LogMelSpec()

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 from pipeline.errors import UsageError
-from pipeline.learn.data import Mixing, epoch_batches
+from pipeline.learn.epochs import Mixing, epoch_batches
 from pipeline.learn.sampling import clips_by_class, n_draws, others, true_dynamic
-from tests.learn.test_data import window_set
+from tests.learn.test_epochs import window_set
 
 TARGETS = np.eye(5, dtype=np.float32).repeat(4, axis=0)
 

@@ -5,8 +5,9 @@ from dataclasses import replace
 import pyarrow as pa
 import pytest
 
-from pipeline.learn import tagging as stages
-from pipeline.learn.tagging import TrackTagger, buffers_of, tagging
+from pipeline.learn import tagger as stages
+from pipeline.learn.tagger import TrackTagger, buffers_of
+from pipeline.learn.tagging import tagging
 from pipeline.learn.tracks import DESCRIBED
 from tests.learn.test_engines import _threads as _threads  # a fixture
 from tests.learn.test_engines import windows_for, write_model

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from pipeline.audio.inputs import LogMelInput
 from pipeline.audio.logmel import LogMelSpec
 from pipeline.audio.windows import WindowSpec
-from pipeline.learn.data import epoch_batches, load_windows, n_steps, prefetched
+from pipeline.learn.epochs import epoch_batches, n_steps, prefetched
+from pipeline.learn.windows import load_windows
 
 SPEC = LogMelSpec(n_mels=3)
 

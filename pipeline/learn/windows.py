@@ -1,42 +1,20 @@
-"""A dataset in, batches of labelled windows out: each once an epoch, on any number of ranks.
-
-What a model hears is read through memory-mapped Arrow files, made once from the dataset's tables
-(which may be in a bucket): a copy of FEATURES where the model hears those, else made of CLIPS. So
-an epoch reads random windows at the speed of the page cache.
-"""
+"""Clips of one split in, the windows that are cut out of them out, by number and in batches."""
 
 from __future__ import annotations
 
-import hashlib
-import json
-import os
-import uuid
-from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from pipeline.audio.clip import from_wav
-from pipeline.audio.decode import decode
 from pipeline.audio.inputs import Input, LogMelInput
 from pipeline.audio.moments import Moments
 from pipeline.audio.windows import WindowSpec, cut_windows, window_starts
-from pipeline.errors import UsageError
-from pipeline.learn.sampling import n_draws, others, true_dynamic
-from pipeline.store.dataset import Dataset
-from pipeline.store.faults import clear_errors
 
 Windows = npt.NDArray[Any]
-
-T = TypeVar("T")
-
-SHIFT_SHARE = 0.4
-"""How far a window may be moved, as a share of its length."""
 
 
 @dataclass(frozen=True)
@@ -177,59 +155,6 @@ def load_windows(
     )
 
 
-def mapped_clips(dataset: Dataset, split: str, heard: Input, cache: Path) -> list[pa.Table]:
-    """Return a split as mapped tables of `segment_id, classes, matrix`, made where need be."""
-    from joblib import cpu_count  # here, as tagging does without it
-
-    table = "features" if is_in_features(dataset, heard) else "clips"
-    names = [n for n in dataset.folder.names(table) if n.startswith(f"{table}/{split}-")]
-    if not names:
-        raise UsageError(f"{dataset.folder.uri}: the dataset has no clips in its {split} split")
-    folder = cache / hashlib.sha256(json.dumps(heard.to_dict()).encode()).hexdigest()[:12]
-    with ThreadPoolExecutor(cpu_count()) as pool:  # decoding and log-mel let go of the GIL
-        paths = [folder / f"{Path(name).stem}.arrow" for name in names]
-        list(pool.map(lambda name, path: _make(dataset, name, heard, path), names, paths))
-    return [pa.ipc.open_file(pa.memory_map(str(path))).read_all() for path in paths]
-
-
-def is_in_features(dataset: Dataset, heard: Input) -> bool:
-    """Whether the dataset's FEATURES are what is heard."""
-    spec = dataset.meta()["feature_spec"]
-    return isinstance(heard, LogMelInput) and heard.spec.to_dict() == spec
-
-
-def _make(dataset: Dataset, name: str, heard: Input, path: Path) -> None:
-    if path.exists():
-        return
-    if name.startswith("features/"):
-        table = dataset.folder.read_table(name, ["segment_id", "classes", "logmel"])
-        table = table.rename_columns(["segment_id", "classes", "matrix"])
-    else:
-        table = dataset.folder.read_table(name, ["segment_id", "classes", "audio"])
-        matrices = [_matrix(row["bytes"], heard).tobytes() for row in table["audio"].to_pylist()]
-        table = table.drop_columns(["audio"])
-        table = table.append_column("matrix", pa.array(matrices, pa.large_binary()))
-    temporary = path.with_suffix(f".{os.getpid()}-{uuid.uuid4().hex[:8]}.tmp")
-    with clear_errors("write", str(path)):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            with (
-                pa.OSFile(str(temporary), "wb") as sink,
-                pa.ipc.new_file(sink, table.schema) as writer,
-            ):
-                writer.write_table(table.combine_chunks())
-            temporary.replace(path)
-        finally:
-            temporary.unlink(missing_ok=True)
-
-
-def _matrix(wav: bytes, heard: Input) -> Windows:
-    samples, rate_hz = from_wav(wav)
-    if rate_hz != heard.sample_rate_hz:
-        samples = decode(wav, sample_rate_hz=heard.sample_rate_hz)
-    return heard.matrix(samples)
-
-
 def row_moments(data: WindowSet) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
     """Return mean and deviation of every row over all clips, `[n_rows, 1]`; 1 where it is still."""
     moments = [Moments()] * data.matrices[0].shape[0]
@@ -237,86 +162,3 @@ def row_moments(data: WindowSet) -> tuple[npt.NDArray[np.float32], npt.NDArray[n
         moments = [one + Moments.of(row) for one, row in zip(moments, matrix, strict=True)]
     mean = np.array([[one.mean] for one in moments], np.float32)
     return mean, np.array([[one.deviation or 1.0] for one in moments], np.float32)
-
-
-@dataclass(frozen=True)
-class Mixing:
-    """How clips are put together while training."""
-
-    sampling: str = "plain"
-    """plain, dynamic or persistent."""
-    least: int = 1
-    """Clips a draw has, at least,"""
-    most: int = 3
-    """and at most."""
-    missed: float = 0.001
-    """Dynamic: the share of clips that an epoch may miss on average."""
-
-    def size(self, data: WindowSet) -> int:
-        """Return how many items an epoch has, over all ranks."""
-        if self.sampling != "dynamic":
-            return len(data)
-        n_clips = len(data.matrices)
-        return n_draws(n_clips, missed=self.missed, least=self.least, most=self.most)
-
-    def draw(self, data: WindowSet, rng: np.random.Generator) -> list[list[int]]:
-        """Return the windows of every item of an epoch, one or several that sound together."""
-        if self.sampling == "plain":
-            return [[int(window)] for window in rng.permutation(len(data))]
-        if self.sampling == "dynamic":
-            draws = true_dynamic(
-                data.targets, rng, n=self.size(data), least=self.least, most=self.most
-            )
-            return [[data.any_window(clip, rng) for clip in clips] for clips in draws]
-        order = rng.permutation(len(data))
-        draws = others(
-            data.targets, data.clip_of[order], rng, least=self.least - 1, most=self.most - 1
-        )
-        return [
-            [int(window), *(data.any_window(clip, rng) for clip in clips)]
-            for window, clips in zip(order, draws, strict=True)
-        ]
-
-
-PLAIN = Mixing()
-
-
-def n_steps(n_items: int, *, batch_size: int, n_ranks: int) -> int:
-    """Return the steps of an epoch: the same on every rank."""
-    return -(-n_items // (batch_size * n_ranks))
-
-
-def epoch_batches(
-    data: WindowSet,
-    *,
-    epoch: int,
-    seed: int,
-    batch_size: int,
-    rank: int,
-    n_ranks: int,
-    jitter: bool = False,
-    mixing: Mixing = PLAIN,
-) -> Iterator[Batch]:
-    """Yield a rank's batches of one epoch, in an order that depends on seed and epoch only.
-
-    Over all ranks every item comes exactly once; ranks agree on the number of steps. With `jitter`
-    each window begins up to 40 % of a window sooner or later, within its clip.
-    """
-    rng = np.random.default_rng([seed, epoch])
-    items = mixing.draw(data, rng)
-    reach = round(SHIFT_SHARE * data.n_frames) if jitter else 0
-    shifts = rng.integers(-reach, reach + 1, len(data))
-    step_size = batch_size * n_ranks
-    for start in range(0, len(items), step_size):
-        n_here = min(step_size, len(items) - start)
-        mine = np.array_split(np.arange(start, start + n_here), n_ranks)[rank]
-        yield data.batch([items[k] for k in mine], n_here, shifts)
-
-
-def prefetched(items: Iterator[T]) -> Iterator[T]:
-    """Yield the items while a thread makes the next one."""
-    with ThreadPoolExecutor(1) as pool:
-        waiting = pool.submit(next, items, None)
-        while (item := waiting.result()) is not None:
-            waiting = pool.submit(next, items, None)
-            yield item
