@@ -69,7 +69,9 @@ def _tags(config: CompareTagsConfig) -> int:
     report = compare_tags(config)
     print("\n".join(summary_lines(report)))
     print(f"all of it is in {config.out}: report.html, differences.json, differences.parquet")
-    return harness.PAST_LIMIT if report["past_limit"] else harness.OK
+    changed, n_all = report["labels"]["changed"], report["n_compared"]
+    what = "tracks get other labels"
+    return harness.within(changed, n_all, config.max_changed, what, flag="--max-changed")
 
 
 if __name__ == "__main__":

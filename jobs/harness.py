@@ -78,11 +78,14 @@ def share(text: str) -> float:
     return value
 
 
-def within(n_failed: int, n_all: int, limit: float, what: str) -> int:
-    """Return the exit code by --max-failed; past the limit say why, as no other line may."""
-    text = past_limit_text(n_failed, n_all, limit, what)
-    if not text:
-        return OK
+def within(n: int, n_all: int, limit: float, what: str, *, flag: str = "--max-failed") -> int:
+    """Return the exit code by a flag's share; past the limit say why, as no other line may."""
+    text = past_limit_text(n, n_all, limit, what, flag=flag)
+    return past_limit(text) if text else OK
+
+
+def past_limit(text: str) -> int:
+    """Say which limit of the caller's is passed; return the exit code."""
     say("past_limit", level=WARNING, text=text)
     return PAST_LIMIT
 

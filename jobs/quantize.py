@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import sys
-
 from jobs import harness
 from pipeline.flows.quantize import QuantizeConfig, quantize
 
@@ -44,8 +42,10 @@ def main(argv: list[str] | None = None) -> int:
         print(f"the model is in {flags['out']}, these figures in quantize.json there")
         if report["drop"] <= flags["max_drop"]:
             return harness.OK
-        print(f"macro F1 falls by {report['drop']:.3f}, more than --max-drop", file=sys.stderr)
-        return harness.PAST_LIMIT
+        return harness.past_limit(
+            f"macro F1 falls by {report['drop']:.3f}, more than --max-drop "
+            f"{flags['max_drop']:g} allows"
+        )
 
     return harness.run(job)
 

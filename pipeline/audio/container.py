@@ -28,6 +28,12 @@ FORMATS = (
 )
 """Those that hold audio themselves, and cannot ask for another file."""
 
+AUDIO_SUFFIXES = frozenset(
+    {".wav", ".flac", ".mp3", ".ogg", ".oga", ".opus", ".m4a", ".mp4", ".aac", ".webm", ".mka"}
+    | {".aif", ".aiff", ".wma"}
+)
+"""By which files of audio are told from others in a folder."""
+
 PREROLL_S = 0.1
 """Codecs with memory (mp3, opus) start wrong without it."""
 

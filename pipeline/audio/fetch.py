@@ -14,6 +14,7 @@ from typing import Any, BinaryIO, Protocol
 from urllib.parse import quote
 
 from pipeline.audio.access import Access
+from pipeline.audio.container import AUDIO_SUFFIXES
 from pipeline.audio.irmas_source import irmas_paths
 from pipeline.audio.network import Meter, Network
 from pipeline.errors import FetchFault, Reason, UsageError
@@ -60,7 +61,10 @@ def open_source(source: str, access: Access = _PLAIN) -> Source:
 
 @dataclass
 class FolderSource:
-    """Files named `{ytid}.*` in one folder, whatever their format."""
+    """Files named `{ytid}.*` in one folder, whatever their format.
+
+    Of several the one with a suffix of audio is meant, not the picture or the text beside it.
+    """
 
     folder: Path
     is_remote = False
@@ -70,7 +74,9 @@ class FolderSource:
         self._paths = self._index()
 
     def _index(self) -> dict[str, Path]:
-        return {path.stem: path for path in sorted(self.folder.iterdir()) if path.is_file()}
+        paths = sorted(path for path in self.folder.iterdir() if path.is_file())
+        paths.sort(key=lambda path: path.suffix.lower() in AUDIO_SUFFIXES)
+        return {path.stem: path for path in paths}
 
     @contextmanager
     def open(self, ytid: str, meter: Meter) -> Iterator[BinaryIO]:

@@ -16,7 +16,15 @@ from pipeline.store.dataset import Dataset
 
 
 def check_split(dataset: Dataset, split: str, how: Tagging) -> None:
-    """Refuse a dataset that a model cannot be scored on, and a split without clips."""
+    """Refuse a dataset that a model cannot be scored on, and a split without clips.
+
+    A model of a cross-validation has learned from most of train and val, divided anew.
+    """
+    if split == "val" and how.card.is_of_fold:
+        raise UsageError(
+            f"{how.model}: a model of a cross-validation has learned from clips of the val split; "
+            "take a model that was trained without --folds, or what folds.json says"
+        )
     if Vocabulary.from_dict(dataset.built()["classes"]) != how.card.vocabulary:
         raise SpecMismatch(f"{dataset.folder.uri} and {how.model} have different classes")
     if not clip_shards(dataset, split):

@@ -20,6 +20,7 @@ from pipeline.catalog.plan import SPLITS
 from pipeline.errors import UsageError
 from pipeline.flows.clips import check_split, clip_shards, clip_tracks, count_clips
 from pipeline.flows.cluster import ray_session
+from pipeline.flows.logs import say
 from pipeline.flows.provenance import provenance
 from pipeline.flows.tag_stages import Writing, run_stages
 from pipeline.flows.truth import aligned, as_tagged, read_tags, read_truth, split_truth
@@ -30,7 +31,7 @@ from pipeline.report.page import render_page
 from pipeline.report.reports import evaluation_report
 from pipeline.score.metrics import Metrics, multilabel_metrics
 from pipeline.score.scored import Scored, to_table
-from pipeline.score.thresholds import RULES, TARGET_PRECISION, check_share
+from pipeline.score.thresholds import FROM_VALIDATION, RULES, TARGET_PRECISION, check_share
 from pipeline.score.validation import Choice, Validation, choose_thresholds
 from pipeline.store.dataset import Dataset
 from pipeline.store.folder import Folder
@@ -90,14 +91,18 @@ class EvaluateConfig:
             raise UsageError("--threshold and --thresholds do not go together")
         if self.threshold is not None and self.keep_thresholds:
             raise UsageError("--threshold and --keep-thresholds do not go together: it keeps rules")
-        if self.thresholds in ("tuned", "precision") and not self.looks_at_validation:
+        if self.thresholds in FROM_VALIDATION and not self.looks_at_validation:
             raise UsageError(
                 f"--thresholds {self.thresholds} needs a dataset's validation split: give "
                 "--dataset, another --split than val, and no --no-validation"
             )
-
         if self.keep_thresholds and not self.looks_at_validation:
             raise UsageError("--keep-thresholds needs a dataset's validation split")
+
+    @property
+    def needs_validation(self) -> bool:
+        """Whether it cannot do without a validation split."""
+        return self.keep_thresholds or self.thresholds in FROM_VALIDATION
 
     @property
     def looks_at_validation(self) -> bool:
@@ -126,6 +131,8 @@ def evaluate(config: EvaluateConfig) -> Metrics:
     dataset = None if config.dataset is None else Dataset.open(config.dataset)
     if dataset is not None:
         check_split(dataset, config.split, how)
+        if config.needs_validation:
+            check_split(dataset, "val", how)
     out = Folder(config.out)
     for name in ("run.json", "dataset.json", "model.json"):
         if out.exists(name):
@@ -165,9 +172,11 @@ def _tag(
 ) -> _Tagged:
     """Tag a dataset's split with the thresholds that its validation split gives."""
     with ray_session(min_cpus=4, gpu=how.gpu):
-        held = validate(dataset, how) if config.looks_at_validation else None
-        if config.keep_thresholds and held is None:
-            raise UsageError(f"--keep-thresholds: {config.dataset} has no clips in its val split")
+        held = None
+        if how.card.is_of_fold:
+            say("no_validation", text="val is not looked at: a fold's model has learned from it")
+        elif config.looks_at_validation:
+            held = validate(dataset, how)
         how = _with_thresholds(how, choice, held)
         tags = tag_split(dataset, config.split, how, out)
     build = dataset.folder.read_json("report.json")

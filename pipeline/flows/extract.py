@@ -218,7 +218,7 @@ def run_shards(work: Work, left: list[tuple[str, list[str]]]) -> int:
     with ray_session(), progress_bar(total=len(left), unit=" shards", desc="features") as bar:
         task = ray.remote(num_cpus=1)(extract_shard)
         reference = ray.put(work)
-        for n_done in Slots([1] * cpus()).map(
+        for n_done in Slots([1] * max(1, cpus())).map(
             lambda item, _: task.remote(reference, *item), iter(left)
         ):
             n_clips += n_done

@@ -100,6 +100,7 @@ def fit(config: FitConfig) -> FitResult:
         if not any(dataset.features(split, ["segment_id"])):
             raise UsageError(f"{config.dataset}: the dataset has no clips in its {split} split")
     material = Material(dataset, meta, config.train)
+    material.check_model()
     with out.claimed(), ray_session(min_cpus=config.workers + 1, gpu=config.gpu):
         if config.train.model in CLASSICAL:
             progress = _fit_classical(material)

@@ -45,6 +45,16 @@ class Material:
                 f"--sampling {self.config.sampling}: {self.config.model} hears "
                 f"{self.heard.name}, which do not add up as sounds do; leave it out"
             )
+        most = self.config.mix_max
+        if self.config.sampling != "plain" and most > (n := len(self.vocabulary.codes)):
+            raise UsageError(f"--mix-max {most}: the dataset has {n} classes")
+
+    def check_model(self) -> None:
+        """Raise UsageError where the model cannot be: a wrong size, weights of another network.
+
+        Here, as what a worker raises is a failure that Ray Train tries again.
+        """
+        Tagger(self.architecture, weights=self.config.weights)
 
     @property
     def vocabulary(self) -> Vocabulary:

@@ -25,7 +25,7 @@ from pipeline.flows.truth import split_truth
 from pipeline.flows.validate import window_scores_of
 from pipeline.learn.engines import make_engine
 from pipeline.learn.graphs import INT8_FILES, best_precision
-from pipeline.learn.model import load_model
+from pipeline.learn.model import load_card, load_model
 from pipeline.learn.quantize import quantized_graph, save_quantized
 from pipeline.learn.tagger import describe, windows_of
 from pipeline.learn.tagging import Tagging, tagging
@@ -71,6 +71,7 @@ def quantize(config: QuantizeConfig) -> dict[str, Any]:
     how = replace(tagging(config.model, None, None, gpu=False), engine="openvino")
     dataset, out = Dataset.open(config.dataset), Folder(config.out)
     _check(dataset, config, how)
+    _check_out(out, how)
     with out.claimed():
         windows, n_clips = calibration_windows(
             dataset, how, n_windows=config.n_windows, seed=config.seed
@@ -178,6 +179,17 @@ def _speed(how: Tagging, windows: npt.NDArray[Any]) -> float:
         engine.scores(windows)
         seconds.append(process_time() - began)
     return len(windows) / float(np.median(seconds[1:]))  # the first one is slower
+
+
+def _check_out(out: Folder, how: Tagging) -> None:
+    """Refuse a folder of something else: a tagging may be using the model that is there."""
+    for name in ("run.json", "dataset.json", "metrics.json"):
+        if out.exists(name):
+            raise UsageError(f"--out {out.uri}: {name} is there, so no model; name another folder")
+    if out.exists("model.json"):
+        there = load_card(out.uri)
+        if there.quantized is None or there.quantized["model_id"] != how.card.model_id:
+            raise UsageError(f"--out {out.uri}: {there.model_id} is there; name another folder")
 
 
 def _check(dataset: Dataset, config: QuantizeConfig, how: Tagging) -> None:

@@ -112,12 +112,12 @@ def scored(described: Dataset, how: Tagging, *, batch_size: int, n_actors: int) 
 
 
 def places(*, gpu: bool) -> int:
-    """Return how many processes of the model there is room for."""
+    """Return how many processes of the model there is room for; one where pools are still empty."""
     if gpu:
         return max(1, count("GPU"))
     told = count("CPU")
     room = max(1, told - 1 - told // 16)  # the commits need some, and Ray Data's own tasks
-    return min(room, cpus())
+    return max(1, min(room, cpus()))
 
 
 def described(

@@ -76,13 +76,16 @@ def read_tags(uri: str, how: Tagging, tracks: Iterable[str]) -> pa.Table:
 
 def read_truth(uri: str, codes: list[str]) -> dict[str, list[str]]:
     """Return the labels of a truth CSV, by uri; relative uris count from the CSV's folder."""
-    truth = {}
+    truth: dict[str, list[str]] = {}
     for line, row in read_csv(uri, ["uri", "labels"]):
         labels = [label for label in (row["labels"] or "").split("+") if label]
         for label in labels:
             if label not in codes:
                 raise TableError(uri, line, f"label {label!r}", f"one of {'+'.join(codes)}")
-        truth[resolve(row["uri"], split_uri(uri)[0])] = labels
+        name = resolve(row["uri"], split_uri(uri)[0])
+        if name in truth:
+            raise TableError(uri, line, f"{name} again", "a row a uri, its codes joined by +")
+        truth[name] = labels
     return truth
 
 

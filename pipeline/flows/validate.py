@@ -41,7 +41,7 @@ def validation_of(
     if strange := sorted(windows.keys() - truth.keys()):
         raise UsageError(f"{len(strange)} clips have no FEATURES, the first is {strange[0]}")
     none = np.zeros((0, len(how.codes)), np.float32)
-    methods = list(dict.fromkeys([*METHODS, how.aggregation]))
+    methods = list(dict.fromkeys([*METHODS, *how.card.thresholds, how.aggregation]))
     return Validation(
         truth=np.array([[c in truth[name] for c in how.codes] for name in truth], bool),
         scores={

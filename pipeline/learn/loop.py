@@ -97,7 +97,7 @@ def train(
                 total = steps * config.epochs
                 group["lr"] = learning_rate(number, total, config, group["span"])
             is_last = number + 1 == (epoch + 1) * steps
-            steps_now = (number + 1) % config.accumulate == 0 or is_last
+            steps_now = (number + 1 - epoch * steps) % config.accumulate == 0 or is_last
             with nullcontext() if steps_now else _alone(network):
                 losses.append(_backward(model, network, batch, config, rng, n_ranks, samples))
             if steps_now:

@@ -182,6 +182,11 @@ class ModelCard:
     quantized: dict[str, Any] | None = None
     """Of an int8 model: what it was made of and how, and the hashes of its graph."""
 
+    @property
+    def is_of_fold(self) -> bool:
+        """Whether it is of a cross-validation, which divides train and val anew."""
+        return self.training.get("config", {}).get("folds") is not None
+
     def to_dict(self) -> dict[str, Any]:
         """Return model.json."""
         return {

@@ -29,12 +29,12 @@ _SAID = ("model_id", "folder", "run_id", "catalog", "engine", "n_tracks", "n_fai
 
 
 def summary_lines(report: Report) -> list[str]:
-    """Return what the terminal shows of a comparison: six or seven lines."""
+    """Return what the terminal shows of a comparison: seven lines."""
     labels = report["labels"]
     most = sorted(report["per_class"], key=lambda row: -(row["only_a"] + row["only_b"]))[:3]
     apart = [f"{why} {n:,d}" for why, n in report["apart"].items() if n]
     sides = [(key.upper(), report[key]) for key in "ab"]
-    lines = [
+    return [
         *(
             f"{key}: {x['model_id']}, {x['n_tracks']:,d} tracks in {x['folder']}"
             for key, x in sides
@@ -49,9 +49,6 @@ def summary_lines(report: Report) -> list[str]:
         "most changed: "
         + ", ".join(f"{row['code']} +{row['only_b']:,d} -{row['only_a']:,d}" for row in most),
     ]
-    if report["past_limit"]:
-        lines.append(f"more tracks change than --max-changed allows, {report['max_changed']:.2%}")
-    return lines
 
 
 def tag_differences_page(report: Report, pairs: Pairs) -> Page:

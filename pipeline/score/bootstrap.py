@@ -228,12 +228,13 @@ def _average_precision(truth: Truth, scores: Scores, weights: Floats) -> Floats:
 def _f1(truth: Truth, predicted: Truth, weights: Floats) -> tuple[Floats, Floats]:
     """Return F1 by class, `[n_resamples, n_classes]`, and of all answers as one list.
 
-    A class that is there, but not drawn, is NaN: a perfect tagger is not to lose by the draw.
+    A class that is there, but not drawn, is NaN: a perfect tagger is not to lose by the draw. One
+    that no item has is 0, drawn or not: naming it in vain is not to gain by the draw.
     """
     hits = weights @ (truth & predicted).astype(np.float64)
     both = weights @ (truth.astype(np.float64) + predicted)
     one_list = 2 * hits.sum(axis=1) / np.maximum(1, both.sum(axis=1))
-    is_undrawn = (both == 0) & (truth | predicted).any(axis=0)
+    is_undrawn = (both == 0) & truth.any(axis=0)
     return np.where(is_undrawn, np.nan, 2 * hits / np.maximum(1, both)), one_list
 
 

@@ -24,6 +24,9 @@ TARGET_PRECISION = 0.9
 RULES = ("own", "fixed", "tuned", "precision")
 """How a job's flag names them: the model's own, and what the three functions below return."""
 
+FROM_VALIDATION = ("tuned", "precision")
+"""Those that are found on validation."""
+
 
 @dataclass(frozen=True)
 class Thresholds:

@@ -29,15 +29,17 @@ def size_text(n_bytes: float) -> str:
     return f"{n_bytes:,.1f} TB"
 
 
-def past_limit_text(n: int, n_all: int, limit: float, what: str) -> str:
-    """Return what to say of a share of failures past its limit, `--max-failed`; else nothing.
+def past_limit_text(
+    n: int, n_all: int, limit: float, what: str, *, flag: str = "--max-failed"
+) -> str:
+    """Return what to say of a share that is past the limit of a flag; else nothing.
 
     >>> past_limit_text(3, 40, 0.05, "tracks have failed"), past_limit_text(2, 40, 0.05, "failed")
     ('3 of 40 tracks have failed, more than --max-failed 5% allows', '')
     """
     if n <= limit * n_all:
         return ""
-    return f"{n:,} of {n_all:,} {what}, more than --max-failed {100 * limit:g}% allows"
+    return f"{n:,} of {n_all:,} {what}, more than {flag} {100 * limit:g}% allows"
 
 
 def thresholds_text(thresholds: Mapping[str, float]) -> str:

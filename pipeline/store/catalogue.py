@@ -22,13 +22,10 @@ from urllib.parse import unquote, urlsplit
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from pipeline.audio.container import AUDIO_SUFFIXES
 from pipeline.errors import TableError, UsageError
 from pipeline.store.folder import Folder, read_input, split_uri, uri_in, without_options
 
-AUDIO_SUFFIXES = frozenset(
-    {".wav", ".flac", ".mp3", ".ogg", ".oga", ".opus", ".m4a", ".mp4", ".aac", ".webm", ".mka"}
-    | {".aif", ".aiff", ".wma"}
-)
 MANIFEST_SUFFIXES = (".parquet", ".csv", ".jsonl")
 TRACKS = pa.schema([("uri", pa.string()), ("size_bytes", pa.int64()), ("modified_ns", pa.int64())])
 FORMS = (

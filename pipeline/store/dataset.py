@@ -36,7 +36,12 @@ _RAW = {"use_dictionary": False, "compression": "none", "write_statistics": Fals
 
 _AT_ONCE = 16
 """Files that are asked at the same time: a bucket's answers take their time."""
-_ID_AND_HASH = pa.schema([("segment_id", pa.string()), ("sha256", pa.string())])
+_IDENTITY = pa.schema(
+    [
+        *((name, pa.string()) for name in ("segment_id", "sha256", "split")),
+        ("classes", pa.list_(pa.string())),
+    ]
+)
 _PIECE_ROWS = 65_536
 
 
@@ -139,7 +144,11 @@ class Dataset:
         names = {name: name.split("/")[1].removesuffix(".parquet") for name in files}
         known = set(pc.unique(planned["shard"]).to_pylist())
         strays = [name for name, shard in names.items() if shard not in known]
-        again = self._again(retry) if retry is not Retry.NONE else Settled().again
+        again = Settled().again
+        if retry is not Retry.NONE:
+            again = self._again(retry)
+            ids = planned["segment_id"].combine_chunks()
+            again = again.filter(pc.is_in(again["segment_id"], value_set=ids))
         return Settled(
             shards=frozenset(names.values()),
             stray_ids=self.ledger(["segment_id"], strays)["segment_id"].combine_chunks(),
@@ -196,10 +205,16 @@ class Dataset:
         return sum((Moments.from_dict(json.loads(text)) for text in said if text), Moments())
 
     def fingerprint(self) -> str:
-        """Return a hash of what the dataset holds: every clip's id and sha256, and the specs."""
-        clips = self.folder.read_tables(self.folder.names("clips"), _ID_AND_HASH)
-        rows = pc.binary_join_element_wise(clips["segment_id"], clips["sha256"], "")
+        """Return a hash of what the dataset holds.
+
+        That is every clip's id, sha256, split and classes, the vocabulary and the specs.
+        """
+        clips = self.folder.read_tables(self.folder.names("clips"), _IDENTITY)
+        classes = pc.binary_join(clips["classes"], "+")
+        columns = [clips[name] for name in ("segment_id", "sha256", "split")]
+        rows = pc.binary_join_element_wise(*columns, classes, " ")
         digest = hashlib.sha256("\n".join(sorted(rows.to_pylist())).encode())
+        digest.update(json.dumps(self.meta()["classes"], sort_keys=True).encode())
         for name in self.folder.names("features")[:1]:
             digest.update(self.folder.read_schema(name).metadata[SPEC_KEY])
         return "sha256:" + digest.hexdigest()

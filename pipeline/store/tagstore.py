@@ -223,19 +223,21 @@ class TagStore:
                 list(pool.map(self.folder.delete, parts))
 
     def _keep(self, name: str, kept: np.ndarray) -> None:
-        """Keep some rows of a file, and of those beside it what belongs to them."""
-        table = self.folder.read_table(name)
-        rest = table.filter(pa.array(kept))
-        for other in (file_beside(name, table) for table in BESIDE):
-            if self.folder.exists(other):
-                self._replace(other, belonging(self.folder.read_table(other), rest))
-        self._replace(name, rest)
+        """Keep some rows of a file, and of those beside it what belongs to them.
 
-    def _replace(self, name: str, rows: pa.Table) -> None:
-        if rows.num_rows:
-            self.folder.write_table(name, rows, compression="zstd")
-        else:
-            self.folder.delete(name)
+        What stands beside rows stays, without a row if need be: it says that it was asked for.
+        """
+        places = [file_beside(name, table) for table in BESIDE]
+        beside = list(filter(self.folder.exists, places))
+        if not kept.any():
+            for each in (*beside, name):
+                self.folder.delete(each)
+            return
+        rest = self.folder.read_table(name).filter(pa.array(kept))
+        for other in beside:
+            rows = belonging(self.folder.read_table(other), rest)
+            self.folder.write_table(other, rows, compression="zstd")
+        self.folder.write_table(name, rest, compression="zstd")
 
     def copy(self, tracks: pa.Table, model_id: str, *, date: str, schema: pa.Schema) -> None:
         """Write the rows of tracks whose content is known, and what stands beside it, for them.

@@ -36,8 +36,10 @@ def open_track(uri: str) -> tuple[Path | bytes, str]:
         bucket that refuses, and of a network's disk that is gone, connection.
     """
     try:
-        if uri.startswith("file:"):
-            raise FetchFault(Reason.FORBIDDEN, "file: URIs are not read: name a path instead")
+        if uri.lower().startswith(("file:", "local:")):  # pyarrow opens both
+            raise FetchFault(
+                Reason.FORBIDDEN, "file: and local: URIs are not read: name a path instead"
+            )
         if is_uri(uri):
             data = _read_url(uri) if uri.startswith(("http://", "https://")) else _read(uri)
             return data, fingerprint(io.BytesIO(data))

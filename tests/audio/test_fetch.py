@@ -14,7 +14,7 @@ import pytest
 from pipeline.audio.access import Access
 from pipeline.audio.clip import fit_length
 from pipeline.audio.decode import decode
-from pipeline.audio.fetch import TemplateSource
+from pipeline.audio.fetch import TemplateSource, open_source
 from pipeline.audio.network import Meter
 from pipeline.demo.origin import Fault, Origin, Trouble
 from pipeline.errors import FetchFault, ItemFault, Outcome, Reason
@@ -202,3 +202,12 @@ def test_the_cost_is_counted_where_it_fails(folder):
         assert meter.bytes_whole == (folder / f"{YTID}.webm").stat().st_size
         assert 0 < meter.bytes_fetched <= origin.n_bytes[YTID]
         assert meter.fetch_s > 0
+
+
+def test_of_several_files_of_an_id_the_audio_is_meant(tmp_path):
+    for name in ("a.m4a", "a.webp", "b.txt", "b.opus", "c.description"):
+        (tmp_path / name).write_bytes(name.encode())
+    source = open_source(str(tmp_path))
+    for ytid, name in {"a": "a.m4a", "b": "b.opus", "c": "c.description"}.items():
+        with source.open(ytid, Meter()) as file:
+            assert file.read() == name.encode()

@@ -4,6 +4,7 @@ import hashlib
 import io
 import os
 import random
+import shutil
 import subprocess
 import time
 from collections import Counter
@@ -133,6 +134,20 @@ def test_a_limit_then_all_of_it_from_a_folder(corpus: Corpus, ray_local, tmp_pat
         if video.fault in (Fault.MISSING, Fault.NOT_AUDIO):  # these have no file
             assert ledger[video.ytid]["reason"] == "not_found"
             assert f"{video.ytid}.*" in ledger[video.ytid]["detail"]
+
+
+def test_all_of_it_then_a_limit_then_all_of_it(corpus: Corpus, dataset: Path, tmp_path):
+    """A smaller plan takes nothing twice, and nothing is lost by it."""
+    out, source = tmp_path / "ds", str(corpus.folder / "videos")
+    shutil.copytree(dataset, out)
+    before = {p: p.read_bytes() for p in out.rglob("*.parquet") if p.name != "segments.parquet"}
+    for limit in (7, 3, None):
+        report = build(
+            BuildConfig(corpus.sheets, str(out), source, shard_size=4, split=SPLIT, limit=limit)
+        )
+        assert report["wanted"] == len(corpus.selected)
+    after = {p: p.read_bytes() for p in out.rglob("*.parquet") if p.name != "segments.parquet"}
+    assert after == before
 
 
 def test_what_a_user_gets_wrong_is_told_before_anything_runs(corpus: Corpus, dataset, tmp_path):

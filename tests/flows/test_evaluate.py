@@ -15,7 +15,7 @@ from pipeline.errors import SpecMismatch, TableError, UsageError
 from pipeline.flows import evaluate as evaluation
 from pipeline.flows.evaluate import EvaluateConfig, evaluate
 from pipeline.flows.tag import TagConfig, tag_catalog
-from pipeline.flows.truth import aligned, as_tagged, read_tags, split_truth
+from pipeline.flows.truth import aligned, as_tagged, read_tags, read_truth, split_truth
 from pipeline.learn.model import load_card, load_model, save_model
 from pipeline.learn.tagging import tagging
 from pipeline.score.aggregate import METHODS
@@ -187,6 +187,18 @@ def test_thresholds_of_validation_are_kept_for_tagging(model, dataset, scored_sp
     assert tagging(str(mine), None, None, gpu=False).thresholds == tuple(found.values())
     assert set(card.thresholds) == set(METHODS)
     assert found != before.thresholds["s2"]
+    top = replace(config, aggregate="top5")
+    evaluate(top)
+    kept = load_card(str(mine)).thresholds["top5"]
+    evaluate(replace(config, thresholds="precision"))
+    assert load_card(str(mine)).thresholds["top5"] != kept  # found anew, by the same rule
+
+
+def test_a_truth_with_two_rows_of_a_track_is_told(tmp_path):
+    truth = tmp_path / "truth.csv"
+    truth.write_text(f"uri,labels\na.wav,cel\nb.wav,pia\n{tmp_path}/a.wav,pia\n")
+    with pytest.raises(TableError, match=r"truth\.csv:4: found .*a\.wav again.*joined by \+"):
+        read_truth(str(truth), ["cel", "pia"])
 
 
 def test_a_model_that_is_trained_meanwhile_keeps_its_own_thresholds(

@@ -1,10 +1,12 @@
 """A cross-validation holds every clip out once, goes on after a kill, and says what it came to."""
 
 import json
+from dataclasses import replace
 
 import pytest
 
 from pipeline.errors import UsageError
+from pipeline.flows.evaluate import EvaluateConfig, evaluate
 from pipeline.flows.fit import FitConfig
 from pipeline.flows.folds import cross_validate
 from pipeline.learn.recipes import preset
@@ -50,6 +52,17 @@ def test_folds_that_have_ended_are_not_done_again(dataset, folds):
 def test_what_a_user_gets_wrong(dataset, model):
     with pytest.raises(UsageError, match="a folder of its own"):
         cross_validate(FitConfig(str(dataset), str(model), KNN), 3)
+
+
+def test_a_folds_model_is_not_tuned_on_what_it_has_learned_from(dataset, folds, tmp_path, capsys):
+    out, _ = folds
+    config = EvaluateConfig(str(out / "fold-0"), str(tmp_path / "e"), str(dataset))
+    for changes in ({"split": "val"}, {"thresholds": "tuned"}, {"keep_thresholds": True}):
+        with pytest.raises(UsageError, match="a model of a cross-validation has learned from"):
+            evaluate(replace(config, **changes))
+    evaluate(config)
+    assert "a fold's model has learned from it" in capsys.readouterr().err
+    assert "validation" not in json.loads((tmp_path / "e/metrics.json").read_text())
 
 
 @pytest.mark.parametrize("n_folds", [-1, 0, 1, 2])

@@ -13,7 +13,7 @@ from pipeline.flows.quantize import QuantizeConfig, calibration_windows, quantiz
 from pipeline.learn.engines import make_engine
 from pipeline.learn.graphs import best_precision
 from pipeline.learn.mapped import mapped_clips
-from pipeline.learn.model import load_card
+from pipeline.learn.model import load_card, load_model, save_model
 from pipeline.learn.tagging import tagging
 from pipeline.learn.windows import load_windows
 from pipeline.score.aggregate import aggregate
@@ -101,6 +101,18 @@ def test_what_cannot_be_done_is_refused(config, report, tmp_path):
     with pytest.raises(SpecMismatch, match="have different classes"):
         quantize(replace(config, dataset=other.uri, out=out))
     assert not Folder(out).exists("model.json")
+
+
+def test_another_model_is_not_overwritten(config, model, tmp_path):
+    other = Folder(str(tmp_path / "other"))
+    tagger, card = load_model(str(model))
+    save_model(other, {k: v * 2 for k, v in tagger.state_dict().items()}, card)
+    before = other.read_bytes("model.safetensors")
+    with pytest.raises(UsageError, match="is there; name another folder"):
+        quantize(replace(config, out=other.uri))
+    assert other.read_bytes("model.safetensors") == before
+    with pytest.raises(UsageError, match=r"dataset\.json is there, so no model"):
+        quantize(replace(config, out=config.dataset))
 
 
 @pytest.mark.parametrize(("max_drop", "code"), [("1%", 0), ("0.001", 3)])

@@ -154,9 +154,10 @@ def test_tags_of_two_models(folders, tmp_path, capsys):
 
 def test_too_many_changes_are_exit_code_3(folders, tmp_path, capsys):
     assert run_tags(tmp_path, folders, "--max-changed", "67%") == harness.OK
-    assert "--max-changed" not in capsys.readouterr().out
+    assert "--max-changed" not in capsys.readouterr().err
     assert run_tags(tmp_path, folders, "--max-changed", "0.66") == harness.PAST_LIMIT
-    assert "more tracks change than --max-changed allows, 66.00%" in capsys.readouterr().out
+    text = "4 of 6 tracks get other labels, more than --max-changed 66% allows"
+    assert text in capsys.readouterr().err
     assert (tmp_path / "out" / "report.html").exists()
 
 

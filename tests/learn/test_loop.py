@@ -96,6 +96,25 @@ def test_a_continued_run_equals_the_undisturbed_one(changes):
         assert torch.equal(tensor, continued.best_weights[name]), name
 
 
+def test_every_epoch_takes_as_many_steps(monkeypatch):
+    """Of five batches by two: two and two and one, however many epochs went before."""
+    groups, counted = [[]], torch.optim.AdamW.step
+
+    def step(self, *args, **options):
+        groups[-1].append(len(seen))
+        seen.clear()
+        return counted(self, *args, **options)
+
+    seen = []
+    monkeypatch.setattr(torch.optim.AdamW, "step", step)
+    data = window_set([862, 862])
+    config = replace(CONFIG, batch_size=4, accumulate=2)
+    hooks = Hooks(seen.append, lambda metrics, state: groups.append([]))
+    train(config, tagger(), data, data, device=CPU, checkpoint=None, hooks=hooks)
+    assert len(groups) == 4
+    assert groups[0] == groups[1] == groups[2]
+
+
 def test_a_run_that_diverges_ends_with_what_it_had():
     whole, _ = run(CONFIG)
     _, saved = run(CONFIG, stop_after=1)

@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 from pipeline.errors import UsageError
+from pipeline.learn.model import Architecture, Tagger
 from pipeline.learn.networks.ast import build_ast, fitted_positions, grid_of
 from pipeline.learn.networks.classical import CLASSICAL
 from pipeline.learn.networks.music import ShortChunk
@@ -341,6 +342,22 @@ def test_a_head_of_other_classes_stays_new(tmp_path):
     torch.testing.assert_close(
         other.recurrent.weight_hh_l1, network.recurrent.weight_hh_l1, rtol=0, atol=0
     )
+
+
+@pytest.mark.parametrize("name", ["cnn1d-descriptors", "crnn", "resnet10t"])
+def test_weights_of_a_model_of_ours(name, tmp_path):
+    """A model's own file begins another training, whatever stands in it beside the network."""
+    shape = (40, 40) if name == "resnet10t" else shape_of(name)
+    architecture = Architecture(
+        name, 3, (40, 40), dropout=0.0, input_shape=shape, below_peak=name != "cnn1d-descriptors"
+    )
+    first, path = Tagger(architecture), str(tmp_path / "model.safetensors")
+    safetensors.torch.save_file(
+        {name: tensor.contiguous() for name, tensor in first.state_dict().items()}, path
+    )
+    again = Tagger(architecture, weights=path)
+    for key, tensor in first.backbone.state_dict().items():
+        torch.testing.assert_close(again.backbone.state_dict()[key], tensor, rtol=0, atol=0)
 
 
 @pytest.mark.parametrize(

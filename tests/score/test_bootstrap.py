@@ -109,6 +109,16 @@ def test_intervals_of_nothing_and_of_classes_that_are_nowhere():
     json.dumps([empty, found], allow_nan=False)
 
 
+def test_naming_in_vain_a_class_that_is_nowhere_gains_nothing():
+    truth, scores = items(6, n_items=60, n_classes=4)
+    truth[:, 3], scores[:, 3] = False, 0.1
+    silent = resample(truth, scores, thresholds=0.5, n_resamples=200)
+    scores[0, 3] = 0.9
+    loud = resample(truth, scores, thresholds=0.5, n_resamples=200)
+    assert (loud.f1[:, 3] == 0).all()
+    np.testing.assert_array_equal(loud.macro_f1, silent.macro_f1)
+
+
 def test_what_was_cut_from_one_recording_is_drawn_whole():
     """Five excerpts that are alike tell no more than one: the intervals are those of one."""
     truth, scores = items(4, n_items=60)

@@ -175,7 +175,9 @@ def test_batches_are_all_there_is(tmp_path):
         ("http://[fe80::1]/x.mp3", "link-local"),
         ("http://[::ffff:169.254.169.254]/x.mp3", "link-local"),
         ("http://name.invalid/x.mp3", "connection"),
-        ("file:///etc/hostname", "forbidden: file: URIs are not read"),
+        ("file:///etc/hostname", "forbidden: file: and local: URIs are not read"),
+        ("local:///etc/hostname", "forbidden: file: and local: URIs are not read"),
+        ("LOCAL:///etc/hostname", "forbidden"),
         ("file://localhost/etc/hostname", "forbidden"),
     ],
 )

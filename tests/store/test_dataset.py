@@ -7,6 +7,7 @@ import pyarrow as pa
 import pytest
 
 from pipeline.audio.logmel import LogMelSpec
+from pipeline.catalog.plan import count_to_do
 from pipeline.catalog.retry import Retry
 from pipeline.errors import OUTCOME_OF, Reason, SpecMismatch, UsageError
 from pipeline.store.dataset import Dataset
@@ -150,6 +151,20 @@ def test_what_is_tried_again(dataset, retry, age_h, expected):
     assert set(again["run"].to_pylist()) <= {2}
 
 
+def test_a_smaller_plan_settles_and_retries_its_own_only(dataset):
+    dataset.write_plan(segments("a", "b", "c"))
+    commit(dataset, "s", "a", "b")
+    fail(dataset, "t", 1, {"c": Reason.TIMEOUT})
+    smaller = segments("a").set_column(
+        SEGMENTS.get_field_index("shard"), SEGMENTS.field("shard"), pa.array(["other"])
+    )
+    union = dataset.write_plan(smaller)
+    settled = dataset.settled(smaller, Retry.ALL)
+    assert sorted(settled.stray_ids.to_pylist()) == ["a", "b", "c"]
+    assert count_to_do(union, settled) == 0
+    assert dataset.settled(union, Retry.ALL).again["segment_id"].to_pylist() == ["c"]
+
+
 def test_the_last_run_of_a_segment_counts(dataset):
     planned = dataset.write_plan(segments("a", "b"))
     fail(dataset, "s", 1, {"a": Reason.TIMEOUT, "b": Reason.TIMEOUT})
@@ -174,10 +189,26 @@ def test_the_fingerprint_is_that_of_the_clips(tmp_path):
     prints = []
     for name, shards in {"x": {"1": "ab", "2": "c"}, "y": {"7": "cba"}, "z": {"1": "ab"}}.items():
         dataset = Dataset(Folder(str(tmp_path / name)))
+        dataset.begin(IDENTITY)
         for shard, ids in shards.items():
             commit(dataset, f"train-{shard}", *ids)
         prints.append(dataset.fingerprint())
     assert prints[0] == prints[1] != prints[2]
+
+
+def test_the_fingerprint_knows_split_classes_and_vocabulary(dataset):
+    def written(**changes):
+        commit(dataset, "train-1", "a")
+        clips = dataset.folder.read_table("clips/train-1.parquet").to_pylist()
+        table = pa.Table.from_pylist([row | changes for row in clips], clips_schema(44_100))
+        dataset.folder.write_table("clips/train-1.parquet", table)
+        return dataset.fingerprint()
+
+    prints = [written(), written(split="val"), written(classes=["cel", "pia"]), written()]
+    dataset.open_again(IDENTITY | {"classes": [{"code": "cel"}, {"code": "pia"}]})
+    prints.append(written())
+    assert prints[0] == prints[3]
+    assert len(set(prints)) == 4
 
 
 def test_no_dataset_is_a_usage_error(tmp_path):

@@ -124,6 +124,18 @@ def test_a_file_with_two_rows_of_a_track_keeps_what_is_of_the_last(store):
     assert beside(store) == [("a", 2)]
 
 
+def test_a_table_beside_that_runs_out_of_rows_is_still_there(store):
+    """A track changes, and what stays in its file has no window: it was asked for, all the same."""
+    commit(store, tags(("a", 1), ("b", 2)), windows=windows(("a", 1)))
+    commit(store, tags(("a", 3), at=5), windows=windows(("a", 3)))
+    assert store.settle("m") == 1
+    assert store.lacking("m", ["windows"]) == []
+    assert beside(store) == [("a", 3)]
+    commit(store, tags(("a", 4), ("b", 4), at=9), windows=windows(("a", 4)))
+    assert store.settle("m") == 2
+    assert len(store.files("m")) == len(store.files("m", "windows")) == 1
+
+
 def test_a_file_that_is_rotated_twice_a_day(store):
     """`latest` is renamed, and another one is there: its row must not be where the old one is."""
     commit(store, tags(("latest", 1)))

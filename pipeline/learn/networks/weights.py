@@ -21,6 +21,9 @@ from pipeline.errors import UsageError
 PREFIXES = ("module.", "network.", "backbone.")
 """What wrappers put before the names of tensors: DistributedDataParallel, and ours."""
 
+SCALES = ("row_mean", "row_deviation")
+"""Beside the network of a model of ours: how its input is scaled, which the data says anew."""
+
 COUNTER = "num_batches_tracked"
 """A batch norm's counter, which old files lack and nothing here needs."""
 
@@ -77,7 +80,7 @@ def read_weights(path: str) -> dict[str, Tensor]:
 
 def without_prefix(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Return tensors by the names that they have without wrappers (see `PREFIXES`)."""
-    named = dict(tensors)
+    named = {name: tensor for name, tensor in tensors.items() if name not in SCALES}
     while prefix := next((p for p in PREFIXES if all(n.startswith(p) for n in named)), None):
         named = {name.removeprefix(prefix): tensor for name, tensor in named.items()}
     return named
