@@ -31,8 +31,8 @@ from pipeline.store.dataset import Dataset
 from pipeline.store.folder import Folder
 from schemas.feature_set import CLIPS_KEY, feature_schema, pooled_schema
 
-_IDENTITY = ["segment_id", "sha256"]
-_CLIP_COLUMNS = [*_IDENTITY, "ytid", "audio", "classes", "split"]
+_IDENTITY = ["segment_id", "sha256", "split", "classes"]
+_CLIP_COLUMNS = [*_IDENTITY, "ytid", "audio"]
 _AT_ONCE = 16
 """Shards that are compared at the same time: a bucket's answers take their time."""
 _RAW = {"use_dictionary": False, "compression": "none", "write_statistics": False}
@@ -186,8 +186,8 @@ def drop_changed(work: Work, shards: list[str]) -> None:
 
 
 def identity_of(clips: Iterable[Mapping[str, Any]]) -> bytes:
-    """Return a hash of which clips a shard has, and of what they sound like."""
-    rows = "\n".join(" ".join(clip[key] for key in _IDENTITY) for clip in clips)
+    """Return a hash of which clips a shard has, what they sound like and what they are."""
+    rows = "\n".join(" ".join(str(clip[key]) for key in _IDENTITY) for clip in clips)
     return f"sha256:{hashlib.sha256(rows.encode()).hexdigest()}".encode()
 
 

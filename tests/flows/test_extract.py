@@ -143,7 +143,7 @@ def test_other_settings_need_another_folder(dataset, ray_local, tmp_path, capsys
     assert "give another --out" in capsys.readouterr().err
 
 
-def write_clips(dataset: Path, **rates_hz: float) -> None:
+def write_clips(dataset: Path, code: str = "cel", **rates_hz: float) -> None:
     """Write a dataset of a shard a clip, which is a second of a sine."""
     folder, shas = Folder(str(dataset)), []
     for segment_id, rate_hz in rates_hz.items():
@@ -151,10 +151,10 @@ def write_clips(dataset: Path, **rates_hz: float) -> None:
         sine = 0.1 * np.sin(2 * np.pi * rate_hz * np.arange(44_100) / 44_100)
         soundfile.write(audio, sine, 44_100, format="WAV", subtype="PCM_16")
         shas.append(hashlib.sha256(audio.getvalue()).hexdigest())
-        clip = {"segment_id": segment_id, "ytid": segment_id, "classes": ["cel"], "split": "train"}
+        clip = {"segment_id": segment_id, "ytid": segment_id, "classes": [code], "split": "train"}
         clip |= {"sha256": shas[-1], "audio": {"bytes": audio.getvalue(), "path": ""}}
         folder.write_table(f"clips/train-{segment_id}.parquet", pa.Table.from_pylist([clip]))
-    meta = {"complete": True, "fingerprint": " ".join(shas)}
+    meta = {"complete": True, "fingerprint": " ".join([code, *shas])}
     folder.write_json("dataset.json", {**meta, "feature_spec": {"sample_rate_hz": 44_100}})
 
 
@@ -207,6 +207,10 @@ def test_a_dataset_built_anew_has_what_changed_done_again(extract_centroid, tmp_
     write_clips(tmp_path / "a", x=4000, y=2000)
     assert extract(tmp_path / "a") == 0
     assert centroids(out) == {"x": 4000, "y": 2000}
+    write_clips(tmp_path / "a", "pia", x=4000, y=2000)
+    assert extract(tmp_path / "a") == 0
+    table = pq.read_table(out / "centroid-pooled", partitioning=None)
+    assert table["classes"].to_pylist() == [["pia"], ["pia"]]
 
 
 def test_a_build_that_begins_meanwhile_changes_nothing(extract_centroid, tmp_path, monkeypatch):

@@ -26,6 +26,7 @@ from pipeline.audio.decode import decode
 from pipeline.audio.logmel import LogMelSpec, log_mel
 from pipeline.demo.origin import Fault, Origin
 from pipeline.errors import SpecMismatch, UsageError
+from pipeline.flows import tag_stages
 from pipeline.flows.retag import RetagConfig, retag
 from pipeline.flows.tag import DEFAULT_GATE, TagConfig, plan_tagging, tag_catalog
 from pipeline.learn.model import load_model, save_model
@@ -414,3 +415,10 @@ def test_what_it_counts_is_on_prometheus(small, model, tmp_path):
     assert total("timbre_tracks", 'status="failed"', 'reason="not_audio"') >= 1
     assert total("timbre_audio_seconds") > 0
     assert total("timbre_stage_seconds", 'stage="decode"') > 0
+
+
+def test_an_empty_cluster_has_room_for_one(monkeypatch):
+    """Pools that grow are empty at night: what is asked for makes them grow."""
+    monkeypatch.setattr(tag_stages, "count", lambda resource: 0)
+    monkeypatch.setattr(tag_stages, "cpus", lambda: 0)
+    assert tag_stages.places(gpu=False) == tag_stages.places(gpu=True) == 1
