@@ -97,10 +97,12 @@ def _say_model(result: FitResult, out: str) -> None:
 def _diverged_after(card: ModelCard) -> int | None:
     """Return the last epoch of a training whose next loss was no number; None where it ended well.
 
-    Classical models are fitted once, whatever the epochs; with patience an early end is as wanted.
+    Classical models are fitted once, whatever the epochs; where patience is out, all is well.
     """
-    config, n_epochs = card.training["config"], len(card.training["history"])
-    if config["model"] in CLASSICAL or config["patience"] is not None:
+    config, losses = card.training["config"], [row["val_loss"] for row in card.training["history"]]
+    n_epochs, patience = len(losses), config["patience"]
+    is_out = patience is not None and n_epochs - 1 - losses.index(min(losses)) >= patience
+    if config["model"] in CLASSICAL or is_out:
         return None
     return n_epochs if n_epochs < config["epochs"] else None
 

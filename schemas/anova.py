@@ -13,7 +13,11 @@ ANOVA = pa.schema(
         column("statistic", pa.string(), "what is taken over a clip's frames: mean or var"),
         column("f_value", pa.float64(), "F: variance between the classes over that within them"),
         column("p_value", pa.float64(), "chance of such an F where classes do not differ"),
-        column("n_clips", pa.int64(), "clips that count: one class, and a finite value"),
+        column(
+            "n_clips",
+            pa.int64(),
+            "recordings with clips of one class and a finite value",
+        ),
         column("eta_squared", pa.float64(), "share of the variance that the class explains"),
     ]
 )

@@ -44,10 +44,21 @@ def feature_schema(description: Mapping[str, Any]) -> pa.Schema:
 
 def pooled_schema(description: Mapping[str, Any], how: Sequence[str]) -> pa.Schema:
     """Return the schema of statistics over the frames: `mean`, `var` or both."""
-    unit, rows = description["unit"], json.dumps(description["rows"])
-    numbers = pa.list_(pa.float32())
-    statistics = [column(s, numbers, _STATISTICS[s], unit=unit, rows=rows) for s in how]
+    units = {"mean": description["unit"], "var": squared(description["unit"])}
+    numbers, rows = pa.list_(pa.float32()), json.dumps(description["rows"])
+    statistics = [column(s, numbers, _STATISTICS[s], unit=units[s], rows=rows) for s in how]
     return _schema(statistics, description)
+
+
+def squared(unit: str) -> str:
+    """Return what the square of a unit is called; of several, each.
+
+    >>> squared("dB"), squared("full scale / Hz, full scale"), squared(""), squared("Hz²")
+    ('dB²', '(full scale / Hz)², full scale²', '', 'Hz²')
+    """
+    parts = [part for part in unit.split(", ") if part]
+    named = [f"({part})" if " / " in part else part for part in parts]
+    return ", ".join(part if part.endswith("²") else f"{part}²" for part in named)
 
 
 def read_matrices(table: pa.Table) -> list[npt.NDArray[np.float32]]:

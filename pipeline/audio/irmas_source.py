@@ -10,6 +10,7 @@ import soundfile
 
 from pipeline.catalog.irmas import IrmasFile, irmas_id, irmas_rows
 from pipeline.catalog.vocabulary import Vocabulary, default_vocabulary
+from pipeline.errors import UsageError
 
 
 def list_irmas(folder: Path, vocabulary: Vocabulary | None = None) -> pa.Table:
@@ -34,8 +35,18 @@ def _wavs(folder: Path) -> dict[str, Path]:
         seen.add(os.path.realpath(root))
         folders.sort()  # of two links to one folder the same one counts everywhere
         paths = [Path(root, name) for name in names if not name.startswith(".")]  # macOS' ._*
-        wavs |= {p.relative_to(folder).as_posix(): p for p in paths if p.suffix.lower() == ".wav"}
+        found = [path for path in paths if path.suffix.lower() == ".wav"]
+        if strange := [path for path in found if not _is_utf8(path)]:
+            raise UsageError(f"{str(strange[0])!r}: the file's name is not UTF-8; rename it")
+        wavs |= {path.relative_to(folder).as_posix(): path for path in found}
     return wavs
+
+
+def _is_utf8(path: Path) -> bool:
+    try:
+        return bool(str(path).encode())
+    except UnicodeEncodeError:
+        return False
 
 
 def _read(item: tuple[str, Path]) -> IrmasFile:

@@ -21,8 +21,9 @@ EXPECTED = (
     "seconds, end after start)"
 )
 _ROW = (
-    r"^(?P<ytid>[A-Za-z0-9_-]+)\s*,\s*(?P<start_s>\d+(?:\.\d+)?)\s*,\s*(?P<end_s>\d+(?:\.\d+)?)\s*,"
-    r'\s*(?:"(?P<mids>[^"]+)"|(?P<mid>[^",\s]+))\s*$'
+    r"^(?P<ytid>[A-Za-z0-9_-]+)\s*,\s*(?P<start_s>\d{1,7}(?:\.\d{1,9})?)\s*,"
+    r"\s*(?P<end_s>\d{1,7}(?:\.\d{1,9})?)\s*,"
+    r'\s*(?:"(?P<mids>[!#-~ ]+)"|(?P<mid>[!#-+.-~-]+))\s*$'
 )
 _ONE_COLUMN = csv.ParseOptions(delimiter="\x1f", quote_char=False, ignore_empty_lines=False)
 

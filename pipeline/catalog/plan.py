@@ -77,21 +77,23 @@ def split_by_hash(chosen: pa.Table, ratio: tuple[int, int, int]) -> pa.Table:
     return chosen.append_column("split", pa.array(splits[videos.indices.to_numpy()], pa.string()))
 
 
-def split_as_audioset(chosen: pa.Table) -> pa.Table:
+def split_as_audioset(chosen: pa.Table, rows: pa.Table) -> pa.Table:
     """Return the rows with `split`: the eval file's videos are test, a tenth of the others val.
 
-    `chosen` has a column `file`; a video that stands in both files is test, so that none is in two.
+    `rows` are all that were read, with a column `file`; a video that stands in both files is test,
+    so that none is in two.
     """
-    is_eval = pc.match_substring(chosen["file"], "eval", ignore_case=True)
-    is_train = pc.match_substring(chosen["file"], "train", ignore_case=True)
-    strangers = chosen["file"].filter(pc.equal(is_eval, is_train))
+    files = pc.replace_substring_regex(rows["file"], r"\?.*$|^.*/", "")
+    is_eval = pc.match_substring(files, "eval", ignore_case=True)
+    is_train = pc.match_substring(files, "train", ignore_case=True)
+    strangers = rows["file"].filter(pc.equal(is_eval, is_train))
     if len(strangers):
         raise UsageError(
             f"{strangers[0].as_py()}: --split {AUDIOSET} expects files named as AudioSet's are, "
             "with 'train' or 'eval' in the name"
         )
+    test_ids = pc.unique(rows["ytid"].filter(is_eval))
     rows = split_by_hash(chosen, (100 - VAL_PERCENT, VAL_PERCENT, 0))
-    test_ids = pc.unique(chosen["ytid"].filter(is_eval))
     split = pc.if_else(pc.is_in(rows["ytid"], value_set=test_ids), "test", rows["split"])
     return rows.set_column(rows.column_names.index("split"), "split", split)
 

@@ -130,6 +130,11 @@ def _mids(
     for entry in entries:
         form = entry if isinstance(entry, dict) else {"mid": entry}
         mid, expand = str(form.get("mid")), form.get("expand", False)
+        if strange := form.keys() - {"mid", "expand"}:
+            found = f"key {min(strange)!r} of {mid}"
+            raise TableError(name, _line_of(text, mid), found, "mid and expand")
+        if not isinstance(expand, bool):
+            raise TableError(name, _line_of(text, mid), f"expand {expand!r}", "true or false")
         if mid not in known:
             raise TableError(
                 name, _line_of(text, mid), f"unknown id {mid!r}", "an id of AudioSet's classes"

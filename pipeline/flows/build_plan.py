@@ -163,7 +163,7 @@ def choose_rows(config: BuildConfig, vocabulary: Vocabulary) -> tuple[pa.Table, 
     if not chosen.num_rows:
         raise UsageError(f"{', '.join(config.segments)}: no segment has one of the classes")
     ratio = parse_split(config.split)
-    split = split_by_hash(chosen, ratio) if ratio else split_as_audioset(chosen)
+    split = split_by_hash(chosen, ratio) if ratio else split_as_audioset(chosen, rows)
     return split, select_counts(rows, chosen, vocabulary)
 
 

@@ -25,7 +25,7 @@ from pipeline.report.clusters import clusters
 from pipeline.report.explore_page import explore_page
 from pipeline.report.explore_report import Comparison, durations_s, explore_report
 from pipeline.report.page import render_page
-from pipeline.score.anova import anova, anova_table, best_of_each
+from pipeline.score.anova import anova, anova_table, best_of_each, by_recording
 from pipeline.store.dataset import Dataset
 from pipeline.store.folder import Folder
 from schemas.clips import clips_schema
@@ -129,7 +129,8 @@ def compare(folder: Folder, dataset: Dataset, split: str, codes: list[str]) -> C
     tables, candidates, found = [], {}, []
     for name in check_features(folder, dataset):
         pooled = read_pooled(folder, name, split, codes)
-        tables.append(_tests(pooled))
+        recordings = dataset.groups(pooled.segment_ids)
+        tables.append(_tests(pooled, recordings))
         values = np.concatenate(list(pooled.values.values()), axis=1)
         found.append(clusters(name, values, pooled.groups, len(codes)))
         # Only what may be drawn is kept: one feature at a time is in memory.
@@ -142,6 +143,7 @@ def compare(folder: Folder, dataset: Dataset, split: str, codes: list[str]) -> C
         table,
         n_clips=pooled.n_clips,
         n_single=len(pooled.groups),
+        n_recordings=len(set(recordings)),
         n_classes=sum(n > 1 for n in Counter(pooled.groups.tolist()).values()),
         rows=[candidates[row["feature"], row["row"], row["statistic"]] for row in best],
         clusters=sorted(
@@ -150,11 +152,11 @@ def compare(folder: Folder, dataset: Dataset, split: str, codes: list[str]) -> C
     )
 
 
-def _tests(pooled: Pooled) -> pa.Table:
+def _tests(pooled: Pooled, recordings: list[str]) -> pa.Table:
     """Return the ANOVA of every statistic of a feature."""
     return pa.concat_tables(
         anova_table(
-            anova(values, groups=pooled.groups),
+            anova(*by_recording(values, groups=pooled.groups, recordings=recordings)),
             feature=pooled.feature,
             rows=pooled.rows[statistic],
             statistic=statistic,

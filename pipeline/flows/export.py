@@ -150,7 +150,7 @@ def _file_each(task: Task, suffix: str, text_of: Callable[[Row, list[Span], Orig
     """Write a file for every track that is ok."""
     intervals, n_files = Intervals(task.source), 0
     whole = (
-        "tracks have labels but no intervals: each label spans its track"
+        "tracks have labels without an interval: those span their track"
         if intervals
         else "tracks have labels that span them: the folder keeps no intervals (--keep-windows)"
     )
@@ -166,7 +166,8 @@ def _file_each(task: Task, suffix: str, text_of: Callable[[Row, list[Span], Orig
             list(pool.map(write, ok, found))
             n_files += len(ok)
             task.counts[whole] += sum(
-                bool(row["labels"]) and not of_row for row, of_row in zip(ok, found, strict=True)
+                bool(exports.without_interval(row, of_row))
+                for row, of_row in zip(ok, found, strict=True)
             )
     return f"{n_files:,d} files .{suffix}, one a track; failed ones are left out"
 

@@ -81,12 +81,13 @@ def check_temp() -> Finding:
 
 def room_at(name: str, folder: Path, *, warn_gib: float = 20.0, fail_gib: float = 1.0) -> Finding:
     """Look at the room where a folder is or would be made, and write a file there."""
-    there = next(path for path in (folder, *folder.parents) if path.exists())
-    if not there.is_dir():
-        return Finding(name, Level.FAIL, f"{there} is not a folder", "choose another")
-    free_gib = shutil.disk_usage(there).free / GIB
-    found = f"{folder}: {free_gib:.1f} GiB free"
+    found = str(folder)
     try:
+        there = next(path for path in (folder, *folder.parents) if path.exists())
+        if not there.is_dir():
+            return Finding(name, Level.FAIL, f"{there} is not a folder", "choose another")
+        free_gib = shutil.disk_usage(there).free / GIB
+        found = f"{folder}: {free_gib:.1f} GiB free"
         with tempfile.TemporaryFile(dir=there) as file:
             file.write(b"x")
             file.flush()

@@ -24,6 +24,7 @@ from pipeline.score.anova import Groups, single_groups
 from pipeline.score.summary import label_matrix
 from pipeline.store.dataset import Dataset
 from pipeline.store.folder import Folder
+from schemas.feature_set import squared
 
 ALL = "all"
 
@@ -38,6 +39,8 @@ class Pooled:
     feature: str
     n_clips: int
     """All clips read, those with none or several classes too."""
+    segment_ids: list[str]
+    """Of the clips with exactly one class, `[n_single]`."""
     groups: Groups
     """Each clip's class as its index, `[n_single]`."""
     rows: Mapping[str, list[str]]
@@ -87,19 +90,21 @@ def read_pooled(folder: Folder, feature: str, split: str, codes: list[str]) -> P
     schema = folder.read_schema(shards[0])
     fields = [schema.field(name) for name in _STATISTICS if name in schema.names]
     rows = {field.name: _rows(field) for field in fields}
-    n_clips, groups, pieces = 0, [], []
+    n_clips, segment_ids, groups, pieces = 0, [], [], []
     for name in shards:
-        table = folder.read_table(name, [*rows, "classes"])
+        table = folder.read_table(name, ["segment_id", *rows, "classes"])
         found = single_groups(label_matrix(table["classes"], codes))
         n_clips += len(table)
         groups.append(found[found >= 0])
         single = table.filter(pa.array(found >= 0))
+        segment_ids += single["segment_id"].to_pylist()
         pieces.append(
             {key: _matrix(single[key], len(rows[key]), f"{key} of {name}") for key in rows}
         )
     return Pooled(
         feature,
         n_clips=n_clips,
+        segment_ids=segment_ids,
         groups=np.concatenate(groups),
         rows=rows,
         units={field.name: _unit(field) for field in fields},
@@ -115,7 +120,7 @@ def _rows(field: pa.Field) -> list[str]:
 def _unit(field: pa.Field) -> str:
     """Return a statistic's unit: a variance counts in squares."""
     unit: str = field.metadata.get(b"unit", b"").decode()
-    return f"{unit}²" if unit and field.name == "var" else unit
+    return squared(unit) if field.name == "var" else unit  # older files have the feature's
 
 
 def _matrix(column: pa.ChunkedArray, n_rows: int, what: str) -> npt.NDArray[np.float32]:

@@ -31,13 +31,14 @@ from pipeline.flows.provenance import provenance
 from pipeline.flows.tag_claim import check_identity, claim
 from pipeline.flows.tag_report import write_report
 from pipeline.flows.tag_stages import Writing, places, run_stages
+from pipeline.learn.engines import check_engine
 from pipeline.learn.tagging import Tagging, other_windows, tagging
 from pipeline.score.tally import Tally
 from pipeline.score.thresholds import check_share
 from pipeline.store.catalogue import track_batches
 from pipeline.store.folder import Folder
 from pipeline.store.tagstore import TagStore
-from pipeline.store.worklist import Known, Work, audio_s_of, plan_work
+from pipeline.store.worklist import Known, Work, audio_s_of, plan_work, text_hashes
 from schemas.tags import tags_schema
 
 DEFAULT_GATE = 0.2
@@ -104,6 +105,14 @@ class TagConfig:
 def tagging_of(config: TagConfig) -> Tagging:
     """Return how a config's scores become labels."""
     how = tagging(config.model, config.aggregate, config.threshold, gpu=config.gpu)
+    check_engine(
+        how.card,
+        engine=config.engine,
+        precision=config.precision,
+        gpu=config.gpu,
+        embeddings=config.embeddings,
+        model_uri=how.model,
+    )
     return replace(
         how,
         windows=other_windows(how.card, config.window_s, config.hop_s),
@@ -161,6 +170,8 @@ def tag_catalog(config: TagConfig) -> dict[str, Any]:
         tally = _tag(config, how, store, work, known, started)
         if work.n_changed + work.n_retried:
             store.settle(model_id)
+        if work.left.num_rows:
+            store.compact(model_id, date=f"{started:%Y-%m-%d}")
         ended = store.known(model_id) if work.left.num_rows else known
         lacking = store.lacking(model_id, _beside(how))
         seconds = monotonic() - began
@@ -180,6 +191,7 @@ def _tag(
     if not work.left.num_rows:
         return tally
     date = f"{started:%Y-%m-%d}"
+    before = frozenset(store.files(how.card.model_id))  # later tranches may copy of their rows
     writing = Writing(store, date, lineage_of(how), not_before=started)
     with ray_session(min_cpus=4, gpu=how.gpu):
         contents = ray.put(known.contents) if len(known.contents) else None
@@ -197,8 +209,9 @@ def _tag(
             if same.num_rows:
                 schema = tags_schema(how.codes).with_metadata(dict(writing.lineage))
                 store.copy(same, how.card.model_id, date=date, schema=schema)
+                tally.n_touched += int(known.find(text_hashes(same["uri"]))[1].sum())
             tally.add(part)
-            store.compact(how.card.model_id, date=date)
+            store.compact(how.card.model_id, date=date, but=before)
     return tally
 
 
@@ -284,6 +297,7 @@ def _run_json(
         "skipped": work.n_unchanged + tally.n_same,
         "unchanged": work.n_unchanged,
         "same_content": tally.n_same,
+        "touched": tally.n_touched,
         "changed": work.n_changed,
         "retried": work.n_retried,
         "gone": work.n_gone,

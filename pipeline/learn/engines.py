@@ -24,6 +24,7 @@ from pipeline.learn.graphs import (
     NotConvertible,
     Outputs,
     check_agreement,
+    check_precision,
     converted,
     example_of,
     first_line,
@@ -38,6 +39,7 @@ from pipeline.learn.model import (
     load_model,
     load_preparation,
 )
+from pipeline.learn.networks.classical import CLASSICAL
 
 ENGINES = ("auto", "torch", "openvino")
 PRECISIONS = ("auto", "f32", "bf16", "int8")
@@ -94,6 +96,8 @@ def make_engine(
     """
     card = load_card(model_uri)
     _check(engine, precision, gpu=gpu)
+    if gpu and not torch.cuda.is_available():
+        raise UsageError("--gpu: torch finds no GPU here")
     is_int8 = _wants_int8(card, engine, precision, gpu=gpu)
     tagger = None if is_int8 else load_model(model_uri)[0]
     note = ""
@@ -111,6 +115,21 @@ def make_engine(
     return TorchEngine(tagger, device, precision=precision, embeddings=embeddings, note=note)
 
 
+def check_engine(
+    card: ModelCard, *, engine: str, precision: str, gpu: bool, embeddings: bool, model_uri: str
+) -> None:
+    """Raise UsageError where `make_engine` would, whatever GPUs this machine has.
+
+    For who starts processes that load models: Ray loses what their starts say.
+    """
+    _check(engine, precision, gpu=gpu)
+    _wants_int8(card, engine, precision, gpu=gpu)
+    if precision == "bf16" and engine != "torch" and not gpu:
+        check_precision(precision)
+    if card.architecture.name in CLASSICAL:  # small, and not all that others can
+        make_engine(model_uri, engine=engine, precision=precision, embeddings=embeddings)
+
+
 def _check(engine: str, precision: str, *, gpu: bool) -> None:
     if engine not in ENGINES:
         raise UsageError(f"--engine {engine!r}: expected one of {', '.join(ENGINES)}")
@@ -118,8 +137,6 @@ def _check(engine: str, precision: str, *, gpu: bool) -> None:
         raise UsageError(f"--precision {precision!r}: expected one of {', '.join(PRECISIONS)}")
     if gpu and engine == "openvino":
         raise UsageError("--engine openvino runs on CPUs: leave out --gpu, or take torch")
-    if gpu and not torch.cuda.is_available():
-        raise UsageError("--gpu: torch finds no GPU here")
 
 
 def _wants_int8(card: ModelCard, engine: str, precision: str, *, gpu: bool) -> bool:

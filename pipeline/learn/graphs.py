@@ -60,9 +60,7 @@ class Graph:
     def __init__(self, model: Any, *, precision: str) -> None:
         """Compile it; int8 is in the graph already, and what is not int8 then is as for auto."""
         ov = openvino()
-        best = best_precision()
-        if precision == "bf16" and best != "bf16":
-            raise UsageError("--precision bf16: this CPU does not have it; take f32")
+        best = check_precision(precision)
         self.precision = best if precision == "auto" else precision
         settings = {
             "PERFORMANCE_HINT": "LATENCY",
@@ -97,6 +95,14 @@ def openvino() -> Any:
         return importlib.import_module("openvino")
     except ImportError as error:
         raise NotConvertible(f"it is not installed ({error})") from error
+
+
+def check_precision(precision: str) -> str:
+    """Return what this CPU is best at; UsageError where it lacks what is asked for."""
+    best = best_precision()
+    if precision == "bf16" and best != "bf16":
+        raise UsageError("--precision bf16: this CPU does not have it; take f32")
+    return best
 
 
 def best_precision() -> str:

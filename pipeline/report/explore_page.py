@@ -154,7 +154,7 @@ def _rows_table(rows: Sequence[Row]) -> Table:
         )
         for row in rows
     ]
-    columns = ("feature", "row", "statistic", "F", "p", "eta squared", "clips")
+    columns = ("feature", "row", "statistic", "F", "p", "eta squared", "recordings")
     return Table("ANOVA of every row", columns, cells, "Sorted by p.")
 
 
@@ -173,6 +173,8 @@ def _notes(report: Report) -> list[str]:
         "The groups of a one-way ANOVA must be disjoint, so only clips with exactly one class "
         f"count: {anova['n_single']:,d}; the {n_out:,d} with none or several are left out. So are "
         "classes with fewer than 2 such clips, and clips where a row has no finite value.",
+        f"They were cut from {anova['n_recordings']:,d} recordings. Clips of one recording are "
+        "alike, so it is their mean that counts.",
         "A row that is the same for all clips cannot be tested. F is without bound, shown as a "
         "dash with p < 1e-300, where clips of a class do not differ at all.",
         f"Of 1,000 rows of pure noise one has p < {P_LIMIT}. With many clips a small difference "

@@ -32,6 +32,8 @@ class Comparison:
     """Clips with features."""
     n_single: int
     """Of those, clips with exactly one class: the ones that count."""
+    n_recordings: int
+    """What those were cut from."""
     n_classes: int
     """Classes that were compared."""
     rows: Sequence[RowValues] = field(default=())
@@ -133,6 +135,7 @@ def _anova_report(tested: Comparison) -> dict[str, Any]:
         "p_limit": P_LIMIT,
         "n_clips": tested.n_clips,
         "n_single": tested.n_single,
+        "n_recordings": tested.n_recordings,
         "n_classes": tested.n_classes,
         "features": features,
         "rows": [_finite(row) for row in ranked(tested.table)],

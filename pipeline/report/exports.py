@@ -140,12 +140,20 @@ def _json_row(row: Row) -> dict[str, Any]:
 
 
 def spans(row: Row, intervals: Sequence[Row]) -> list[Span]:
-    """Return where which instrument is heard: its intervals; without any, labels span the track."""
-    if intervals:
-        found = [Span(i["start_s"], i["end_s"], i["code"], _number(i["score"])) for i in intervals]
-        return sorted(found, key=lambda span: (span.start_s, span.end_s, span.code))
+    """Return where which instrument is heard; a label without an interval spans the track."""
+    found = [Span(i["start_s"], i["end_s"], i["code"], _number(i["score"])) for i in intervals]
     scores, end_s = row["scores"] or {}, row["duration_s"] or 0.0
-    return [Span(0.0, end_s, code, _number(scores.get(code))) for code in row["labels"] or ()]
+    found += [
+        Span(0.0, end_s, code, _number(scores.get(code)))
+        for code in without_interval(row, intervals)
+    ]
+    return sorted(found, key=lambda span: (span.start_s, span.end_s, span.code))
+
+
+def without_interval(row: Row, intervals: Sequence[Row]) -> list[str]:
+    """Return the labels that no interval has: none of their windows alone is sure of them."""
+    there = {one["code"] for one in intervals}
+    return [code for code in row["labels"] or () if code not in there]
 
 
 def audacity_text(found: Iterable[Span], origin: Origin) -> str:

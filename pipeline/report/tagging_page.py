@@ -23,6 +23,7 @@ from pipeline.score.attention import (
     attention,
     engine_of,
     n_new,
+    n_renamed,
     speed_of,
     tried,
 )
@@ -98,11 +99,19 @@ def _calm(run: Run, before: Run | None) -> str:
 def _lead(run: Run) -> str:
     failed, n_tried = tried(run)
     if not n_tried:
-        return f"Nothing new: all {run['tracks']:,d} tracks of {run['catalog']} have their tags."
+        return _nothing(run)
     return (
         f"Of {run['tracks']:,d} tracks in {run['catalog']}, {n_tried:,d} were to be tagged: "
         f"{run['tagged']:,d} are, and {failed:,d} failed."
     )
+
+
+def _nothing(run: Run) -> str:
+    n, failed, same = run["tracks"], run["failed_in_all"], run["same_content"]
+    have = f"{n - failed:,d} of {n:,d}" if failed else f"all {n:,d}"
+    words = f"Nothing new: {have} tracks of {run['catalog']} have their tags"
+    words += f", {failed:,d} have failed" if failed else ""
+    return f"{words}; {same:,d} were renamed, copied or touched." if same else f"{words}."
 
 
 def _tiles(run: Run) -> list[Tile]:
@@ -115,7 +124,7 @@ def _tiles(run: Run) -> list[Tile]:
         Tile("tagged", run["tagged"], unlabelled),
         Tile("failed", failed, f"{failed / n_tried:.1%} of those tried" if n_tried else ""),
         Tile("unchanged", run["unchanged"], "not read again"),
-        Tile("renamed", run["same_content"], "or copied: not decoded again"),
+        Tile("renamed", n_renamed(run), "or copied: not decoded again"),
         Tile("audio", duration_text(run["audio_s"])),
         Tile(
             "throughput",

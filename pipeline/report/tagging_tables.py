@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from pipeline.report.page import Cell, Table
-from pipeline.score.attention import REASONS, cost_of, n_new, ratio, speed_of
+from pipeline.score.attention import REASONS, cost_of, n_new, n_renamed, ratio, speed_of
 from pipeline.score.drift import (
     CHANGED_ABOVE,
     ENOUGH_TRACKS,
@@ -34,9 +34,10 @@ def changes_table(run: Run, before: Run | None) -> Table:
     counts: dict[str, Callable[[Run], int]] = {
         "in the catalogue": lambda one: one["tracks"],
         "new": n_new,
-        "changed: a known name, other bytes": lambda one: one["changed"],
+        "changed: a known name, other bytes": lambda one: max(0, one["changed"] - one["touched"]),
+        "touched, or copied over: a known name, known bytes": lambda one: one["touched"],
         "tried again: failed before": lambda one: one["retried"],
-        "renamed or copied: the same content": lambda one: one["same_content"],
+        "renamed or copied: the same content": n_renamed,
         "unchanged": lambda one: one["unchanged"],
         "gone from the catalogue, tags kept": lambda one: one["gone"],
         "failed, in this run or an earlier one": lambda one: one["failed_in_all"],

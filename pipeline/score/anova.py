@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 from sklearn.feature_selection import f_classif
@@ -54,7 +55,34 @@ def single_groups(labels: npt.NDArray[np.bool_]) -> Groups:
     return np.where(labels.sum(axis=1) == 1, labels.argmax(axis=1), -1)
 
 
-def anova(values: npt.NDArray[np.floating[Any]], *, groups: Groups) -> Anova:
+def by_recording(
+    values: npt.NDArray[np.floating[Any]], *, groups: Groups, recordings: Sequence[str]
+) -> tuple[Floats, Groups]:
+    """Return the means of clips that were cut from one recording, and these means' classes.
+
+    Such clips are alike, and would count as so many independent ones: of 1,000 rows of pure noise
+    over 60 recordings a class 143 have p < 0.001 with 3 clips each, and 842 with 10.
+
+    Parameters
+    ----------
+    values
+        A number a clip and row, `[n_clips, n_rows]`; what is not finite is left out of a mean.
+    groups
+        Each clip's class, `[n_clips]`.
+    recordings
+        What each clip was cut from.
+
+    Returns
+    -------
+    values, groups
+        Of every recording and class, `[n_recordings, n_rows]` and `[n_recordings]`.
+    """
+    finite = np.where(np.isfinite(values), values, np.nan).astype(np.float64)
+    means = pd.DataFrame(finite).groupby([list(recordings), groups], sort=False).mean()
+    return means.to_numpy(), means.index.get_level_values(1).to_numpy()
+
+
+def anova(values: npt.NDArray[np.floating[Any]], groups: Groups) -> Anova:
     """Return the one-way ANOVA of every row over the classes.
 
     Parameters

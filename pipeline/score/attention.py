@@ -106,7 +106,7 @@ def _unlabelled(run: Run, before: Run | None) -> str:
 
 
 def _gone(run: Run, before: Run | None) -> str:
-    n = run["gone"] - before["gone"] if before else 0
+    n = run["gone"] - before["gone"] - n_renamed(run) if before else 0
     if not before or n <= _MANY_GONE * before["tracks"]:
         return ""
     return (
@@ -174,7 +174,13 @@ def tried(run: Run | None) -> tuple[int, int]:
 
 def n_new(run: Run) -> int:
     """Return how many tracks no run has seen before."""
-    return int(max(0, run["tagged"] + run["failed"] - run["changed"] - run["retried"]))
+    known = run["changed"] + run["retried"] - run["touched"]
+    return int(max(0, run["tagged"] + run["failed"] - known))
+
+
+def n_renamed(run: Run) -> int:
+    """Return how many tracks have a new name and the content of a track that is known."""
+    return int(run["same_content"] - run["touched"])
 
 
 def speed_of(run: Run | None) -> float | None:

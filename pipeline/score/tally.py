@@ -31,6 +31,8 @@ class Tally:
     n_ok: int = 0
     n_failed: int = 0
     n_same: int = 0
+    n_touched: int = 0
+    """Of those that are the same: under the same name, too."""
     n_unlabelled: int = 0
     audio_s: float = 0.0
     stages: dict[str, float] = field(default_factory=lambda: dict.fromkeys(STAGES, 0.0))
@@ -51,7 +53,7 @@ class Tally:
 
     def add(self, other: Tally) -> None:
         """Add another one's counts."""
-        for key in ("n_ok", "n_failed", "n_same", "n_unlabelled", "audio_s"):
+        for key in ("n_ok", "n_failed", "n_same", "n_touched", "n_unlabelled", "audio_s"):
             setattr(self, key, getattr(self, key) + getattr(other, key))
         for key in ("reasons", "labels", "engines"):
             getattr(self, key).update(getattr(other, key))

@@ -168,12 +168,12 @@ class TagStore:
         table = self.folder.read_table(name, ["uri", "tagged_at"])
         return text_hashes(table["uri"]), times(table)
 
-    def compact(self, model_id: str, *, date: str | None = None) -> None:
+    def compact(self, model_id: str, *, date: str | None = None, but: Collection[str] = ()) -> None:
         """Join the small files of each day, or of one, as a run's commits are small.
 
         Only files with the same tables beside them become one: so it stays known what rows lack.
         The joined file is there before its parts go; a kill in between leaves rows twice, the same
-        ones, and `settle` keeps one of each.
+        ones, and `settle` keeps one of each. Files named in `but` stay as they are.
         """
         below = _part(model_id) if date is None else f"{_part(model_id)}/date={date}"
         sizes = {
@@ -184,7 +184,8 @@ class TagStore:
         for place in sorted(sizes["tags"]):
             tables = tuple(table for table in _TABLES if place in sizes[table])
             n_bytes = sum(sizes[table][place] for table in tables)
-            if place.endswith(".parquet") and n_bytes < SMALL_BYTES:
+            is_small = place.endswith(".parquet") and n_bytes < SMALL_BYTES
+            if is_small and f"tags/{place}" not in but:
                 alike[place.rpartition("/")[0], tables].append((place, n_bytes))
         for (_, tables), files in alike.items():
             for group in joinable(self._counted(files)) if len(files) > 1 else ():

@@ -30,7 +30,7 @@ def sweep(seconds: float, rate: int) -> np.ndarray:
     return (0.4 * np.sin(2 * np.pi * (300 + 50 * time_s) * time_s)).astype(np.float32)
 
 
-def encoded(samples: np.ndarray, suffix: str, rate: int) -> bytes:
+def encoded(samples: np.ndarray, suffix: str, rate: int, bit_rate: int = 160_000) -> bytes:
     file = io.BytesIO()
     if suffix in BY_SNDFILE:
         soundfile.write(file, samples.T, rate, format=suffix, subtype=BY_SNDFILE[suffix])
@@ -39,7 +39,7 @@ def encoded(samples: np.ndarray, suffix: str, rate: int) -> bytes:
     layout = "mono" if len(stereo) == 1 else "stereo"
     with av.open(file, "w", format={"m4a": "mp4"}.get(suffix, suffix)) as container:
         stream = container.add_stream(LOSSY[suffix], rate=rate, layout=layout)
-        stream.bit_rate = 160_000
+        stream.bit_rate = bit_rate
         frame = av.AudioFrame.from_ndarray(
             np.ascontiguousarray(stereo, np.float32), format="fltp", layout=layout
         )
@@ -328,6 +328,24 @@ CLAIMS = {
         None,
     ),
 }
+
+
+@pytest.mark.parametrize("n_bytes", [0x7FFFF000, 0x7FFFF024, 0x80000000, 0xFFFFFFFF, 0xFFFFF000])
+def test_a_wav_that_was_written_to_a_pipe_is_whole(n_bytes):
+    data = wav_header(channels=1, rate=44_100, bits=16, n_bytes=n_bytes) + bytes(2 * 44_100)
+    assert len(decode(data, sample_rate_hz=44_100)) == 44_100
+
+
+@pytest.mark.parametrize("start_s", [3.003, 5.003, 9.7])
+def test_a_span_of_an_mp3_with_a_full_reservoir(start_s):
+    """At 32 kbit/s a frame's bits begin up to nine frames before it."""
+    noise = np.random.default_rng(0).normal(size=12 * 44_100).cumsum()
+    samples = (0.2 * np.sin(noise / 40) * np.linspace(0, 1, len(noise))).astype(np.float32)
+    data = encoded(samples, "mp3", 44_100, bit_rate=32_000)
+    whole = decode(data, sample_rate_hz=44_100)
+    span = decode(data, sample_rate_hz=44_100, start_s=start_s, duration_s=2)
+    first = round(start_s * 44_100)
+    np.testing.assert_allclose(span, whole[first : first + len(span)], atol=1e-6)
 
 
 @pytest.mark.parametrize("name", CLAIMS)

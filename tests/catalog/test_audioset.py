@@ -43,6 +43,9 @@ def test_reads_googles_form():
         'abc, 0.000, 10.000, "/m/04rlf',
         'abc, 0.000, 10.000, ""',
         'abc, -5.000, 10.000, "/m/04rlf"',
+        'abc, 99999999999999999999, 999999999999999999999, "/m/04rlf"',
+        "abc, 0.000, 1" + 400 * "0" + ', "/m/04rlf"',
+        'abc, 0.000, 10.000, "/m/04rlf\x80"',
     ],
 )
 def test_a_malformed_row_is_named_by_file_line_and_form(row):

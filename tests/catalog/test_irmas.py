@@ -1,5 +1,6 @@
 """IRMAS's two forms, as small real wav files: ids, classes, groups, splits, and what is refused."""
 
+import os
 import re
 import unicodedata
 from collections import Counter
@@ -222,3 +223,11 @@ def test_linked_folders_are_looked_into_once(folder, tmp_path):
     (outer / "data").symlink_to(folder)
     (folder / "IRMAS-TrainingData" / "back").symlink_to(folder)
     assert list_irmas(outer).num_rows == 6
+
+
+def test_a_name_that_is_no_utf_8_is_told(tmp_path):
+    folder = tmp_path / "cel"
+    folder.mkdir()
+    Path(os.fsdecode(bytes(folder) + b"/caf\xe9-1.wav")).touch()
+    with pytest.raises(UsageError, match="the file's name is not UTF-8; rename it"):
+        list_irmas(tmp_path)

@@ -120,7 +120,8 @@ def test_what_is_tried_again_has_its_run_and_a_name_of_its_own():
 def test_audiosets_own_split_keeps_every_video_in_one():
     rows = chosen(3000).append_column("file", pa.array(["balanced_train.csv"] * 3000))
     both = rows.slice(0, 10).set_column(6, "file", pa.array(["/x/eval_segments.csv"] * 10))
-    split = split_as_audioset(pa.concat_tables([rows, both]))
+    every = pa.concat_tables([rows, both])
+    split = split_as_audioset(every, every)
     by_video: dict[str, set[str]] = {}
     for row in split.to_pylist():
         by_video.setdefault(row["ytid"], set()).add(row["split"])
@@ -129,4 +130,14 @@ def test_audiosets_own_split_keeps_every_video_in_one():
     share = split["split"].to_pylist().count("val") / 3000
     assert share == pytest.approx(0.10, abs=0.02)
     with pytest.raises(UsageError, match=r"mine\.csv: --split audioset"):
-        split_as_audioset(rows.set_column(6, "file", pa.array(["mine.csv"] * 3000)))
+        split_as_audioset(rows, rows.set_column(6, "file", pa.array(["mine.csv"] * 3000)))
+
+
+def test_audiosets_own_split_looks_at_files_and_at_rows_that_were_left_out():
+    """The folder's name is not the file's, and a segment in both files is chosen from the first."""
+    rows = chosen(20).append_column("file", pa.array(["/training/balanced_train.csv"] * 20))
+    path = "s3://b/training/eval_segments.csv?scheme=http"
+    both = pa.concat_tables([rows, rows.slice(0, 5).set_column(6, "file", pa.array([path] * 5))])
+    split = split_as_audioset(rows, both)
+    assert split["split"].to_pylist()[:5] == ["test"] * 5
+    assert "test" not in split["split"].to_pylist()[5:]

@@ -50,6 +50,14 @@ def test_expand_takes_all_descendants():
         ('[[instrument]]\ncode = "a"\nany_of = "/m/05r5c"', r"expected a list of ids"),
         ('[[instrument]]\ncode = "Cel!"\nany_of = []', r"my\.toml:2: found code 'Cel!'"),
         ('[[instrument]]\ncode = "a"\nany_off = []', r"my\.toml:3: found key 'any_off'"),
+        (
+            '[[instrument]]\ncode = "a"\nany_of = [{mid = "/m/05r5c", expanded = true}]',
+            r"my\.toml:3: found key 'expanded' of /m/05r5c; expected mid and expand",
+        ),
+        (
+            '[[instrument]]\ncode = "a"\nany_of = [{mid = "/m/05r5c", expand = "false"}]',
+            r"my\.toml:3: found expand 'false'; expected true or false",
+        ),
         ('[[instrument]]\ncode = "a"\n', r"my\.toml:2: found no any_of for 'a'"),
         (
             '[[instrument]]\ncode = "a"\nany_of = [\n"/m/01xqw",\n"/m/02qlsy"]',

@@ -172,14 +172,14 @@ def test_jams(run_folder, run_export):
     for uri in uris:
         assert jam_of(files, uri).file_metadata.identifiers.uri == uri
     jam = jam_of(files, "/m/both.mp3")
-    assert list(jam.annotations[0].data) == [(0.0, 2.5, "piano", 0.5)]
+    assert list(jam.annotations[0].data) == [(0.0, 2.5, "piano", 0.5), (0.0, 10.0, "cello", 0.875)]
     about = jam.annotations[0].annotation_metadata
     assert (about.annotator.model_id, about.annotator.aggregation) == (MODEL, "s2")
     assert about.version == "0.1.0"
     whole = jam_of(files, HOSTILE[0]).annotations[0].data
     assert list(whole) == [(0.0, 10.0, "piano", 0.75)]
     assert "8 files .jams, one a track; failed ones are left out\n" in said
-    assert "  5 tracks have labels but no intervals: each label spans its track\n" in said
+    assert "  6 tracks have labels without an interval: those span their track\n" in said
 
 
 def test_audacity(run_folder, run_export):

@@ -4,6 +4,7 @@ import signal
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import psutil
 import pytest
@@ -123,3 +124,14 @@ def test_the_job_says_that_a_training_diverged(dataset, tmp_path, capsys):
     assert train.main(["--dataset", str(dataset), "--out", str(tmp_path), *flags]) == 1
     assert "no number; lower --lr 1e+30" in capsys.readouterr().err
     assert not (tmp_path / "model.json").exists()
+
+
+@pytest.mark.parametrize(
+    ("losses", "patience", "after"),
+    [([2.0], 10, 1), ([2.0, 3.0, 3.0], 2, None), ([2.0], None, 1), ([2.0] * 5, None, None)],
+)
+def test_a_divergence_is_told_from_an_early_end(losses, patience, after):
+    config = {"model": "crnn", "epochs": 5, "patience": patience}
+    history = [{"val_loss": loss} for loss in losses]
+    card = SimpleNamespace(training={"config": config, "history": history})
+    assert train._diverged_after(card) == after

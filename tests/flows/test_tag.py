@@ -26,6 +26,7 @@ from pipeline.audio.decode import decode
 from pipeline.audio.logmel import LogMelSpec, log_mel
 from pipeline.demo.origin import Fault, Origin
 from pipeline.errors import SpecMismatch, UsageError
+from pipeline.flows import tag as tagging_flow
 from pipeline.flows import tag_stages
 from pipeline.flows.retag import RetagConfig, retag
 from pipeline.flows.tag import DEFAULT_GATE, TagConfig, plan_tagging, tag_catalog
@@ -358,6 +359,7 @@ def test_windows_intervals_and_embeddings(small, model, tmp_path):
     touched = tag(small, model, tmp_path, **options)
     assert touched["lacking"] == []
     assert (touched["changed"], touched["same_content"], touched["tagged"]) == (1, 1, 0)
+    assert touched["touched"] == 1
     assert [table(tmp_path, name).num_rows for name in BESIDE] == before
     tracks = {row["uri"]: row for row in rows(tmp_path) if row["status"] == "ok"}
     windows, intervals, vectors = (table(tmp_path, name).to_pylist() for name in BESIDE)
@@ -415,6 +417,35 @@ def test_what_it_counts_is_on_prometheus(small, model, tmp_path):
     assert total("timbre_tracks", 'status="failed"', 'reason="not_audio"') >= 1
     assert total("timbre_audio_seconds") > 0
     assert total("timbre_stage_seconds", 'stage="decode"') > 0
+
+
+@pytest.mark.parametrize(
+    ("flags", "words"),
+    [
+        ({"precision": "int8"}, "--precision int8: .* is not; python -m jobs.quantize makes one"),
+        ({"gpu": True, "engine": "openvino"}, "--engine openvino runs on CPUs"),
+        ({"engine": "tensorrt"}, "--engine 'tensorrt': expected one of"),
+    ],
+)
+def test_what_the_model_cannot_do_is_told_before_the_folder_is_taken(
+    small, model, tmp_path, flags, words
+):
+    for run in (tag_catalog, plan_tagging):
+        with pytest.raises(UsageError, match=words):
+            run(TagConfig(str(small), str(model), str(tmp_path / "out"), **flags))
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_later_tranche_copies_what_an_earlier_one_replaced(small, model, tmp_path, monkeypatch):
+    """A recording that is rotated: its old bytes have another name, thousands of tracks on."""
+    monkeypatch.setattr(tagging_flow, "_TRANCHE_TRACKS", 1)
+    tag(small, model, tmp_path / "out")
+    first = min(small.glob("[0-9].*"))
+    shutil.copy(first, small / "zz_previous.wav")
+    soundfile.write(first, tones(2, 440), 44_100, format="WAV")
+    run = tag(small, model, tmp_path / "out")
+    assert (run["tagged"], run["same_content"], run["touched"]) == (1, 1, 0)
+    assert len(rows(tmp_path / "out")) == run["tracks"]
 
 
 def test_an_empty_cluster_has_room_for_one(monkeypatch):

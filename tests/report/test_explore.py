@@ -55,7 +55,7 @@ def comparison_of(names, n_clips, n_rows=5, feature="mfcc", n_drawn=12):
         RowValues(feature, row, "mean", "dB", values[:, i], groups)
         for i, row in enumerate(rows[:n_drawn])
     ]
-    return Comparison(table, n_clips + 3, n_clips, len(names), drawn)
+    return Comparison(table, n_clips + 3, n_clips, n_clips - 1, len(names), drawn)
 
 
 def report_and_page(clips, names, *, examples=(), tested=None):
@@ -262,7 +262,7 @@ def test_an_infinite_f_is_no_number_for_json():
     groups = np.repeat([0, 1], 4)
     values = groups[:, None].astype(float)
     table = anova_table(anova(values, groups=groups), feature="f", rows=["r"], statistic="mean")
-    tested = Comparison(table, 8, 8, 2)
+    tested = Comparison(table, 8, 8, 8, 2)
     report, page = report_and_page(clips_of([["c0"]] * 8), names_of(2), tested=tested)
     json.dumps(report, allow_nan=False)
     (row,) = report["anova"]["rows"]

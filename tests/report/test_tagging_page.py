@@ -47,6 +47,7 @@ def run() -> dict:
         "skipped": 4592,
         "unchanged": 4580,
         "same_content": 12,
+        "touched": 0,
         "changed": 6,
         "retried": 2,
         "gone": 30,
@@ -86,6 +87,7 @@ NOTHING = {
     "skipped": 5000,
     "unchanged": 5000,
     "same_content": 0,
+    "touched": 0,
     "changed": 0,
     "retried": 0,
     "audio_s": 0.0,
@@ -208,7 +210,14 @@ def test_words_of_odd_runs(run, before):
     assert first.provenance["last run"] == "none"
     nothing = tagging_page(run | NOTHING, before, failures=[], examples=[])
     assert "nothing to tag" in nothing.blocks[0].points[0]
-    assert nothing.lead == "Nothing new: all 5,000 tracks of /music have their tags."
+    assert nothing.lead == (
+        "Nothing new: 4,950 of 5,000 tracks of /music have their tags, 50 have failed."
+    )
+    moved = NOTHING | {"failed_in_all": 0, "same_content": 1000}
+    assert tagging_page(run | moved, before, failures=[], examples=[]).lead == (
+        "Nothing new: all 5,000 tracks of /music have their tags; 1,000 were renamed, copied or "
+        "touched."
+    )
     failed = tagging_page(run | ALL_FAILED, before, failures=[], examples=[])
     assert not failed.blocks[0].calm
     assert failed.blocks[0].points == [
@@ -223,7 +232,7 @@ def test_words_of_odd_runs(run, before):
         ({"failed": 60, "reasons": {"crashed": 60}}, "have failed, 2.0% last time. Most often: cr"),
         ({"unlabelled": 400}, "None of the 400 tracks tagged got a label"),
         ({"unlabelled": 130}, "32.5% of the tracks tagged got no label, 15.0% last time"),
-        ({"gone": 2000}, "1,970 of the 4,590 tracks of the last run are gone"),
+        ({"gone": 2000}, "1,958 of the 4,590 tracks of the last run are gone"),
         (
             {"histograms": {code: histogram(0.4, 1, 400) for code in NAMES}},
             "The scores lie otherwise than last time: cello (PSI",
@@ -247,6 +256,7 @@ def test_what_is_unusual_is_said(run, before, changes, words):
         {"failed": 15},  # not yet twice as many
         {"unlabelled": 90},
         {"gone": 480},
+        {"gone": 1030, "same_content": 1000},  # a folder that was renamed
         {"labels": {"cel": 90, "pia": 190, "voi": 48}},
         {"seconds": 400.0},
         {"seconds": 3000.0, "audio_s": 500.0},  # mostly start-up
@@ -255,6 +265,16 @@ def test_what_is_unusual_is_said(run, before, changes, words):
 )
 def test_what_is_usual_is_not(run, before, changes):
     assert points(run | changes, before) == []
+
+
+def test_touched_files_are_not_new_and_have_no_other_bytes(run, before):
+    touched = {"changed": 1000, "same_content": 1000, "touched": 1000, "retried": 0, "failed": 0}
+    page = tagging_page(run | touched | {"tagged": 300}, before, failures=[], examples=[])
+    tiles = {tile.label: tile.value for tile in page.tiles}
+    assert (tiles["new"], tiles["renamed"]) == (300, 0)
+    rows = {row[0]: row[1] for row in block_of(page, "What is new, and what has changed").rows}
+    assert rows["changed: a known name, other bytes"] == 0
+    assert rows["touched, or copied over: a known name, known bytes"] == 1000
 
 
 def test_few_failures_among_few_are_no_alarm(run, before):

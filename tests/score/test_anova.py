@@ -13,6 +13,7 @@ from pipeline.score.anova import (
     anova_table,
     best_of_each,
     by_feature,
+    by_recording,
     p_text,
     ranked,
     row_label,
@@ -215,3 +216,22 @@ def test_p_text(p_value, text):
 def test_row_label():
     assert row_label({"row": "f0", "statistic": "var"}) == "f0 (var)"
     assert len(row_label({"row": "x" * 99, "statistic": "mean"})) == 35
+
+
+def test_excerpts_of_one_recording_are_one():
+    """Of noise that belongs to recordings, excerpts would make differences of classes."""
+    rng = np.random.default_rng(0)
+    recordings = np.repeat(np.arange(5 * 20), 10)  # 5 classes of 20 recordings of 10 excerpts
+    groups = recordings // 20
+    values = rng.normal(size=(100, 400))[recordings] + rng.normal(size=(1000, 400))
+    alone = anova(values, groups=groups)
+    assert (alone.p_value < 0.001).mean() > 0.5
+    found = anova(*by_recording(values, groups=groups, recordings=recordings.astype(str).tolist()))
+    assert (found.p_value < 0.001).sum() <= 3
+    assert set(found.n_clips) == {100}
+    values[:4, 0] = np.nan, np.inf, -np.inf, 7.0
+    mean, _ = by_recording(values, groups=groups, recordings=recordings.astype(str).tolist())
+    assert mean[0, 0] == pytest.approx(values[3:10, 0].mean())
+    several = by_recording(np.eye(3), groups=np.array([0, 0, 1]), recordings=["a", "a", "a"])
+    assert several[0].tolist() == [[0.5, 0.5, 0], [0, 0, 1]]
+    assert several[1].tolist() == [0, 1]

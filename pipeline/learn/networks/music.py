@@ -55,7 +55,8 @@ class Crnn(nn.Module):
         maps = self.features(self.input_norm(windows.unsqueeze(1)))  # [n, 128, few, n_steps]
         steps = maps.amax(dim=2).transpose(1, 2)  # more than 128 bands leave more than one row
         self.recurrent.flatten_parameters()  # a deep copy, as of the running mean, scatters them
-        states, _ = self.recurrent(steps)
+        with torch.autocast(steps.device.type, enabled=False):  # cuDNN's would be in float16
+            states, _ = self.recurrent(steps.float())
         logits: Tensor = self.head(self.dropout(states[:, -1]))
         return logits
 
