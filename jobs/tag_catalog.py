@@ -115,7 +115,7 @@ def _done(run: dict[str, Any], out: str) -> str:
     return (
         f"{run['tracks']:,} tracks: {run['tagged']:,} tagged, {run['failed']:,} failed, "
         f"{run['skipped']:,} skipped ({run['unchanged']:,} unchanged, {run['same_content']:,} "
-        f"renamed or copied); {duration_text(run['audio_s'])} of audio in "
+        f"renamed, copied or touched); {duration_text(run['audio_s'])} of audio in "
         f"{duration_text(run['seconds'])}\n{_reasons(run)}the tags are in {out}/tags, the run in "
         f"run.json and report.html there{lacking}"
     )
