@@ -34,7 +34,7 @@ from pipeline.score.scored import Scored, to_table
 from pipeline.score.thresholds import FROM_VALIDATION, RULES, TARGET_PRECISION, check_share
 from pipeline.score.validation import Choice, Validation, choose_thresholds
 from pipeline.store.dataset import Dataset
-from pipeline.store.folder import Folder
+from pipeline.store.folder import Folder, refuse_as_out
 from pipeline.store.tagstore import TagStore
 
 
@@ -134,12 +134,8 @@ def evaluate(config: EvaluateConfig) -> Metrics:
         if config.needs_validation:
             check_split(dataset, "val", how)
     out = Folder(config.out)
-    for name in ("run.json", "dataset.json", "model.json"):
-        if out.exists(name):
-            raise UsageError(
-                f"--out {config.out}: {name} is there, so something else than an evaluation; name "
-                "another folder"
-            )
+    others = ("run.json", "dataset.json", "model.json")
+    refuse_as_out(config.out, others, "something else than an evaluation")
     choice = Choice(
         how.aggregation, config.thresholds, config.target_precision, _name_of_own(config)
     )

@@ -127,9 +127,10 @@ def _read_example(folder: Folder, code: str, name: str, row: int) -> Example:
 def compare(folder: Folder, dataset: Dataset, split: str, codes: list[str]) -> Comparison:
     """Return the ANOVA of every pooled feature over the clips of a split."""
     tables, candidates, found = [], {}, []
+    group_of = dataset.group_of()
     for name in check_features(folder, dataset):
         pooled = read_pooled(folder, name, split, codes)
-        recordings = dataset.groups(pooled.segment_ids)
+        recordings = [group_of[one] for one in pooled.segment_ids]
         tables.append(_tests(pooled, recordings))
         values = np.concatenate(list(pooled.values.values()), axis=1)
         found.append(clusters(name, values, pooled.groups, len(codes)))

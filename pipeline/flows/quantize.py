@@ -32,7 +32,7 @@ from pipeline.learn.tagging import Tagging, tagging
 from pipeline.score.aggregate import aggregate
 from pipeline.score.metrics import multilabel_metrics
 from pipeline.store.dataset import Dataset
-from pipeline.store.folder import Folder
+from pipeline.store.folder import Folder, refuse_as_out
 
 _N_TIMED, _N_TIMINGS = 16, 3
 Floats = npt.NDArray[np.float32]
@@ -71,6 +71,7 @@ def quantize(config: QuantizeConfig) -> dict[str, Any]:
     how = replace(tagging(config.model, None, None, gpu=False), engine="openvino")
     dataset, out = Dataset.open(config.dataset), Folder(config.out)
     _check(dataset, config, how)
+    refuse_as_out(config.out, ("run.json", "dataset.json", "metrics.json"), "no model")
     _check_out(out, how)
     with out.claimed():
         windows, n_clips = calibration_windows(
@@ -182,10 +183,7 @@ def _speed(how: Tagging, windows: npt.NDArray[Any]) -> float:
 
 
 def _check_out(out: Folder, how: Tagging) -> None:
-    """Refuse a folder of something else: a tagging may be using the model that is there."""
-    for name in ("run.json", "dataset.json", "metrics.json"):
-        if out.exists(name):
-            raise UsageError(f"--out {out.uri}: {name} is there, so no model; name another folder")
+    """Refuse another model's folder: a tagging may be using it."""
     if out.exists("model.json"):
         there = load_card(out.uri)
         if there.quantized is None or there.quantized["model_id"] != how.card.model_id:

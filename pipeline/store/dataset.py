@@ -115,11 +115,16 @@ class Dataset:
             return SEGMENTS.empty_table()
         return self.folder.read_tables(["segments.parquet"], SEGMENTS)
 
-    def groups(self, segment_ids: Sequence[str]) -> list[str]:
-        """Return what each segment was cut from: clips of one group are never to be divided."""
+    def group_of(self) -> dict[str, str]:
+        """Return what every segment was cut from: clips of one group are never to be divided."""
         plan = self.segments().select(["segment_id", "group"]).to_pydict()
-        group_of = dict(zip(plan["segment_id"], plan["group"], strict=True))
-        return [group_of[one] or one.rpartition("_")[0] for one in segment_ids]
+        pairs = zip(plan["segment_id"], plan["group"], strict=True)
+        return {one: group or one.rpartition("_")[0] for one, group in pairs}
+
+    def groups(self, segment_ids: Sequence[str]) -> list[str]:
+        """Return the group of each of some segments (see `group_of`)."""
+        group_of = self.group_of()
+        return [group_of[one] for one in segment_ids]
 
     def segments_in_pieces(self) -> Iterator[pa.Table]:
         """Yield SEGMENTS, some ten thousand rows at a time."""
