@@ -31,8 +31,9 @@ from pipeline.audio.windows import WindowSpec
 from pipeline.flows.cluster import ray_session
 from pipeline.flows.fit import worker_env
 from pipeline.learn.config import TrainConfig
-from pipeline.learn.loop import Hooks, has_fast_bf16, train
+from pipeline.learn.loop import Hooks, train
 from pipeline.learn.model import Architecture, Tagger
+from pipeline.learn.precision import has_fast_bf16
 from pipeline.learn.windows import WindowSet
 
 N_CLASSES, N_WINDOWS, N_COLUMNS, N_WARM = 11, 10, 862, 3

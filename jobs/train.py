@@ -10,9 +10,9 @@ from pipeline.flows.fit import FitConfig, FitResult, fit
 from pipeline.flows.folds import FoldsResult, cross_validate
 from pipeline.learn.augment import AUGMENTATIONS
 from pipeline.learn.config import TrainConfig
-from pipeline.learn.model import ModelCard
 from pipeline.learn.networks.classical import CLASSICAL
 from pipeline.learn.networks.registry import known_names
+from pipeline.learn.precision import PRECISIONS
 from pipeline.learn.recipes import PRESETS, preset
 from pipeline.learn.sampling import SAMPLINGS
 
@@ -65,6 +65,7 @@ def _parser(argv: list[str] | None) -> argparse.ArgumentParser:
     add("--mix-max", type=int, metavar="N", help="clips mixed at most")
     add("--accumulate", type=int, metavar="N", help="batches a step")
     add("--patience", type=int, metavar="N", help="epochs without a better one, then stop")
+    add("--precision", choices=PRECISIONS, help="bf16 is compared with f32 before it is used")
     add("--seed", type=int, metavar="N", help="of all that is drawn")
     add("--folds", type=int, metavar="K", help="train and val in K parts by video, a model each")
     defaults = asdict(preset(chosen.preset, chosen.model))
@@ -89,22 +90,12 @@ def _say_model(result: FitResult, out: str) -> None:
         f"{'' if is_fitted_once else which}"
         f"val loss {best['val_loss']:.4f}, val macro F1 {best['val_macro_f1']:.3f}"
     )
-    if (n_epochs := _diverged_after(card)) is not None:
-        print(f"it ended there: after epoch {n_epochs} the loss was no number; lower --lr")
+    if note := card.training.get("precision_note"):
+        print(f"computed in {note}")
+    if (step := card.training.get("diverged_at")) is not None:
+        precision = card.training["precision"]
+        print(f"it ended there: the loss of step {step} was no number in {precision}; lower --lr")
     print(f"the model is in {out}: model.safetensors, model.json, report.html")
-
-
-def _diverged_after(card: ModelCard) -> int | None:
-    """Return the last epoch of a training whose next loss was no number; None where it ended well.
-
-    Classical models are fitted once, whatever the epochs; where patience is out, all is well.
-    """
-    config, losses = card.training["config"], [row["val_loss"] for row in card.training["history"]]
-    n_epochs, patience = len(losses), config["patience"]
-    is_out = patience is not None and n_epochs - 1 - losses.index(min(losses)) >= patience
-    if config["model"] in CLASSICAL or is_out:
-        return None
-    return n_epochs if n_epochs < config["epochs"] else None
 
 
 def _say_folds(result: FoldsResult, out: str) -> None:

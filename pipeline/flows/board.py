@@ -1,4 +1,4 @@
-"""Where the first worker of a training says how far it is, and the driver shows it."""
+"""Where the first worker of a training writes its progress, and the driver shows it."""
 
 from __future__ import annotations
 
@@ -9,17 +9,26 @@ from typing import Any
 
 import ray
 
-from pipeline.flows.logs import progress_bar
+from pipeline.flows.logs import progress_bar, say
 
 _LOOK_EVERY_S = 1.0
 
 
 @ray.remote(num_cpus=0)
 class Board:
-    """Steps done, steps in all, and what each epoch came to."""
+    """Steps done, steps in all, the metrics of each epoch, and lines for the user."""
 
     def __init__(self) -> None:
         self._state: tuple[int, int, list[dict[str, float]]] = (0, 0, [])
+        self._notes: list[str] = []
+
+    def note(self, line: str) -> None:
+        """Keep a line that the user should read."""
+        self._notes.append(line)
+
+    def notes(self) -> list[str]:
+        """Return all lines so far."""
+        return self._notes
 
     def step(self, step: int, total: int) -> None:
         """Note the number of steps done, and of all."""
@@ -38,10 +47,18 @@ class Board:
 def shown(board: Any, title: str) -> Iterator[None]:
     """Show the board on a progress bar while the driver waits for the run."""
     stop = threading.Event()
+    n_said = 0
+
+    def say_notes() -> None:
+        nonlocal n_said
+        for line in (notes := ray.get(board.notes.remote()))[n_said:]:
+            say("note", text=f"{title}: {line}")
+        n_said = len(notes)
 
     def watch() -> None:
         with progress_bar(unit=" steps", desc=title) as bar:
             while not stop.wait(_LOOK_EVERY_S):
+                say_notes()
                 bar.n, total, epochs = ray.get(board.read.remote())
                 bar.total = total or None
                 if epochs:
@@ -55,3 +72,4 @@ def shown(board: Any, title: str) -> Iterator[None]:
     finally:
         stop.set()
         thread.join()
+        say_notes()

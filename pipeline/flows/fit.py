@@ -21,8 +21,13 @@ from pipeline.errors import TimbreError, UsageError
 from pipeline.flows.board import Board, shown
 from pipeline.flows.cluster import own_signal, ray_session
 from pipeline.flows.curves import write_curves
-from pipeline.flows.fit_worker import classical_worker, read_state, worker
-from pipeline.flows.logs import progress_bar
+from pipeline.flows.fit_worker import (
+    bf16_trial,
+    classical_worker,
+    read_state,
+    worker,
+)
+from pipeline.flows.logs import progress_bar, say
 from pipeline.flows.material import Material
 from pipeline.flows.provenance import provenance
 from pipeline.learn.config import TrainConfig
@@ -36,6 +41,8 @@ from pipeline.learn.model import (
     save_model,
 )
 from pipeline.learn.networks.classical import CLASSICAL
+from pipeline.learn.precision import NARROWER_ISA, Trial
+from pipeline.learn.recovery import divergence
 from pipeline.report.page import render_page
 from pipeline.report.training_page import training_page
 from pipeline.score.aggregate import METHODS
@@ -88,7 +95,7 @@ def fit(config: FitConfig) -> FitResult:
     dataset = Dataset.open(config.dataset)
     meta = dataset.built()
     check_name(config.train.model)
-    name = f"{config.train.model}-{fingerprint_of(asdict(config.train), meta['fingerprint'])}"
+    name = f"{config.train.model}-{fingerprint_of(config.train.identity(), meta['fingerprint'])}"
     out = Folder(config.out)
     if out.exists("model.json"):
         if (card := load_card(config.out)).training["run"] == name:
@@ -121,6 +128,9 @@ def fit(config: FitConfig) -> FitResult:
             "workers": config.workers,
             "config": asdict(config.train),
             "best_val_loss": progress.best_val_loss,
+            "precision": progress.precision,
+            "precision_note": progress.note,
+            "diverged_at": progress.diverged_at,
             "history": progress.history,
         },
         provenance=provenance(),
@@ -133,9 +143,34 @@ def fit(config: FitConfig) -> FitResult:
     return FitResult(card, was_done=False)
 
 
-def worker_env(*, gpu: bool) -> dict[str, Any]:
-    """Return the runtime environment of the processes that train."""
-    return {} if gpu else {"env_vars": _ONE_HEAP}
+def worker_env(*, gpu: bool, narrower: bool = False) -> dict[str, Any]:
+    """Return the runtime environment of the processes that train.
+
+    With `narrower` a CPU's bfloat16 is computed without AMX.
+    """
+    return {} if gpu else {"env_vars": _ONE_HEAP | (NARROWER_ISA if narrower else {})}
+
+
+def wants_narrower_isa(material: Material) -> bool:
+    """Say whether bfloat16 is wrong with AMX, and right and faster than float32 without it.
+
+    Each trial is a task of its own, as an instruction set is chosen once in a process.
+    """
+    if material.config.precision == "f32":
+        return False
+    trial = ray.remote(num_cpus=1)(bf16_trial)
+    wide, narrow = (
+        trial.options(runtime_env=worker_env(gpu=False, narrower=narrower))
+        for narrower in (False, True)
+    )
+    with_amx: Trial | None = ray.get(wide.remote(material))
+    if with_amx is None or with_amx.is_right:
+        return False
+    without: Trial | None = ray.get(narrow.remote(material))
+    if without is None or not (without.is_right and without.bf16_s < with_amx.f32_s):
+        return False
+    say("note", text=f"{material.config.model}: bfloat16 without AMX; with it, {with_amx.fault}")
+    return True
 
 
 def _fit_classical(material: Material) -> Progress:
@@ -149,6 +184,7 @@ def _fit_classical(material: Material) -> Progress:
 
 def _fit(config: FitConfig, material: Material, name: str) -> Progress:
     board = Board.remote()  # type: ignore[attr-defined]
+    narrower = not config.gpu and wants_narrower_isa(material)
     filesystem, storage_path = Folder(config.out).location("runs")
     trainer = TorchTrainer(
         worker,
@@ -165,15 +201,18 @@ def _fit(config: FitConfig, material: Material, name: str) -> Progress:
             storage_filesystem=filesystem,
             failure_config=FailureConfig(max_failures=_MAX_FAILURES),
             checkpoint_config=CheckpointConfig(num_to_keep=2),
-            worker_runtime_env=worker_env(gpu=config.gpu),  # type: ignore[call-arg]
+            worker_runtime_env=worker_env(gpu=config.gpu, narrower=narrower),  # type: ignore[call-arg]
         ),
     )
     with shown(board, config.train.model), own_signal(signal.SIGINT):
         result = trainer.fit()
     if result.checkpoint is None:
-        raise TimbreError(
-            f"{config.train.model}: the loss of the first epoch is no number; lower --lr "
-            f"{config.train.lr:g}"
-        )
+        raise TimbreError(f"{config.train.model}: the training ended without an epoch; see its log")
     with result.checkpoint.as_directory() as folder:
-        return Progress(**read_state(folder)["progress"])
+        progress = Progress(**read_state(folder)["progress"])
+    if not progress.history:
+        raise TimbreError(
+            f"{config.train.model}: {divergence(progress)}, and no epoch was whole before; "
+            f"lower --lr {config.train.lr:g}, or look at the data with jobs.explore"
+        )
+    return progress

@@ -18,7 +18,10 @@ from pipeline.flows.cluster import own_cpus
 from pipeline.flows.material import Material
 from pipeline.learn.classical import fit_classical
 from pipeline.learn.epochs import Mixing, n_steps
-from pipeline.learn.loop import Hooks, Progress, train
+from pipeline.learn.loop import Hooks, Progress
+from pipeline.learn.model import Tagger
+from pipeline.learn.precision import Trial, has_fast_bf16, step_trial
+from pipeline.learn.recovery import train_to_the_end
 
 _STATE = "state.pt"
 
@@ -46,41 +49,73 @@ def _train(material: Material, board: Any, *, gpu: bool) -> None:
     if not gpu:
         torch.set_num_threads(max(1, own_cpus() // context.get_local_world_size()))
     train_set, val_set = material.train_set(), material.val_set()
-    model = material.new_model(train_set)
     device = torch.device("cuda", torch.cuda.current_device()) if gpu else torch.device("cpu")
     mixing = Mixing(config.sampling, config.mix_min, config.mix_max)
     n_items = mixing.size(train_set)
     steps = n_steps(n_items, batch_size=config.batch_size, n_ranks=context.get_world_size())
     samples = material.samples_to_log_mel(train_set)
+    hooks = _hooks(board if is_first else None, n_steps=steps * config.epochs)
 
+    progress = train_to_the_end(
+        config,
+        lambda: material.new_model(train_set),
+        train_set,
+        val_set,
+        device=device,
+        last_state=_last_state,
+        hooks=hooks,
+        samples=None if samples is None else samples.to(device),
+    )
+    if progress.diverged_at is not None:  # the last checkpoint says how it ended
+        state = (_last_state() or {}) | {"progress": vars(progress)}
+        _report({"epoch": progress.epoch + 1.0}, state if is_first else None)
+
+
+def _hooks(board: Any, *, n_steps: int) -> Hooks:
+    """Return what the loop calls: only the first rank has a board, and writes checkpoints."""
     shown_s = 0.0
 
     def on_step(step: int) -> None:
         nonlocal shown_s
-        if is_first and monotonic() > shown_s + 0.5:
+        if board is not None and monotonic() > shown_s + 0.5:
             shown_s = monotonic()
-            board.step.remote(step, steps * config.epochs)
+            board.step.remote(step, n_steps)
 
     def on_epoch(metrics: dict[str, float], state: dict[str, Any]) -> None:
-        if is_first:
+        if board is not None:
             board.epoch.remote(dict(metrics))
-        _report(metrics, state if is_first else None)
+        _report(metrics, None if board is None else state)
 
+    def on_note(line: str) -> None:
+        if board is not None:
+            board.note.remote(line)
+
+    return Hooks(on_step, on_epoch, on_note)
+
+
+def bf16_trial(material: Material) -> Trial | None:
+    """Try bfloat16 on a CPU that has AMX, on noise of the shape of a batch; None on others."""
+    if not (has_fast_bf16(torch.device("cpu")) and torch.cpu._is_amx_tile_supported()):
+        return None
+    torch.set_num_threads(own_cpus())
+    torch.manual_seed(material.config.seed)
+    model = Tagger(material.architecture, weights=material.config.weights)
+    shape = (min(32, material.config.batch_size), *material.architecture.input_shape)
+    spread = (
+        10.0 if material.architecture.below_peak else 1.0
+    )  # dB; what is scaled by row is near 1
+    targets = torch.zeros(shape[0], material.architecture.n_classes)
+    return step_trial(model, spread * torch.randn(shape), targets)
+
+
+def _last_state() -> dict[str, Any] | None:
+    """Return the state of the last epoch that was reported, of this process or one before."""
     last = ray.train.get_checkpoint()
-    state = None
-    if last is not None:
-        with last.as_directory() as folder:
-            state = read_state(folder)
-    train(
-        config,
-        model,
-        train_set,
-        val_set,
-        device=device,
-        checkpoint=state,
-        hooks=Hooks(on_step, on_epoch),
-        samples=None if samples is None else samples.to(device),
-    )
+    if last is None:
+        return None
+    with last.as_directory() as folder:
+        state = read_state(folder)
+    return state if "model" in state else None
 
 
 def _report(metrics: dict[str, float], state: dict[str, Any] | None) -> None:

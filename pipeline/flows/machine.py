@@ -178,20 +178,35 @@ def check_cluster() -> Finding:
 
 
 def check_torch() -> Finding:
-    """Look for GPUs, and for bfloat16 that is fast."""
+    """Look for GPUs, and for bfloat16 that is fast and right."""
     import torch
-
-    from pipeline.learn.loop import has_fast_bf16
 
     others = [f"{each} {import_module(each).__version__}" for each in ("torchaudio", "torchvision")]
     has_cuda = torch.cuda.is_available()
     gpus = [torch.cuda.get_device_name(k) for k in range(torch.cuda.device_count())]
-    bf16 = "yes" if has_fast_bf16(torch.device("cuda" if has_cuda else "cpu")) else "no"
+    bf16 = bf16_here("cuda" if has_cuda else "cpu")
     cuda = ", ".join(gpus) if has_cuda else "no"
     found = f"{torch.__version__}, {', '.join(others)}; CUDA {cuda}; fast bf16 {bf16}"
     has_card = bool(list(Path("/dev").glob("nvidia[0-9]*")))
     cure = "there is an NVIDIA card: mend its driver, or install a torch built for it"
     return Finding("torch", *judged(has_cuda or not has_card, found, cure, Level.WARN))
+
+
+def bf16_here(kind: str) -> str:
+    """Return whether bfloat16 is fast on cpu or cuda and, on the demo's network, right."""
+    import torch
+
+    from pipeline.learn.model import Architecture, Tagger
+    from pipeline.learn.precision import has_fast_bf16, step_trial
+
+    device = torch.device(kind)
+    if not has_fast_bf16(device):
+        return "no"
+    torch.manual_seed(0)
+    model = Tagger(Architecture("resnet10t", 11, (128, 32))).to(device)
+    windows = 10 * torch.randn((32, 256, 87), device=device)
+    fault = step_trial(model, windows, torch.zeros((32, 11), device=device)).fault
+    return f"yes, but wrong ({fault}): trainings that meet this use float32" if fault else "yes"
 
 
 def judged(

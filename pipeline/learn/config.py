@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, fields
+from typing import Any
 
 from pipeline.errors import UsageError
 from pipeline.learn.augment import AUGMENTATIONS
+from pipeline.learn.precision import PRECISIONS
 from pipeline.learn.sampling import SAMPLINGS
+
+_LATER = ("precision",)
+"""Fields that runs of older versions do not have."""
 
 
 @dataclass(frozen=True)
@@ -57,8 +62,19 @@ class TrainConfig:
     fold: int = 0
     """of which this one is held out."""
     seed: int = 0
+    precision: str = "auto"
+    """auto, f32 or bf16: the arithmetic of the network (`learn.precision`)."""
     aggregation: str = "s2"
     """How windows become a clip, in validation and by default in tagging."""
+
+    def identity(self) -> dict[str, Any]:
+        """Return what a run is named by: fields that came later only where they say something.
+
+        So a run that an older version has begun or ended keeps its name.
+        """
+        defaults = {field.name: field.default for field in fields(self)}
+        values = asdict(self)
+        return {k: v for k, v in values.items() if k not in _LATER or v != defaults[k]}
 
     def __post_init__(self) -> None:
         for name in ("epochs", "batch_size", "window_s", "lr", "accumulate", "patience", "head_lr"):
@@ -73,5 +89,6 @@ class TrainConfig:
             )
         if self.folds is not None and not (self.folds >= 3 and 0 <= self.fold < self.folds):
             raise UsageError(f"--folds {self.folds}: expected 3 or more")
-        if self.sampling not in SAMPLINGS:
-            raise UsageError(f"--sampling {self.sampling}: expected {', '.join(SAMPLINGS)}")
+        for name, choices in (("sampling", SAMPLINGS), ("precision", PRECISIONS)):
+            if (value := getattr(self, name)) not in choices:
+                raise UsageError(f"--{name} {value}: expected {', '.join(choices)}")

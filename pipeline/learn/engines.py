@@ -23,14 +23,14 @@ from pipeline.learn.graphs import (
     Graph,
     NotConvertible,
     Outputs,
-    check_agreement,
     check_precision,
     converted,
     example_of,
     first_line,
+    int8_is_right,
+    proved_graph,
     read_graph,
 )
-from pipeline.learn.loop import has_fast_bf16
 from pipeline.learn.model import (
     ModelCard,
     Preparation,
@@ -40,6 +40,7 @@ from pipeline.learn.model import (
     load_preparation,
 )
 from pipeline.learn.networks.classical import CLASSICAL
+from pipeline.learn.precision import autocast, forward_fault, joined_notes, resolved
 
 ENGINES = ("auto", "torch", "openvino")
 PRECISIONS = ("auto", "f32", "bf16", "int8")
@@ -98,19 +99,23 @@ def make_engine(
     _check(engine, precision, gpu=gpu)
     if gpu and not torch.cuda.is_available():
         raise UsageError("--gpu: torch finds no GPU here")
-    is_int8 = _wants_int8(card, engine, precision, gpu=gpu)
-    tagger = None if is_int8 else load_model(model_uri)[0]
     note = ""
+    if _wants_int8(card, engine, precision, gpu=gpu):
+        try:
+            made = _int8_engine(model_uri, card, embeddings=embeddings)
+        except NotConvertible as why:
+            raise UsageError(f"{card.model_id}: not by openvino: {why}") from why
+        if made is not None:
+            return made
+        note, precision = "the floats that int8 was made of, as int8 is wrong here", "auto"
+    tagger = load_model(model_uri)[0]
     if engine != "torch" and not gpu:
         try:
-            if tagger is None:
-                return _int8_engine(model_uri, card, embeddings=embeddings)
-            return _converted_engine(tagger, precision, embeddings=embeddings)
+            return _converted_engine(tagger, precision, embeddings=embeddings, note=note)
         except NotConvertible as why:
             note = f"not by openvino: {why}"
-            if engine == "openvino" or tagger is None:
+            if engine == "openvino":
                 raise UsageError(f"{card.model_id}: {note}") from why
-    assert tagger is not None
     device = torch.device("cuda" if gpu else "cpu")
     return TorchEngine(tagger, device, precision=precision, embeddings=embeddings, note=note)
 
@@ -176,14 +181,18 @@ class TorchEngine:
         self._is_gpu = device.type == "cuda"
         if not self._is_gpu:
             torch.set_num_threads(1)  # two processes of one thread beat one of two
-        is_bf16 = precision == "bf16" or (precision == "auto" and has_fast_bf16(device))
-        is_bf16 &= not tagger.is_classical
-        self.about = {"name": "torch", "precision": "bf16" if is_bf16 else "f32", "note": note}
         self._preparation = tagger.eval().to(device)
-        self._device, self._is_bf16 = device, is_bf16
         self._network: Any = Outputs(tagger.backbone)
         self._batch = _GPU_BATCH if self._is_gpu else BATCH
         self._is_compiled = False
+        self._device = device
+        self._precision, why = resolved(
+            "f32" if tagger.is_classical else precision,
+            device,
+            lambda: forward_fault(tagger.backbone, example_of(tagger, n=BATCH).to(device)),
+        )
+        note = joined_notes(note, why)
+        self.about = {"name": "torch", "precision": self._precision, "note": note}
         found = self._outputs(example_of(tagger, n=1).to(device))
         self._sizes = _sizes(tagger, [len(part[0]) for part in found], embeddings=embeddings)
         if self._is_gpu and not tagger.is_classical if compiles is None else compiles:
@@ -215,8 +224,7 @@ class TorchEngine:
             return self._preparation.prepared(batch.to(self._device, non_blocking=True))
 
     def _outputs(self, prepared: Tensor) -> list[Tensor]:
-        autocast = torch.autocast(self._device.type, torch.bfloat16, enabled=self._is_bf16)
-        with torch.inference_mode(), autocast:
+        with torch.inference_mode(), autocast(self._device, self._precision):
             return [output.float() for output in self._network(prepared)]
 
     def _compile(self) -> None:
@@ -233,12 +241,14 @@ class TorchEngine:
 class OpenVinoEngine:
     """A network in OpenVINO, on one core of a CPU."""
 
-    def __init__(self, preparation: Preparation, graph: Graph, *, embeddings: bool = False) -> None:
+    def __init__(
+        self, preparation: Preparation, graph: Graph, *, embeddings: bool = False, note: str = ""
+    ) -> None:
         torch.set_num_threads(1)
         n_classes = preparation.architecture.n_classes
         if graph.sizes[0] != n_classes:
             raise SpecMismatch(f"a graph of {graph.sizes[0]} classes; model.json has {n_classes}")
-        self.about = {"name": "openvino", "precision": graph.precision, "note": ""}
+        self.about = {"name": "openvino", "precision": graph.precision, "note": note}
         self._preparation, self._graph = preparation, graph
         self._sizes = _sizes(preparation, graph.sizes, embeddings=embeddings)
 
@@ -254,18 +264,22 @@ class OpenVinoEngine:
         return _scores(found)
 
 
-def _converted_engine(tagger: Tagger, precision: str, *, embeddings: bool) -> OpenVinoEngine:
-    model = converted(tagger)
-    check_agreement(model, tagger)
+def _converted_engine(
+    tagger: Tagger, precision: str, *, embeddings: bool, note: str
+) -> OpenVinoEngine:
+    graph, why = proved_graph(converted(tagger), tagger, precision=precision)
     tagger.backbone = nn.Identity()
     gc.collect()  # the tracer leaves circles, and in them torch's weights
-    graph = Graph(model, precision=precision)
-    return OpenVinoEngine(tagger, graph, embeddings=embeddings)
+    note = joined_notes(note, why)
+    return OpenVinoEngine(tagger, graph, embeddings=embeddings, note=note)
 
 
-def _int8_engine(uri: str, card: ModelCard, *, embeddings: bool) -> OpenVinoEngine:
-    graph = Graph(read_graph(uri, card), precision="int8")
-    return OpenVinoEngine(load_preparation(uri, card), graph, embeddings=embeddings)
+def _int8_engine(uri: str, card: ModelCard, *, embeddings: bool) -> OpenVinoEngine | None:
+    """Return an engine of the int8 graph; None where it is not what was made of it elsewhere."""
+    graph, preparation = Graph(read_graph(uri, card), precision="int8"), load_preparation(uri, card)
+    if not int8_is_right(graph, preparation, card):
+        return None
+    return OpenVinoEngine(preparation, graph, embeddings=embeddings)
 
 
 def _sizes(preparation: Preparation, sizes: list[int], *, embeddings: bool) -> list[int]:

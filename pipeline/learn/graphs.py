@@ -18,7 +18,8 @@ import torch
 from torch import Tensor, nn
 
 from pipeline.errors import SpecMismatch, UsageError
-from pipeline.learn.model import ModelCard, Tagger
+from pipeline.learn.model import ModelCard, Preparation, Tagger
+from pipeline.learn.precision import disagreement, output_fault, rounded_to_bf16
 from pipeline.store.folder import Folder
 
 INT8_FILES = ("model.int8.xml", "model.int8.bin")
@@ -130,17 +131,45 @@ def converted(tagger: Tagger) -> Any:
         raise NotConvertible(first_line(error)) from error
 
 
-def check_agreement(model: Any, tagger: Tagger) -> None:
-    """Raise NotConvertible where a graph does not compute what its network does.
+def proved_graph(model: Any, tagger: Tagger, *, precision: str) -> tuple[Graph, str]:
+    """Return a graph that computes what its network does, and why its precision is another.
 
-    In float32: far from what it was trained on, as this noise is, rounding can be anything.
+    NotConvertible where it does not even in float32.
     """
-    prepared = example_of(tagger, n=1)
+    prepared = example_of(tagger, n=BATCH)
     with torch.inference_mode():
-        expected = tagger.backbone(prepared).numpy()
-    off = np.abs(Graph(model, precision="f32").outputs(prepared)[0] - expected).max()
-    if not off <= 0.01 * max(1.0, np.abs(expected).max()):
+        expected = tagger.backbone(prepared)
+    exact = Graph(model, precision="f32")
+    off = np.abs(exact.outputs(prepared)[0] - expected.numpy()).max()
+    if not off <= 0.01 * max(1.0, float(expected.abs().max())):
         raise NotConvertible(f"its logits are {off:.2g} off")
+    if check_precision(precision) == "f32" or precision == "f32":
+        return exact, ""
+    graph = Graph(model, precision=precision)
+    with torch.inference_mode():
+        rounded = rounded_to_bf16(tagger.backbone)(prepared)
+    low = torch.from_numpy(graph.outputs(prepared)[0])
+    fault = output_fault(expected, low, rounded)
+    return (exact, f"float32, as bfloat16 is wrong here: {fault}") if fault else (graph, "")
+
+
+def int8_logits(model: Any, preparation: Preparation) -> Floats:
+    """Return what an int8 graph makes of the example: kept when it is made, to compare with."""
+    return Graph(model, precision="int8").outputs(example_of(preparation, n=BATCH))[0]
+
+
+def int8_is_right(graph: Graph, preparation: Preparation, card: ModelCard) -> bool:
+    """Whether an int8 graph computes here what it did where it was made.
+
+    Of folders that do not say what that was, this cannot be told: they are taken as they are.
+    """
+    kept = (card.quantized or {}).get("example_logits")
+    if kept is None:
+        return True
+    expected = torch.tensor(kept)
+    found = torch.from_numpy(graph.outputs(example_of(preparation, n=BATCH))[0])
+    logits = [{"the logits": values} for values in (expected, found, expected)]
+    return not disagreement(*logits)
 
 
 def read_graph(uri: str, card: ModelCard) -> Any:
@@ -156,7 +185,7 @@ def read_graph(uri: str, card: ModelCard) -> Any:
     return openvino().Core().read_model(*parts)
 
 
-def example_of(tagger: Tagger, *, n: int) -> Tensor:
+def example_of(tagger: Preparation, *, n: int) -> Tensor:
     """Return what a network may see, `[n, ...]`: noise in the range that windows are scaled to."""
     architecture = tagger.architecture
     shape = (1, *architecture.input_size) if tagger.is_image else architecture.input_shape

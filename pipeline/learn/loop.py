@@ -12,6 +12,7 @@ import math
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -26,9 +27,13 @@ from pipeline.learn.config import TrainConfig
 from pipeline.learn.epochs import Mixing, epoch_batches, n_steps, prefetched
 from pipeline.learn.logmel import SamplesToLogMel
 from pipeline.learn.model import Tagger
-from pipeline.learn.schedule import learning_rate, optimizer_of
+from pipeline.learn.precision import Trial, autocast, resolved, step_trial
+from pipeline.learn.schedule import optimizer_of, set_learning_rate
 from pipeline.learn.windows import Batch, WindowSet
 from pipeline.score.aggregate import aggregate
+
+_LOOK_EVERY = 100  # steps between two looks at the losses: a look waits for the GPU
+_MOST_TRIED = 64  # windows on which bfloat16 is compared with float32
 
 
 @dataclass
@@ -40,14 +45,21 @@ class Progress:
     best_val_loss: float = float("inf")
     best_weights: dict[str, Tensor] = field(default_factory=dict)
     history: list[dict[str, float]] = field(default_factory=list)
+    precision: str = ""
+    """The arithmetic of the last epoch: f32 or bf16; empty before the first."""
+    note: str = ""
+    """Why it is that one, where another was to be expected."""
+    diverged_at: int | None = None
+    """The step (counted from 1 over all epochs) whose loss was no number, where that ended it."""
 
 
 @dataclass(frozen=True)
 class Hooks:
-    """What the caller wants to hear: after each step, and after each epoch with the checkpoint."""
+    """The caller's functions: after each step, after each epoch with the checkpoint, for a line."""
 
     on_step: Callable[[int], None]
     on_epoch: Callable[[dict[str, float], dict[str, Any]], None]
+    on_note: Callable[[str], None] = lambda line: None
 
 
 def train(
@@ -63,7 +75,8 @@ def train(
 ) -> Progress:
     """Train to `config.epochs`, from a checkpoint where one is given; return how it went.
 
-    It ends before that where there is nothing to gain (`patience`), or its loss is no number.
+    It ends before that where there is nothing to gain (`patience`), or where its loss is no number
+    (`Progress.diverged_at`). Bfloat16 is compared with float32 on a batch before it is used.
     With `samples`, the training set's windows are samples, and disturbed as such, before they
     become the log-mels that the model hears.
     """
@@ -72,6 +85,8 @@ def train(
     optimizer = optimizer_of(model, config)
     average = copy.deepcopy(model)
     progress = restore(checkpoint, model, average, optimizer)
+    trial = partial(_trial, model, train_set, config, device, samples)
+    _choose_precision(progress, config, device, trial, hooks)
     network = DistributedDataParallel(model, gradient_as_bucket_view=True) if n_ranks > 1 else model
     mixing = Mixing(config.sampling, config.mix_min, config.mix_max)
     steps = n_steps(mixing.size(train_set), batch_size=config.batch_size, n_ranks=n_ranks)
@@ -93,27 +108,33 @@ def train(
         network.train()
         losses = []
         for number, batch in enumerate(prefetched(batches), start=epoch * steps):
-            for group in optimizer.param_groups:
-                total = steps * config.epochs
-                group["lr"] = learning_rate(number, total, config, group["span"])
+            set_learning_rate(optimizer, number, steps * config.epochs, config)
             is_last = number + 1 == (epoch + 1) * steps
             steps_now = (number + 1 - epoch * steps) % config.accumulate == 0 or is_last
             with nullcontext() if steps_now else _alone(network):
-                losses.append(_backward(model, network, batch, config, rng, n_ranks, samples))
+                loss = _backward(
+                    model, network, batch, config, rng, n_ranks, samples, progress.precision
+                )
+                losses.append(loss)
             if steps_now:
                 optimizer.step()
                 optimizer.zero_grad(set_to_none=True)
                 follow(average, model, decay=min(config.ema, (1 + number) / (10 + number)))
             hooks.on_step(number + 1)
+            if _has_diverged(progress, losses, epoch * steps, is_last=is_last):
+                return progress  # no later step brings it back
         _take_over_buffers(average)
-        scores = clip_scores(average, val_set, config.aggregation, device)
+        scores = clip_scores(
+            average, val_set, config.aggregation, device, precision=progress.precision
+        )
         metrics = {
             "epoch": epoch + 1.0,
             "train_loss": _mean(losses),
             **clip_metrics(scores, val_set.targets),
         }
         if not all(map(math.isfinite, metrics.values())):
-            break  # it has diverged, and no later step brings it back
+            progress.diverged_at = (epoch + 1) * steps
+            return progress
         progress.history.append(metrics)
         progress.epoch = epoch + 1
         if metrics["val_loss"] < progress.best_val_loss:
@@ -121,6 +142,60 @@ def train(
             progress.best_weights = weights_of(average)
         hooks.on_epoch(metrics, snapshot(progress, model, average, optimizer))
     return progress
+
+
+def _choose_precision(
+    progress: Progress,
+    config: TrainConfig,
+    device: torch.device,
+    trial: Callable[[], Trial],
+    hooks: Hooks,
+) -> None:
+    """Set the arithmetic of this run; a run that has gone over to float32 stays there.
+
+    Each rank tries its own machine. Where bfloat16 is wrong on one, no rank uses it.
+    """
+    if progress.precision != "f32":
+        precision, note = resolved(config.precision, device, lambda: trial().fault)
+        found: list[Any] = [(precision, note)] * _rank()[1]
+        if len(found) > 1:
+            dist.all_gather_object(found, (precision, note))
+        progress.precision, progress.note = max(found)  # f32 is the larger word
+        if progress.note:
+            hooks.on_note(progress.note)
+
+
+def _trial(
+    model: Tagger,
+    data: WindowSet,
+    config: TrainConfig,
+    device: torch.device,
+    samples: SamplesToLogMel | None,
+) -> Trial:
+    """Try both arithmetics on a batch of windows from all over the training set."""
+    n = min(max(2, config.batch_size), _MOST_TRIED)
+    index = np.linspace(0, len(data) - 1, n).astype(np.int64)
+    windows = torch.from_numpy(data.windows(index)).to(device)
+    if samples is not None:
+        windows = samples(windows, torch.Generator(device).manual_seed(0), ())
+    targets = torch.from_numpy(data.targets[data.clip_of[index]]).to(device)
+    return step_trial(model, windows, targets)
+
+
+def _has_diverged(
+    progress: Progress, losses: list[Tensor], n_before: int, *, is_last: bool
+) -> bool:
+    """Note the first step of this epoch, on any rank, whose loss is no number; looks now and then.
+
+    `n_before` are the steps of the epochs before.
+    """
+    if is_last or len(losses) % _LOOK_EVERY == 0:
+        is_bad = (~torch.isfinite(torch.stack(losses))).long()
+        if _rank()[1] > 1:
+            dist.all_reduce(is_bad, dist.ReduceOp.MAX)
+        if is_bad.any():
+            progress.diverged_at = n_before + int(is_bad.argmax()) + 1
+    return progress.diverged_at is not None
 
 
 def _alone(network: nn.Module) -> AbstractContextManager[None]:
@@ -149,6 +224,7 @@ def _backward(
     rng: torch.Generator,
     n_ranks: int,
     samples: SamplesToLogMel | None,
+    precision: str,
 ) -> Tensor:
     """Add a batch's gradients; return this rank's share of the mean loss over all ranks."""
     device = rng.device
@@ -159,7 +235,7 @@ def _backward(
     targets = torch.from_numpy(batch.targets).to(device, non_blocking=True)
     weights = torch.from_numpy(batch.weights).to(device, non_blocking=True)
     windows, targets = augmented(model, windows, targets, config, rng)
-    with torch.autocast(device.type, torch.bfloat16, enabled=has_fast_bf16(device)):
+    with autocast(device, precision):
         logits = network(windows).float()
     loss = nn.functional.binary_cross_entropy_with_logits(logits, targets, reduction="none")
     total = (loss.mean(dim=1) * weights).sum() / batch.n_global
@@ -192,15 +268,22 @@ def augmented(
 
 @torch.inference_mode()
 def clip_scores(
-    model: Tagger, data: WindowSet, aggregation: str, device: torch.device
+    model: Tagger,
+    data: WindowSet,
+    aggregation: str,
+    device: torch.device,
+    *,
+    precision: str = "f32",
 ) -> npt.NDArray[np.float32]:
     """Return the score of every clip, `[n_clips, n_classes]`, gathered from all ranks by clip."""
     rank, n_ranks = _rank()
     model.eval()
-    mine = {
-        clip: aggregate(window_scores(model, data.clip_windows(clip), device), aggregation)
-        for clip in range(rank, len(data.matrices), n_ranks)
-    }
+
+    def scores_of(clip: int) -> npt.NDArray[np.float32]:
+        windows = data.clip_windows(clip)
+        return aggregate(window_scores(model, windows, device, precision=precision), aggregation)
+
+    mine = {clip: scores_of(clip) for clip in range(rank, len(data.matrices), n_ranks)}
     gathered: list[Any] = [mine]
     if n_ranks > 1:
         gathered = [None] * n_ranks
@@ -211,23 +294,24 @@ def clip_scores(
 
 @torch.inference_mode()
 def window_scores(
-    model: Tagger, windows: npt.NDArray[Any], device: torch.device, *, batch_size: int = 32
+    model: Tagger,
+    windows: npt.NDArray[Any],
+    device: torch.device,
+    *,
+    batch_size: int = 32,
+    precision: str = "f32",
 ) -> npt.NDArray[np.float32]:
-    """Return the sigmoid outputs of windows, `[n, n_classes]`; the one inference path."""
+    """Return the sigmoid outputs of windows, `[n, n_classes]`; the one inference path.
+
+    `precision` is bf16 only where that was compared with float32 before.
+    """
     parts = []
     for start in range(0, len(windows), batch_size):
         batch = torch.from_numpy(windows[start : start + batch_size]).to(device)
-        with torch.autocast(device.type, torch.bfloat16, enabled=has_fast_bf16(device)):
+        with autocast(device, precision):
             logits = model(batch)
         parts.append(torch.sigmoid(logits.float()).cpu().numpy())
     return np.concatenate(parts)
-
-
-def has_fast_bf16(device: torch.device) -> bool:
-    """Say whether bfloat16 is the faster one: GPUs since Ampere, CPUs with AMX or AVX-512-BF16."""
-    if device.type == "cuda":
-        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
-    return bool(torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())
 
 
 @torch.no_grad()

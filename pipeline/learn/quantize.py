@@ -23,8 +23,15 @@ import numpy.typing as npt
 import torch
 
 from pipeline.errors import UsageError
-from pipeline.learn.graphs import BATCH, INT8_FILES, NotConvertible, converted, openvino
-from pipeline.learn.model import ModelCard, Tagger, read_weights, save_card
+from pipeline.learn.graphs import (
+    BATCH,
+    INT8_FILES,
+    NotConvertible,
+    converted,
+    int8_logits,
+    openvino,
+)
+from pipeline.learn.model import ModelCard, Tagger, load_preparation, read_weights, save_card
 from pipeline.store.folder import Folder
 
 PRESET = "mixed"
@@ -99,8 +106,11 @@ def save_quantized(
         "sha256": {name: hashlib.sha256(data).hexdigest() for name, data in files.items()},
         **{package: version(package) for package in ("openvino", "nncf")},
     }
-    new = replace(card, model_id=f"{card.model_id}-int8", quantized=quantized)
     weights = read_weights(source.uri, card)
+    graph = openvino().Core().read_model(*(files[name] for name in INT8_FILES))
+    logits = int8_logits(graph, load_preparation(source.uri, card))
+    quantized["example_logits"] = logits.round(4).tolist()
+    new = replace(card, model_id=f"{card.model_id}-int8", quantized=quantized)
     out.delete("model.json")  # what it names is about to change
     out.write_bytes("model.safetensors", weights)
     for name, data in files.items():

@@ -37,3 +37,11 @@ def optimizer_of(model: Tagger, config: TrainConfig) -> torch.optim.Optimizer:
         {"params": head, "span": (head_lr, head_end), "weight_decay": head_decay},
     ]
     return torch.optim.Adam(groups, lr=config.lr, fused=True)
+
+
+def set_learning_rate(
+    optimizer: torch.optim.Optimizer, step: int, n_steps: int, config: TrainConfig
+) -> None:
+    """Give each group of weights its learning rate for a step (counted from 0)."""
+    for group in optimizer.param_groups:
+        group["lr"] = learning_rate(step, n_steps, config, group["span"])

@@ -127,7 +127,8 @@ def test_torch_in_bf16_is_what_validation_sees(tmp_path):
     windows = windows_for(card)
     tagger, _ = load_model(uri)
     auto = make_engine(uri, engine="torch")
-    expected = window_scores(tagger, windows.copy(), CPU, batch_size=8)
+    precision = auto.about["precision"]
+    expected = window_scores(tagger, windows.copy(), CPU, batch_size=8, precision=precision)
     np.testing.assert_allclose(auto.scores(windows)[0], expected, atol=1e-6)
     forced = make_engine(uri, engine="torch", precision="bf16")
     assert forced.about["precision"] == "bf16"

@@ -1,0 +1,302 @@
+"""A network and a batch in; whether its fast arithmetic is right on this machine out.
+
+Bfloat16 has 8 bits of precision, so its results differ from float32's; and on some processors it is
+simply wrong (oneDNN's bf16 convolution on CPUs with AMX returns NaN for narrow inputs). The two are
+told apart by a third run: float32 in which inputs, weights, outputs and gradients are rounded to
+bfloat16. That is all that bfloat16 explains. What is much further away is an error, and the network
+then runs in float32. Each layer is compared by itself, on what float32 brings to it: in a deep
+network with batch norm, rounding alone may move the logits by half, and hides a wrong layer.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import partial
+from time import perf_counter
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+PRECISIONS = ("auto", "f32", "bf16")
+"""Of a training. auto: bf16 where this machine is fast at it and it is right for this network."""
+
+NARROWER_ISA = {"ONEDNN_MAX_CPU_ISA": "AVX512_CORE_BF16"}
+"""Environment in which a CPU computes bf16 without AMX. It is read when torch starts."""
+
+_TIMES_EXPLAINED = 4.0  # bf16's error against that of rounding alone; seen: 0.9 to 1.4
+_FLOOR = 0.1  # of a tensor's own size, or of what its size would be if all were alike; seen: 0.05
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One batch through a network, forward and backward, in float32 and in bfloat16."""
+
+    fault: str
+    """Where bfloat16 differs by more than its rounding explains; empty where it does not."""
+    f32_s: float
+    """Seconds of a step in float32, the faster of two."""
+    bf16_s: float
+    """Seconds of a step in bfloat16."""
+
+    @property
+    def is_right(self) -> bool:
+        """Whether bfloat16 computes what it should."""
+        return not self.fault
+
+
+def has_fast_bf16(device: torch.device) -> bool:
+    """Say whether bfloat16 is the faster one: GPUs since Ampere, CPUs with AMX or AVX-512-BF16."""
+    if device.type == "cuda":
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
+    return bool(torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())
+
+
+def autocast(device: torch.device, precision: str) -> torch.autocast:
+    """Return the context in which a network runs in a precision: bf16, or f32."""
+    return torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16")
+
+
+def resolved(asked: str, device: torch.device, fault: Callable[[], str]) -> tuple[str, str]:
+    """Return the precision to compute in, and why it is not the one that was to be expected.
+
+    Parameters
+    ----------
+    asked
+        One of `PRECISIONS`.
+    device
+        Where the network runs.
+    fault
+        Compares bf16 with f32 and returns what is wrong; called only where bf16 is wanted.
+
+    Returns
+    -------
+    tuple of str
+        f32 or bf16; and a note, empty where all is as expected.
+    """
+    if asked == "f32" or (asked == "auto" and not has_fast_bf16(device)):
+        return "f32", ""
+    found = fault()
+    return ("f32", f"float32, as bfloat16 is wrong here: {found}") if found else ("bf16", "")
+
+
+def forward_fault(network: nn.Module, inputs: Tensor) -> str:
+    """Return what is wrong with a network's bfloat16 where it only serves; empty if nothing is."""
+    device = inputs.device
+    with torch.inference_mode():
+        exact = network(inputs)
+        with autocast(device, "bf16"):
+            low = network(inputs)
+        rounded = rounded_to_bf16(network)(inputs)
+    return output_fault(exact, low, rounded)
+
+
+def joined_notes(*notes: str) -> str:
+    """Return what an engine says of itself, as one line."""
+    return "; ".join(filter(None, notes))
+
+
+def output_fault(exact: Any, low: Any, rounded: Any) -> str:
+    """Compare a network's outputs: a tensor each, or tuples of logits and embeddings."""
+    names = ("the logits", "the embeddings")
+    parts = [
+        dict(zip(names, out if isinstance(out, tuple | list) else [out], strict=False))
+        for out in (exact, low, rounded)
+    ]
+    return disagreement(*parts)
+
+
+def step_trial(model: nn.Module, windows: Tensor, targets: Tensor) -> Trial:
+    """Take one training step's forward and backward pass in both arithmetics, and compare.
+
+    The model, its running statistics and torch's random state stay as they are. Dropout is off, as
+    it would draw other numbers in another type.
+    """
+    on_gpu = [windows.device] if windows.device.type == "cuda" else []
+    with torch.random.fork_rng(on_gpu), torch.enable_grad():
+        exact, _ = _gradients(copy.deepcopy(model), windows, targets, "f32")
+        low, _ = _gradients(copy.deepcopy(model), windows, targets, "bf16")
+        rounded, _ = _gradients(rounded_to_bf16(model), windows, targets, "f32")
+        fault = disagreement(exact, low, rounded) or layer_fault(model, windows)
+        # Once more for the clock: the first step of a kind also prepares its kernels.
+        _, f32_s = _gradients(copy.deepcopy(model), windows, targets, "f32")
+        _, bf16_s = _gradients(copy.deepcopy(model), windows, targets, "bf16")
+    return Trial(fault, f32_s, bf16_s)
+
+
+def layer_fault(model: nn.Module, windows: Tensor) -> str:
+    """Compare every layer that has weights by itself; return the first fault, empty if none.
+
+    A layer's input is what float32 brings to it, in the type that bfloat16 would give it; the
+    gradient that comes back to it is noise of its output's shape.
+    """
+    copied = _without_dropout(copy.deepcopy(model).train())
+    layers = {
+        name: module
+        for name, module in copied.named_modules()
+        if not any(module.children()) and any(True for _ in module.parameters())
+    }
+    types: dict[str, torch.dtype] = {}
+    faults: list[str] = []
+
+    def note_type(name: str, _module: nn.Module, inputs: Any) -> None:
+        types[name] = inputs[0].dtype
+
+    def compare(name: str, layer: nn.Module, inputs: Any, _output: Any) -> None:
+        if name in types and not faults:
+            with torch.enable_grad():
+                found = _fault_of_layer(layer, inputs[0], types.pop(name))
+            faults.extend([f"{name}: {found}"] if found else [])
+
+    with torch.no_grad():
+        handles = [m.register_forward_pre_hook(partial(note_type, n)) for n, m in layers.items()]
+        with autocast(windows.device, "bf16"):
+            copied(windows)
+        for handle in handles:
+            handle.remove()
+        for name, layer in layers.items():
+            layer.register_forward_hook(partial(compare, name))
+        copied(windows)
+    return faults[0] if faults else ""
+
+
+def _fault_of_layer(layer: nn.Module, inputs: Tensor, low_type: torch.dtype) -> str:
+    """Compare one layer's output and gradients; its hooks are not called."""
+    if not inputs.is_floating_point():
+        return ""
+    noise = torch.Generator(inputs.device).manual_seed(0)
+    exact = _passes(layer, inputs, "f32", noise.clone_state())
+    low = _passes(layer, inputs.to(low_type), "bf16", noise.clone_state())
+    by_rounding = copy.deepcopy(layer)
+    with torch.no_grad():
+        for weight in by_rounding.parameters():
+            weight.copy_(weight.bfloat16())
+    rounded = _passes(
+        by_rounding, inputs.bfloat16().float(), "f32", noise.clone_state(), rounds=True
+    )
+    return disagreement(exact, low, rounded)
+
+
+def _passes(
+    layer: nn.Module,
+    inputs: Tensor,
+    precision: str,
+    noise: torch.Generator,
+    *,
+    rounds: bool = False,
+) -> dict[str, Tensor]:
+    """Return a layer's output, and the gradients that noise at its output gives."""
+    inputs = inputs.detach().requires_grad_()
+    with autocast(inputs.device, precision):
+        output = layer.forward(inputs)
+    output = output[0] if isinstance(output, tuple) else output
+    if rounds:
+        output = _RoundBothWays.apply(output)  # type: ignore[no-untyped-call]
+    coming = torch.randn(output.shape, generator=noise, device=noise.device).to(output.dtype)
+    weights = dict(layer.named_parameters())
+    gradients = torch.autograd.grad(output, [inputs, *weights.values()], coming, allow_unused=True)
+    found = zip(("its input", *weights), gradients, strict=True)
+    return {"its output": output.detach().float()} | {
+        f"the gradient of {name}": value.float() for name, value in found if value is not None
+    }
+
+
+def rounded_to_bf16(network: nn.Module) -> nn.Module:
+    """Return a copy that computes in float32, with all that it passes on rounded to bfloat16."""
+    copied = copy.deepcopy(network)
+    with torch.no_grad():
+        for weight in copied.parameters():
+            weight.copy_(weight.bfloat16())
+    for module in copied.modules():
+        module.register_forward_hook(lambda _module, _inputs, output: _rounded(output))
+    return copied
+
+
+def disagreement(
+    exact: Mapping[str, Tensor],
+    low: Mapping[str, Tensor],
+    rounded: Mapping[str, Tensor],
+) -> str:
+    """Return the first tensor whose error rounding does not explain, in words; empty if none.
+
+    Parameters
+    ----------
+    exact
+        Tensors by name, computed in float32.
+    low
+        The same, computed in the arithmetic that is to be proved.
+    rounded
+        The same, computed in float32 with every intermediate rounded.
+
+    Notes
+    -----
+    A tensor's error is the norm of its difference from `exact`. Allowed is four times the error of
+    rounding, and a tenth of the tensor: for gradients that are zero but for rounding (a bias before
+    a batch norm), of what a tensor of its size has on the average.
+    """
+    sizes = sum(values.numel() for values in exact.values())
+    typical = sum(float(values.square().sum()) for values in exact.values()) / max(1, sizes)
+    for name, values in exact.items():
+        size = max(float(values.norm()), (typical * values.numel()) ** 0.5)
+        error = float((low[name].float() - values).norm())
+        explained = float((rounded[name].float() - values).norm())
+        if not error <= _TIMES_EXPLAINED * explained + _FLOOR * size:  # NaN is no agreement either
+            return f"{name} {_off_by(error, size)} (rounding explains {explained / size:.0%})"
+    return ""
+
+
+def _off_by(error: float, size: float) -> str:
+    ratio = error / size if size else float("inf")
+    return f"{ratio:.0%} off" if ratio < 100 else "beside all measure"
+
+
+def _gradients(
+    model: nn.Module, windows: Tensor, targets: Tensor, precision: str
+) -> tuple[dict[str, Tensor], float]:
+    """Return logits and the gradients of all weights by name, and the seconds that they took."""
+    _without_dropout(model.train())
+    began = perf_counter()
+    with autocast(windows.device, precision):
+        logits = model(windows).float()
+    known = targets.nan_to_num()  # a label that is not known plays no part here
+    nn.functional.binary_cross_entropy_with_logits(logits, known).backward()  # type: ignore[no-untyped-call]
+    if windows.device.type == "cuda":
+        torch.cuda.synchronize()
+    seconds = perf_counter() - began
+    found = {"the logits": logits.detach()}
+    for name, weight in model.named_parameters():
+        if weight.grad is not None:
+            found[f"the gradient of {name}"] = weight.grad
+    return found, seconds
+
+
+def _without_dropout(model: nn.Module) -> nn.Module:
+    for module in model.modules():
+        if "drop" in type(module).__name__.lower():
+            module.eval()
+        if isinstance(module, nn.RNNBase):
+            module.dropout = 0.0
+    return model
+
+
+class _RoundBothWays(torch.autograd.Function):
+    """The identity, but values and gradients are rounded to bfloat16."""
+
+    @staticmethod
+    def forward(ctx: Any, values: Tensor) -> Tensor:
+        return values.bfloat16().to(values.dtype)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Any) -> Any:
+        (gradient,) = gradients
+        return gradient.bfloat16().to(gradient.dtype)
+
+
+def _rounded(output: Any) -> Any:
+    if isinstance(output, Tensor) and output.is_floating_point():
+        return _RoundBothWays.apply(output)  # type: ignore[no-untyped-call]
+    if isinstance(output, tuple):
+        return tuple(map(_rounded, output))
+    return output
