@@ -23,13 +23,14 @@ from pipeline.report.page import Page, Table, Tile
 from pipeline.report.picture import Picture
 from pipeline.score.calibration import Reliability
 from pipeline.score.metrics import Metrics
+from pipeline.score.targets import Targets
 
 
 def evaluation_page(
     metrics: Metrics,
     report: Mapping[str, Any],
     *,
-    truth: npt.NDArray[np.bool_],
+    truth: Targets,
     scores: npt.NDArray[np.floating[Any]],
     diagrams: Mapping[str, Reliability],
 ) -> Page:
@@ -77,7 +78,7 @@ def _tiles(metrics: Metrics) -> list[Tile]:
 def _model_pictures(
     metrics: Metrics,
     report: Mapping[str, Any],
-    truth: npt.NDArray[np.bool_],
+    truth: Targets,
     scores: npt.NDArray[np.floating[Any]],
 ) -> list[Picture]:
     rows, names = metrics.per_class, report["class_names"]
@@ -101,7 +102,7 @@ def _model_pictures(
 def _confusion_pictures(
     metrics: Metrics,
     names: Mapping[str, str],
-    truth: npt.NDArray[np.bool_],
+    truth: Targets,
     scores: npt.NDArray[np.floating[Any]],
 ) -> list[Picture]:
     predicted = scores >= np.array([row.threshold for row in metrics.per_class])

@@ -20,6 +20,7 @@ from pipeline.report.page import Page
 from pipeline.score.bootstrap import intervals
 from pipeline.score.metrics import Metrics
 from pipeline.score.summary import build_summary, cooccurrence_counts, labels_per_clip
+from pipeline.score.targets import Targets, is_there
 from pipeline.score.validation import (
     CRITERION,
     Choice,
@@ -62,7 +63,7 @@ def build_report(
 def evaluation_report(
     metrics: Metrics,
     *,
-    truth: npt.NDArray[np.bool_],
+    truth: Targets,
     scores: npt.NDArray[np.floating[Any]],
     class_codes: Sequence[str],
     class_names: Mapping[str, str],
@@ -77,7 +78,8 @@ def evaluation_report(
 ) -> tuple[dict[str, Any], Page]:
     """Return how well a model tags: its metrics, and a page that shows them.
 
-    `truth` and `scores` are the [n_items, n_classes] that `metrics` was made from; `history` is the
+    `truth` (NaN where unknown) and `scores` are the [n_items, n_classes] that `metrics` was made
+    from; `history` is the
     training's, empty where unknown, and `build` the report of the dataset's build. `choice` says
     how scores became labels, `own` gives the model's own thresholds (those of `metrics` when None),
     and `held` what the model says of validation, where that is known. `named` are the labels that
@@ -100,10 +102,10 @@ def evaluation_report(
         "metrics": metrics.to_dict(),
         "class_names": {code: class_names.get(code, code) for code in class_codes},
         "labels_per_clip": {
-            "in the truth": labels_per_clip(truth),
+            "in the truth": labels_per_clip(is_there(truth)),
             "named by the model": labels_per_clip(predicted),
         },
-        "cooccurrence": cooccurrence_counts(truth).tolist(),
+        "cooccurrence": cooccurrence_counts(is_there(truth)).tolist(),
         "history": [{key: _finite(value) for key, value in row.items()} for row in history],
         "build": build,
         "provenance": dict(provenance),

@@ -15,6 +15,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from pipeline.score.targets import Targets, is_known, is_there
+
 Truth = npt.NDArray[np.bool_]
 Scores = npt.NDArray[np.floating[Any]]
 Floats = npt.NDArray[np.float64]
@@ -59,7 +61,7 @@ class PairedTest:
 
 
 def resample(
-    truth: Truth,
+    truth: Targets,
     scores: Scores,
     *,
     thresholds: npt.ArrayLike,
@@ -71,7 +73,8 @@ def resample(
 
     Parameters
     ----------
-    truth : bools, shape [n_items, n_classes]
+    truth : bools, or floats of 0, 1 and NaN, shape [n_items, n_classes]
+        NaN is unknown, and left out.
     scores : finite floats, shape [n_items, n_classes]
     thresholds : float, or floats of shape [n_classes]
         A class is named where its score reaches its threshold.
@@ -91,9 +94,10 @@ def resample(
     Efron and Tibshirani, "An Introduction to the Bootstrap", 1993, chapter 6; Davison and Hinkley,
     "Bootstrap Methods and their Application", 1997, section 3.8 (groups are drawn, whole).
     """
-    predicted = scores >= np.asarray(thresholds, np.float64)
+    there = is_there(truth)
+    predicted = (scores >= np.asarray(thresholds, np.float64)) & is_known(truth)
     parts = [
-        (_f1(truth, predicted, weights), average_precisions(truth, scores, weights=weights))
+        (_f1(there, predicted, weights), average_precisions(truth, scores, weights=weights))
         for weights in _weights(_numbered(len(truth), groups), n_resamples, seed)
     ]
     f1, micro = (np.concatenate([part[0][k] for part in parts]) for k in (0, 1))
@@ -102,7 +106,7 @@ def resample(
 
 
 def intervals(
-    truth: Truth,
+    truth: Targets,
     scores: Scores,
     *,
     thresholds: npt.ArrayLike,
@@ -196,15 +200,18 @@ def percentiles(values: Floats, level: float = LEVEL) -> Interval:
     return Interval(float(low), float(high))
 
 
-def average_precisions(truth: Truth, scores: Scores, *, weights: Floats) -> Floats:
+def average_precisions(truth: Targets, scores: Scores, *, weights: Floats) -> Floats:
     """Return every class's average precision for many weightings of the items.
 
     `weights` says how often each item counts, `[n_resamples, n_items]`; NaN of `[n_resamples,
-    n_classes]` where a class is in none or all of the weighted items. With weights of 1 it is
+    n_classes]` where a class is in none or all of the weighted items of which it is known. With
+    weights of 1 and nothing unknown it is
     scikit-learn's `average_precision_score`: the step-wise sum over the P-R curve.
     """
+    there, known = is_there(truth).T, is_known(truth).T
     columns = [
-        _average_precision(truth[:, k], scores[:, k], weights) for k in range(truth.shape[1])
+        _average_precision(there[k, one], scores[one, k], weights[:, one])
+        for k, one in enumerate(known)
     ]
     return np.stack(columns, axis=1)
 

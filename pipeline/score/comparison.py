@@ -21,6 +21,7 @@ from pipeline.score.bootstrap import (
 from pipeline.score.metrics import Metrics, multilabel_metrics
 from pipeline.score.scored import Scored
 from pipeline.score.significance import holm
+from pipeline.score.targets import Targets, is_known, is_there
 
 TESTED = ("macro_f1", "mean_average_precision")
 _SHOWN = ("macro_f1", "micro_f1", "mean_average_precision", "macro_roc_auc", "exact_match")
@@ -60,11 +61,17 @@ def check_same(first: Contender, other: Contender) -> None:
             f"one of them, the first is {min(strange)}; {_CURE}"
         )
     ordered = two.ordered(one.uris, one.codes)
-    if len(differing := np.flatnonzero((ordered.truth != one.truth).any(axis=1))):
+    if len(differing := np.flatnonzero(_differ(ordered.truth, one.truth).any(axis=1))):
         raise UsageError(
             f"{other.name} and {first.name} have another truth for {len(differing)} items, the "
             f"first is {one.uris[differing[0]]}; {_CURE}"
         )
+
+
+def _differ(one: Targets, other: Targets) -> npt.NDArray[np.bool_]:
+    """Return where two truths differ; unknown and unknown are the same."""
+    there, known = (is_there(one) != is_there(other)), (is_known(one) != is_known(other))
+    return np.asarray(there | known, np.bool_)
 
 
 def compare(
