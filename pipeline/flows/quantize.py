@@ -8,7 +8,7 @@ tagging: decode, windows, engine. It is the same tagger with another id; its wei
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from time import process_time
 from typing import Any
@@ -98,7 +98,7 @@ def quantize(config: QuantizeConfig) -> dict[str, Any]:
             "split": config.split,
             "aggregation": how.aggregation,
             "precisions": figures,
-            "drop": figures["f32"]["macro_f1"] - figures["int8"]["macro_f1"],
+            "drop": _macro_f1(figures["f32"]) - _macro_f1(figures["int8"]),
             "max_drop": config.max_drop,
             "graph_bytes": sum(len(files[name]) for name in INT8_FILES),
             "provenance": provenance(),
@@ -160,10 +160,16 @@ def _quality(windows: Sequence[Floats | None], targets: Floats, how: Tagging) ->
         targets, np.stack(scores), thresholds=how.thresholds, class_codes=how.codes
     )
     return {
+        "macro_f1_present": metrics.macro_f1_present,
         "macro_f1": metrics.macro_f1,
         "micro_f1": metrics.micro_f1,
         "mean_average_precision": metrics.mean_average_precision,
     }
+
+
+def _macro_f1(figures: Mapping[str, Any]) -> float:
+    """Return the macro F1 of the classes that the split has."""
+    return float(figures["macro_f1_present"] or 0.0)
 
 
 def _largest_difference(windows: dict[str, Floats], reference: dict[str, Floats]) -> float:

@@ -221,7 +221,7 @@ def window_scores(
         with torch.autocast(device.type, torch.bfloat16, enabled=has_fast_bf16(device)):
             logits = model(batch)
         parts.append(torch.sigmoid(logits.float()).cpu().numpy())
-    return np.concatenate(parts)
+    return model.silenced(np.concatenate(parts))
 
 
 def has_fast_bf16(device: torch.device) -> bool:

@@ -89,6 +89,12 @@ class WindowSet:
             start_of=self.start_of[np.concatenate([np.zeros(0, np.int64), *windows])],
         )
 
+    def without(self, classes: Sequence[int]) -> WindowSet:
+        """Return the same with some classes, by number, unknown of all clips."""
+        targets = self.targets.copy()
+        targets[:, list(classes)] = np.nan
+        return replace(self, targets=targets)
+
     def clip_windows(self, clip: int) -> Windows:
         """Return every window of one clip."""
         return self.windows(np.arange(*np.searchsorted(self.clip_of, [clip, clip + 1])))

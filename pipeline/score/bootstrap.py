@@ -24,7 +24,7 @@ Numbers = npt.NDArray[np.int64]
 
 N_RESAMPLES = 1000
 LEVEL = 0.95
-FIGURES = ("macro_f1", "micro_f1", "mean_average_precision")
+FIGURES = ("macro_f1_present", "macro_f1", "micro_f1", "mean_average_precision")
 
 _CHUNK_WEIGHTS = 4_000_000  # weights held at a time: 32 MB
 
@@ -41,8 +41,9 @@ class Interval:
 class Resampled:
     """The figures of every resample; NaN where its items leave one undefined."""
 
+    macro_f1_present: Floats
+    """Shape [n_resamples], as the three below; of the classes that the items have, drawn or not."""
     macro_f1: Floats
-    """Shape [n_resamples], as the two below."""
     micro_f1: Floats
     mean_average_precision: Floats
     f1: Floats
@@ -102,7 +103,8 @@ def resample(
     ]
     f1, micro = (np.concatenate([part[0][k] for part in parts]) for k in (0, 1))
     precision = np.concatenate([part[1] for part in parts])
-    return Resampled(_nan_mean(f1), micro, _nan_mean(precision), f1, precision)
+    of_present = _nan_mean(f1[:, there.any(axis=0)])
+    return Resampled(of_present, _nan_mean(f1), micro, _nan_mean(precision), f1, precision)
 
 
 def intervals(
@@ -118,7 +120,7 @@ def intervals(
 ) -> dict[str, Any]:
     """Return percentile intervals of macro F1, micro F1, mAP and each class's F1 and AP.
 
-    The parameters are those of `resample`; plain values come out, fit for json, with None where
+    Macro F1 is given of the classes that are there, and of all. The parameters are those of `resample`; plain values come out, fit for json, with None where
     less than half of the resamples define a figure.
 
     References

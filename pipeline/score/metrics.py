@@ -30,6 +30,10 @@ Truth = npt.NDArray[np.bool_]
 Scores = npt.NDArray[np.floating[Any]]
 
 
+PRESENT = ("macro_f1_present", "macro_precision_present", "macro_recall_present")
+"""The macro figures that leave out classes which the truth does not have."""
+
+
 @dataclass(frozen=True)
 class ClassMetrics:
     """How well one class was found."""
@@ -76,12 +80,24 @@ class Metrics:
     label_ranking_average_precision: float | None
     d_prime: float | None
     macro_f1_present: float | None
-    """Of the classes that the truth has: the others have F1 0, and no AP."""
+    """Of the classes that the truth has, as the two below: the others have F1 0, and no AP."""
+    macro_precision_present: float | None
+    macro_recall_present: float | None
+
+    @property
+    def n_present(self) -> int:
+        """How many classes the truth has."""
+        return sum(row.n_positive > 0 for row in self.per_class)
 
     def to_dict(self) -> dict[str, Any]:
-        """Return plain numbers, lists and dicts; None, never NaN, where a figure is undefined."""
+        """Return plain numbers, lists and dicts; None, never NaN, where a figure is undefined.
+
+        The macro figures of the classes that are there stand first.
+        """
+        values = asdict(self)
         return {
-            **asdict(self),
+            **{key: values[key] for key in ("n_items", *PRESENT)},
+            **values,
             "undefined": list(self.undefined),
             "per_class": [asdict(row) for row in self.per_class],
         }
@@ -147,6 +163,7 @@ def multilabel_metrics(
         )
     )
     micro_precision, micro_recall, micro_f1 = _precision_recall_f1(truth[known], predicted[known])
+    present = [row for row in per_class if row.n_positive]
     right = truth == predicted  # also where it is unknown: both are False there
     weighted = _weighted_means(per_class)
     samples = _samples_means(truth, predicted)
@@ -174,7 +191,9 @@ def multilabel_metrics(
         balanced_accuracy=_mean_of_known([row.balanced_accuracy for row in per_class]),
         label_ranking_average_precision=_lrap(truth, scores, known),
         d_prime=d_prime(macro_roc_auc),
-        macro_f1_present=_mean_of_known([row.f1 for row in per_class if row.n_positive]),
+        macro_f1_present=_mean_of_known([row.f1 for row in present]),
+        macro_precision_present=_mean_of_known([row.precision for row in present]),
+        macro_recall_present=_mean_of_known([row.recall for row in present]),
     )
 
 

@@ -16,7 +16,7 @@ from sklearn.metrics import log_loss
 from pipeline.errors import UsageError
 from pipeline.score import calibration, thresholds
 from pipeline.score.calibration import Reliability, calibration_errors, reliability
-from pipeline.score.metrics import Metrics, multilabel_metrics
+from pipeline.score.metrics import PRESENT, Metrics, multilabel_metrics
 from pipeline.score.targets import Targets, is_known, is_there
 from pipeline.score.thresholds import TARGET_PRECISION, Thresholds
 
@@ -24,7 +24,7 @@ Truth = npt.NDArray[np.bool_]
 Scores = npt.NDArray[np.floating[Any]]
 Floats = npt.NDArray[np.float64]
 
-CRITERION = "macro F1 at tuned thresholds"
+CRITERION = "macro F1 of the classes that are there, at tuned thresholds"
 
 
 @dataclass(frozen=True)
@@ -67,6 +67,8 @@ def compare_methods(held: Validation, *, class_codes: Sequence[str]) -> list[dic
         rows.append(
             {
                 "method": method,
+                "macro_f1_present": at[0].macro_f1_present,
+                "macro_f1_present_tuned": at[1].macro_f1_present,
                 "macro_f1": at[0].macro_f1,
                 "macro_f1_tuned": at[1].macro_f1,
                 "mean_average_precision": at[0].mean_average_precision,
@@ -128,6 +130,7 @@ def compare_rules(
 def _rule_row(rule: str, at: Metrics, found: Thresholds) -> dict[str, Any]:
     return {
         "rule": rule,
+        **{key: getattr(at, key) for key in PRESENT},
         "macro_precision": at.macro_precision,
         "macro_recall": at.macro_recall,
         "macro_f1": at.macro_f1,
