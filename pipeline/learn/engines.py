@@ -205,8 +205,8 @@ class TorchEngine:
         if not found:
             none = [np.zeros((0, size), np.float32) for size in self._sizes]
             return _scores(none, self._preparation)
-        outputs = [torch.cat(parts).cpu().numpy() for parts in zip(*found, strict=True)]
-        return _scores(outputs, self._preparation)
+        values = [torch.cat(parts).cpu().numpy() for parts in zip(*found, strict=True)]
+        return _scores(values, self._preparation)
 
     def _prepared(self, windows: Windows) -> Tensor:
         n = self._batch if self._is_compiled else len(windows)

@@ -41,12 +41,13 @@ def build_report(
     provenance: Mapping[str, str],
     history: pa.Table | None = None,
     pause: Mapping[str, float] | None = None,
+    cap_text: str = "",
 ) -> tuple[dict[str, Any], Page]:
     """Return what became of a dataset: counts, and a page that shows them.
 
     `class_names` gives name by code in the vocabulary's order; `ledger` has one row a segment,
     `history` (the same when None) those of all runs; `pause` says how often and how long the
-    source was down in the last run: n_outages, paused_s.
+    source was down in the last run: n_outages, paused_s; `cap_text` what --max-per-class did.
     """
     summary = build_summary(
         segments,
@@ -56,7 +57,7 @@ def build_report(
         history=history,
     )
     outages = {"n_outages": 0, "paused_s": 0.0} | dict(pause or {})
-    report = {**summary, "outages": outages, "provenance": dict(provenance)}
+    report = {**summary, "outages": outages, "cap": cap_text, "provenance": dict(provenance)}
     return report, build_page(report)
 
 

@@ -120,8 +120,9 @@ def intervals(
 ) -> dict[str, Any]:
     """Return percentile intervals of macro F1, micro F1, mAP and each class's F1 and AP.
 
-    Macro F1 is given of the classes that are there, and of all. The parameters are those of `resample`; plain values come out, fit for json, with None where
-    less than half of the resamples define a figure.
+    Macro F1 is given of the classes that are there, and of all. The parameters are those of
+    `resample`; plain values come out, fit for json, with None where less than half of the
+    resamples define a figure.
 
     References
     ----------

@@ -49,8 +49,8 @@ def by_path(table: pa.Table, folder: Path) -> dict[str, dict[str, object]]:
 @pytest.fixture
 def folder(make_wav, tmp_path: Path) -> Path:
     root = tmp_path / "irmas"
-    for name in TRAINING:
-        make_wav(f"irmas/{name}", 0.5, 440)
+    for k, name in enumerate(TRAINING):
+        make_wav(f"irmas/{name}", 0.5, 440 + k)
     for k, (name, labels) in enumerate(TESTING.items()):
         wav = make_wav(f"irmas/{name}.wav", 0.7 + k / 10, 880)
         wav.with_name(wav.name[:-4] + ".txt").write_bytes(labels.encode())
@@ -63,7 +63,8 @@ def test_both_forms_under_one_folder(folder):
     table = list_irmas(folder)
     rows = by_path(table, folder)
     assert table.column_names == [
-        "segment_id", "ytid", "start_s", "end_s", "mids", "classes", "group", "split",
+        "segment_id", "ytid", "start_s", "end_s", "mids", "classes", "unknown", "group", "split",
+        "n_files",
     ]  # fmt: skip
     assert set(rows) == {*TRAINING, *(f"{name}.wav" for name in TESTING)}
     for name, code in TRAINING.items():

@@ -171,7 +171,7 @@ class Forest(Classical):
         parts = _fitted_together(targets)
         trees, leaves = [], []
         for columns, known in parts:
-            wanted = targets[np.ix_(known, columns)]
+            wanted = targets[known][:, columns]
             forest = RandomForestClassifier(
                 _N_TREES, class_weight="balanced_subsample", random_state=seed, n_jobs=-1
             ).fit(points[known], wanted[:, 0] if len(columns) == 1 else wanted)
@@ -226,7 +226,7 @@ class Perceptron(Classical):
         for columns, known in _fitted_together(targets):
             # One class of several twice: scikit-learn would stratify by it, and rare ones fail.
             is_alone = len(columns) == 1 < n_classes
-            wanted = targets[np.ix_(known, columns * 2 if is_alone else columns)]
+            wanted = targets[known][:, columns * 2 if is_alone else columns]
             network = MLPClassifier(
                 (_N_HIDDEN,), alpha=1e-3, max_iter=500, early_stopping=len(known) >= 100,
                 random_state=seed,
