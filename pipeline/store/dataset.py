@@ -85,7 +85,7 @@ class Dataset:
             if before.get(key) != json.loads(json.dumps(value)):
                 raise SpecMismatch(
                     f"{self.folder.uri}: was built with another {key}; give another --out"
-                    f"{_cure_of_classes(before[key], value) if key == 'classes' else ''}"
+                    f"{_cure(key, before.get(key), value)}"
                 )
         return True
 
@@ -243,9 +243,12 @@ def _without_unknown(classes: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return [{k: v for k, v in row.items() if k != "unknown_if"} for row in classes]
 
 
-def _cure_of_classes(before: Any, now: Any) -> str:
+def _cure(key: str, before: Any, now: Any) -> str:
     """Return what else helps where only `unknown_if` differs: the older version knew no such."""
-    if _without_unknown(before) != json.loads(json.dumps(_without_unknown(now))):
+    is_of_classes = key == "classes" and isinstance(now, list) and isinstance(before, list)
+    if not is_of_classes or _without_unknown(before) != json.loads(
+        json.dumps(_without_unknown(now))
+    ):
         return ""
     return (
         " (they differ in unknown_if alone: to go on here, give --classes a vocabulary with the "
