@@ -4,12 +4,14 @@ from dataclasses import replace
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import torch
 
 from pipeline.audio.logmel import LogMelSpec
 from pipeline.catalog.vocabulary import default_vocabulary
-from pipeline.flows import fit
+from pipeline.flows import evaluate, fit
+from pipeline.flows.compare import read_evaluation
 from pipeline.flows.material import Material
 from pipeline.learn.config import TrainConfig
 from pipeline.learn.engines import make_engine
@@ -18,6 +20,7 @@ from pipeline.learn.model import ModelCard, load_card, load_model, save_card
 from pipeline.learn.tagging import tagging
 from pipeline.report.training_page import training_page
 from pipeline.score.aggregate import aggregate
+from pipeline.score.validation import Choice
 from pipeline.store.dataset import Dataset
 from pipeline.store.folder import Folder
 from schemas.features import features_schema
@@ -148,3 +151,21 @@ def test_no_threshold_names_them(uri):
     assert limits["org"] == limits["voi"] == 1.0
     assert limits["cel"] == 0.0
     assert replace(how, thresholds=(0.2,) * 11).thresholds[CODES.index("voi")] == 1.0
+
+
+def test_an_evaluation_leaves_out_what_a_split_does_not_know(uri, tmp_path):
+    how, codes = tagging(uri), CODES[:2]
+    truth = {"a": ["cel"], "b": [], "c": ["cla"]}
+    scores = [{code: 0.9 if code in codes else 0.1 for code in CODES}] * 3
+    tags = pa.table({"uri": list(truth), "labels": [codes] * 3, "scores": scores})
+    tagged = evaluate._Tagged(how, tags, truth, list(truth), {"b": codes})
+    config = evaluate.EvaluateConfig(uri, str(tmp_path / "e"), dataset="ds")
+    metrics = evaluate._score(
+        config, Choice(how.aggregation), tagged, Folder(config.out), own=how.thresholds
+    )
+    rows = metrics.per_class[:2]
+    assert [(row.n_positive, row.n_predicted, row.n_unknown) for row in rows] == [(1, 2, 1)] * 2
+    stored = pq.read_table(tmp_path / "e" / "scores.parquet").to_pylist()
+    assert [row["unknown"] for row in stored] == [[], codes, []]
+    kept = read_evaluation(config.out)[0].scored.truth
+    assert np.isnan(kept[1, :2]).all() and np.isnan(kept).sum() == 2
