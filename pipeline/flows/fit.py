@@ -8,6 +8,7 @@ and a finished one is not done again.
 
 from __future__ import annotations
 
+import logging
 import signal
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -108,6 +109,7 @@ def fit(config: FitConfig) -> FitResult:
             raise UsageError(f"{config.dataset}: the dataset has no clips in its {split} split")
     material = Material(dataset, meta, config.train)
     material.check_model()
+    _warn_of_untrained(material)
     with out.claimed(), ray_session(min_cpus=config.workers + 1, gpu=config.gpu):
         if config.train.model in CLASSICAL:
             progress = _fit_classical(material)
@@ -120,7 +122,7 @@ def fit(config: FitConfig) -> FitResult:
         heard=material.heard,
         windows=material.windows,
         aggregation=config.train.aggregation,
-        thresholds={method: dict.fromkeys(vocabulary.codes, 0.5) for method in METHODS},
+        thresholds={method: _thresholds(material) for method in METHODS},
         dataset_fingerprint=meta["fingerprint"],
         training={
             "run": name,
@@ -137,7 +139,7 @@ def fit(config: FitConfig) -> FitResult:
     )
     write_curves(out, progress.history)
     model_id = named(card, progress.best_weights)[0].model_id
-    page = training_page(model_id, card.training, card.provenance)
+    page = training_page(model_id, card.training, card.provenance, untrained=card.untrained_classes)
     out.write_bytes("report.html", render_page(page).encode())
     card = save_model(out, progress.best_weights, card)  # last: with it the run is done
     return FitResult(card, was_done=False)
@@ -171,6 +173,19 @@ def wants_narrower_isa(material: Material) -> bool:
         return False
     say("note", text=f"{material.config.model}: bfloat16 without AMX; with it, {with_amx.fault}")
     return True
+
+
+def _warn_of_untrained(material: Material) -> None:
+    """Say which classes have no clip to learn from."""
+    if codes := [material.vocabulary.codes[k] for k in material.untrained]:
+        text = f"warning: no clip to learn from has {', '.join(codes)}: the model never names them"
+        say("untrained_classes", level=logging.WARNING, text=text, classes=codes)
+
+
+def _thresholds(material: Material) -> dict[str, float]:
+    """Return 0.5 for each class, and 1 for those that are not learned, whose scores are 0."""
+    codes = enumerate(material.vocabulary.codes)
+    return {code: 1.0 if k in material.untrained else 0.5 for k, code in codes}
 
 
 def _fit_classical(material: Material) -> Progress:

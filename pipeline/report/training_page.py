@@ -8,11 +8,20 @@ from typing import Any
 from pipeline.report.model_plots import training_curves
 from pipeline.report.page import Cell, Page, Table, Tile
 
+_UNTRAINED = "No clip to learn from has {}: nothing is taught about them, and they are never named."
+
 
 def training_page(
-    model_id: str, training: Mapping[str, Any], provenance: Mapping[str, str]
+    model_id: str,
+    training: Mapping[str, Any],
+    provenance: Mapping[str, str],
+    *,
+    untrained: Sequence[str] = (),
 ) -> Page:
-    """Return the page of a run: `training` as in model.json, with its config and history."""
+    """Return the page of a run: `training` as in model.json, with its config and history.
+
+    `untrained` are the codes of the classes that no clip had to learn from.
+    """
     history: Sequence[Mapping[str, Any]] = training["history"]
     best = min(history, key=lambda row: row["val_loss"])
     config = training["config"]
@@ -23,7 +32,7 @@ def training_page(
         f"number {best['epoch']:.0f}.",
         tiles=[
             Tile("validation loss", best["val_loss"], "the lowest, of clips, not windows"),
-            Tile("validation macro F1", best["val_macro_f1"], "in the same epoch, threshold 0.5"),
+            Tile("validation macro F1", best["val_macro_f1"], _macro_note(best)),
             Tile("epochs", len(history), f"of at most {config['epochs']}"),
         ],
         blocks=[
@@ -38,8 +47,17 @@ def training_page(
                 ],
             ),
         ],
+        notes=[_UNTRAINED.format(", ".join(untrained))] if untrained else [],
         provenance=provenance,
     )
+
+
+def _macro_note(best: Mapping[str, Any]) -> str:
+    """Return what the macro F1 of the best epoch is of; trainings of older versions have one."""
+    of_all = best.get("val_macro_f1_all", best["val_macro_f1"])
+    if of_all == best["val_macro_f1"]:
+        return "in the same epoch, threshold 0.5"
+    return f"of the classes that are there, in the same epoch, threshold 0.5; {of_all:.3f} of all"
 
 
 def _cell(value: Any) -> Cell:

@@ -15,6 +15,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from pipeline.score.targets import Targets, is_known, is_there
+
 Truth = npt.NDArray[np.bool_]
 Scores = npt.NDArray[np.floating[Any]]
 Floats = npt.NDArray[np.float64]
@@ -22,7 +24,7 @@ Numbers = npt.NDArray[np.int64]
 
 N_RESAMPLES = 1000
 LEVEL = 0.95
-FIGURES = ("macro_f1", "micro_f1", "mean_average_precision")
+FIGURES = ("macro_f1_present", "macro_f1", "micro_f1", "mean_average_precision")
 
 _CHUNK_WEIGHTS = 4_000_000  # weights held at a time: 32 MB
 
@@ -39,8 +41,9 @@ class Interval:
 class Resampled:
     """The figures of every resample; NaN where its items leave one undefined."""
 
+    macro_f1_present: Floats
+    """Shape [n_resamples], as the three below; of the classes that the items have, drawn or not."""
     macro_f1: Floats
-    """Shape [n_resamples], as the two below."""
     micro_f1: Floats
     mean_average_precision: Floats
     f1: Floats
@@ -59,7 +62,7 @@ class PairedTest:
 
 
 def resample(
-    truth: Truth,
+    truth: Targets,
     scores: Scores,
     *,
     thresholds: npt.ArrayLike,
@@ -71,7 +74,8 @@ def resample(
 
     Parameters
     ----------
-    truth : bools, shape [n_items, n_classes]
+    truth : bools, or floats of 0, 1 and NaN, shape [n_items, n_classes]
+        NaN is unknown, and left out.
     scores : finite floats, shape [n_items, n_classes]
     thresholds : float, or floats of shape [n_classes]
         A class is named where its score reaches its threshold.
@@ -91,18 +95,20 @@ def resample(
     Efron and Tibshirani, "An Introduction to the Bootstrap", 1993, chapter 6; Davison and Hinkley,
     "Bootstrap Methods and their Application", 1997, section 3.8 (groups are drawn, whole).
     """
-    predicted = scores >= np.asarray(thresholds, np.float64)
+    there = is_there(truth)
+    predicted = (scores >= np.asarray(thresholds, np.float64)) & is_known(truth)
     parts = [
-        (_f1(truth, predicted, weights), average_precisions(truth, scores, weights=weights))
+        (_f1(there, predicted, weights), average_precisions(truth, scores, weights=weights))
         for weights in _weights(_numbered(len(truth), groups), n_resamples, seed)
     ]
     f1, micro = (np.concatenate([part[0][k] for part in parts]) for k in (0, 1))
     precision = np.concatenate([part[1] for part in parts])
-    return Resampled(_nan_mean(f1), micro, _nan_mean(precision), f1, precision)
+    of_present = _nan_mean(f1[:, there.any(axis=0)])
+    return Resampled(of_present, _nan_mean(f1), micro, _nan_mean(precision), f1, precision)
 
 
 def intervals(
-    truth: Truth,
+    truth: Targets,
     scores: Scores,
     *,
     thresholds: npt.ArrayLike,
@@ -114,8 +120,9 @@ def intervals(
 ) -> dict[str, Any]:
     """Return percentile intervals of macro F1, micro F1, mAP and each class's F1 and AP.
 
-    The parameters are those of `resample`; plain values come out, fit for json, with None where
-    less than half of the resamples define a figure.
+    Macro F1 is given of the classes that are there, and of all. The parameters are those of
+    `resample`; plain values come out, fit for json, with None where less than half of the
+    resamples define a figure.
 
     References
     ----------
@@ -196,15 +203,18 @@ def percentiles(values: Floats, level: float = LEVEL) -> Interval:
     return Interval(float(low), float(high))
 
 
-def average_precisions(truth: Truth, scores: Scores, *, weights: Floats) -> Floats:
+def average_precisions(truth: Targets, scores: Scores, *, weights: Floats) -> Floats:
     """Return every class's average precision for many weightings of the items.
 
     `weights` says how often each item counts, `[n_resamples, n_items]`; NaN of `[n_resamples,
-    n_classes]` where a class is in none or all of the weighted items. With weights of 1 it is
+    n_classes]` where a class is in none or all of the weighted items of which it is known. With
+    weights of 1 and nothing unknown it is
     scikit-learn's `average_precision_score`: the step-wise sum over the P-R curve.
     """
+    there, known = is_there(truth).T, is_known(truth).T
     columns = [
-        _average_precision(truth[:, k], scores[:, k], weights) for k in range(truth.shape[1])
+        _average_precision(there[k, one], scores[one, k], weights[:, one])
+        for k, one in enumerate(known)
     ]
     return np.stack(columns, axis=1)
 
