@@ -9,7 +9,7 @@ from jobs import harness
 from pipeline.flows.fit import FitConfig, FitResult, fit
 from pipeline.flows.folds import FoldsResult, cross_validate
 from pipeline.learn.augment import AUGMENTATIONS
-from pipeline.learn.config import TrainConfig
+from pipeline.learn.config import NO_WEIGHTS, TrainConfig
 from pipeline.learn.model import ModelCard
 from pipeline.learn.networks.classical import CLASSICAL
 from pipeline.learn.networks.registry import known_names
@@ -51,7 +51,7 @@ def _parser(argv: list[str] | None) -> argparse.ArgumentParser:
     add("--out", required=True, metavar="URI", help="the model's folder: a path, s3://, gs://")
     add("--workers", type=int, default=1, metavar="N", help="processes that train together")
     add("--gpu", action="store_true", help="a GPU for every worker, in bfloat16")
-    add("--weights", metavar="imagenet|PATH", help="weights to begin with")
+    add("--weights", metavar="imagenet|PATH|none", help="weights to begin with")
     add("--epochs", type=int, metavar="N", help="passes over the data")
     add("--batch-size", type=int, metavar="N", help="windows a step and worker")
     add("--window-s", type=float, metavar="S", help="window length in seconds")
@@ -82,7 +82,8 @@ def _say_model(result: FitResult, out: str) -> None:
         print("the same run has ended before: nothing to do")
     best = min(card.training["history"], key=lambda row: row["val_loss"])
     weights = card.training["config"]["weights"]
-    print(f"{card.model_id}: trained {f'from {weights}' if weights else 'from scratch'}")
+    start = "from scratch" if weights in (None, NO_WEIGHTS) else f"from {weights}"
+    print(f"{card.model_id}: trained {start}")
     is_fitted_once = card.training["config"]["model"] in CLASSICAL
     which = f"best epoch {best['epoch']:.0f} of {len(card.training['history'])}: "
     print(

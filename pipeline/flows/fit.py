@@ -9,7 +9,8 @@ and a finished one is not done again.
 from __future__ import annotations
 
 import signal
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import ray
@@ -25,7 +26,7 @@ from pipeline.flows.fit_worker import classical_worker, read_state, worker
 from pipeline.flows.logs import progress_bar
 from pipeline.flows.material import Material
 from pipeline.flows.provenance import provenance
-from pipeline.learn.config import TrainConfig
+from pipeline.learn.config import NO_WEIGHTS, TrainConfig, check_start
 from pipeline.learn.loop import Progress
 from pipeline.learn.model import (
     ModelCard,
@@ -36,6 +37,7 @@ from pipeline.learn.model import (
     save_model,
 )
 from pipeline.learn.networks.classical import CLASSICAL
+from pipeline.learn.networks.registry import IMAGENET
 from pipeline.report.page import render_page
 from pipeline.report.training_page import training_page
 from pipeline.score.aggregate import METHODS
@@ -70,6 +72,12 @@ class FitConfig:
     def __post_init__(self) -> None:
         if self.workers < 1:
             raise UsageError(f"--workers {self.workers}: expected a whole number from 1 up")
+        check_start(self.train)
+        weights = self.train.weights
+        is_path = weights not in (None, IMAGENET, NO_WEIGHTS) and Path(str(weights)).exists()
+        if is_path:  # Ray's workers are in another folder
+            absolute = replace(self.train, weights=str(Path(str(weights)).absolute()))
+            object.__setattr__(self, "train", absolute)
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,12 @@ from dataclasses import dataclass
 
 from pipeline.errors import UsageError
 from pipeline.learn.augment import AUGMENTATIONS
+from pipeline.learn.networks.ast_weights import PRETRAINED
 from pipeline.learn.sampling import SAMPLINGS
+
+NO_WEIGHTS = "none"
+"""The value of `weights` that says: begin from nothing."""
+_LEAST_LR_FROM_NOTHING = 1e-4  # below are the rates of fine-tuning
 
 
 @dataclass(frozen=True)
@@ -37,7 +42,7 @@ class TrainConfig:
     augment: tuple[str, ...] = ("masks", "tilt", "mix", "shift")
     """Names in `augment.AUGMENTATIONS`; those that do not fit what is heard do nothing."""
     weights: str | None = None
-    """Weights to begin with: 'imagenet', or a path."""
+    """Weights to begin with: 'imagenet', or a path; 'none' says that there shall be none."""
     accumulate: int = 1
     """Batches a step."""
     patience: int | None = None
@@ -75,3 +80,18 @@ class TrainConfig:
             raise UsageError(f"--folds {self.folds}: expected 3 or more")
         if self.sampling not in SAMPLINGS:
             raise UsageError(f"--sampling {self.sampling}: expected {', '.join(SAMPLINGS)}")
+
+    @property
+    def begins_from(self) -> str | None:
+        """The weights to begin with, None where there are none."""
+        return None if self.weights == NO_WEIGHTS else self.weights
+
+
+def check_start(config: TrainConfig) -> None:
+    """Raise UsageError for an AST that would be fine-tuned from nothing, unless that is said."""
+    if config.model == "ast" and config.weights is None and config.lr < _LEAST_LR_FROM_NOTHING:
+        raise UsageError(
+            f"model 'ast': its 86 million parameters learn next to nothing from nothing at --lr "
+            f"{config.lr:g}; give --weights FOLDER (hf download {PRETRAINED} --local-dir FOLDER), "
+            "or --weights none to begin from nothing all the same"
+        )

@@ -172,8 +172,9 @@ def augmented(
     model: Tagger, windows: Tensor, targets: Tensor, config: TrainConfig, rng: torch.Generator
 ) -> tuple[Tensor, Tensor]:
     """Disturb windows as fits what they are: dB, samples, or rows of a feature."""
-    if model.architecture.below_peak:
-        return augment(windows, targets, rng, config.augment)
+    if (unit := model.db_per_unit) is not None:
+        windows, targets = augment(windows * unit, targets, rng, config.augment)
+        return windows / unit, targets
     if model.architecture.input_shape[0] == 1:
         samples, targets = augment_samples(
             windows[:, 0],
