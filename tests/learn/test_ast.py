@@ -191,6 +191,7 @@ def test_a_trained_one_is_served_without_the_weights_it_began_from(published, tm
 
 def test_a_model_of_before_is_served_as_it_was(tmp_path, monkeypatch):
     """AST heard log-mels of its own, scaled to each window's peak, and model.json knew no sizes."""
+    assert transformers.ASTModel  # to load it sets ASTConfig anew
     monkeypatch.setattr(transformers, "ASTConfig", partial(transformers.ASTConfig, **SMALL))
     heard = LogMelInput(
         LogMelSpec(sample_rate_hz=16_000, n_fft=1024, hop=160, n_mels=128, htk=True)
