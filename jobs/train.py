@@ -15,6 +15,7 @@ from pipeline.learn.networks.classical import CLASSICAL
 from pipeline.learn.networks.registry import known_names
 from pipeline.learn.recipes import PRESETS, preset
 from pipeline.learn.sampling import SAMPLINGS
+from pipeline.learn.selection import SELECTIONS, best_row, chosen_by, n_stale
 
 AUGMENTED = ",".join(AUGMENTATIONS)
 
@@ -65,6 +66,8 @@ def _parser(argv: list[str] | None) -> argparse.ArgumentParser:
     add("--mix-max", type=int, metavar="N", help="clips mixed at most")
     add("--accumulate", type=int, metavar="N", help="batches a step")
     add("--patience", type=int, metavar="N", help="epochs without a better one, then stop")
+    add("--select", choices=SELECTIONS, help="what chooses the epoch that is kept")
+    add("--deterministic", action="store_true", help="the same bytes again, on GPUs too; slower")
     add("--seed", type=int, metavar="N", help="of all that is drawn")
     add("--folds", type=int, metavar="K", help="train and val in K parts by video, a model each")
     defaults = asdict(preset(chosen.preset, chosen.model))
@@ -80,7 +83,7 @@ def _say_model(result: FitResult, out: str) -> None:
     card = result.card
     if result.was_done:
         print("the same run has ended before: nothing to do")
-    best = min(card.training["history"], key=lambda row: row["val_loss"])
+    best = best_row(card.training["history"], chosen_by(card.training))
     weights = card.training["config"]["weights"]
     start = "from scratch" if weights in (None, NO_WEIGHTS) else f"from {weights}"
     print(f"{card.model_id}: trained {start}")
@@ -100,9 +103,10 @@ def _diverged_after(card: ModelCard) -> int | None:
 
     Classical models are fitted once, whatever the epochs; where patience is out, all is well.
     """
-    config, losses = card.training["config"], [row["val_loss"] for row in card.training["history"]]
-    n_epochs, patience = len(losses), config["patience"]
-    is_out = patience is not None and n_epochs - 1 - losses.index(min(losses)) >= patience
+    config, n_epochs = card.training["config"], len(card.training["history"])
+    patience = config["patience"]
+    stale = n_stale(card.training["history"], chosen_by(card.training))
+    is_out = patience is not None and stale >= patience
     if config["model"] in CLASSICAL or is_out:
         return None
     return n_epochs if n_epochs < config["epochs"] else None

@@ -27,6 +27,8 @@ from pipeline.flows.logs import progress_bar
 from pipeline.flows.material import Material
 from pipeline.flows.provenance import provenance
 from pipeline.learn.config import NO_WEIGHTS, TrainConfig, check_start
+from pipeline.learn.cost import cost_of
+from pipeline.learn.determinism import ENVIRONMENT
 from pipeline.learn.loop import Progress
 from pipeline.learn.model import (
     ModelCard,
@@ -38,6 +40,7 @@ from pipeline.learn.model import (
 )
 from pipeline.learn.networks.classical import CLASSICAL
 from pipeline.learn.networks.registry import IMAGENET
+from pipeline.learn.selection import best_row
 from pipeline.report.page import render_page
 from pipeline.report.training_page import training_page
 from pipeline.score.aggregate import METHODS
@@ -130,6 +133,9 @@ def fit(config: FitConfig) -> FitResult:
             "config": asdict(config.train),
             "best_val_loss": progress.best_val_loss,
             "history": progress.history,
+            "selected_by": config.train.select,
+            "best_epoch": int(best_row(progress.history, config.train.select)["epoch"]),
+            **cost_of(progress.history),
         },
         provenance=provenance(),
     )
@@ -141,9 +147,10 @@ def fit(config: FitConfig) -> FitResult:
     return FitResult(card, was_done=False)
 
 
-def worker_env(*, gpu: bool) -> dict[str, Any]:
+def worker_env(*, gpu: bool, deterministic: bool = False) -> dict[str, Any]:
     """Return the runtime environment of the processes that train."""
-    return {} if gpu else {"env_vars": _ONE_HEAP}
+    names = ({} if gpu else _ONE_HEAP) | (ENVIRONMENT if deterministic else {})
+    return {"env_vars": names} if names else {}
 
 
 def _fit_classical(material: Material) -> Progress:
@@ -173,11 +180,16 @@ def _fit(config: FitConfig, material: Material, name: str) -> Progress:
             storage_filesystem=filesystem,
             failure_config=FailureConfig(max_failures=_MAX_FAILURES),
             checkpoint_config=CheckpointConfig(num_to_keep=2),
-            worker_runtime_env=worker_env(gpu=config.gpu),  # type: ignore[call-arg]
+            worker_runtime_env=worker_env(  # type: ignore[call-arg]
+                gpu=config.gpu, deterministic=config.train.deterministic
+            ),
         ),
     )
     with shown(board, config.train.model), own_signal(signal.SIGINT):
         result = trainer.fit()
+        refusal = ray.get(board.refusal.remote())
+    if refusal is not None:
+        raise refusal
     if result.checkpoint is None:
         raise TimbreError(
             f"{config.train.model}: the loss of the first epoch is no number; lower --lr "

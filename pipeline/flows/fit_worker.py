@@ -10,13 +10,17 @@ from pathlib import Path
 from time import monotonic
 from typing import Any
 
+import ray
 import ray.train
 import torch
 from ray.train import Checkpoint
 
+from pipeline.errors import UsageError
 from pipeline.flows.cluster import own_cpus
 from pipeline.flows.material import Material
 from pipeline.learn.classical import fit_classical
+from pipeline.learn.cost import CostMeter
+from pipeline.learn.determinism import NoDeterministicOp
 from pipeline.learn.epochs import Mixing, n_steps
 from pipeline.learn.loop import Hooks, Progress, train
 
@@ -71,16 +75,19 @@ def _train(material: Material, board: Any, *, gpu: bool) -> None:
     if last is not None:
         with last.as_directory() as folder:
             state = read_state(folder)
-    train(
-        config,
-        model,
-        train_set,
-        val_set,
-        device=device,
-        checkpoint=state,
-        hooks=Hooks(on_step, on_epoch),
-        samples=None if samples is None else samples.to(device),
-    )
+    try:
+        train(
+            config,
+            model,
+            train_set,
+            val_set,
+            device=device,
+            checkpoint=state,
+            hooks=Hooks(on_step, on_epoch, CostMeter(device)),
+            samples=None if samples is None else samples.to(device),
+        )
+    except (NoDeterministicOp, UsageError) as error:  # every rank comes to it, so none waits
+        ray.get(board.refuse.remote(error))
 
 
 def _report(metrics: dict[str, float], state: dict[str, Any] | None) -> None:

@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 import torch
 
 from pipeline.audio.inputs import FeatureInput, Input, LogMelInput, SamplesInput
@@ -27,6 +29,7 @@ from pipeline.learn.mapped import mapped_clips
 from pipeline.learn.model import Architecture, Tagger
 from pipeline.learn.networks.ast_weights import encoder_sizes
 from pipeline.learn.recipes import heard_by
+from pipeline.learn.selection import DEFAULT, check_selection
 from pipeline.learn.windows import WindowSet, load_windows, row_moments
 from pipeline.store.dataset import Dataset
 from pipeline.store.faults import clear_errors
@@ -57,6 +60,18 @@ class Material:
         Here, as what a worker raises is a failure that Ray Train tries again.
         """
         self._untrained()
+        if self.config.select != DEFAULT and self.config.folds is None:
+            check_selection(self.config.select, self._val_targets())
+
+    def _val_targets(self) -> npt.NDArray[np.float32]:
+        """Return the classes of the validation clips, `[n_clips, n_classes]`, without the audio."""
+        classes = [
+            row
+            for table in self.dataset.features("val", ["classes"])
+            for row in table["classes"].to_pylist()
+        ]
+        codes = self.vocabulary.codes
+        return np.array([[code in row for code in codes] for row in classes], np.float32)
 
     @property
     def vocabulary(self) -> Vocabulary:

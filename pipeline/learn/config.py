@@ -8,6 +8,7 @@ from pipeline.errors import UsageError
 from pipeline.learn.augment import AUGMENTATIONS
 from pipeline.learn.networks.ast_weights import PRETRAINED
 from pipeline.learn.sampling import SAMPLINGS
+from pipeline.learn.selection import DEFAULT, SELECTIONS
 
 NO_WEIGHTS = "none"
 """The value of `weights` that says: begin from nothing."""
@@ -46,7 +47,11 @@ class TrainConfig:
     accumulate: int = 1
     """Batches a step."""
     patience: int | None = None
-    """Stop after so many epochs without a better validation loss."""
+    """Stop after so many epochs without a better one, by `select`."""
+    select: str = DEFAULT
+    """What chooses the epoch that is kept: one of `selection.SELECTIONS`."""
+    deterministic: bool = False
+    """Whether only deterministic operations may be used: the same bytes again, on a GPU too."""
     head_lr: float | None = None
     """Learning rate of the last layers, where it is another; decays to `head_lr_end`."""
     head_lr_end: float | None = None
@@ -78,6 +83,8 @@ class TrainConfig:
             )
         if self.folds is not None and not (self.folds >= 3 and 0 <= self.fold < self.folds):
             raise UsageError(f"--folds {self.folds}: expected 3 or more")
+        if self.select not in SELECTIONS:
+            raise UsageError(f"--select {self.select}: expected {', '.join(SELECTIONS)}")
         if self.sampling not in SAMPLINGS:
             raise UsageError(f"--sampling {self.sampling}: expected {', '.join(SAMPLINGS)}")
 

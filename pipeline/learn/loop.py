@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from typing import Any
@@ -23,10 +23,12 @@ from torch.nn.parallel import DistributedDataParallel
 
 from pipeline.learn.augment import augment, augment_samples, masks
 from pipeline.learn.config import TrainConfig
+from pipeline.learn.determinism import as_configured
 from pipeline.learn.epochs import Mixing, epoch_batches, n_steps, prefetched
 from pipeline.learn.logmel import SamplesToLogMel
 from pipeline.learn.model import Tagger
 from pipeline.learn.schedule import learning_rate, optimizer_of
+from pipeline.learn.selection import METHODS, best_row, check_selection, figures, n_stale
 from pipeline.learn.windows import Batch, WindowSet
 from pipeline.score.aggregate import aggregate
 
@@ -38,6 +40,7 @@ class Progress:
     epoch: int = 0
     """Epochs done."""
     best_val_loss: float = float("inf")
+    """Of the epoch that is kept, which `TrainConfig.select` chooses."""
     best_weights: dict[str, Tensor] = field(default_factory=dict)
     history: list[dict[str, float]] = field(default_factory=list)
 
@@ -48,8 +51,11 @@ class Hooks:
 
     on_step: Callable[[int], None]
     on_epoch: Callable[[dict[str, float], dict[str, Any]], None]
+    measure: Callable[[], dict[str, float]] = dict
+    """What else the history says of an epoch; asked on every rank."""
 
 
+@as_configured
 def train(
     config: TrainConfig,
     model: Tagger,
@@ -68,6 +74,7 @@ def train(
     become the log-mels that the model hears.
     """
     rank, n_ranks = _rank()
+    check_selection(config.select, val_set.targets)
     model.to(device)
     optimizer = optimizer_of(model, config)
     average = copy.deepcopy(model)
@@ -76,7 +83,8 @@ def train(
     mixing = Mixing(config.sampling, config.mix_min, config.mix_max)
     steps = n_steps(mixing.size(train_set), batch_size=config.batch_size, n_ranks=n_ranks)
     for epoch in range(progress.epoch, config.epochs):
-        if config.patience is not None and _stale(progress) >= config.patience:
+        stale = n_stale(progress.history, config.select)
+        if config.patience is not None and stale >= config.patience:
             break
         batches = epoch_batches(
             train_set,
@@ -106,17 +114,17 @@ def train(
                 follow(average, model, decay=min(config.ema, (1 + number) / (10 + number)))
             hooks.on_step(number + 1)
         _take_over_buffers(average)
-        scores = clip_scores(average, val_set, config.aggregation, device)
         metrics = {
             "epoch": epoch + 1.0,
             "train_loss": _mean(losses),
-            **clip_metrics(scores, val_set.targets),
+            **validation_figures(average, val_set, config.aggregation, device),
+            **hooks.measure(),
         }
         if not all(map(math.isfinite, metrics.values())):
             break  # it has diverged, and no later step brings it back
         progress.history.append(metrics)
         progress.epoch = epoch + 1
-        if metrics["val_loss"] < progress.best_val_loss:
+        if best_row(progress.history, config.select) is metrics:
             progress.best_val_loss = metrics["val_loss"]
             progress.best_weights = weights_of(average)
         hooks.on_epoch(metrics, snapshot(progress, model, average, optimizer))
@@ -133,12 +141,6 @@ def _take_over_buffers(model: nn.Module) -> None:
     if _rank()[1] > 1:
         for buffer in model.buffers():
             dist.broadcast(buffer, 0)
-
-
-def _stale(progress: Progress) -> int:
-    """Return how many epochs ago the best one was."""
-    losses = [row["val_loss"] for row in progress.history]
-    return len(losses) - 1 - losses.index(min(losses)) if losses else 0
 
 
 def _backward(
@@ -191,23 +193,43 @@ def augmented(
     return windows, targets
 
 
-@torch.inference_mode()
 def clip_scores(
     model: Tagger, data: WindowSet, aggregation: str, device: torch.device
 ) -> npt.NDArray[np.float32]:
     """Return the score of every clip, `[n_clips, n_classes]`, gathered from all ranks by clip."""
+    return clip_scores_by(model, data, [aggregation], device)[aggregation]
+
+
+def validation_figures(
+    model: Tagger, data: WindowSet, aggregation: str, device: torch.device
+) -> dict[str, float]:
+    """Return what an epoch's row of the history says of the validation clips (`selection`)."""
+    scores = clip_scores_by(model, data, [aggregation, *METHODS], device)
+    judged = {method: clip_metrics(found, data.targets) for method, found in scores.items()}
+    return figures(judged, scores[aggregation], data.targets, aggregation)
+
+
+@torch.inference_mode()
+def clip_scores_by(
+    model: Tagger, data: WindowSet, methods: Sequence[str], device: torch.device
+) -> dict[str, npt.NDArray[np.float32]]:
+    """Return the score of every clip by several aggregations; each window is heard once."""
     rank, n_ranks = _rank()
     model.eval()
-    mine = {
-        clip: aggregate(window_scores(model, data.clip_windows(clip), device), aggregation)
-        for clip in range(rank, len(data.matrices), n_ranks)
-    }
+    mine = {}
+    for clip in range(rank, len(data.matrices), n_ranks):
+        scores = window_scores(model, data.clip_windows(clip), device)
+        mine[clip] = {method: aggregate(scores, method) for method in methods}
     gathered: list[Any] = [mine]
     if n_ranks > 1:
         gathered = [None] * n_ranks
         dist.all_gather_object(gathered, mine)
     by_clip = {clip: scores for part in gathered for clip, scores in part.items()}
-    return np.stack([by_clip[clip] for clip in range(len(data.matrices))]).astype(np.float32)
+    clips = range(len(data.matrices))
+    return {
+        method: np.stack([by_clip[clip][method] for clip in clips]).astype(np.float32)
+        for method in methods
+    }
 
 
 @torch.inference_mode()
