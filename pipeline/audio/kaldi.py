@@ -152,9 +152,10 @@ def plain_kaldi_fbank(samples: Floats, spec: KaldiSpec) -> Floats:
 
 def _emphasised(frames: Floats, spec: KaldiSpec) -> Floats:
     """Return frames without their means, pre-emphasised; their first samples count twice."""
-    frames = frames - frames.mean(axis=1, keepdims=True)
+    frames = (frames - frames.mean(axis=1, keepdims=True)).astype(np.float32, copy=False)
     before = np.concatenate([frames[:, :1], frames[:, :-1]], axis=1)
-    return frames - np.float32(spec.pre_emphasis) * before
+    frames -= np.float32(spec.pre_emphasis) * before
+    return frames
 
 
 def _frame_means(samples: Floats, spec: KaldiSpec, n_frames: int) -> npt.NDArray[np.float64]:

@@ -17,7 +17,8 @@ import torch
 from pipeline.errors import TimbreError
 from pipeline.learn.config import TrainConfig
 
-P, T = ParamSpec("P"), TypeVar("T")
+P = ParamSpec("P")
+T = TypeVar("T")
 
 ENVIRONMENT = {"CUBLAS_WORKSPACE_CONFIG": ":4096:8"}
 """Of a process that trains so; cuBLAS reads it when it starts."""
