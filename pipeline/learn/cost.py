@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import resource
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from time import monotonic
 from typing import Any
 
@@ -33,11 +34,25 @@ class CostMeter:
     def _peak_mib(self) -> float:
         if self._device.type == "cuda":
             return torch.cuda.max_memory_allocated(self._device) / 2**20
-        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**10
+        return peak_rss_mib()
 
     def _forget_peak(self) -> None:
         if self._device.type == "cuda":
             torch.cuda.reset_peak_memory_stats(self._device)
+
+
+def peak_rss_mib() -> float:
+    """Return the resident memory of this process at its largest so far.
+
+    Not `getrusage`'s where the kernel says more: that one begins at what the parent held when it
+    started the process.
+    """
+    status = Path("/proc/self/status")
+    lines = status.read_text().splitlines() if status.is_file() else []
+    for line in lines:
+        if line.startswith("VmHWM:"):
+            return int(line.split()[1]) / 2**10
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**10
 
 
 def cost_of(history: Sequence[Mapping[str, Any]]) -> dict[str, float]:

@@ -1,6 +1,5 @@
 """What a training cost: seconds and memory, an epoch each, of the worker that holds most."""
 
-import resource
 import socket
 from pathlib import Path
 
@@ -9,7 +8,7 @@ import torch.distributed as dist
 import torch.multiprocessing as mp
 
 from pipeline.learn import cost
-from pipeline.learn.cost import CostMeter, cost_of
+from pipeline.learn.cost import CostMeter, cost_of, peak_rss_mib
 from pipeline.learn.loop import Hooks, train
 from tests.learn.test_epochs import window_set
 from tests.learn.test_loop import CONFIG, CPU, tagger
@@ -28,8 +27,7 @@ def test_each_epoch_of_the_history_says_what_it_cost(monkeypatch):
     )  # fmt: skip
     assert [row["seconds"] for row in progress.history] == [3.0, 4.5, 82.5]
     peaks = [row["peak_mib"] for row in progress.history]
-    largest = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    assert 50 < peaks[0] <= peaks[1] <= peaks[2] <= largest
+    assert 50 < peaks[0] <= peaks[1] <= peaks[2] <= peak_rss_mib()
     assert cost_of(progress.history) == {"seconds": 90.0, "peak_mib": peaks[2]}
     assert cost_of([{"val_loss": 1.0}]) == {}
 
@@ -38,8 +36,7 @@ def rank_of_two(rank: int, port: int, folder: Path) -> None:
     dist.init_process_group("gloo", init_method=f"tcp://127.0.0.1:{port}", rank=rank, world_size=2)
     held = torch.ones((1 + 300 * rank) << 18)  # MiB of float32
     found = CostMeter(CPU)()["peak_mib"]
-    own = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    torch.save((found, own, len(held)), folder / f"{rank}.pt")
+    torch.save((found, peak_rss_mib(), len(held)), folder / f"{rank}.pt")
     dist.destroy_process_group()
 
 
