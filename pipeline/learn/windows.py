@@ -121,7 +121,8 @@ class WindowSet:
         firsts = np.concatenate([[0], np.cumsum(counts)[:-1]])
         values = windows.astype(np.float32)
         if self.db_per_unit is not None:
-            power = np.add.reduceat(10 ** (values * self.db_per_unit / 10), firsts, axis=0)
+            values *= self.db_per_unit
+            power = np.add.reduceat(10 ** (values / 10), firsts, axis=0)
             mixed = 10 * np.log10(power) / self.db_per_unit
         else:
             mixed = np.add.reduceat(values, firsts, axis=0)

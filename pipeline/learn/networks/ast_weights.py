@@ -87,6 +87,7 @@ def read_published(weights: str) -> tuple[Any, Any | None]:
         Where there is no AST, or tensors of its encoder are missing.
     """
     transformers = transformers_here()
+    transformers.utils.logging.disable_progress_bar()  # it would write over the job's own
     try:
         with _as_folder(weights) as folder:
             network, info = transformers.ASTForAudioClassification.from_pretrained(
