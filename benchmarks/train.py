@@ -54,7 +54,7 @@ def clips(n_clips: int) -> WindowSet:
         start_of=np.tile(np.arange(N_WINDOWS) * LENGTH, n_clips).clip(max=N_COLUMNS - LENGTH),
         n_frames=LENGTH,
         silence=HEARD.silence,
-        is_db=True,
+        db_per_unit=1.0,
     )
 
 

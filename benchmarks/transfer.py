@@ -47,7 +47,7 @@ RUNS = {
     "resnet18, persistent": f"--model resnet18 --epochs 6 {SHORT} --sampling persistent",
     "resnet18, dynamic": f"--model resnet18 --epochs 6 {SHORT} --sampling dynamic",
     "resnet50": f"--model resnet50 --epochs 3 {SHORT}",
-    "ast": "--preset harmony-ast --augment masks,tilt,mix,shift --epochs 2",
+    "ast": "--preset harmony-ast --weights none --augment masks,tilt,mix,shift --epochs 2",
 }
 
 

@@ -9,12 +9,13 @@ from jobs import harness
 from pipeline.flows.fit import FitConfig, FitResult, fit
 from pipeline.flows.folds import FoldsResult, cross_validate
 from pipeline.learn.augment import AUGMENTATIONS
-from pipeline.learn.config import TrainConfig
+from pipeline.learn.config import NO_WEIGHTS, TrainConfig
 from pipeline.learn.networks.classical import CLASSICAL
 from pipeline.learn.networks.registry import known_names
 from pipeline.learn.precision import PRECISIONS
 from pipeline.learn.recipes import PRESETS, preset
 from pipeline.learn.sampling import SAMPLINGS
+from pipeline.learn.selection import SELECTIONS, best_row, chosen_by
 from pipeline.score.words import macro_text
 
 AUGMENTED = ",".join(AUGMENTATIONS)
@@ -52,7 +53,7 @@ def _parser(argv: list[str] | None) -> argparse.ArgumentParser:
     add("--out", required=True, metavar="URI", help="the model's folder: a path, s3://, gs://")
     add("--workers", type=int, default=1, metavar="N", help="processes that train together")
     add("--gpu", action="store_true", help="a GPU for every worker, in bfloat16")
-    add("--weights", metavar="imagenet|PATH", help="weights to begin with")
+    add("--weights", metavar="imagenet|PATH|none", help="weights to begin with")
     add("--epochs", type=int, metavar="N", help="passes over the data")
     add("--batch-size", type=int, metavar="N", help="windows a step and worker")
     add("--window-s", type=float, metavar="S", help="window length in seconds")
@@ -67,6 +68,8 @@ def _parser(argv: list[str] | None) -> argparse.ArgumentParser:
     add("--accumulate", type=int, metavar="N", help="batches a step")
     add("--patience", type=int, metavar="N", help="epochs without a better one, then stop")
     add("--precision", choices=PRECISIONS, help="bf16 is compared with f32 before it is used")
+    add("--select", choices=SELECTIONS, help="what chooses the epoch that is kept")
+    add("--deterministic", action="store_true", help="the same bytes again, on GPUs too; slower")
     add("--seed", type=int, metavar="N", help="of all that is drawn")
     add("--folds", type=int, metavar="K", help="train and val in K parts by video, a model each")
     defaults = asdict(preset(chosen.preset, chosen.model))
@@ -82,9 +85,10 @@ def _say_model(result: FitResult, out: str) -> None:
     card = result.card
     if result.was_done:
         print("the same run has ended before: nothing to do")
-    best = min(card.training["history"], key=lambda row: row["val_loss"])
+    best = best_row(card.training["history"], chosen_by(card.training))
     weights = card.training["config"]["weights"]
-    print(f"{card.model_id}: trained {f'from {weights}' if weights else 'from scratch'}")
+    start = "from scratch" if weights in (None, NO_WEIGHTS) else f"from {weights}"
+    print(f"{card.model_id}: trained {start}")
     is_fitted_once = card.training["config"]["model"] in CLASSICAL
     which = f"best epoch {best['epoch']:.0f} of {len(card.training['history'])}: "
     print(

@@ -28,7 +28,8 @@ Doubles = npt.NDArray[np.float64]
 
 _L = N_LANES
 _Z = 2 * N_LANES  # floats of a complex number: the real parts of all lanes, the imaginary ones
-_DB_PER_OCTAVE = np.float32(10 * math.log10(2))
+DB_PER_OCTAVE = 10 * math.log10(2)
+"""Decibels that twice the power is."""
 _ZERO, _HALF = np.float32(0), np.float32(0.5)
 
 
@@ -57,20 +58,37 @@ def can_fuse(n_fft: int) -> bool:
 
 
 def fused_log_mel(
-    samples: Floats, tables: Tables, *, hop: int, n_frames: int, amin: float, mirrored: bool
+    samples: Floats,
+    tables: Tables,
+    *,
+    hop: int,
+    n_frames: int,
+    amin: float,
+    mirrored: bool,
+    lead: int | None = None,
+    per_octave: float = DB_PER_OCTAVE,
+    offsets: npt.NDArray[np.float64] | None = None,
 ) -> Floats:
-    """Return the log-mel in dB, `[n_mels, n_frames]`, of contiguous float32, `[n_samples]`.
+    """Return the log-mel, `[n_mels, n_frames]`, of contiguous float32, `[n_samples]`.
 
-    Frame t is centred on sample `t * hop`; beyond the ends are zeros, or the samples mirrored.
+    Frame t begins at sample `t * hop - lead`, which centres it without a `lead`; beyond the ends
+    are zeros, or the samples mirrored. Twice the power is `per_octave` more: values are dB without
+    it. `offsets`, `[n_frames]`, are taken off the samples of each frame before they are windowed.
     """
     out = np.empty((len(tables.first_bin), n_frames), np.float32)
-    _log_mel(samples, hop, mirrored, out, np.float32(amin), *tables)
+    before = len(tables.window) // 2 if lead is None else lead
+    own = np.zeros(0 if offsets is None else n_frames + _L, np.float32)  # loaded _L at a time
+    if offsets is not None:
+        own[:n_frames] = offsets
+    _log_mel(
+        samples, hop, before, mirrored, out, np.float32(amin), np.float32(per_octave), own, *tables
+    )
     return out
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
 def _log_mel(
-    samples, hop, mirrored, out, amin,
+    samples, hop, before, mirrored, out, amin, per_octave, offsets,
     window, twiddles, short_twiddles, halves, first_bin, n_bins, weights,
 ):  # fmt: skip
     n_fft, (n_mels, n_frames) = len(window), out.shape
@@ -79,15 +97,17 @@ def _log_mel(
     spectrum, power = _aligned(n * _Z, np.float32), _aligned((n + 1) * _L, np.float32)
     wide, spare = _aligned(n * _Z, np.float64), _aligned(n * _Z, np.float64)
     band = np.empty(_L, np.float32)
-    floor, scale, flat = splat(amin), splat(_DB_PER_OCTAVE), out.reshape(-1)
+    floor, scale, flat = splat(amin), splat(per_octave), out.reshape(-1)
     for t in range(0, n_frames, _L):
         n_here = min(_L, n_frames - t)
-        at, source = t * hop - n, samples
+        at, source = t * hop - before, samples
         if at < 0 or at + (n_here - 1) * hop + n_fft > len(samples):
             _copy_padded(samples, at, edge, mirrored)
             at, source = 0, edge
         for k in range(0, n_fft, _L):
             copy_frames(source, at, hop, n_here, window, k, spectrum)
+        if len(offsets):
+            _take_off(spectrum, window, load(offsets, t, floor))
         _fft(spectrum, wide, spare, n, twiddles, short_twiddles)
         _power(spectrum, power, n, halves)
         w = 0
@@ -99,6 +119,14 @@ def _log_mel(
             else:
                 store(band, 0, db)
                 out[m, t:] = band[:n_here]
+
+
+@njit
+def _take_off(windowed, window, offsets):
+    """Take each lane's own constant off its samples, which are multiplied by the window already."""
+    for k in range(len(window)):
+        weighted = splat(window[k]) * offsets
+        store(windowed, k * _L, load(windowed, k * _L, offsets) - weighted)
 
 
 @njit

@@ -15,6 +15,7 @@ import numpy.typing as npt
 
 from pipeline.audio.clip import to_pcm16
 from pipeline.audio.features import FEATURES, LOCAL, FrameSpec, extract_locally
+from pipeline.audio.kaldi import KaldiInput, KaldiSpec
 from pipeline.audio.logmel import LogMelSpec, log_mel
 from pipeline.errors import SpecMismatch, UsageError
 
@@ -44,6 +45,14 @@ class Input(Protocol):
     def silence(self) -> float:
         """What stands beyond the end of a clip that is shorter than a window."""
 
+    @property
+    def db_per_unit(self) -> float | None:
+        """Decibels in one unit of the values; None where these are not logarithms of power."""
+
+    @property
+    def scaling(self) -> tuple[float, float] | None:
+        """Mean and deviation that the network's input is scaled by; None: the data says them."""
+
     def n_frames(self, n_samples: int) -> int:
         """Return how many columns `n_samples` samples give."""
 
@@ -61,6 +70,8 @@ class LogMelInput:
     spec: LogMelSpec = LogMelSpec()  # noqa: RUF009 (frozen, so it may be shared)
     """Of the log-mel."""
     dtype = "<f2"
+    db_per_unit = 1.0
+    scaling = None
 
     @property
     def sample_rate_hz(self) -> int:
@@ -105,6 +116,8 @@ class FeatureInput:
     """Of the feature."""
     dtype = "<f4"
     silence = 0.0
+    db_per_unit = None
+    scaling = None
 
     def __post_init__(self) -> None:
         if self.name not in LOCAL:
@@ -148,6 +161,8 @@ class SamplesInput:
     n_rows = 1
     dtype = "<i2"
     silence = 0.0
+    db_per_unit = None
+    scaling = None
 
     def n_frames(self, n_samples: int) -> int:
         """Return the samples."""
@@ -173,6 +188,8 @@ def input_from_dict(values: Mapping[str, Any]) -> Input:
             return FeatureInput(settings.pop("name"), FrameSpec.from_dict(settings))
         if kind == "samples":
             return SamplesInput(**settings)
+        if kind == "kaldi":
+            return KaldiInput(KaldiSpec.from_dict(settings))
     except (KeyError, TypeError) as error:
         raise SpecMismatch(f"input of another version: {error}") from error
-    raise SpecMismatch(f"input of kind {kind!r}: expected logmel, local feature or samples")
+    raise SpecMismatch(f"input of kind {kind!r}: expected logmel, local feature, samples or kaldi")

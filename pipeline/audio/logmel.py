@@ -108,7 +108,7 @@ def log_mel(samples: Floats, spec: LogMelSpec) -> Floats:
         rows = samples.reshape(-1, samples.shape[-1])
         mels = np.stack([log_mel(row, spec) for row in rows])
         return mels.reshape(*samples.shape[:-1], *mels.shape[1:])
-    fused = _fused(spec.n_fft)
+    fused = fused_kernel(spec.n_fft)
     if fused is None:
         return plain_log_mel(samples, spec)
     mel: Floats = fused.fused_log_mel(
@@ -150,7 +150,7 @@ def _padded(samples: Floats, spec: LogMelSpec) -> Floats:
 
 
 @cache
-def _fused(n_fft: int) -> Any:
+def fused_kernel(n_fft: int) -> Any:
     """Return the module of the fused kernel, tried out; None where it can't be had."""
     try:
         from pipeline.audio import fused

@@ -84,10 +84,16 @@ class Vocabulary:
 
 
 @cache
+def audioset_order() -> tuple[str, ...]:
+    """Return AudioSet's 527 label ids, in the order of its class_labels_indices.csv."""
+    text = (resources.files("pipeline.catalog") / "audioset_mids.txt").read_text()
+    return tuple(line for line in text.splitlines() if not line.startswith("#"))
+
+
+@cache
 def audioset_mids() -> frozenset[str]:
     """Return AudioSet's 527 label ids."""
-    text = (resources.files("pipeline.catalog") / "audioset_mids.txt").read_text()
-    return frozenset(line for line in text.splitlines() if not line.startswith("#"))
+    return frozenset(audioset_order())
 
 
 def default_vocabulary() -> Vocabulary:

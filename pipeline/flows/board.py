@@ -9,9 +9,11 @@ from typing import Any
 
 import ray
 
+from pipeline.errors import TimbreError
 from pipeline.flows.logs import progress_bar, say
 
 _LOOK_EVERY_S = 1.0
+_SHOWN = ("epoch", "train_loss", "val_loss", "val_macro_f1")
 
 
 @ray.remote(num_cpus=0)
@@ -21,6 +23,7 @@ class Board:
     def __init__(self) -> None:
         self._state: tuple[int, int, list[dict[str, float]]] = (0, 0, [])
         self._notes: list[str] = []
+        self._refusal: TimbreError | None = None
 
     def note(self, line: str) -> None:
         """Keep a line that the user should read."""
@@ -37,6 +40,14 @@ class Board:
     def epoch(self, metrics: dict[str, float]) -> None:
         """Note what an epoch came to."""
         self._state[2].append(metrics)
+
+    def refuse(self, error: TimbreError) -> None:
+        """Note what a user has to mend: raised in a worker, it would be tried again and again."""
+        self._refusal = error
+
+    def refusal(self) -> TimbreError | None:
+        """Return what a user has to mend, None where all is well."""
+        return self._refusal
 
     def read(self) -> tuple[int, int, list[dict[str, float]]]:
         """Return steps done, steps in all, and the epochs' metrics."""
@@ -62,7 +73,8 @@ def shown(board: Any, title: str) -> Iterator[None]:
                 bar.n, total, epochs = ray.get(board.read.remote())
                 bar.total = total or None
                 if epochs:
-                    bar.set_postfix({k: f"{v:.3g}" for k, v in epochs[-1].items()}, refresh=False)
+                    last = {k: f"{epochs[-1][k]:.3g}" for k in _SHOWN if k in epochs[-1]}
+                    bar.set_postfix(last, refresh=False)
                 bar.update(0)
 
     thread = threading.Thread(target=watch, daemon=True)

@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import logging
 import signal
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import ray
@@ -31,7 +32,9 @@ from pipeline.flows.fit_worker import (
 from pipeline.flows.logs import progress_bar, say
 from pipeline.flows.material import Material
 from pipeline.flows.provenance import provenance
-from pipeline.learn.config import TrainConfig
+from pipeline.learn.config import NO_WEIGHTS, TrainConfig, check_start
+from pipeline.learn.cost import cost_of
+from pipeline.learn.determinism import ENVIRONMENT
 from pipeline.learn.loop import Progress
 from pipeline.learn.model import (
     ModelCard,
@@ -42,8 +45,10 @@ from pipeline.learn.model import (
     save_model,
 )
 from pipeline.learn.networks.classical import CLASSICAL
+from pipeline.learn.networks.registry import IMAGENET
 from pipeline.learn.precision import NARROWER_ISA, Trial
 from pipeline.learn.recovery import divergence
+from pipeline.learn.selection import best_row
 from pipeline.report.page import render_page
 from pipeline.report.training_page import training_page
 from pipeline.score.aggregate import METHODS
@@ -78,6 +83,12 @@ class FitConfig:
     def __post_init__(self) -> None:
         if self.workers < 1:
             raise UsageError(f"--workers {self.workers}: expected a whole number from 1 up")
+        check_start(self.train)
+        weights = self.train.weights
+        is_path = weights not in (None, IMAGENET, NO_WEIGHTS) and Path(str(weights)).exists()
+        if is_path:  # Ray's workers are in another folder
+            absolute = replace(self.train, weights=str(Path(str(weights)).absolute()))
+            object.__setattr__(self, "train", absolute)
 
 
 @dataclass(frozen=True)
@@ -134,6 +145,9 @@ def fit(config: FitConfig) -> FitResult:
             "precision_note": progress.note,
             "diverged_at": progress.diverged_at,
             "history": progress.history,
+            "selected_by": config.train.select,
+            "best_epoch": int(best_row(progress.history, config.train.select)["epoch"]),
+            **cost_of(progress.history),
         },
         provenance=provenance(),
     )
@@ -145,12 +159,14 @@ def fit(config: FitConfig) -> FitResult:
     return FitResult(card, was_done=False)
 
 
-def worker_env(*, gpu: bool, narrower: bool = False) -> dict[str, Any]:
+def worker_env(*, gpu: bool, narrower: bool = False, deterministic: bool = False) -> dict[str, Any]:
     """Return the runtime environment of the processes that train.
 
     With `narrower` a CPU's bfloat16 is computed without AMX.
     """
-    return {} if gpu else {"env_vars": _ONE_HEAP | (NARROWER_ISA if narrower else {})}
+    names = {} if gpu else _ONE_HEAP | (NARROWER_ISA if narrower else {})
+    names |= ENVIRONMENT if deterministic else {}
+    return {"env_vars": names} if names else {}
 
 
 def wants_narrower_isa(material: Material) -> bool:
@@ -216,11 +232,16 @@ def _fit(config: FitConfig, material: Material, name: str) -> Progress:
             storage_filesystem=filesystem,
             failure_config=FailureConfig(max_failures=_MAX_FAILURES),
             checkpoint_config=CheckpointConfig(num_to_keep=2),
-            worker_runtime_env=worker_env(gpu=config.gpu, narrower=narrower),  # type: ignore[call-arg]
+            worker_runtime_env=worker_env(  # type: ignore[call-arg]
+                gpu=config.gpu, narrower=narrower, deterministic=config.train.deterministic
+            ),
         ),
     )
     with shown(board, config.train.model), own_signal(signal.SIGINT):
         result = trainer.fit()
+        refusal = ray.get(board.refusal.remote())
+    if refusal is not None:
+        raise refusal
     if result.checkpoint is None:
         raise TimbreError(f"{config.train.model}: the training ended without an epoch; see its log")
     with result.checkpoint.as_directory() as folder:

@@ -6,17 +6,22 @@ The data is loaded, the last checkpoint taken up, each epoch reported.
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 from time import monotonic
 from typing import Any
 
+import ray
 import ray.train
 import torch
 from ray.train import Checkpoint
 
+from pipeline.errors import UsageError
 from pipeline.flows.cluster import own_cpus
 from pipeline.flows.material import Material
 from pipeline.learn.classical import fit_classical
+from pipeline.learn.cost import CostMeter
+from pipeline.learn.determinism import NoDeterministicOp
 from pipeline.learn.epochs import Mixing, n_steps
 from pipeline.learn.loop import Hooks, Progress
 from pipeline.learn.model import Tagger
@@ -54,24 +59,27 @@ def _train(material: Material, board: Any, *, gpu: bool) -> None:
     n_items = mixing.size(train_set)
     steps = n_steps(n_items, batch_size=config.batch_size, n_ranks=context.get_world_size())
     samples = material.samples_to_log_mel(train_set)
-    hooks = _hooks(board if is_first else None, n_steps=steps * config.epochs)
-
-    progress = train_to_the_end(
-        config,
-        lambda: material.new_model(train_set),
-        train_set,
-        val_set,
-        device=device,
-        last_state=_last_state,
-        hooks=hooks,
-        samples=None if samples is None else samples.to(device),
-    )
+    hooks = _hooks(board if is_first else None, steps * config.epochs, CostMeter(device))
+    try:
+        progress = train_to_the_end(
+            config,
+            lambda: material.new_model(train_set),
+            train_set,
+            val_set,
+            device=device,
+            last_state=_last_state,
+            hooks=hooks,
+            samples=None if samples is None else samples.to(device),
+        )
+    except (NoDeterministicOp, UsageError) as error:  # every rank comes to it, so none waits
+        ray.get(board.refuse.remote(error))
+        return
     if progress.diverged_at is not None:  # the last checkpoint says how it ended
         state = (_last_state() or {}) | {"progress": vars(progress)}
         _report({"epoch": progress.epoch + 1.0}, state if is_first else None)
 
 
-def _hooks(board: Any, *, n_steps: int) -> Hooks:
+def _hooks(board: Any, n_steps: int, measure: Callable[[], dict[str, float]]) -> Hooks:
     """Return what the loop calls: only the first rank has a board, and writes checkpoints."""
     shown_s = 0.0
 
@@ -90,7 +98,7 @@ def _hooks(board: Any, *, n_steps: int) -> Hooks:
         if board is not None:
             board.note.remote(line)
 
-    return Hooks(on_step, on_epoch, on_note)
+    return Hooks(on_step, on_epoch, on_note, measure)
 
 
 def bf16_trial(material: Material) -> Trial | None:
@@ -99,11 +107,9 @@ def bf16_trial(material: Material) -> Trial | None:
         return None
     torch.set_num_threads(own_cpus())
     torch.manual_seed(material.config.seed)
-    model = Tagger(material.architecture, weights=material.config.weights)
+    model = Tagger(material.architecture, weights=material.config.begins_from)
     shape = (min(32, material.config.batch_size), *material.architecture.input_shape)
-    spread = (
-        10.0 if material.architecture.below_peak else 1.0
-    )  # dB; what is scaled by row is near 1
+    spread = 10.0 if material.architecture.below_peak else 1.0  # in dB; else in deviations
     targets = torch.zeros(shape[0], material.architecture.n_classes)
     return step_trial(model, spread * torch.randn(shape), targets)
 

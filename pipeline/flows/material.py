@@ -13,9 +13,12 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 import torch
 
 from pipeline.audio.inputs import FeatureInput, Input, LogMelInput, SamplesInput
+from pipeline.audio.kaldi import KaldiInput
 from pipeline.audio.logmel import LogMelSpec
 from pipeline.audio.windows import WindowSpec
 from pipeline.catalog.vocabulary import Vocabulary
@@ -25,7 +28,9 @@ from pipeline.learn.folds import Fold, fold_of
 from pipeline.learn.logmel import SamplesToLogMel, with_margins
 from pipeline.learn.mapped import mapped_clips
 from pipeline.learn.model import Architecture, Tagger
+from pipeline.learn.networks.ast_weights import encoder_sizes
 from pipeline.learn.recipes import heard_by
+from pipeline.learn.selection import DEFAULT, check_selection
 from pipeline.learn.windows import WindowSet, load_windows, row_moments
 from pipeline.store.dataset import Dataset
 from pipeline.store.faults import clear_errors
@@ -55,7 +60,19 @@ class Material:
 
         Here, as what a worker raises is a failure that Ray Train tries again.
         """
-        Tagger(self.architecture, weights=self.config.weights)
+        self._untrained()
+        if self.config.select != DEFAULT and self.config.folds is None:
+            check_selection(self.config.select, self._val_targets())
+
+    def _val_targets(self) -> npt.NDArray[np.float32]:
+        """Return the classes of the validation clips, `[n_clips, n_classes]`, without the audio."""
+        classes = [
+            row
+            for table in self.dataset.features("val", ["classes"])
+            for row in table["classes"].to_pylist()
+        ]
+        codes = self.vocabulary.codes
+        return np.array([[code in row for code in codes] for row in classes], np.float32)
 
     @property
     def vocabulary(self) -> Vocabulary:
@@ -83,6 +100,7 @@ class Material:
             input_shape=(self.heard.n_rows, self.windows.n_frames(self.heard)),
             below_peak=isinstance(self.heard, LogMelInput),
             untrained=self.untrained,
+            sizes=encoder_sizes(self.config.begins_from) if self.config.model == "ast" else None,
         )
 
     @cached_property
@@ -127,14 +145,14 @@ class Material:
 
     @property
     def trains_on_samples(self) -> bool:
-        """Whether a model of log-mels is to train on samples, so that those can be disturbed."""
+        """Whether a model of mel bands is to train on samples, so that those can be disturbed."""
         wanted = {"noise", "pitch"} & set(self.config.augment)
-        return bool(wanted) and isinstance(self.heard, LogMelInput)
+        return bool(wanted) and isinstance(self.heard, LogMelInput | KaldiInput)
 
     def train_set(self) -> WindowSet:
         """Return the windows to learn from: those of the model's input, or of samples."""
         heard = self.heard
-        if not (self.trains_on_samples and isinstance(heard, LogMelInput)):
+        if not (self.trains_on_samples and isinstance(heard, LogMelInput | KaldiInput)):
             return self._part("train", heard)
         return with_margins(self._part("train", SamplesInput(heard.sample_rate_hz)), heard.spec)
 
@@ -173,17 +191,27 @@ class Material:
     def new_model(self, train_set: WindowSet) -> Tagger:
         """Return the model before its first step: of the seed, its rows scaled as they are here."""
         torch.manual_seed(self.config.seed)  # the first weights: the same on every rank and run
-        model = Tagger(self.architecture, weights=self.config.weights)
-        if not model.architecture.below_peak and not model.is_classical:
+        model = self._untrained()
+        if (fixed := self.heard.scaling) is not None:
+            model.row_mean.fill_(fixed[0])
+            model.row_deviation.fill_(fixed[1])
+        elif not model.architecture.below_peak and not model.is_classical:
             mean, deviation = row_moments(train_set)
             model.row_mean.copy_(torch.from_numpy(mean))
             model.row_deviation.copy_(torch.from_numpy(deviation))
         return model
 
+    def _untrained(self) -> Tagger:
+        model = Tagger(
+            self.architecture, weights=self.config.begins_from, vocabulary=self.vocabulary
+        )
+        model.db_per_unit = self.heard.db_per_unit
+        return model
+
     def samples_to_log_mel(self, train_set: WindowSet) -> SamplesToLogMel | None:
         """Return what makes log-mels of the training set, where that has samples."""
         heard = self.heard
-        if not (self.trains_on_samples and isinstance(heard, LogMelInput)):
+        if not (self.trains_on_samples and isinstance(heard, LogMelInput | KaldiInput)):
             return None
         mean, deviation = map(torch.from_numpy, row_moments(train_set))
         return SamplesToLogMel(heard.spec, mean=mean, deviation=deviation)

@@ -6,7 +6,8 @@ import numpy as np
 import torch
 
 from pipeline.learn.config import TrainConfig
-from pipeline.learn.loop import Progress, clip_metrics, clip_scores, weights_of
+from pipeline.learn.cost import CostMeter
+from pipeline.learn.loop import Progress, validation_figures, weights_of
 from pipeline.learn.model import Tagger
 from pipeline.learn.networks.classical import Classical, pooled
 from pipeline.learn.windows import WindowSet
@@ -19,15 +20,15 @@ def fit_classical(
     classifier = model.backbone
     if not isinstance(classifier, Classical):
         raise TypeError(f"model {config.model!r} is not a classical one")
+    device = torch.device("cpu")
+    meter = CostMeter(device)
     points = [
         pooled(torch.from_numpy(train_set.clip_windows(clip))).numpy()
         for clip in range(len(train_set.matrices))
     ]
     classifier.fit(np.concatenate(points), train_set.targets[train_set.clip_of], config.seed)
-    device = torch.device("cpu")
     judged = [
-        clip_metrics(clip_scores(model, data, config.aggregation, device), data.targets)
-        for data in (train_set, val_set)
+        validation_figures(model, data, config.aggregation, device) for data in (train_set, val_set)
     ]
-    row = {"epoch": 1.0, "train_loss": judged[0]["val_loss"], **judged[1]}
+    row = {"epoch": 1.0, "train_loss": judged[0]["val_loss"], **judged[1], **meter()}
     return Progress(1, row["val_loss"], weights_of(model), [row])

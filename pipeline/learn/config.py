@@ -7,10 +7,16 @@ from typing import Any
 
 from pipeline.errors import UsageError
 from pipeline.learn.augment import AUGMENTATIONS
+from pipeline.learn.networks.ast_weights import PRETRAINED
 from pipeline.learn.precision import PRECISIONS
 from pipeline.learn.sampling import SAMPLINGS
+from pipeline.learn.selection import DEFAULT, SELECTIONS
 
-_LATER = ("precision",)
+NO_WEIGHTS = "none"
+"""The value of `weights` that says: begin from nothing."""
+_LEAST_LR_FROM_NOTHING = 1e-4  # below are the rates of fine-tuning
+
+_LATER = ("precision", "select", "deterministic")
 """Fields that runs of older versions do not have."""
 
 
@@ -42,11 +48,15 @@ class TrainConfig:
     augment: tuple[str, ...] = ("masks", "tilt", "mix", "shift")
     """Names in `augment.AUGMENTATIONS`; those that do not fit what is heard do nothing."""
     weights: str | None = None
-    """Weights to begin with: 'imagenet', or a path."""
+    """Weights to begin with: 'imagenet', or a path; 'none' says that there shall be none."""
     accumulate: int = 1
     """Batches a step."""
     patience: int | None = None
-    """Stop after so many epochs without a better validation loss."""
+    """Stop after so many epochs without a better one, by `select`."""
+    select: str = DEFAULT
+    """What chooses the epoch that is kept: one of `selection.SELECTIONS`."""
+    deterministic: bool = False
+    """Whether only deterministic operations may be used: the same bytes again, on a GPU too."""
     head_lr: float | None = None
     """Learning rate of the last layers, where it is another; decays to `head_lr_end`."""
     head_lr_end: float | None = None
@@ -89,6 +99,22 @@ class TrainConfig:
             )
         if self.folds is not None and not (self.folds >= 3 and 0 <= self.fold < self.folds):
             raise UsageError(f"--folds {self.folds}: expected 3 or more")
-        for name, choices in (("sampling", SAMPLINGS), ("precision", PRECISIONS)):
-            if (value := getattr(self, name)) not in choices:
-                raise UsageError(f"--{name} {value}: expected {', '.join(choices)}")
+        choices = {"select": SELECTIONS, "sampling": SAMPLINGS, "precision": PRECISIONS}
+        for name, allowed in choices.items():
+            if (value := getattr(self, name)) not in allowed:
+                raise UsageError(f"--{name} {value}: expected {', '.join(allowed)}")
+
+    @property
+    def begins_from(self) -> str | None:
+        """The weights to begin with, None where there are none."""
+        return None if self.weights == NO_WEIGHTS else self.weights
+
+
+def check_start(config: TrainConfig) -> None:
+    """Raise UsageError for an AST that would be fine-tuned from nothing, unless that is said."""
+    if config.model == "ast" and config.weights is None and config.lr < _LEAST_LR_FROM_NOTHING:
+        raise UsageError(
+            f"model 'ast': its 86 million parameters learn next to nothing from nothing at --lr "
+            f"{config.lr:g}; give --weights FOLDER (hf download {PRETRAINED} --local-dir FOLDER), "
+            "or --weights none to begin from nothing all the same"
+        )

@@ -11,8 +11,10 @@ from dataclasses import replace
 import torch
 
 from pipeline.audio.clip import FULL_SCALE
+from pipeline.audio.kaldi import KaldiSpec
 from pipeline.audio.logmel import LogMelSpec, mel_filters
 from pipeline.learn.augment import noise, pitch
+from pipeline.learn.kaldi import KaldiFbank
 from pipeline.learn.windows import WindowSet
 
 
@@ -47,15 +49,17 @@ class LogMel(torch.nn.Module):
             return (10 * torch.log10(mel)).reshape(*samples.shape[:-1], *mel.shape[1:])
 
 
-def with_margins(data: WindowSet, spec: LogMelSpec) -> WindowSet:
+def with_margins(data: WindowSet, spec: LogMelSpec | KaldiSpec) -> WindowSet:
     """Return windows of samples with as much before and behind them as their frames reach."""
+    if isinstance(spec, KaldiSpec):
+        return data  # its frames stand on the window's own samples
     half = spec.n_fft // 2
     end = (spec.n_frames(data.n_frames) - 1) * spec.hop + half
     return replace(data, margins=(half, max(0, end - data.n_frames)))
 
 
 class SamplesToLogMel(torch.nn.Module):
-    """Windows of samples in, disturbed, and their log-mels out: on the device of the model.
+    """Windows of samples in, disturbed, and their mel bands out: on the device of the model.
 
     The windows come with what stands before and behind them in the clip (`with_margins`), so that a
     window's first and last frames are those that the clip's own log-mel has there.
@@ -63,14 +67,18 @@ class SamplesToLogMel(torch.nn.Module):
     Parameters
     ----------
     spec
-        Of the log-mel.
+        Of the log-mel, or of Kaldi's filter bank.
     mean, deviation
         Of the training set's samples, 32,768 for full scale: noise is drawn from them.
     """
 
-    def __init__(self, spec: LogMelSpec, *, mean: torch.Tensor, deviation: torch.Tensor) -> None:
+    def __init__(
+        self, spec: LogMelSpec | KaldiSpec, *, mean: torch.Tensor, deviation: torch.Tensor
+    ) -> None:
         super().__init__()
-        self.log_mel = LogMel(spec, is_centred=False)
+        self.log_mel: torch.nn.Module = (
+            KaldiFbank(spec) if isinstance(spec, KaldiSpec) else LogMel(spec, is_centred=False)
+        )
         self.register_buffer("mean", mean / FULL_SCALE)
         self.register_buffer("deviation", deviation / FULL_SCALE)
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from functools import partial
@@ -24,11 +24,13 @@ from torch.nn.parallel import DistributedDataParallel
 
 from pipeline.learn.augment import augment, augment_samples, masks
 from pipeline.learn.config import TrainConfig
+from pipeline.learn.determinism import as_configured
 from pipeline.learn.epochs import Mixing, epoch_batches, n_steps, prefetched
 from pipeline.learn.logmel import SamplesToLogMel
 from pipeline.learn.model import Tagger
 from pipeline.learn.precision import Trial, autocast, resolved, step_trial
 from pipeline.learn.schedule import optimizer_of, set_learning_rate
+from pipeline.learn.selection import METHODS, best_row, check_selection, figures, n_stale
 from pipeline.learn.targets import window_losses
 from pipeline.learn.windows import Batch, WindowSet
 from pipeline.score.aggregate import aggregate
@@ -45,6 +47,7 @@ class Progress:
     epoch: int = 0
     """Epochs done."""
     best_val_loss: float = float("inf")
+    """Of the epoch that is kept, which `TrainConfig.select` chooses."""
     best_weights: dict[str, Tensor] = field(default_factory=dict)
     history: list[dict[str, float]] = field(default_factory=list)
     precision: str = ""
@@ -62,8 +65,11 @@ class Hooks:
     on_step: Callable[[int], None]
     on_epoch: Callable[[dict[str, float], dict[str, Any]], None]
     on_note: Callable[[str], None] = lambda line: None
+    measure: Callable[[], dict[str, float]] = dict
+    """What else the history says of an epoch; asked on every rank."""
 
 
+@as_configured
 def train(
     config: TrainConfig,
     model: Tagger,
@@ -83,6 +89,7 @@ def train(
     become the log-mels that the model hears.
     """
     rank, n_ranks = _rank()
+    check_selection(config.select, val_set.targets)
     model.to(device)
     optimizer = optimizer_of(model, config)
     average = copy.deepcopy(model)
@@ -93,7 +100,8 @@ def train(
     mixing = Mixing(config.sampling, config.mix_min, config.mix_max)
     steps = n_steps(mixing.size(train_set), batch_size=config.batch_size, n_ranks=n_ranks)
     for epoch in range(progress.epoch, config.epochs):
-        if config.patience is not None and _stale(progress) >= config.patience:
+        stale = n_stale(progress.history, config.select)
+        if config.patience is not None and stale >= config.patience:
             break
         batches = epoch_batches(
             train_set,
@@ -126,20 +134,18 @@ def train(
             if _has_diverged(progress, losses, epoch * steps, is_last=is_last):
                 return progress  # no later step brings it back
         _take_over_buffers(average)
-        scores = clip_scores(
-            average, val_set, config.aggregation, device, precision=progress.precision
-        )
         metrics = {
             "epoch": epoch + 1.0,
             "train_loss": _mean(losses),
-            **clip_metrics(scores, val_set.targets),
+            **validation_figures(average, val_set, config, device, precision=progress.precision),
+            **hooks.measure(),
         }
         if not all(map(math.isfinite, metrics.values())):
             progress.diverged_at = (epoch + 1) * steps
             return progress
         progress.history.append(metrics)
         progress.epoch = epoch + 1
-        if metrics["val_loss"] < progress.best_val_loss:
+        if best_row(progress.history, config.select) is metrics:
             progress.best_val_loss = metrics["val_loss"]
             progress.best_weights = weights_of(average)
         hooks.on_epoch(metrics, snapshot(progress, model, average, optimizer))
@@ -212,12 +218,6 @@ def _take_over_buffers(model: nn.Module) -> None:
             dist.broadcast(buffer, 0)
 
 
-def _stale(progress: Progress) -> int:
-    """Return how many epochs ago the best one was."""
-    losses = [row["val_loss"] for row in progress.history]
-    return len(losses) - 1 - losses.index(min(losses)) if losses else 0
-
-
 def _backward(
     model: Tagger,
     network: nn.Module,
@@ -249,8 +249,9 @@ def augmented(
     model: Tagger, windows: Tensor, targets: Tensor, config: TrainConfig, rng: torch.Generator
 ) -> tuple[Tensor, Tensor]:
     """Disturb windows as fits what they are: dB, samples, or rows of a feature."""
-    if model.architecture.below_peak:
-        return augment(windows, targets, rng, config.augment)
+    if (unit := model.db_per_unit) is not None:
+        windows, targets = augment(windows * unit, targets, rng, config.augment)
+        return windows / unit, targets
     if model.architecture.input_shape[0] == 1:
         samples, targets = augment_samples(
             windows[:, 0],
@@ -267,7 +268,6 @@ def augmented(
     return windows, targets
 
 
-@torch.inference_mode()
 def clip_scores(
     model: Tagger,
     data: WindowSet,
@@ -277,20 +277,45 @@ def clip_scores(
     precision: str = "f32",
 ) -> npt.NDArray[np.float32]:
     """Return the score of every clip, `[n_clips, n_classes]`, gathered from all ranks by clip."""
+    return clip_scores_by(model, data, [aggregation], device, precision=precision)[aggregation]
+
+
+def validation_figures(
+    model: Tagger, data: WindowSet, config: TrainConfig, device: torch.device, *, precision: str
+) -> dict[str, float]:
+    """Return what an epoch's row of the history says of the validation clips (`selection`)."""
+    aggregation = config.aggregation
+    scores = clip_scores_by(model, data, [aggregation, *METHODS], device, precision=precision)
+    judged = {method: clip_metrics(found, data.targets) for method, found in scores.items()}
+    return figures(judged, scores[aggregation], data.targets, aggregation)
+
+
+@torch.inference_mode()
+def clip_scores_by(
+    model: Tagger,
+    data: WindowSet,
+    methods: Sequence[str],
+    device: torch.device,
+    *,
+    precision: str = "f32",
+) -> dict[str, npt.NDArray[np.float32]]:
+    """Return the score of every clip by several aggregations; each window is heard once."""
     rank, n_ranks = _rank()
     model.eval()
-
-    def scores_of(clip: int) -> npt.NDArray[np.float32]:
-        windows = data.clip_windows(clip)
-        return aggregate(window_scores(model, windows, device, precision=precision), aggregation)
-
-    mine = {clip: scores_of(clip) for clip in range(rank, len(data.matrices), n_ranks)}
+    mine = {}
+    for clip in range(rank, len(data.matrices), n_ranks):
+        scores = window_scores(model, data.clip_windows(clip), device, precision=precision)
+        mine[clip] = {method: aggregate(scores, method) for method in methods}
     gathered: list[Any] = [mine]
     if n_ranks > 1:
         gathered = [None] * n_ranks
         dist.all_gather_object(gathered, mine)
     by_clip = {clip: scores for part in gathered for clip, scores in part.items()}
-    return np.stack([by_clip[clip] for clip in range(len(data.matrices))]).astype(np.float32)
+    clips = range(len(data.matrices))
+    return {
+        method: np.stack([by_clip[clip][method] for clip in clips]).astype(np.float32)
+        for method in methods
+    }
 
 
 @torch.inference_mode()

@@ -56,7 +56,10 @@ class Architecture:
     """Rows and columns of a window."""
     below_peak: bool = True
     """Whether windows are dB, scaled to what lies below each window's peak; else each row is
-    scaled by the training set's mean and deviation of it, which are among the weights."""
+    scaled by a mean and a deviation, which are among the weights: the training set's, or those
+    that the input has (`Input.scaling`)."""
+    sizes: dict[str, Any] | None = None
+    """Of `ast`: settings of its encoder that are not the usual ones."""
     untrained: tuple[int, ...] = ()
     """Classes by number that it has not learned, as no clip had them: their scores are 0."""
 
@@ -101,6 +104,8 @@ class Preparation(nn.Module):
         super().__init__()
         self.architecture = architecture
         self.is_image = not is_known(architecture.name)
+        # Decibels in a unit of the windows, where these are logarithms of power: to augment them.
+        self.db_per_unit = 1.0 if architecture.below_peak else None
         if not architecture.below_peak:
             n_rows = architecture.input_shape[0]
             self.register_buffer("row_mean", torch.zeros(n_rows, 1))
@@ -144,12 +149,21 @@ class Preparation(nn.Module):
 class Tagger(Preparation):
     """A network on windows, with the scaling of its input inside."""
 
-    def __init__(self, architecture: Architecture, *, weights: str | None = None) -> None:
-        """Build it; `weights` are 'imagenet' or a path, where the network takes such."""
+    def __init__(
+        self,
+        architecture: Architecture,
+        *,
+        weights: str | None = None,
+        vocabulary: Vocabulary | None = None,
+    ) -> None:
+        """Build it; `weights` are 'imagenet' or a path, where the network takes such.
+
+        With a vocabulary, a head may begin from what the weights know of its classes.
+        """
         check_name(architecture.name)
         super().__init__(architecture)
         self.is_classical = architecture.name in CLASSICAL
-        self.backbone = _backbone(architecture, weights)
+        self.backbone = _backbone(architecture, weights, vocabulary)
 
     def forward(self, windows: Tensor) -> Tensor:
         """Return logits, `[n, n_classes]`, for windows as they are stored, `[n, n_rows, n_frames]`.
@@ -160,7 +174,9 @@ class Tagger(Preparation):
         return logits
 
 
-def _backbone(architecture: Architecture, weights: str | None) -> nn.Module:
+def _backbone(
+    architecture: Architecture, weights: str | None, vocabulary: Vocabulary | None
+) -> nn.Module:
     name, n_classes, dropout = architecture.name, architecture.n_classes, architecture.dropout
     if is_known(name):
         return build_network(
@@ -169,6 +185,8 @@ def _backbone(architecture: Architecture, weights: str | None) -> nn.Module:
             input_shape=architecture.input_shape,
             dropout=dropout,
             weights=weights,
+            label_ids=[one.any_of for one in vocabulary.instruments] if vocabulary else (),
+            sizes=architecture.sizes,
         )
     backbone = timm_backbone(name, n_classes=n_classes, dropout=dropout, weights=weights)
     return backbone.to(memory_format=torch.channels_last)  # type: ignore[call-overload,no-any-return]

@@ -8,13 +8,11 @@ from types import MappingProxyType
 
 from pipeline.audio.features import FrameSpec
 from pipeline.audio.inputs import FeatureInput, Input, LogMelInput, SamplesInput
+from pipeline.audio.kaldi import KaldiInput
 from pipeline.audio.logmel import LogMelSpec
 from pipeline.errors import UsageError
 from pipeline.learn.config import TrainConfig
 from pipeline.learn.networks.classical import CLASSICAL
-
-AST_SPEC = LogMelSpec(sample_rate_hz=16_000, n_fft=1024, hop=160, n_mels=128, htk=True)
-"""AST's 128 bands every 10 ms; log-mel of 64 ms in dB in place of Kaldi's filter bank of 25."""
 
 
 def heard_by(model: str, feature_spec: LogMelSpec) -> Input:
@@ -24,7 +22,7 @@ def heard_by(model: str, feature_spec: LogMelSpec) -> Input:
         "cnn1d-raw": SamplesInput(feature_spec.sample_rate_hz),
         "cnn2d-mfcc": FeatureInput("mfcc", frames),
         "cnn1d-descriptors": FeatureInput("descriptors", frames),
-        "ast": LogMelInput(AST_SPEC),
+        "ast": KaldiInput(),
         **dict.fromkeys(CLASSICAL, FeatureInput("descriptors", frames)),
     }
     return own.get(model, LogMelInput(feature_spec))

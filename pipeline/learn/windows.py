@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from pipeline.audio.inputs import Input, LogMelInput
+from pipeline.audio.inputs import Input
 from pipeline.audio.moments import Moments
 from pipeline.audio.windows import WindowSpec, cut_windows, window_starts
 from pipeline.score.targets import joined_groups, target_matrix
@@ -49,8 +49,8 @@ class WindowSet:
     """Columns of a window."""
     silence: float
     """What stands beyond the end of a clip."""
-    is_db: bool
-    """Whether values are decibels of power."""
+    db_per_unit: float | None
+    """Decibels in one unit of the values; None where these are not logarithms of power."""
     margins: tuple[int, int] = (0, 0)
     """Columns that are given before and behind a window, for what looks beyond its ends."""
 
@@ -127,9 +127,10 @@ class WindowSet:
         """Play windows together: samples add up, and so do the powers that decibels stand for."""
         firsts = np.concatenate([[0], np.cumsum(counts)[:-1]])
         values = windows.astype(np.float32)
-        if self.is_db:
+        if self.db_per_unit is not None:
+            values *= self.db_per_unit
             power = np.add.reduceat(10 ** (values / 10), firsts, axis=0)
-            mixed = 10 * np.log10(power)
+            mixed = 10 * np.log10(power) / self.db_per_unit
         else:
             mixed = np.add.reduceat(values, firsts, axis=0)
         return mixed, joined_groups(targets, firsts)
@@ -157,7 +158,7 @@ def load_windows(
         start_of=np.concatenate([np.zeros(0, np.int64), *starts]),
         n_frames=windows.n_frames(heard),
         silence=heard.silence,
-        is_db=isinstance(heard, LogMelInput),
+        db_per_unit=heard.db_per_unit,
     )
 
 

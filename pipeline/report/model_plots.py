@@ -136,10 +136,16 @@ def score_histogram(truth: Targets, scores: Scores) -> Picture:
         )
 
 
-def training_curves(history: Sequence[Mapping[str, Any]]) -> Picture:
+def training_curves(
+    history: Sequence[Mapping[str, Any]],
+    *,
+    best_epoch: float | None = None,
+    chosen_by: str = "validation loss",
+) -> Picture:
     """Draw losses and macro F1 against the epoch.
 
-    `history` holds dicts of epoch, train_loss, val_loss and val_macro_f1; a gap is None.
+    `history` holds dicts of epoch, train_loss, val_loss and val_macro_f1; a gap is None. The epoch
+    that is marked is the best by what `chosen_by` names; without one, that of the smallest loss.
     """
     epochs = [row["epoch"] for row in history]
     columns = {
@@ -156,7 +162,7 @@ def training_curves(history: Sequence[Mapping[str, Any]]) -> Picture:
         losses.legend()
         f1.set_ylim(0, 1)
         for axes in (losses, f1):
-            _mark_best(axes, epochs, columns["val_loss"])
+            _mark_best(axes, epochs, columns["val_loss"], best_epoch)
             axes.set_xlabel("epoch")
             axes.set_xlim(min(epochs, default=0) - 0.5, max(epochs, default=0) + 0.5)
             axes.grid()
@@ -164,7 +170,7 @@ def training_curves(history: Sequence[Mapping[str, Any]]) -> Picture:
         return as_picture(
             figure,
             title="Training",
-            caption="The dotted line marks the epoch of the smallest validation loss.",
+            caption=f"The dotted line marks the best epoch by {chosen_by}.",
         )
 
 
@@ -199,9 +205,16 @@ def _pr_curve(
     return recall[turns], precision[turns]
 
 
-def _mark_best(axes: Axes, epochs: Sequence[int], losses: npt.NDArray[np.float64]) -> None:
-    if np.isfinite(losses).any():
-        axes.axvline(epochs[int(np.nanargmin(losses))], color=GREY, linestyle=":", zorder=0)
+def _mark_best(
+    axes: Axes,
+    epochs: Sequence[int],
+    losses: npt.NDArray[np.float64],
+    best_epoch: float | None,
+) -> None:
+    if best_epoch is None and np.isfinite(losses).any():
+        best_epoch = epochs[int(np.nanargmin(losses))]
+    if best_epoch is not None:
+        axes.axvline(best_epoch, color=GREY, linestyle=":", zorder=0)
 
 
 def _words_on(ranges: Collection[str], *, among: int) -> str:

@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from pipeline.audio.inputs import FeatureInput, LogMelInput, SamplesInput, input_from_dict
+from pipeline.audio.kaldi import KaldiInput
 from pipeline.audio.logmel import LogMelSpec
 from pipeline.audio.windows import WindowSpec
 from pipeline.errors import SpecMismatch, UsageError
@@ -114,12 +115,14 @@ def test_every_preset_trains(name):
     config = replace(preset(name), epochs=1, weights=None)
     heard = heard_by(config.model, SPEC)
     val_set = set_of(heard, 2)
-    on_samples = isinstance(heard, LogMelInput)
+    on_samples = isinstance(heard, LogMelInput | KaldiInput)
     data = val_set
     if on_samples:
         data = with_margins(set_of(SamplesInput(heard.sample_rate_hz), 2), heard.spec)
     shape = (heard.n_rows, WindowSpec().n_frames(heard))
-    tagger = Tagger(Architecture(config.model, 2, input_shape=shape, below_peak=on_samples))
+    is_below_peak = isinstance(heard, LogMelInput)
+    tagger = Tagger(Architecture(config.model, 2, input_shape=shape, below_peak=is_below_peak))
+    tagger.db_per_unit = heard.db_per_unit
     mean, deviation = map(torch.from_numpy, row_moments(data))
     progress = train(
         config, tagger, data, val_set, device=CPU, checkpoint=None,

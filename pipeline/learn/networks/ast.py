@@ -1,25 +1,26 @@
 """The Audio Spectrogram Transformer: 128 mel bands, 100 frames a second, in; logits out.
 
-The transformer is Hugging Face's `ASTModel`, from scratch or from a local folder of a pretrained
-one. `transformers` is imported only when one is built; without it, all other networks work.
+The transformer is Hugging Face's `ASTModel`, from scratch or from the local files of a published
+one (`ast_weights`). `transformers` is imported only when one is built; without it, all other
+networks work.
 """
 
 from __future__ import annotations
 
-import importlib
-from pathlib import Path
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from pipeline.errors import UsageError
+from pipeline.learn.networks.ast_weights import (
+    read_published,
+    take_over_head,
+    transformers_here,
+)
 
 N_SPECIAL = 2
 """The class token and the distillation token stand before the patches and have positions too."""
-
-PRETRAINED = "MIT/ast-finetuned-audioset-10-10-0.4593"
-"""The published AST, trained on AudioSet; named in messages, never downloaded here."""
 
 Grid = tuple[int, int]
 """Patches along mel bands and along time."""
@@ -41,6 +42,9 @@ class Ast(nn.Module):
         Before the last linear layer.
     """
 
+    n_kept: int = 0
+    """Classes that began from rows of a published classifier."""
+
     def __init__(self, encoder: Any, *, n_classes: int, dropout: float) -> None:
         super().__init__()
         self.encoder = encoder
@@ -52,7 +56,7 @@ class Ast(nn.Module):
         )
 
     def forward(self, windows: Tensor) -> Tensor:
-        """Return logits, `[n, n_classes]`, for scaled log-mels, `[n, n_mels, n_frames]`."""
+        """Return logits, `[n, n_classes]`, for scaled mel bands, `[n, n_mels, n_frames]`."""
         pooled = self.encoder(windows.transpose(1, 2)).pooler_output
         logits: Tensor = self.head(pooled)
         return logits
@@ -63,21 +67,31 @@ class Ast(nn.Module):
 
 
 def build_ast(
-    *, n_classes: int, input_shape: tuple[int, int], dropout: float, folder: str | None = None
+    *,
+    n_classes: int,
+    input_shape: tuple[int, int],
+    dropout: float,
+    weights: str | None = None,
+    label_ids: Sequence[Sequence[str]] = (),
+    sizes: Mapping[str, Any] | None = None,
 ) -> Ast:
     """Return an AST for windows of one shape.
 
     Parameters
     ----------
     n_classes
-        Width of the head, which is always new.
+        Width of the head.
     input_shape
-        Mel bands and frames of a window; 1 s is `(128, 100)`, 10 s `(128, 1024)`.
+        Mel bands and frames of a window; 1 s is `(128, 98)`, AudioSet's 10 s `(128, 1024)`.
     dropout
         Before the last linear layer.
-    folder
-        A local folder of a pretrained AST (config.json and model.safetensors); None is from
-        scratch.
+    weights
+        The folder or the file of a published AST; None is from scratch.
+    label_ids
+        AudioSet's ids of every class: their rows of a published classifier are where the head
+        begins. Without them, or for a classifier of other labels, the head's last layer is new.
+    sizes
+        Of a network from scratch: settings of `ASTConfig` that are not its defaults.
 
     Returns
     -------
@@ -87,16 +101,21 @@ def build_ast(
     Raises
     ------
     UsageError
-        Where transformers is missing or the folder holds no AST.
+        Where transformers is missing, the files hold no AST, or its labels are in another order.
     """
-    transformers = _transformers()
-    if folder is None:
-        config = transformers.ASTConfig(num_mel_bins=input_shape[0], max_length=input_shape[1])
-        encoder = transformers.ASTModel(config)
-    else:
-        encoder = _pretrained(transformers, folder)
-        _fit_to(encoder, input_shape)
-    return Ast(encoder.train(), n_classes=n_classes, dropout=dropout)
+    if weights is None:
+        transformers = transformers_here()
+        config = transformers.ASTConfig(
+            num_mel_bins=input_shape[0], max_length=input_shape[1], **(sizes or {})
+        )
+        return Ast(transformers.ASTModel(config).train(), n_classes=n_classes, dropout=dropout)
+    encoder, classifier = read_published(weights)
+    labels = encoder.config.id2label
+    _fit_to(encoder, input_shape)
+    network = Ast(encoder.train(), n_classes=n_classes, dropout=dropout)
+    if classifier is not None:
+        network.n_kept = take_over_head(network.head, classifier, label_ids, labels=labels)
+    return network
 
 
 def grid_of(config: Any, input_shape: tuple[int, int]) -> Grid:
@@ -158,32 +177,3 @@ def _fit_to(encoder: Any, input_shape: tuple[int, int]) -> None:
         ).contiguous()
     )
     config.num_mel_bins, config.max_length = input_shape
-
-
-def _pretrained(transformers: Any, folder: str) -> Any:
-    cure = f"get one with: hf download {PRETRAINED} --local-dir FOLDER"
-    if not (Path(folder) / "config.json").is_file():
-        raise UsageError(f"weights {folder!r}: no folder of an AST (no config.json); {cure}")
-    try:
-        encoder, info = transformers.ASTModel.from_pretrained(
-            folder, local_files_only=True, dtype=torch.float32, output_loading_info=True
-        )
-    except (OSError, ValueError, RuntimeError) as error:
-        reason = str(error).strip().splitlines()[0]
-        raise UsageError(f"weights {folder!r}: not a readable AST ({reason}); {cure}") from error
-    missing = sorted(info["missing_keys"])  # transformers would leave them random, and only log it
-    if missing:
-        raise UsageError(
-            f"weights {folder!r}: {len(missing)} tensors of an AST are not there,"
-            f" {missing[0]} for one; {cure}"
-        )
-    return encoder
-
-
-def _transformers() -> Any:
-    try:
-        return importlib.import_module("transformers")
-    except ImportError as error:
-        raise UsageError(
-            "model 'ast' needs transformers, which is not here; pip install '.[ast]'"
-        ) from error

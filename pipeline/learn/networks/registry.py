@@ -7,16 +7,17 @@ for a timm backbone.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from pipeline.errors import UsageError
 from pipeline.learn.networks.ast import build_ast
+from pipeline.learn.networks.ast_weights import is_published
 from pipeline.learn.networks.classical import CLASSICAL, Classical
 from pipeline.learn.networks.music import Crnn, ShortChunk
 from pipeline.learn.networks.report import DescriptorCnn, MfccCnn, RawCnn
@@ -136,6 +137,8 @@ def build_network(
     input_shape: tuple[int, int],
     dropout: float,
     weights: str | None = None,
+    label_ids: Sequence[Sequence[str]] = (),
+    sizes: Mapping[str, Any] | None = None,
 ) -> nn.Module:
     """Return a network, in training mode, on the CPU.
 
@@ -151,7 +154,12 @@ def build_network(
         Before or within the head, as the network has it.
     weights
         None is random; `imagenet` the published weights of a timm backbone, from the hub; else a
-        local .safetensors or .pth file, or for `ast` also a folder.
+        local .safetensors or .pth file, or for `ast` also the folder of a published one.
+    label_ids
+        AudioSet's ids of every class; the head of `ast` begins from the rows that a published
+        classifier has for them.
+    sizes
+        Of `ast` without weights: its encoder's, where they are not the usual ones.
 
     Raises
     ------
@@ -171,11 +179,10 @@ def build_network(
             f"model {name!r}: no ImageNet weights exist for it; leave weights out, give a file,"
             " or take a timm backbone such as resnet50"
         )
-    if name == "ast" and weights is not None and not Path(weights).is_file():
-        return build_ast(
-            n_classes=n_classes, input_shape=input_shape, dropout=dropout, folder=weights
-        )
-    network = entry.build(n_classes, input_shape, dropout)
+    ast = partial(build_ast, n_classes=n_classes, input_shape=input_shape, dropout=dropout)
+    if name == "ast" and is_published(weights):
+        return ast(weights=weights, label_ids=label_ids)
+    network = ast(sizes=sizes) if sizes else entry.build(n_classes, input_shape, dropout)
     network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     if weights is not None:
         load_weights(network, read_weights(weights), source=weights)
