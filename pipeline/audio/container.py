@@ -38,6 +38,8 @@ PREROLL_S = 0.25
 """Codecs with memory start wrong without it: 0.1 s is enough for Opus with cues and for mp3 from 56
 kbit/s up, not for what mp3 of 32 keeps in its reservoir, nor for webm without cues."""
 
+_REACH_S = 0.05  # soxr's filter looks 12 ms ahead at 8 kHz, and 46 ms at 2 kHz
+
 RATES_HZ = range(2_000, 768_001)
 """One second at 1 Hz would be 44,100 samples for each byte of the file."""
 MOST_CHANNELS = 64
@@ -107,7 +109,7 @@ class Container:
                 is_first = frame.pts == self._stream.start_time
                 stamp_s = float(frame.pts * (frame.time_base or 0)) - self._origin_s
                 time_s = 0.0 if is_first else self._exact_s(stamp_s)
-            if end_s is not None and time_s > end_s + 0.02:
+            if end_s is not None and time_s > end_s + _REACH_S:
                 return
             if time_s + frame.samples / frame.sample_rate > start_s - PREROLL_S / 2:
                 yield TimedFrame(time_s, frame)

@@ -25,6 +25,9 @@ _FORMATS = (
     "asf,wv,ape,mpc,mpc8,tta,dsf,iff,avi,flv,mpegts,mpeg,dts,dtshd,truehd,mlv,voc,oma,aea,aa,adx,"
     "gsm,nistsphere,nut,rm,sol,sox,tak,xwma,wve,xa,brstm,bfstm,vag,smjpeg,shn,act,aax,ivf"
 )
+_RESAMPLER = {"filter_size": 192, "cutoff": 0.96, "filter_type": "kaiser", "kaiser_beta": 12}
+"""Into 16 kHz: -125 dB left of a tone at 8.2 kHz, 0.15 dB off one at 7.5. Not every build of the
+command has soxr."""
 _TIME_LIMIT_S = 120.0
 _LONGEST_S = 2 * 3600.0
 
@@ -44,9 +47,15 @@ def decode_by_command(
     """
     longest_s = _LONGEST_S if max_duration_s is None else max_duration_s + 1
     with _as_file(source) as file:  # by its number: a path may hold what is no text
-        command = ffmpeg.input(
-            f"file:/dev/fd/{file.fileno()}", protocol_whitelist="file", format_whitelist=_FORMATS
-        ).output("pipe:", format="wav", acodec="pcm_f32le", ar=sample_rate_hz, vn=None, t=longest_s)
+        command = (
+            ffmpeg.input(
+                f"file:/dev/fd/{file.fileno()}",
+                protocol_whitelist="file",
+                format_whitelist=_FORMATS,
+            )
+            .audio.filter("aresample", sample_rate_hz, **_RESAMPLER)
+            .output("pipe:", format="wav", acodec="pcm_f32le", t=longest_s)
+        )
         try:
             done = subprocess.run(
                 command.compile(cmd=[ffmpeg_exe(), "-nostdin", "-v", "error"]),
