@@ -25,8 +25,6 @@ from pipeline.audio.ffmpeg import LOUDEST, decode_by_command, is_audible
 from pipeline.audio.resample import Samples, mono_blocks
 from pipeline.errors import DecodeError, Reason
 
-_SHORT_S, _SHORT_SHARE = 1.0, 0.02  # a header may be this much off the truth
-
 
 def decode(
     source: Source,
@@ -127,11 +125,10 @@ def _check_length(n_samples: int, max_duration_s: float, sample_rate_hz: int) ->
 
 
 def _check_complete(container: Container, got_s: float) -> None:
-    declared_s = container.declared_s
-    if declared_s is not None and declared_s - got_s > max(_SHORT_S, _SHORT_SHARE * declared_s):
-        raise DecodeError(
-            Reason.INCOMPLETE, f"ends after {got_s:.1f} of the {declared_s:.1f} s that it declares"
-        )
+    declared = container.declared
+    if declared is not None and declared.lacks(got_s):
+        said = f"{got_s:.1f} s of the {declared.duration_s:.1f} s that its header declares"
+        raise DecodeError(Reason.INCOMPLETE, said)
 
 
 def _cut(blocks: Iterable[Samples], skip: int, limit: int | None) -> Iterator[Samples]:
