@@ -18,22 +18,11 @@ import av.error
 import numpy as np
 
 from pipeline.audio.declared import Declared, declared_length
+from pipeline.audio.formats import FORMATS
 from pipeline.audio.ranges import BLOCK_BYTES, RangeFile, has_fragment_index
 from pipeline.errors import DecodeError, Reason
 
 Source = str | Path | bytes | BinaryIO
-
-FORMATS = (
-    "wav,w64,rf64,aiff,au,flac,mp3,ogg,aac,ac3,caf,amr,mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,"
-    "asf,wv,ape,mpc,mpc8,tta,dsf"
-)
-"""Those that hold audio themselves, and cannot ask for another file."""
-
-AUDIO_SUFFIXES = frozenset(
-    {".wav", ".flac", ".mp3", ".ogg", ".oga", ".opus", ".m4a", ".mp4", ".aac", ".webm", ".mka"}
-    | {".aif", ".aiff", ".wma"}
-)
-"""By which files of audio are told from others in a folder."""
 
 PREROLL_S = 0.25
 """Codecs with memory start wrong without it: 0.1 s is enough for Opus with cues and for mp3 from 56
