@@ -7,9 +7,11 @@ import numpy as np
 import pytest
 import soundfile
 
+from pipeline.audio import declared
 from pipeline.audio.decode import decode, decode_blocks
 from pipeline.audio.ffmpeg import ffmpeg_exe
 from pipeline.audio.mpeg import parse_frame, read_length
+from pipeline.audio.ranges import RangeFile
 from pipeline.errors import DecodeError, Reason
 
 SECONDS, RATE_HZ = 8, 16_000
@@ -193,6 +195,28 @@ def test_a_length_costs_the_head_of_the_file_and_not_its_tags(mp3):
     assert read_length(file) is not None
     assert file.tell() == 7
     assert file.n_read < 80_000
+
+
+def test_over_http_a_length_costs_no_request_that_decoding_does_not(mp3, monkeypatch):
+    asked = []
+
+    def get(first: int, last: int | None) -> tuple[int, dict[str, str], bytes]:
+        asked.append((first, last))
+        part = data[first : last + 1]
+        span = f"bytes {first}-{first + len(part) - 1}/{len(data)}"
+        return 206, {"content-range": span}, part
+
+    data = ID3V2 + mp3("-b:a", "320k", "-id3v2_version", "0")
+    decode(RangeFile(get), sample_rate_hz=RATE_HZ)
+    with_length = asked.copy()
+    asked.clear()
+    with monkeypatch.context() as patched:
+        patched.setattr(declared, "read_length", lambda file: None)
+        decode(RangeFile(get), sample_rate_hz=RATE_HZ)
+    assert asked == with_length
+    data = cut(data, 0.5)
+    with pytest.raises(DecodeError, match="incomplete"):
+        decode(RangeFile(get), sample_rate_hz=RATE_HZ)
 
 
 @pytest.mark.parametrize(
