@@ -7,6 +7,7 @@ from typing import Any
 
 from jobs import harness
 from pipeline.flows.tag import DEFAULT_GATE, RETRY, TagConfig, plan_tagging, tag_catalog
+from pipeline.report.left_out import left_out_text
 from pipeline.score.aggregate import method_named
 from pipeline.score.attention import HAVE_FAILED, REASONS
 from pipeline.score.words import duration_text, size_text
@@ -101,7 +102,7 @@ def _planned(plan: dict[str, Any]) -> str:
         f"{plan['tracks']:,} tracks: {plan['left']:,} to do ({plan['changed']:,} changed, "
         f"{plan['retried']:,} again), {plan['unchanged']:,} unchanged; {plan['gone']:,} with tags "
         f"are gone\nto read: {size_text(plan['bytes'])}, about "
-        f"{duration_text(plan['audio_s'])} of audio; {time}"
+        f"{duration_text(plan['audio_s'])} of audio; {time}{_left_out(plan)}"
     )
 
 
@@ -116,9 +117,15 @@ def _done(run: dict[str, Any], out: str) -> str:
         f"{run['tracks']:,} tracks: {run['tagged']:,} tagged, {run['failed']:,} failed, "
         f"{run['skipped']:,} skipped ({run['unchanged']:,} unchanged, {run['same_content']:,} "
         f"renamed, copied or touched); {duration_text(run['audio_s'])} of audio in "
-        f"{duration_text(run['seconds'])}\n{_reasons(run)}the tags are in {out}/tags, the run in "
-        f"run.json and report.html there{lacking}"
+        f"{duration_text(run['seconds'])}{_left_out(run)}\n{_reasons(run)}the tags are in "
+        f"{out}/tags, the run in run.json and report.html there{lacking}"
     )
+
+
+def _left_out(counted: dict[str, Any]) -> str:
+    """Return a line of what the listing did not take, in a plan or a run; nothing where it did."""
+    text = left_out_text(counted["left_out"])
+    return f"\n{text}" if text else ""
 
 
 def _reasons(run: dict[str, Any]) -> str:

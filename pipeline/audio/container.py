@@ -17,37 +17,25 @@ import av
 import av.error
 import numpy as np
 
+from pipeline.audio.declared import Declared, declared_length
+from pipeline.audio.formats import FORMATS
 from pipeline.audio.ranges import BLOCK_BYTES, RangeFile, has_fragment_index
 from pipeline.errors import DecodeError, Reason
 
 Source = str | Path | bytes | BinaryIO
 
-FORMATS = (
-    "wav,w64,rf64,aiff,au,flac,mp3,ogg,aac,ac3,caf,amr,mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,"
-    "asf,wv,ape,mpc,mpc8,tta,dsf"
-)
-"""Those that hold audio themselves, and cannot ask for another file."""
-
-AUDIO_SUFFIXES = frozenset(
-    {".wav", ".flac", ".mp3", ".ogg", ".oga", ".opus", ".m4a", ".mp4", ".aac", ".webm", ".mka"}
-    | {".aif", ".aiff", ".wma"}
-)
-"""By which files of audio are told from others in a folder."""
-
 PREROLL_S = 0.25
 """Codecs with memory start wrong without it: 0.1 s is enough for Opus with cues and for mp3 from 56
 kbit/s up, not for what mp3 of 32 keeps in its reservoir, nor for webm without cues."""
+
+_REACH_S = 0.05  # soxr's filter looks 12 ms ahead at 8 kHz, and 46 ms at 2 kHz
 
 RATES_HZ = range(2_000, 768_001)
 """One second at 1 Hz would be 44,100 samples for each byte of the file."""
 MOST_CHANNELS = 64
 _MOST_BROKEN = 0.1  # of the packets: beyond it a file is not audio with a fault, but a fault
 _MARGIN, _MARGIN_BYTES = 1.08, 8192  # a second request costs more than what is read in vain
-_HEAD_BYTES = 4096
 _OPUS_STEP = 120  # samples at 48 kHz: all frames of Opus are multiples of 2.5 ms
-_EXACT_DURATIONS = ("w64", "flac", "aiff", "caf", "mov,", "tta", "ape", "wv")
-_UNKNOWN_BYTES = (range(0x7FFF_0000, 0x8000_0001), range(0xF000_0000, 1 << 32))
-"""Who writes a wav to a pipe puts the largest number, signed (SoX) or not, or nearly."""
 
 
 @dataclass(frozen=True)
@@ -61,12 +49,10 @@ class TimedFrame:
 class Container:
     """An open file, at its first audio stream."""
 
-    def __init__(
-        self, container: av.container.InputContainer, file: BinaryIO, wav_s: float | None
-    ) -> None:
+    def __init__(self, container: av.container.InputContainer, file: BinaryIO) -> None:
         if not container.streams.audio:
             raise DecodeError(Reason.NOT_AUDIO, "the file holds no audio stream")
-        self._container, self._wav_s = container, wav_s
+        self._container, self._file = container, file
         self._ranges = file if isinstance(file, RangeFile) else None
         self._stream = container.streams.audio[0]
         if self._stream.codec_context is None:
@@ -77,16 +63,9 @@ class Container:
         self._origin_s = self._find_origin_s()
 
     @property
-    def declared_s(self) -> float | None:
-        """How long the file says it is; None where that is FFmpeg's guess from its size."""
-        name, stream = self._container.format.name, self._stream
-        if name == "wav":
-            return self._wav_s
-        if name.startswith("matroska") and len(self._container.streams) == 1:
-            return (self._container.duration or 0) / av.time_base or None
-        if stream.duration is None or not name.startswith(_EXACT_DURATIONS):
-            return None
-        return float(stream.duration * self._tick_s)
+    def declared(self) -> Declared | None:
+        """How long the file says it is; None where it does not say."""
+        return declared_length(self._container, self._stream, self._file)
 
     def seek(self, from_s: float, span_s: float | None) -> None:
         """Go to `from_s`, if it is not at the start; tell a file over HTTP what is read next."""
@@ -107,7 +86,7 @@ class Container:
                 is_first = frame.pts == self._stream.start_time
                 stamp_s = float(frame.pts * (frame.time_base or 0)) - self._origin_s
                 time_s = 0.0 if is_first else self._exact_s(stamp_s)
-            if end_s is not None and time_s > end_s + 0.02:
+            if end_s is not None and time_s > end_s + _REACH_S:
                 return
             if time_s + frame.samples / frame.sample_rate > start_s - PREROLL_S / 2:
                 yield TimedFrame(time_s, frame)
@@ -231,10 +210,8 @@ def opened(source: Source) -> Iterator[Container]:
     A fault that the `read` of a file object raises comes through unchanged.
     """
     try:
-        with _file(source) as file:
-            wav_s = _wav_s(file)
-            with _container(file) as container:
-                yield Container(container, file, wav_s)
+        with _file(source) as file, _container(file) as container:
+            yield Container(container, file)
     except av.error.FFmpegError as error:
         raise DecodeError(Reason.UNDECODABLE, error.strerror or str(error)) from error
     except OSError as error:
@@ -258,24 +235,6 @@ def _index_options(file: BinaryIO) -> dict[str, str]:
     head = file.read(BLOCK_BYTES)
     file.seek(0)
     return {} if has_fragment_index(head) else {"use_mfra_for": "pts"}
-
-
-def _wav_s(file: BinaryIO) -> float | None:
-    """Return how long a wav's header says it is: FFmpeg believes the size of the file instead."""
-    head = file.read(_HEAD_BYTES)
-    file.seek(0)
-    if not (head[:4] == b"RIFF" and head[8:12] == b"WAVE"):
-        return None
-    at, bytes_per_s = 12, 0
-    while at + 8 <= len(head):
-        name, n_bytes = head[at : at + 4], int.from_bytes(head[at + 4 : at + 8], "little")
-        if name == b"fmt ":
-            bytes_per_s = int.from_bytes(head[at + 16 : at + 20], "little")
-        if name == b"data":
-            is_known = bytes_per_s and not any(n_bytes in most for most in _UNKNOWN_BYTES)
-            return n_bytes / bytes_per_s if is_known else None
-        at += 8 + n_bytes + n_bytes % 2
-    return None
 
 
 @contextmanager

@@ -7,31 +7,23 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator
-from itertools import chain, groupby
+from itertools import chain
 from pathlib import Path
 
-import av
 import av.error
 import numpy as np
-import numpy.typing as npt
 
 from pipeline.audio.container import (
     PREROLL_S,
     Container,
     Source,
     TimedFrame,
-    check_form,
     is_url,
     opened,
 )
 from pipeline.audio.ffmpeg import LOUDEST, decode_by_command, is_audible
+from pipeline.audio.resample import Samples, mono_blocks
 from pipeline.errors import DecodeError, Reason
-
-Samples = npt.NDArray[np.float32]
-
-_RESAMPLE_SAMPLES = 65_536  # resampling frame by frame costs a third of the time
-_STEREO_GAIN = np.float32(np.sqrt(0.5))  # swr mixes 0.707 (L + R); the mean is wanted
-_SHORT_S, _SHORT_SHARE = 1.0, 0.02  # a header may be this much off the truth
 
 
 def decode(
@@ -110,7 +102,7 @@ def decode_blocks(
                 return
             raise DecodeError(Reason.EMPTY, "the file holds no audio samples")
         n_ahead = _to_same_phase(first, sample_rate_hz)
-        mono = _mono(chain([first], frames), sample_rate_hz, n_ahead=n_ahead)
+        mono = mono_blocks(chain([first], frames), sample_rate_hz, n_ahead=n_ahead)
         first_s = first.time_s + n_ahead / first.frame.sample_rate
         skip = round(start_s * sample_rate_hz) - round(first_s * sample_rate_hz)
         limit = None if duration_s is None else round(duration_s * sample_rate_hz)
@@ -133,11 +125,10 @@ def _check_length(n_samples: int, max_duration_s: float, sample_rate_hz: int) ->
 
 
 def _check_complete(container: Container, got_s: float) -> None:
-    declared_s = container.declared_s
-    if declared_s is not None and declared_s - got_s > max(_SHORT_S, _SHORT_SHARE * declared_s):
-        raise DecodeError(
-            Reason.INCOMPLETE, f"ends after {got_s:.1f} of the {declared_s:.1f} s that it declares"
-        )
+    declared = container.declared
+    if declared is not None and declared.lacks(got_s):
+        said = f"{got_s:.1f} s of the {declared.duration_s:.1f} s that its header declares"
+        raise DecodeError(Reason.INCOMPLETE, said)
 
 
 def _cut(blocks: Iterable[Samples], skip: int, limit: int | None) -> Iterator[Samples]:
@@ -162,48 +153,3 @@ def _to_same_phase(first: TimedFrame, rate_out_hz: int) -> int:
     period = rate_in_hz // math.gcd(rate_in_hz, rate_out_hz)
     n_ahead = -round(first.time_s * rate_in_hz) % period
     return n_ahead if n_ahead < PREROLL_S / 4 * rate_in_hz else 0
-
-
-def _mono(frames: Iterable[TimedFrame], sample_rate_hz: int, *, n_ahead: int) -> Iterator[Samples]:
-    """Yield the mean of the channels at the asked rate, without the first `n_ahead` samples.
-
-    Files that were joined from others change their form in the middle: each stretch has a
-    resampler of its own. (PyAV 18.1 refuses another rate, and reads beyond what fewer channels
-    have.)
-    """
-    for _, stretch in groupby(frames, key=_form):
-        first = next(stretch)
-        rate_hz, n_channels = first.frame.sample_rate, first.frame.layout.nb_channels
-        check_form(rate_hz, n_channels)
-        mixes = n_channels <= 2  # more channels swr would weigh by where their speakers stand
-        resampler = av.AudioResampler("flt", "mono" if mixes else None, sample_rate_hz)
-        gain = _STEREO_GAIN if n_channels == 2 else np.float32(1)
-        for frame in chain(_gathered(chain([first], stretch), n_ahead), [None]):
-            for out in resampler.resample(frame):
-                samples = out.to_ndarray()[0]
-                if mixes:
-                    yield samples * gain
-                else:  # packed: PyAV 18.1 reads beyond the planes of a layout without names
-                    yield samples.reshape(-1, n_channels).mean(axis=1)
-        n_ahead = 0
-
-
-def _form(timed: TimedFrame) -> tuple[str, str, int]:
-    """Return what a resampler is set to."""
-    frame = timed.frame
-    return frame.format.name, frame.layout.name, frame.sample_rate
-
-
-def _gathered(frames: Iterable[TimedFrame], n_ahead: int) -> Iterator[av.AudioFrame]:
-    """Yield the frames, joined to longer ones."""
-    fifo = av.AudioFifo()
-    for timed in frames:
-        timed.frame.pts = None
-        fifo.write(timed.frame)
-        if n_ahead and fifo.samples > n_ahead:
-            fifo.read(n_ahead)
-            n_ahead = 0
-        if fifo.samples >= _RESAMPLE_SAMPLES and (joined := fifo.read(partial=True)):
-            yield joined
-    if joined := fifo.read(partial=True):
-        yield joined

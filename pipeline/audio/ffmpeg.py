@@ -18,13 +18,15 @@ import numpy as np
 import numpy.typing as npt
 import soundfile
 
+from pipeline.audio.formats import COMMAND_FORMATS
+from pipeline.errors import DecodeError, Reason
+
 LOUDEST = 1e10
 """Float files may be scaled like integers; beyond this, sums of squares are no numbers."""
-_FORMATS = (
-    "wav,w64,rf64,aiff,au,flac,mp3,ogg,aac,ac3,eac3,caf,amr,mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,"
-    "asf,wv,ape,mpc,mpc8,tta,dsf,iff,avi,flv,mpegts,mpeg,dts,dtshd,truehd,mlv,voc,oma,aea,aa,adx,"
-    "gsm,nistsphere,nut,rm,sol,sox,tak,xwma,wve,xa,brstm,bfstm,vag,smjpeg,shn,act,aax,ivf"
-)
+_RESAMPLER = {"filter_size": 192, "cutoff": 0.96, "filter_type": "kaiser", "kaiser_beta": 12}
+"""Into 16 kHz: -125 dB left of a tone at 8.2 kHz, 0.15 dB off one at 7.5. Not every build of the
+command has soxr."""
+_NO_AUDIO = b"matches no streams"
 _TIME_LIMIT_S = 120.0
 _LONGEST_S = 2 * 3600.0
 
@@ -38,15 +40,22 @@ def ffmpeg_exe() -> str:
 def decode_by_command(
     source: str | Path | bytes, *, sample_rate_hz: int, max_duration_s: float | None = None
 ) -> npt.NDArray[np.float32] | None:
-    """Return mono audio, `[n_samples]`, or None where the command finds no audio either.
+    """Return mono audio, `[n_samples]`, or None where the command cannot read it either.
 
-    It reads one regular file and nothing else: no other protocol, no format that names other files.
+    The command reads one regular file and nothing else: no other protocol, no format that names
+    other files. DecodeError, not_audio, where it can read the file, but finds no audio stream.
     """
     longest_s = _LONGEST_S if max_duration_s is None else max_duration_s + 1
     with _as_file(source) as file:  # by its number: a path may hold what is no text
-        command = ffmpeg.input(
-            f"file:/dev/fd/{file.fileno()}", protocol_whitelist="file", format_whitelist=_FORMATS
-        ).output("pipe:", format="wav", acodec="pcm_f32le", ar=sample_rate_hz, vn=None, t=longest_s)
+        command = (
+            ffmpeg.input(
+                f"file:/dev/fd/{file.fileno()}",
+                protocol_whitelist="file",
+                format_whitelist=COMMAND_FORMATS,
+            )
+            .audio.filter("aresample", sample_rate_hz, **_RESAMPLER)
+            .output("pipe:", format="wav", acodec="pcm_f32le", t=longest_s)
+        )
         try:
             done = subprocess.run(
                 command.compile(cmd=[ffmpeg_exe(), "-nostdin", "-v", "error"]),
@@ -57,6 +66,8 @@ def decode_by_command(
             )
         except subprocess.TimeoutExpired:
             return None
+    if done.returncode and _NO_AUDIO in done.stderr:
+        raise DecodeError(Reason.NOT_AUDIO, "the file holds no audio stream")
     return _mono(done.stdout) if done.returncode == 0 else None
 
 

@@ -37,6 +37,7 @@ from pipeline.score.tally import Tally
 from pipeline.score.thresholds import check_share
 from pipeline.store.catalogue import track_batches
 from pipeline.store.folder import Folder
+from pipeline.store.left_out import LeftOut
 from pipeline.store.tagstore import TagStore
 from pipeline.store.worklist import Known, Work, audio_s_of, plan_work, text_hashes
 from schemas.tags import tags_schema
@@ -130,7 +131,9 @@ def plan_tagging(config: TagConfig) -> dict[str, Any]:
     how, store = tagging_of(config), TagStore(Folder(config.out))
     check_identity(store, how)
     known = store.known(how.card.model_id)
-    work = plan_work(track_batches(config.catalog), known, retry_failed=config.retry == "failed")
+    left_out = LeftOut()
+    batches = track_batches(config.catalog, left_out)
+    work = plan_work(batches, known, retry_failed=config.retry == "failed")
     audio_s = audio_s_of(work.left, known)
     rate = _last_rate(store, how.card.model_id)
     return {
@@ -140,6 +143,7 @@ def plan_tagging(config: TagConfig) -> dict[str, Any]:
         "changed": work.n_changed,
         "retried": work.n_retried,
         "gone": work.n_gone,
+        "left_out": left_out.counts,
         "bytes": pc.sum(work.left["size_bytes"]).as_py() or 0,
         "audio_s": audio_s,
         "seconds": audio_s / rate if rate else None,
@@ -160,7 +164,8 @@ def tag_catalog(config: TagConfig) -> dict[str, Any]:
     how, store = tagging_of(config), TagStore(Folder(config.out))
     model_id = how.card.model_id
     check_identity(store, how)
-    batches = track_batches(config.catalog)
+    left_out = LeftOut()
+    batches = track_batches(config.catalog, left_out)
     batches = chain([next(batches)], batches)  # a catalogue without tracks is an error before all
     with store.folder.claimed():
         claim(store, how)
@@ -176,6 +181,7 @@ def tag_catalog(config: TagConfig) -> dict[str, Any]:
         lacking = store.lacking(model_id, _beside(how))
         seconds = monotonic() - began
         run = _run_json(config, how, work, tally, ended, started, lacking=lacking, seconds=seconds)
+        run["left_out"] = left_out.counts
         if work.left.num_rows:
             store.folder.write_json(f"runs/{run['run_id']}.json", run)
         store.folder.write_json("run.json", run)

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from pipeline.report.left_out import left_out_table
 from pipeline.report.listening import Example
 from pipeline.report.page import Block, Page, Points, Sounds, Tile
 from pipeline.report.tagging_plots import drift_panels, labels_picture
@@ -67,6 +68,7 @@ def tagging_page(
     blocks: list[Block] = [
         Points("What needs attention first", points or [_calm(run, before)], calm=not points),
         changes_table(run, before).filled(),
+        *([left_out_table(run, before)] if run.get("left_out") else []),
         labels_table(run, before).filled(),
         labels_picture(run, before),
         *([drift_table(drifts, run)] if before else []),

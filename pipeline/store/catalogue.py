@@ -22,9 +22,10 @@ from urllib.parse import unquote, urlsplit
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from pipeline.audio.container import AUDIO_SUFFIXES
+from pipeline.audio.formats import AUDIO_SUFFIXES
 from pipeline.errors import TableError, UsageError
 from pipeline.store.folder import Folder, read_input, split_uri, uri_in, without_options
+from pipeline.store.left_out import LeftOut
 
 MANIFEST_SUFFIXES = (".parquet", ".csv", ".jsonl")
 TRACKS = pa.schema([("uri", pa.string()), ("size_bytes", pa.int64()), ("modified_ns", pa.int64())])
@@ -40,15 +41,15 @@ _SCHEME = re.compile(r"[a-zA-Z][a-zA-Z0-9+.-]*://")
 Row = dict[str, Any]
 
 
-def track_batches(catalog: str) -> Iterator[pa.Table]:
+def track_batches(catalog: str, left_out: LeftOut | None = None) -> Iterator[pa.Table]:
     """Yield a catalogue's tracks in batches of TRACKS, as they are met; UsageError where none is.
 
     A manifest's tracks are taken as they stand, files that are missing included: they become rows
     that say so. Where it has columns `size_bytes` and `modified_ns` these are taken, and no file is
-    looked at. In a folder, files without a suffix of audio are no tracks, nor are the `._` files
-    that macOS leaves.
+    looked at. In a folder or a glob, files without a suffix of audio are no tracks, nor are the
+    `._` files that macOS leaves: `left_out` counts them, and is complete after the last batch.
     """
-    rows = iter(_rows(catalog))
+    rows = iter(_rows(catalog, LeftOut() if left_out is None else left_out))
     first = list(islice(rows, 1))
     if not first:
         raise UsageError(f"{catalog}: no tracks; expected {FORMS}")
@@ -63,22 +64,23 @@ def list_tracks(catalog: str) -> pa.Table:
     return pa.Table.from_pylist([rows[uri] for uri in sorted(rows)], TRACKS)
 
 
-def _rows(catalog: str) -> Iterable[Row]:
+def _rows(catalog: str, left_out: LeftOut) -> Iterable[Row]:
     if catalog.startswith("file://"):  # the caller's own; one in a manifest is not read
         catalog = unquote(urlsplit(catalog).path)
     is_manifest = catalog.lower().partition("?")[0].endswith(MANIFEST_SUFFIXES)
     if is_uri(catalog):
-        return _remote_rows(catalog, is_manifest=is_manifest)
+        return _remote_rows(catalog, left_out, is_manifest=is_manifest)
     path = Path(catalog).absolute()
     if path.is_dir():
-        return _listed(str(path))
+        return _audio_only(_listed(str(path)), left_out)
     if path.is_file():
         return _manifest(str(path)) if is_manifest else [_stated(str(path))]
     found = (str(Path(p).absolute()) for p in glob.iglob(catalog, recursive=True))  # noqa: PTH207
-    return (_stated(path) for path in found if _is_audio(path))
+    files = (path for path in found if _is_audio(path) or os.path.isfile(path))  # noqa: PTH113
+    return _audio_only(map(_stated, files), left_out)
 
 
-def _remote_rows(catalog: str, *, is_manifest: bool) -> Iterable[Row]:
+def _remote_rows(catalog: str, left_out: LeftOut, *, is_manifest: bool) -> Iterable[Row]:
     if catalog.startswith(("http://", "https://")):
         if is_manifest:
             raise UsageError(f"{catalog}: fetch the manifest first; its tracks may be http(s)")
@@ -86,8 +88,10 @@ def _remote_rows(catalog: str, *, is_manifest: bool) -> Iterable[Row]:
     if is_manifest:
         return _manifest(catalog)
     if "*" in catalog:  # not "[", with which folders of albums are named
-        return _matching(catalog)
-    return [_remote_file(catalog)] if _is_audio(without_options(catalog)[0]) else _listed(catalog)
+        return _audio_only(_matching(catalog), left_out)
+    if _is_audio(without_options(catalog)[0]):
+        return [_remote_file(catalog)]
+    return _audio_only(_listed(catalog), left_out)
 
 
 def is_uri(text: str) -> bool:
@@ -100,15 +104,25 @@ def _is_audio(path: str) -> bool:
     return os.path.splitext(name)[1].lower() in AUDIO_SUFFIXES and not name.startswith("._")  # noqa: PTH122 (a Path for each of a million names takes seconds)
 
 
+def _audio_only(rows: Iterable[Row], left_out: LeftOut) -> Iterator[Row]:
+    """Yield the rows of audio files; count the others."""
+    for row in rows:
+        path = without_options(row["uri"])[0]
+        if _is_audio(path):
+            yield row
+        else:
+            left_out.add(path)
+
+
 def _listed(uri: str) -> Iterator[Row]:
+    """Yield every file of a folder, whatever it is."""
     folder = Folder(uri)
     for name, size, modified_ns in folder.walk():
-        if _is_audio(name):
-            yield _track(folder.uri_of(name), size, modified_ns)
+        yield _track(folder.uri_of(name), size, modified_ns)
 
 
 def _matching(pattern: str) -> Iterator[Row]:
-    """Yield a bucket's tracks that a glob names: `**/` crosses folders, `*` does not."""
+    """Yield a bucket's files that a glob names: `**/` crosses folders, `*` does not."""
     address, options = without_options(pattern)
     forms = {"**/": "(?:.*/)?", "*": "[^/]*"}
     parts = re.split(r"(\*\*/|\*)", address)

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 import soundfile
 
+from pipeline.audio import container
 from pipeline.audio.decode import decode, decode_blocks
 from pipeline.audio.ffmpeg import ffmpeg_exe
 from pipeline.errors import DecodeError, FetchFault, Reason
@@ -70,6 +71,22 @@ def test_a_span_is_what_a_full_decode_has_there(suffix, start_s):
     expected = whole[first : first + len(span)]
     tolerance = 1e-4 if suffix in ("opus", "webm") else 1e-6  # Opus carries state over
     np.testing.assert_allclose(span, expected, atol=tolerance)
+
+
+@pytest.mark.parametrize("rate_hz", [44_100, 48_000])
+@pytest.mark.parametrize("sample_rate_hz", [16_000, 32_000])
+@pytest.mark.parametrize("suffix", ["wav", "mp3", "webm"])
+def test_a_span_at_the_rates_of_networks_is_what_a_full_decode_has_there(
+    suffix, sample_rate_hz, rate_hz
+):
+    rate_hz = 48_000 if suffix == "webm" else rate_hz  # Opus knows no other
+    data = encoded(sweep(12, rate_hz), suffix, rate_hz)
+    whole = decode(data, sample_rate_hz=sample_rate_hz)
+    for start_s in (0.05, 4.321, 9.9):
+        span = decode(data, sample_rate_hz=sample_rate_hz, start_s=start_s, duration_s=1.5)
+        first = round(start_s * sample_rate_hz)
+        tolerance = 1e-4 if suffix == "webm" else 2e-6
+        np.testing.assert_allclose(span, whole[first : first + len(span)], atol=tolerance)
 
 
 def test_lossless_spans_are_exact():
@@ -180,6 +197,30 @@ def test_any_rate_is_resampled(rate_hz):
     assert len(got) == len(expected)
     middle = slice(3200, -3200)
     np.testing.assert_allclose(got[middle], expected[middle], atol=2e-3)
+
+
+def level_db(tone_hz: float, *, rate_hz: int, sample_rate_hz: int) -> float:
+    """Return what is left of a tone at full scale once it has been resampled, without the ends."""
+    time_s, file = np.arange(2 * rate_hz) / rate_hz, io.BytesIO()
+    tone = np.sin(2 * np.pi * tone_hz * time_s)
+    soundfile.write(file, tone, rate_hz, format="WAV", subtype="FLOAT")
+    got = decode(file.getvalue(), sample_rate_hz=sample_rate_hz)
+    middle = got[sample_rate_hz // 2 : -sample_rate_hz // 2].astype(np.float64)
+    return float(20 * np.log10(np.sqrt(2 * np.mean(middle**2))))
+
+
+@pytest.mark.parametrize("way", ["libraries", "command"])
+@pytest.mark.parametrize(
+    ("rate_hz", "sample_rate_hz"), [(44_100, 16_000), (48_000, 16_000), (48_000, 32_000)]
+)
+def test_resampling_leaves_no_alias_and_keeps_what_is_below(
+    way, rate_hz, sample_rate_hz, monkeypatch
+):
+    if way == "command":
+        monkeypatch.setattr(container, "FORMATS", "flac")  # the libraries refuse the wav
+    rates = {"rate_hz": rate_hz, "sample_rate_hz": sample_rate_hz}
+    assert level_db(1.025 * sample_rate_hz / 2, **rates) < -100  # 8.2 kHz into 16 kHz
+    assert abs(level_db(0.9375 * sample_rate_hz / 2, **rates)) < 0.5  # 7.5 kHz
 
 
 @pytest.mark.parametrize("suffix", ["mp3", "m4a"])

@@ -58,6 +58,7 @@ def music(corpus: Corpus, tmp_path_factory) -> Path:
     for name, data in HOSTILE.items():
         whole = (folder / "sub 0" / "track '2' ü.flac").read_bytes()
         (folder / name).write_bytes(whole[:1000] if data is None else data)
+    (folder / "cover.JPG").write_bytes(b"a picture")
     return folder
 
 
@@ -107,6 +108,17 @@ def test_every_track_has_one_row(music, tagged, model):
             assert 0 < row["n_active"] <= row["n_windows"]
             assert row["duration_s"] == pytest.approx(12, abs=0.1) or row["uri"].endswith("webm")
             assert row["fingerprint"].startswith("blake2b:")
+
+
+def test_what_was_left_out_is_counted_wherever_a_run_is_told(music, tagged, model, capsys):
+    """Nothing is new, so this needs no Ray."""
+    assert json.loads((tagged / "run.json").read_text())["left_out"] == {".jpg": 1}
+    assert "Left out" in (tagged / "report.html").read_text()
+    words = ["--catalog", music, "--model", model, "--out", tagged]
+    for more in (["--dry-run"], []):
+        assert tag_catalog_job.main([*map(str, words), *more]) == 0
+        said = capsys.readouterr().out
+        assert "1 file left out, no audio by their suffix: 1 .jpg" in said
 
 
 def test_other_people_s_tools_read_it(tagged, model, monkeypatch, tmp_path):

@@ -174,6 +174,20 @@ def test_tables_hold_both_runs_and_their_difference(run, before):
     assert reasons[0][2:] == (5, 5 / 8, 5)
 
 
+def test_what_the_listing_left_out_is_a_table(run, before):
+    def left_out(one: dict, last: dict | None) -> list:
+        page = tagging_page(one, last, failures=[], examples=[])
+        return [block for block in page.blocks if block.title == "Left out"]
+
+    assert left_out(run, before) == []  # an older run did not count
+    run["left_out"] = {".jpg": 1200, "none": 2, "other": 1}
+    expected = [(".jpg", 1200, 0), ("without a suffix", 2, 0), ("of other suffixes", 1, 0)]
+    assert [tuple(row) for row in left_out(run, before)[0].rows] == expected
+    before["left_out"] = {".jpg": 7}
+    assert left_out(run, before)[0].rows[0] == (".jpg", 1200, 7)
+    assert left_out(run, None)[0].rows[0] == (".jpg", 1200, None)
+
+
 def test_the_slowest_stage_is_named(run, before):
     table = block_of(tagging_page(run, before, failures=[], examples=[]), "Where the time went")
     assert "The slowest stage is decoding." in table.note

@@ -13,6 +13,7 @@ from pipeline.demo.origin import Fault, Origin
 from pipeline.errors import DecodeError, FetchFault, ItemFault, TableError, UsageError
 from pipeline.store import track
 from pipeline.store.catalogue import list_tracks, track_batches
+from pipeline.store.left_out import LeftOut
 from pipeline.store.track import open_track
 
 
@@ -36,6 +37,40 @@ def test_a_folder_gives_its_audio_files(music):
 def test_a_glob_gives_what_it_matches(music):
     assert uris(music / "*.mp3") == [str(music / "b.mp3")]
     assert len(uris(music / "**" / "*")) == 3
+
+
+def left_out(catalog) -> dict[str, int]:
+    counted = LeftOut()
+    assert list(track_batches(str(catalog), counted))
+    return counted.counts
+
+
+def test_what_a_listing_leaves_out_is_counted_by_suffix(music):
+    for name in ("COVER.JPG", "sub/back.jpg", "README", ".DS_Store", "Mr. Brightside", "._a.wav"):
+        (music / name).write_bytes(b"x")
+    (music / "sub" / "more.d").mkdir()
+    (music / "sub" / "list.m3u8").write_text("a.wav")
+    expected = {".jpg": 3, "none": 3, "._*": 1, ".m3u8": 1, ".txt": 1}
+    assert left_out(music) == expected
+    assert list(left_out(music)) == list(expected)  # the commonest first
+    assert left_out(f"file://{music}") == expected
+    everything = expected | {"none": 2}  # glob leaves hidden files alone
+    everything.pop("._*")
+    assert left_out(music / "**" / "*") == everything
+    assert left_out(music / "*.*") == {".jpg": 2, "none": 1, ".txt": 1}
+    assert left_out(music / "*.wav") == {}
+    assert left_out(music / "a.wav") == {}
+    (music / "m.csv").write_text("uri\nREADME\ncover.jpg\n")
+    assert left_out(music / "m.csv") == {}
+    assert len(uris(music / "m.csv")) == 2
+
+
+def test_what_is_left_out_is_counted_in_bounded_memory():
+    counted = LeftOut()
+    for k in range(1000):
+        counted.add(f"a/b.{k}")
+        counted.add("a/The End (8. take of Tuesday, with a very long name)")
+    assert counted.counts == {"none": 1000, "other": 801} | {f".{k}": 1 for k in range(199)}
 
 
 def test_one_file_is_a_catalogue(music):

@@ -15,9 +15,10 @@ from pyarrow import fs
 from pipeline.audio.moments import Moments
 from pipeline.errors import DecodeError, FetchFault, Outcome, StoreError, UsageError
 from pipeline.store import catalogue
-from pipeline.store.catalogue import list_tracks, resolve
+from pipeline.store.catalogue import list_tracks, resolve, track_batches
 from pipeline.store.dataset import Dataset
 from pipeline.store.folder import Folder, split_uri
+from pipeline.store.left_out import LeftOut
 from pipeline.store.track import open_track
 from schemas.columns import MOMENTS_KEY
 from tests.s3 import BUCKET, S3Server
@@ -102,6 +103,19 @@ def test_tracks_of_any_name_open_again(folder):
     assert all(track["size_bytes"] and track["modified_ns"] for track in tracks)
     with pytest.raises(DecodeError, match="gone"):
         open_track(folder.uri_of("gone.mp3"))
+
+
+def test_what_a_bucket_s_listing_leaves_out_is_counted(folder):
+    for name in ("a.wav", "cover.JPG", "sub/b.mkv", "sub/n.txt", "sub/cover.jpg", "sub/README"):
+        folder.write_bytes(name, b"12")
+    for uri, expected in {
+        folder.uri: {".jpg": 2, ".txt": 1, "none": 1},
+        folder.uri_of("sub/*"): {".jpg": 1, ".txt": 1, "none": 1},
+        folder.uri_of("a.wav"): {},
+    }.items():
+        counted = LeftOut()
+        assert list(track_batches(uri, counted))
+        assert counted.counts == expected
 
 
 def test_a_big_file_is_whole(folder):
