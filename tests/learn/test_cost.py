@@ -23,7 +23,7 @@ def test_each_epoch_of_the_history_says_what_it_cost(monkeypatch):
     data = window_set([862, 400])
     progress = train(
         CONFIG, tagger(), data, data, device=CPU, checkpoint=None,
-        hooks=Hooks(lambda step: None, lambda metrics, state: None, meter),
+        hooks=Hooks(lambda step: None, lambda metrics, state: None, measure=meter),
     )  # fmt: skip
     assert [row["seconds"] for row in progress.history] == [3.0, 4.5, 82.5]
     peaks = [row["peak_mib"] for row in progress.history]
