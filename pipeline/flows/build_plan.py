@@ -37,6 +37,7 @@ from pipeline.errors import StoreError, UsageError
 from pipeline.report.forecast import forecast
 from pipeline.store.dataset import FORMAT, Dataset
 from pipeline.store.folder import Folder, read_input
+from pipeline.store.out import DATASET, check_out
 
 _ANSWER_S = 60.0
 """How long a server may say nothing."""
@@ -144,6 +145,7 @@ def bytes_per_second(spec: LogMelSpec) -> int:
 
 def make_plan(config: BuildConfig) -> Plan:
     """Read, select and split; everything that a user can get wrong is told here."""
+    check_out(config.out, DATASET, {"--source": source_folder(config.source)})
     open_source(config.source, config.access)
     vocabulary = read_vocabulary(config)
     choose = choose_irmas if config.is_irmas else choose_rows
@@ -152,6 +154,13 @@ def make_plan(config: BuildConfig) -> Plan:
         chosen = chosen.slice(0, config.limit)
     segments = plan_segments(chosen, shard_size=config.shard_size)
     return Plan(config, vocabulary, LogMelSpec(), segments, counts)
+
+
+def source_folder(source: str) -> str | None:
+    """Return the folder of a `--source` that is one; None for YouTube and servers."""
+    if source == "youtube" or "://" in source:
+        return None
+    return source.removeprefix(IRMAS)
 
 
 def choose_rows(config: BuildConfig, vocabulary: Vocabulary) -> tuple[pa.Table, dict[str, int]]:

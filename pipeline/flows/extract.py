@@ -29,6 +29,7 @@ from pipeline.flows.logs import progress_bar
 from pipeline.flows.provenance import provenance
 from pipeline.store.dataset import Dataset
 from pipeline.store.folder import Folder
+from pipeline.store.out import FEATURES, check_out
 from schemas.feature_set import CLIPS_KEY, feature_schema, pooled_schema
 
 _IDENTITY = ["segment_id", "sha256", "split", "classes"]
@@ -85,9 +86,8 @@ class Work:
 
 def extract_features(config: ExtractConfig) -> dict[str, Any]:
     """Extract what is missing, and return what features.json holds."""
+    check_out(config.out, FEATURES, {"--dataset": config.dataset})
     dataset, out = Dataset.open(config.dataset), Folder(config.out)
-    if out.uri == dataset.folder.uri:
-        raise UsageError(f"--out {config.out}: the dataset's own features are there; name another")
     work = plan(config, dataset, out)
     shards = [name.split("/")[1] for name in dataset.folder.names("clips")]
     meta: dict[str, Any] = {

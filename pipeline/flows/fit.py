@@ -41,6 +41,7 @@ from pipeline.report.training_page import training_page
 from pipeline.score.aggregate import METHODS
 from pipeline.store.dataset import Dataset
 from pipeline.store.folder import Folder
+from pipeline.store.out import MODEL, check_out
 
 _MAX_FAILURES = 8  # of workers; each goes on from the last checkpoint
 _ONE_HEAP = {
@@ -85,6 +86,7 @@ def fit(config: FitConfig) -> FitResult:
 
     Another model is not overwritten: a tagging may be using it.
     """
+    check_out(config.out, MODEL, {"--dataset": config.dataset})
     dataset = Dataset.open(config.dataset)
     meta = dataset.built()
     check_name(config.train.model)

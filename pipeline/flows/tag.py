@@ -37,6 +37,7 @@ from pipeline.score.tally import Tally
 from pipeline.score.thresholds import check_share
 from pipeline.store.catalogue import track_batches
 from pipeline.store.folder import Folder
+from pipeline.store.out import TAGS, check_out
 from pipeline.store.tagstore import TagStore
 from pipeline.store.worklist import Known, Work, audio_s_of, plan_work, text_hashes
 from schemas.tags import tags_schema
@@ -125,8 +126,14 @@ def tagging_of(config: TagConfig) -> Tagging:
     )
 
 
+def check_tag_out(config: TagConfig) -> None:
+    """Refuse an out that holds another kind of thing, or where the music or the model is."""
+    check_out(config.out, TAGS, {"--model": config.model}, catalog=config.catalog)
+
+
 def plan_tagging(config: TagConfig) -> dict[str, Any]:
     """Return what `tag_catalog` would do; read no audio, and write nothing."""
+    check_tag_out(config)
     how, store = tagging_of(config), TagStore(Folder(config.out))
     check_identity(store, how)
     known = store.known(how.card.model_id)
@@ -157,6 +164,7 @@ def tag_catalog(config: TagConfig) -> dict[str, Any]:
         Where the disk or bucket gives out: the same command goes on.
     """
     began, started = monotonic(), datetime.now(UTC)
+    check_tag_out(config)
     how, store = tagging_of(config), TagStore(Folder(config.out))
     model_id = how.card.model_id
     check_identity(store, how)
