@@ -14,7 +14,7 @@ from urllib.request import urlopen
 import pyarrow as pa
 
 from pipeline.audio.access import Access
-from pipeline.audio.fetch import IRMAS, open_source
+from pipeline.audio.fetch import IRMAS, FolderSource, IrmasSource, Source, open_source
 from pipeline.audio.irmas_source import list_irmas
 from pipeline.audio.logmel import LogMelSpec
 from pipeline.catalog.audioset import read_segments
@@ -22,6 +22,7 @@ from pipeline.catalog.plan import (
     count_to_do,
     parse_split,
     plan_segments,
+    rows_to_do,
     split_as_audioset,
     split_by_hash,
 )
@@ -35,6 +36,7 @@ from pipeline.catalog.vocabulary import (
 )
 from pipeline.errors import StoreError, UsageError
 from pipeline.report.forecast import forecast
+from pipeline.report.in_folder import InFolder, look_into
 from pipeline.store.dataset import FORMAT, Dataset
 from pipeline.store.folder import Folder, read_input
 from pipeline.store.out import DATASET, check_out
@@ -126,6 +128,7 @@ def dry_run(config: BuildConfig) -> dict[str, Any]:
     dataset = Dataset(Folder(config.out))
     dataset.check(plan.identity())
     settled = dataset.settled(plan.segments, config.retry)
+    source = open_source(config.source, config.access)
     return forecast(
         plan.segments,
         class_names=plan.vocabulary.names,
@@ -134,8 +137,19 @@ def dry_run(config: BuildConfig) -> dict[str, Any]:
         rate_per_s=config.rate,
         max_downloads=config.max_downloads,
         bytes_per_s=bytes_per_second(plan.spec),
-        is_remote=open_source(config.source, config.access).is_remote,
+        is_remote=source.is_remote,
+        in_folder=_in_folder(source, plan.segments, rows_to_do(plan.segments, settled)),
     )
+
+
+def _in_folder(source: Source, segments: pa.Table, to_do: pa.Table) -> InFolder | None:
+    """Return what a folder has of a plan; None of a server, which is not asked.
+
+    IRMAS's segments are its files.
+    """
+    if not isinstance(source, FolderSource) or isinstance(source, IrmasSource):
+        return None
+    return look_into(source.names(), segments["ytid"], to_do["ytid"], folder=str(source.folder))
 
 
 def bytes_per_second(spec: LogMelSpec) -> int:

@@ -26,7 +26,7 @@ from ray.util.metrics import Counter as Metric
 
 from pipeline.errors import StoreError
 from pipeline.flows.cluster import count, cpus
-from pipeline.flows.logs import progress_bar
+from pipeline.flows.logs import log_as_objects, progress_bar
 from pipeline.learn.model import read_weights
 from pipeline.learn.tagger import TrackTagger, describe, tables_of
 from pipeline.learn.tagging import Tagging
@@ -199,3 +199,4 @@ def quiet() -> None:
     context.enable_progress_bars = False
     context.print_on_execution_start = False
     logging.getLogger("ray.data").setLevel(logging.ERROR)
+    log_as_objects("ray.data")

@@ -155,7 +155,7 @@ def _refuse_music(out: Folder, uri: str, catalog: str) -> None:
 def catalogue_folder(catalog: str) -> str | None:
     """Return the folder that a catalogue is, or in which its glob looks; None for a file's.
 
-    >>> catalogue_folder("/srv/music/*.flac"), catalogue_folder("/srv/night.csv")
+    >>> catalogue_folder("/srv/music/*.flac"), catalogue_folder("s3://bucket/night.csv")
     ('/srv/music', None)
     """
     if catalog.startswith("file://"):
