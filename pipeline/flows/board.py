@@ -40,10 +40,13 @@ def shown(board: Any, title: str) -> Iterator[None]:
     stop = threading.Event()
 
     def watch() -> None:
-        with progress_bar(unit=" steps", desc=title) as bar:
+        waits = "waiting for the workers to start and to read the dataset"
+        with progress_bar(unit=" steps", desc=title, postfix=waits) as bar:
             while not stop.wait(_LOOK_EVERY_S):
                 bar.n, total, epochs = ray.get(board.read.remote())
                 bar.total = total or None
+                if bar.n:
+                    bar.set_postfix_str("", refresh=False)
                 if epochs:
                     bar.set_postfix({k: f"{v:.3g}" for k, v in epochs[-1].items()}, refresh=False)
                 bar.update(0)

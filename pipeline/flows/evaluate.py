@@ -145,6 +145,7 @@ def evaluate(config: EvaluateConfig) -> Metrics:
             tagged = _tag(config, dataset, how, choice, out)
         else:
             tagged = _read(config, how, choice)
+        say("finishing", text="measuring, with resamples for the intervals, and writing the page")
         metrics = _score(config, choice, tagged, out, own=how.thresholds)
         if config.keep_thresholds and tagged.held is not None:
             _keep_thresholds(config.model, tagged.how, choice, tagged.held)

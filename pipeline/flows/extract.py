@@ -215,13 +215,18 @@ def missing(work: Work, shards: list[str]) -> list[tuple[str, list[str]]]:
 def run_shards(work: Work, left: list[tuple[str, list[str]]]) -> int:
     """Extract the shards as tasks, a CPU each; return how many clips that were."""
     n_clips = 0
-    with ray_session(), progress_bar(total=len(left), unit=" shards", desc="features") as bar:
+    waits = "waiting for the workers to start"
+    with (
+        ray_session(),
+        progress_bar(total=len(left), unit=" shards", desc="features", postfix=waits) as bar,
+    ):
         task = ray.remote(num_cpus=1)(extract_shard)
         reference = ray.put(work)
         for n_done in Slots([1] * max(1, cpus())).map(
             lambda item, _: task.remote(reference, *item), iter(left)
         ):
             n_clips += n_done
+            bar.set_postfix_str("", refresh=False)
             bar.update()
     return n_clips
 

@@ -22,7 +22,7 @@ from pipeline.flows.board import Board, shown
 from pipeline.flows.cluster import own_signal, ray_session
 from pipeline.flows.curves import write_curves
 from pipeline.flows.fit_worker import classical_worker, read_state, worker
-from pipeline.flows.logs import progress_bar
+from pipeline.flows.logs import progress_bar, say
 from pipeline.flows.material import Material
 from pipeline.flows.provenance import provenance
 from pipeline.learn.config import TrainConfig
@@ -108,6 +108,7 @@ def fit(config: FitConfig) -> FitResult:
             progress = _fit_classical(material)
         else:
             progress = _fit(config, material, name)
+    say("finishing", text="writing the model and its page")
     vocabulary = material.vocabulary
     card = ModelCard(
         architecture=material.architecture,
@@ -143,7 +144,8 @@ def worker_env(*, gpu: bool) -> dict[str, Any]:
 def _fit_classical(material: Material) -> Progress:
     """Fit in one task that has the cores of its node to itself."""
     task = ray.remote(num_cpus=1, max_retries=_MAX_FAILURES)(classical_worker)
-    with progress_bar(total=1, unit=" fits", desc=material.config.model) as bar:
+    title, waits = material.config.model, "reading the dataset and fitting, all in one step"
+    with progress_bar(total=1, unit=" fits", desc=title, postfix=waits) as bar:
         progress: Progress = ray.get(task.remote(material))
         bar.update()
     return progress

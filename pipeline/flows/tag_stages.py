@@ -85,11 +85,14 @@ def run_stages(
         num_cpus=0.5,
     )
     tally, same = Tally(), []
-    with progress_bar(total=n_tracks, unit=" tracks", desc="tag") as bar:
+    waits = "waiting for the model's processes to start"
+    with progress_bar(total=n_tracks, unit=" tracks", desc="tag", postfix=waits) as bar:
         for row in committed.iter_rows():
             if row["fault"]:
                 raise pickle.loads(row["fault"])
             part: Tally = pickle.loads(row["tally"])
+            part.done_at = monotonic()
+            part.begun_at = part.done_at - sum(part.stages.values())  # of one process
             tally.add(part)
             same.append(pa.ipc.open_stream(row["same"]).read_all())
             bar.set_postfix_str(f"{tally.n_failed} failed", refresh=False)
