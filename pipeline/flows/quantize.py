@@ -26,6 +26,7 @@ from pipeline.flows.validate import window_scores_of
 from pipeline.learn.engines import make_engine
 from pipeline.learn.graphs import INT8_FILES, best_precision
 from pipeline.learn.model import load_card, load_model
+from pipeline.learn.networks.classical import CLASSICAL
 from pipeline.learn.quantize import quantized_graph, save_quantized
 from pipeline.learn.tagger import describe, windows_of
 from pipeline.learn.tagging import Tagging, tagging
@@ -69,6 +70,11 @@ def quantize(config: QuantizeConfig) -> dict[str, Any]:
     """Write the int8 model, score it beside the others, and return quantize.json."""
     check_out(config.out, MODEL, {"--model": config.model, "--dataset": config.dataset})
     how = replace(tagging(config.model, None, None, gpu=False), engine="openvino")
+    if how.card.architecture.name in CLASSICAL:
+        raise UsageError(
+            f"{config.model}: {how.card.model_id} is computed in float64, as scikit-learn does; "
+            "int8 is for networks"
+        )
     dataset, out = Dataset.open(config.dataset), Folder(config.out)
     _check(dataset, config, how)
     _check_out(out, how)

@@ -189,7 +189,7 @@ def test_a_manifest_with_a_missing_file_by_s1_and_a_threshold(music, model, tmp_
     assert (failed["reason"], failed["uri"]) == ("unreadable", str(tmp_path / "gone.wav"))
     assert 0 < max(ok["scores"].values()) < 1
     assert ok["labels"] == [code for code, score in ok["scores"].items() if score >= 0.01]
-    with pytest.raises(SpecMismatch, match="another aggregation, thresholds, gate; give"):
+    with pytest.raises(SpecMismatch, match="with other aggregation, thresholds, gate; give"):
         tag(tmp_path / "m.csv", model, out)
 
 
