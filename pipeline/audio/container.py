@@ -250,7 +250,7 @@ def _container(file: BinaryIO) -> av.container.InputContainer:
     except (av.error.InvalidDataError, av.error.EOFError) as error:
         raise DecodeError(Reason.NOT_AUDIO, error.strerror or str(error)) from error
     except av.error.ArgumentError as error:  # what FFmpeg says of a picture
-        raise DecodeError(Reason.NOT_AUDIO, "a picture, or no form of audio") from error
+        raise DecodeError(Reason.UNDECODABLE, "a picture, or no form of audio") from error
 
 
 def _index_options(file: BinaryIO) -> dict[str, str]:
