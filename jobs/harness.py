@@ -34,11 +34,8 @@ from pipeline.flows.logs import logged, say
 from pipeline.score.words import past_limit_text
 
 OK, FAILED, USAGE, PAST_LIMIT, INTERRUPTED = 0, 1, 2, 3, 130
-PLACES = {
-    *("URI", "CSV", "TOML", "JSON", "FILE", "DIR", "URI|GLOB|MANIFEST"),
-    *("youtube|TEMPLATE|DIR|irmas:DIR", "imagenet|PATH"),
-}
-"""The metavars of flags that name files and folders."""
+_PLACES = {"URI", "GLOB", "MANIFEST", "CSV", "TOML", "JSON", "FILE", "DIR", "PATH"}
+"""Of the metavars, those that stand for files and folders."""
 _GONE = (
     LocalRayletDiedError,
     NodeDiedError,
@@ -84,7 +81,7 @@ class _Parser(argparse.ArgumentParser):
     def _check_places(self, found: argparse.Namespace) -> None:
         """Refuse relative paths on a cluster, where they lead elsewhere than the user means."""
         for action in self._actions:
-            if action.metavar not in PLACES:
+            if not is_place(action):
                 continue
             given = getattr(found, action.dest)
             for text in given if isinstance(given, (list, tuple)) else [given]:
@@ -105,6 +102,11 @@ class _Help(argparse.ArgumentDefaultsHelpFormatter):
     def _get_help_string(self, action: argparse.Action) -> str | None:
         is_plain = action.default in (None, "", ()) or action.default is False
         return action.help if is_plain else super()._get_help_string(action)
+
+
+def is_place(action: argparse.Action) -> bool:
+    """Say whether a flag takes a path or URI, as its metavar tells: `URI`, `imagenet|PATH`."""
+    return not _PLACES.isdisjoint(str(action.metavar).split("|"))
 
 
 def share(text: str) -> float:

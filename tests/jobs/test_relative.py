@@ -63,9 +63,9 @@ def required(parser, but, text):
 @pytest.mark.parametrize("job", [job for job in JOBS if job != "doctor"])
 def test_every_path_of_every_job(job, monkeypatch, capsys):
     parser = parser_of(job, monkeypatch)
-    known = {action.metavar for action in parser._actions}
-    assert known <= harness.PLACES | OTHERS, "say whether a flag of this metavar names a file"
-    places = [action for action in parser._actions if action.metavar in harness.PLACES]
+    places = [action for action in parser._actions if harness.is_place(action)]
+    others = {action.metavar for action in parser._actions if action not in places}
+    assert others <= OTHERS, "say whether a flag of this metavar names a file"
     assert "--out" in [action.option_strings[0] for action in places]
     for action in places:
         flag, others = action.option_strings[0], required(parser, action, "/srv/x")
