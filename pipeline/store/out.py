@@ -127,7 +127,8 @@ def _refuse_file(out: Folder) -> None:
 def _refuse_input(out: Folder, uri: str, flag: str, given: str) -> None:
     folder = Folder(given)
     if out.is_same(folder):
-        raise UsageError(f"--out {uri}: that is what {flag} names; name another folder")
+        there = "".join(f"{name} is there, " for name, _ in held(folder)[:1])
+        raise UsageError(f"--out {uri}: {there}that is what {flag} names; name another folder")
     between = below(out, folder)
     if not between:
         return
