@@ -1,24 +1,43 @@
 """A bar that stands at 0 says what it waits for, in a log's first line, until something is done."""
 
 import json
+import threading
 
 import pytest
 
+from pipeline.flows import board
 from pipeline.flows.build import show
 from pipeline.flows.logs import logged, progress_bar
 from pipeline.score.pace import expected_s
 
 
-def test_a_bar_says_at_once_what_it_waits_for(capsys):
-    with progress_bar(total=3, unit=" tracks", desc="tag", postfix="waiting for x"):
-        assert capsys.readouterr().err.startswith("tag:   0% 0/3 [00:00<?, ? tracks/s, waiting for")
+class Asked:
+    """A board that stands at 0 when it is first asked, and at step 1 after that."""
+
+    def __init__(self):
+        self.read = self
+        self.n, self.twice = 0, threading.Event()
+
+    def remote(self):
+        self.n += 1
+        if self.n > 2:
+            self.twice.set()
+        return (min(self.n - 1, 1), 4, [])
 
 
-def test_so_it_does_as_an_object(capsys, monkeypatch):
-    monkeypatch.setenv("TIMBRE_LOG", "json")
-    with logged("x"), progress_bar(total=3, unit=" tracks", desc="tag", postfix="waiting for x"):
-        event = json.loads(capsys.readouterr().err.splitlines()[0])
-    assert (event["event"], event["n"], event["note"]) == ("progress", 0, "waiting for x")
+@pytest.mark.parametrize("form", ["text", "json"])
+def test_a_training_waits_for_its_workers(form, capsys, monkeypatch):
+    monkeypatch.setenv("TIMBRE_LOG", form)
+    monkeypatch.setattr(board, "_LOOK_EVERY_S", 0.01)
+    monkeypatch.setattr(board.ray, "get", lambda state: state)
+    asked = Asked()
+    with logged("jobs.train"), board.shown(asked, "resnet10t"):
+        assert asked.twice.wait(60)
+    first, *_, last = capsys.readouterr().err.splitlines()
+    waits = "waiting for the workers to start and to read the dataset"
+    assert waits in first and waits not in last
+    if form == "json":
+        assert (json.loads(first)["note"], json.loads(last)["n"]) == (waits, 1)
 
 
 def test_a_build_waits_for_its_downloaders_until_there_is_an_outcome(capsys):
