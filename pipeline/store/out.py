@@ -45,6 +45,8 @@ EXPORT = Kind("exported tags", r"tags\.(csv|jsonl)|.+-[0-9a-f]{16}\.(jams|txt)|[
 DEMO = Kind("a demo", r"(?!)")
 """Of folders only: those of its jobs."""
 
+_BESIDE = (EXPORT, EXPLORATION)
+"""What older versions let stand beside the tags or features it is of, whose job goes on."""
 KINDS = (
     *(DATASET, FEATURES, EXPLORATION, MODEL, FOLDS, EVALUATION, COMPARISON, DIFFERENCES, TAGS),
     *(EXPORT, DEMO),
@@ -80,8 +82,10 @@ def check_out(
     for flag, given in (inputs or {}).items():
         if given is not None:
             _refuse_input(out, uri, flag, given)
-    for name, other in held(out):
-        if other is not kind:
+    there = held(out)
+    is_resumed = any(other is kind for _, other in there)
+    for name, other in there:
+        if other is not kind and not (is_resumed and other in _BESIDE):
             raise UsageError(
                 f"--out {uri}: {name} is there, so it holds {other.name}; name another folder"
             )

@@ -70,6 +70,23 @@ def test_no_job_writes_where_another_kind_of_thing_is(job, file, tmp_path, capsy
     assert [path.name for path in folder.iterdir()] == [file]
 
 
+@pytest.mark.parametrize(
+    ("job", "files", "is_taken"),
+    [
+        ("tag_catalog", ["run.json", "tags.csv", "cel.m3u8"], True),
+        ("extract_features", ["features.json", "explore.json"], True),
+        ("export", ["tags.csv", "run.json"], False),
+        ("evaluate", ["metrics.json", "run.json"], False),  # it makes tags/ anew
+        ("train", ["model.json", "run.json"], False),
+    ],
+)
+def test_what_older_versions_put_together_goes_on(job, files, is_taken, tmp_path, capsys):
+    for file in files:
+        (tmp_path / file).write_text("{}")
+    error = refused(job, JOBS[job][1], tmp_path, capsys)
+    assert ("so it holds" not in error) is is_taken
+
+
 @pytest.mark.parametrize("file", FILES)
 def test_the_demo_is_a_kind_of_its_own(file, tmp_path, capsys):
     (tmp_path / file).write_text("{}")
