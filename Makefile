@@ -3,13 +3,15 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: demo test lint types bench clean
+.PHONY: setup demo test lint types bench clean
 
 demo: $(READY)  ## render a small AudioSet, then select, build, train, evaluate and tag it
 	$(BIN)/python -m jobs.demo --out demo
 
 test: $(READY)  ## the whole test suite: two processes for what starts Ray, one for the rest
 	$(BIN)/python -m pytest -n 3
+
+setup: $(READY)  ## the set-up alone: everything into .venv
 
 lint: $(READY)
 	$(BIN)/ruff check .

@@ -15,6 +15,7 @@ from pipeline.demo.outcome import summary
 from pipeline.errors import TimbreError
 from pipeline.flows.cluster import own_cpus, ray_session
 from pipeline.store.folder import Folder
+from pipeline.store.out import DEMO, check_out
 
 SEED = 334  # every class is in every split
 TRAINING = "--model resnet10t --input-size 128x32 --epochs 14 --batch-size 32 --lr 2e-3"
@@ -30,6 +31,7 @@ def main(argv: list[str] | None = None) -> int:
 
 def demo(root: Path) -> int:
     """Run the demo in a folder; what an earlier run made there is not made again."""
+    check_out(str(root), DEMO)
     began, workers = monotonic(), own_cpus()
     print("Rendering music with a General MIDI soundfont: this demo holds no real recordings.")
     with Folder(str(root)).claimed():

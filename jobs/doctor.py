@@ -9,7 +9,7 @@ from pipeline.flows.machine import Level
 
 def main(argv: list[str] | None = None) -> int:
     """Parse, check, print a line a finding."""
-    parser = harness.parser(__doc__)
+    parser = harness.parser(__doc__, takes_relative=True)  # it says so itself
     add = parser.add_argument
     add(
         "--source",

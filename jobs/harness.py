@@ -29,10 +29,13 @@ from ray.exceptions import (
 )
 
 from pipeline.errors import TimbreError, UsageError
+from pipeline.flows.joined import relative_on_cluster
 from pipeline.flows.logs import logged, say
 from pipeline.score.words import past_limit_text
 
 OK, FAILED, USAGE, PAST_LIMIT, INTERRUPTED = 0, 1, 2, 3, 130
+_PLACES = {"URI", "GLOB", "MANIFEST", "CSV", "TOML", "JSON", "FILE", "DIR", "PATH"}
+"""Of the metavars, those that stand for files and folders."""
 _GONE = (
     LocalRayletDiedError,
     NodeDiedError,
@@ -44,27 +47,66 @@ _GONE = (
 
 
 def parser(
-    description: str | None, *, parents: Sequence[argparse.ArgumentParser] = ()
+    description: str | None,
+    *,
+    parents: Sequence[argparse.ArgumentParser] = (),
+    takes_relative: bool = False,
 ) -> argparse.ArgumentParser:
-    """Return a parser whose --help shows every default, and whose errors are one line."""
+    """Return a parser whose --help shows every default, and whose errors are one line.
+
+    On a cluster a relative path is such an error, unless `takes_relative`.
+    """
     spec = sys.modules["__main__"].__spec__
-    return _Parser(
+    made = _Parser(
         prog=f"python -m {spec.name}" if spec else None,
         description=description,
         parents=parents,
         formatter_class=_Help,
     )
+    made.takes_relative = takes_relative
+    return made
 
 
 class _Parser(argparse.ArgumentParser):
+    takes_relative = False
+
+    def parse_known_args(  # type: ignore[override]
+        self, args: Sequence[str] | None = None, namespace: None = None
+    ) -> tuple[argparse.Namespace, list[str]]:
+        found, left = super().parse_known_args(args, namespace)
+        if not self.takes_relative:
+            self._check_places(found)
+        return found, left
+
+    def _check_places(self, found: argparse.Namespace) -> None:
+        """Refuse relative paths on a cluster, where they lead elsewhere than the user means."""
+        for action in self._actions:
+            if not is_place(action):
+                continue
+            given = getattr(found, action.dest)
+            for text in given if isinstance(given, (list, tuple)) else [given]:
+                is_word = text is None or text in str(action.metavar).split("|")
+                if not is_word and (wrong := relative_on_cluster(text)):
+                    self._fail(f"{action.option_strings[0]} {wrong}")
+
     def error(self, message: str) -> NoReturn:
-        self.exit(USAGE, f"error: {message}; {self.prog} --help says what there is\n")
+        self._fail(f"{message}; {self.prog} --help says what there is")
+
+    def _fail(self, text: str) -> NoReturn:
+        with suppress(UsageError), logged(self.prog.removeprefix("python -m ")):
+            say("failed", level=ERROR, text=f"error: {text}")
+        self.exit(USAGE)
 
 
 class _Help(argparse.ArgumentDefaultsHelpFormatter):
     def _get_help_string(self, action: argparse.Action) -> str | None:
         is_plain = action.default in (None, "", ()) or action.default is False
         return action.help if is_plain else super()._get_help_string(action)
+
+
+def is_place(action: argparse.Action) -> bool:
+    """Say whether a flag takes a path or URI, as its metavar tells: `URI`, `imagenet|PATH`."""
+    return not _PLACES.isdisjoint(str(action.metavar).split("|"))
 
 
 def share(text: str) -> float:

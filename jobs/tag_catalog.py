@@ -97,7 +97,9 @@ def _parser() -> ArgumentParser:
 def _planned(plan: dict[str, Any]) -> str:
     time = "no run yet that says how long it takes"
     if plan["seconds"] is not None:
-        time = f"about {duration_text(plan['seconds'])} at the last run's rate"
+        time = (
+            f"about {duration_text(plan['seconds'])} as the last run went, start and page included"
+        )
     return (
         f"{plan['tracks']:,} tracks: {plan['left']:,} to do ({plan['changed']:,} changed, "
         f"{plan['retried']:,} again), {plan['unchanged']:,} unchanged; {plan['gone']:,} with tags "

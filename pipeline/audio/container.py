@@ -226,6 +226,8 @@ def _container(file: BinaryIO) -> av.container.InputContainer:
         return av.open(file, "r", metadata_errors="ignore", container_options=options)
     except (av.error.InvalidDataError, av.error.EOFError) as error:
         raise DecodeError(Reason.NOT_AUDIO, error.strerror or str(error)) from error
+    except av.error.ArgumentError as error:  # what FFmpeg says of a picture
+        raise DecodeError(Reason.UNDECODABLE, "a picture, or no form of audio") from error
 
 
 def _index_options(file: BinaryIO) -> dict[str, str]:

@@ -48,9 +48,10 @@ def open_source(source: str, access: Access = _PLAIN) -> Source:
         return TemplateSource(source, access)
     folder = Path(source.removeprefix(IRMAS))
     if not folder.is_dir():
+        wrong = "that is a file" if folder.exists() else "no such folder"
         raise UsageError(
-            f"--source {source!r}: expected 'youtube', a URL with {{ytid}} in it, a folder, or "
-            f"{IRMAS}FOLDER"
+            f"--source {source!r}: {wrong}; expected 'youtube', a URL with {{ytid}} in it, a "
+            f"folder, or {IRMAS}FOLDER"
         )
     if not access.is_plain:
         raise UsageError(
@@ -77,6 +78,10 @@ class FolderSource:
         paths = sorted(path for path in self.folder.iterdir() if path.is_file())
         paths.sort(key=lambda path: path.suffix.lower() in AUDIO_SUFFIXES)
         return {path.stem: path for path in paths}
+
+    def names(self) -> dict[str, str]:
+        """Return the name of every id's file."""
+        return {ytid: path.name for ytid, path in self._paths.items()}
 
     @contextmanager
     def open(self, ytid: str, meter: Meter) -> Iterator[BinaryIO]:

@@ -128,6 +128,17 @@ def shard_name(split: str, parts: Sequence[str]) -> str:
     return f"{split}-{digest}"
 
 
+def rows_to_do(segments: pa.Table, settled: Settled) -> pa.Table:
+    """Return the rows of SEGMENTS that are not settled, or that are to be tried again."""
+    ids = pa.concat_arrays(
+        [
+            _unsettled(segments, settled)["segment_id"].combine_chunks(),
+            settled.again["segment_id"].combine_chunks(),
+        ]
+    )
+    return segments.filter(pc.is_in(segments["segment_id"], value_set=ids))
+
+
 def count_to_do(segments: pa.Table, settled: Settled) -> int:
     """Return how many segments the shards to do hold."""
     return int(_unsettled(segments, settled).num_rows + settled.again.num_rows)

@@ -9,10 +9,11 @@ from typing import Any
 
 NEXT = """\
 Next, real AudioSet (segments CSVs: https://research.google.com/audioset/download.html):
-  python -m jobs.build_subset --segments balanced_train_segments.csv eval_segments.csv \\
+  .venv/bin/python -m jobs.build_subset --segments balanced_train_segments.csv eval_segments.csv \\
       --source youtube --out data/audioset --max-downloads 4
-  python -m jobs.train --dataset data/audioset --out models/resnet50 --gpu
-  python -m jobs.tag_catalog --catalog /path/to/music --model models/resnet50 --out tags/music"""
+  .venv/bin/python -m jobs.train --dataset data/audioset --out models/resnet50 --gpu
+  .venv/bin/python -m jobs.tag_catalog --catalog /path/to/music \\
+      --model models/resnet50 --out tags/music"""
 
 
 def summary(root: Path, *, seconds: float) -> str:

@@ -67,11 +67,14 @@ def shown(board: Any, title: str) -> Iterator[None]:
         n_said = len(notes)
 
     def watch() -> None:
-        with progress_bar(unit=" steps", desc=title) as bar:
+        waits = "waiting for the workers to start and to read the dataset"
+        with progress_bar(unit=" steps", desc=title, postfix=waits) as bar:
             while not stop.wait(_LOOK_EVERY_S):
                 say_notes()
                 bar.n, total, epochs = ray.get(board.read.remote())
                 bar.total = total or None
+                if bar.n:
+                    bar.set_postfix_str("", refresh=False)
                 if epochs:
                     last = {k: f"{epochs[-1][k]:.3g}" for k in _SHOWN if k in epochs[-1]}
                     bar.set_postfix(last, refresh=False)

@@ -19,7 +19,7 @@ from pipeline.flows.build_plan import BuildConfig, Plan, make_plan
 from pipeline.flows.cluster import cpus, ray_session
 from pipeline.flows.crew import Crew, Order
 from pipeline.flows.gate import start_gate
-from pipeline.flows.logs import progress_bar
+from pipeline.flows.logs import progress_bar, say
 from pipeline.flows.provenance import provenance
 from pipeline.report.page import render_page
 from pipeline.report.reports import build_report
@@ -70,7 +70,8 @@ def run_shards(
     )
     crew = Crew(order, gate, max_downloads=config.max_downloads, n_cpus=cpus())
     try:
-        with progress_bar(total=n_left, unit=" segments", desc="build") as bar:
+        waits = "waiting for the downloaders to start"
+        with progress_bar(total=n_left, unit=" segments", desc="build", postfix=waits) as bar:
             for _ in crew.run(shards, tick_s=_TICK_S):
                 status = ray.get(gate.status.remote())
                 show(bar, status)
@@ -95,13 +96,14 @@ def show(bar: Any, status: dict[str, Any]) -> None:
         bar.set_postfix_str(
             f"PAUSED, next probe in {status['next_probe_s']:.0f} s: {status['why']}"
         )
-    else:
+    elif status["outcomes"]:
         bar.set_postfix(status["outcomes"], refresh=False)
     bar.update(min(sum(status["outcomes"].values()), bar.total) - bar.n)
 
 
 def finish(plan: Plan, dataset: Dataset, pause: dict[str, float]) -> dict[str, Any]:
     """Check that nothing was lost, and write the reports and dataset.json."""
+    say("finishing", text="checking that nothing is lost, and writing report.json and the page")
     config, segments, history = plan.config, dataset.segments(), dataset.ledger()
     ledger = latest(history)
     check_none_lost(segments, ledger)

@@ -16,7 +16,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from pipeline.audio.access import Access
-from pipeline.audio.fetch import IRMAS, open_source
+from pipeline.audio.fetch import IRMAS, FolderSource, IrmasSource, Source, open_source
 from pipeline.audio.irmas_source import list_irmas
 from pipeline.audio.logmel import LogMelSpec
 from pipeline.catalog.audioset import read_segments
@@ -25,6 +25,7 @@ from pipeline.catalog.plan import (
     count_to_do,
     parse_split,
     plan_segments,
+    rows_to_do,
     split_as_audioset,
     split_by_hash,
 )
@@ -39,8 +40,10 @@ from pipeline.catalog.vocabulary import (
 from pipeline.errors import StoreError, UsageError
 from pipeline.flows.logs import progress_bar
 from pipeline.report.forecast import forecast
+from pipeline.report.in_folder import InFolder, look_into
 from pipeline.store.dataset import FORMAT, Dataset
 from pipeline.store.folder import Folder, read_input
+from pipeline.store.out import DATASET, check_out
 
 _ANSWER_S = 60.0
 """How long a server may say nothing."""
@@ -142,6 +145,7 @@ def dry_run(config: BuildConfig) -> dict[str, Any]:
     dataset = Dataset(Folder(config.out))
     dataset.check(plan.identity())
     settled = dataset.settled(plan.segments, config.retry)
+    source = open_source(config.source, config.access)
     return forecast(
         plan.segments,
         class_names=plan.vocabulary.names,
@@ -150,9 +154,20 @@ def dry_run(config: BuildConfig) -> dict[str, Any]:
         rate_per_s=config.rate,
         max_downloads=config.max_downloads,
         bytes_per_s=bytes_per_second(plan.spec),
-        is_remote=open_source(config.source, config.access).is_remote,
+        is_remote=source.is_remote,
         cap_text=plan.cap_text,
+        in_folder=_in_folder(source, plan.segments, rows_to_do(plan.segments, settled)),
     )
+
+
+def _in_folder(source: Source, segments: pa.Table, to_do: pa.Table) -> InFolder | None:
+    """Return what a folder has of a plan; None of a server, which is not asked.
+
+    IRMAS's segments are its files.
+    """
+    if not isinstance(source, FolderSource) or isinstance(source, IrmasSource):
+        return None
+    return look_into(source.names(), segments["ytid"], to_do["ytid"], folder=str(source.folder))
 
 
 def bytes_per_second(spec: LogMelSpec) -> int:
@@ -162,6 +177,7 @@ def bytes_per_second(spec: LogMelSpec) -> int:
 
 def make_plan(config: BuildConfig) -> Plan:
     """Read, select and split; everything that a user can get wrong is told here."""
+    check_out(config.out, DATASET, {"--source": source_folder(config.source)})
     open_source(config.source, config.access)
     vocabulary = read_vocabulary(config)
     choose = choose_irmas if config.is_irmas else choose_rows
@@ -175,6 +191,13 @@ def make_plan(config: BuildConfig) -> Plan:
         chosen = chosen.slice(0, config.limit)
     segments = plan_segments(chosen, shard_size=config.shard_size)
     return Plan(config, vocabulary, LogMelSpec(), segments, counts, left_out)
+
+
+def source_folder(source: str) -> str | None:
+    """Return the folder of a `--source` that is one; None for YouTube and servers."""
+    if source == "youtube" or "://" in source:
+        return None
+    return source.removeprefix(IRMAS)
 
 
 def choose_rows(config: BuildConfig, vocabulary: Vocabulary) -> tuple[pa.Table, dict[str, int]]:

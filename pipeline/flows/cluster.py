@@ -15,6 +15,7 @@ import ray
 import torch
 
 from pipeline.errors import UsageError
+from pipeline.flows.logs import log_as_objects, log_form
 
 _OBJECT_STORE_BYTES = 1 << 30
 _EXECUTOR_ENDS_S = 30.0
@@ -43,8 +44,11 @@ def ray_session(*, min_cpus: int = 1, gpu: bool = False) -> Iterator[None]:
 def _start_or_join(*, min_cpus: int, gpu: bool) -> None:
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     quiet: dict[str, Any] = {"logging_level": "ERROR", "log_to_driver": False}
+    if log_form() == "json":
+        os.environ.setdefault("RAY_BACKEND_LOG_JSON", "1")  # what its C++ says is an object, too
     if "RAY_ADDRESS" in os.environ:
         ray.init(**quiet)
+        _hear_of_restarts()
     else:
         if gpu and not torch.cuda.is_available():
             raise UsageError(
@@ -62,6 +66,23 @@ def _start_or_join(*, min_cpus: int, gpu: bool) -> None:
                 _node_ip_address="127.0.0.1",
                 **quiet,
             )
+    log_as_objects("ray")
+
+
+def _hear_of_restarts() -> None:
+    """Let Ray say unheard what it says once a process: that an actor's restart may fail.
+
+    It says so of each pool of Ray Data's, whose driver holds the arguments that it fears for
+    (github.com/ray-project/ray/issues/57733). The level of its log would hide real failures, too.
+    """
+    actor: Any = ray.remote(num_cpus=0, max_restarts=1)(_Idle)
+    with _silenced_stderr():
+        ray.kill(actor.remote(ray.put(None)))
+
+
+class _Idle:
+    def __init__(self, _: object) -> None:
+        pass
 
 
 def _end_executors() -> None:

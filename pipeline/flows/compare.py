@@ -15,6 +15,7 @@ from pipeline.report.page import render_page
 from pipeline.score.comparison import Contender, check_same, compare
 from pipeline.score.scored import from_table
 from pipeline.store.folder import Folder, split_uri
+from pipeline.store.out import COMPARISON, check_out
 
 _CURE = "make it with python -m jobs.evaluate"
 
@@ -40,6 +41,8 @@ class CompareConfig:
 
 def compare_evaluations(config: CompareConfig) -> dict[str, Any]:
     """Compare evaluations; write comparison.json and report.html, and return the former."""
+    inputs = {f"--evaluations {uri}": uri for uri in config.evaluations}
+    check_out(config.out, COMPARISON, inputs)
     read = [read_evaluation(uri) for uri in config.evaluations]
     contenders = _named([contender for contender, _ in read])
     for other in contenders[1:]:

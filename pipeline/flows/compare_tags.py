@@ -23,6 +23,7 @@ from pipeline.report.page import render_page
 from pipeline.report.tag_differences_page import tag_differences_page
 from pipeline.score.tag_differences import Tagged, differences_table, findings, pair
 from pipeline.store.folder import Folder
+from pipeline.store.out import DIFFERENCES, check_out
 from pipeline.store.tagstore import TagStore
 
 _COLUMNS = ["uri", "fingerprint", "duration_s", "status", "labels", "scores", "tagged_at"]
@@ -49,11 +50,6 @@ class CompareTagsConfig:
     max_changed: float = 1.0
     """Share of the compared tracks whose labels may change."""
 
-    def __post_init__(self) -> None:
-        for flag, uri in (("--a", self.a), ("--b", self.b)):
-            if Folder(uri).is_same(Folder(self.out)):
-                raise UsageError(f"--out {self.out}: the tags of {flag} are there; name another")
-
 
 @dataclass(frozen=True)
 class _Side:
@@ -70,6 +66,7 @@ class _Side:
 
 def compare_tags(config: CompareTagsConfig) -> dict[str, Any]:
     """Compare two models' tags; write the files of `out`, and return differences.json."""
+    check_out(config.out, DIFFERENCES, {"--a": config.a, "--b": config.b})
     sides = [
         _side(TagStore(Folder(uri)), model_id, flag)
         for uri, model_id, flag in zip((config.a, config.b), models(config), "ab", strict=True)

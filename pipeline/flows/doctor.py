@@ -23,6 +23,7 @@ from urllib.parse import urlsplit
 
 from pipeline.errors import FetchFault, TimbreError
 from pipeline.flows import machine
+from pipeline.flows.joined import is_on_cluster, relative_on_cluster
 from pipeline.flows.machine import Finding, Level, judged, room_at
 
 if TYPE_CHECKING:
@@ -81,7 +82,7 @@ def checks(config: DoctorConfig) -> list[partial[Finding]]:
         partial(check_decoding),
         partial(check_source, config),
         *([partial(check_cookies, config.cookies, config.source)] if config.cookies else []),
-        partial(check_out, config.out or "."),
+        *_placed(config),
         partial(machine.check_temp),
         partial(machine.check_shared_memory),
         partial(machine.check_cpus),
@@ -90,6 +91,31 @@ def checks(config: DoctorConfig) -> list[partial[Finding]]:
         partial(machine.check_torch),
         *(network if config.network else []),
     ]
+
+
+def _placed(config: DoctorConfig) -> list[partial[Finding]]:
+    """Return the checks of where results go: on a cluster, of what paths mean there, too."""
+    if not is_on_cluster():
+        return [partial(check_out, config.out or ".")]
+    is_told = config.out is not None and relative_on_cluster(config.out) is None
+    return [partial(check_paths, config), *([partial(check_out, str(config.out))] * is_told)]
+
+
+def check_paths(config: DoctorConfig) -> Finding:
+    """Look for relative paths, which on a cluster lead elsewhere than the user means."""
+    given = {"--source": config.source, "--cookies": config.cookies, "--out": config.out}
+    wrong = [
+        f"{flag} {relative_on_cluster(text)}"
+        for flag, text in given.items()
+        if text and text != "youtube" and relative_on_cluster(text)
+    ]
+    if wrong:
+        cure = "on a cluster the jobs refuse such a path"
+        return Finding("paths", Level.FAIL, "; ".join(wrong), cure)
+    if config.out is None:
+        cure = "name --out: an absolute path that all nodes have, or a URI"
+        return Finding("paths", Level.WARN, f"no --out, and {Path.cwd()} is this node's own", cure)
+    return Finding("paths", Level.OK, "no relative ones, which a cluster has no place for")
 
 
 def check_javascript() -> Finding:

@@ -34,7 +34,8 @@ from pipeline.score.targets import target_matrix
 from pipeline.score.thresholds import FROM_VALIDATION, RULES, TARGET_PRECISION, check_share
 from pipeline.score.validation import Choice, Validation, choose_thresholds
 from pipeline.store.dataset import Dataset
-from pipeline.store.folder import Folder, refuse_as_out
+from pipeline.store.folder import Folder
+from pipeline.store.out import EVALUATION, check_out
 from pipeline.store.tagstore import TagStore
 
 
@@ -129,6 +130,8 @@ class _Tagged:
 
 def evaluate(config: EvaluateConfig) -> Metrics:
     """Score a model and write what the module's head names; return the metrics."""
+    inputs = {"--model": config.model, "--dataset": config.dataset, "--tags": config.tags}
+    check_out(config.out, EVALUATION, inputs)
     how = _how(config)
     dataset = None if config.dataset is None else Dataset.open(config.dataset)
     if dataset is not None:
@@ -136,8 +139,6 @@ def evaluate(config: EvaluateConfig) -> Metrics:
         if config.needs_validation:
             check_split(dataset, "val", how)
     out = Folder(config.out)
-    others = ("run.json", "dataset.json", "model.json")
-    refuse_as_out(config.out, others, "something else than an evaluation")
     choice = Choice(
         how.aggregation, config.thresholds, config.target_precision, _name_of_own(config)
     )
@@ -146,6 +147,7 @@ def evaluate(config: EvaluateConfig) -> Metrics:
             tagged = _tag(config, dataset, how, choice, out)
         else:
             tagged = _read(config, how, choice)
+        say("finishing", text="measuring, with resamples for the intervals, and writing the page")
         metrics = _score(config, choice, tagged, out, own=how.thresholds)
         if config.keep_thresholds and tagged.held is not None:
             _keep_thresholds(config.model, tagged.how, choice, tagged.held)

@@ -28,6 +28,7 @@ from pipeline.report.page import render_page
 from pipeline.score.anova import anova, anova_table, best_of_each, by_recording
 from pipeline.store.dataset import Dataset
 from pipeline.store.folder import Folder
+from pipeline.store.out import EXPLORATION, check_out
 from schemas.clips import clips_schema
 from schemas.features import read_logmels
 
@@ -55,9 +56,9 @@ class ExploreConfig:
 
 def explore(config: ExploreConfig) -> dict[str, Any]:
     """Test and draw what a dataset holds; return what explore.json holds."""
+    inputs = {"--dataset": config.dataset, "--features": config.features}
+    check_out(config.out, EXPLORATION, inputs)
     dataset, out = Dataset.open(config.dataset), Folder(config.out)
-    if out.uri == dataset.folder.uri:
-        raise UsageError(f"--out {config.out}: the dataset's own report is there; name another")
     names = Vocabulary.from_dict(dataset.meta()["classes"]).names
     tested = None
     if config.features is not None:

@@ -25,6 +25,7 @@ from pipeline.flows.logs import progress_bar
 from pipeline.report import exports
 from pipeline.report.exports import ENTRIES, Origin, Row, Span
 from pipeline.store.folder import Folder
+from pipeline.store.out import EXPORT, check_out
 from pipeline.store.tagstore import TagStore
 
 _WRITERS = 16
@@ -61,6 +62,7 @@ class Exported:
 
 def export_tags(config: ExportConfig) -> Exported:
     """Write the tags of one model in another format."""
+    check_out(config.out, EXPORT, {"--tags": config.tags})
     source = Source.open(TagStore(Folder(config.tags)), config.model_id)
     out = Folder(config.out)
     with out.claimed():

@@ -29,6 +29,7 @@ from pipeline.flows.logs import progress_bar
 from pipeline.flows.provenance import provenance
 from pipeline.store.dataset import Dataset
 from pipeline.store.folder import Folder
+from pipeline.store.out import FEATURES, check_out
 from schemas.feature_set import CLIPS_KEY, feature_schema, pooled_schema
 
 _IDENTITY = ["segment_id", "sha256", "split", "classes"]
@@ -85,9 +86,8 @@ class Work:
 
 def extract_features(config: ExtractConfig) -> dict[str, Any]:
     """Extract what is missing, and return what features.json holds."""
+    check_out(config.out, FEATURES, {"--dataset": config.dataset})
     dataset, out = Dataset.open(config.dataset), Folder(config.out)
-    if out.uri == dataset.folder.uri:
-        raise UsageError(f"--out {config.out}: the dataset's own features are there; name another")
     work = plan(config, dataset, out)
     shards = [name.split("/")[1] for name in dataset.folder.names("clips")]
     meta: dict[str, Any] = {
@@ -215,13 +215,18 @@ def missing(work: Work, shards: list[str]) -> list[tuple[str, list[str]]]:
 def run_shards(work: Work, left: list[tuple[str, list[str]]]) -> int:
     """Extract the shards as tasks, a CPU each; return how many clips that were."""
     n_clips = 0
-    with ray_session(), progress_bar(total=len(left), unit=" shards", desc="features") as bar:
+    waits = "waiting for the workers to start"
+    with (
+        ray_session(),
+        progress_bar(total=len(left), unit=" shards", desc="features", postfix=waits) as bar,
+    ):
         task = ray.remote(num_cpus=1)(extract_shard)
         reference = ray.put(work)
         for n_done in Slots([1] * max(1, cpus())).map(
             lambda item, _: task.remote(reference, *item), iter(left)
         ):
             n_clips += n_done
+            bar.set_postfix_str("", refresh=False)
             bar.update()
     return n_clips
 

@@ -54,6 +54,7 @@ from pipeline.report.training_page import training_page
 from pipeline.score.aggregate import METHODS
 from pipeline.store.dataset import Dataset
 from pipeline.store.folder import Folder
+from pipeline.store.out import MODEL, check_out
 
 _MAX_FAILURES = 8  # of workers; each goes on from the last checkpoint
 _ONE_HEAP = {
@@ -104,6 +105,7 @@ def fit(config: FitConfig) -> FitResult:
 
     Another model is not overwritten: a tagging may be using it.
     """
+    check_out(config.out, MODEL, {"--dataset": config.dataset})
     dataset = Dataset.open(config.dataset)
     meta = dataset.built()
     check_name(config.train.model)
@@ -126,6 +128,7 @@ def fit(config: FitConfig) -> FitResult:
             progress = _fit_classical(material)
         else:
             progress = _fit(config, material, name)
+    say("finishing", text="writing the model and its page")
     vocabulary = material.vocabulary
     card = ModelCard(
         architecture=material.architecture,
@@ -207,7 +210,8 @@ def _thresholds(material: Material) -> dict[str, float]:
 def _fit_classical(material: Material) -> Progress:
     """Fit in one task that has the cores of its node to itself."""
     task = ray.remote(num_cpus=1, max_retries=_MAX_FAILURES)(classical_worker)
-    with progress_bar(total=1, unit=" fits", desc=material.config.model) as bar:
+    title, waits = material.config.model, "reading the dataset and fitting, all in one step"
+    with progress_bar(total=1, unit=" fits", desc=title, postfix=waits) as bar:
         progress: Progress = ray.get(task.remote(material))
         bar.update()
     return progress

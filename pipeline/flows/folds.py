@@ -15,7 +15,6 @@ import numpy as np
 import ray
 import torch
 
-from pipeline.errors import UsageError
 from pipeline.flows.cluster import own_cpus, ray_session
 from pipeline.flows.fit import FitConfig, fit
 from pipeline.flows.material import Material
@@ -29,6 +28,7 @@ from pipeline.score.metrics import multilabel_metrics
 from pipeline.score.scored import Scored, to_table
 from pipeline.store.dataset import Dataset
 from pipeline.store.folder import Folder
+from pipeline.store.out import FOLDS, check_out
 
 
 @dataclass(frozen=True)
@@ -42,9 +42,8 @@ class FoldsResult:
 
 def cross_validate(config: FitConfig, n_folds: int) -> FoldsResult:
     """Train and measure a model a fold; write what the module's head names."""
+    check_out(config.out, FOLDS, {"--dataset": config.dataset})
     dataset, out = Dataset.open(config.dataset), Folder(config.out)
-    if out.exists("model.json"):
-        raise UsageError(f"{config.out}: a model is there; give --folds a folder of its own")
     in_parts = replace(config.train, folds=n_folds)  # says where the number is wrong
     trainings = [replace(in_parts, fold=k) for k in range(n_folds)]
     with out.claimed(), ray_session(min_cpus=config.workers + 1, gpu=config.gpu):

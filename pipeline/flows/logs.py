@@ -61,6 +61,16 @@ def logged(job: str) -> Iterator[None]:
         root.setLevel(level)
 
 
+def log_as_objects(name: str) -> None:
+    """Let a library's logger print objects, where they are asked for: Ray's have own handlers."""
+    if log_form() == "text":
+        return
+    formatters = [handler.formatter for handler in logging.getLogger().handlers]
+    for handler in logging.getLogger(name).handlers:
+        if isinstance(handler, logging.StreamHandler) and not hasattr(handler, "baseFilename"):
+            handler.setFormatter(next(iter(formatters), None))
+
+
 def say(event: str, *, level: int = logging.INFO, text: str | None = None, **values: Any) -> None:
     """Log an event with its values; as text, print only the line that stands for it, if any."""
     if log_form() == "json":

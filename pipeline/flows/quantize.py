@@ -27,6 +27,7 @@ from pipeline.flows.validate import window_scores_of
 from pipeline.learn.engines import make_engine
 from pipeline.learn.graphs import INT8_FILES, best_precision
 from pipeline.learn.model import load_card, load_model
+from pipeline.learn.networks.classical import CLASSICAL
 from pipeline.learn.quantize import quantized_graph, save_quantized
 from pipeline.learn.tagger import describe, windows_of
 from pipeline.learn.tagging import Tagging, tagging
@@ -34,7 +35,8 @@ from pipeline.score.aggregate import aggregate
 from pipeline.score.metrics import multilabel_metrics
 from pipeline.score.targets import target_matrix
 from pipeline.store.dataset import Dataset
-from pipeline.store.folder import Folder, refuse_as_out
+from pipeline.store.folder import Folder
+from pipeline.store.out import MODEL, check_out
 
 _N_TIMED, _N_TIMINGS = 16, 3
 Floats = npt.NDArray[np.float32]
@@ -60,8 +62,6 @@ class QuantizeConfig:
     """Of the draw of windows."""
 
     def __post_init__(self) -> None:
-        if Folder(self.model).is_same(Folder(self.out)):
-            raise UsageError(f"--out {self.out}: that is the model's own folder; name another")
         if self.split not in SPLITS or self.split == "train":
             raise UsageError(f"--split {self.split!r}: expected val or test")
         if self.n_windows < 1:
@@ -70,10 +70,15 @@ class QuantizeConfig:
 
 def quantize(config: QuantizeConfig) -> dict[str, Any]:
     """Write the int8 model, score it beside the others, and return quantize.json."""
+    check_out(config.out, MODEL, {"--model": config.model, "--dataset": config.dataset})
     how = replace(tagging(config.model, None, None, gpu=False), engine="openvino")
+    if how.card.architecture.name in CLASSICAL:
+        raise UsageError(
+            f"{config.model}: {how.card.model_id} is computed in float64, as scikit-learn does; "
+            "int8 is for networks"
+        )
     dataset, out = Dataset.open(config.dataset), Folder(config.out)
     _check(dataset, config, how)
-    refuse_as_out(config.out, ("run.json", "dataset.json", "metrics.json"), "no model")
     _check_out(out, how)
     with out.claimed():
         windows, n_clips = calibration_windows(

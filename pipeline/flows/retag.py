@@ -27,6 +27,7 @@ from pipeline.score.labelling import Changes, changes, labels_of_tags
 from pipeline.score.thresholds import check_share, own
 from pipeline.store.disk import Walked
 from pipeline.store.folder import Folder, read_input, split_uri
+from pipeline.store.out import TAGS, check_out
 from pipeline.store.tagstore import IDENTITY_KEY, TagStore
 
 if TYPE_CHECKING:
@@ -65,16 +66,12 @@ class RetagConfig:
         for name in ("threshold", "gate"):
             if getattr(self, name) is not None:
                 check_share(f"--{name}", getattr(self, name))
-        if Folder(self.tags).is_same(Folder(self.out)):
-            raise UsageError(
-                f"--out {self.out}: the tags themselves are there; name another folder, so that "
-                "nothing is lost"
-            )
 
 
 def retag(config: RetagConfig) -> dict[str, Any]:
     """Make the labels of a tagging run anew; return the run.json of the new folder."""
     began, started = monotonic(), datetime.now(UTC)
+    check_out(config.out, TAGS, {"--tags": config.tags, "--model": config.model})
     store, out = TagStore(Folder(config.tags)), Folder(config.out)
     source = store.folder
     card = None if config.model is None else _card(config.model)

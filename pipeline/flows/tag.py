@@ -27,17 +27,20 @@ import ray.data
 from pipeline.audio.activity import Activity
 from pipeline.errors import UsageError
 from pipeline.flows.cluster import ray_session
+from pipeline.flows.logs import say
 from pipeline.flows.provenance import provenance
 from pipeline.flows.tag_claim import check_identity, claim
 from pipeline.flows.tag_report import write_report
 from pipeline.flows.tag_stages import Writing, places, run_stages
 from pipeline.learn.engines import check_engine
 from pipeline.learn.tagging import Tagging, other_windows, tagging
+from pipeline.score.pace import expected_s
 from pipeline.score.tally import Tally
 from pipeline.score.thresholds import check_share
 from pipeline.store.catalogue import track_batches
 from pipeline.store.folder import Folder
 from pipeline.store.left_out import LeftOut
+from pipeline.store.out import TAGS, check_out
 from pipeline.store.tagstore import TagStore
 from pipeline.store.worklist import Known, Work, audio_s_of, plan_work, text_hashes
 from schemas.tags import tags_schema
@@ -126,8 +129,14 @@ def tagging_of(config: TagConfig) -> Tagging:
     )
 
 
+def check_tag_out(config: TagConfig) -> None:
+    """Refuse an out that holds another kind of thing, or where the music or the model is."""
+    check_out(config.out, TAGS, {"--model": config.model}, catalog=config.catalog)
+
+
 def plan_tagging(config: TagConfig) -> dict[str, Any]:
     """Return what `tag_catalog` would do; read no audio, and write nothing."""
+    check_tag_out(config)
     how, store = tagging_of(config), TagStore(Folder(config.out))
     check_identity(store, how)
     known = store.known(how.card.model_id)
@@ -135,7 +144,7 @@ def plan_tagging(config: TagConfig) -> dict[str, Any]:
     batches = track_batches(config.catalog, left_out)
     work = plan_work(batches, known, retry_failed=config.retry == "failed")
     audio_s = audio_s_of(work.left, known)
-    rate = _last_rate(store, how.card.model_id)
+    seconds = expected_s(store.runs(how.card.model_id), audio_s) if work.left.num_rows else 0.0
     return {
         "tracks": work.n_tracks,
         "unchanged": work.n_unchanged,
@@ -146,7 +155,7 @@ def plan_tagging(config: TagConfig) -> dict[str, Any]:
         "left_out": left_out.counts,
         "bytes": pc.sum(work.left["size_bytes"]).as_py() or 0,
         "audio_s": audio_s,
-        "seconds": audio_s / rate if rate else None,
+        "seconds": seconds,
     }
 
 
@@ -161,6 +170,7 @@ def tag_catalog(config: TagConfig) -> dict[str, Any]:
         Where the disk or bucket gives out: the same command goes on.
     """
     began, started = monotonic(), datetime.now(UTC)
+    check_tag_out(config)
     how, store = tagging_of(config), TagStore(Folder(config.out))
     model_id = how.card.model_id
     check_identity(store, how)
@@ -173,6 +183,7 @@ def tag_catalog(config: TagConfig) -> dict[str, Any]:
         work = plan_work(batches, known, retry_failed=config.retry == "failed")
         started = _last_of_all(started, known)
         tally = _tag(config, how, store, work, known, started)
+        say("finishing", text="joining the files of tags, and writing run.json and the page")
         if work.n_changed + work.n_retried:
             store.settle(model_id)
         if work.left.num_rows:
@@ -182,11 +193,21 @@ def tag_catalog(config: TagConfig) -> dict[str, Any]:
         seconds = monotonic() - began
         run = _run_json(config, how, work, tally, ended, started, lacking=lacking, seconds=seconds)
         run["left_out"] = left_out.counts
-        if work.left.num_rows:
-            store.folder.write_json(f"runs/{run['run_id']}.json", run)
-        store.folder.write_json("run.json", run)
+        _write_run(store, run)
         write_report(config.out, run, model_uri=config.model, n_examples=config.n_examples)
+        if work.left.num_rows:  # what the page took counts, too
+            work_s = (tally.done_at or began) - (tally.begun_at or began)
+            run |= {"work_s": round(work_s, 3)}
+            run |= {"overhead_s": round(monotonic() - began - work_s, 3)}
+            _write_run(store, run)
     return run
+
+
+def _write_run(store: TagStore, run: dict[str, Any]) -> None:
+    """Write run.json, and keep that of a run that did something."""
+    if run["tracks"] > run["unchanged"]:
+        store.folder.write_json(f"runs/{run['run_id']}.json", run)
+    store.folder.write_json("run.json", run)
 
 
 def _tag(
@@ -249,14 +270,6 @@ def lineage_of(how: Tagging) -> dict[str, str]:
         "timbre.classes": json.dumps(how.card.vocabulary.to_dict()),
         "timbre.provenance": json.dumps(provenance()),
     }
-
-
-def _last_rate(store: TagStore, model_id: str) -> float | None:
-    """Return the audio seconds a second of a model's last run that decoded any."""
-    for run in store.runs(model_id):
-        if run.get("complete") and run.get("audio_s"):
-            return float(run["audio_s"] / run["seconds"])
-    return None
 
 
 def _beside(how: Tagging) -> list[str]:

@@ -18,9 +18,19 @@ def check_identity(store: TagStore, how: Tagging) -> None:
         changed = [key for key in mine if mine[key] != before.get(key)]
         if changed:
             raise SpecMismatch(
-                f"{store.folder.uri}: {model_id} has tagged there with another "
-                f"{', '.join(changed)}; give another --out (thresholds and gate alone: jobs.retag)"
+                f"{store.folder.uri}: {model_id} has tagged there with {_others(changed)}; give "
+                "another --out (thresholds and gate alone: jobs.retag)"
             )
+
+
+def _others(keys: list[str]) -> str:
+    """Return what differs, as a sentence has it.
+
+    >>> _others(["hop_s"]), _others(["thresholds"])
+    ('another hop_s', 'other thresholds')
+    """
+    are_many = len(keys) > 1 or keys == ["thresholds"]
+    return f"{'other' if are_many else 'another'} {', '.join(keys)}"
 
 
 def identities(store: TagStore, model_id: str) -> Iterator[dict[str, Any]]:

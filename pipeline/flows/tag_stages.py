@@ -26,7 +26,7 @@ from ray.util.metrics import Counter as Metric
 
 from pipeline.errors import StoreError
 from pipeline.flows.cluster import count, cpus
-from pipeline.flows.logs import progress_bar
+from pipeline.flows.logs import log_as_objects, progress_bar
 from pipeline.learn.model import read_weights
 from pipeline.learn.tagger import TrackTagger, describe, tables_of
 from pipeline.learn.tagging import Tagging
@@ -85,11 +85,14 @@ def run_stages(
         num_cpus=0.5,
     )
     tally, same = Tally(), []
-    with progress_bar(total=n_tracks, unit=" tracks", desc="tag") as bar:
+    waits = "waiting for the model's processes to start"
+    with progress_bar(total=n_tracks, unit=" tracks", desc="tag", postfix=waits) as bar:
         for row in committed.iter_rows():
             if row["fault"]:
                 raise pickle.loads(row["fault"])
             part: Tally = pickle.loads(row["tally"])
+            part.done_at = monotonic()
+            part.begun_at = part.done_at - sum(part.stages.values())  # of one process
             tally.add(part)
             same.append(pa.ipc.open_stream(row["same"]).read_all())
             bar.set_postfix_str(f"{tally.n_failed} failed", refresh=False)
@@ -199,3 +202,4 @@ def quiet() -> None:
     context.enable_progress_bars = False
     context.print_on_execution_start = False
     logging.getLogger("ray.data").setLevel(logging.ERROR)
+    log_as_objects("ray.data")

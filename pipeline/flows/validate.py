@@ -73,9 +73,11 @@ def window_scores_of(
     n_actors = min(places(gpu=how.gpu), n_blocks)
     rows = scored(windows, alone, batch_size=_MODEL_WINDOWS, n_actors=n_actors)
     gathered: dict[str, list[list[float]]] = defaultdict(list)
-    with progress_bar(unit=" windows", desc="validate") as bar:
+    waits = "waiting for the model's processes to start"
+    with progress_bar(unit=" windows", desc="validate", postfix=waits) as bar:
         for row in rows.select_columns(["uri", "scores"]).iter_rows():
             gathered[row["uri"]].append([row["scores"][code] for code in how.codes])
+            bar.set_postfix_str("", refresh=False)
             bar.update()
     return {uri: np.array(rows, np.float32) for uri, rows in gathered.items()}
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import asdict
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from pipeline.report.in_folder import InFolder, in_folder_lines
 from pipeline.score.summary import cooccurrence_counts, label_matrix, labels_per_clip
 from pipeline.score.words import duration_text, size_text
 
@@ -28,18 +30,21 @@ def forecast(
     bytes_per_s: int,
     is_remote: bool = True,
     cap_text: str = "",
+    in_folder: InFolder | None = None,
 ) -> dict[str, Any]:
     """Return what is planned, what is there already, and what it will take.
 
     `bytes_per_s` is what a second of audio takes in the tables; `counts` says why rows were left
-    out (see `catalog.select.select_counts`), and `cap_text` what --max-per-class did.
+    out (see `catalog.select.select_counts`), and `cap_text` what --max-per-class did. Of a folder
+    only what is in it takes time and disk.
     """
+    n_to_get = n_to_do if in_folder is None else in_folder.n_to_get
     codes = list(class_names)
     labels = label_matrix(segments["classes"], codes)
     unknown = label_matrix(segments["unknown"], codes)
     durations_s = pc.subtract(segments["end_s"], segments["start_s"])
     mean_s = float(pc.mean(durations_s).as_py() or 0.0)
-    seconds = n_to_do / rate_per_s if rate_per_s else n_to_do * SECONDS_PER_SEGMENT / max_downloads
+    each_s = 1 / rate_per_s if rate_per_s else SECONDS_PER_SEGMENT / max_downloads
     splits = segments["split"].to_numpy()
     return {
         "counts": dict(counts),
@@ -58,8 +63,9 @@ def forecast(
         "labels_per_clip": labels_per_clip(labels),
         "cooccurrence": cooccurrence_counts(labels).tolist(),
         "requests": n_to_do * REQUESTS_PER_SEGMENT if is_remote else 0,
-        "bytes": int(n_to_do * mean_s * bytes_per_s),
-        "seconds": seconds,
+        "bytes": int(n_to_get * mean_s * bytes_per_s),
+        "seconds": n_to_get * each_s,
+        "in_folder": in_folder and asdict(in_folder),
     }
 
 
@@ -95,9 +101,18 @@ def forecast_text(report: Mapping[str, Any]) -> str:
         f"{report['there']:,d}",
         f"to expect: about {report['requests']:,d} requests, {size_text(report['bytes'])} on disk, "
         f"{duration_text(report['seconds'])}",
+        *_source_lines(report),
         "nothing was asked for and nothing was written",
     ]
     return "\n".join(lines)
+
+
+def _source_lines(report: Mapping[str, Any]) -> list[str]:
+    if report.get("in_folder"):
+        return in_folder_lines(InFolder(**report["in_folder"]))
+    if report["requests"]:
+        return ["how many of them the server has is not known before it is asked"]
+    return []
 
 
 def _row(name: str, splits: Mapping[str, int]) -> str:

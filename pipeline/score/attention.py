@@ -19,7 +19,7 @@ REASONS = {
     "empty": "no audio in it",
     "too_long": "longer than a track may be",
     "incomplete": "ends before its header says",
-    "undecodable": "more than a tenth does not decode",
+    "undecodable": "FFmpeg does not decode it, or less than nine tenths of it",
     "unreadable": "the file cannot be opened",
     "crashed": "the decoder's process died of it",
     "too_slow": "the decoder did not come back",

@@ -45,6 +45,10 @@ class Tally:
     """Largest memory of a process of the model."""
     histograms: dict[str, list[int]] = field(default_factory=dict)
     """Tracks by score, in 20 bins of 0..1, by class."""
+    begun_at: float | None = None
+    """When the first track was begun, on the driver's monotonic clock, in s; None of a batch."""
+    done_at: float | None = None
+    """When the last one was done; likewise."""
 
     @property
     def n_tracks(self) -> int:
@@ -57,6 +61,10 @@ class Tally:
             setattr(self, key, getattr(self, key) + getattr(other, key))
         for key in ("reasons", "labels", "engines"):
             getattr(self, key).update(getattr(other, key))
+        times = [one for one in (self.begun_at, other.begun_at) if one is not None]
+        self.begun_at = min(times, default=None)
+        times = [one for one in (self.done_at, other.done_at) if one is not None]
+        self.done_at = max(times, default=None)
         self.stages = {stage: self.stages[stage] + other.stages[stage] for stage in STAGES}
         self.peak_mib = max(self.peak_mib, other.peak_mib)
         for code, counts in other.histograms.items():

@@ -26,12 +26,13 @@ from pipeline.audio.formats import AUDIO_SUFFIXES
 from pipeline.errors import TableError, UsageError
 from pipeline.store.folder import Folder, read_input, split_uri, uri_in, without_options
 from pipeline.store.left_out import LeftOut
+from pipeline.store.playlist import PLAYLISTS, playlist_uris, refuse_other_playlists
 
-MANIFEST_SUFFIXES = (".parquet", ".csv", ".jsonl")
+MANIFEST_SUFFIXES = (".parquet", ".csv", ".jsonl", *PLAYLISTS)
 TRACKS = pa.schema([("uri", pa.string()), ("size_bytes", pa.int64()), ("modified_ns", pa.int64())])
 FORMS = (
-    "a folder with audio, a glob, an audio file, or a .parquet, .csv or .jsonl manifest with a uri "
-    "column"
+    "a folder with audio, a glob, an audio file, a .parquet, .csv or .jsonl manifest with a uri "
+    "column, or an .m3u or .m3u8 playlist"
 )
 _BATCH_TRACKS = 1 << 16
 _STATED = ("size_bytes", "modified_ns")
@@ -52,10 +53,21 @@ def track_batches(catalog: str, left_out: LeftOut | None = None) -> Iterator[pa.
     rows = iter(_rows(catalog, LeftOut() if left_out is None else left_out))
     first = list(islice(rows, 1))
     if not first:
-        raise UsageError(f"{catalog}: no tracks; expected {FORMS}")
+        raise UsageError(f"{catalog}: no tracks: {_why_none(catalog)}; expected {FORMS}")
     rows = chain(first, rows)
     while batch := list(islice(rows, _BATCH_TRACKS)):
         yield pa.Table.from_pylist(batch, TRACKS)
+
+
+def _why_none(catalog: str) -> str:
+    """Return why a catalogue has no tracks: it may be missing, empty, or all of other kinds."""
+    path = Path(catalog).absolute()
+    if is_uri(catalog) or path.exists():
+        is_file = catalog.lower().partition("?")[0].endswith(MANIFEST_SUFFIXES)
+        return "it names none" if is_file else "no file there has a suffix of audio"
+    if any(mark in catalog for mark in "*?["):
+        return "no file of audio matches"
+    return "no such file or folder"
 
 
 def list_tracks(catalog: str) -> pa.Table:
@@ -74,6 +86,7 @@ def _rows(catalog: str, left_out: LeftOut) -> Iterable[Row]:
     if path.is_dir():
         return _audio_only(_listed(str(path)), left_out)
     if path.is_file():
+        refuse_other_playlists(str(path))
         return _manifest(str(path)) if is_manifest else [_stated(str(path))]
     found = (str(Path(p).absolute()) for p in glob.iglob(catalog, recursive=True))  # noqa: PTH207
     files = (path for path in found if _is_audio(path) or os.path.isfile(path))  # noqa: PTH113
@@ -81,6 +94,7 @@ def _rows(catalog: str, left_out: LeftOut) -> Iterable[Row]:
 
 
 def _remote_rows(catalog: str, left_out: LeftOut, *, is_manifest: bool) -> Iterable[Row]:
+    refuse_other_playlists(catalog.partition("?")[0])
     if catalog.startswith(("http://", "https://")):
         if is_manifest:
             raise UsageError(f"{catalog}: fetch the manifest first; its tracks may be http(s)")
@@ -165,9 +179,14 @@ def _manifest(uri: str) -> Iterator[Row]:
 def _manifest_rows(uri: str) -> Iterator[Row]:
     kind = uri.lower().partition("?")[0]
     address, name = split_uri(uri)
-    with Folder(address).open(name) as file:
+    folder = Folder(address)
+    with folder.open(name) as file:
         if kind.endswith(".parquet"):
             yield from _parquet_rows(file, uri)
+        elif kind.endswith(PLAYLISTS):
+            yield from (
+                {"uri": one} for _, one in playlist_uris(file, uri, is_local=folder.is_local)
+            )
         else:
             lines = _csv_rows(file, uri) if kind.endswith(".csv") else _json_rows(file, uri)
             for line, row in lines:

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 
 import pyarrow as pa
 
-from pipeline.errors import StoreError
+from pipeline.errors import StoreError, UsageError
 
 _CURES = {
     r"no space left|disk quota exceeded|file too large": (
@@ -32,9 +32,14 @@ _CURES = {
 
 @contextmanager
 def clear_errors(what: str, uri: str) -> Iterator[None]:
-    """Turn what a disk or bucket says into a StoreError of one clear line."""
+    """Turn what a disk or bucket says into a StoreError of one clear line.
+
+    A file in the place of a folder is a UsageError: no disk is to blame.
+    """
     try:
         yield
+    except NotADirectoryError as error:
+        raise UsageError(f"{uri}: that is a file, or lies below one; name a folder") from error
     except (OSError, pa.ArrowInvalid) as error:
         said = " ".join(str(error).split())
         cures = [cure for words, cure in _CURES.items() if re.search(words, said, re.IGNORECASE)]

@@ -268,12 +268,6 @@ class Folder:
         return f"{self._root}/{name}".rstrip("/")
 
 
-def refuse_as_out(uri: str, names: Sequence[str], kind: str) -> None:
-    """Raise UsageError where a folder has one of the files by which it is of another kind."""
-    for name in filter(Folder(uri).exists, names):
-        raise UsageError(f"--out {uri}: {name} is there, so {kind}; name another folder")
-
-
 def read_input(uri: str) -> bytes:
     """Read a file that a user names; UsageError where it is not there."""
     address, name = split_uri(uri)

@@ -221,8 +221,8 @@ def test_folders_that_cannot_be_compared(two, tmp_path):
         run(tmp_path, one, one)
     with pytest.raises(UsageError, match="two models are needed"):
         run(tmp_path, one, one, a_model_id="m1", b_model_id="m1")
-    with pytest.raises(UsageError, match=r"the tags of --b are there; name another"):
-        CompareTagsConfig(one, other, other + "/")
+    with pytest.raises(UsageError, match="that is what --b names; name another folder"):
+        compare_tags(CompareTagsConfig(one, other, other + "/"))
     next((tmp_path / "b" / "tags").rglob("*.parquet")).write_bytes(b"PAR1 is not enough")
     with pytest.raises(StoreError, match=r"cannot read .*m2.*\.parquet"):
         run(tmp_path, one, other)

@@ -260,7 +260,7 @@ def test_features_that_do_not_fit(ds, tmp_path, capsys, changes, message):
     [
         (["--features", "nowhere"], "no features.json there; make features with python -m jobs."),
         (["--split", "val", "--features", "FEATURES"], "no clips in mfcc-pooled of the split val"),
-        (["--out", "DATASET"], "the dataset's own report is there"),
+        (["--out", "DATASET"], "that is what --dataset names; name another folder"),
         (["--dataset", "nowhere"], "no dataset.json there"),
     ],
 )

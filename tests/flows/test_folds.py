@@ -50,7 +50,7 @@ def test_folds_that_have_ended_are_not_done_again(dataset, folds):
 
 
 def test_what_a_user_gets_wrong(dataset, model):
-    with pytest.raises(UsageError, match="a folder of its own"):
+    with pytest.raises(UsageError, match="so it holds a model; name another folder"):
         cross_validate(FitConfig(str(dataset), str(model), KNN), 3)
 
 

@@ -85,8 +85,8 @@ def test_it_is_calibrated_with_training_windows_of_many_clips(config, tmp_path):
 
 
 def test_what_cannot_be_done_is_refused(config, report, tmp_path):
-    with pytest.raises(UsageError, match="that is the model's own folder"):
-        replace(config, out=config.model + "/")
+    with pytest.raises(UsageError, match="that is what --model names"):
+        quantize(replace(config, out=config.model + "/"))
     with pytest.raises(UsageError, match="expected val or test"):
         replace(config, split="train")
     with pytest.raises(UsageError, match="expected more than 0"):
@@ -112,7 +112,7 @@ def test_another_model_is_not_overwritten(config, model, tmp_path):
     with pytest.raises(UsageError, match="is there; name another folder"):
         quantize(replace(config, out=other.uri))
     assert other.read_bytes("model.safetensors") == before
-    with pytest.raises(UsageError, match=r"dataset\.json is there, so no model"):
+    with pytest.raises(UsageError, match="that is what --dataset names; name another folder"):
         quantize(replace(config, out=config.dataset))
 
 

@@ -266,8 +266,8 @@ def test_labels_of_two_makings_are_not_mixed(tagged, tmp_path, rng):
 def test_never_in_place(tagged, tmp_path, spelling):
     (tmp_path / "link").symlink_to(tagged)
     out = str(tmp_path / "link") if spelling == "link" else spelling.format(tagged)
-    with pytest.raises(UsageError, match="the tags themselves are there"):
-        RetagConfig(str(tagged), out, gate=0.5)
+    with pytest.raises(UsageError, match="that is what --tags names; name another folder"):
+        retag(RetagConfig(str(tagged), out, gate=0.5))
 
 
 def test_what_a_user_gets_wrong(tagged, tmp_path):

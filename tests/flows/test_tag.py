@@ -201,7 +201,7 @@ def test_a_manifest_with_a_missing_file_by_s1_and_a_threshold(music, model, tmp_
     assert (failed["reason"], failed["uri"]) == ("unreadable", str(tmp_path / "gone.wav"))
     assert 0 < max(ok["scores"].values()) < 1
     assert ok["labels"] == [code for code, score in ok["scores"].items() if score >= 0.01]
-    with pytest.raises(SpecMismatch, match="another aggregation, thresholds, gate; give"):
+    with pytest.raises(SpecMismatch, match="with other aggregation, thresholds, gate; give"):
         tag(tmp_path / "m.csv", model, out)
 
 
@@ -341,6 +341,28 @@ def test_a_dry_run_counts_and_writes_nothing(small, model, out, tmp_path, capsys
     assert (plan["left"], plan["retried"], plan["unchanged"]) == (1, 1, 2)
     assert plan["seconds"] > 0
     assert files == sorted((path, path.stat().st_mtime_ns) for path in out.rglob("*"))
+
+
+def test_waits_are_said_and_a_dry_run_reckons_with_them(small, model, tmp_path, capsys):
+    run = tag(small, model, tmp_path / "out")
+    said = capsys.readouterr().err
+    assert "tag:   0% 0/3 " in said and "waiting for the model's processes to start" in said
+    assert said.index("3/3") < said.index("joining the files of tags, and writing run.json")
+    there = json.loads((tmp_path / "out" / "run.json").read_text())
+    (kept,) = (tmp_path / "out" / "runs").iterdir()
+    assert there == run == json.loads(kept.read_text())
+    assert run["work_s"] > 0 < run["overhead_s"]
+    assert run["work_s"] + run["overhead_s"] > run["seconds"]  # which ends before the page
+    one = next(path for path in sorted(small.iterdir()) if path.name.startswith("0"))
+    shutil.copy(one, again := small / f"again{one.suffix}")
+    plan = plan_tagging(TagConfig(str(small), str(model), str(tmp_path / "out")))
+    assert plan["left"] == 1
+    assert plan["seconds"] == pytest.approx(
+        run["overhead_s"] + plan["audio_s"] * run["work_s"] / run["audio_s"]
+    )
+    again.unlink()
+    plan = plan_tagging(TagConfig(str(small), str(model), str(tmp_path / "out")))
+    assert (plan["left"], plan["seconds"]) == (0, 0.0)
 
 
 def test_silence_and_noise_get_no_label(music, model, tmp_path, rng):

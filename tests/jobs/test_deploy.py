@@ -2,14 +2,17 @@
 
 import copy
 import importlib
+import json
 import os
 import re
 import shlex
 import subprocess
-import sys
 import tomllib
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from importlib.metadata import version
 from pathlib import Path
+from threading import Thread
 from unittest.mock import MagicMock
 
 import pytest
@@ -24,6 +27,8 @@ from ray.autoscaler.v2.event_logger import AutoscalerEventLogger
 from ray.autoscaler.v2.instance_manager.config import AutoscalingConfig
 from ray.autoscaler.v2.scheduler import ResourceDemandScheduler, SchedulingRequest
 from ray.autoscaler.v2.utils import ResourceRequestUtil
+
+from tests.jobs.conftest import RAY
 
 ROOT = Path(__file__).parents[2]
 CLOUDS = ["ray_cluster.yaml", "deploy/gcp.yaml"]
@@ -237,17 +242,63 @@ def test_the_page_names_what_is_there():
     assert all((ROOT / each).exists() for each in [*links, *copied])
 
 
+def code_of_script(server, job):
+    """Run what the page's script ends with; return its exit code, as cron sees it."""
+    (line,) = re.findall(r"^ +\.venv/bin/(python -c .+get_job_info.+ \$id)$", PAGE, re.M)
+    return subprocess.run(
+        ["bash", "-c", f"id={job}\n{RAY.parent}/{line}"], check=False,
+        env={**os.environ, "RAY_AUTH_MODE": "token", "RAY_API_SERVER_ADDRESS": server},
+    ).returncode  # fmt: skip
+
+
+@contextmanager
+def jobs_api(**details):
+    """Serve what Ray's jobs API says of a job, in its own words."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self):
+            known = {"/api/version": VERSION, "/api/jobs/night": JOB | details}
+            body = json.dumps(known.get(self.path, {})).encode()
+            self.send_response(200 if self.path in known else 404)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_):
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+
+
+VERSION = {"version": "4", "ray_version": ray.__version__, "ray_commit": "", "session_name": ""}
+JOB = {"type": "SUBMISSION", "submission_id": "night", "entrypoint": "python -m jobs.tag_catalog"}
+
+
+@pytest.mark.parametrize(
+    ("status", "driver_exit_code", "code"),
+    [
+        ("SUCCEEDED", 0, 0),
+        ("FAILED", 1, 1),
+        ("FAILED", 3, 3),
+        ("FAILED", None, 1),  # it never began
+        ("STOPPED", None, 1),
+    ],
+)
+def test_the_pages_script_ends_with_1_where_there_is_no_code(status, driver_exit_code, code):
+    with jobs_api(status=status, driver_exit_code=driver_exit_code) as server:
+        assert code_of_script(server, "night") == code
+        assert code_of_script(server, "another") == 1
+
+
 def test_the_pages_script_tells_exit_code_3(head):
-    program = re.search(r"python -c (\".+get_job_info.+\") \$id$", PAGE, re.M)[1]
     done = head.job("submit", "--submission-id", "ended", "--", "exit", 3)
     assert done.returncode == 1
     assert "failed with exit code 3" in done.stdout + done.stderr
     server = re.search(r"http://127\.0\.0\.1:\d+", done.stdout + done.stderr)[0]
-    told = subprocess.run(
-        [sys.executable, "-c", *shlex.split(program), "ended"], check=False,
-        env={**os.environ, "RAY_AUTH_MODE": "token", "RAY_API_SERVER_ADDRESS": server},
-    )  # fmt: skip
-    assert told.returncode == 3
+    assert code_of_script(server, "ended") == 3
     assert "`|| test $? -eq 3`" in PAGE
     forgiven = head.job("submit", "--", "sh", "-c", "sh -c 'exit 3' || test $? -eq 3")
     assert forgiven.returncode == 0, forgiven.stdout + forgiven.stderr

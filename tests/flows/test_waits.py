@@ -1,0 +1,75 @@
+"""A bar that stands at 0 says what it waits for, in a log's first line, until something is done."""
+
+import json
+import threading
+
+import pytest
+
+from pipeline.flows import board
+from pipeline.flows.build import show
+from pipeline.flows.logs import logged, progress_bar
+from pipeline.score.pace import expected_s
+
+
+class Asked:
+    """A board that stands at 0 when it is first asked, and at step 1 after that."""
+
+    def __init__(self):
+        self.read = self
+        self.n, self.twice = 0, threading.Event()
+
+    def remote(self):
+        self.n += 1
+        if self.n > 2:
+            self.twice.set()
+        return (min(self.n - 1, 1), 4, [])
+
+
+@pytest.mark.parametrize("form", ["text", "json"])
+def test_a_training_waits_for_its_workers(form, capsys, monkeypatch):
+    monkeypatch.setenv("TIMBRE_LOG", form)
+    monkeypatch.setattr(board, "_LOOK_EVERY_S", 0.01)
+    monkeypatch.setattr(board.ray, "get", lambda state: state)
+    asked = Asked()
+    with logged("jobs.train"), board.shown(asked, "resnet10t"):
+        assert asked.twice.wait(60)
+    first, *_, last = capsys.readouterr().err.splitlines()
+    waits = "waiting for the workers to start and to read the dataset"
+    assert waits in first and waits not in last
+    if form == "json":
+        assert (json.loads(first)["note"], json.loads(last)["n"]) == (waits, 1)
+
+
+def test_a_build_waits_for_its_downloaders_until_there_is_an_outcome(capsys):
+    status = {"is_down": False, "outcomes": {}}
+    with progress_bar(total=2, postfix="waiting for the downloaders to start") as bar:
+        show(bar, status)
+        assert bar.postfix == "waiting for the downloaders to start"
+        show(bar, status | {"outcomes": {"ok": 1}})
+        assert (bar.postfix, bar.n) == ("ok=1", 1)
+
+
+@pytest.mark.parametrize(
+    ("runs", "seconds"),
+    [
+        ([], None),
+        ([{"complete": False, "audio_s": 9.0, "seconds": 1.0}], None),
+        ([{"complete": True, "audio_s": 0.0, "seconds": 9.0}], None),
+        ([{"complete": True, "audio_s": 10.0, "seconds": 5.0}], 50.0),  # of an older version
+        (
+            [
+                {"complete": True, "audio_s": 0.0, "seconds": 9.0},  # nothing was new
+                {
+                    "complete": True,
+                    "audio_s": 10.0,
+                    "work_s": 2.0,
+                    "overhead_s": 30.0,
+                    "seconds": 9,
+                },
+            ],
+            50.0,
+        ),
+    ],
+)
+def test_how_long_a_run_over_100_s_of_audio_takes(runs, seconds):
+    assert expected_s(runs, 100.0) == seconds

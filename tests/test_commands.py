@@ -1,0 +1,176 @@
+"""The commands in README and docs, as they stand: each one's program is there, its flags are known.
+
+A fresh shell after the set-up has no environment of ours on its PATH, so commands say `.venv/bin/`.
+"""
+
+import argparse
+import importlib
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pyarrow as pa
+import pytest
+
+from pipeline.store.folder import Folder
+from schemas.ledger import LEDGER
+from schemas.tags import tags_schema
+
+ROOT = Path(__file__).parents[1]
+PAGES = [ROOT / "README.md", *sorted(path for path in (ROOT / "docs").glob("*.md"))]
+PAGES.remove(ROOT / "docs" / "log.md")  # says what was typed on a day
+BIN = Path(sys.executable).parent
+SHELL = {"export", "cd", "test", "./alert"}  # of the shell; and what the page says is the user's
+ELSEWHERE = {"kubectl"}  # who has a Kubernetes has it
+NO_COMMANDS = ("FROM ", "COPY ", "RUN ", "ARG ", "ENV ", "[", "CRON_TZ=", "#")
+UNIT = re.compile(r"[A-Z][A-Za-z]+=")  # systemd's
+OURS = ("python", "pip", "duckdb", "ray")
+
+
+def blocks(text: str) -> list[str]:
+    """Return the lines of the indented code blocks: those are shell, Python's are fenced."""
+    text = re.sub(r"^```.*?^```", "", text, flags=re.M | re.S)
+    return [line.strip() for line in text.splitlines() if re.match(r" {4,}\S", line)]
+
+
+def inline(text: str) -> list[str]:
+    """Return the commands within the text: code that begins with a program, and has arguments."""
+    text = re.sub(r"^```.*?^```", "", text, flags=re.M | re.S)
+    text = "\n".join(line for line in text.splitlines() if not re.match(r" {4,}\S", line))
+    starts = re.compile(r"([A-Z_]+=\S+ )?(\.venv/bin/\S+|python|pip|duckdb|make) \S|ray .*[./=-]")
+    return [code for code in re.findall(r"`([^`\n]+)`", text) if starts.match(code)]
+
+
+def commands(line: str) -> list[str]:
+    """Return what a line of a block starts."""
+    if line.startswith("ExecStart="):
+        line = line.removeprefix("ExecStart=")
+    elif line.startswith(NO_COMMANDS) or UNIT.match(line):
+        return []
+    line = re.sub(r"^\d+ \d+ \* \* \* ", "", line)  # cron's
+    line = re.sub(r"\s+#.*$|\s*&$", "", line)
+    return [part.strip() for part in re.split(r"&&|\|\|", line)]
+
+
+def all_commands() -> list[tuple[str, str]]:
+    found = []
+    for page in PAGES:
+        text = page.read_text()
+        of_page = [one for line in blocks(text) for one in commands(line)] + inline(text)
+        found += [(page.name, command) for command in of_page]
+    return found
+
+
+COMMANDS = all_commands()
+
+
+def program_of(words: list[str]) -> str:
+    """Return a command's program, without what stands before it."""
+    words = [word for word in words if not re.fullmatch(r"[A-Z_a-z]+=.*", word)] or ["export"]
+    if words[0] == "flock":
+        assert shutil.which("flock")
+        words = words[3:]
+    return words[0]
+
+
+@pytest.mark.parametrize(("page", "command"), COMMANDS)
+def test_the_program_is_there(page, command):
+    program = program_of(shlex.split(re.sub(r"\$\([^)]*\)|<name>", "x", command)))
+    name = program.rpartition(".venv/bin/")[2]
+    if name != program:
+        assert (BIN / name).exists(), "the set-up does not bring it along"
+    elif program in OURS:
+        pytest.fail("a fresh shell does not know it; say .venv/bin/")
+    else:
+        assert program in SHELL | ELSEWHERE or shutil.which(program), program
+
+
+def parsers(monkeypatch):
+    """Return a function that gives a job's parser."""
+
+    class Made(Exception):
+        pass
+
+    def parse(self, args=None, namespace=None):
+        made.append(self)
+        raise Made
+
+    made: list[argparse.ArgumentParser] = []
+
+    def parser_of(job: str) -> argparse.ArgumentParser:
+        with monkeypatch.context() as patched, pytest.raises(Made):
+            patched.setattr(argparse.ArgumentParser, "parse_args", parse)
+            importlib.import_module(f"jobs.{job}").main([])
+        return made[-1]
+
+    return parser_of
+
+
+JOBS = [(page, one) for page, one in COMMANDS if re.search(r"-m jobs\.[a-z]", one)]
+
+
+@pytest.mark.parametrize(("page", "command"), JOBS)
+def test_the_job_knows_the_flags(page, command, monkeypatch, capsys):
+    name, rest = re.search(r"-m jobs\.([a-z_]+)(.*)", command).groups()
+    rest = re.sub(r" >>.*", "", rest)
+    parser = parsers(monkeypatch)(name)
+    known = {option for action in parser._actions for option in action.option_strings}
+    assert set(re.findall(r"(?<![\w-])--[a-z][a-z-]*", rest)) <= known
+    is_whole = not re.search(r"[\[(|]|\.\.\.|\b(NAME|X)\b", rest) and page != "models.md"
+    if is_whole and "--explain" not in rest:
+        parser.parse_args(shlex.split(rest))
+
+
+def test_all_jobs_are_in_the_readme_and_the_makefile_has_the_targets():
+    text = (ROOT / "README.md").read_text()
+    jobs = {path.stem for path in (ROOT / "jobs").glob("[a-z]*.py")} - {"harness", "demo"}
+    assert jobs <= set(re.findall(r"\.venv/bin/python -m jobs\.([a-z_]+)", text))
+    makefile = (ROOT / "Makefile").read_text()
+    targets = {word for _, one in COMMANDS if one.startswith("make ") for word in one.split()[1:]}
+    assert {"demo", "test", "setup"} <= targets
+    for target in targets:
+        assert re.search(rf"^{target}:", makefile, re.M), target
+
+
+def test_a_benchmark_that_is_named_is_there_and_knows_its_flags():
+    for page in PAGES:
+        for name, rest in re.findall(r"`benchmarks/([a-z_]+\.py)([^`]*)`", page.read_text()):
+            text = (ROOT / "benchmarks" / name).read_text()
+            for flag in re.findall(r"--[a-z-]+", rest):
+                assert f'"{flag}"' in text, (page.name, name, flag)
+
+
+QUERIES = [(page, one) for page, one in COMMANDS if "duckdb" in one]
+
+
+@pytest.fixture(scope="module")
+def demo(tmp_path_factory):
+    """Make a folder with the tables of the demo that the pages ask."""
+    root = tmp_path_factory.mktemp("here")
+    folder = Folder(str(root / "demo"))
+    tags = {"uri": "a", "model_id": "m", "status": "ok", "labels": ["cel"], "scores": {"cel": 0.9}}
+    folder.write_table(
+        "tagging/tags/model=m/date=2026-11-28/0.parquet",
+        pa.Table.from_pylist([tags], tags_schema(["cel"])),
+    )
+    row = {"segment_id": "a_0", "run": 0, "outcome": "ok", "reason": "ok"}
+    folder.write_table("dataset/ledger/train-0.parquet", pa.Table.from_pylist([row], LEDGER))
+    return root
+
+
+@pytest.mark.parametrize(("page", "command"), QUERIES)
+def test_a_query_answers(page, command, demo):
+    done = subprocess.run(
+        ["bash", "-c", command.replace(".venv/bin/", f"{BIN}/")],
+        cwd=demo, env={"PATH": "/usr/bin:/bin"}, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert "count_star()" in done.stdout and "│ ok" in done.stdout + "│ ok" * ("labels" in command)
+
+
+def test_there_are_commands():
+    assert len(COMMANDS) > 40 and len(JOBS) > 20 and len(QUERIES) == 3
+    assert {"README.md", "cluster.md", "formats.md", "operations.md"} <= {p for p, _ in COMMANDS}
