@@ -7,7 +7,7 @@ from typing import Any
 
 from jobs import harness
 from pipeline.flows.tag import DEFAULT_GATE, RETRY, TagConfig, plan_tagging, tag_catalog
-from pipeline.score.aggregate import method_named
+from pipeline.score.aggregate import TRACKS, method_named
 from pipeline.score.attention import HAVE_FAILED, REASONS
 from pipeline.score.words import duration_text, size_text
 from pipeline.store.catalogue import FORMS
@@ -40,8 +40,8 @@ def _parser() -> ArgumentParser:
         "--aggregate",
         type=method_named,
         metavar="NAME",
-        help="windows to track: s1 (mean), s2, max, or topN such as top5; the model's own if not "
-        "given",
+        help="windows to track: s1 (mean), s2, max, topN such as top5, or segments such as "
+        f"{TRACKS} (S2 over 10 s each, then the highest three), the default where a model's is s2",
     )
     add(
         "--threshold",

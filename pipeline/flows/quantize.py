@@ -154,7 +154,8 @@ def _quality(
 ) -> dict[str, Any]:
     """Return the metrics of clips from the scores of their windows; a broken clip has none."""
     none = np.zeros((0, len(how.codes)), np.float32)
-    scores = [aggregate(windows.get(uri, none), how.aggregation) for uri in truth]
+    hop_s = how.windows.hop_s
+    scores = [aggregate(windows.get(uri, none), how.aggregation, hop_s=hop_s) for uri in truth]
     targets = np.array([[code in has for code in how.codes] for has in truth.values()], bool)
     metrics = multilabel_metrics(
         targets, np.stack(scores), thresholds=how.thresholds, class_codes=how.codes

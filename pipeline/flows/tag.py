@@ -28,7 +28,8 @@ from pipeline.audio.activity import Activity
 from pipeline.errors import UsageError
 from pipeline.flows.cluster import ray_session
 from pipeline.flows.provenance import provenance
-from pipeline.flows.tag_claim import check_identity, claim
+from pipeline.flows.logs import say
+from pipeline.flows.tag_claim import aggregation_there, check_identity, claim
 from pipeline.flows.tag_report import write_report
 from pipeline.flows.tag_stages import Writing, places, run_stages
 from pipeline.learn.engines import check_engine
@@ -60,7 +61,8 @@ class TagConfig:
     out: str
     """The folder for tags/, run.json and the page."""
     aggregate: str | None = None
-    """s1, s2, max or topN; the model's own when None."""
+    """s1, s2, max, topN, or segments such as s2-10s-top3, which is the default; where the folder's
+    rows are older and by the model's s2, that goes on."""
     threshold: float | None = None
     """For every class; the model's own when None."""
     gpu: bool = False
@@ -104,7 +106,7 @@ class TagConfig:
 
 def tagging_of(config: TagConfig) -> Tagging:
     """Return how a config's scores become labels."""
-    how = tagging(config.model, config.aggregate, config.threshold, gpu=config.gpu)
+    how = _tagging(config)
     check_engine(
         how.card,
         engine=config.engine,
@@ -123,6 +125,24 @@ def tagging_of(config: TagConfig) -> Tagging:
         keep_windows=config.keep_windows,
         embeddings=config.embeddings,
     )
+
+
+def _tagging(config: TagConfig) -> Tagging:
+    """Return the aggregation and thresholds: the default is newer than some folders of tags."""
+    how = tagging(
+        config.model, config.aggregate, config.threshold, gpu=config.gpu, whole_tracks=True
+    )
+    own = how.card.aggregation
+    if config.aggregate is not None or own == how.aggregation:
+        return how
+    if aggregation_there(TagStore(Folder(config.out)), how.card.model_id) != own:
+        return how
+    say(
+        "aggregation",
+        text=f"{config.out}: its tags are by {own}, and so it goes on; {how.aggregation} finds "
+        "solos in long tracks: for that give another --out",
+    )
+    return tagging(config.model, own, config.threshold, gpu=config.gpu)
 
 
 def plan_tagging(config: TagConfig) -> dict[str, Any]:

@@ -23,6 +23,12 @@ def check_identity(store: TagStore, how: Tagging) -> None:
             )
 
 
+def aggregation_there(store: TagStore, model_id: str) -> str | None:
+    """Return the aggregation of the rows that a model has in a folder; None where it has none."""
+    said = next(identities(store, model_id), {})
+    return said.get("aggregation")
+
+
 def identities(store: TagStore, model_id: str) -> Iterator[dict[str, Any]]:
     """Yield how a model has tagged in a folder: what its rows say, its last runs where they do not.
 

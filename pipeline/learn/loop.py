@@ -28,7 +28,7 @@ from pipeline.learn.logmel import SamplesToLogMel
 from pipeline.learn.model import Tagger
 from pipeline.learn.schedule import learning_rate, optimizer_of
 from pipeline.learn.windows import Batch, WindowSet
-from pipeline.score.aggregate import aggregate
+from pipeline.score.aggregate import aggregate, equal_on_clips
 
 
 @dataclass
@@ -196,9 +196,10 @@ def clip_scores(
 ) -> npt.NDArray[np.float32]:
     """Return the score of every clip, `[n_clips, n_classes]`, gathered from all ranks by clip."""
     rank, n_ranks = _rank()
+    of_clip = equal_on_clips(aggregation)
     model.eval()
     mine = {
-        clip: aggregate(window_scores(model, data.clip_windows(clip), device), aggregation)
+        clip: aggregate(window_scores(model, data.clip_windows(clip), device), of_clip)
         for clip in range(rank, len(data.matrices), n_ranks)
     }
     gathered: list[Any] = [mine]

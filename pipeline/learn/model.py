@@ -170,7 +170,7 @@ class ModelCard:
     """What the model hears; `feature_spec` in model.json."""
     windows: WindowSpec
     aggregation: str
-    """How window scores become a track's: the default of tagging and evaluation."""
+    """How window scores become a clip's; what it is for whole tracks, `for_tracks` says."""
     thresholds: dict[str, dict[str, float]]
     """Per aggregation, per class code."""
     dataset_fingerprint: str

@@ -10,7 +10,7 @@ from pipeline.audio.windows import WindowSpec
 from pipeline.errors import SpecMismatch, UsageError
 from pipeline.learn.model import ModelCard, load_card
 from pipeline.learn.tracks import Hearing
-from pipeline.score.aggregate import method_named
+from pipeline.score.aggregate import for_tracks, method_named
 from pipeline.score.thresholds import own
 from pipeline.store.folder import Folder
 
@@ -71,14 +71,21 @@ class Tagging:
 
 
 def tagging(
-    model: str, method: str | None = None, threshold: float | None = None, *, gpu: bool = False
+    model: str,
+    method: str | None = None,
+    threshold: float | None = None,
+    *,
+    gpu: bool = False,
+    whole_tracks: bool = False,
 ) -> Tagging:
     """Read a model's card and settle how its scores become labels; all windows count.
 
-    It runs in torch, as it was trained; what was quantised runs as it is meant to.
+    It runs in torch, as it was trained; what was quantised runs as it is meant to. Without a
+    `method` the model's own counts: as it is for clips, or what it becomes for `whole_tracks`.
     """
     card = load_card(model)
-    aggregation = method_named(method or card.aggregation)
+    of_model = for_tracks(card.aggregation) if whole_tracks else card.aggregation
+    aggregation = method_named(method or of_model)
     codes = card.vocabulary.codes
     values = own(card.thresholds, aggregation, codes).tolist()
     thresholds = tuple(values if threshold is None else [threshold] * len(codes))

@@ -6,12 +6,14 @@ from collections.abc import Mapping
 from typing import Any
 
 from pipeline.report.page import Cell, Table
+from pipeline.score.aggregate import TRACKS
 from pipeline.score.metrics import Metrics
 
 METHOD_NAMES = {
     "s1": "S1: the mean of the windows",
     "s2": "S2: the sum, divided by the largest class's",
     "max": "max: the largest window",
+    TRACKS: f"{TRACKS}: S2 over 10 s each, then the mean of the highest three",
 }
 RULE_NAMES = {
     "own": "{own}",

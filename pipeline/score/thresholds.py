@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pipeline.errors import UsageError
+from pipeline.score.aggregate import equal_on_clips
 
 Truth = npt.NDArray[np.bool_]
 Scores = npt.NDArray[np.floating[Any]]
@@ -56,12 +57,16 @@ def fixed(class_codes: Sequence[str], *, value: float = DEFAULT) -> Thresholds:
 def own(by_method: Mapping[str, Mapping[str, float]], method: str, codes: Sequence[str]) -> Floats:
     """Return a model's thresholds for an aggregation, `[n_classes]`.
 
-    A model.json that is older than the aggregation does not name it: the default stands in.
+    A model.json that is older than the aggregation does not name it. Of S2 over segments the
+    thresholds are then those of S2, which were found on clips that both give the same scores; of
+    another one the default stands in.
 
     >>> own({"s2": {"cel": 0.4}}, "s2", ["cel"]), own({"s2": {"cel": 0.4}}, "max", ["cel"])
     (array([0.4]), array([0.5]))
+    >>> own({"s2": {"cel": 0.4}}, "s2-10s-top3", ["cel"])
+    array([0.4])
     """
-    known = by_method.get(method, {})
+    known = by_method.get(method) or by_method.get(equal_on_clips(method), {})
     return np.array([known.get(code, DEFAULT) for code in codes], np.float64)
 
 

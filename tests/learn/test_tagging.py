@@ -2,15 +2,23 @@
 
 from dataclasses import replace
 
+import numpy as np
 import pyarrow as pa
 import pytest
 
+from pipeline.audio.windows import WindowSpec
+from pipeline.catalog.vocabulary import default_vocabulary
 from pipeline.learn import tagger as stages
-from pipeline.learn.tagger import TrackTagger, buffers_of
+from pipeline.learn.model import load_card, save_card
+from pipeline.learn.tagger import TrackTagger, buffers_of, scored_row
 from pipeline.learn.tagging import tagging
 from pipeline.learn.tracks import DESCRIBED
+from pipeline.score.aggregate import TRACKS, aggregate
+from pipeline.store.folder import Folder
 from tests.learn.test_engines import _threads as _threads  # a fixture
 from tests.learn.test_engines import windows_for, write_model
+
+CODES = default_vocabulary().codes
 
 
 @pytest.fixture
@@ -32,6 +40,7 @@ def described(how, n_windows):
 
 @pytest.mark.parametrize("n_windows", [[3, 0, 21, 9, 7], [0, 0]])
 def test_long_tracks_come_to_the_model_in_groups(how, n_windows, monkeypatch):
+    how = replace(how, aggregation="s2-10s-top3")
     tracks, tagger, sizes = described(how, n_windows), TrackTagger(how), []
     keys = ["uri", "status", "labels", "scores", "peaks", "window_scores", "embedding"]
     at_once = tagger(tracks).select(keys)
@@ -52,3 +61,29 @@ def test_windows_are_read_where_they_lie(how):
     data = tracks["windows"].chunk(1).buffers()[2]
     assert data.address <= values[2].address < data.address + data.size
     assert list(buffers_of(described(how, [0, 0])["windows"])) == [b"", b""]
+
+
+def test_whole_tracks_go_by_segments(tmp_path):
+    folder = write_model(tmp_path)[0]
+    card = load_card(folder)
+    save_card(Folder(folder), replace(card, thresholds={"s2": dict.fromkeys(CODES, 0.4)}))
+    how = tagging(folder, whole_tracks=True)
+    assert (tagging(folder).aggregation, how.aggregation) == ("s2", TRACKS)
+    assert how.thresholds == (0.4,) * len(CODES)  # of a model.json that is older than the name
+    assert tagging(folder, "max", whole_tracks=True).thresholds == (0.5,) * len(CODES)
+    save_card(Folder(folder), replace(card, aggregation="s1"))
+    assert tagging(folder, whole_tracks=True).aggregation == "s1"
+
+
+def test_a_track_s_segments_are_of_active_windows_in_time(how):
+    """A class of 30 of 120 s: no label by S2, one by segments of 10 s, which are 20 windows."""
+    how = replace(how, aggregation=TRACKS, windows=WindowSpec(1.0, 0.5), gate=0.2)
+    scores = np.full((240, len(CODES)), 0.01, np.float32)
+    scores[:, 0], scores[80:140, 1] = 0.9, 0.8
+    active = np.arange(240) % 7 > 0
+    row = {"status": "ok", "reason": "ok", "active": active.tolist()}
+    found = scored_row(row, scores, None, how)
+    assert found["labels"] == CODES[:2]
+    expected = aggregate(scores[active], TRACKS, hop_s=0.5)
+    assert list(found["scores"].values()) == pytest.approx(expected.tolist())
+    assert scored_row(row, scores, None, replace(how, aggregation="s2"))["labels"] == CODES[:1]

@@ -166,6 +166,6 @@ def test_empty_validation_leaves_the_defaults():
     rule = {row["rule"]: row for row in rules}["tuned"]
     assert rule["thresholds"] == dict.fromkeys(CODES, 0.5)
     assert len(rule["notes"]) == 3
-    assert [row["loss"] for row in compare_methods(held, class_codes=CODES)] == [None] * 3
+    assert [row["loss"] for row in compare_methods(held, class_codes=CODES)] == [None] * len(METHODS)
     found, _ = compare_calibrations(truth, scores, aggregation="s2", held=held, class_codes=CODES)
     assert list(found["scores"]) == ["raw"]
