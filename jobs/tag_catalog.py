@@ -62,6 +62,12 @@ def _parser() -> ArgumentParser:
         default=True,
         help="leave out windows of silence and noise",
     )
+    add(
+        "--calibrated",
+        action="store_true",
+        help="scores are probabilities, by what evaluate --keep-calibration wrote into model.json; "
+        "the thresholds go with them",
+    )
     add("--window-s", type=float, metavar="S", help="window in s; the model's own if not given")
     add("--hop-s", type=float, metavar="S", help="from one window to the next in s; likewise")
     add("--keep-windows", action="store_true", help="also write windows/ and intervals/")

@@ -33,7 +33,7 @@ from pipeline.flows.tag_claim import aggregation_there, check_identity, claim
 from pipeline.flows.tag_report import write_report
 from pipeline.flows.tag_stages import Writing, places, run_stages
 from pipeline.learn.engines import check_engine
-from pipeline.learn.tagging import Tagging, other_windows, tagging
+from pipeline.learn.tagging import Tagging, calibrated, other_windows, tagging
 from pipeline.score.tally import Tally
 from pipeline.score.thresholds import check_share
 from pipeline.store.catalogue import track_batches
@@ -75,6 +75,8 @@ class TagConfig:
     """Evidence below which a class is no label; 0 for none."""
     activity: bool = True
     """Whether windows of silence and noise are left out."""
+    calibrated: bool = False
+    """Whether scores are probabilities, by the calibration that the model's json has."""
     retry: str = "none"
     """failed: take failed tracks again; those that the line failed are taken anyway."""
     keep_windows: bool = False
@@ -107,6 +109,8 @@ class TagConfig:
 def tagging_of(config: TagConfig) -> Tagging:
     """Return how a config's scores become labels."""
     how = _tagging(config)
+    if config.calibrated:
+        how = calibrated(how, threshold=config.threshold)
     check_engine(
         how.card,
         engine=config.engine,

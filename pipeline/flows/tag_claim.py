@@ -15,7 +15,8 @@ def check_identity(store: TagStore, how: Tagging) -> None:
     """Refuse to mix rows that were made in different ways."""
     mine, model_id = json.loads(json.dumps(how.identity)), how.card.model_id
     for before in identities(store, model_id):
-        changed = [key for key in mine if mine[key] != before.get(key)]
+        keys = dict.fromkeys([*mine, *before])
+        changed = [key for key in keys if mine.get(key) != before.get(key)]
         if changed:
             raise SpecMismatch(
                 f"{store.folder.uri}: {model_id} has tagged there with another "

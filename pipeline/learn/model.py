@@ -181,6 +181,10 @@ class ModelCard:
     """The backbone's name and a hash of the weights; given by `save_model`."""
     quantized: dict[str, Any] | None = None
     """Of an int8 model: what it was made of and how, and the hashes of its graph."""
+    threshold_notes: tuple[str, ...] = ()
+    """What is to be known of thresholds that were found on validation."""
+    calibration: dict[str, dict[str, Any]] | None = None
+    """Per aggregation, the map from scores to probabilities, as `Calibration.to_dict` gives it."""
 
     @property
     def is_of_fold(self) -> bool:
@@ -202,6 +206,8 @@ class ModelCard:
             "training": self.training,
             "provenance": self.provenance,
             **({} if self.quantized is None else {"quantized": self.quantized}),
+            **({"threshold_notes": list(self.threshold_notes)} if self.threshold_notes else {}),
+            **({} if self.calibration is None else {"calibration": self.calibration}),
         }
 
     @classmethod
@@ -221,6 +227,8 @@ class ModelCard:
             provenance=values["provenance"],
             model_id=values["model_id"],
             quantized=values.get("quantized"),
+            threshold_notes=tuple(values.get("threshold_notes", ())),
+            calibration=values.get("calibration"),
         )
 
 

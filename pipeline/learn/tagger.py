@@ -150,7 +150,7 @@ def scored_row(row: Row, scores: Floats, vectors: Floats | None, how: Tagging) -
         return row | {"labels": [], "scores": None, "peaks": None}
     active = np.array(row["active"], bool)
     heard, peaks = scores[active], evidence(scores[active])
-    track_scores = aggregate(heard, how.aggregation, hop_s=how.windows.hop_s)
+    track_scores = how.served(aggregate(heard, how.aggregation, hop_s=how.windows.hop_s))
     named = labels(
         track_scores, peaks, thresholds=how.thresholds, gate=how.gate, class_codes=how.codes
     )

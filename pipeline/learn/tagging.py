@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
+
+import numpy as np
+import numpy.typing as npt
 
 from pipeline.audio.activity import Activity
 from pipeline.audio.windows import WindowSpec
@@ -11,6 +14,7 @@ from pipeline.errors import SpecMismatch, UsageError
 from pipeline.learn.model import ModelCard, load_card
 from pipeline.learn.tracks import Hearing
 from pipeline.score.aggregate import for_tracks, method_named
+from pipeline.score.calibration import Calibration
 from pipeline.score.thresholds import own
 from pipeline.store.folder import Folder
 
@@ -35,6 +39,8 @@ class Tagging:
     precision: str = "auto"
     keep_windows: bool = False
     embeddings: bool = False
+    calibration: Calibration | None = None
+    """The map that makes a track's scores probabilities; None: they are the aggregation's."""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "model", Folder(self.model).uri)
@@ -67,7 +73,14 @@ class Tagging:
             "activity": None if activity is None else dict(vars(activity)),
             **self.windows.to_dict(),
             "feature_spec": self.card.heard.to_dict(),
+            **({} if self.calibration is None else {"calibration": self.calibration.to_dict()}),
         }
+
+    def served(self, scores: npt.NDArray[np.floating[Any]]) -> npt.NDArray[np.floating[Any]]:
+        """Return a track's scores, `[n_classes]`, as TAGS hold them; of an inactive track 0."""
+        if self.calibration is None or not scores.any():
+            return scores
+        return self.calibration.apply(scores[None])[0].astype(scores.dtype)
 
 
 def tagging(
@@ -91,6 +104,23 @@ def tagging(
     thresholds = tuple(values if threshold is None else [threshold] * len(codes))
     engine = "torch" if card.quantized is None else "auto"
     return Tagging(model, card, aggregation, thresholds, gpu, card.windows, engine=engine)
+
+
+def calibrated(how: Tagging, *, threshold: float | None = None) -> Tagging:
+    """Return the same with probabilities as scores; the thresholds go with them.
+
+    So the labels stay, but where one `threshold` for all classes was asked for: it is taken as the
+    probability that it will be compared with.
+    """
+    kept = (how.card.calibration or {}).get(how.aggregation)
+    if kept is None:
+        raise UsageError(
+            f"--calibrated: {how.model}/model.json has no calibration of {how.aggregation}; "
+            "python -m jobs.evaluate --dataset ... --keep-calibration finds one on validation"
+        )
+    found = Calibration.from_dict(kept, how.codes)
+    limits = how.thresholds if threshold is not None else found.thresholds(how.thresholds).tolist()
+    return replace(how, calibration=found, thresholds=tuple(limits))
 
 
 def check_model(how: Tagging) -> None:

@@ -109,7 +109,10 @@ def ranking_table(metrics: Metrics, report: Mapping[str, Any]) -> Table:
         "ECE is 0 where scores are probabilities; the d-prime of all is that of the mean ROC-AUC."
     )
     if len(kinds) > 1:
-        note += " The maps (temperature, isotonic) were fitted on validation."
+        note += (
+            " The map (Platt scaling) was fitted on validation; jobs.evaluate --keep-calibration "
+            "keeps it, and jobs.tag_catalog --calibrated then writes probabilities."
+        )
     return Table("Ranking and calibration, by class", columns, rows, note)
 
 
