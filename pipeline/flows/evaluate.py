@@ -79,6 +79,10 @@ class EvaluateConfig:
         if self.split not in SPLITS:
             raise UsageError(f"--split {self.split!r}: expected one of {', '.join(SPLITS)}")
         self._check_thresholds()
+        for flag in ("keep_thresholds", "keep_calibration"):
+            if getattr(self, flag) and not self.looks_at_validation:
+                name = flag.replace("_", "-")
+                raise UsageError(f"--{name} needs a dataset's validation split")
 
     def _check_thresholds(self) -> None:
         if self.thresholds not in RULES:
@@ -100,10 +104,6 @@ class EvaluateConfig:
                 f"--thresholds {self.thresholds} needs a dataset's validation split: give "
                 "--dataset, another --split than val, and no --no-validation"
             )
-        for flag in ("keep_thresholds", "keep_calibration"):
-            if getattr(self, flag) and not self.looks_at_validation:
-                name = flag.replace("_", "-")
-                raise UsageError(f"--{name} needs a dataset's validation split")
 
     @property
     def needs_validation(self) -> bool:

@@ -27,8 +27,8 @@ import ray.data
 from pipeline.audio.activity import Activity
 from pipeline.errors import UsageError
 from pipeline.flows.cluster import ray_session
-from pipeline.flows.provenance import provenance
 from pipeline.flows.logs import say
+from pipeline.flows.provenance import provenance
 from pipeline.flows.tag_claim import aggregation_there, check_identity, claim
 from pipeline.flows.tag_report import write_report
 from pipeline.flows.tag_stages import Writing, places, run_stages
@@ -203,7 +203,13 @@ def tag_catalog(config: TagConfig) -> dict[str, Any]:
         if work.left.num_rows:
             store.folder.write_json(f"runs/{run['run_id']}.json", run)
         store.folder.write_json("run.json", run)
-        write_report(config.out, run, model_uri=config.model, n_examples=config.n_examples)
+        write_report(
+            config.out,
+            run,
+            model_uri=config.model,
+            n_examples=config.n_examples,
+            catalogue=work.uris if work.n_gone else None,
+        )
     return run
 
 
@@ -333,7 +339,8 @@ def _run_json(
         "seconds": round(seconds, 3),
         "stages": {stage: round(spent, 3) for stage, spent in tally.stages.items()},
         "reasons": dict(tally.reasons),
-        "labels": {code: tally.labels[code] for code in how.codes},
+        "labels": {code: ended.labels[code] for code in how.codes},
+        "labels_of_run": {code: tally.labels[code] for code in how.codes},
         "labels_in_all": {code: ended.labels[code] for code in how.codes},
         "unlabelled": tally.n_unlabelled,
         "histograms": tally.histograms,
