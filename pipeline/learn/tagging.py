@@ -80,7 +80,7 @@ class Tagging:
         """Return a track's scores, `[n_classes]`, as TAGS hold them; of an inactive track 0."""
         if self.calibration is None or not scores.any():
             return scores
-        return self.calibration.apply(scores[None])[0].astype(scores.dtype)
+        return np.asarray(self.calibration.apply(scores[None])[0], scores.dtype)
 
 
 def tagging(

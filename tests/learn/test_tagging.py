@@ -5,16 +5,21 @@ from dataclasses import replace
 import numpy as np
 import pyarrow as pa
 import pytest
+from scipy.special import expit, logit
 
 from pipeline.audio.windows import WindowSpec
 from pipeline.catalog.vocabulary import default_vocabulary
+from pipeline.errors import UsageError
 from pipeline.learn import tagger as stages
 from pipeline.learn.model import load_card, save_card
 from pipeline.learn.tagger import TrackTagger, buffers_of, scored_row
-from pipeline.learn.tagging import tagging
+from pipeline.learn.tagging import calibrated, tagging
 from pipeline.learn.tracks import DESCRIBED
 from pipeline.score.aggregate import TRACKS, aggregate
+from pipeline.score.calibration import calibration_errors, fit
+from pipeline.score.labelling import labels_of_tags
 from pipeline.store.folder import Folder
+from schemas.tags import tags_schema
 from tests.learn.test_engines import _threads as _threads  # a fixture
 from tests.learn.test_engines import windows_for, write_model
 
@@ -87,3 +92,48 @@ def test_a_track_s_segments_are_of_active_windows_in_time(how):
     expected = aggregate(scores[active], TRACKS, hop_s=0.5)
     assert list(found["scores"].values()) == pytest.approx(expected.tolist())
     assert scored_row(row, scores, None, replace(how, aggregation="s2"))["labels"] == CODES[:1]
+
+
+def overconfident(seed, n_tracks=300):
+    """Return truth drawn with known probabilities, and windows whose scores are too sure of it."""
+    rng = np.random.default_rng(seed)
+    p = rng.uniform(0.02, 0.98, (n_tracks, len(CODES)))
+    windows = expit(3 * logit(p) + 1).astype(np.float32)
+    return rng.random(p.shape) < p, windows[:, None]
+
+
+def test_calibrated_scores_are_probabilities_and_the_labels_stay(tmp_path):
+    folder = write_model(tmp_path)[0]
+    with pytest.raises(UsageError, match=r"no calibration of s1; python -m jobs.evaluate .*--keep"):
+        calibrated(tagging(folder, "s1"))
+    truth, windows = overconfident(1)
+    found = fit(truth, windows[:, 0], class_codes=CODES)
+    limits = {"s1": dict(zip(CODES, np.linspace(0.1, 0.95, len(CODES)).tolist(), strict=True))}
+    save_card(
+        Folder(folder),
+        replace(load_card(folder), thresholds=limits, calibration={"s1": found.to_dict()}),
+    )
+    plain = replace(tagging(folder, "s1"), gate=0.1)
+    how = calibrated(plain)
+    truth, windows = overconfident(2)
+    row = {"status": "ok", "reason": "ok", "active": [True]}
+    raw, mapped = (
+        [scored_row({**row, "uri": f"{k}"}, w, None, one) for k, w in enumerate(windows)]
+        for one in (plain, how)
+    )
+    errors = [
+        np.mean(calibration_errors(truth, np.array([list(r["scores"].values()) for r in rows])))
+        for rows in (raw, mapped)
+    ]
+    assert errors[1] < 0.08 < errors[0] / 2
+    assert [row["labels"] for row in mapped] == [row["labels"] for row in raw]
+    assert [row["peaks"] for row in mapped] == [row["peaks"] for row in raw]
+    tags = pa.Table.from_pylist(mapped, tags_schema(CODES))
+    again = labels_of_tags(tags, thresholds=how.identity["thresholds"], gate=how.gate)
+    assert again.to_pylist() == [row["labels"] for row in raw]
+    assert how.identity["calibration"] == found.to_dict()
+    assert "calibration" not in plain.identity
+    asked = calibrated(tagging(folder, "s1", 0.7), threshold=0.7)
+    assert asked.thresholds == (0.7,) * len(CODES)
+    silent = scored_row({**row, "active": [False]}, windows[0], None, how)
+    assert set(silent["scores"].values()) == {0.0}
