@@ -21,6 +21,8 @@ def main(argv: list[str] | None = None) -> int:
         print(_scored(evaluate(EvaluateConfig(**flags))))
         if flags["keep_thresholds"]:
             print(f"the thresholds are in {flags['model']}/model.json now")
+        if flags["keep_calibration"]:
+            print(f"the calibration is in {flags['model']}/model.json now")
         print(f"all of it is in {flags['out']}: metrics.json, scores.parquet, report.html")
         return harness.OK
 
@@ -63,6 +65,12 @@ def _parser() -> argparse.ArgumentParser:
         "--keep-thresholds",
         action="store_true",
         help="write what --thresholds finds into model.json, for later tagging",
+    )
+    add(
+        "--keep-calibration",
+        action="store_true",
+        help="write the map from scores to probabilities, fitted on validation, into model.json, "
+        "for tag_catalog --calibrated",
     )
     add("--gpu", action="store_true", help="a GPU for every actor of the model")
     return parser

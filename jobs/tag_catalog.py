@@ -8,7 +8,7 @@ from typing import Any
 from jobs import harness
 from pipeline.flows.tag import DEFAULT_GATE, RETRY, TagConfig, plan_tagging, tag_catalog
 from pipeline.report.left_out import left_out_text
-from pipeline.score.aggregate import method_named
+from pipeline.score.aggregate import TRACKS, method_named
 from pipeline.score.attention import HAVE_FAILED, REASONS
 from pipeline.score.words import duration_text, size_text
 from pipeline.store.catalogue import FORMS
@@ -41,8 +41,8 @@ def _parser() -> ArgumentParser:
         "--aggregate",
         type=method_named,
         metavar="NAME",
-        help="windows to track: s1 (mean), s2, max, or topN such as top5; the model's own if not "
-        "given",
+        help="windows to track: s1 (mean), s2, max, topN such as top5, or segments such as "
+        f"{TRACKS} (S2 over 10 s each, then the highest three), the default where a model's is s2",
     )
     add(
         "--threshold",
@@ -62,6 +62,12 @@ def _parser() -> ArgumentParser:
         action=BooleanOptionalAction,
         default=True,
         help="leave out windows of silence and noise",
+    )
+    add(
+        "--calibrated",
+        action="store_true",
+        help="scores are probabilities, by what evaluate --keep-calibration wrote into model.json; "
+        "the thresholds go with them",
     )
     add("--window-s", type=float, metavar="S", help="window in s; the model's own if not given")
     add("--hop-s", type=float, metavar="S", help="from one window to the next in s; likewise")

@@ -9,6 +9,7 @@ the best aggregation are found there.
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
@@ -24,10 +25,11 @@ from pipeline.flows.provenance import provenance
 from pipeline.flows.tag_stages import Writing, run_stages
 from pipeline.flows.truth import aligned, as_tagged, read_tags, read_truth, split_truth
 from pipeline.flows.validate import validation_of
-from pipeline.learn.model import save_card
+from pipeline.learn.model import ModelCard, save_card
 from pipeline.learn.tagging import Tagging, check_model, tagging
 from pipeline.report.page import render_page
 from pipeline.report.reports import evaluation_report
+from pipeline.score.calibration import fit as fit_calibration
 from pipeline.score.metrics import Metrics, multilabel_metrics
 from pipeline.score.scored import Scored, to_table
 from pipeline.score.targets import target_matrix
@@ -67,6 +69,8 @@ class EvaluateConfig:
     """Whether a dataset's validation split is scored too."""
     keep_thresholds: bool = False
     """Whether the model's json takes what `thresholds` says, for every aggregation."""
+    keep_calibration: bool = False
+    """Whether the model's json takes the map from scores to probabilities, likewise."""
 
     def __post_init__(self) -> None:
         if (self.dataset is None) == (self.tags is None):
@@ -76,6 +80,10 @@ class EvaluateConfig:
         if self.split not in SPLITS:
             raise UsageError(f"--split {self.split!r}: expected one of {', '.join(SPLITS)}")
         self._check_thresholds()
+        for flag in ("keep_thresholds", "keep_calibration"):
+            if getattr(self, flag) and not self.looks_at_validation:
+                name = flag.replace("_", "-")
+                raise UsageError(f"--{name} needs a dataset's validation split")
 
     def _check_thresholds(self) -> None:
         if self.thresholds not in RULES:
@@ -97,13 +105,12 @@ class EvaluateConfig:
                 f"--thresholds {self.thresholds} needs a dataset's validation split: give "
                 "--dataset, another --split than val, and no --no-validation"
             )
-        if self.keep_thresholds and not self.looks_at_validation:
-            raise UsageError("--keep-thresholds needs a dataset's validation split")
 
     @property
     def needs_validation(self) -> bool:
         """Whether it cannot do without a validation split."""
-        return self.keep_thresholds or self.thresholds in FROM_VALIDATION
+        keeps = self.keep_thresholds or self.keep_calibration
+        return keeps or self.thresholds in FROM_VALIDATION
 
     @property
     def looks_at_validation(self) -> bool:
@@ -149,8 +156,8 @@ def evaluate(config: EvaluateConfig) -> Metrics:
             tagged = _read(config, how, choice)
         say("finishing", text="measuring, with resamples for the intervals, and writing the page")
         metrics = _score(config, choice, tagged, out, own=how.thresholds)
-        if config.keep_thresholds and tagged.held is not None:
-            _keep_thresholds(config.model, tagged.how, choice, tagged.held)
+        if tagged.held is not None:
+            _keep(config, tagged.how, choice, tagged.held)
     return metrics
 
 
@@ -258,11 +265,31 @@ def tag_split(dataset: Dataset, split: str, how: Tagging, out: Folder) -> pa.Tab
 
 def _with_thresholds(how: Tagging, choice: Choice, held: Validation | None) -> Tagging:
     found = choose_thresholds(choice, held, own=how.thresholds, class_codes=how.codes)
+    for warning in found.warnings:
+        say("thresholds", level=logging.WARNING, text=f"warning: {warning}")
     return replace(how, thresholds=tuple(found.values.values()))
 
 
-def _keep_thresholds(model: str, how: Tagging, choice: Choice, held: Validation) -> None:
-    """Write into the model's json what a rule finds on validation, for every aggregation."""
+def _keep(config: EvaluateConfig, how: Tagging, choice: Choice, held: Validation) -> None:
+    """Write into the model's json what is to be kept of what validation says."""
+    card = how.card
+    if config.keep_thresholds:
+        card = _with_found_thresholds(card, how, choice, held)
+    if config.keep_calibration:
+        maps = {
+            method: fit_calibration(held.truth, scores, class_codes=how.codes).to_dict()
+            for method, scores in held.scores.items()
+        }
+        card = replace(card, calibration=maps)
+    if card is not how.card:
+        check_model(how)  # a training may have ended there: its card is not to be overwritten
+        save_card(Folder(config.model), card)
+
+
+def _with_found_thresholds(
+    card: ModelCard, how: Tagging, choice: Choice, held: Validation
+) -> ModelCard:
+    """Return the card with what a rule finds on validation, for every aggregation."""
     found = {
         method: choose_thresholds(
             replace(choice, aggregation=method), held, own=own, class_codes=how.codes
@@ -270,8 +297,7 @@ def _keep_thresholds(model: str, how: Tagging, choice: Choice, held: Validation)
         for method, own in held.own.items()
     }
     kept = {method: dict(one.values) for method, one in found.items()}
-    check_model(how)  # a training may have ended there: its card is not to be overwritten
-    save_card(Folder(model), replace(how.card, thresholds=kept))
+    return replace(card, thresholds=kept, threshold_notes=found[choice.aggregation].warnings)
 
 
 def _origin(config: EvaluateConfig, how: Tagging) -> dict[str, str]:

@@ -160,7 +160,8 @@ def _figures(
 def _quality(windows: Sequence[Floats | None], targets: Floats, how: Tagging) -> dict[str, Any]:
     """Return the metrics of clips from the scores of their windows; a broken clip has none."""
     none = np.zeros((0, len(how.codes)), np.float32)
-    scores = [aggregate(none if of is None else of, how.aggregation) for of in windows]
+    hop_s = how.windows.hop_s
+    scores = [aggregate(none if of is None else of, how.aggregation, hop_s=hop_s) for of in windows]
     metrics = multilabel_metrics(
         targets, np.stack(scores), thresholds=how.thresholds, class_codes=how.codes
     )

@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Any
 from pipeline.errors import SpecMismatch, UsageError
 from pipeline.flows.logs import progress_bar
 from pipeline.flows.provenance import provenance
+from pipeline.score.calibration import Calibration
 from pipeline.score.labelling import Changes, changes, labels_of_tags
 from pipeline.score.thresholds import check_share, own
 from pipeline.store.disk import Walked
@@ -162,6 +163,8 @@ def _limits(config: RetagConfig, before: Identity, card: ModelCard | None) -> Id
         limits = dict.fromkeys(codes, float(config.threshold))
     elif card is not None:
         values = own(card.thresholds, before["aggregation"], codes)
+        if before.get("calibration"):  # the scores there are probabilities
+            values = Calibration.from_dict(before["calibration"], codes).thresholds(values)
         limits = dict(zip(codes, values.tolist(), strict=True))
     elif config.thresholds is not None:
         limits |= read_thresholds(config.thresholds, codes)

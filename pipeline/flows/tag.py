@@ -29,11 +29,11 @@ from pipeline.errors import UsageError
 from pipeline.flows.cluster import ray_session
 from pipeline.flows.logs import say
 from pipeline.flows.provenance import provenance
-from pipeline.flows.tag_claim import check_identity, claim
+from pipeline.flows.tag_claim import aggregation_there, check_identity, claim
 from pipeline.flows.tag_report import write_report
 from pipeline.flows.tag_stages import Writing, places, run_stages
 from pipeline.learn.engines import check_engine
-from pipeline.learn.tagging import Tagging, other_windows, tagging
+from pipeline.learn.tagging import Tagging, calibrated, other_windows, tagging
 from pipeline.score.pace import expected_s
 from pipeline.score.tally import Tally
 from pipeline.score.thresholds import check_share
@@ -64,7 +64,8 @@ class TagConfig:
     out: str
     """The folder for tags/, run.json and the page."""
     aggregate: str | None = None
-    """s1, s2, max or topN; the model's own when None."""
+    """s1, s2, max, topN, or segments such as s2-10s-top3, which is the default; where the folder's
+    rows are older and by the model's s2, that goes on."""
     threshold: float | None = None
     """For every class; the model's own when None."""
     gpu: bool = False
@@ -77,6 +78,8 @@ class TagConfig:
     """Evidence below which a class is no label; 0 for none."""
     activity: bool = True
     """Whether windows of silence and noise are left out."""
+    calibrated: bool = False
+    """Whether scores are probabilities, by the calibration that the model's json has."""
     retry: str = "none"
     """failed: take failed tracks again; those that the line failed are taken anyway."""
     keep_windows: bool = False
@@ -108,7 +111,9 @@ class TagConfig:
 
 def tagging_of(config: TagConfig) -> Tagging:
     """Return how a config's scores become labels."""
-    how = tagging(config.model, config.aggregate, config.threshold, gpu=config.gpu)
+    how = _tagging(config)
+    if config.calibrated:
+        how = calibrated(how, threshold=config.threshold)
     check_engine(
         how.card,
         engine=config.engine,
@@ -132,6 +137,24 @@ def tagging_of(config: TagConfig) -> Tagging:
 def check_tag_out(config: TagConfig) -> None:
     """Refuse an out that holds another kind of thing, or where the music or the model is."""
     check_out(config.out, TAGS, {"--model": config.model}, catalog=config.catalog)
+
+
+def _tagging(config: TagConfig) -> Tagging:
+    """Return the aggregation and thresholds: the default is newer than some folders of tags."""
+    how = tagging(
+        config.model, config.aggregate, config.threshold, gpu=config.gpu, whole_tracks=True
+    )
+    own = how.card.aggregation
+    if config.aggregate is not None or own == how.aggregation:
+        return how
+    if aggregation_there(TagStore(Folder(config.out)), how.card.model_id) != own:
+        return how
+    say(
+        "aggregation",
+        text=f"{config.out}: its tags are by {own}, and so it goes on; {how.aggregation} finds "
+        "solos in long tracks: for that give another --out",
+    )
+    return tagging(config.model, own, config.threshold, gpu=config.gpu)
 
 
 def plan_tagging(config: TagConfig) -> dict[str, Any]:
@@ -194,7 +217,13 @@ def tag_catalog(config: TagConfig) -> dict[str, Any]:
         run = _run_json(config, how, work, tally, ended, started, lacking=lacking, seconds=seconds)
         run["left_out"] = left_out.counts
         _write_run(store, run)
-        write_report(config.out, run, model_uri=config.model, n_examples=config.n_examples)
+        write_report(
+            config.out,
+            run,
+            model_uri=config.model,
+            n_examples=config.n_examples,
+            catalogue=work.uris if work.n_gone else None,
+        )
         if work.left.num_rows:  # what the page took counts, too
             work_s = (tally.done_at or began) - (tally.begun_at or began)
             run |= {"work_s": round(work_s, 3)}
@@ -328,7 +357,8 @@ def _run_json(
         "seconds": round(seconds, 3),
         "stages": {stage: round(spent, 3) for stage, spent in tally.stages.items()},
         "reasons": dict(tally.reasons),
-        "labels": {code: tally.labels[code] for code in how.codes},
+        "labels": {code: ended.labels[code] for code in how.codes},
+        "labels_of_run": {code: tally.labels[code] for code in how.codes},
         "labels_in_all": {code: ended.labels[code] for code in how.codes},
         "unlabelled": tally.n_unlabelled,
         "histograms": tally.histograms,

@@ -15,7 +15,8 @@ def check_identity(store: TagStore, how: Tagging) -> None:
     """Refuse to mix rows that were made in different ways."""
     mine, model_id = json.loads(json.dumps(how.identity)), how.card.model_id
     for before in identities(store, model_id):
-        changed = [key for key in mine if mine[key] != before.get(key)]
+        keys = dict.fromkeys([*mine, *before])
+        changed = [key for key in keys if mine.get(key) != before.get(key)]
         if changed:
             raise SpecMismatch(
                 f"{store.folder.uri}: {model_id} has tagged there with {_others(changed)}; give "
@@ -31,6 +32,12 @@ def _others(keys: list[str]) -> str:
     """
     are_many = len(keys) > 1 or keys == ["thresholds"]
     return f"{'other' if are_many else 'another'} {', '.join(keys)}"
+
+
+def aggregation_there(store: TagStore, model_id: str) -> str | None:
+    """Return the aggregation of the rows that a model has in a folder; None where it has none."""
+    said = next(identities(store, model_id), {})
+    return said.get("aggregation")
 
 
 def identities(store: TagStore, model_id: str) -> Iterator[dict[str, Any]]:

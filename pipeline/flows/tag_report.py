@@ -1,13 +1,23 @@
-"""A tagging run's folder in, report.html out: the run, the one before it, tracks to listen to."""
+"""A tagging run's folder in, report.html out: the catalogue as it is, the run, the one before it.
+
+    runs/{run_id}.html  report.html (the newest one)
+
+A run with nothing new has no file in `runs/`, and its page has all that the one before had: the
+labels of all rows, the failed tracks, tracks to listen to.
+"""
 
 from __future__ import annotations
 
 import json
 import logging
+from collections import Counter
 from collections.abc import Iterator
+from dataclasses import dataclass
 from datetime import datetime
+from itertools import chain
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -19,6 +29,7 @@ from pipeline.report.tagging_tables import N_FAILURES
 from pipeline.score.spread import Spread
 from pipeline.store.folder import Folder
 from pipeline.store.tagstore import TagStore
+from pipeline.store.worklist import Hashes, text_hashes
 from schemas.tags import tags_schema
 
 _log = logging.getLogger(__name__)
@@ -26,14 +37,42 @@ _log = logging.getLogger(__name__)
 Run = dict[str, Any]
 
 _N_RUNS = 100  # that are looked through for the one before
+_N_OLDER_ROWS = 20_000  # that are looked through for examples, where the run has too few
 _COLUMNS = (
     *("uri", "fingerprint", "size_bytes", "duration_s", "status", "reason", "detail", "attempts"),
     *("labels", "scores", "peaks", "n_active", "tagged_at"),
 )
+_FAILURE = ("uri", "status", "reason", "detail", "attempts", "tagged_at")
+_COMPARED = frozenset(
+    {
+        *("identity", "complete", "run_id", "catalog", "tracks", "tagged", "failed", "touched"),
+        *("unchanged", "same_content", "changed", "retried", "gone", "failed_in_all", "audio_s"),
+        *("seconds", "stages", "reasons", "labels", "labels_in_all", "unlabelled", "histograms"),
+        "engine",
+    }
+)
+"""What a run's json must have to be compared with; newer keys are not asked of older runs."""
 
 
-def write_report(out_uri: str, run: Run, *, model_uri: str, n_examples: int = 6) -> None:
-    """Write report.html of a run.
+@dataclass(frozen=True)
+class Failures:
+    """The tracks of a catalogue that have failed."""
+
+    first: list[Run]
+    """Rows of TAGS, as many as are listed: those of the run first, then by uri."""
+    reasons: Counter[str]
+    """Of all of them."""
+
+
+def write_report(
+    out_uri: str,
+    run: Run,
+    *,
+    model_uri: str,
+    n_examples: int = 6,
+    catalogue: Hashes | None = None,
+) -> None:
+    """Write the page of a run and report.html, which is the newest one.
 
     Parameters
     ----------
@@ -45,19 +84,32 @@ def write_report(out_uri: str, run: Run, *, model_uri: str, n_examples: int = 6)
         The model's folder, which draws the time lines.
     n_examples
         Tracks to listen to, at most.
+    catalogue
+        Hashes of the uris of the catalogue: other tracks are gone, and not shown; None: all are.
     """
     folder = Folder(out_uri)
-    failures, spread = _read_tags(folder, run)
-    frequent = sorted(run["class_names"], key=lambda code: -run["labels"].get(code, 0))
-    examples, notes = find_examples(spread.slots(n_examples, frequent), run, model_uri)
+    failures = find_failures(folder, run, catalogue)
+    examples, notes = find_examples(_slots(folder, run, n_examples, catalogue), run, model_uri)
     page = tagging_page(
-        run, run_before(folder, run), failures=failures, examples=examples, notes=notes
+        run,
+        run_before(folder, run),
+        failures=failures.first,
+        reasons_in_all=failures.reasons,
+        examples=examples,
+        notes=notes,
     )
-    folder.write_bytes("report.html", render_page(page).encode())
+    html = render_page(page).encode()
+    if folder.exists(f"runs/{run['run_id']}.json"):
+        folder.write_bytes(f"runs/{run['run_id']}.html", html)
+    folder.write_bytes("report.html", html)
 
 
 def run_before(folder: Folder, run: Run) -> Run | None:
-    """Return the last run before this one that was of the same identity and heard something."""
+    """Return the latest earlier run of the same kind over the same catalogue.
+
+    It is of the same model and settings and the same --catalog, and met new or changed tracks: not
+    one that only tried failed tracks again, nor one of a single file or of another catalogue.
+    """
     names = folder.names("runs", ".json")
     earlier = [name for name in names if name < f"runs/{run['run_id']}.json"]
     for name in reversed(earlier[-_N_RUNS:]):
@@ -66,36 +118,83 @@ def run_before(folder: Folder, run: Run) -> Run | None:
         except StoreError as error:
             _log.warning("%s", error)
             continue
-        if isinstance(before, dict) and run.keys() <= before.keys() and _is_like(before, run):
+        if isinstance(before, dict) and before.keys() >= _COMPARED and _is_like(before, run):
             return before
     return None
 
 
 def _is_like(before: Run, run: Run) -> bool:
     identities = {json.dumps(one["identity"], sort_keys=True) for one in (before, run)}
-    heard = before["tagged"] + before["failed"] > 0
-    return len(identities) == 1 and before["complete"] and heard
+    catalogues = {one["catalog"].rstrip("/") for one in (before, run)}
+    met_more = before["tagged"] + before["failed"] > before["retried"]
+    return len(identities) == len(catalogues) == 1 and before["complete"] and met_more
 
 
-def _read_tags(folder: Folder, run: Run) -> tuple[list[Run], Spread]:
-    """Return the first failed rows of a run, and its tracks that are worth a listen."""
+def find_failures(folder: Folder, run: Run, catalogue: Hashes | None = None) -> Failures:
+    """Return the failed tracks of a run's model."""
+    reasons: Counter[str] = Counter()
+    first = pa.table({})
+    store, model_id = TagStore(folder), run["identity"]["model_id"]
+    batches = store.batches(model_id, _schema(run, _FAILURE)) if run["failed_in_all"] else ()
+    for rows in batches:
+        failed = _of_catalogue(rows.filter(pc.equal(rows["status"], "failed")), catalogue)
+        if not failed.num_rows:
+            continue
+        counts = pc.value_counts(failed["reason"]).to_pylist()
+        reasons.update({one["values"]: one["counts"] for one in counts})
+        is_old = pc.less(failed["tagged_at"], _began(run))
+        failed = failed.append_column("is_old", is_old)
+        both = pa.concat_tables([first, failed]) if first.num_rows else failed
+        order = [("is_old", "ascending"), ("uri", "ascending")]
+        first = both.sort_by(order).slice(0, N_FAILURES).combine_chunks()
+    return Failures(first.to_pylist(), Counter(dict(reasons.most_common())))
+
+
+def _slots(folder: Folder, run: Run, n: int, catalogue: Hashes | None) -> list[Any]:
+    """Return the tracks that are worth a listen: of the run, and of older rows where it has few."""
+    if not n:
+        return []
+    frequent = sorted(run["class_names"], key=lambda code: -run["labels_in_all"].get(code, 0))
     spread = Spread(run["identity"]["thresholds"])
-    failed = pa.table({})
-    for rows in _rows_of(folder, run):
-        spread.add(rows)
-        new = rows.filter(pc.equal(rows["status"], "failed"))
-        if new.num_rows:
-            both = pa.concat_tables([failed, new]) if failed.num_rows else new
-            failed = both.sort_by("uri").slice(0, N_FAILURES).combine_chunks()
-    return failed.to_pylist(), spread
+    for rows in chain(_rows_of(folder, run), [None], _older_rows(folder, run)):
+        if rows is not None:
+            spread.add(_of_catalogue(rows, catalogue))
+        elif len(spread.slots(n, frequent)) >= n:
+            break
+    return spread.slots(n, frequent)
 
 
 def _rows_of(folder: Folder, run: Run) -> Iterator[pa.Table]:
     """Yield a run's rows of TAGS: of its day's files, what was written since it began."""
-    whole = tags_schema(list(run["identity"]["thresholds"]))
-    schema = pa.schema([whole.field(name) for name in _COLUMNS])
     day = f"/date={run['started_at'][:10]}/"
     names = [n for n in TagStore(folder).files(run["identity"]["model_id"]) if day in n]
-    began = pa.scalar(datetime.fromisoformat(run["started_at"]), pa.timestamp("ms", "UTC"))
-    for rows in folder.scan(names, schema):
-        yield rows.filter(pc.greater_equal(rows["tagged_at"], began))
+    for rows in folder.scan(names, _schema(run, _COLUMNS)):
+        yield rows.filter(pc.greater_equal(rows["tagged_at"], _began(run)))
+
+
+def _older_rows(folder: Folder, run: Run) -> Iterator[pa.Table]:
+    """Yield rows from before a run, the newest day first, until there are enough."""
+    n_rows, names = 0, TagStore(folder).files(run["identity"]["model_id"])
+    for name in sorted(names, key=lambda name: name.split("/")[-2], reverse=True):
+        for rows in folder.scan([name], _schema(run, _COLUMNS)):
+            older = rows.filter(pc.less(rows["tagged_at"], _began(run)))
+            yield older
+            n_rows += older.num_rows
+        if n_rows >= _N_OLDER_ROWS:
+            return
+
+
+def _of_catalogue(rows: pa.Table, catalogue: Hashes | None) -> pa.Table:
+    """Return the rows whose track is in the catalogue."""
+    if catalogue is None or not rows.num_rows:
+        return rows
+    return rows.filter(pa.array(np.isin(text_hashes(rows["uri"]), catalogue)))
+
+
+def _schema(run: Run, columns: tuple[str, ...]) -> pa.Schema:
+    whole = tags_schema(list(run["identity"]["thresholds"]))
+    return pa.schema([whole.field(name) for name in columns])
+
+
+def _began(run: Run) -> pa.Scalar:
+    return pa.scalar(datetime.fromisoformat(run["started_at"]), pa.timestamp("ms", "UTC"))

@@ -54,7 +54,12 @@ def validation_of(
     return Validation(
         truth=target_matrix(truth.values(), map(unknown.get, truth), how.codes),
         scores={
-            method: np.stack([aggregate(windows.get(name, none), method) for name in truth])
+            method: np.stack(
+                [
+                    aggregate(windows.get(name, none), method, hop_s=how.windows.hop_s)
+                    for name in truth
+                ]
+            )
             for method in methods
         },
         own={method: own(how.card.thresholds, method, how.codes) for method in methods},
@@ -64,7 +69,10 @@ def validation_of(
 def window_scores_of(
     clips: ray.data.Dataset, how: Tagging, *, n_blocks: int
 ) -> dict[str, npt.NDArray[np.float32]]:
-    """Return every clip's window scores, `[n_windows, n_classes]`; a broken clip is not there."""
+    """Return every clip's window scores, `[n_windows, n_classes]`, in the order of time.
+
+    A broken clip is not there.
+    """
     quiet()
     alone = replace(how, aggregation="s1")
     windows = clips.map_batches(
@@ -72,14 +80,24 @@ def window_scores_of(
     ).map_batches(one_row_a_window, batch_size=None, batch_format="pyarrow", num_cpus=1)
     n_actors = min(places(gpu=how.gpu), n_blocks)
     rows = scored(windows, alone, batch_size=_MODEL_WINDOWS, n_actors=n_actors)
-    gathered: dict[str, list[list[float]]] = defaultdict(list)
+    gathered: dict[str, list[tuple[float, list[float]]]] = defaultdict(list)
     waits = "waiting for the model's processes to start"
     with progress_bar(unit=" windows", desc="validate", postfix=waits) as bar:
-        for row in rows.select_columns(["uri", "scores"]).iter_rows():
-            gathered[row["uri"]].append([row["scores"][code] for code in how.codes])
+        for row in rows.select_columns(["uri", "starts_s", "scores"]).iter_rows():
+            scores = [row["scores"][code] for code in how.codes]
+            gathered[row["uri"]].append((row["starts_s"][0], scores))
             bar.set_postfix_str("", refresh=False)
             bar.update()
-    return {uri: np.array(rows, np.float32) for uri, rows in gathered.items()}
+    return {uri: in_time(rows) for uri, rows in gathered.items()}
+
+
+def in_time(rows: list[tuple[float, list[float]]]) -> npt.NDArray[np.float32]:
+    """Return the scores of (start, scores) in the order of time: actors hand them on as they end.
+
+    >>> in_time([(1.0, [0.5]), (0.0, [0.25])]).tolist()
+    [[0.25], [0.5]]
+    """
+    return np.array([scores for _, scores in sorted(rows)], np.float32)
 
 
 def one_row_a_window(described: pa.Table) -> pa.Table:

@@ -33,7 +33,7 @@ from pipeline.learn.schedule import optimizer_of, set_learning_rate
 from pipeline.learn.selection import METHODS, best_row, check_selection, figures, n_stale
 from pipeline.learn.targets import window_losses
 from pipeline.learn.windows import Batch, WindowSet
-from pipeline.score.aggregate import aggregate
+from pipeline.score.aggregate import aggregate, equal_on_clips
 from pipeline.score.targets import is_known, is_there
 
 _LOOK_EVERY = 100  # steps between two looks at the losses: a look waits for the GPU
@@ -305,7 +305,7 @@ def clip_scores_by(
     mine = {}
     for clip in range(rank, len(data.matrices), n_ranks):
         scores = window_scores(model, data.clip_windows(clip), device, precision=precision)
-        mine[clip] = {method: aggregate(scores, method) for method in methods}
+        mine[clip] = {method: aggregate(scores, equal_on_clips(method)) for method in methods}
     gathered: list[Any] = [mine]
     if n_ranks > 1:
         gathered = [None] * n_ranks

@@ -202,7 +202,7 @@ class ModelCard:
     """What the model hears; `feature_spec` in model.json."""
     windows: WindowSpec
     aggregation: str
-    """How window scores become a track's: the default of tagging and evaluation."""
+    """How window scores become a clip's; what it is for whole tracks, `for_tracks` says."""
     thresholds: dict[str, dict[str, float]]
     """Per aggregation, per class code."""
     dataset_fingerprint: str
@@ -213,6 +213,10 @@ class ModelCard:
     """The backbone's name and a hash of the weights; given by `save_model`."""
     quantized: dict[str, Any] | None = None
     """Of an int8 model: what it was made of and how, and the hashes of its graph."""
+    threshold_notes: tuple[str, ...] = ()
+    """What is to be known of thresholds that were found on validation."""
+    calibration: dict[str, dict[str, Any]] | None = None
+    """Per aggregation, the map from scores to probabilities, as `Calibration.to_dict` gives it."""
 
     @property
     def untrained_classes(self) -> list[str]:
@@ -240,6 +244,8 @@ class ModelCard:
             "provenance": self.provenance,
             **({} if self.quantized is None else {"quantized": self.quantized}),
             **({"untrained_classes": found} if (found := self.untrained_classes) else {}),
+            **({"threshold_notes": list(self.threshold_notes)} if self.threshold_notes else {}),
+            **({} if self.calibration is None else {"calibration": self.calibration}),
         }
 
     @classmethod
@@ -262,6 +268,8 @@ class ModelCard:
             provenance=values["provenance"],
             model_id=values["model_id"],
             quantized=values.get("quantized"),
+            threshold_notes=tuple(values.get("threshold_notes", ())),
+            calibration=values.get("calibration"),
         )
 
 

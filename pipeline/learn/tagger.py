@@ -149,7 +149,8 @@ def scored_row(row: Row, scores: Floats, vectors: Floats | None, how: Tagging) -
     if row["status"] != "ok":
         return row | {"labels": [], "scores": None, "peaks": None}
     active = np.array(row["active"], bool)
-    track_scores, peaks = aggregate(scores[active], how.aggregation), evidence(scores[active])
+    heard, peaks = scores[active], evidence(scores[active])
+    track_scores = how.served(aggregate(heard, how.aggregation, hop_s=how.windows.hop_s))
     named = labels(
         track_scores, peaks, thresholds=how.thresholds, gate=how.gate, class_codes=how.codes
     )

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
+
+import numpy as np
+import numpy.typing as npt
 
 from pipeline.audio.activity import Activity
 from pipeline.audio.windows import WindowSpec
 from pipeline.errors import SpecMismatch, UsageError
 from pipeline.learn.model import ModelCard, load_card
 from pipeline.learn.tracks import Hearing
-from pipeline.score.aggregate import method_named
+from pipeline.score.aggregate import for_tracks, method_named
+from pipeline.score.calibration import Calibration
 from pipeline.score.thresholds import own
 from pipeline.store.folder import Folder
 
@@ -35,6 +39,8 @@ class Tagging:
     precision: str = "auto"
     keep_windows: bool = False
     embeddings: bool = False
+    calibration: Calibration | None = None
+    """The map that makes a track's scores probabilities; None: they are the aggregation's."""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "model", Folder(self.model).uri)
@@ -70,23 +76,54 @@ class Tagging:
             "activity": None if activity is None else dict(vars(activity)),
             **self.windows.to_dict(),
             "feature_spec": self.card.heard.to_dict(),
+            **({} if self.calibration is None else {"calibration": self.calibration.to_dict()}),
         }
+
+    def served(self, scores: npt.NDArray[np.floating[Any]]) -> npt.NDArray[np.floating[Any]]:
+        """Return a track's scores, `[n_classes]`, as TAGS hold them; of an inactive track 0."""
+        if self.calibration is None or not scores.any():
+            return scores
+        return np.asarray(self.calibration.apply(scores[None])[0], scores.dtype)
 
 
 def tagging(
-    model: str, method: str | None = None, threshold: float | None = None, *, gpu: bool = False
+    model: str,
+    method: str | None = None,
+    threshold: float | None = None,
+    *,
+    gpu: bool = False,
+    whole_tracks: bool = False,
 ) -> Tagging:
     """Read a model's card and settle how its scores become labels; all windows count.
 
-    It runs in torch, as it was trained; what was quantised runs as it is meant to.
+    It runs in torch, as it was trained; what was quantised runs as it is meant to. Without a
+    `method` the model's own counts: as it is for clips, or what it becomes for `whole_tracks`.
     """
     card = load_card(model)
-    aggregation = method_named(method or card.aggregation)
+    of_model = for_tracks(card.aggregation) if whole_tracks else card.aggregation
+    aggregation = method_named(method or of_model)
     codes = card.vocabulary.codes
     values = own(card.thresholds, aggregation, codes).tolist()
     thresholds = tuple(values if threshold is None else [threshold] * len(codes))
     engine = "torch" if card.quantized is None else "auto"
     return Tagging(model, card, aggregation, thresholds, gpu, card.windows, engine=engine)
+
+
+def calibrated(how: Tagging, *, threshold: float | None = None) -> Tagging:
+    """Return the same with probabilities as scores; the thresholds go with them.
+
+    So the labels stay, but where one `threshold` for all classes was asked for: it is taken as the
+    probability that it will be compared with.
+    """
+    kept = (how.card.calibration or {}).get(how.aggregation)
+    if kept is None:
+        raise UsageError(
+            f"--calibrated: {how.model}/model.json has no calibration of {how.aggregation}; "
+            "python -m jobs.evaluate --dataset ... --keep-calibration finds one on validation"
+        )
+    found = Calibration.from_dict(kept, how.codes)
+    limits = how.thresholds if threshold is not None else found.thresholds(how.thresholds).tolist()
+    return replace(how, calibration=found, thresholds=tuple(limits))
 
 
 def check_model(how: Tagging) -> None:

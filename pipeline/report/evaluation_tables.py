@@ -6,12 +6,14 @@ from collections.abc import Mapping
 from typing import Any
 
 from pipeline.report.page import Cell, Table
+from pipeline.score.aggregate import TRACKS
 from pipeline.score.metrics import Metrics
 
 METHOD_NAMES = {
     "s1": "S1: the mean of the windows",
     "s2": "S2: the sum, divided by the largest class's",
     "max": "max: the largest window",
+    TRACKS: f"{TRACKS}: S2 over 10 s each, then the mean of the highest three",
 }
 RULE_NAMES = {
     "own": "{own}",
@@ -129,7 +131,10 @@ def ranking_table(metrics: Metrics, report: Mapping[str, Any]) -> Table:
         "ECE is 0 where scores are probabilities; the d-prime of all is that of the mean ROC-AUC."
     )
     if len(kinds) > 1:
-        note += " The maps (temperature, isotonic) were fitted on validation."
+        note += (
+            " The map (Platt scaling) was fitted on validation; jobs.evaluate --keep-calibration "
+            "keeps it, and jobs.tag_catalog --calibrated then writes probabilities."
+        )
     return Table("Ranking and calibration, by class", columns, rows, note)
 
 

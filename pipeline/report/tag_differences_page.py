@@ -91,10 +91,11 @@ def _tiles(report: Report) -> list[Tile]:
 def _models_table(report: Report) -> Table:
     sides = report["a"], report["b"]
     said = [side["identity"] or {} for side in sides]
-    keys = sorted({*said[0], *said[1]} - {"model_id", "thresholds"})
+    keys = sorted({*said[0], *said[1]} - {"model_id", "thresholds", "calibration"})
     rows = [
         *((key, *(_plain(side[key]) for side in sides)) for key in _SAID),
         ("thresholds", *(thresholds_text(one.get("thresholds") or {}) for one in said)),
+        ("scores are probabilities", *("yes" if "calibration" in one else "no" for one in said)),
         *((key, *(_plain(one.get(key)) for one in said)) for key in keys),
     ]
     only_a, only_b = (", ".join(report[f"classes_only_{key}"]) or "none" for key in "ab")

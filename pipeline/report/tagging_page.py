@@ -33,6 +33,10 @@ from pipeline.score.words import duration_text, thresholds_text
 
 Run = Mapping[str, Any]
 
+_SCORES = {
+    False: "of the aggregation, no probabilities",
+    True: "probabilities, by a map that was fitted on validation",
+}
 _HOW_TO_READ = (
     "Under each clip is its log-mel, and the model's score of every window, from 0.05 up. Names in "
     "blue are labels of the track; grey windows are silence or noise, and do not count.",
@@ -47,6 +51,7 @@ def tagging_page(
     before: Run | None,
     *,
     failures: Sequence[Mapping[str, Any]],
+    reasons_in_all: Mapping[str, int] | None = None,
     examples: Sequence[Example],
     notes: Sequence[str] = (),
 ) -> Page:
@@ -57,7 +62,10 @@ def tagging_page(
     run, before
         run.json of this run, and of the one before it of the same identity, where there is one.
     failures
-        The first failed tracks of this run: uri, reason, detail and attempts, as in TAGS.
+        The first failed tracks of the catalogue, those of this run before the others: uri, reason,
+        detail, attempts and tagged_at, as in TAGS.
+    reasons_in_all
+        How many tracks of the catalogue have failed for which reason, where that is known.
     examples
         What there is to listen to.
     notes
@@ -73,8 +81,8 @@ def tagging_page(
         labels_picture(run, before),
         *([drift_table(drifts, run)] if before else []),
         drift_panels(drifts, run, before),
-        reasons_table(run, before).filled(),
-        failed_table(run, failures),
+        reasons_table(run, before, in_all=reasons_in_all).filled(),
+        failed_table(run, failures).filled(),
         stages_table(run, before).filled(),
         Sounds(
             "Listen",
@@ -93,9 +101,16 @@ def tagging_page(
 
 
 def _calm(run: Run, before: Run | None) -> str:
+    """Return what to say where nothing stands out; files that have failed come before that."""
+    failed, n_all = tried(run)[0], run["failed_in_all"]
+    words = "Nothing unusual"
+    if n_all:
+        of_run = f", {failed:,d} of them in this run" if failed else ""
+        words = f"{n_all:,d} of {run['tracks']:,d} tracks have failed{of_run} (see Failed tracks); "
+        words += "nothing else is unusual"
     if before is None:
-        return "Nothing unusual, but this is the first run: there is nothing to compare with yet."
-    return "Nothing unusual." if tried(run)[1] else "Nothing unusual: there was nothing to tag."
+        return f"{words}, but this is the first run: there is nothing to compare with yet."
+    return f"{words}." if tried(run)[1] else f"{words}: there was nothing to tag."
 
 
 def _lead(run: Run) -> str:
@@ -144,7 +159,10 @@ def _notes(before: Run | None) -> list[str]:
         "which makes every p here smaller than it should be.",
     ]
     if before is None:
-        notes.append("There is no earlier run of this model with these settings.")
+        notes.append(
+            "There is no earlier run of this model with these settings over this catalogue that "
+            "met new or changed tracks."
+        )
     return notes
 
 
@@ -156,6 +174,7 @@ def _provenance(run: Run, before: Run | None) -> dict[str, str]:
         "catalogue": run["catalog"],
         "model": identity["model_id"],
         "aggregation": identity["aggregation"],
+        "scores": _SCORES["calibration" in identity],
         "thresholds": thresholds_text(identity["thresholds"]),
         "gate": f"{identity['gate']:g}",
         "windows": f"{identity['window_s']:g} s, every {identity['hop_s']:g} s",

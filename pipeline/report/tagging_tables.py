@@ -17,6 +17,7 @@ from pipeline.score.drift import (
     TOO_FEW,
     ClassDrift,
     label_share,
+    labels_of_run,
 )
 from pipeline.score.tally import STAGES
 from pipeline.score.words import duration_text
@@ -63,13 +64,14 @@ def labels_table(run: Run, before: Run | None) -> Table:
         in_all = run["labels_in_all"].get(code, 0)
         last = before["labels_in_all"].get(code, 0) if before else None
         shares = label_share(run, code), label_share(before, code) if before else None
-        n_last = before["labels"].get(code, 0) if before else None
-        counted = run["labels"].get(code, 0), shares[0], n_last, shares[1], _points(*shares)
+        n_last = labels_of_run(before).get(code, 0) if before else None
+        n_own = labels_of_run(run).get(code, 0) if run["tagged"] else None
+        counted = n_own, shares[0], n_last, shares[1], _points(*shares)
         rows.append((code, name, *counted, in_all, *_against(in_all, last)))
     now = ratio(run["unlabelled"], run["tagged"])
     then = ratio(before["unlabelled"], before["tagged"]) if before else None
     n_last = before["unlabelled"] if before else None
-    counted = run["unlabelled"], now, n_last, then, _points(now, then)
+    counted = run["unlabelled"] if run["tagged"] else None, now, n_last, then, _points(now, then)
     rows.append((None, "no label", *counted, None, None, None))
     columns = ("class", "name", "this run", "share", "last run", "share, last run")
     return Table(
@@ -115,35 +117,42 @@ def drift_table(drifts: Sequence[ClassDrift], run: Run) -> Table:
     )
 
 
-def reasons_table(run: Run, before: Run | None) -> Table:
-    """Return why tracks failed, the commonest reason first."""
+def reasons_table(
+    run: Run, before: Run | None, *, in_all: Mapping[str, int] | None = None
+) -> Table:
+    """Return why tracks failed, the commonest reason first; `in_all` is of the whole catalogue."""
+    own, every = run["reasons"], in_all or {}
     rows = [
         (
             reason,
             REASONS.get(reason, ""),
-            n,
-            n / max(1, run["failed"]),
+            own.get(reason, 0) if run["failed"] else None,
+            ratio(own.get(reason, 0), run["failed"]),
             before["reasons"].get(reason, 0) if before else None,
+            every.get(reason),
         )
-        for reason, n in sorted(run["reasons"].items(), key=lambda item: -item[1])
+        for reason in sorted({**every, **own}, key=lambda r: (-own.get(r, 0), -every.get(r, 0)))
     ]
-    columns = ("reason", "what it means", "tracks", "share", "last run")
+    columns = ("reason", "what it means", "tracks", "share", "last run", "in the catalogue")
     return Table("Failures by reason", columns, rows)
 
 
 def failed_table(run: Run, failures: Sequence[Mapping[str, Any]]) -> Table:
-    """Return the first failed tracks."""
+    """Return the failed tracks of the catalogue, as many as are listed."""
     rows = [
         (
             row["uri"],
             row["reason"],
             row.get("attempts"),
+            f"{row['tagged_at']:%Y-%m-%d}" if row.get("tagged_at") else None,
             _shortened(row["detail"] or ""),
         )
         for row in failures[:N_FAILURES]
     ]
-    note = f"The first {len(rows):,d} of {run['failed']:,d}." if rows else ""
-    return Table("Failed tracks", ("uri", "reason", "attempts", "message"), rows, note)
+    total = max(run["failed_in_all"], len(rows))
+    note = f"The first {len(rows):,d} of {total:,d}." if rows else ""
+    columns = ("uri", "reason", "attempts", "last tried", "message")
+    return Table("Failed tracks", columns, rows, note)
 
 
 def stages_table(run: Run, before: Run | None) -> Table:

@@ -62,13 +62,49 @@ def highest_windows(window_scores: Scores, *, n_windows: int) -> Scores:
     return np.asarray(highest.mean(axis=0, dtype=np.float64))
 
 
-METHODS: Mapping[str, Callable[[Scores], Scores]] = MappingProxyType(
+def segments_of(window_scores: Scores, *, windows_per_segment: int) -> list[Scores]:
+    """Return the windows of a track in segments of equal length, each with its own windows.
+
+    A segment has at least `windows_per_segment` windows and fewer than twice as many, so a track of
+    fewer than two segments' windows is one segment. Only active windows are given here: a segment
+    holds so many seconds of music, whatever silence lies between them.
+
+    >>> scores = np.arange(7.0)[:, None]
+    >>> [len(part) for part in segments_of(scores, windows_per_segment=3)]
+    [4, 3]
+    """
+    n_segments = max(1, len(window_scores) // windows_per_segment)
+    return np.array_split(window_scores, n_segments)
+
+
+def by_segments(
+    window_scores: Scores,
+    *,
+    of_segment: Callable[[Scores], Scores],
+    of_track: Callable[[Scores], Scores],
+    windows_per_segment: int,
+) -> Scores:
+    """Return a track's scores by way of its segments: windows to a segment, segments to a track."""
+    parts = segments_of(window_scores, windows_per_segment=windows_per_segment)
+    return of_track(np.stack([of_segment(part) for part in parts]))
+
+
+_PLAIN: Mapping[str, Callable[[Scores], Scores]] = MappingProxyType(
     {"s1": mean_of_windows, "s2": share_of_loudest, "max": loudest_window}
 )
+
+TRACKS = "s2-10s-top3"
+"""The default for whole tracks: S2 over segments of 10 s, then the mean of a class's highest three.
+
+A clip shorter than 20 s is one segment, and its scores are those of S2."""
+
+METHODS = (*_PLAIN, TRACKS)
 """What validation compares, by the names that model.json uses."""
 
-NAMES = f"{', '.join(METHODS)}, mean or topN, such as top3"
+NAMES = f"{', '.join(_PLAIN)}, mean or topN, such as top3, or by segments, such as {TRACKS}"
 """What `method_named` takes, for a user."""
+
+_SEGMENTS = re.compile(r"(s1|s2|mean)-0*([1-9]\d{0,3})s-(s1|mean|max|top\d+)")
 
 
 def method_named(name: str) -> str:
@@ -76,27 +112,54 @@ def method_named(name: str) -> str:
 
     >>> method_named("S2"), method_named("mean"), method_named("top5"), method_named("top1")
     ('s2', 's1', 'top5', 'max')
+    >>> method_named("S2-010s-top1")
+    's2-10s-max'
     """
     lower = name.lower()
-    if lower in METHODS:
+    if lower in _PLAIN:
         return lower
     if lower == "mean":
         return "s1"
     if found := re.fullmatch(r"top0*([1-9]\d{0,3})", lower):
         return "max" if found[1] == "1" else f"top{found[1]}"
+    if found := _SEGMENTS.fullmatch(lower):
+        inner, seconds, outer = found.groups()
+        return f"{method_named(inner)}-{seconds}s-{method_named(outer)}"
     raise UnknownMethod(f"aggregation {name!r}: expected one of {NAMES}")
 
 
-def aggregate(window_scores: Scores, method: str) -> Scores:
-    """Return a clip's scores from those of its windows.
+def for_tracks(method: str) -> str:
+    """Return what takes a clip's aggregation to whole tracks: S2 goes by segments, others stay.
+
+    S2 divides by the class that sounds most over all of the track, so that a solo of 30 s in four
+    minutes gets no label, however sure the model is of it.
+    """
+    return TRACKS if method == "s2" else method
+
+
+def equal_on_clips(method: str) -> str:
+    """Return the aggregation that gives a clip of one segment the same scores.
+
+    >>> equal_on_clips("s2-10s-top3"), equal_on_clips("max")
+    ('s2', 'max')
+    """
+    return method.partition("-")[0]
+
+
+def aggregate(window_scores: Scores, method: str, *, hop_s: float = 1.0) -> Scores:
+    """Return a clip's or a track's scores from those of its windows.
 
     Parameters
     ----------
     window_scores : floats of 0..1, shape [n_windows, n_classes]
-        Sigmoid outputs. They are summed in float64, so the order of the windows does not matter.
+        Sigmoid outputs of the active windows, in the order of time. They are summed in float64;
+        only to segments does their order matter.
     method : str
         A name that `method_named` knows, in either case: "S1" or "mean", "S2", "max", "top5" (every
-        class's mean over its five highest windows).
+        class's mean over its five highest windows), "s2-10s-top3" (S2 over each segment of at least
+        10 s, then every class's mean over its three highest segments).
+    hop_s : float
+        Distance of the windows' beginnings: how many of them make a segment.
 
     Returns
     -------
@@ -120,8 +183,13 @@ def aggregate(window_scores: Scores, method: str) -> Scores:
     [0.6, 0.15]
     >>> aggregate(windows, "S2").round(3).tolist()
     [1.0, 0.25]
+    >>> solo = np.repeat([[0.9, 0.0], [0.9, 0.8]], [210, 30], axis=0)
+    >>> aggregate(solo, "S2").round(2).tolist()
+    [1.0, 0.11]
+    >>> aggregate(solo, "s2-10s-top3").round(2).tolist()
+    [1.0, 0.89]
     """
-    of_windows = _function(method_named(method))
+    of_windows = _function(method_named(method), hop_s)
     if window_scores.ndim != 2:
         raise ValueError(f"expected [n_windows, n_classes], got shape {window_scores.shape}")
     if not len(window_scores):
@@ -141,8 +209,17 @@ def evidence(window_scores: Scores) -> Scores:
     return aggregate(window_scores, f"top{EVIDENCE_WINDOWS}")
 
 
-def _function(method: str) -> Callable[[Scores], Scores]:
+def _function(method: str, hop_s: float) -> Callable[[Scores], Scores]:
     """Return the function of a name that `method_named` gave."""
-    if method in METHODS:
-        return METHODS[method]
+    if found := _SEGMENTS.fullmatch(method):
+        inner, seconds, outer = found.groups()
+        n_windows = max(1, round(int(seconds) / hop_s))
+        return partial(
+            by_segments,
+            of_segment=_function(inner, hop_s),
+            of_track=_function(outer, hop_s),
+            windows_per_segment=n_windows,
+        )
+    if method in _PLAIN:
+        return _PLAIN[method]
     return partial(highest_windows, n_windows=int(method.removeprefix("top")))

@@ -1,23 +1,22 @@
 """Truth and scores `[n_items, n_classes]` in; how far scores are probabilities, and maps, out.
 
 A score is calibrated where, of all items that got 0.8, eight in ten have the class. Each class is a
-yes-or-no question, so each has its own error and its own map, fitted on validation items.
+yes-or-no question, so each has its own error and its own map, fitted on validation items. The maps
+rise strictly, so a class's items keep their order, and labels by a mapped threshold stay the same.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from types import MappingProxyType
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from scipy.optimize import minimize_scalar
+from scipy.optimize import minimize
 from scipy.special import expit, logit
-from sklearn.isotonic import IsotonicRegression
 
-from pipeline.errors import UsageError
+from pipeline.errors import SpecMismatch
 from pipeline.score.targets import Targets, is_known, is_there
 
 Truth = npt.NDArray[np.bool_]
@@ -26,8 +25,12 @@ Floats = npt.NDArray[np.float64]
 
 N_BINS = 15
 
+METHOD = "platt"
+"""Platt scaling: a logistic regression of the truth on the logit of the score."""
+
 _EDGE = 1e-6  # a score of 0 or 1 has no logit; S2 gives 1 to some class of every clip
-_LOG_TEMPERATURES = (-4.0, 4.0)
+_SLOPES = (0.05, 20.0)  # a map must rise, also where a class's scores say nothing of it
+_OFFSETS = (-15.0, 15.0)
 
 
 @dataclass(frozen=True)
@@ -60,27 +63,42 @@ class Reliability:
 class Calibration:
     """A map from scores to probabilities, class by class."""
 
-    method: str
-    """A key of `METHODS`."""
-    classes: Mapping[str, Mapping[str, Any]]
-    """By code, in the order of the scores' columns: a temperature, or the x and y of a line; empty
-    where validation does not have the class, or has nothing else: its scores stay as they are."""
+    classes: Mapping[str, Mapping[str, float]]
+    """By code, in the order of the scores' columns: `slope` and `offset` of the logit; empty where
+    validation does not have the class, or has nothing else: its scores stay as they are."""
 
     def apply(self, scores: Scores) -> Floats:
-        """Return the probabilities of scores, `[n_items, n_classes]`."""
+        """Return the probabilities of scores, `[n_items, n_classes]`, as multiples of float32.
+
+        TAGS hold float32: rounded alike, scores and thresholds compare there as they do here.
+        """
         if scores.ndim != 2 or scores.shape[1] != len(self.classes):
             raise ValueError(f"expected [n_items, {len(self.classes)}], got shape {scores.shape}")
         columns = [_apply(value, scores[:, k]) for k, value in enumerate(self.classes.values())]
-        return np.stack(columns, axis=1)
+        return np.stack(columns, axis=1).astype(np.float32).astype(np.float64)
+
+    def thresholds(self, values: npt.ArrayLike) -> Floats:
+        """Return the thresholds, `[n_classes]`, that give mapped scores the same labels."""
+        return np.asarray(self.apply(np.asarray(values, np.float64)[None])[0])
+
+    @property
+    def unmapped(self) -> list[str]:
+        """The classes whose scores stay as they are."""
+        return [code for code, value in self.classes.items() if not value]
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain values, fit for json."""
-        return {"method": self.method, "classes": {c: dict(v) for c, v in self.classes.items()}}
+        return {"method": METHOD, "classes": {c: dict(v) for c, v in self.classes.items()}}
 
     @classmethod
-    def from_dict(cls, values: Mapping[str, Any]) -> Calibration:
-        """Return the map that `to_dict` gave."""
-        return cls(values["method"], values["classes"])
+    def from_dict(
+        cls, values: Mapping[str, Any], codes: Sequence[str] | None = None
+    ) -> Calibration:
+        """Return the map that `to_dict` gave, its classes in the order of `codes`."""
+        if values.get("method") != METHOD:
+            raise SpecMismatch(f"calibration {values.get('method')!r}: expected {METHOD!r}")
+        classes = values["classes"]
+        return cls({code: classes[code] for code in (classes if codes is None else codes)})
 
 
 def reliability(truth: Targets, scores: Scores, *, n_bins: int = N_BINS) -> Reliability:
@@ -116,35 +134,27 @@ def calibration_errors(
     ]
 
 
-def fit(truth: Targets, scores: Scores, *, method: str, class_codes: Sequence[str]) -> Calibration:
+def fit(truth: Targets, scores: Scores, *, class_codes: Sequence[str]) -> Calibration:
     """Return the map, fitted on validation items, that brings scores closest to probabilities.
 
     Parameters
     ----------
     truth : bools, or floats of 0, 1 and NaN (unknown: left out), shape [n_items, n_classes]
     scores : floats of 0..1, shape [n_items, n_classes]
-    method : str
-        `temperature` divides the score's logit by one number a class, which keeps 0.5 where it is;
-        `isotonic` is the rising line of smallest squared error, which needs more items.
     class_codes : n_classes strings
 
     Returns
     -------
     Calibration
-        Neither map changes the order of a class's items, but isotonic may make ties.
-
-    Raises
-    ------
-    UsageError
-        If no method has that name.
+        Of smallest negative log-likelihood. The targets are Platt's, a little inside 0 and 1, so
+        that a few items that the score parts without fault do not make a step of it.
 
     References
     ----------
-    Guo et al., ICML 2017 (temperature); Zadrozny and Elkan, "Transforming classifier scores into
-    accurate multiclass probability estimates", KDD 2002 (isotonic).
+    Platt, "Probabilistic outputs for support vector machines", Advances in Large Margin
+    Classifiers, 1999; Niculescu-Mizil and Caruana, "Predicting good probabilities with supervised
+    learning", ICML 2005.
     """
-    if method not in METHODS:
-        raise UsageError(f"calibration {method!r}: expected one of {', '.join(METHODS)}")
     wide = np.asarray(scores, np.float64).T
     columns = [
         (code, there[known], column[known])
@@ -153,41 +163,33 @@ def fit(truth: Targets, scores: Scores, *, method: str, class_codes: Sequence[st
         )
     ]
     return Calibration(
-        method,
         {
-            code: METHODS[method](there, column) if len(np.unique(there)) == 2 else {}
+            code: _platt(there, column) if len(np.unique(there)) == 2 else {}
             for code, there, column in columns
-        },
+        }
     )
 
 
-def _temperature(truth: Truth, scores: Floats) -> dict[str, Any]:
-    """Return the temperature of smallest negative log-likelihood."""
-    logits = _logits(scores)
-    sign = np.where(truth, -1.0, 1.0)
+def _platt(truth: Truth, scores: Floats) -> dict[str, float]:
+    """Return slope and offset; the loss is convex in both."""
+    logits, n_true = _logits(scores), truth.sum()
+    target = np.where(truth, (n_true + 1) / (n_true + 2), 1 / (len(truth) - n_true + 2))
 
-    def loss(log_temperature: float) -> float:
-        return float(np.logaddexp(0.0, sign * logits / np.exp(log_temperature)).mean())
+    def loss(line: Floats) -> tuple[float, Floats]:
+        mapped = line[0] * logits + line[1]
+        slopes = (expit(mapped) - target) / len(truth)
+        value = (np.logaddexp(0.0, mapped) - target * mapped).mean()
+        return float(value), np.array([slopes @ logits, slopes.sum()])
 
-    found = minimize_scalar(loss, bounds=_LOG_TEMPERATURES, method="bounded")
-    return {"temperature": float(np.exp(found.x))}
-
-
-def _isotonic(truth: Truth, scores: Floats) -> dict[str, Any]:
-    line = IsotonicRegression(y_min=0.0, y_max=1.0).fit(scores, truth.astype(np.float64))
-    return {"x": line.X_thresholds_.tolist(), "y": line.y_thresholds_.tolist()}
+    found = minimize(loss, np.array([1.0, 0.0]), jac=True, bounds=(_SLOPES, _OFFSETS))
+    return {"slope": float(found.x[0]), "offset": float(found.x[1])}
 
 
-METHODS: Mapping[str, Callable[[Truth, Floats], dict[str, Any]]] = MappingProxyType(
-    {"temperature": _temperature, "isotonic": _isotonic}
-)
-
-
-def _apply(value: Mapping[str, Any], scores: Scores) -> Floats:
+def _apply(value: Mapping[str, float], scores: Scores) -> Floats:
     wide = np.asarray(scores, np.float64)
-    if "temperature" in value:
-        return np.asarray(expit(_logits(wide) / value["temperature"]))
-    return np.interp(wide, value["x"], value["y"]) if value else wide
+    if not value:
+        return wide
+    return np.asarray(expit(value["slope"] * _logits(wide) + value["offset"]))
 
 
 def _logits(scores: Floats) -> Floats:

@@ -178,7 +178,13 @@ def histogram(run: Run | None, code: str) -> Floats:
 
 
 def _labelled(run: Run, code: str) -> tuple[int, int]:
-    return int(run["labels"].get(code, 0)), int(run["tagged"])
+    return int(labels_of_run(run).get(code, 0)), int(run["tagged"])
+
+
+def labels_of_run(run: Run) -> Mapping[str, int]:
+    """Return the tracks by label that a run tagged itself: `labels` in files of older versions."""
+    found: Mapping[str, int] = run.get("labels_of_run", run["labels"])
+    return found
 
 
 def _smoothed(counts: Floats) -> Floats:

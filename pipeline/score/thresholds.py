@@ -7,13 +7,14 @@ and then kept: chosen on the items that are scored, they would flatter.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from pipeline.errors import UsageError
+from pipeline.score.aggregate import equal_on_clips
 from pipeline.score.targets import Targets, is_known, is_there
 
 Truth = npt.NDArray[np.bool_]
@@ -24,6 +25,9 @@ DEFAULT = 0.5
 TARGET_PRECISION = 0.9
 RULES = ("own", "fixed", "tuned", "precision")
 """How a job's flag names them: the model's own, and what the three functions below return."""
+
+ENOUGH_ITEMS = 25
+"""Validation items with a class from which a threshold of it may be trusted."""
 
 FROM_VALIDATION = ("tuned", "precision")
 """Those that are found on validation."""
@@ -36,6 +40,20 @@ class Thresholds:
     values: dict[str, float]
     """By code, in the classes' order."""
     notes: tuple[str, ...] = ()
+    few: Mapping[str, int] = field(default_factory=dict)
+    """Items with the class, of classes whose threshold was found on fewer than `ENOUGH_ITEMS`."""
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """The notes, and a line that names the classes with few items."""
+        if not self.few:
+            return self.notes
+        named = ", ".join(f"{code} {n}" for code, n in self.few.items())
+        line = (
+            f"fewer than {ENOUGH_ITEMS} validation clips have these classes ({named}): their "
+            "thresholds may be far from those of other clips"
+        )
+        return (*self.notes, line)
 
     def array(self) -> Floats:
         """Return the thresholds, `[n_classes]`."""
@@ -57,12 +75,16 @@ def fixed(class_codes: Sequence[str], *, value: float = DEFAULT) -> Thresholds:
 def own(by_method: Mapping[str, Mapping[str, float]], method: str, codes: Sequence[str]) -> Floats:
     """Return a model's thresholds for an aggregation, `[n_classes]`.
 
-    A model.json that is older than the aggregation does not name it: the default stands in.
+    A model.json that is older than the aggregation does not name it. Of S2 over segments the
+    thresholds are then those of S2, which were found on clips that both give the same scores; of
+    another one the default stands in.
 
     >>> own({"s2": {"cel": 0.4}}, "s2", ["cel"]), own({"s2": {"cel": 0.4}}, "max", ["cel"])
     (array([0.4]), array([0.5]))
+    >>> own({"s2": {"cel": 0.4}}, "s2-10s-top3", ["cel"])
+    array([0.4])
     """
-    known = by_method.get(method, {})
+    known = by_method.get(method) or by_method.get(equal_on_clips(method), {})
     return np.array([known.get(code, DEFAULT) for code in codes], np.float64)
 
 
@@ -109,7 +131,7 @@ def tuned(
         at_default = _f1(there, column >= default)
         is_best = at_default >= f1.max() * (1 - 1e-12)
         values[code] = default if is_best else float(best[np.argmin(np.abs(best - default))])
-    return Thresholds(values, tuple(notes))
+    return Thresholds(values, tuple(notes), _few(truth, class_codes))
 
 
 def for_precision(
@@ -135,7 +157,12 @@ def for_precision(
         if not len(reached):
             why = f"no threshold reaches precision {target:g} on" if there.any() else "not in"
             notes.append(f"{code}: {why} validation, so its threshold is {default:g}")
-    return Thresholds(values, tuple(notes))
+    return Thresholds(values, tuple(notes), _few(truth, class_codes))
+
+
+def _few(truth: Truth, class_codes: Sequence[str]) -> dict[str, int]:
+    counts = zip(class_codes, truth.sum(axis=0).tolist(), strict=True)
+    return {code: n for code, n in counts if 0 < n < ENOUGH_ITEMS}
 
 
 def _columns(

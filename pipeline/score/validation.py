@@ -136,7 +136,7 @@ def _rule_row(rule: str, at: Metrics, found: Thresholds) -> dict[str, Any]:
         "macro_f1": at.macro_f1,
         "micro_f1": at.micro_f1,
         "thresholds": found.values,
-        "notes": list(found.notes),
+        "notes": list(found.warnings),
     }
 
 
@@ -150,17 +150,15 @@ def compare_calibrations(
 ) -> tuple[dict[str, Any], dict[str, Reliability]]:
     """Return the calibration errors of scores, raw and mapped, and their reliability diagrams.
 
-    The maps are fitted on validation, and returned as plain values beside the errors.
+    The map is fitted on validation, and returned as plain values beside the errors: it is the one
+    that `jobs.evaluate --keep-calibration` keeps, and `jobs.tag_catalog --calibrated` uses.
     """
     kinds: dict[str, tuple[Floats, dict[str, Any] | None]] = {
         "raw": (np.asarray(scores, np.float64), None)
     }
     if held is not None and len(held.truth):
-        for method in calibration.METHODS:
-            found = calibration.fit(
-                held.truth, held.scores[aggregation], method=method, class_codes=class_codes
-            )
-            kinds[method] = (found.apply(scores), found.to_dict()["classes"])
+        found = calibration.fit(held.truth, held.scores[aggregation], class_codes=class_codes)
+        kinds[calibration.METHOD] = (found.apply(scores), found.to_dict()["classes"])
     diagrams = {name: reliability(truth, values) for name, (values, _) in kinds.items()}
     errors = {
         name: {

@@ -17,7 +17,7 @@ from pipeline.flows.evaluate import EvaluateConfig, evaluate
 from pipeline.flows.tag import TagConfig, tag_catalog
 from pipeline.flows.truth import aligned, as_tagged, read_tags, read_truth, split_truth
 from pipeline.learn.model import load_card, load_model, save_model
-from pipeline.learn.tagging import tagging
+from pipeline.learn.tagging import calibrated, tagging
 from pipeline.score.aggregate import METHODS
 from pipeline.score.scored import from_table
 from pipeline.score.thresholds import RULES, tuned
@@ -171,7 +171,7 @@ def test_only_the_truth_s_tracks_are_read_and_their_last_rows(tmp_path):
     np.testing.assert_allclose(scores, [[0.2], [0.9]])
 
 
-def test_thresholds_of_validation_are_kept_for_tagging(model, dataset, scored_split, tmp_path):
+def test_what_validation_says_is_kept_for_tagging(model, dataset, scored_split, tmp_path, capsys):
     mine = tmp_path / "m"
     mine.mkdir()
     for name in ("model.json", "model.safetensors"):
@@ -180,8 +180,15 @@ def test_thresholds_of_validation_are_kept_for_tagging(model, dataset, scored_sp
     config = EvaluateConfig(
         str(mine), str(tmp_path / "e"), str(dataset), thresholds="tuned", keep_thresholds=True
     )
-    metrics = evaluate(config)
+    metrics = evaluate(replace(config, keep_calibration=True))
+    said = "fewer than 25 validation clips have these classes"
+    assert f"warning: {said}" in capsys.readouterr().err
+    assert said in (tmp_path / "e" / "report.html").read_text()
     card = load_card(str(mine))
+    assert said in card.threshold_notes[-1]
+    assert set(card.calibration) == set(METHODS)
+    served = calibrated(tagging(str(mine)))
+    assert served.calibration.to_dict() == card.calibration["s2"]
     assert card.model_id == before.model_id
     found = {row.code: row.threshold for row in metrics.per_class}
     assert tagging(str(mine), None, None, gpu=False).thresholds == tuple(found.values())
@@ -189,6 +196,7 @@ def test_thresholds_of_validation_are_kept_for_tagging(model, dataset, scored_sp
     assert found != before.thresholds["s2"]
     top = replace(config, aggregate="top5")
     evaluate(top)
+    assert load_card(str(mine)).calibration == card.calibration
     kept = load_card(str(mine)).thresholds["top5"]
     evaluate(replace(config, thresholds="precision"))
     assert load_card(str(mine)).thresholds["top5"] != kept  # found anew, by the same rule
@@ -235,6 +243,7 @@ def test_a_model_that_is_trained_meanwhile_keeps_its_own_thresholds(
         ({"dataset": "d", "thresholds": "precision", "validation": False}, "no --no-validation"),
         ({"tags": "t", "truth": "x", "thresholds": "tuned"}, "needs a dataset's validation"),
         ({"tags": "t", "truth": "x", "keep_thresholds": True}, "--keep-thresholds needs"),
+        ({"dataset": "d", "split": "val", "keep_calibration": True}, "--keep-calibration needs"),
         ({"dataset": "d", "target_precision": 1.5}, "--target-precision 1.5"),
         ({"dataset": "d", "threshold": 7.0}, "--threshold 7.0: expected 0 to 1"),
         ({"tags": "t", "truth": "x", "threshold": float("nan")}, "--threshold nan"),

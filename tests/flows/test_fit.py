@@ -16,6 +16,7 @@ from pipeline.flows import fit as fitting
 from pipeline.flows.fit import FitConfig, fit
 from pipeline.learn.config import TrainConfig
 from pipeline.learn.model import load_card, load_model
+from pipeline.score.aggregate import METHODS
 from pipeline.store.dataset import Dataset
 from tests.flows.conftest import TINY, wait_for
 
@@ -28,7 +29,7 @@ def test_the_model_carries_all_that_tagging_needs(model, dataset):
     assert card.heard.spec.to_dict() == meta["feature_spec"]
     assert [c["code"] for c in meta["classes"]] == card.vocabulary.codes
     assert [row["epoch"] for row in card.training["history"]] == [1, 2]
-    assert set(card.thresholds) == {"s1", "s2", "max"}
+    assert set(card.thresholds) == set(METHODS)
     assert {"torch", "ray", "timm"} <= card.provenance.keys()
     assert tagger(torch.zeros(1, 256, 87)).shape == (1, 11)
 

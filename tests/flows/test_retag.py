@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import duckdb
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -21,6 +22,7 @@ from pipeline.catalog.vocabulary import Vocabulary
 from pipeline.errors import SpecMismatch, StoreError, UsageError
 from pipeline.flows.retag import IDENTITY_KEY, RetagConfig, retag
 from pipeline.learn.model import Architecture, ModelCard, save_card
+from pipeline.score.calibration import Calibration
 from pipeline.store.folder import Folder
 from schemas.tags import tags_schema
 from tests.flows.conftest import kill, wait_for
@@ -51,10 +53,11 @@ def tags_of(rng, n, *, model_id=ME, failed_every=7):
     return pa.Table.from_pylist(rows, tags_schema(CODES))
 
 
-def write_run(folder, tables, *, model_id=ME, night=21, **said):
+def write_run(folder, tables, *, model_id=ME, night=21, calibration=None, **said):
     """Write a tagging run's folder, a file a table."""
     identity = {"model_id": model_id, "aggregation": "s2", "thresholds": LIMITS, "window_s": 1.0,
                 "gate": 0.2}  # fmt: skip
+    identity |= {} if calibration is None else {"calibration": calibration}
     place = f"tags/model={model_id.replace('/', '%2F')}/date=2026-11-{night}"
     for k, table in enumerate(tables):
         lineage = LINEAGE | {"timbre.tagging": json.dumps(identity)}
@@ -381,3 +384,24 @@ def test_in_a_bucket(tagged, tmp_path):
     keys = ("labels_in_all", "labels_added", "labels_removed", "relabelled", "tracks")
     for key in keys:
         assert run[key] == again[key] == here[key]
+
+
+def test_of_probabilities_the_model_s_thresholds_are_mapped_too(tmp_path, rng):
+    """The same model, the same thresholds of model.json: the same labels as before the map."""
+    classes = {"cel": {"slope": 0.4, "offset": -1.0}, "pia": {}, "voi": {"slope": 2.0, "offset": 1}}
+    found = Calibration(classes)
+    plain = tags_of(rng, 60)
+    probable = plain.to_pylist()
+    for row in probable:
+        if row["scores"]:
+            scores = np.array([list(row["scores"].values())])
+            row["scores"] = dict(zip(CODES, found.apply(scores)[0], strict=True))
+    folder, out = tmp_path / "run", tmp_path / "out"
+    write_run(folder, [pa.Table.from_pylist(probable, plain.schema)], calibration=found.to_dict())
+    run = made(folder, out, model=write_model(tmp_path / "m", cel=0.3, voi=0.8))
+    assert run["identity"]["calibration"] == found.to_dict()
+    write_run(tmp_path / "plain", [plain])
+    made(tmp_path / "plain", tmp_path / "raw", model=str(tmp_path / "m"))
+    labels = [[row["labels"] for row in rows(each)] for each in (out, tmp_path / "raw")]
+    assert labels[0] == labels[1]
+    assert labels[0] != plain["labels"].to_pylist()

@@ -1,18 +1,27 @@
 """What a night takes over from nights before it: rows of killed runs, rates, failures."""
 
 import json
+from collections import Counter
+from dataclasses import replace
 from types import SimpleNamespace
 
 import pyarrow as pa
 import pytest
+import soundfile
 
+from jobs import tag_catalog as job
 from pipeline.errors import SpecMismatch
-from pipeline.flows.tag import _last_rate, _n_failed
+from pipeline.flows.tag import TagConfig, _last_rate, _n_failed, lineage_of, tagging_of
 from pipeline.flows.tag_claim import check_identity, claim
-from pipeline.store.catalogue import TRACKS
+from pipeline.learn.tagger import TrackTagger, describe, tables_of
+from pipeline.score.aggregate import TRACKS
+from pipeline.store import catalogue
+from pipeline.store.catalogue import list_tracks
 from pipeline.store.folder import Folder
 from pipeline.store.tagstore import TagStore
 from pipeline.store.worklist import KNOWN, Known, plan_work
+from tests.conftest import tones
+from tests.learn.test_engines import write_model
 from tests.store.test_tagstore import tags as tag_rows
 
 
@@ -72,5 +81,75 @@ def test_failed_tracks_that_are_gone_do_not_count():
         here = pa.table(
             {"uri": uris, "size_bytes": [1] * len(uris), "modified_ns": [1] * len(uris)}
         )
-        work = plan_work([here.cast(TRACKS)], known, retry_failed=False)
+        work = plan_work([here.cast(catalogue.TRACKS)], known, retry_failed=False)
         assert _n_failed(work, known) == expected
+
+
+def test_probabilities_and_scores_do_not_mix(tmp_path):
+    """Either way round: rows whose scores are of the aggregation, and rows of probabilities."""
+
+    def how(**more) -> SimpleNamespace:
+        identity = {"model_id": "A", "thresholds": {"cel": 0.5}, **more}
+        return SimpleNamespace(identity=identity, card=SimpleNamespace(model_id="A"))
+
+    ways = [how(), how(calibration={"method": "platt", "classes": {"cel": {}}})]
+    for k, first in enumerate(ways):
+        store = TagStore(Folder(str(tmp_path / str(k))))
+        made = {"timbre.tagging": json.dumps(first.identity)}
+        rows = tag_rows(("a", 1), model_id="A").replace_schema_metadata(made)
+        store.commit(rows, date="2026-01-01", beside={})
+        check_identity(store, first)
+        with pytest.raises(SpecMismatch, match="has tagged there with another calibration; give"):
+            check_identity(store, ways[1 - k])
+
+
+def test_an_older_folder_goes_on_by_s2_and_says_so(tmp_path, capsys):
+    """The default has changed since: a night into the same --out must not be refused."""
+    model, card = write_model(tmp_path / "m")
+    out = tmp_path / "out"
+    config = TagConfig("music", model, str(out), activity=False, engine="torch")
+    assert tagging_of(config).aggregation == TRACKS
+    older = tagging_of(replace(config, aggregate="s2"))
+    assert capsys.readouterr().err == ""
+    made = {"timbre.tagging": json.dumps(older.identity)}
+    rows = tag_rows(("a", 1), model_id=card.model_id).replace_schema_metadata(made)
+    store = TagStore(Folder(str(out)))
+    store.commit(rows, date="2026-01-01", beside={})
+    how = tagging_of(config)
+    assert how == older
+    check_identity(store, how)
+    assert (
+        f"{out}: its tags are by s2, and so it goes on; {TRACKS} finds" in capsys.readouterr().err
+    )
+    asked = tagging_of(replace(config, aggregate=TRACKS))
+    with pytest.raises(SpecMismatch, match="with another aggregation; give another --out"):
+        check_identity(store, asked)
+
+
+def test_a_quiet_night_says_what_the_catalogue_has(tmp_path, capsys):
+    """Three tracks have their rows, and nothing is left to do; of that no Ray is needed."""
+    model, _ = write_model(tmp_path / "m")
+    music, out = tmp_path / "music", tmp_path / "out"
+    music.mkdir()
+    for k in range(2):
+        soundfile.write(music / f"{k}.wav", tones(3, 330 * (k + 1)), 44_100)
+    (music / "bad.mp3").write_bytes(b"no music " * 99)
+    flags = {"catalog": str(music), "model": model, "out": str(out), "engine": "torch"}
+    how, store = tagging_of(TagConfig(**flags, gate=0.0)), TagStore(Folder(str(out)))
+    scored = [TrackTagger(how)(one) for one in describe(list_tracks(str(music)), how)]
+    tags, _ = tables_of(pa.concat_tables(scored), how)
+    rows = tags.replace_schema_metadata(lineage_of(how))
+    store.commit(rows, date="2026-01-01", beside={})
+    words = [word for key, value in flags.items() for word in (f"--{key}", value)]
+    assert job.main([*words, "--gate", "0"]) == 0
+    run = json.loads((out / "run.json").read_text())
+    named = Counter(label for row in tags.to_pylist() for label in row["labels"])
+    assert sum(named.values()) > 0
+    assert run["labels"] == run["labels_in_all"] == {code: named[code] for code in how.codes}
+    assert sum(run["labels_of_run"].values()) == 0
+    assert (run["unchanged"], run["failed_in_all"]) == (3, 1)
+    html = (out / "report.html").read_text()
+    assert f"{music / 'bad.mp3'}</td>" in html
+    assert html.count("<audio ") == 2
+    assert "1 of 3 tracks have failed (see Failed tracks); nothing else is unusual" in html
+    assert not list(out.glob("runs/*"))

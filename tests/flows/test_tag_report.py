@@ -20,13 +20,14 @@ from pipeline.audio.logmel import LogMelSpec
 from pipeline.audio.windows import WindowSpec, cut_windows, window_starts
 from pipeline.catalog.vocabulary import default_vocabulary
 from pipeline.flows.tag_examples import CLIP_S, Listener
-from pipeline.flows.tag_report import run_before, write_report
+from pipeline.flows.tag_report import find_failures, run_before, write_report
 from pipeline.learn.loop import window_scores
 from pipeline.learn.model import Architecture, ModelCard, Tagger, load_model, save_model
 from pipeline.score.tally import N_BINS
 from pipeline.store.folder import Folder
 from pipeline.store.tagstore import TagStore
 from pipeline.store.track import open_track
+from pipeline.store.worklist import text_hashes
 from schemas.tags import tags_schema
 from tests.conftest import tones
 
@@ -236,16 +237,49 @@ def test_without_the_model_there_is_a_page_without_sound(model, tmp_path):
     assert "<audio" not in html
 
 
-def test_only_the_run_s_own_rows_count(model, tmp_path):
+def test_the_failed_tracks_are_the_catalogue_s_and_the_run_s_own_come_first(model, tmp_path):
     out, card = tmp_path / "out", model[1]
     early = {"tagged_at": BEGAN - timedelta(seconds=1)}
-    commit(out, card.model_id, [failed("/early.mp3", **early)])
-    commit(out, card.model_id, [failed("/yesterday.mp3")], date="2026-11-20")
+    before = {"tagged_at": BEGAN - timedelta(days=1), "reason": "incomplete"}
+    commit(out, card.model_id, [failed("/early.mp3", **early), failed("/gone.mp3", **early)])
+    commit(out, card.model_id, [failed("/before.mp3", **before)], date="2026-11-20")
     commit(out, "other-model", [failed("/other model.mp3")])
-    html = report(out, model, [failed("/mine.mp3")])
-    assert "/mine.mp3" in html
-    for name in ("early", "yesterday", "other model"):
-        assert f"/{name}.mp3" not in html
+    rows = [failed("/mine.mp3")]
+    commit(out, card.model_id, rows)
+    run = run_of(card.model_id, rows, tracks=3, failed_in_all=3)
+    catalogue = np.sort(text_hashes(pa.array(["/early.mp3", "/before.mp3", "/mine.mp3"])))
+    write_report(str(out), run, model_uri=str(model[0]), catalogue=catalogue)
+    html = (out / "report.html").read_text("utf-8")
+    assert re.findall(r"<td>(/[a-z ]+)\.mp3</td>", html) == ["/mine", "/before", "/early"]
+    assert "The first 3 of 3." in html
+    found = find_failures(Folder(str(out)), run, catalogue)
+    assert found.reasons == {"not_audio": 2, "incomplete": 1}
+
+
+def test_a_quiet_night_takes_nothing_from_the_page(model, tmp_path):
+    out, folder = tmp_path / "out", Folder(str(tmp_path / "out"))
+    first = [tagged(music(tmp_path / "cello.wav", 3, 300), "cel"), failed("/bad.mp3")]
+    second = [tagged(music(tmp_path / "gone.wav", 3, 400), "pia", 0.95)]
+    run = run_of(model[1].model_id, first + second)
+    folder.write_json(f"runs/{run['run_id']}.json", run)
+    busy = report(out, model, first + second)
+    at = BEGAN + timedelta(days=1)
+    quiet = run | {
+        **{"run_id": f"{at:%Y%m%dT%H%M%SZ}", "started_at": at.isoformat(timespec="seconds")},
+        **dict.fromkeys(("tagged", "failed", "audio_s", "unlabelled"), 0),
+        **{"unchanged": 2, "reasons": {}, "stages": {}, "histograms": {}, "engine": {}},
+        **{"labels_of_run": dict.fromkeys(CODES, 0), "tracks": 2, "gone": 1},
+    }
+    catalogue = np.sort(text_hashes(pa.array([first[0]["uri"], first[1]["uri"]])))
+    write_report(str(out), quiet, model_uri=str(model[0]), catalogue=catalogue)
+    html = (out / "report.html").read_text("utf-8")
+    assert [heard_hz(samples) for samples in sounds(html)] == [300]
+    assert "left out" not in html
+    assert "<td>/bad.mp3</td>" in html
+    assert "Nothing unusual" not in html
+    pages = list((out / "runs").glob("*.html"))
+    assert [page.name for page in pages] == [f"{run['run_id']}.html"]
+    assert pages[0].read_text("utf-8") == busy
 
 
 def test_the_first_failed_tracks_over_many_files(model, tmp_path):
@@ -276,14 +310,16 @@ def test_nothing_new(model, tmp_path):
 
 def test_the_run_before(model, tmp_path):
     folder, out = Folder(str(tmp_path)), tmp_path
-    run = run_of("m", [failed("/a.mp3")])
-    older = run | {"run_id": "20261101T000000Z"}
+    run = run_of("m", [failed("/a.mp3")]) | {"labels_of_run": {}, "key_of_a_later_version": 1}
+    older = run_of("m", [failed("/a.mp3")]) | {"run_id": "20261101T000000Z", "catalog": "/music/"}
     rows = {
         "20261101T000000Z": older,
         "20261102T000000Z": run | {"identity": run["identity"] | {"gate": 0.4}},
         "20261103T000000Z": run | {"complete": False},
         "20261104T000000Z": run | {"tagged": 0, "failed": 0},
         "20261105T000000Z": {"identity": run["identity"], "complete": True},
+        "20261107T000000Z": run | {"retried": 1},  # only tried failed tracks again
+        "20261108T000000Z": run | {"catalog": "/music/one.mp3"},
         run["run_id"]: run,
         "20261122T000000Z": run | {"run_id": "20261122T000000Z"},
     }

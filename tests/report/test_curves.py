@@ -37,7 +37,7 @@ def test_every_picture_is_a_whole_image(n_items, n_classes, svg_of):
     names = names_of(n_classes)
     counts = confusion_counts(truth, scores >= 0.5)
     instead = named_instead(truth, scores >= 0.5)
-    diagrams = {name: reliability(truth, scores) for name in ("raw", "temperature", "isotonic")}
+    diagrams = {name: reliability(truth, scores) for name in ("raw", "platt", "another")}
     for picture in (
         curves.roc_curves(truth, scores, thresholds=0.5, class_names=names),
         curves.reliability(diagrams),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from datetime import datetime
 
 import numpy as np
 import pytest
@@ -136,7 +137,11 @@ def test_a_night_like_any_other(run, before, svg_of):
     page = tagging_page(run, before, failures=[failure()], examples=[example()])
     reader = whole(page)
     first = page.blocks[0]
-    assert first == Points("What needs attention first", ["Nothing unusual."], calm=True)
+    line = (
+        "50 of 5,000 tracks have failed, 8 of them in this run (see Failed tracks); nothing else "
+        "is unusual."
+    )
+    assert first == Points("What needs attention first", [line], calm=True)
     assert {tile.label: tile.value for tile in page.tiles} == {
         "tracks": 5000,
         "new": 400,  # 408 were tried, of which 6 were other bytes and 2 had failed before
@@ -186,6 +191,52 @@ def test_what_the_listing_left_out_is_a_table(run, before):
     before["left_out"] = {".jpg": 7}
     assert left_out(run, before)[0].rows[0] == (".jpg", 1200, 7)
     assert left_out(run, None)[0].rows[0] == (".jpg", 1200, None)
+
+
+def test_nothing_unusual_stands_above_no_failure(run, before):
+    def first(now, last):
+        return tagging_page(now, last, failures=[], examples=[]).blocks[0].points
+
+    well = {"failed": 0, "failed_in_all": 0, "reasons": {}}
+    assert first(run | well, before | well) == ["Nothing unusual."]
+    for last, words in ((before, "nothing to tag"), (None, "this is the first run")):
+        (line,) = first(run | NOTHING | {"failed_in_all": 3}, last)
+        assert line.startswith("3 of 5,000 tracks have failed (see Failed tracks); nothing else")
+        assert words in line
+
+
+def test_after_a_quiet_night_the_page_has_the_catalogue(run, before):
+    quiet = run | NOTHING | {"labels_of_run": dict.fromkeys(NAMES, 0), "labels": {}}
+    failures = [failure(f"/{k}.mp3") | {"tagged_at": datetime(2026, 11, k, 3)} for k in (1, 2)]
+    reasons = {"not_audio": 48, "incomplete": 2}
+    page = tagging_page(
+        quiet, before, failures=failures, reasons_in_all=reasons, examples=[example()]
+    )
+    whole(page)
+    instruments = block_of(page, "Instruments")
+    assert "this run" not in instruments.columns
+    in_all = instruments.columns.index("in all")
+    assert [row[in_all] for row in instruments.rows] == [1100, 2200, 440, None]
+    listed = block_of(page, "Failed tracks")
+    assert [row[0] for row in listed.rows] == ["/1.mp3", "/2.mp3"]
+    assert [row[listed.columns.index("last tried")] for row in listed.rows] == [
+        *("2026-11-01", "2026-11-02"),
+    ]
+    assert listed.note == "The first 2 of 50."
+    by_reason = block_of(page, "Failures by reason")
+    assert by_reason.columns[-1] == "in the catalogue"
+    assert [(row[0], row[-1]) for row in by_reason.rows] == list(reasons.items())
+
+
+def test_labels_of_a_run_are_its_own_whatever_the_catalogue_has(run, before):
+    """Files of this version have the catalogue's in `labels`, older ones the run's own."""
+    new = run | {"labels_of_run": run["labels"], "labels": run["labels_in_all"]}
+    tables = [
+        block_of(tagging_page(now, before, failures=[], examples=[]), "Instruments").rows
+        for now in (run, new)
+    ]
+    assert tables[0] == tables[1]
+    assert points(new, before) == points(run, before) == []
 
 
 def test_the_slowest_stage_is_named(run, before):

@@ -12,9 +12,17 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from pipeline.errors import UsageError
-from pipeline.score.aggregate import METHODS, aggregate, evidence, method_named
+from pipeline.score.aggregate import (
+    METHODS,
+    TRACKS,
+    aggregate,
+    evidence,
+    for_tracks,
+    method_named,
+)
 
 NAMES = [*METHODS, "top3", "top5"]
+unit = st.floats(0, 1, width=32)
 quick = settings(deadline=None, max_examples=50)
 windows = hnp.arrays(
     np.float32,
@@ -159,3 +167,84 @@ def test_a_flag_says_what_it_takes(capsys):
         parser.parse_args(["--aggregate", "S3"])
     assert ended.value.code == 2
     assert "aggregation 'S3': expected one of s1, s2, max" in capsys.readouterr().err
+
+
+def track(n_seconds: int, **solos: tuple[int, int]) -> np.ndarray:
+    """Return windows of 1 s in which each class is heard from one second to another."""
+    scores = np.full((n_seconds, len(solos)), 0.02, np.float32)
+    for k, (first, last) in enumerate(solos.values()):
+        scores[first:last, k] = 0.9
+    return scores
+
+
+@pytest.mark.parametrize("solo_s", [30, 60])
+@pytest.mark.parametrize("at_s", [0, 47, 180])
+def test_a_solo_in_four_minutes_is_found(solo_s, at_s):
+    """S2 wants a class in half as much of the track as the one that sounds most."""
+    scores = track(240, voi=(0, 240), sax=(at_s, at_s + solo_s), pia=(0, 0))
+    assert aggregate(scores, "s2")[1] < 0.3
+    found = aggregate(scores, TRACKS)
+    assert found[0] == 1
+    assert found[1] > 0.8
+    assert found[2] < 0.05
+
+
+@quick
+@given(hnp.arrays(np.float32, st.tuples(st.integers(0, 19), st.just(3)), elements=unit))
+def test_a_clip_of_less_than_two_segments_has_the_scores_of_s2(scores):
+    np.testing.assert_array_equal(aggregate(scores, TRACKS), aggregate(scores, "s2"))
+
+
+@pytest.mark.parametrize(
+    ("hop_s", "n_windows", "n_segments"),
+    [(1.0, 20, 2), (0.5, 40, 2), (0.5, 39, 1), (3.0, 12, 4), (10.0, 3, 3), (30.0, 3, 3)],
+)
+def test_segments_are_of_seconds_whatever_the_hop(hop_s, n_windows, n_segments):
+    """A segment's own S2 has a 1; the class of one window is alone in its segment."""
+    scores = np.zeros((n_windows, 1 + n_windows), np.float32)
+    scores[:, 0] = 0.5
+    scores[range(n_windows), range(1, 1 + n_windows)] = 1.0
+    largest = aggregate(scores, "s2-10s-max", hop_s=hop_s)[1:]
+    a_segment = -(-n_windows // n_segments)
+    assert largest.min() == pytest.approx(min(1, 2 / a_segment))
+    assert len({round(float(value), 4) for value in largest}) <= 2
+
+
+def test_segments_by_hand():
+    scores = track(30, cel=(0, 30), pia=(0, 10), vio=(10, 15))
+    for name, expected in {
+        "s2-10s-max": [1, 1, 0.5111],
+        "s2-10s-top2": [1, 0.5111, 0.2667],
+        "s2-10s-top3": [1, 0.3481, 0.1852],
+        "s2-10s-mean": [1, 0.3481, 0.1852],
+        "s2-15s-max": [1, 0.6741, 0.3481],
+        "s1-10s-max": [0.9, 0.9, 0.46],
+        "s2-40s-top3": [1, 0.3481, 0.1852],
+    }.items():
+        np.testing.assert_allclose(aggregate(scores, name), expected, atol=1e-3, err_msg=name)
+
+
+@pytest.mark.parametrize(
+    ("name", "canonical"),
+    [
+        ("S2-10S-Top3", "s2-10s-top3"),
+        ("s2-010s-top03", "s2-10s-top3"),
+        ("s2-5s-top1", "s2-5s-max"),
+        ("mean-20s-mean", "s1-20s-s1"),
+    ],
+)
+def test_one_name_for_the_same_segments(name, canonical):
+    assert method_named(name) == canonical
+    assert method_named(canonical) == canonical
+
+
+@pytest.mark.parametrize("name", ["s2-0s-max", "s2-10-max", "s2-10s", "s2-10s-s2", "max-10s-top3"])
+def test_segments_that_mean_nothing(name):
+    with pytest.raises(UsageError, match="or by segments, such as s2-10s-top3"):
+        method_named(name)
+
+
+def test_only_s2_becomes_another_for_whole_tracks():
+    assert [for_tracks(name) for name in ("s2", "s1", "top5", "s2-20s-max")] == [
+        *(TRACKS, "s1", "top5", "s2-20s-max"),
+    ]

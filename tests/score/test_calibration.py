@@ -7,11 +7,13 @@ import json
 import numpy as np
 import pytest
 from scipy.special import expit, logit
-from sklearn.isotonic import IsotonicRegression
+from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import log_loss
 
-from pipeline.errors import UsageError
-from pipeline.score.calibration import METHODS, Calibration, calibration_errors, fit, reliability
+from pipeline.errors import SpecMismatch
+from pipeline.score.calibration import Calibration, calibration_errors, fit, reliability
+
+CODES = ["cel", "pia"]
 
 
 def spoilt(seed, temperature, n_items=4000):
@@ -44,76 +46,101 @@ def test_probabilities_have_no_error_and_spoilt_ones_do():
 
 
 @pytest.mark.parametrize("temperature", [0.5, 1.0, 3.0])
-def test_temperature_is_found_again(temperature):
+@pytest.mark.parametrize("offset", [-1.0, 0.0])
+def test_what_spoilt_them_is_found_again(temperature, offset):
     truth, scores, _ = spoilt(1, temperature)
-    found = fit(truth, scores, method="temperature", class_codes=["cel", "pia"])
+    found = fit(truth, expit(logit(scores) + offset), class_codes=CODES)
     for value in found.classes.values():
-        assert value["temperature"] == pytest.approx(temperature, rel=0.1)
+        assert value["slope"] == pytest.approx(1 / temperature, rel=0.1)
+        assert value["offset"] == pytest.approx(-offset / temperature, abs=0.15)
 
 
-@pytest.mark.parametrize("method", METHODS)
-def test_a_map_mends_other_items(method):
+def test_it_is_a_logistic_regression_of_the_logit():
+    truth, scores, _ = spoilt(5, 2.0)
+    theirs = LogisticRegression(C=np.inf).fit(logit(scores[:, 1:]), truth[:, 1])
+    ours = fit(truth, scores, class_codes=CODES).classes["pia"]
+    assert ours["slope"] == pytest.approx(theirs.coef_[0, 0], rel=0.01)
+    assert ours["offset"] == pytest.approx(theirs.intercept_[0], abs=0.01)
+
+
+def test_a_map_mends_other_items():
     truth, scores, _ = spoilt(2, 3.0)
-    found = fit(truth, scores, method=method, class_codes=["cel", "pia"])
+    found = fit(truth, scores, class_codes=CODES)
     other_truth, other, _ = spoilt(3, 3.0)
     mended = found.apply(other)
     assert max(calibration_errors(other_truth, mended)) < 0.05
-    assert log_loss(other_truth[:, 0], mended[:, 0].clip(1e-3, 0.999)) < log_loss(
-        other_truth[:, 0], other[:, 0]
-    )
+    assert log_loss(other_truth[:, 0], mended[:, 0]) < log_loss(other_truth[:, 0], other[:, 0])
     assert (np.diff(mended[np.argsort(other[:, 0]), 0]) >= 0).all()
 
 
-def test_temperature_keeps_a_half_and_takes_certain_scores():
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_labels_by_the_mapped_thresholds_are_the_same(dtype):
+    """Also of S2, which gives 1 to a class of every clip, and where a score is at its threshold."""
+    truth, scores, _ = spoilt(9, 3.0)
+    scores = (scores / scores.max(axis=1, keepdims=True)).astype(dtype)
+    found = fit(truth, scores, class_codes=CODES)
+    for limits in ([0.5, 0.0], [1.0, 0.03], [float(scores[7, 0]), float(scores[8, 1])]):
+        mapped, mapped_limits = found.apply(scores), found.thresholds(limits)
+        assert ((mapped >= mapped_limits) == (scores >= np.array(limits))).all()
+        stored = mapped.astype(np.float32)
+        assert ((stored >= mapped_limits) == (scores >= np.array(limits))).all()
+
+
+def test_scores_that_say_nothing_still_rise():
+    """The worse the score the likelier the class: the map tells no lie, and keeps the order."""
+    truth, scores, _ = spoilt(10, 1.0)
+    mapped = fit(~truth, scores, class_codes=CODES).apply(np.array([[0.2, 0.2], [0.7, 0.7]]))
+    assert (mapped[1] > mapped[0]).all()
+    assert mapped == pytest.approx(0.5, abs=0.05)
+
+
+def test_few_items_that_are_parted_without_fault_are_not_sure():
+    truth = np.array([[False], [False], [True], [True]])
+    scores = np.array([[0.1], [0.2], [0.8], [0.9]])
+    mapped = fit(truth, scores, class_codes=["cel"]).apply(scores)
+    assert mapped[:2].max() < 0.5 < mapped[2:].min()
+    assert mapped.min() > 0.1
+    assert mapped.max() < 0.9
+
+
+def test_certain_scores_are_taken():
     truth, scores, _ = spoilt(4, 2.0)
-    found = fit(truth, scores, method="temperature", class_codes=["cel", "pia"])
-    kept = found.apply(np.array([[0.5, 0.5], [0.0, 1.0]]))
-    assert kept[0] == pytest.approx(0.5)
-    assert 0 < kept[1, 0] < 0.01
-    assert 0.99 < kept[1, 1] < 1
+    kept = fit(truth, scores, class_codes=CODES).apply(np.array([[0.0, 1.0]]))
+    assert 0 < kept[0, 0] < 0.01
+    assert 0.99 < kept[0, 1] < 1
 
 
-def test_isotonic_is_scikit_learns():
-    truth, scores, _ = spoilt(5, 2.0, n_items=200)
-    ours = fit(truth, scores, method="isotonic", class_codes=["cel", "pia"])
-    other = np.linspace(0, 1, 99)
-    theirs = IsotonicRegression(out_of_bounds="clip").fit(scores[:, 1], truth[:, 1])
-    mapped = ours.apply(np.stack([other, other], axis=1))[:, 1]
-    assert mapped == pytest.approx(theirs.predict(other))
-
-
-@pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize("there", [False, True])
-def test_a_class_that_is_nowhere_or_everywhere_keeps_its_scores(method, there):
+def test_a_class_that_is_nowhere_or_everywhere_keeps_its_scores(there):
     truth, scores, _ = spoilt(6, 2.0, n_items=50)
     truth[:, 0] = there
-    found = fit(truth, scores, method=method, class_codes=["cel", "pia"])
-    assert found.classes["cel"] == {}
+    found = fit(truth, scores, class_codes=CODES)
+    assert found.unmapped == ["cel"]
     mapped = found.apply(scores)
-    assert (mapped[:, 0] == scores[:, 0]).all()
+    assert (mapped[:, 0] == scores[:, 0].astype(np.float32)).all()
     assert (mapped[:, 1] != scores[:, 1]).any()
 
 
-@pytest.mark.parametrize("method", METHODS)
-def test_nothing_to_fit_on(method):
+def test_nothing_to_fit_on():
     none = np.zeros((0, 2))
-    found = fit(none > 0, none, method=method, class_codes=["cel", "pia"])
-    assert found.apply(np.array([[0.2, 0.4]])).tolist() == [[0.2, 0.4]]
+    found = fit(none > 0, none, class_codes=CODES)
+    assert found.apply(np.array([[0.25, 0.5]])).tolist() == [[0.25, 0.5]]
     assert calibration_errors(none > 0, none) == [None, None]
     json.dumps(reliability(none > 0, none).to_dict(), allow_nan=False)
 
 
-@pytest.mark.parametrize("method", METHODS)
-def test_a_map_survives_json(method):
+def test_a_map_survives_json_and_another_order_of_classes():
     truth, scores, _ = spoilt(7, 2.0, n_items=100)
-    found = fit(truth, scores.astype(np.float32), method=method, class_codes=["cel", "pia"])
-    again = Calibration.from_dict(json.loads(json.dumps(found.to_dict(), allow_nan=False)))
-    assert (again.apply(scores) == found.apply(scores)).all()
+    found = fit(truth, scores.astype(np.float32), class_codes=CODES)
+    said = json.loads(json.dumps(found.to_dict(), allow_nan=False))
+    assert (Calibration.from_dict(said).apply(scores) == found.apply(scores)).all()
+    other = Calibration.from_dict(said, CODES[::-1])
+    assert (other.apply(scores[:, ::-1]) == found.apply(scores)[:, ::-1]).all()
 
 
 def test_what_is_refused():
     truth, scores, _ = spoilt(8, 2.0, n_items=10)
-    with pytest.raises(UsageError, match="'platt': expected one of temperature, isotonic"):
-        fit(truth, scores, method="platt", class_codes=["cel", "pia"])
     with pytest.raises(ValueError, match="n_items, 2"):
-        fit(truth, scores, method="isotonic", class_codes=["a", "b"]).apply(scores[:, :1])
+        fit(truth, scores, class_codes=["a", "b"]).apply(scores[:, :1])
+    with pytest.raises(SpecMismatch, match="calibration 'isotonic': expected 'platt'"):
+        Calibration.from_dict({"method": "isotonic", "classes": {}})

@@ -125,3 +125,15 @@ def test_a_cut_between_neighbouring_floats_still_parts_them():
     scores = np.array([[low], [np.nextafter(low, 1)]])
     limit = tuned(truth_of(".x"), scores, class_codes=["cel"]).array()
     assert (scores >= limit).ravel().tolist() == [False, True]
+
+
+@pytest.mark.parametrize("rule", [tuned, for_precision])
+def test_few_items_are_a_warning(rule):
+    truth = np.zeros((60, 3), bool)
+    truth[:24, 0] = truth[:25, 1] = True
+    scores = np.linspace(1, 0, 60)[:, None] * np.ones(3)
+    found = rule(truth, scores, class_codes=["cel", "pia", "voi"])
+    assert found.few == {"cel": 24}
+    line = "fewer than 25 validation clips have these classes (cel 24): their thresholds may be far"
+    assert [line in warning for warning in found.warnings] == [False, True]
+    assert fixed(["cel"]).warnings == ()
