@@ -87,6 +87,7 @@ def test_numbers_stand_on_the_right():
     ("cell", "text"),
     [
         (None, "\u2013"),
+        ("", "\u2013"),
         (float("nan"), "\u2013"),
         (0.5, "0.500"),
         (-1234.5678, "-1,234.568"),
