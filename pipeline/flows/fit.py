@@ -9,6 +9,7 @@ and a finished one is not done again.
 from __future__ import annotations
 
 import signal
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -25,6 +26,7 @@ from pipeline.flows.fit_worker import classical_worker, read_state, worker
 from pipeline.flows.logs import progress_bar
 from pipeline.flows.material import Material
 from pipeline.flows.provenance import provenance
+from pipeline.learn.augment_examples import AugmentedWindow
 from pipeline.learn.config import TrainConfig
 from pipeline.learn.loop import Progress
 from pipeline.learn.model import (
@@ -36,8 +38,11 @@ from pipeline.learn.model import (
     save_model,
 )
 from pipeline.learn.networks.classical import CLASSICAL
+from pipeline.learn.schedule import rate_curves
 from pipeline.report.page import render_page
+from pipeline.report.picture import Picture
 from pipeline.report.training_page import training_page
+from pipeline.report.training_plots import augmentations, learning_rates
 from pipeline.score.aggregate import METHODS
 from pipeline.store.dataset import Dataset
 from pipeline.store.folder import Folder
@@ -102,10 +107,11 @@ def fit(config: FitConfig) -> FitResult:
     material = Material(dataset, meta, config.train)
     material.check_model()
     with out.claimed(), ray_session(min_cpus=config.workers + 1, gpu=config.gpu):
+        shown: dict[str, Any] = {}
         if config.train.model in CLASSICAL:
             progress = _fit_classical(material)
         else:
-            progress = _fit(config, material, name)
+            progress, shown = _fit(config, material, name)
     vocabulary = material.vocabulary
     card = ModelCard(
         architecture=material.architecture,
@@ -122,15 +128,34 @@ def fit(config: FitConfig) -> FitResult:
             "config": asdict(config.train),
             "best_val_loss": progress.best_val_loss,
             "history": progress.history,
+            **{key: shown[key] for key in ("steps_per_epoch",) if key in shown},
         },
         provenance=provenance(),
     )
     write_curves(out, progress.history)
     model_id = named(card, progress.best_weights)[0].model_id
-    page = training_page(model_id, card.training, card.provenance)
+    pictures = training_pictures(card.training, shown, material)
+    page = training_page(model_id, card.training, card.provenance, pictures)
     out.write_bytes("report.html", render_page(page).encode())
     card = save_model(out, progress.best_weights, card)  # last: with it the run is done
     return FitResult(card, was_done=False)
+
+
+def training_pictures(
+    training: Mapping[str, Any], shown: Mapping[str, Any], material: Material
+) -> list[Picture]:
+    """Return the pictures of how a network was trained; none of an older checkpoint's training."""
+    if not shown:
+        return []
+    steps, examples = shown["steps_per_epoch"], map(AugmentedWindow.from_state, shown["examples"])
+    curves = rate_curves(material.config, steps * material.config.epochs)
+    return [
+        learning_rates(curves, steps_per_epoch=steps, n_epochs=len(training["history"])),
+        *(
+            augmentations(one, window_s=material.config.window_s, spec=material.drawn_spec)
+            for one in examples
+        ),
+    ]
 
 
 def worker_env(*, gpu: bool) -> dict[str, Any]:
@@ -147,7 +172,8 @@ def _fit_classical(material: Material) -> Progress:
     return progress
 
 
-def _fit(config: FitConfig, material: Material, name: str) -> Progress:
+def _fit(config: FitConfig, material: Material, name: str) -> tuple[Progress, dict[str, Any]]:
+    """Train on the workers; return how it went, and what of it its page shows."""
     board = Board.remote()  # type: ignore[attr-defined]
     filesystem, storage_path = Folder(config.out).location("runs")
     trainer = TorchTrainer(
@@ -176,4 +202,5 @@ def _fit(config: FitConfig, material: Material, name: str) -> Progress:
             f"{config.train.lr:g}"
         )
     with result.checkpoint.as_directory() as folder:
-        return Progress(**read_state(folder)["progress"])
+        state = read_state(folder)
+        return Progress(**state["progress"]), state.get("shown", {})  # not there in older ones

@@ -16,9 +16,14 @@ from ray.train import Checkpoint
 
 from pipeline.flows.cluster import own_cpus
 from pipeline.flows.material import Material
+from pipeline.learn.augment_examples import augmented_windows
 from pipeline.learn.classical import fit_classical
 from pipeline.learn.epochs import Mixing, n_steps
+from pipeline.learn.example_clips import example_clips
+from pipeline.learn.logmel import SamplesToLogMel
 from pipeline.learn.loop import Hooks, Progress, train
+from pipeline.learn.model import Tagger
+from pipeline.learn.windows import WindowSet
 
 _STATE = "state.pt"
 
@@ -53,6 +58,7 @@ def _train(material: Material, board: Any, *, gpu: bool) -> None:
     steps = n_steps(n_items, batch_size=config.batch_size, n_ranks=context.get_world_size())
     samples = material.samples_to_log_mel(train_set)
 
+    shown = training_material(material, train_set, model, samples, steps) if is_first else {}
     shown_s = 0.0
 
     def on_step(step: int) -> None:
@@ -64,7 +70,7 @@ def _train(material: Material, board: Any, *, gpu: bool) -> None:
     def on_epoch(metrics: dict[str, float], state: dict[str, Any]) -> None:
         if is_first:
             board.epoch.remote(dict(metrics))
-        _report(metrics, state if is_first else None)
+        _report(metrics, {**state, "shown": shown} if is_first else None)
 
     last = ray.train.get_checkpoint()
     state = None
@@ -81,6 +87,19 @@ def _train(material: Material, board: Any, *, gpu: bool) -> None:
         hooks=Hooks(on_step, on_epoch),
         samples=None if samples is None else samples.to(device),
     )
+
+
+def training_material(
+    material: Material,
+    train_set: WindowSet,
+    model: Tagger,
+    samples: SamplesToLogMel | None,
+    steps: int,
+) -> dict[str, Any]:
+    """Return what only a worker knows of what the training's page shows, fit for a checkpoint."""
+    clips = example_clips(material.dataset, train_set.segment_ids)
+    found = augmented_windows(clips, material.training_input(model, samples))
+    return {"steps_per_epoch": steps, "examples": [one.to_state() for one in found]}
 
 
 def _report(metrics: dict[str, float], state: dict[str, Any] | None) -> None:

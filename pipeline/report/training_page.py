@@ -5,41 +5,81 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from pipeline.learn.networks.classical import CLASSICAL
 from pipeline.report.model_plots import training_curves
 from pipeline.report.page import Cell, Page, Table, Tile
+from pipeline.report.picture import Picture
+from pipeline.score.words import duration_text
 
 
 def training_page(
-    model_id: str, training: Mapping[str, Any], provenance: Mapping[str, str]
+    model_id: str,
+    training: Mapping[str, Any],
+    provenance: Mapping[str, str],
+    pictures: Sequence[Picture] = (),
 ) -> Page:
-    """Return the page of a run: `training` as in model.json, with its config and history."""
-    history: Sequence[Mapping[str, Any]] = training["history"]
+    """Return the page of a run: `training` as in model.json, with its config and history.
+
+    `pictures` show how it was trained; a model that is fitted at once has none.
+    """
+    history, config = training["history"], training["config"]
     best = min(history, key=lambda row: row["val_loss"])
-    config = training["config"]
+    is_fitted_once = config["model"] in CLASSICAL
     return Page(
         title="Training",
-        lead=f"{model_id}: the best of {len(history)} "
+        lead=f"{model_id}: fitted once."
+        if is_fitted_once
+        else f"{model_id}: the best of {len(history)} "
         f"{'epoch' if len(history) == 1 else 'epochs'} by validation loss is "
         f"number {best['epoch']:.0f}.",
         tiles=[
             Tile("validation loss", best["val_loss"], "the lowest, of clips, not windows"),
             Tile("validation macro F1", best["val_macro_f1"], "in the same epoch, threshold 0.5"),
-            Tile("epochs", len(history), f"of at most {config['epochs']}"),
+            *([] if is_fitted_once else [_epochs_tile(history, config)]),
+            *_cost_tiles(training),
         ],
         blocks=[
-            training_curves(history),
+            *([] if is_fitted_once else [training_curves(history)]),
+            *pictures,
+            _epochs_table(history),
             Table("Config", ["setting", "value"], [[k, _cell(v)] for k, v in config.items()]),
-            Table(
-                "Epochs",
-                ["epoch", "training loss", "validation loss", "validation macro F1"],
-                [
-                    [int(r["epoch"]), r["train_loss"], r["val_loss"], r["val_macro_f1"]]
-                    for r in history
-                ],
-            ),
         ],
         provenance=provenance,
     )
+
+
+def _epochs_tile(history: Sequence[Mapping[str, Any]], config: Mapping[str, Any]) -> Tile:
+    return Tile("epochs", len(history), f"of at most {config['epochs']}")
+
+
+def _cost_tiles(training: Mapping[str, Any]) -> list[Tile]:
+    """Return what the training took, as far as it was measured."""
+    seconds, peak_mib = training.get("seconds"), training.get("peak_memory_mib")
+    return [
+        *([] if seconds is None else [Tile("time", duration_text(seconds), "of the training")]),
+        *([] if peak_mib is None else [Tile("peak memory", f"{peak_mib:,.0f} MiB")]),
+    ]
+
+
+def _epochs_table(history: Sequence[Mapping[str, Any]]) -> Table:
+    columns = {
+        "training loss": "train_loss",
+        "validation loss": "val_loss",
+        "validation macro F1": "val_macro_f1",
+    }
+    rows = [
+        [
+            int(row["epoch"]),
+            *(row.get(key) for key in columns.values()),
+            _tenths(row.get("seconds")),
+        ]
+        for row in history
+    ]
+    return Table("Epochs", ["epoch", *columns, "seconds"], rows, numbers=("seconds",)).filled()
+
+
+def _tenths(value: float | None) -> str | None:
+    return None if value is None else f"{value:,.1f}"
 
 
 def _cell(value: Any) -> Cell:
