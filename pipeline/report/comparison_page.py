@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from pipeline.report.evaluation_tables import drawn_whole, interval_text
 from pipeline.report.model_plots import class_scores
-from pipeline.report.page import Page, Table, Tile
+from pipeline.report.page import Cell, Page, Table, Tile
 from pipeline.report.picture import SERIES, Picture
+from pipeline.score.words import duration_text
 
+_FIGURES = {
+    "hamming_score": "Hamming score",
+    "macro_precision": "macro precision",
+    "macro_recall": "macro recall",
+}
 _N_DRAWN = len(SERIES)
 _N_CHARS = 30  # of a name in the legend
 
@@ -26,9 +32,12 @@ def comparison_page(report: Mapping[str, Any], *, provenance: Mapping[str, str])
         tiles=[Tile(row["name"], row["macro_f1"], "macro F1") for row in models[:6]],
         blocks=[
             _models_table(report),
+            _reports_figures_table(report),
             _tests_table(report),
+            _reports_tests_table(report),
             _f1_picture(report),
             _per_class_table(report),
+            *_cost_tables(report),
             _origins_table(report),
         ],
         notes=_notes(report),
@@ -65,23 +74,69 @@ def _models_table(report: Mapping[str, Any]) -> Table:
     return Table("Models", (*columns, "exact match"), rows, "Best macro F1 first.")
 
 
+def _reports_figures_table(report: Mapping[str, Any]) -> Table:
+    rows = [
+        (
+            row["name"],
+            *(
+                cell
+                for name in _FIGURES
+                for cell in (row[name], interval_text(row["intervals"][name]))
+            ),
+        )
+        for row in report["models"]
+    ]
+    columns = [x for words in _FIGURES.values() for x in (words, "from to")]
+    note = "The Hamming score is the share of right yes-or-no answers; macro is over the classes."
+    return Table("Hamming score, precision and recall", ("model", *columns), rows, note)
+
+
+def _reports_tests_table(report: Mapping[str, Any]) -> Table:
+    rows = [
+        (row["name"], *_test_cells(row, list(_FIGURES), report)) for row in report["models"][1:]
+    ]
+    columns = [x for words in _FIGURES.values() for x in (words, "from to", "p")]
+    title = "Against the best: Hamming score, precision and recall"
+    return Table(title, ("model", *columns), rows)
+
+
+def _cost_tables(report: Mapping[str, Any]) -> list[Table]:
+    """Return what the trainings took, where any evaluation says it."""
+    cells = [(row["name"], *_cost_cells(row["training"])) for row in report["models"]]
+    if not any(seconds or memory for _, seconds, memory in cells):
+        return []
+    note = "Of one worker; times of different machines do not compare."
+    columns = ("model", "time", "peak memory")
+    return [Table("What the trainings took", columns, cells, note, numbers=columns[1:])]
+
+
+def _cost_cells(training: Mapping[str, float | None]) -> tuple[str | None, str | None]:
+    seconds, peak_mib = training.get("seconds"), training.get("peak_memory_mib")
+    return (
+        None if seconds is None else duration_text(seconds),
+        None if peak_mib is None else f"{peak_mib:,.0f} MiB",
+    )
+
+
+def _test_cells(
+    row: Mapping[str, Any], names: Sequence[str], report: Mapping[str, Any]
+) -> list[Cell]:
+    """Return difference, its interval and p of a model's tests against the best."""
+    tests = [row["against_best"][name] for name in names]
+    return [
+        cell
+        for test in tests
+        for cell in (
+            test["difference"],
+            _range_text(test),
+            p_text(test["p_holm"], report["n_resamples"]),
+        )
+    ]
+
+
 def _tests_table(report: Mapping[str, Any]) -> Table:
-    rows = []
-    for row in report["models"][1:]:
-        f1, precision = (
-            row["against_best"][name] for name in ("macro_f1", "mean_average_precision")
-        )
-        rows.append(
-            (
-                row["name"],
-                f1["difference"],
-                _range_text(f1),
-                p_text(f1["p_holm"], report["n_resamples"]),
-                precision["difference"],
-                _range_text(precision),
-                p_text(precision["p_holm"], report["n_resamples"]),
-            )
-        )
+    names = ("macro_f1", "mean_average_precision")
+    rows = [(row["name"], *_test_cells(row, names, report)) for row in report["models"][1:]]
     columns = ("model", "macro F1", "from to", "p", "mAP", "from to", "p")
     note = (
         f"Each model less {report['best']}, on the same clips. p is how often resampled clips "

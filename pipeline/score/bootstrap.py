@@ -46,6 +46,10 @@ class Resampled:
     f1: Floats
     """Shape [n_resamples, n_classes], as the one below."""
     average_precision: Floats
+    hamming_score: Floats
+    """Shape [n_resamples], as the two below."""
+    macro_precision: Floats
+    macro_recall: Floats
 
 
 @dataclass(frozen=True)
@@ -93,12 +97,15 @@ def resample(
     """
     predicted = scores >= np.asarray(thresholds, np.float64)
     parts = [
-        (_f1(truth, predicted, weights), average_precisions(truth, scores, weights=weights))
+        (
+            *_f1(truth, predicted, weights),
+            average_precisions(truth, scores, weights=weights),
+            *_right_shares(truth, predicted, weights),
+        )
         for weights in _weights(_numbered(len(truth), groups), n_resamples, seed)
     ]
-    f1, micro = (np.concatenate([part[0][k] for part in parts]) for k in (0, 1))
-    precision = np.concatenate([part[1] for part in parts])
-    return Resampled(_nan_mean(f1), micro, _nan_mean(precision), f1, precision)
+    f1, micro, ap, *shares = (np.concatenate(column) for column in zip(*parts, strict=True))
+    return Resampled(_nan_mean(f1), micro, _nan_mean(ap), f1, ap, *shares)
 
 
 def intervals(
@@ -236,6 +243,22 @@ def _f1(truth: Truth, predicted: Truth, weights: Floats) -> tuple[Floats, Floats
     one_list = 2 * hits.sum(axis=1) / np.maximum(1, both.sum(axis=1))
     is_undrawn = (both == 0) & truth.any(axis=0)
     return np.where(is_undrawn, np.nan, 2 * hits / np.maximum(1, both)), one_list
+
+
+def _right_shares(truth: Truth, predicted: Truth, weights: Floats) -> tuple[Floats, ...]:
+    """Return Hamming score, macro precision and macro recall, `[n_resamples]` each.
+
+    A class that is there, but not drawn, counts in no mean, as in `_f1`, unless it was named.
+    """
+    hits = weights @ (truth & predicted).astype(np.float64)
+    there, named = weights @ truth.astype(np.float64), weights @ predicted.astype(np.float64)
+    is_undrawn = (there == 0) & truth.any(axis=0)
+    precision = np.where(is_undrawn & (named == 0), np.nan, hits / np.maximum(1, named))
+    recall = np.where(is_undrawn, np.nan, hits / np.maximum(1, there))
+    n_answers = weights.sum(axis=1) * truth.shape[1]
+    right = weights @ (truth == predicted).sum(axis=1).astype(np.float64)
+    hamming = np.where(n_answers > 0, right / np.maximum(1, n_answers), np.nan)
+    return hamming, _nan_mean(precision), _nan_mean(recall)
 
 
 def _numbered(n_items: int, groups: Sequence[str] | None) -> Numbers:
