@@ -14,6 +14,7 @@ from pipeline.report.history import history_text
 from pipeline.store.dataset import Dataset
 
 _SOURCE = "YouTube, a URL with {ytid} in it, a folder of {ytid}.* files, or IRMAS's own folder"
+_MAX_PER_CLASS = "take at most N segments of a class, all splits together, rare classes first"
 _MAX_FAILED = "exit with 3 when more than this share of the segments was not got (5%% or 0.05)"
 
 
@@ -35,6 +36,8 @@ def main(argv: list[str] | None = None) -> int:
         report = build(config)
         wanted, got = report["wanted"], report["got"]
         print(f"{got} of {wanted} segments got; they are in {config.out}, see report.html there")
+        if report["cap"]:
+            print(report["cap"])
         for row in report["outcomes"]:
             print(f"  {row['n']:>8}  {row['outcome']} / {row['reason']}")
         return harness.within(wanted - got, wanted, max_failed, "segments were not got")
@@ -52,6 +55,7 @@ def _parser() -> ArgumentParser:
     add("--ontology", metavar="JSON", help="AudioSet's ontology.json, for classes that expand ids")
     add("--split", default="70/10/20", metavar="T/V/T", help="percent of videos, or 'audioset'")
     add("--limit", type=int, metavar="N", help="take the first N selected segments only")
+    add("--max-per-class", type=int, metavar="N", help=_MAX_PER_CLASS)
     add("--shard-size", type=int, default=64, metavar="N", help="segments a shard")
     add("--max-downloads", type=int, default=8, metavar="N", help="downloads at once, cluster-wide")
     add("--rate", type=float, metavar="X", help="attempts a second, cluster-wide, at most")

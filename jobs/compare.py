@@ -6,7 +6,7 @@ from jobs import harness
 from pipeline.errors import UsageError
 from pipeline.flows.compare import CompareConfig, compare_evaluations
 from pipeline.flows.compare_tags import CompareTagsConfig, compare_tags
-from pipeline.report.comparison_page import p_text
+from pipeline.report.comparison_page import model_macro_text, p_text
 from pipeline.report.tag_differences_page import summary_lines
 
 _FORMS = (
@@ -56,9 +56,9 @@ def _evaluations(config: CompareConfig) -> int:
     print(f"{report['n_items']} items, {len(report['models'])} models, best first:")
     for row in report["models"]:
         test = row["against_best"]
-        p = p_text(test["macro_f1"]["p_holm"], report["n_resamples"]) if test else ""
+        p = p_text(test["macro_f1_present"]["p_holm"], report["n_resamples"]) if test else ""
         print(
-            f"  {row['name']}  macro F1 {row['macro_f1']:.3f}  "
+            f"  {row['name']}  macro F1 {model_macro_text(report, row)}  "
             f"mAP {row['mean_average_precision'] or 0:.3f}" + (f"  p {p}" if p else "")
         )
     print(f"all of it is in {config.out}: comparison.json, report.html")

@@ -10,6 +10,7 @@ from pipeline.flows.evaluate import EvaluateConfig, evaluate
 from pipeline.score.aggregate import NAMES, method_named
 from pipeline.score.metrics import Metrics
 from pipeline.score.thresholds import RULES, TARGET_PRECISION
+from pipeline.score.words import macro_text
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -68,17 +69,18 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _scored(metrics: Metrics) -> str:
+    macro = macro_text(
+        metrics.macro_f1_present, metrics.macro_f1, metrics.n_present, len(metrics.per_class)
+    )
     lines = [
-        f"{metrics.n_items} items: macro F1 {metrics.macro_f1:.3f}, "
+        f"{metrics.n_items} items: macro F1 {macro}, "
         f"micro F1 {metrics.micro_f1:.3f}, exact match {metrics.exact_match or 0:.3f}, "
         f"mAP {metrics.mean_average_precision or 0:.3f}"
     ]
-    if any(not row.n_positive for row in metrics.per_class):
-        present = metrics.macro_f1_present or 0
-        lines.append(f"of the classes that the truth has: macro F1 {present:.3f}")
     lines += [
         f"  {row.code}  precision {row.precision:.3f}  recall {row.recall:.3f}  "
-        f"F1 {row.f1:.3f}  ({row.n_positive} items)"
+        f"F1 {row.f1:.3f}  ({row.n_positive} items"
+        f"{f', {row.n_unknown} unknown' if row.n_unknown else ''})"
         for row in metrics.per_class
     ]
     return "\n".join(lines)

@@ -34,7 +34,8 @@ def main(argv: list[str] | None = None) -> int:
         )
         for name, row in report["precisions"].items():
             print(
-                f"  {name:4}  macro F1 {row['macro_f1']:.3f}  micro F1 {row['micro_f1']:.3f}  "
+                f"  {name:4}  macro F1 {row['macro_f1_present'] or 0:.3f}  "
+                f"micro F1 {row['micro_f1']:.3f}  "
                 f"mAP {row['mean_average_precision'] or 0:.3f}  "
                 f"largest difference {row['largest_difference']:.3f}  "
                 f"{row['windows_per_cpu_s']:.1f} windows a second and core"

@@ -15,6 +15,7 @@ from pipeline.learn.networks.classical import CLASSICAL
 from pipeline.learn.networks.registry import known_names
 from pipeline.learn.recipes import PRESETS, preset
 from pipeline.learn.sampling import SAMPLINGS
+from pipeline.score.words import macro_text
 
 AUGMENTED = ",".join(AUGMENTATIONS)
 
@@ -89,6 +90,10 @@ def _say_model(result: FitResult, out: str) -> None:
         f"{'' if is_fitted_once else which}"
         f"val loss {best['val_loss']:.4f}, val macro F1 {best['val_macro_f1']:.3f}"
     )
+    if card.untrained_classes:
+        print(
+            f"never named, as no clip to learn from has them: {', '.join(card.untrained_classes)}"
+        )
     if (n_epochs := _diverged_after(card)) is not None:
         print(f"it ended there: after epoch {n_epochs} the loss was no number; lower --lr")
     print(f"the model is in {out}: model.safetensors, model.json, report.html")
@@ -109,8 +114,11 @@ def _diverged_after(card: ModelCard) -> int | None:
 
 def _say_folds(result: FoldsResult, out: str) -> None:
     for fold, (card, row) in enumerate(zip(result.cards, result.report["folds"], strict=True)):
-        print(f"fold {fold}: {card.model_id}, macro F1 {row['macro_f1']:.3f}")
-    f1 = result.report["summary"]["macro_f1"]
+        n_classes = len(row["per_class"])
+        n_present = sum(one["n_positive"] > 0 for one in row["per_class"])
+        macro = macro_text(row["macro_f1_present"], row["macro_f1"], n_present, n_classes)
+        print(f"fold {fold}: {card.model_id}, macro F1 {macro}")
+    f1 = result.report["summary"]["macro_f1_present"]
     print(f"macro F1 {f1['mean']:.3f} ± {f1['deviation']:.3f}")
     print(f"the report is in {out}: report.html, folds.json, scores.parquet")
 

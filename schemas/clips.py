@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pyarrow as pa
 
-from schemas.columns import CODES, column, with_audio_feature
+from schemas.columns import CODES, UNKNOWN, column, with_audio_feature
 
 AUDIO = pa.struct([pa.field("bytes", pa.binary()), pa.field("path", pa.string())])
 
@@ -21,6 +21,7 @@ def clips_schema(sample_rate_hz: int) -> pa.Schema:
         column("n_samples", pa.int64(), "samples of the one channel"),
         column("sha256", pa.string(), "SHA-256 of the wav file, in hex"),
         column("classes", CODES, "instrument codes of the vocabulary, in its order"),
+        column("unknown", CODES, UNKNOWN),
         column("split", pa.string(), "train, val or test"),
     ]
     return with_audio_feature(

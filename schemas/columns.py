@@ -12,6 +12,9 @@ MOMENTS_KEY = b"timbre.moments"
 
 CODES = pa.list_(pa.string())
 
+UNKNOWN = "codes of the classes that the labels leave open; null or absent in older files: none"
+"""What the column `unknown` holds, in SEGMENTS, CLIPS, FEATURES and SCORES."""
+
 _HF_DTYPES = {
     "double": "float64",
     "float": "float32",

@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from schemas.columns import CODES, column
+from schemas.columns import CODES, UNKNOWN, column
 
 SPEC_KEY = b"timbre.feature_spec"
 
@@ -36,6 +36,7 @@ def features_schema(spec: dict[str, object]) -> pa.Schema:
             ),
             column("n_frames", pa.int32(), "frames of the log-mel"),
             column("classes", CODES, "instrument codes of the vocabulary, in its order"),
+            column("unknown", CODES, UNKNOWN),
             column("split", pa.string(), "train, val or test"),
         ],
         metadata={SPEC_KEY: json.dumps(spec, sort_keys=True)},

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import pyarrow as pa
 
-from schemas.columns import CODES, column
+from schemas.columns import CODES, UNKNOWN, column
 
 
 def scores_schema(class_codes: Sequence[str]) -> pa.Schema:
@@ -17,6 +17,7 @@ def scores_schema(class_codes: Sequence[str]) -> pa.Schema:
             column("uri", pa.string(), "the item: a segment_id, or the track's uri in the truth"),
             column("group", pa.string(), "what it was cut from: its video or song, or itself"),
             column("truth", CODES, "codes of the classes that the item has"),
+            column("unknown", CODES, UNKNOWN),
             column(
                 "scores",
                 scores,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pyarrow as pa
 
-from schemas.columns import CODES, column
+from schemas.columns import CODES, UNKNOWN, column
 
 SEGMENTS = pa.schema(
     [
@@ -14,6 +14,7 @@ SEGMENTS = pa.schema(
         column("end_s", pa.float64(), "where it ends", unit="s"),
         column("mids", CODES, "AudioSet's labels, as ontology ids"),
         column("classes", CODES, "instrument codes of the vocabulary, in its order"),
+        column("unknown", CODES, UNKNOWN),
         column("group", pa.string(), "what it was cut from: the video, or IRMAS's song"),
         column("split", pa.string(), "train, val or test; a group is in one split only"),
         column("shard", pa.string(), "the planned unit of work that the segment belongs to"),

@@ -1,9 +1,17 @@
-"""IRMAS's own folder in, as it lies on the disk; its segments, and the path of every id, out."""
+"""IRMAS's own folder in, as it lies on the disk; its segments, and the path of every id, out.
+
+IRMAS holds files of equal content under several names, some in folders of two classes: they are
+found here, before anything is built of them.
+"""
 
 from __future__ import annotations
 
+import hashlib
 import os
+from collections import Counter
+from collections.abc import Callable, Collection, Iterable
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import soundfile
@@ -12,11 +20,23 @@ from pipeline.catalog.irmas import IrmasFile, irmas_id, irmas_rows
 from pipeline.catalog.vocabulary import Vocabulary, default_vocabulary
 from pipeline.errors import UsageError
 
+Shown = Callable[[Collection[Any]], Iterable[Any]]
 
-def list_irmas(folder: Path, vocabulary: Vocabulary | None = None) -> pa.Table:
-    """Return the selected segments of the folder, with `group` and `split` (see `irmas_rows`)."""
+_SAMPLE_BYTES = 16_384
+
+
+def list_irmas(
+    folder: Path, vocabulary: Vocabulary | None = None, *, shown: Shown = iter
+) -> pa.Table:
+    """Return the selected segments of the folder, with `group` and `split` (see `irmas_rows`).
+
+    `shown` is given the names to go through, and goes through them: to show how far it is.
+    """
     codes = (vocabulary or default_vocabulary()).codes
-    return irmas_rows(map(_read, _wavs(folder).items()), codes, name=str(folder))
+    wavs = _wavs(folder)
+    contents = _equal_contents(wavs)
+    files = [_read(name, wavs[name], contents.get(name)) for name in shown(list(wavs))]
+    return irmas_rows(files, codes, name=str(folder))
 
 
 def irmas_paths(folder: Path) -> dict[str, Path]:
@@ -49,12 +69,49 @@ def _is_utf8(path: Path) -> bool:
         return False
 
 
-def _read(item: tuple[str, Path]) -> IrmasFile:
-    name, path = item
+def _equal_contents(wavs: dict[str, Path]) -> dict[str, str]:
+    """Return a hash of the content of the files that may have the same as another one.
+
+    Nearly all training files have one size. So of those of equal size a few bytes from the middle
+    are read, and of those that agree in these all.
+    """
+    alike = _alike(wavs, lambda name: _size_of(wavs[name]))
+    alike = _alike(alike, lambda name: _hash_of(wavs[name], _SAMPLE_BYTES))
+    return {name: str(_hash_of(wavs[name])) for name in alike}
+
+
+def _alike(names: Iterable[str], key: Callable[[str], Any]) -> list[str]:
+    """Return the names whose key another one has as well; None is nobody's equal."""
+    keys = {name: key(name) for name in names}
+    counts = Counter(keys.values())
+    return [name for name, one in keys.items() if one is not None and counts[one] > 1]
+
+
+def _size_of(path: Path) -> int | None:
+    try:
+        return path.stat().st_size
+    except OSError:  # the build opens it again, and says why it cannot
+        return None
+
+
+def _hash_of(path: Path, n_bytes: int | None = None) -> tuple[int, str] | None:
+    """Return the size and a hash of a file: of all of it, or of some bytes from its middle."""
+    try:
+        with path.open("rb") as file:
+            size = os.fstat(file.fileno()).st_size
+            if n_bytes is None:
+                return size, hashlib.file_digest(file, "sha256").hexdigest()
+            file.seek(max(0, (size - n_bytes) // 2))
+            return size, hashlib.sha256(file.read(n_bytes)).hexdigest()
+    except OSError:
+        return None
+
+
+def _read(name: str, path: Path, content: str | None) -> IrmasFile:
     labels = path.with_suffix(".txt")
     text = labels.read_text("utf-8", errors="replace") if labels.is_file() else None
     try:
         duration_s = soundfile.info(str(path)).duration
     except soundfile.LibsndfileError:  # the build decodes it again, and says why it cannot
         duration_s = None
-    return IrmasFile(name, duration_s, text)
+    return IrmasFile(name, duration_s, text, content)

@@ -225,4 +225,5 @@ def _features(logmel: npt.NDArray[np.float32], segment: Mapping[str, Any]) -> Ro
 
 
 def _shared(segment: Mapping[str, Any]) -> Row:
-    return {key: segment[key] for key in ("segment_id", "ytid", "classes", "split")}
+    shared = {key: segment[key] for key in ("segment_id", "ytid", "classes", "split")}
+    return shared | {"unknown": segment.get("unknown") or []}  # plans of older versions have none

@@ -37,8 +37,10 @@ _ROWS = pa.schema(
         ("end_s", pa.float64()),
         ("mids", CODES),
         ("classes", CODES),
+        ("unknown", CODES),
         ("group", pa.string()),
         ("split", pa.string()),
+        ("n_files", pa.int64()),
     ]
 )
 
@@ -53,21 +55,26 @@ class IrmasFile:
     """None where it cannot be read."""
     labels: str | None = None
     """What the .txt beside it says; None where there is none."""
+    content: str | None = None
+    """A hash of its bytes, where another file of the folder may have the same."""
 
 
 def irmas_rows(files: Iterable[IrmasFile], codes: Sequence[str], *, name: str) -> pa.Table:
-    """Return the files as whole segments, ordered by path, with `group` and `split`.
+    """Return the files as whole segments, ordered by path, with `group`, `split` and `n_files`.
 
     `codes` are the classes, in order; `name` is the folder's in error messages. The training form
     is train; the testing form's songs are shared out to val and test. `group` is the recording or
     song: a group is in one split only.
+
+    Files of equal content are one segment, under the first one's path, with the classes of all of
+    them: what sounds is what any of them says. Their recordings become one group, in one split.
     """
     rows = [_row(file, codes, name) for file in sorted(files, key=lambda file: file.path)]
     if not rows:
         raise UsageError(f"--source irmas:{name}: found no wav file; expected {EXPECTED}")
     if len({row["ytid"] for row in rows}) != len(rows):
         raise UsageError(f"--source irmas:{name}: two files get the same id; rename one")
-    return pa.Table.from_pylist(rows, _ROWS)
+    return pa.Table.from_pylist(_without_twins(rows, codes), _ROWS)
 
 
 def irmas_id(path: str) -> str:
@@ -124,6 +131,41 @@ def _row(file: IrmasFile, codes: Sequence[str], name: str) -> dict[str, Any]:
         "end_s": file.duration_s or NOMINAL_S,
         "mids": [],
         "classes": classes,
+        "unknown": [],
         "group": group,
         "split": split,
+        "content": file.content or file.path,
     }
+
+
+def _without_twins(rows: Sequence[dict[str, Any]], codes: Sequence[str]) -> list[dict[str, Any]]:
+    """Return the rows with those of equal content as one, and the groups that these link as one."""
+    twins: dict[str, list[dict[str, Any]]] = {}
+    for row in rows:
+        twins.setdefault(row["content"], []).append(row)
+    group_of = _linked([[row["group"] for row in alike] for alike in twins.values()])
+    trained = {group_of[row["group"]] for row in rows if row["split"] == "train"}
+    kept = []
+    for first, *others in twins.values():
+        group = group_of[first["group"]]
+        split = "train" if group in trained else split_of(group, TEST_RATIO)
+        there = {code for row in (first, *others) for code in row["classes"]}
+        classes = [code for code in codes if code in there]
+        changes = {"classes": classes, "group": group, "split": split, "n_files": 1 + len(others)}
+        kept.append(first | changes)
+    return kept
+
+
+def _linked(sets: Iterable[Sequence[str]]) -> dict[str, str]:
+    """Return a name for every group, the same for those that share a set: the first of them."""
+    parent: dict[str, str] = {}
+
+    def root(name: str) -> str:
+        while parent.setdefault(name, name) != name:
+            name = parent[name]
+        return name
+
+    for names in sets:
+        roots = sorted({root(name) for name in names})
+        parent.update(dict.fromkeys(roots, roots[0]))
+    return {name: root(name) for name in parent}

@@ -12,6 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from pipeline.errors import UsageError
+from schemas.columns import CODES
 from schemas.segments import SEGMENTS
 
 SPLITS = ("train", "val", "test")
@@ -101,8 +102,12 @@ def split_as_audioset(chosen: pa.Table, rows: pa.Table) -> pa.Table:
 def plan_segments(rows: pa.Table, *, shard_size: int) -> pa.Table:
     """Return SEGMENTS: the selected rows, which have a `split`, ordered by it, with `shard`.
 
-    Rows without a `group` of their own are of their video's.
+    Rows without a `group` of their own are of their video's, and those without `unknown` have
+    nothing unknown.
     """
+    if "unknown" not in rows.column_names:
+        none = pa.repeat(pa.scalar([], CODES), len(rows))
+        rows = rows.append_column("unknown", none)
     if "group" not in rows.column_names:
         rows = rows.append_column("group", rows["ytid"])
     parts, shards = [], []

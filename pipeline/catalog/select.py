@@ -1,4 +1,7 @@
-"""AudioSet rows and a vocabulary in, selected segments out: `segment_id ... classes`. PURE."""
+"""AudioSet rows and a vocabulary in, selected segments out: `segment_id ... classes, unknown`.
+
+A class is there, not there, or unknown (see `instruments.toml`). PURE.
+"""
 
 from __future__ import annotations
 
@@ -12,18 +15,22 @@ import pyarrow.compute as pc
 from pipeline.catalog.vocabulary import Vocabulary
 from schemas.columns import CODES
 
+Masks = npt.NDArray[np.uint64]
+
 _WORD_BITS = 64
 
 
 def select(rows: pa.Table, vocabulary: Vocabulary) -> pa.Table:
-    """Return the rows that have a class, with `segment_id` and `classes`, in the rows' order.
+    """Return the rows that have a class, in their order, with `segment_id, classes, unknown`.
 
     A segment that stands in several files is kept once, with the labels of its first row.
     """
     masks = class_masks(rows["mids"].combine_chunks(), vocabulary)
     has_class = masks.any(axis=1)
     chosen = rows.filter(pa.array(has_class))
+    unknown = unknown_masks(chosen["mids"].combine_chunks(), vocabulary)
     chosen = chosen.append_column("classes", _codes_of(masks[has_class], vocabulary.codes))
+    chosen = chosen.append_column("unknown", _codes_of(unknown, vocabulary.codes))
     chosen = chosen.add_column(0, "segment_id", segment_ids(chosen["ytid"], chosen["start_s"]))
     _, first = np.unique(
         pc.dictionary_encode(chosen["segment_id"].combine_chunks()).indices.to_numpy(),
@@ -47,9 +54,22 @@ def select_counts(rows: pa.Table, chosen: pa.Table, vocabulary: Vocabulary) -> d
     }
 
 
-def class_masks(mids: pa.ListArray, vocabulary: Vocabulary) -> npt.NDArray[np.uint64]:
+def class_masks(mids: pa.ListArray, vocabulary: Vocabulary) -> Masks:
     """Return bit masks, `[n_rows, n_words]`: bit k of a row's words is set for the k-th class."""
     return _masks(mids, vocabulary, "any_of") & ~_masks(mids, vocabulary, "none_of")
+
+
+def unknown_masks(mids: pa.ListArray, vocabulary: Vocabulary) -> Masks:
+    """Return bit masks like `class_masks`: of the classes of which the labels say nothing.
+
+    Those that `none_of` took away, and those that an id of `unknown_if` leaves open. Such an id of
+    several classes says nothing of any where one of them is labelled.
+    """
+    named = _masks(mids, vocabulary, "any_of")
+    families = _entry_masks(mids, vocabulary, "unknown_if")  # [n_labels, n_words]
+    named_by_row = np.repeat(named, np.diff(mids.offsets.to_numpy()), axis=0)
+    families[(families & named_by_row).any(axis=1)] = 0
+    return (named & _masks(mids, vocabulary, "none_of")) | (_by_row(families, mids) & ~named)
 
 
 def segment_ids(ytid: pa.ChunkedArray, start_s: pa.ChunkedArray) -> pa.ChunkedArray:
@@ -58,8 +78,13 @@ def segment_ids(ytid: pa.ChunkedArray, start_s: pa.ChunkedArray) -> pa.ChunkedAr
     return pc.binary_join_element_wise(ytid, pc.cast(start_ms, pa.string()), "_")
 
 
-def _masks(mids: pa.ListArray, vocabulary: Vocabulary, rule: str) -> npt.NDArray[np.uint64]:
+def _masks(mids: pa.ListArray, vocabulary: Vocabulary, rule: str) -> Masks:
     """Return bit masks a row: bit k is set when the row has an id of the k-th class's rule."""
+    return _by_row(_entry_masks(mids, vocabulary, rule), mids)
+
+
+def _entry_masks(mids: pa.ListArray, vocabulary: Vocabulary, rule: str) -> Masks:
+    """Return the same for every single id of the rows, one after the other."""
     ids = pc.dictionary_encode(mids.flatten())
     row_of = {mid: row for row, mid in enumerate(ids.dictionary.to_pylist())}
     n_words = -(-len(vocabulary.instruments) // _WORD_BITS)
@@ -68,15 +93,21 @@ def _masks(mids: pa.ListArray, vocabulary: Vocabulary, rule: str) -> npt.NDArray
         for mid in getattr(instrument, rule):
             if mid in row_of:
                 table[row_of[mid], k // _WORD_BITS] |= np.uint64(1 << k % _WORD_BITS)
-    none = np.zeros((1, n_words), np.uint64)  # a slot for empty last rows
-    values = np.concatenate([table[ids.indices.to_numpy()], none])
+    entries: Masks = table[ids.indices.to_numpy()]
+    return entries
+
+
+def _by_row(entries: Masks, mids: pa.ListArray) -> Masks:
+    """Return the bits of all the ids of a row, joined."""
+    none = np.zeros((1, entries.shape[1]), np.uint64)  # a slot for empty last rows
+    values = np.concatenate([entries, none])
     offsets = mids.offsets.to_numpy().astype(np.int64) - mids.offsets[0].as_py()
     per_row = np.bitwise_or.reduceat(values, offsets[:-1]) if len(offsets) > 1 else values[:0]
     per_row[np.diff(offsets) == 0] = 0
     return per_row
 
 
-def _codes_of(masks: npt.NDArray[np.uint64], codes: Sequence[str]) -> pa.ListArray:
+def _codes_of(masks: Masks, codes: Sequence[str]) -> pa.ListArray:
     distinct, index = np.unique(masks, axis=0, return_inverse=True)
     lists = [
         [c for k, c in enumerate(codes) if int(words[k // _WORD_BITS]) >> k % _WORD_BITS & 1]

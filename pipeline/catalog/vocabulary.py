@@ -10,7 +10,7 @@ import json
 import re
 import tomllib
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import cache
 from importlib import resources
 from typing import Any
@@ -18,7 +18,8 @@ from typing import Any
 from pipeline.errors import TableError, UsageError
 
 _CODE = re.compile(r"[a-z][a-z0-9_]*")
-_KEYS = {"code", "name", "any_of", "none_of"}
+_LISTS = ("any_of", "none_of", "unknown_if")
+_KEYS = {"code", "name", *_LISTS}
 
 
 @dataclass(frozen=True)
@@ -29,6 +30,13 @@ class Instrument:
     name: str
     any_of: tuple[str, ...]
     none_of: tuple[str, ...] = ()
+    unknown_if: tuple[str, ...] = ()
+    """Ids that leave open whether the class is there, where it is not labelled: its family, say."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain lists and strings; without `unknown_if` where there is none, as before."""
+        values = asdict(self)
+        return values if self.unknown_if else {k: v for k, v in values.items() if k != "unknown_if"}
 
 
 @dataclass(frozen=True)
@@ -49,14 +57,27 @@ class Vocabulary:
 
     def to_dict(self) -> list[dict[str, Any]]:
         """Return plain lists and strings, for dataset.json and model.json."""
-        return [asdict(instrument) for instrument in self.instruments]
+        return [instrument.to_dict() for instrument in self.instruments]
+
+    def without_unknown(self) -> Vocabulary:
+        """Return the same classes without `unknown_if`: what they mean, not what leaves them open.
+
+        Models and datasets whose vocabularies are equal so have the same classes.
+        """
+        return Vocabulary(tuple(replace(one, unknown_if=()) for one in self.instruments))
 
     @classmethod
     def from_dict(cls, rows: Iterable[Mapping[str, Any]]) -> Vocabulary:
         """Return the vocabulary that `to_dict` gave."""
         return cls(
             tuple(
-                Instrument(row["code"], row["name"], tuple(row["any_of"]), tuple(row["none_of"]))
+                Instrument(
+                    row["code"],
+                    row["name"],
+                    tuple(row["any_of"]),
+                    tuple(row["none_of"]),
+                    tuple(row.get("unknown_if", ())),
+                )
                 for row in rows
             )
         )
@@ -109,14 +130,13 @@ def _instrument(
     if unknown := row.keys() - _KEYS:
         key = sorted(unknown)[0]
         raise TableError(name, _line_of(text, key), f"key {key!r}", f"one of {sorted(_KEYS)}")
-    for key in ("any_of", "none_of"):
+    for key in _LISTS:
         if not isinstance(row.get(key, []), list):
             raise TableError(name, _line_of(text, code), f"{key} {row[key]!r}", "a list of ids")
-    any_of = _mids(row.get("any_of", []), text, name, known, children)
-    if not any_of:
+    lists = {key: _mids(row.get(key, []), text, name, known, children) for key in _LISTS}
+    if not lists["any_of"]:
         raise TableError(name, _line_of(text, code), f"no any_of for {code!r}", "at least one id")
-    none_of = _mids(row.get("none_of", []), text, name, known, children)
-    return Instrument(code, str(row.get("name", code)), any_of, none_of)
+    return Instrument(code, str(row.get("name", code)), **lists)
 
 
 def _mids(

@@ -35,9 +35,12 @@ def _lines(root: Path, seconds: float) -> Iterator[str]:
     yield f"  {'class':<18}{'clips':>6}{'precision':>11}{'recall':>8}{'F1':>7}{'AP':>7}"
     for row in metrics["per_class"]:
         yield _row(scores["class_names"][row["code"]], row["n_positive"], row)
-    macro = {"precision": metrics["macro_precision"], "recall": metrics["macro_recall"]}
-    macro |= {"f1": metrics["macro_f1"], "average_precision": metrics["mean_average_precision"]}
-    yield _row("macro", metrics["n_items"], macro)
+    n_present = sum(row["n_positive"] > 0 for row in metrics["per_class"])
+    is_whole = n_present == len(metrics["per_class"])
+    for name, end in {"macro": "_present", **({} if is_whole else {"macro of all": ""})}.items():
+        macro = {key: metrics[f"macro_{key}{end}"] or 0.0 for key in ("precision", "recall", "f1")}
+        macro |= {"average_precision": metrics["mean_average_precision"]}
+        yield _row(name, metrics["n_items"], macro)
     yield "\nLook at"
     for name in (
         "dataset/report.html",

@@ -115,6 +115,7 @@ def finish(plan: Plan, dataset: Dataset, pause: dict[str, float]) -> dict[str, A
         pause=pause,
         class_names=plan.vocabulary.names,
         provenance=origin,
+        cap_text=plan.cap_text,
     )
     dataset.folder.write_json("report.json", report)
     dataset.folder.write_bytes("report.html", render_page(page).encode())

@@ -5,6 +5,7 @@ read → select → split → plan
 
 from __future__ import annotations
 
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 from http.client import HTTPException
 from pathlib import Path
@@ -12,12 +13,14 @@ from typing import Any
 from urllib.request import urlopen
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from pipeline.audio.access import Access
 from pipeline.audio.fetch import IRMAS, open_source
 from pipeline.audio.irmas_source import list_irmas
 from pipeline.audio.logmel import LogMelSpec
 from pipeline.catalog.audioset import read_segments
+from pipeline.catalog.cap import cap_classes, cap_text
 from pipeline.catalog.plan import (
     count_to_do,
     parse_split,
@@ -34,6 +37,7 @@ from pipeline.catalog.vocabulary import (
     parse_vocabulary,
 )
 from pipeline.errors import StoreError, UsageError
+from pipeline.flows.logs import progress_bar
 from pipeline.report.forecast import forecast
 from pipeline.store.dataset import FORMAT, Dataset
 from pipeline.store.folder import Folder, read_input
@@ -56,8 +60,10 @@ class BuildConfig:
     """A class vocabulary in TOML; the eleven instruments when None."""
     ontology: str | None = None
     """AudioSet's ontology.json, for vocabularies that expand an id to its descendants."""
+    max_per_class: int | None = None
+    """Take at most so many segments of a class (`catalog.cap`), in all splits together."""
     limit: int | None = None
-    """Take only the first N selected segments."""
+    """Take only the first N of the segments that are left then."""
     shard_size: int = 64
     """Segments a shard."""
     max_downloads: int = 8
@@ -88,6 +94,7 @@ class BuildConfig:
             "--max-downloads": self.max_downloads,
             "--attempts": self.attempts,
             "--limit": 1 if self.limit is None else self.limit,
+            "--max-per-class": 1 if self.max_per_class is None else self.max_per_class,
         }
         for name, value in at_least_one.items():
             if value < 1:
@@ -108,12 +115,22 @@ class Plan:
     """SEGMENTS."""
     counts: dict[str, int]
     """Rows read, and why rows were left out."""
+    left_out: dict[str, int] = field(default_factory=dict)
+    """By code, the segments of the class that --max-per-class left out; empty without it."""
+
+    @property
+    def cap_text(self) -> str:
+        """What to say of --max-per-class; empty without it."""
+        cap = self.config.max_per_class
+        return "" if cap is None else cap_text(cap, self.counts["over_cap"], self.left_out)
 
     def identity(self) -> dict[str, Any]:
         """Return what a dataset may not change between runs."""
+        # IRMAS names its classes itself: what would leave them open in AudioSet is of no account.
+        classes = self.vocabulary.without_unknown() if self.config.is_irmas else self.vocabulary
         return {
             "format": FORMAT,
-            "classes": self.vocabulary.to_dict(),
+            "classes": classes.to_dict(),
             "feature_spec": self.spec.to_dict(),
             "split": "irmas" if self.config.is_irmas else self.config.split,
         }
@@ -134,6 +151,7 @@ def dry_run(config: BuildConfig) -> dict[str, Any]:
         max_downloads=config.max_downloads,
         bytes_per_s=bytes_per_second(plan.spec),
         is_remote=open_source(config.source, config.access).is_remote,
+        cap_text=plan.cap_text,
     )
 
 
@@ -148,10 +166,15 @@ def make_plan(config: BuildConfig) -> Plan:
     vocabulary = read_vocabulary(config)
     choose = choose_irmas if config.is_irmas else choose_rows
     chosen, counts = choose(config, vocabulary)
+    left_out: dict[str, int] = {}
+    if config.max_per_class is not None:
+        n_before = len(chosen)
+        chosen, left_out = cap_classes(chosen, vocabulary.codes, most=config.max_per_class)
+        counts["over_cap"] = n_before - len(chosen)
     if config.limit is not None:
         chosen = chosen.slice(0, config.limit)
     segments = plan_segments(chosen, shard_size=config.shard_size)
-    return Plan(config, vocabulary, LogMelSpec(), segments, counts)
+    return Plan(config, vocabulary, LogMelSpec(), segments, counts, left_out)
 
 
 def choose_rows(config: BuildConfig, vocabulary: Vocabulary) -> tuple[pa.Table, dict[str, int]]:
@@ -171,9 +194,20 @@ def choose_irmas(config: BuildConfig, vocabulary: Vocabulary) -> tuple[pa.Table,
     """Return IRMAS's own files as whole segments, in its own splits, and counts."""
     if config.segments:
         raise UsageError(f"--segments: of no use with --source {config.source}: it has its own")
-    chosen = list_irmas(Path(config.source.removeprefix(IRMAS)), vocabulary)
-    nothing_left_out = dict.fromkeys(("without_class", "excluded", "lost_a_class", "repeated"), 0)
-    return chosen, {"rows": len(chosen), "chosen": len(chosen), **nothing_left_out}
+    folder = Path(config.source.removeprefix(IRMAS))
+    chosen = list_irmas(folder, vocabulary, shown=_with_a_bar)
+    n_files = pc.sum(chosen["n_files"]).as_py()
+    nothing_left_out = dict.fromkeys(("without_class", "excluded", "lost_a_class"), 0)
+    counts = {"rows": n_files, "chosen": len(chosen), "repeated": n_files - len(chosen)}
+    return chosen, counts | nothing_left_out
+
+
+def _with_a_bar(names: Collection[Any]) -> Iterator[Any]:
+    """Go through names, and show how far it is."""
+    with progress_bar(total=len(names), unit=" files", desc="read IRMAS") as bar:
+        for name in names:
+            yield name
+            bar.update()
 
 
 def read_rows(uri: str) -> pa.Table:

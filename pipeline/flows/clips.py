@@ -25,7 +25,8 @@ def check_split(dataset: Dataset, split: str, how: Tagging) -> None:
             f"{how.model}: a model of a cross-validation has learned from clips of the val split; "
             "take a model that was trained without --folds, or what folds.json says"
         )
-    if Vocabulary.from_dict(dataset.built()["classes"]) != how.card.vocabulary:
+    vocabulary = Vocabulary.from_dict(dataset.built()["classes"])
+    if vocabulary.without_unknown() != how.card.vocabulary.without_unknown():
         raise SpecMismatch(f"{dataset.folder.uri} and {how.model} have different classes")
     if not clip_shards(dataset, split):
         raise UsageError(f"{dataset.folder.uri}: the dataset has no clips in its {split} split")

@@ -10,11 +10,10 @@ the best aggregation are found there.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
 
-import numpy as np
 import pyarrow as pa
 
 from pipeline.catalog.plan import SPLITS
@@ -32,6 +31,7 @@ from pipeline.report.page import render_page
 from pipeline.report.reports import evaluation_report
 from pipeline.score.metrics import Metrics, multilabel_metrics
 from pipeline.score.scored import Scored, to_table
+from pipeline.score.targets import target_matrix
 from pipeline.score.thresholds import FROM_VALIDATION, RULES, TARGET_PRECISION, check_share
 from pipeline.score.validation import Choice, Validation, choose_thresholds
 from pipeline.store.dataset import Dataset
@@ -121,6 +121,8 @@ class _Tagged:
     truth: dict[str, list[str]]
     groups: list[str]
     """What each item of the truth was cut from, in its order."""
+    unknown: dict[str, list[str]] = field(default_factory=dict)
+    """The classes of the items that their labels leave open, where there are such."""
     build: dict[str, Any] | None = None
     """The dataset's report.json."""
     held: Validation | None = None
@@ -178,7 +180,8 @@ def _tag(
         tags = tag_split(dataset, config.split, how, out)
     build = dataset.folder.read_json("report.json")
     truth = split_truth(dataset, config.split)
-    return _Tagged(how, tags, truth, dataset.groups(list(truth)), build, held)
+    unknown = dataset.unknown(config.split)
+    return _Tagged(how, tags, truth, dataset.groups(list(truth)), unknown, build, held)
 
 
 def _read(config: EvaluateConfig, how: Tagging, choice: Choice) -> _Tagged:
@@ -194,8 +197,7 @@ def _score(
     """Measure, and write metrics.json, scores.parquet and report.html."""
     how, truth = tagged.how, tagged.truth
     names, scores, named = aligned(tagged.tags, truth, how)
-    targets = np.array([[code in truth[name] for code in how.codes] for name in names], bool)
-    targets = targets.reshape(scores.shape)
+    targets = target_matrix(truth.values(), map(tagged.unknown.get, names), how.codes)
     metrics = multilabel_metrics(targets, scores, thresholds=how.thresholds, class_codes=how.codes)
     report, page = evaluation_report(
         metrics,
@@ -230,7 +232,11 @@ def validate(dataset: Dataset, how: Tagging) -> Validation | None:
     if not shards:
         return None
     return validation_of(
-        clip_tracks(dataset, shards), split_truth(dataset, "val"), how, n_blocks=len(shards)
+        clip_tracks(dataset, shards),
+        split_truth(dataset, "val"),
+        how,
+        n_blocks=len(shards),
+        unknown=dataset.unknown("val"),
     )
 
 

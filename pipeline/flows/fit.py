@@ -8,6 +8,7 @@ and a finished one is not done again.
 
 from __future__ import annotations
 
+import logging
 import signal
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -23,7 +24,7 @@ from pipeline.flows.board import Board, shown
 from pipeline.flows.cluster import own_signal, ray_session
 from pipeline.flows.curves import write_curves
 from pipeline.flows.fit_worker import classical_worker, read_state, worker
-from pipeline.flows.logs import progress_bar
+from pipeline.flows.logs import progress_bar, say
 from pipeline.flows.material import Material
 from pipeline.flows.provenance import provenance
 from pipeline.learn.augment_examples import AugmentedWindow
@@ -106,6 +107,7 @@ def fit(config: FitConfig) -> FitResult:
             raise UsageError(f"{config.dataset}: the dataset has no clips in its {split} split")
     material = Material(dataset, meta, config.train)
     material.check_model()
+    _warn_of_untrained(material)
     with out.claimed(), ray_session(min_cpus=config.workers + 1, gpu=config.gpu):
         shown: dict[str, Any] = {}
         if config.train.model in CLASSICAL:
@@ -119,7 +121,7 @@ def fit(config: FitConfig) -> FitResult:
         heard=material.heard,
         windows=material.windows,
         aggregation=config.train.aggregation,
-        thresholds={method: dict.fromkeys(vocabulary.codes, 0.5) for method in METHODS},
+        thresholds={method: _thresholds(material) for method in METHODS},
         dataset_fingerprint=meta["fingerprint"],
         training={
             "run": name,
@@ -134,8 +136,13 @@ def fit(config: FitConfig) -> FitResult:
     )
     write_curves(out, progress.history)
     model_id = named(card, progress.best_weights)[0].model_id
-    pictures = training_pictures(card.training, shown, material)
-    page = training_page(model_id, card.training, card.provenance, pictures)
+    page = training_page(
+        model_id,
+        card.training,
+        card.provenance,
+        training_pictures(card.training, shown, material),
+        untrained=card.untrained_classes,
+    )
     out.write_bytes("report.html", render_page(page).encode())
     card = save_model(out, progress.best_weights, card)  # last: with it the run is done
     return FitResult(card, was_done=False)
@@ -156,6 +163,19 @@ def training_pictures(
             for one in examples
         ),
     ]
+
+
+def _warn_of_untrained(material: Material) -> None:
+    """Say which classes have no clip to learn from."""
+    if codes := [material.vocabulary.codes[k] for k in material.untrained]:
+        text = f"warning: no clip to learn from has {', '.join(codes)}: the model never names them"
+        say("untrained_classes", level=logging.WARNING, text=text, classes=codes)
+
+
+def _thresholds(material: Material) -> dict[str, float]:
+    """Return 0.5 for each class, and 1 for those that are not learned, whose scores are 0."""
+    codes = enumerate(material.vocabulary.codes)
+    return {code: 1.0 if k in material.untrained else 0.5 for k, code in codes}
 
 
 def worker_env(*, gpu: bool) -> dict[str, Any]:

@@ -67,7 +67,7 @@ def held_out_scores(material: Material, model_uri: str) -> Scored:
         data = material.held_out()
         scores = clip_scores(model, data, card.aggregation, torch.device("cpu"))
     groups = material.dataset.groups(data.segment_ids)
-    return Scored(data.segment_ids, card.vocabulary.codes, data.targets > 0.5, scores, groups)
+    return Scored(data.segment_ids, card.vocabulary.codes, data.targets, scores, groups)
 
 
 def _write(

@@ -9,6 +9,7 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,7 @@ from pipeline.catalog.vocabulary import Vocabulary
 from pipeline.errors import UsageError
 from pipeline.learn.augment_examples import TrainingInput
 from pipeline.learn.config import TrainConfig
-from pipeline.learn.folds import fold_of
+from pipeline.learn.folds import Fold, fold_of
 from pipeline.learn.logmel import SamplesToLogMel, with_margins
 from pipeline.learn.mapped import mapped_clips
 from pipeline.learn.model import Architecture, Tagger
@@ -82,7 +83,23 @@ class Material:
             dropout=self.config.dropout,
             input_shape=(self.heard.n_rows, self.windows.n_frames(self.heard)),
             below_peak=isinstance(self.heard, LogMelInput),
+            untrained=self.untrained,
         )
+
+    @cached_property
+    def untrained(self) -> tuple[int, ...]:
+        """The classes, by number, that no clip to learn from has: nothing is taught about them."""
+        config = self.config
+        rows = [
+            row
+            for split in (("train",) if config.folds is None else ("train", "val"))
+            for table in self.dataset.features(split, ["segment_id", "classes"])
+            for row in table.to_pylist()
+        ]
+        if config.folds is not None:
+            rows = [rows[k] for k in self._fold([row["segment_id"] for row in rows]).train]
+        there = {code for row in rows for code in row["classes"]}
+        return tuple(k for k, code in enumerate(self.vocabulary.codes) if code not in there)
 
     @property
     def cache(self) -> Path:
@@ -131,15 +148,20 @@ class Material:
         return self._part("held_out", self.heard)
 
     def _part(self, part: str, heard: Input) -> WindowSet:
-        config = self.config
-        if config.folds is None:
-            return self._windows_of([part], heard)
+        if self.config.folds is None:
+            return self._windows_of([part], heard).without(self.untrained)
         both = self._windows_of(["train", "val"], heard)
-        groups = self.dataset.groups(both.segment_ids)
-        fold = fold_of(
-            both.segment_ids, groups, n_folds=config.folds, fold=config.fold, seed=config.seed
+        data = both.subset(getattr(self._fold(both.segment_ids), part))
+        return data if part == "held_out" else data.without(self.untrained)
+
+    def _fold(self, segment_ids: list[str]) -> Fold:
+        """Return the parts of this run's fold, of the clips of train and val."""
+        config = self.config
+        assert config.folds is not None
+        groups = self.dataset.groups(segment_ids)
+        return fold_of(
+            segment_ids, groups, n_folds=config.folds, fold=config.fold, seed=config.seed
         )
-        return both.subset(getattr(fold, part))
 
     def _windows_of(self, splits: list[str], heard: Input) -> WindowSet:
         tables = [

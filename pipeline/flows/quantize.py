@@ -8,6 +8,7 @@ tagging: decode, windows, engine. It is the same tagger with another id; its wei
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from time import process_time
 from typing import Any
@@ -31,6 +32,7 @@ from pipeline.learn.tagger import describe, windows_of
 from pipeline.learn.tagging import Tagging, tagging
 from pipeline.score.aggregate import aggregate
 from pipeline.score.metrics import multilabel_metrics
+from pipeline.score.targets import target_matrix
 from pipeline.store.dataset import Dataset
 from pipeline.store.folder import Folder, refuse_as_out
 
@@ -96,7 +98,7 @@ def quantize(config: QuantizeConfig) -> dict[str, Any]:
             "split": config.split,
             "aggregation": how.aggregation,
             "precisions": figures,
-            "drop": figures["f32"]["macro_f1"] - figures["int8"]["macro_f1"],
+            "drop": _macro_f1(figures["f32"]) - _macro_f1(figures["int8"]),
             "max_drop": config.max_drop,
             "graph_bytes": sum(len(files[name]) for name in INT8_FILES),
             "provenance": provenance(),
@@ -138,10 +140,11 @@ def _figures(
             name: window_scores_of(clip_tracks(dataset, shards), one, n_blocks=len(shards))
             for name, one in ways.items()
         }
-    truth = split_truth(dataset, config.split)
+    truth, unknown = split_truth(dataset, config.split), dataset.unknown(config.split)
+    targets = target_matrix(truth.values(), map(unknown.get, truth), ways["f32"].codes)
     return {
         name: {
-            **_quality(windows, truth, ways[name]),
+            **_quality([windows.get(uri) for uri in truth], targets, ways[name]),
             "largest_difference": _largest_difference(windows, found["f32"]),
             "windows_per_cpu_s": _speed(ways[name], timed),
         }
@@ -149,21 +152,24 @@ def _figures(
     }
 
 
-def _quality(
-    windows: dict[str, Floats], truth: dict[str, list[str]], how: Tagging
-) -> dict[str, Any]:
+def _quality(windows: Sequence[Floats | None], targets: Floats, how: Tagging) -> dict[str, Any]:
     """Return the metrics of clips from the scores of their windows; a broken clip has none."""
     none = np.zeros((0, len(how.codes)), np.float32)
-    scores = [aggregate(windows.get(uri, none), how.aggregation) for uri in truth]
-    targets = np.array([[code in has for code in how.codes] for has in truth.values()], bool)
+    scores = [aggregate(none if of is None else of, how.aggregation) for of in windows]
     metrics = multilabel_metrics(
         targets, np.stack(scores), thresholds=how.thresholds, class_codes=how.codes
     )
     return {
+        "macro_f1_present": metrics.macro_f1_present,
         "macro_f1": metrics.macro_f1,
         "micro_f1": metrics.micro_f1,
         "mean_average_precision": metrics.mean_average_precision,
     }
+
+
+def _macro_f1(figures: Mapping[str, Any]) -> float:
+    """Return the macro F1 of the classes that the split has."""
+    return float(figures["macro_f1_present"] or 0.0)
 
 
 def _largest_difference(windows: dict[str, Floats], reference: dict[str, Floats]) -> float:

@@ -9,8 +9,10 @@ of tagging run as they are, and the model hears each window once for all the agg
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Mapping
 from dataclasses import replace
 from functools import partial
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -24,6 +26,7 @@ from pipeline.flows.tag_stages import places, quiet, scored
 from pipeline.learn.tagger import describe
 from pipeline.learn.tagging import Tagging
 from pipeline.score.aggregate import METHODS, aggregate
+from pipeline.score.targets import target_matrix
 from pipeline.score.thresholds import own
 from pipeline.score.validation import Validation
 
@@ -31,11 +34,17 @@ _MODEL_WINDOWS = 64
 
 
 def validation_of(
-    clips: ray.data.Dataset, truth: dict[str, list[str]], how: Tagging, *, n_blocks: int
+    clips: ray.data.Dataset,
+    truth: dict[str, list[str]],
+    how: Tagging,
+    *,
+    n_blocks: int,
+    unknown: Mapping[str, list[str]] = MappingProxyType({}),
 ) -> Validation:
     """Return what the model says of clips, rows of TRACKS with bytes, by every aggregation.
 
-    `truth` gives the classes of every clip by its uri; needs a running Ray.
+    `truth` gives the classes of every clip by its uri, `unknown` those that its labels leave open;
+    needs a running Ray.
     """
     windows = window_scores_of(clips, how, n_blocks=n_blocks)
     if strange := sorted(windows.keys() - truth.keys()):
@@ -43,7 +52,7 @@ def validation_of(
     none = np.zeros((0, len(how.codes)), np.float32)
     methods = list(dict.fromkeys([*METHODS, *how.card.thresholds, how.aggregation]))
     return Validation(
-        truth=np.array([[c in truth[name] for c in how.codes] for name in truth], bool),
+        truth=target_matrix(truth.values(), map(unknown.get, truth), how.codes),
         scores={
             method: np.stack([aggregate(windows.get(name, none), method) for name in truth])
             for method in methods

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from pipeline.learn.epochs import SHIFT_SHARE
+from pipeline.learn.targets import joined
 
 AUGMENTATIONS = ("masks", "tilt", "mix", "shift", "noise", "pitch")
 """On what is not samples, `shift` is a window that begins elsewhere in its clip (`epochs`)."""
@@ -155,7 +156,7 @@ def _partners(windows: Tensor, rng: torch.Generator) -> tuple[Tensor, Tensor, Te
 
 
 def _joined(targets: Tensor, partner: Tensor, chosen: Tensor) -> Tensor:
-    return torch.where(chosen[:, None], torch.maximum(targets, targets[partner]), targets)
+    return torch.where(chosen[:, None], joined(targets, targets[partner]), targets)
 
 
 def _uniform(n: int, low: float, high: float, like: Tensor, rng: torch.Generator) -> Tensor:

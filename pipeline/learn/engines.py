@@ -203,8 +203,10 @@ class TorchEngine:
                 done.append(torch.cuda.Event())  # type: ignore[no-untyped-call]
                 done[-1].record()
         if not found:
-            return _scores([np.zeros((0, size), np.float32) for size in self._sizes])
-        return _scores([torch.cat(parts).cpu().numpy() for parts in zip(*found, strict=True)])
+            none = [np.zeros((0, size), np.float32) for size in self._sizes]
+            return _scores(none, self._preparation)
+        values = [torch.cat(parts).cpu().numpy() for parts in zip(*found, strict=True)]
+        return _scores(values, self._preparation)
 
     def _prepared(self, windows: Windows) -> Tensor:
         n = self._batch if self._is_compiled else len(windows)
@@ -251,7 +253,7 @@ class OpenVinoEngine:
                 outputs = self._graph.outputs(self._preparation.prepared(part))
             for values, output in zip(found, outputs, strict=False):
                 values[start : start + BATCH] = output
-        return _scores(found)
+        return _scores(found, self._preparation)
 
 
 def _converted_engine(tagger: Tagger, precision: str, *, embeddings: bool) -> OpenVinoEngine:
@@ -276,8 +278,8 @@ def _sizes(preparation: Preparation, sizes: list[int], *, embeddings: bool) -> l
     return sizes[: 1 + embeddings]
 
 
-def _scores(outputs: list[Floats]) -> tuple[Floats, Floats | None]:
+def _scores(outputs: list[Floats], preparation: Preparation) -> tuple[Floats, Floats | None]:
     # One value at a time: torch's vectors end in another last bit where an array's end is near, and
     # a track's scores must not depend on which tracks stand beside it.
     scores: Floats = expit(outputs[0].astype(np.float64)).astype(np.float32)
-    return scores, outputs[1] if len(outputs) > 1 else None
+    return preparation.silenced(scores), outputs[1] if len(outputs) > 1 else None

@@ -27,8 +27,10 @@ from pipeline.learn.epochs import Mixing, epoch_batches, n_steps, prefetched
 from pipeline.learn.logmel import SamplesToLogMel
 from pipeline.learn.model import Tagger
 from pipeline.learn.schedule import learning_rate, optimizer_of
+from pipeline.learn.targets import window_losses
 from pipeline.learn.windows import Batch, WindowSet
 from pipeline.score.aggregate import aggregate
+from pipeline.score.targets import is_known, is_there
 
 
 @dataclass
@@ -161,8 +163,7 @@ def _backward(
     windows, targets = augmented(model, windows, targets, config, rng)
     with torch.autocast(device.type, torch.bfloat16, enabled=has_fast_bf16(device)):
         logits = network(windows).float()
-    loss = nn.functional.binary_cross_entropy_with_logits(logits, targets, reduction="none")
-    total = (loss.mean(dim=1) * weights).sum() / batch.n_global
+    total = (window_losses(logits, targets) * weights).sum() / batch.n_global
     scaled = total * n_ranks / config.accumulate  # DDP takes the mean over ranks, we want the sum
     scaled.backward()  # type: ignore[no-untyped-call]
     return total.detach()
@@ -220,7 +221,7 @@ def window_scores(
         with torch.autocast(device.type, torch.bfloat16, enabled=has_fast_bf16(device)):
             logits = model(batch)
         parts.append(torch.sigmoid(logits.float()).cpu().numpy())
-    return np.concatenate(parts)
+    return model.silenced(np.concatenate(parts))
 
 
 def has_fast_bf16(device: torch.device) -> bool:
@@ -270,13 +271,21 @@ def restore(
 def clip_metrics(
     scores: npt.NDArray[np.float32], targets: npt.NDArray[np.float32]
 ) -> dict[str, float]:
-    """Return what an epoch is judged by: loss and macro F1 of clips, `[n_clips, n_classes]`."""
-    clipped = np.clip(scores, 1e-6, 1 - 1e-6)
-    val_loss = -np.mean(targets * np.log(clipped) + (1 - targets) * np.log(1 - clipped))
-    there, named = targets > 0.5, scores >= 0.5
+    """Return what an epoch is judged by: loss and macro F1 of clips, `[n_clips, n_classes]`.
+
+    What is unknown (NaN) is left out. `val_macro_f1` is the mean over the classes that are there,
+    `val_macro_f1_all` over all: one without clips has F1 0.
+    """
+    known, clipped = is_known(targets), np.clip(scores, 1e-6, 1 - 1e-6)
+    losses = -(targets * np.log(clipped) + (1 - targets) * np.log(1 - clipped))
+    there, named = is_there(targets), (scores >= 0.5) & known
     both = there.sum(axis=0) + named.sum(axis=0)
     f1 = 2 * (there & named).sum(axis=0) / np.maximum(1, both)
-    return {"val_loss": float(val_loss), "val_macro_f1": float(f1.mean())}
+    return {
+        "val_loss": float(np.mean(losses[known])) if known.any() else 0.0,
+        "val_macro_f1": float(f1[there.any(axis=0)].mean()) if there.any() else 0.0,
+        "val_macro_f1_all": float(f1.mean()),
+    }
 
 
 def _mean(losses: list[Tensor]) -> float:

@@ -28,7 +28,10 @@ from pipeline.store.faults import clear_errors
 
 
 def mapped_clips(dataset: Dataset, split: str, heard: Input, cache: Path) -> list[pa.Table]:
-    """Return a split as mapped tables of `segment_id, classes, matrix`, made where need be."""
+    """Return a split as mapped tables of `segment_id, classes, matrix`, made where need be.
+
+    They have `unknown` as well where the dataset has it: older ones do not.
+    """
     from joblib import cpu_count  # here, as tagging does without it
 
     table = "features" if is_in_features(dataset, heard) else "clips"
@@ -51,11 +54,11 @@ def is_in_features(dataset: Dataset, heard: Input) -> bool:
 def _make(dataset: Dataset, name: str, heard: Input, path: Path) -> None:
     if path.exists():
         return
-    if name.startswith("features/"):
-        table = dataset.folder.read_table(name, ["segment_id", "classes", "logmel"])
-        table = table.rename_columns(["segment_id", "classes", "matrix"])
+    source = "logmel" if name.startswith("features/") else "audio"
+    table = dataset.folder.read_table(name, [*_columns_of(dataset, name), source])
+    if source == "logmel":
+        table = table.rename_columns([*table.column_names[:-1], "matrix"])
     else:
-        table = dataset.folder.read_table(name, ["segment_id", "classes", "audio"])
         matrices = [_matrix(row["bytes"], heard).tobytes() for row in table["audio"].to_pylist()]
         table = table.drop_columns(["audio"])
         table = table.append_column("matrix", pa.array(matrices, pa.large_binary()))
@@ -71,6 +74,12 @@ def _make(dataset: Dataset, name: str, heard: Input, path: Path) -> None:
             temporary.replace(path)
         finally:
             temporary.unlink(missing_ok=True)
+
+
+def _columns_of(dataset: Dataset, name: str) -> list[str]:
+    """Return the columns of labels that a file of FEATURES or CLIPS has."""
+    has_unknown = "unknown" in dataset.folder.read_schema(name).names
+    return ["segment_id", "classes", *(["unknown"] if has_unknown else [])]
 
 
 def _matrix(wav: bytes, heard: Input) -> npt.NDArray[Any]:

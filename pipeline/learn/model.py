@@ -13,6 +13,8 @@ from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 import safetensors.torch
 import torch
 from safetensors import SafetensorError
@@ -55,6 +57,8 @@ class Architecture:
     below_peak: bool = True
     """Whether windows are dB, scaled to what lies below each window's peak; else each row is
     scaled by the training set's mean and deviation of it, which are among the weights."""
+    untrained: tuple[int, ...] = ()
+    """Classes by number that it has not learned, as no clip had them: their scores are 0."""
 
     @property
     def takes_any_window(self) -> bool:
@@ -62,9 +66,10 @@ class Architecture:
         return not is_known(self.name)
 
     def to_dict(self) -> dict[str, Any]:
-        """Return plain values, for model.json."""
+        """Return plain values, for model.json; it names the untrained classes itself."""
+        values = {key: value for key, value in vars(self).items() if key != "untrained"}
         shapes = {key: list(vars(self)[key]) for key in ("input_size", "input_shape")}
-        return {**vars(self), **shapes}
+        return {**values, **shapes}
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Architecture:
@@ -126,6 +131,15 @@ class Preparation(nn.Module):
         )
         return image.squeeze(1)
 
+    def silenced(self, scores: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+        """Return scores, `[n, n_classes]`, with 0 for the classes that it has not learned.
+
+        Here and not at the labels: S2 divides by the largest class's sum, and a class that nothing
+        was taught about may be that one.
+        """
+        scores[:, list(self.architecture.untrained)] = 0
+        return scores
+
 
 class Tagger(Preparation):
     """A network on windows, with the scaling of its input inside."""
@@ -183,6 +197,11 @@ class ModelCard:
     """Of an int8 model: what it was made of and how, and the hashes of its graph."""
 
     @property
+    def untrained_classes(self) -> list[str]:
+        """Codes of the classes that no clip had to learn from: they never become labels."""
+        return [self.vocabulary.codes[k] for k in self.architecture.untrained]
+
+    @property
     def is_of_fold(self) -> bool:
         """Whether it is of a cross-validation, which divides train and val anew."""
         return self.training.get("config", {}).get("folds") is not None
@@ -202,6 +221,7 @@ class ModelCard:
             "training": self.training,
             "provenance": self.provenance,
             **({} if self.quantized is None else {"quantized": self.quantized}),
+            **({"untrained_classes": found} if (found := self.untrained_classes) else {}),
         }
 
     @classmethod
@@ -209,9 +229,12 @@ class ModelCard:
         """Return the card that `to_dict` gave; SpecMismatch for another format."""
         if values.get("format") != FORMAT:
             raise SpecMismatch(f"format {values.get('format')!r}, expected {FORMAT!r}")
+        vocabulary = Vocabulary.from_dict(values["classes"])
+        untrained = [vocabulary.codes.index(code) for code in values.get("untrained_classes", ())]
+        architecture = Architecture.from_dict(values["architecture"])
         return cls(
-            architecture=Architecture.from_dict(values["architecture"]),
-            vocabulary=Vocabulary.from_dict(values["classes"]),
+            architecture=replace(architecture, untrained=tuple(untrained)),
+            vocabulary=vocabulary,
             heard=input_from_dict(values["feature_spec"]),
             windows=WindowSpec.from_dict(values["window"]),
             aggregation=values["aggregation"],

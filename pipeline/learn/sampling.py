@@ -37,7 +37,8 @@ def true_dynamic(
 ) -> list[Draw]:
     """Return `n` draws of `least` to `most` clips with distinct classes, uniformly chosen.
 
-    `targets` is `[n_clips, n_classes]`; a clip with several classes stands for one of them.
+    `targets` is `[n_clips, n_classes]`, NaN where unknown; a clip with several classes stands for
+    one of them.
     """
     by_class = clips_by_class(targets)
     _check(len(by_class), least, most)
@@ -52,19 +53,22 @@ def others(
     least: int,
     most: int,
 ) -> list[Draw]:
-    """Return, for each clip of `base`, `least` to `most` clips of classes that it has not."""
+    """Return, for each clip of `base`, `least` to `most` clips of classes that it has not.
+
+    One that is unknown in the clip may be there, and is not among them.
+    """
     by_class = clips_by_class(targets)
     _check(len(by_class), least + 1, most + 1)
     draws = []
     for clip in base:
-        free = {c: clips for c, clips in by_class.items() if not targets[clip, c]}
+        free = {c: clips for c, clips in by_class.items() if targets[clip, c] == 0}
         draws.append(_one_of_each(free, rng, min(int(rng.integers(least, most + 1)), len(free))))
     return draws
 
 
 def clips_by_class(targets: npt.NDArray[np.float32]) -> dict[int, npt.NDArray[np.int64]]:
     """Return the clips of each class that has any."""
-    columns = {c: np.flatnonzero(targets[:, c]) for c in range(targets.shape[1])}
+    columns = {c: np.flatnonzero(targets[:, c] == 1) for c in range(targets.shape[1])}
     return {c: clips for c, clips in columns.items() if len(clips)}
 
 

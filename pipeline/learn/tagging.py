@@ -38,6 +38,9 @@ class Tagging:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "model", Folder(self.model).uri)
+        untrained = self.card.architecture.untrained  # never named: their scores are 0
+        limits = [1.0 if k in untrained else limit for k, limit in enumerate(self.thresholds)]
+        object.__setattr__(self, "thresholds", tuple(limits))
         quantized = self.card.quantized
         if quantized is not None and self.precision not in ("auto", "int8"):
             raise UsageError(  # its rows would say int8

@@ -13,6 +13,7 @@ import pyarrow as pa
 from pipeline.audio.inputs import Input, LogMelInput
 from pipeline.audio.moments import Moments
 from pipeline.audio.windows import WindowSpec, cut_windows, window_starts
+from pipeline.score.targets import joined_groups, target_matrix
 
 Windows = npt.NDArray[Any]
 
@@ -24,7 +25,7 @@ class Batch:
     windows: Windows
     """`[n, n_rows, n_frames]`, as they are stored."""
     targets: npt.NDArray[np.float32]
-    """`[n, n_classes]`, 0 or 1."""
+    """`[n, n_classes]`: 0, 1, or NaN where it is unknown."""
     weights: npt.NDArray[np.float32]
     """`[n]`, 0 or 1."""
     n_global: int
@@ -39,7 +40,7 @@ class WindowSet:
     matrices: list[Windows]
     """A clip each, `[n_rows, n_columns]`."""
     targets: npt.NDArray[np.float32]
-    """`[n_clips, n_classes]`."""
+    """`[n_clips, n_classes]`: 0, 1, or NaN where it is unknown."""
     clip_of: npt.NDArray[np.int64]
     """The clip of each window."""
     start_of: npt.NDArray[np.int64]
@@ -88,6 +89,12 @@ class WindowSet:
             start_of=self.start_of[np.concatenate([np.zeros(0, np.int64), *windows])],
         )
 
+    def without(self, classes: Sequence[int]) -> WindowSet:
+        """Return the same with some classes, by number, unknown of all clips."""
+        targets = self.targets.copy()
+        targets[:, list(classes)] = np.nan
+        return replace(self, targets=targets)
+
     def clip_windows(self, clip: int) -> Windows:
         """Return every window of one clip."""
         return self.windows(np.arange(*np.searchsorted(self.clip_of, [clip, clip + 1])))
@@ -125,13 +132,13 @@ class WindowSet:
             mixed = 10 * np.log10(power)
         else:
             mixed = np.add.reduceat(values, firsts, axis=0)
-        return mixed, np.maximum.reduceat(targets, firsts, axis=0)
+        return mixed, joined_groups(targets, firsts)
 
 
 def load_windows(
     tables: Sequence[pa.Table], *, codes: Sequence[str], windows: WindowSpec, heard: Input
 ) -> WindowSet:
-    """Return the windows of mapped tables, with the classes as 0/1 targets in `codes`' order."""
+    """Return the windows of mapped tables, with the classes as targets in `codes`' order."""
     matrices = [
         np.frombuffer(value.as_buffer(), heard.dtype).reshape(heard.n_rows, -1)
         for table in tables
@@ -139,20 +146,26 @@ def load_windows(
         for value in chunk
     ]
     classes = [row for table in tables for row in table["classes"].to_pylist()]
+    unknown = [row for table in tables for row in _unknown_of(table)]
     starts = [window_starts(matrix.shape[1], windows, heard) for matrix in matrices]
     counts = [len(start) for start in starts]
     return WindowSet(
         segment_ids=[i for table in tables for i in table["segment_id"].to_pylist()],
         matrices=matrices,
-        targets=np.array([[c in row for c in codes] for row in classes], np.float32).reshape(
-            len(classes), len(codes)
-        ),
+        targets=target_matrix(classes, unknown, codes),
         clip_of=np.repeat(np.arange(len(matrices)), counts),
         start_of=np.concatenate([np.zeros(0, np.int64), *starts]),
         n_frames=windows.n_frames(heard),
         silence=heard.silence,
         is_db=isinstance(heard, LogMelInput),
     )
+
+
+def _unknown_of(table: pa.Table) -> list[Sequence[str] | None]:
+    """Return the codes that are unknown of each clip; older files have no such column."""
+    if "unknown" not in table.column_names:
+        return [None] * table.num_rows
+    return list(table["unknown"].to_pylist())
 
 
 def row_moments(data: WindowSet) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:

@@ -73,6 +73,14 @@ def _notes(report: Report) -> list[str]:
         "the clips.",
         "Pictures of labels show the clips that were got.",
     ]
+    if any(_n_unknown(row) for row in report["classes"]):
+        notes.append(
+            "Unknown are the clips, of those that were got, of which the labels leave the class "
+            "open: its family is labelled, or a label excludes it. They neither teach the class "
+            "nor count for it."
+        )
+    if report["cap"]:
+        notes.append(f"{report['cap'].capitalize()}.")
     if report["untried"]:
         notes.append(f"The build has not ended: {report['untried']:,d} segments are untried.")
     return notes
@@ -91,12 +99,20 @@ def _splits_table(report: Report) -> Table:
 def _classes_table(report: Report) -> Table:
     splits = list(report["splits"])
     columns = ["class", "name", *(f"{split} {key}" for split in splits for key in _WANTED_GOT)]
+    has_unknown = any(_n_unknown(row) for row in report["classes"])
     rows = []
     for row in report["classes"]:
         totals = [sum(row[key].values()) for key in _WANTED_GOT]
         cells = [row[key][split] for split in splits for key in _WANTED_GOT]
+        totals += [_n_unknown(row)] if has_unknown else []
         rows.append((row["code"], row["name"], *cells, *totals, _ratio(totals[1], totals[0])))
-    return Table("Wanted and got per class", [*columns, "all wanted", "all got", "share got"], rows)
+    columns += ["all wanted", "all got", *(["unknown"] if has_unknown else []), "share got"]
+    return Table("Wanted and got per class", columns, rows)
+
+
+def _n_unknown(row: Mapping[str, Any]) -> int:
+    """Return of how many clips that were got a class is unknown; older reports do not say."""
+    return sum(row.get("unknown", {}).get("got", {}).values())
 
 
 def _outcomes_table(report: Report) -> Table:

@@ -9,12 +9,12 @@ from pipeline.report.evaluation_tables import drawn_whole, interval_text
 from pipeline.report.model_plots import class_scores
 from pipeline.report.page import Cell, Page, Table, Tile
 from pipeline.report.picture import SERIES, Picture
-from pipeline.score.words import duration_text
+from pipeline.score.words import duration_text, macro_text
 
 _FIGURES = {
     "hamming_score": "Hamming score",
-    "macro_precision": "macro precision",
-    "macro_recall": "macro recall",
+    "macro_precision_present": "macro precision",
+    "macro_recall_present": "macro recall",
 }
 _N_DRAWN = len(SERIES)
 _N_CHARS = 30  # of a name in the legend
@@ -27,9 +27,9 @@ def comparison_page(report: Mapping[str, Any], *, provenance: Mapping[str, str])
     return Page(
         title="Comparison",
         lead=f"Of {len(models)} models, {best['name']} has the largest macro F1, "
-        f"{best['macro_f1']:.3f}, over {report['n_items']:,d} clips and "
+        f"{model_macro_text(report, best)}, over {report['n_items']:,d} clips and "
         f"{len(report['class_names'])} classes.",
-        tiles=[Tile(row["name"], row["macro_f1"], "macro F1") for row in models[:6]],
+        tiles=[Tile(row["name"], row["macro_f1_present"], "macro F1") for row in models[:6]],
         blocks=[
             _models_table(report),
             _reports_figures_table(report),
@@ -43,6 +43,12 @@ def comparison_page(report: Mapping[str, Any], *, provenance: Mapping[str, str])
         notes=_notes(report),
         provenance=provenance,
     )
+
+
+def model_macro_text(report: Mapping[str, Any], row: Mapping[str, Any]) -> str:
+    """Return a model's macro F1: of the classes that are there and, where it is another, of all."""
+    n_classes = len(report["class_names"])
+    return macro_text(row["macro_f1_present"], row["macro_f1"], report["n_present"], n_classes)
 
 
 def p_text(p_value: float | None, n_resamples: int) -> str:
@@ -60,8 +66,9 @@ def _models_table(report: Mapping[str, Any]) -> Table:
     rows = [
         (
             row["name"],
+            row["macro_f1_present"],
+            interval_text(row["intervals"]["macro_f1_present"]),
             row["macro_f1"],
-            interval_text(row["intervals"]["macro_f1"]),
             row["mean_average_precision"],
             interval_text(row["intervals"]["mean_average_precision"]),
             row["micro_f1"],
@@ -70,8 +77,12 @@ def _models_table(report: Mapping[str, Any]) -> Table:
         )
         for row in report["models"]
     ]
-    columns = ("model", "macro F1", "from to", "mAP", "from to", "micro F1", "ROC-AUC")
-    return Table("Models", (*columns, "exact match"), rows, "Best macro F1 first.")
+    columns = ("model", "macro F1", "from to", "of all classes", "mAP", "from to", "micro F1")
+    note = (
+        "Best macro F1 first. It is the mean over the classes that the truth has; of all classes, "
+        "those that no clip has count as 0."
+    )
+    return Table("Models", (*columns, "ROC-AUC", "exact match"), rows, note)
 
 
 def _reports_figures_table(report: Mapping[str, Any]) -> Table:
@@ -87,7 +98,10 @@ def _reports_figures_table(report: Mapping[str, Any]) -> Table:
         for row in report["models"]
     ]
     columns = [x for words in _FIGURES.values() for x in (words, "from to")]
-    note = "The Hamming score is the share of right yes-or-no answers; macro is over the classes."
+    note = (
+        "The Hamming score is the share of right yes-or-no answers; macro is over the classes that "
+        "the truth has."
+    )
     return Table("Hamming score, precision and recall", ("model", *columns), rows, note)
 
 
@@ -135,7 +149,7 @@ def _test_cells(
 
 
 def _tests_table(report: Mapping[str, Any]) -> Table:
-    names = ("macro_f1", "mean_average_precision")
+    names = ("macro_f1_present", "mean_average_precision")
     rows = [(row["name"], *_test_cells(row, names, report)) for row in report["models"][1:]]
     columns = ("model", "macro F1", "from to", "p", "mAP", "from to", "p")
     note = (

@@ -28,6 +28,7 @@ from pipeline.report.picture import (
     tidy_bars,
     tidy_grid,
 )
+from pipeline.score.targets import Targets, is_known, is_there
 
 Truth = npt.NDArray[np.bool_]
 Counts = npt.NDArray[np.int64]
@@ -39,8 +40,13 @@ _COLOURS = (BLUE, ORANGE, VERMILLION, "#DDE2E7")
 _N_NUMBERED = 20
 
 
-def confusion_counts(truth: Truth, predicted: Truth) -> Counts:
-    """Return how many items every class has of each of `KINDS`, `[n_classes, 4]`."""
+def confusion_counts(targets: Targets, predicted: Truth) -> Counts:
+    """Return how many items every class has of each of `KINDS`, `[n_classes, 4]`.
+
+    Items of which a class is unknown are in none of its kinds.
+    """
+    truth, known = is_there(targets), is_known(targets)
+    predicted = predicted & known
     if not len(truth):
         return np.zeros((truth.shape[1], 4), np.int64)
     if truth.shape[1] < 2:  # scikit-learn takes one column for a list of two classes
@@ -48,11 +54,12 @@ def confusion_counts(truth: Truth, predicted: Truth) -> Counts:
     else:
         tables = multilabel_confusion_matrix(truth, predicted)
     (true_negative, false_positive), (false_negative, true_positive) = np.moveaxis(tables, 0, 2)
+    true_negative = true_negative - (~known).sum(axis=0)
     kinds = [true_positive, false_negative, false_positive, true_negative]
     return np.stack(kinds, axis=1).astype(np.int64)
 
 
-def named_instead(truth: Truth, predicted: Truth) -> Counts:
+def named_instead(targets: Targets, predicted: Truth) -> Counts:
     """Return what was named for the items in which a class was missed.
 
     Returns
@@ -60,7 +67,7 @@ def named_instead(truth: Truth, predicted: Truth) -> Counts:
     ints, shape [n_classes, n_classes + 1]
         Row i, column j: of the items that have class i, and in which it was not named, how many
         were wrongly said to have class j. The last column counts those with no wrong class. An
-        item may be in several columns.
+        item may be in several columns. A class that is unknown is not wrong.
 
     Examples
     --------
@@ -69,13 +76,14 @@ def named_instead(truth: Truth, predicted: Truth) -> Counts:
     >>> named_instead(truth, predicted).tolist()
     [[0, 1, 1], [0, 0, 0]]
     """
+    truth = is_there(targets)
     missed = (truth & ~predicted).astype(np.int64)
-    wrong = predicted & ~truth
+    wrong = predicted & ~truth & is_known(targets)
     columns = np.column_stack([wrong, ~wrong.any(axis=1)])
     return np.asarray(missed.T @ columns.astype(np.int64))
 
 
-def confusion_dict(truth: Truth, predicted: Truth, *, class_codes: list[str]) -> dict[str, Any]:
+def confusion_dict(truth: Targets, predicted: Truth, *, class_codes: list[str]) -> dict[str, Any]:
     """Return both as plain values, by code."""
     counts, instead = confusion_counts(truth, predicted), named_instead(truth, predicted)
     return {

@@ -24,6 +24,7 @@ from pipeline.report.picture import (
     say_empty,
 )
 from pipeline.score.calibration import Reliability
+from pipeline.score.targets import Targets, is_known, is_there
 
 Truth = npt.NDArray[np.bool_]
 Scores = npt.NDArray[np.floating[Any]]
@@ -33,17 +34,18 @@ _N_CURVE_POINTS = 1100  # of all the curves of a picture
 
 
 def roc_curves(
-    truth: Truth, scores: Scores, *, thresholds: npt.ArrayLike, class_names: Mapping[str, str]
+    truth: Targets, scores: Scores, *, thresholds: npt.ArrayLike, class_names: Mapping[str, str]
 ) -> Picture:
     """Draw every class's ROC curve in a panel of its own, over the curve of all classes as one.
 
-    `truth` and `scores` are `[n_items, n_classes]`; panels stay readable with 40 classes, where a
-    legend with a colour a class does not.
+    `truth` and `scores` are `[n_items, n_classes]`, and what is unknown (NaN) is left out. Panels
+    stay readable with 40 classes, where a legend with a colour a class does not.
     """
     n_classes = len(class_names)
     n_points = max(20, _N_CURVE_POINTS // (2 * max(1, n_classes)))
     limits = np.broadcast_to(np.asarray(thresholds, dtype=np.float64), n_classes)
-    together = _roc_curve(truth.ravel(), scores.ravel(), n_points)
+    there, known = is_there(truth), is_known(truth)
+    together = _roc_curve(there[known], scores[known], n_points)
     with drawing(height_in=panels_height_in(n_classes)) as figure:
         panels = unit_panels(
             figure,
@@ -54,7 +56,8 @@ def roc_curves(
         for k, label in enumerate(class_labels(class_names)):
             panels[k].plot([0, 1], [0, 1], color=GREY, ls=":", lw=1, label="by chance")
             panels[k].plot(*together, color="#B8C0C8", lw=1.2, label="all classes")
-            _roc_panel(panels[k], truth[:, k], scores[:, k], limits[k], label, n_points)
+            one = known[:, k]
+            _roc_panel(panels[k], there[one, k], scores[one, k], limits[k], label, n_points)
         one_legend(figure, panels)
         return as_picture(
             figure,

@@ -23,13 +23,15 @@ from pipeline.report.page import Page, Table, Tile
 from pipeline.report.picture import Picture
 from pipeline.score.calibration import Reliability
 from pipeline.score.metrics import Metrics
+from pipeline.score.targets import Targets
+from pipeline.score.words import macro_text
 
 
 def evaluation_page(
     metrics: Metrics,
     report: Mapping[str, Any],
     *,
-    truth: npt.NDArray[np.bool_],
+    truth: Targets,
     scores: npt.NDArray[np.floating[Any]],
     diagrams: Mapping[str, Reliability],
 ) -> Page:
@@ -54,7 +56,7 @@ def evaluation_page(
         blocks += [data_plots.outcomes(build["outcomes"]), label_counts(build)]
     return Page(
         title="Evaluation",
-        lead=f"Macro F1 is {metrics.macro_f1:.3f} and micro F1 {metrics.micro_f1:.3f}, over "
+        lead=f"Macro F1 is {_macro_text(metrics)} and micro F1 {metrics.micro_f1:.3f}, over "
         f"{metrics.n_items:,d} clips and {len(names)} {'class' if len(names) == 1 else 'classes'}.",
         tiles=_tiles(metrics),
         blocks=blocks,
@@ -65,7 +67,7 @@ def evaluation_page(
 
 def _tiles(metrics: Metrics) -> list[Tile]:
     return [
-        Tile("macro F1", metrics.macro_f1),
+        Tile("macro F1", metrics.macro_f1_present, _macro_note(metrics)),
         Tile("micro F1", metrics.micro_f1),
         Tile("mAP", metrics.mean_average_precision),
         Tile("macro ROC-AUC", metrics.macro_roc_auc),
@@ -74,10 +76,24 @@ def _tiles(metrics: Metrics) -> list[Tile]:
     ]
 
 
+def _macro_text(metrics: Metrics) -> str:
+    n_classes = len(metrics.per_class)
+    return macro_text(metrics.macro_f1_present, metrics.macro_f1, metrics.n_present, n_classes)
+
+
+def _macro_note(metrics: Metrics) -> str:
+    n_classes = len(metrics.per_class)
+    if metrics.n_present == n_classes:
+        return ""
+    return (
+        f"of {metrics.n_present} classes that are there; {metrics.macro_f1:.3f} of all {n_classes}"
+    )
+
+
 def _model_pictures(
     metrics: Metrics,
     report: Mapping[str, Any],
-    truth: npt.NDArray[np.bool_],
+    truth: Targets,
     scores: npt.NDArray[np.floating[Any]],
 ) -> list[Picture]:
     rows, names = metrics.per_class, report["class_names"]
@@ -101,7 +117,7 @@ def _model_pictures(
 def _confusion_pictures(
     metrics: Metrics,
     names: Mapping[str, str],
-    truth: npt.NDArray[np.bool_],
+    truth: Targets,
     scores: npt.NDArray[np.floating[Any]],
 ) -> list[Picture]:
     predicted = scores >= np.array([row.threshold for row in metrics.per_class])
@@ -129,8 +145,13 @@ def _notes(metrics: Metrics) -> list[str]:
     ]
     if absent := [row.code for row in metrics.per_class if not row.n_positive]:
         notes.append(
-            f"No clip of the truth has {', '.join(absent)}: F1 is 0 there, and the macro figures "
-            f"count it. Macro F1 of the other classes is {metrics.macro_f1_present or 0:.3f}."
+            f"No clip of the truth has {', '.join(absent)}: F1 is 0 there. Macro F1, precision and "
+            "recall are of the other classes, where it does not say that they are of all."
+        )
+    if n_unknown := sum(row.n_unknown for row in metrics.per_class):
+        notes.append(
+            f"{n_unknown:,d} answers are left out of all figures, as the labels leave open whether "
+            "the class is there: its family is labelled, or a label excludes it."
         )
     if metrics.undefined:
         notes.append(

@@ -24,11 +24,24 @@ RULE_NAMES = {
 
 def averages_table(metrics: Metrics) -> Table:
     """Return precision, recall and F1 under every average."""
-    rows = [
-        (name, *(getattr(metrics, f"{name}_{figure}") for figure in ("precision", "recall", "f1")))
-        for name in ("macro", "micro", "weighted", "samples")
-    ]
+    figures, macros = ("precision", "recall", "f1"), macro_names(metrics)
+    keys = {name: [f"macro_{figure}{end}" for figure in figures] for name, end in macros.items()}
+    keys |= {a: [f"{a}_{figure}" for figure in figures] for a in ("micro", "weighted", "samples")}
+    rows = [(name, *(getattr(metrics, key) for key in of)) for name, of in keys.items()]
     return Table("Precision, recall and F1", ("average", "precision", "recall", "F1"), rows)
+
+
+def macro_names(metrics: Metrics) -> dict[str, str]:
+    """Return how macro figures are called, and how their keys end.
+
+    Where some class is absent there are two: the first is of the classes that the truth has, the
+    second counts the others as 0.
+    """
+    n_classes = len(metrics.per_class)
+    if metrics.n_present == n_classes:
+        return {"macro": "_present"}
+    there = f"macro, the {metrics.n_present} of {n_classes} classes that are there"
+    return {there: "_present", f"macro, all {n_classes} classes": ""}
 
 
 def figures_table(metrics: Metrics, report: Mapping[str, Any]) -> Table:
@@ -36,7 +49,14 @@ def figures_table(metrics: Metrics, report: Mapping[str, Any]) -> Table:
     found = report["intervals"]
     raw = report["calibration"]["scores"]["raw"]["macro"]
     rows: list[tuple[Cell, ...]] = [
-        ("macro F1", metrics.macro_f1, interval_text(found["macro_f1"])),
+        *(
+            (
+                name.replace("macro", "macro F1"),
+                getattr(metrics, f"macro_f1{end}"),
+                interval_text(found[f"macro_f1{end}"]),
+            )
+            for name, end in macro_names(metrics).items()
+        ),
         ("micro F1", metrics.micro_f1, interval_text(found["micro_f1"])),
         (
             "mAP",
@@ -61,12 +81,13 @@ def figures_table(metrics: Metrics, report: Mapping[str, Any]) -> Table:
 
 def per_class_table(metrics: Metrics, report: Mapping[str, Any]) -> Table:
     """Return every class's figures, with the interval of its F1 and AP."""
-    names = report["class_names"]
+    names, has_unknown = report["class_names"], any(row.n_unknown for row in metrics.per_class)
     rows = [
         (
             row.code,
             names[row.code],
             row.n_positive,
+            *([row.n_unknown] if has_unknown else []),
             row.n_predicted,
             row.precision,
             row.recall,
@@ -78,9 +99,10 @@ def per_class_table(metrics: Metrics, report: Mapping[str, Any]) -> Table:
         )
         for row, found in zip(metrics.per_class, report["intervals"]["per_class"], strict=True)
     ]
-    counts = ("class", "name", "in truth", "named")
+    counts = ("class", "name", "in truth", *(["unknown"] if has_unknown else []), "named")
     scores = ("precision", "recall", "F1", "F1 from to", "AP", "AP from to", "threshold")
-    return Table("Per class", (*counts, *scores), rows)
+    note = "Clips of which the labels leave a class open, unknown, do not count for it."
+    return Table("Per class", (*counts, *scores), rows, note if has_unknown else "")
 
 
 def ranking_table(metrics: Metrics, report: Mapping[str, Any]) -> Table:
@@ -118,9 +140,9 @@ def rules_table(report: Mapping[str, Any]) -> Table:
         (
             RULE_NAMES[row["rule"]].format(own=rules["own"], target=rules["target_precision"])
             + (" (used here)" if row["rule"] == rules["used"] else ""),
-            row["macro_precision"],
-            row["macro_recall"],
-            row["macro_f1"],
+            row["macro_precision_present"],
+            row["macro_recall_present"],
+            row["macro_f1_present"],
             row["micro_f1"],
         )
         for row in rules["rules"]
@@ -136,8 +158,8 @@ def methods_table(report: Mapping[str, Any]) -> Table:
         (
             METHOD_NAMES.get(row["method"], row["method"])
             + (" (used here)" if row["method"] == found["used"] else ""),
-            row["macro_f1_tuned"],
-            row["macro_f1"],
+            row["macro_f1_present_tuned"],
+            row["macro_f1_present"],
             row["mean_average_precision"],
             row["loss"],
         )

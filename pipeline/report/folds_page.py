@@ -12,7 +12,8 @@ from pipeline.report.page import Page, Table, Tile
 from pipeline.score.metrics import Metrics
 
 _FIGURES = {
-    "macro_f1": "macro F1",
+    "macro_f1_present": "macro F1",
+    "macro_f1": "macro F1, all classes",
     "micro_f1": "micro F1",
     "mean_average_precision": "mAP",
     "macro_roc_auc": "ROC-AUC",
@@ -50,14 +51,18 @@ def folds_report(
             [k, name, one.n_items, *(values[key][k] for key in _FIGURES)]
             for k, (name, one) in enumerate(zip(model_ids, folds, strict=True))
         ],
-        note="The clips of one video are always in one fold.",
+        note="The clips of one video are always in one fold. Macro F1 is the mean over the classes "
+        "that the fold's clips have; over all classes, the others count as 0.",
     )
-    best = summary["macro_f1"]
-    tile = Tile("macro F1 over folds", f"{best['mean']:.3f} ± {best['deviation']:.3f}")
+    best, of_all = summary["macro_f1_present"], summary["macro_f1"]
+    words = f"{best['mean'] or 0:.3f} ± {best['deviation'] or 0:.3f}"
+    is_whole = all(one.n_present == len(one.per_class) for one in folds)
+    aside = "" if is_whole else f"of the classes that are there; {of_all['mean']:.3f} of all"
+    tile = Tile("macro F1 over folds", words, aside)
     page = replace(
         page,
         title="Cross-validation",
-        lead=f"{len(folds)} folds: macro F1 is {best['mean']:.3f} ± {best['deviation']:.3f}. All "
+        lead=f"{len(folds)} folds: macro F1 is {words}{f' ({aside})' if aside else ''}. All "
         "other figures are of all clips together, each scored by the fold that held it out.",
         tiles=[tile, *page.tiles],
         blocks=[table, *page.blocks],

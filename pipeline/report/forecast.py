@@ -27,14 +27,16 @@ def forecast(
     max_downloads: int,
     bytes_per_s: int,
     is_remote: bool = True,
+    cap_text: str = "",
 ) -> dict[str, Any]:
     """Return what is planned, what is there already, and what it will take.
 
     `bytes_per_s` is what a second of audio takes in the tables; `counts` says why rows were left
-    out (see `catalog.select.select_counts`).
+    out (see `catalog.select.select_counts`), and `cap_text` what --max-per-class did.
     """
     codes = list(class_names)
     labels = label_matrix(segments["classes"], codes)
+    unknown = label_matrix(segments["unknown"], codes)
     durations_s = pc.subtract(segments["end_s"], segments["start_s"])
     mean_s = float(pc.mean(durations_s).as_py() or 0.0)
     seconds = n_to_do / rate_per_s if rate_per_s else n_to_do * SECONDS_PER_SEGMENT / max_downloads
@@ -50,6 +52,8 @@ def forecast(
             }
             for k, code in enumerate(codes)
         },
+        "unknown": {code: int(unknown[:, k].sum()) for k, code in enumerate(codes)},
+        "cap": cap_text,
         "splits": {split: int((splits == split).sum()) for split in ("train", "val", "test")},
         "labels_per_clip": labels_per_clip(labels),
         "cooccurrence": cooccurrence_counts(labels).tolist(),
@@ -69,10 +73,14 @@ def forecast_text(report: Mapping[str, Any]) -> str:
         f"  {counts['excluded']:,d} have a class but also what excludes it",
         f"  {counts['lost_a_class']:,d} chosen rows lost one class of several that way",
         f"  {counts['repeated']:,d} stand there more than once",
+        *([f"  {report['cap']}"] if report["cap"] else []),
         "",
-        f"{'':>8}{'train':>9}{'val':>9}{'test':>9}{'all':>9}",
+        f"{'':>8}{'train':>9}{'val':>9}{'test':>9}{'all':>9}{'unknown':>10}",
     ]
-    lines += [_row(code, splits) for code, splits in report["classes"].items()]
+    lines += [
+        f"{_row(code, splits)}{report['unknown'][code]:>10,d}"
+        for code, splits in report["classes"].items()
+    ]
     lines += [_row("segments", report["splits"]), "", "both in one segment"]
     lines.append(" " * 5 + "".join(f"{code:>7}" for code in codes))
     for code, row in zip(codes, report["cooccurrence"], strict=True):

@@ -30,6 +30,7 @@ from pipeline.report.picture import (
     grouped_bars,
 )
 from pipeline.score.bootstrap import LEVEL
+from pipeline.score.targets import Targets, is_known, is_there
 
 Truth = npt.NDArray[np.bool_]
 Scores = npt.NDArray[np.floating[Any]]
@@ -39,18 +40,20 @@ _N_CURVE_POINTS = 1100  # of all the curves of a picture
 
 
 def pr_curves(
-    truth: Truth, scores: Scores, *, thresholds: npt.ArrayLike, class_names: Mapping[str, str]
+    truth: Targets, scores: Scores, *, thresholds: npt.ArrayLike, class_names: Mapping[str, str]
 ) -> Picture:
     """Draw every class's P-R curve in a panel of its own, over the curve of all classes as one."""
     n_classes = len(class_names)
     n_points = max(20, _N_CURVE_POINTS // (2 * n_classes))
     limits = np.broadcast_to(np.asarray(thresholds, dtype=np.float64), n_classes)
-    together = _pr_curve(truth.ravel(), scores.ravel(), n_points)
+    there, known = is_there(truth), is_known(truth)
+    together = _pr_curve(there[known], scores[known], n_points)
     with drawing(height_in=panels_height_in(n_classes)) as figure:
         panels = unit_panels(figure, n_classes, x="recall", y="precision")
         for k, label in enumerate(class_labels(class_names)):
             panels[k].step(*together, where="pre", color="#B8C0C8", lw=1.2, label="all classes")
-            _pr_panel(panels[k], truth[:, k], scores[:, k], limits[k], label, n_points)
+            one = known[:, k]
+            _pr_panel(panels[k], there[one, k], scores[one, k], limits[k], label, n_points)
         one_legend(figure, panels)
         return as_picture(
             figure,
@@ -91,11 +94,11 @@ def class_scores(
         )
 
 
-def truth_and_tags(truth: Truth, predicted: Truth, *, class_names: Mapping[str, str]) -> Picture:
+def truth_and_tags(truth: Targets, predicted: Truth, *, class_names: Mapping[str, str]) -> Picture:
     """Draw how often every class is there, and how often it was named."""
     counts = {
-        "in the truth": truth.sum(axis=0).tolist(),
-        "named by the model": predicted.sum(axis=0).tolist(),
+        "in the truth": is_there(truth).sum(axis=0).tolist(),
+        "named by the model": (predicted & is_known(truth)).sum(axis=0).tolist(),
     }
     with drawing(height_in=1.0 + 0.44 * len(class_names)) as figure:
         axes = figure.subplots()
@@ -110,12 +113,12 @@ def truth_and_tags(truth: Truth, predicted: Truth, *, class_names: Mapping[str, 
         )
 
 
-def score_histogram(truth: Truth, scores: Scores) -> Picture:
+def score_histogram(truth: Targets, scores: Scores) -> Picture:
     """Draw how the scores lie where the class is there, and where it is not."""
     with drawing(height_in=3.4) as figure:
         panels = figure.subplots(2, 1, sharex=True)
         for axes, there, colour in zip(panels, (True, False), (BLUE, ORANGE), strict=True):
-            chosen = scores[truth == there]
+            chosen = scores[truth == there]  # NaN, unknown, is neither
             counts, edges = np.histogram(chosen, bins=_N_BINS, range=(0.0, 1.0))
             axes.stairs(counts / max(1, chosen.size), edges, fill=True, color=colour)
             words = "the class is there" if there else "the class is not there"

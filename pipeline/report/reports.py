@@ -20,6 +20,7 @@ from pipeline.report.page import Page
 from pipeline.score.bootstrap import intervals
 from pipeline.score.metrics import Metrics
 from pipeline.score.summary import build_summary, cooccurrence_counts, labels_per_clip
+from pipeline.score.targets import Targets, is_there
 from pipeline.score.validation import (
     CRITERION,
     Choice,
@@ -40,12 +41,13 @@ def build_report(
     provenance: Mapping[str, str],
     history: pa.Table | None = None,
     pause: Mapping[str, float] | None = None,
+    cap_text: str = "",
 ) -> tuple[dict[str, Any], Page]:
     """Return what became of a dataset: counts, and a page that shows them.
 
     `class_names` gives name by code in the vocabulary's order; `ledger` has one row a segment,
     `history` (the same when None) those of all runs; `pause` says how often and how long the
-    source was down in the last run: n_outages, paused_s.
+    source was down in the last run: n_outages, paused_s; `cap_text` what --max-per-class did.
     """
     summary = build_summary(
         segments,
@@ -55,14 +57,14 @@ def build_report(
         history=history,
     )
     outages = {"n_outages": 0, "paused_s": 0.0} | dict(pause or {})
-    report = {**summary, "outages": outages, "provenance": dict(provenance)}
+    report = {**summary, "outages": outages, "cap": cap_text, "provenance": dict(provenance)}
     return report, build_page(report)
 
 
 def evaluation_report(
     metrics: Metrics,
     *,
-    truth: npt.NDArray[np.bool_],
+    truth: Targets,
     scores: npt.NDArray[np.floating[Any]],
     class_codes: Sequence[str],
     class_names: Mapping[str, str],
@@ -77,7 +79,8 @@ def evaluation_report(
 ) -> tuple[dict[str, Any], Page]:
     """Return how well a model tags: its metrics, and a page that shows them.
 
-    `truth` and `scores` are the [n_items, n_classes] that `metrics` was made from; `history` is the
+    `truth` (NaN where unknown) and `scores` are the [n_items, n_classes] that `metrics` was made
+    from; `history` is the
     training's, empty where unknown, and `build` the report of the dataset's build. `choice` says
     how scores became labels, `own` gives the model's own thresholds (those of `metrics` when None),
     and `held` what the model says of validation, where that is known. `named` are the labels that
@@ -100,10 +103,10 @@ def evaluation_report(
         "metrics": metrics.to_dict(),
         "class_names": {code: class_names.get(code, code) for code in class_codes},
         "labels_per_clip": {
-            "in the truth": labels_per_clip(truth),
+            "in the truth": labels_per_clip(is_there(truth)),
             "named by the model": labels_per_clip(predicted),
         },
-        "cooccurrence": cooccurrence_counts(truth).tolist(),
+        "cooccurrence": cooccurrence_counts(is_there(truth)).tolist(),
         "history": [{key: _finite(value) for key, value in row.items()} for row in history],
         "build": build,
         "provenance": dict(provenance),

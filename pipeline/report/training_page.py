@@ -11,20 +11,25 @@ from pipeline.report.page import Cell, Page, Table, Tile
 from pipeline.report.picture import Picture
 from pipeline.score.words import duration_text
 
+_UNTRAINED = "No clip to learn from has {}: nothing is taught about them, and they are never named."
+
 
 def training_page(
     model_id: str,
     training: Mapping[str, Any],
     provenance: Mapping[str, str],
     pictures: Sequence[Picture] = (),
+    *,
+    untrained: Sequence[str] = (),
 ) -> Page:
     """Return the page of a run: `training` as in model.json, with its config and history.
 
-    `pictures` show how it was trained; a model that is fitted at once has none.
+    `pictures` show how it was trained; a model that is fitted at once has none. `untrained` are the
+    codes of the classes that no clip had to learn from.
     """
     history, config = training["history"], training["config"]
     best = min(history, key=lambda row: row["val_loss"])
-    is_fitted_once = config["model"] in CLASSICAL
+    is_fitted_once = config.get("model") in CLASSICAL
     return Page(
         title="Training",
         lead=f"{model_id}: fitted once."
@@ -34,7 +39,7 @@ def training_page(
         f"number {best['epoch']:.0f}.",
         tiles=[
             Tile("validation loss", best["val_loss"], "the lowest, of clips, not windows"),
-            Tile("validation macro F1", best["val_macro_f1"], "in the same epoch, threshold 0.5"),
+            Tile("validation macro F1", best["val_macro_f1"], _macro_note(best)),
             *([] if is_fitted_once else [_epochs_tile(history, config)]),
             *_cost_tiles(training),
         ],
@@ -44,6 +49,7 @@ def training_page(
             _epochs_table(history),
             Table("Config", ["setting", "value"], [[k, _cell(v)] for k, v in config.items()]),
         ],
+        notes=[_UNTRAINED.format(", ".join(untrained))] if untrained else [],
         provenance=provenance,
     )
 
@@ -80,6 +86,14 @@ def _epochs_table(history: Sequence[Mapping[str, Any]]) -> Table:
 
 def _tenths(value: float | None) -> str | None:
     return None if value is None else f"{value:,.1f}"
+
+
+def _macro_note(best: Mapping[str, Any]) -> str:
+    """Return what the macro F1 of the best epoch is of; trainings of older versions have one."""
+    of_all = best.get("val_macro_f1_all", best["val_macro_f1"])
+    if of_all == best["val_macro_f1"]:
+        return "in the same epoch, threshold 0.5"
+    return f"of the classes that are there, in the same epoch, threshold 0.5; {of_all:.3f} of all"
 
 
 def _cell(value: Any) -> Cell:

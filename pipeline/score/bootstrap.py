@@ -15,6 +15,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from pipeline.score.targets import Targets, is_known, is_there
+
 Truth = npt.NDArray[np.bool_]
 Scores = npt.NDArray[np.floating[Any]]
 Floats = npt.NDArray[np.float64]
@@ -22,7 +24,7 @@ Numbers = npt.NDArray[np.int64]
 
 N_RESAMPLES = 1000
 LEVEL = 0.95
-FIGURES = ("macro_f1", "micro_f1", "mean_average_precision")
+FIGURES = ("macro_f1_present", "macro_f1", "micro_f1", "mean_average_precision")
 
 _CHUNK_WEIGHTS = 4_000_000  # weights held at a time: 32 MB
 
@@ -39,8 +41,9 @@ class Interval:
 class Resampled:
     """The figures of every resample; NaN where its items leave one undefined."""
 
+    macro_f1_present: Floats
+    """Shape [n_resamples], as the three below; of the classes that the items have, drawn or not."""
     macro_f1: Floats
-    """Shape [n_resamples], as the two below."""
     micro_f1: Floats
     mean_average_precision: Floats
     f1: Floats
@@ -48,8 +51,8 @@ class Resampled:
     average_precision: Floats
     hamming_score: Floats
     """Shape [n_resamples], as the two below."""
-    macro_precision: Floats
-    macro_recall: Floats
+    macro_precision_present: Floats
+    macro_recall_present: Floats
 
 
 @dataclass(frozen=True)
@@ -63,7 +66,7 @@ class PairedTest:
 
 
 def resample(
-    truth: Truth,
+    truth: Targets,
     scores: Scores,
     *,
     thresholds: npt.ArrayLike,
@@ -75,7 +78,8 @@ def resample(
 
     Parameters
     ----------
-    truth : bools, shape [n_items, n_classes]
+    truth : bools, or floats of 0, 1 and NaN, shape [n_items, n_classes]
+        NaN is unknown, and left out.
     scores : finite floats, shape [n_items, n_classes]
     thresholds : float, or floats of shape [n_classes]
         A class is named where its score reaches its threshold.
@@ -95,21 +99,23 @@ def resample(
     Efron and Tibshirani, "An Introduction to the Bootstrap", 1993, chapter 6; Davison and Hinkley,
     "Bootstrap Methods and their Application", 1997, section 3.8 (groups are drawn, whole).
     """
-    predicted = scores >= np.asarray(thresholds, np.float64)
+    there = is_there(truth)
+    predicted = (scores >= np.asarray(thresholds, np.float64)) & is_known(truth)
     parts = [
         (
-            *_f1(truth, predicted, weights),
+            *_f1(there, predicted, weights),
             average_precisions(truth, scores, weights=weights),
             *_right_shares(truth, predicted, weights),
         )
         for weights in _weights(_numbered(len(truth), groups), n_resamples, seed)
     ]
     f1, micro, ap, *shares = (np.concatenate(column) for column in zip(*parts, strict=True))
-    return Resampled(_nan_mean(f1), micro, _nan_mean(ap), f1, ap, *shares)
+    of_present = _nan_mean(f1[:, there.any(axis=0)])
+    return Resampled(of_present, _nan_mean(f1), micro, _nan_mean(ap), f1, ap, *shares)
 
 
 def intervals(
-    truth: Truth,
+    truth: Targets,
     scores: Scores,
     *,
     thresholds: npt.ArrayLike,
@@ -121,8 +127,9 @@ def intervals(
 ) -> dict[str, Any]:
     """Return percentile intervals of macro F1, micro F1, mAP and each class's F1 and AP.
 
-    The parameters are those of `resample`; plain values come out, fit for json, with None where
-    less than half of the resamples define a figure.
+    Macro F1 is given of the classes that are there, and of all. The parameters are those of
+    `resample`; plain values come out, fit for json, with None where less than half of the
+    resamples define a figure.
 
     References
     ----------
@@ -203,15 +210,18 @@ def percentiles(values: Floats, level: float = LEVEL) -> Interval:
     return Interval(float(low), float(high))
 
 
-def average_precisions(truth: Truth, scores: Scores, *, weights: Floats) -> Floats:
+def average_precisions(truth: Targets, scores: Scores, *, weights: Floats) -> Floats:
     """Return every class's average precision for many weightings of the items.
 
     `weights` says how often each item counts, `[n_resamples, n_items]`; NaN of `[n_resamples,
-    n_classes]` where a class is in none or all of the weighted items. With weights of 1 it is
+    n_classes]` where a class is in none or all of the weighted items of which it is known. With
+    weights of 1 and nothing unknown it is
     scikit-learn's `average_precision_score`: the step-wise sum over the P-R curve.
     """
+    there, known = is_there(truth).T, is_known(truth).T
     columns = [
-        _average_precision(truth[:, k], scores[:, k], weights) for k in range(truth.shape[1])
+        _average_precision(there[k, one], scores[one, k], weights[:, one])
+        for k, one in enumerate(known)
     ]
     return np.stack(columns, axis=1)
 
@@ -245,18 +255,21 @@ def _f1(truth: Truth, predicted: Truth, weights: Floats) -> tuple[Floats, Floats
     return np.where(is_undrawn, np.nan, 2 * hits / np.maximum(1, both)), one_list
 
 
-def _right_shares(truth: Truth, predicted: Truth, weights: Floats) -> tuple[Floats, ...]:
+def _right_shares(truth: Targets, predicted: Truth, weights: Floats) -> tuple[Floats, ...]:
     """Return Hamming score, macro precision and macro recall, `[n_resamples]` each.
 
-    A class that is there, but not drawn, counts in no mean, as in `_f1`, unless it was named.
+    The macro figures are of the classes that are there; one that is not drawn counts in no mean, as
+    in `_f1`, unless it was named.
     """
-    hits = weights @ (truth & predicted).astype(np.float64)
-    there, named = weights @ truth.astype(np.float64), weights @ predicted.astype(np.float64)
-    is_undrawn = (there == 0) & truth.any(axis=0)
-    precision = np.where(is_undrawn & (named == 0), np.nan, hits / np.maximum(1, named))
-    recall = np.where(is_undrawn, np.nan, hits / np.maximum(1, there))
-    n_answers = weights.sum(axis=1) * truth.shape[1]
-    right = weights @ (truth == predicted).sum(axis=1).astype(np.float64)
+    present = is_there(truth)[:, is_there(truth).any(axis=0)].astype(np.float64)
+    named_present = predicted[:, is_there(truth).any(axis=0)].astype(np.float64)
+    there, named = weights @ present, weights @ named_present
+    hits = weights @ (present * named_present)
+    precision = np.where((there == 0) & (named == 0), np.nan, hits / np.maximum(1, named))
+    recall = np.where(there == 0, np.nan, hits / np.maximum(1, there))
+    known = is_known(truth)
+    n_answers = weights @ known.sum(axis=1).astype(np.float64)
+    right = weights @ (known & (is_there(truth) == predicted)).sum(axis=1).astype(np.float64)
     hamming = np.where(n_answers > 0, right / np.maximum(1, n_answers), np.nan)
     return hamming, _nan_mean(precision), _nan_mean(recall)
 

@@ -18,6 +18,7 @@ from scipy.special import expit, logit
 from sklearn.isotonic import IsotonicRegression
 
 from pipeline.errors import UsageError
+from pipeline.score.targets import Targets, is_known, is_there
 
 Truth = npt.NDArray[np.bool_]
 Scores = npt.NDArray[np.floating[Any]]
@@ -82,25 +83,28 @@ class Calibration:
         return cls(values["method"], values["classes"])
 
 
-def reliability(truth: Truth, scores: Scores, *, n_bins: int = N_BINS) -> Reliability:
+def reliability(truth: Targets, scores: Scores, *, n_bins: int = N_BINS) -> Reliability:
     """Return what scores of 0..1 promise and what is there, over bins of equal width.
 
-    `truth` and `scores` may have any shape, and are taken as one list. A bin holds its upper edge,
-    the first one 0 too.
+    `truth` and `scores` may have any shape, and are taken as one list, without those of which the
+    truth is unknown. A bin holds its upper edge, the first one 0 too.
 
     References
     ----------
     Guo et al., "On calibration of modern neural networks", ICML 2017.
     """
-    flat = np.asarray(scores, np.float64).ravel()
+    known = is_known(truth)
+    flat, there = np.asarray(scores, np.float64)[known], is_there(truth)[known]
     bins = np.clip(np.ceil(flat * n_bins).astype(np.int64) - 1, 0, n_bins - 1)
     n = np.bincount(bins, minlength=n_bins)
-    sums = (np.bincount(bins, values, n_bins) for values in (flat, truth.ravel()))
+    sums = (np.bincount(bins, values, n_bins) for values in (flat, there))
     mean_score, share_true = (np.where(n > 0, s / np.maximum(1, n), np.nan) for s in sums)
     return Reliability(n, mean_score, share_true)
 
 
-def calibration_errors(truth: Truth, scores: Scores, *, n_bins: int = N_BINS) -> list[float | None]:
+def calibration_errors(
+    truth: Targets, scores: Scores, *, n_bins: int = N_BINS
+) -> list[float | None]:
     """Return the expected calibration error of each class; None where there are no items.
 
     >>> truth = np.array([[True], [True], [False], [True]])
@@ -112,12 +116,12 @@ def calibration_errors(truth: Truth, scores: Scores, *, n_bins: int = N_BINS) ->
     ]
 
 
-def fit(truth: Truth, scores: Scores, *, method: str, class_codes: Sequence[str]) -> Calibration:
+def fit(truth: Targets, scores: Scores, *, method: str, class_codes: Sequence[str]) -> Calibration:
     """Return the map, fitted on validation items, that brings scores closest to probabilities.
 
     Parameters
     ----------
-    truth : bools, shape [n_items, n_classes]
+    truth : bools, or floats of 0, 1 and NaN (unknown: left out), shape [n_items, n_classes]
     scores : floats of 0..1, shape [n_items, n_classes]
     method : str
         `temperature` divides the score's logit by one number a class, which keeps 0.5 where it is;
@@ -141,7 +145,13 @@ def fit(truth: Truth, scores: Scores, *, method: str, class_codes: Sequence[str]
     """
     if method not in METHODS:
         raise UsageError(f"calibration {method!r}: expected one of {', '.join(METHODS)}")
-    columns = zip(class_codes, truth.T, np.asarray(scores, np.float64).T, strict=True)
+    wide = np.asarray(scores, np.float64).T
+    columns = [
+        (code, there[known], column[known])
+        for code, there, known, column in zip(
+            class_codes, is_there(truth).T, is_known(truth).T, wide, strict=True
+        )
+    ]
     return Calibration(
         method,
         {

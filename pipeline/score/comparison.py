@@ -21,11 +21,13 @@ from pipeline.score.bootstrap import (
 from pipeline.score.metrics import Metrics, multilabel_metrics
 from pipeline.score.scored import Scored
 from pipeline.score.significance import holm
+from pipeline.score.targets import Targets, is_known, is_there
 
-THE_REPORTS = ("hamming_score", "macro_precision", "macro_recall")
+THE_REPORTS = ("hamming_score", "macro_precision_present", "macro_recall_present")
 """What the report of 2023 compares its models by, beside macro F1 and exact match."""
-TESTED = ("macro_f1", "mean_average_precision", *THE_REPORTS)
-_SHOWN = (*TESTED, "micro_f1", "macro_roc_auc", "exact_match")
+TESTED = ("macro_f1_present", "macro_f1", "mean_average_precision", *THE_REPORTS)
+_OF_ALL = ("macro_precision", "macro_recall")
+_SHOWN = (*TESTED, *_OF_ALL, "micro_f1", "macro_roc_auc", "exact_match")
 _CURE = "compare evaluations of the same --dataset and --split, or of the same --truth"
 
 
@@ -64,11 +66,17 @@ def check_same(first: Contender, other: Contender) -> None:
             f"one of them, the first is {min(strange)}; {_CURE}"
         )
     ordered = two.ordered(one.uris, one.codes)
-    if len(differing := np.flatnonzero((ordered.truth != one.truth).any(axis=1))):
+    if len(differing := np.flatnonzero(_differ(ordered.truth, one.truth).any(axis=1))):
         raise UsageError(
             f"{other.name} and {first.name} have another truth for {len(differing)} items, the "
             f"first is {one.uris[differing[0]]}; {_CURE}"
         )
+
+
+def _differ(one: Targets, other: Targets) -> npt.NDArray[np.bool_]:
+    """Return where two truths differ; unknown and unknown are the same."""
+    there, known = (is_there(one) != is_there(other)), (is_known(one) != is_known(other))
+    return np.asarray(there | known, np.bool_)
 
 
 def compare(
@@ -93,7 +101,8 @@ def compare(
     Returns
     -------
     dict
-        Plain values, fit for json; the models stand in the order of their macro F1, best first,
+        Plain values, fit for json; the models stand in the order of their macro F1 (of the classes
+        that are there, as of all: the other classes have F1 0 with any model), best first,
         and the best has no tests.
 
     Raises
@@ -116,12 +125,13 @@ def compare(
         _run(one, same, groups, n_resamples, seed)
         for one, same in zip(contenders, ordered, strict=True)
     ]
-    runs.sort(key=lambda run: -run.metrics.macro_f1)
+    runs.sort(key=lambda run: -(run.metrics.macro_f1_present or 0.0))
     models = [_model(run, runs[0]) for run in runs]
     _correct([row["against_best"] for row in models[1:]])
     return {
         "n_items": len(uris),
         "n_groups": _n_groups(groups),
+        "n_present": runs[0].metrics.n_present,
         "class_names": dict(class_names),
         "best": runs[0].contender.name,
         "level": LEVEL,

@@ -3,6 +3,7 @@
 Every item may have any number of classes, so each class is a yes-or-no question of its own: a macro
 figure is the mean over the classes, a weighted one the mean by how often each is there; a micro
 figure takes all items' questions as one list, and a samples figure is the mean over the items.
+What the labels leave open (`score.targets`) is no question, and is left out of every figure.
 """
 
 from __future__ import annotations
@@ -23,8 +24,14 @@ from sklearn.metrics import (
     roc_auc_score,
 )
 
+from pipeline.score.targets import Targets, is_known, is_there
+
 Truth = npt.NDArray[np.bool_]
 Scores = npt.NDArray[np.floating[Any]]
+
+
+PRESENT = ("macro_f1_present", "macro_precision_present", "macro_recall_present")
+"""The macro figures that leave out classes which the truth does not have."""
 
 
 @dataclass(frozen=True)
@@ -42,6 +49,8 @@ class ClassMetrics:
     threshold: float
     balanced_accuracy: float | None
     d_prime: float | None
+    n_unknown: int = 0
+    """Items whose labels leave the class open: they are in none of the figures."""
 
 
 @dataclass(frozen=True)
@@ -71,26 +80,38 @@ class Metrics:
     label_ranking_average_precision: float | None
     d_prime: float | None
     macro_f1_present: float | None
-    """Of the classes that the truth has: the others have F1 0, and no AP."""
+    """Of the classes that the truth has, as the two below: the others have F1 0, and no AP."""
+    macro_precision_present: float | None
+    macro_recall_present: float | None
+
+    @property
+    def n_present(self) -> int:
+        """How many classes the truth has."""
+        return sum(row.n_positive > 0 for row in self.per_class)
 
     def to_dict(self) -> dict[str, Any]:
-        """Return plain numbers, lists and dicts; None, never NaN, where a figure is undefined."""
+        """Return plain numbers, lists and dicts; None, never NaN, where a figure is undefined.
+
+        The macro figures of the classes that are there stand first.
+        """
+        values = asdict(self)
         return {
-            **asdict(self),
+            **{key: values[key] for key in ("n_items", *PRESENT)},
+            **values,
             "undefined": list(self.undefined),
             "per_class": [asdict(row) for row in self.per_class],
         }
 
 
 def multilabel_metrics(
-    truth: Truth, scores: Scores, *, thresholds: npt.ArrayLike, class_codes: Sequence[str]
+    truth: Targets, scores: Scores, *, thresholds: npt.ArrayLike, class_codes: Sequence[str]
 ) -> Metrics:
     """Return every metric of a multi-label tagger.
 
     Parameters
     ----------
-    truth : bools, shape [n_items, n_classes]
-        Whether the item has the class.
+    truth : bools, or floats of 0, 1 and NaN, shape [n_items, n_classes]
+        Whether the item has the class; NaN where that is unknown.
     scores : finite floats, shape [n_items, n_classes]
         How sure the tagger is of it; only the order matters to average precision and ROC-AUC.
     thresholds : float, or floats of shape [n_classes]
@@ -128,19 +149,22 @@ def multilabel_metrics(
     >>> metrics.hamming_score, metrics.exact_match, round(metrics.macro_f1, 3), metrics.undefined
     (0.5, 0.0, 0.667, ('cel',))
     """
-    truth = np.asarray(truth, dtype=np.bool_)
+    truth, known = is_there(truth), is_known(truth)
     if truth.shape != scores.shape or truth.shape != (len(truth), len(class_codes)):
         raise ValueError(
             f"expected [n_items, {len(class_codes)}] twice, got {truth.shape} and {scores.shape}"
         )
     limits = np.broadcast_to(np.asarray(thresholds, dtype=np.float64), len(class_codes))
-    predicted = scores >= limits
+    predicted = (scores >= limits) & known
     per_class = tuple(
         _class_metrics(code, *columns)
-        for code, *columns in zip(class_codes, truth.T, predicted.T, scores.T, limits, strict=True)
+        for code, *columns in zip(
+            class_codes, truth.T, known.T, predicted.T, scores.T, limits, strict=True
+        )
     )
-    micro_precision, micro_recall, micro_f1 = _precision_recall_f1(truth.ravel(), predicted.ravel())
-    right = truth == predicted
+    micro_precision, micro_recall, micro_f1 = _precision_recall_f1(truth[known], predicted[known])
+    present = [row for row in per_class if row.n_positive]
+    right = truth == predicted  # also where it is unknown: both are False there
     weighted = _weighted_means(per_class)
     samples = _samples_means(truth, predicted)
     macro_roc_auc = _mean_of_known([row.roc_auc for row in per_class])
@@ -152,7 +176,7 @@ def multilabel_metrics(
         micro_f1=micro_f1,
         micro_precision=micro_precision,
         micro_recall=micro_recall,
-        hamming_score=_mean(right),
+        hamming_score=_mean(right[known]),
         exact_match=_mean(right.all(axis=1)),
         mean_average_precision=_mean_of_known([row.average_precision for row in per_class]),
         macro_roc_auc=macro_roc_auc,
@@ -165,9 +189,11 @@ def multilabel_metrics(
         samples_precision=samples["precision"],
         samples_recall=samples["recall"],
         balanced_accuracy=_mean_of_known([row.balanced_accuracy for row in per_class]),
-        label_ranking_average_precision=_lrap(truth, scores),
+        label_ranking_average_precision=_lrap(truth, scores, known),
         d_prime=d_prime(macro_roc_auc),
-        macro_f1_present=_mean_of_known([row.f1 for row in per_class if row.n_positive]),
+        macro_f1_present=_mean_of_known([row.f1 for row in present]),
+        macro_precision_present=_mean_of_known([row.precision for row in present]),
+        macro_recall_present=_mean_of_known([row.recall for row in present]),
     )
 
 
@@ -185,8 +211,10 @@ def d_prime(roc_auc: float | None) -> float | None:
 
 
 def _class_metrics(
-    code: str, truth: Truth, predicted: Truth, scores: Scores, threshold: float
+    code: str, truth: Truth, known: Truth, predicted: Truth, scores: Scores, threshold: float
 ) -> ClassMetrics:
+    n_unknown = int((~known).sum())
+    truth, predicted, scores = truth[known], predicted[known], scores[known]
     precision, recall, f1 = _precision_recall_f1(truth, predicted)
     has_both = len(np.unique(truth)) == 2
     roc_auc = float(roc_auc_score(truth, scores)) if has_both else None
@@ -202,6 +230,7 @@ def _class_metrics(
         threshold=float(threshold),
         balanced_accuracy=float(balanced_accuracy_score(truth, predicted)) if has_both else None,
         d_prime=d_prime(roc_auc),
+        n_unknown=n_unknown,
     )
 
 
@@ -237,12 +266,14 @@ def _samples_means(truth: Truth, predicted: Truth) -> dict[str, float | None]:
     return {name: _mean(np.sort(values)) for name, values in figures.items()}
 
 
-def _lrap(truth: Truth, scores: Scores) -> float | None:
+def _lrap(truth: Truth, scores: Scores, known: Truth) -> float | None:
+    """Return LRAP over the known classes: the others stand below all, where they do not count."""
     if not len(truth):
         return None
     if truth.shape[1] < 2:  # scikit-learn will not rank a single class, which is always the first
         return 1.0
-    return float(label_ranking_average_precision_score(truth, scores))
+    below_all = scores.min() - 1
+    return float(label_ranking_average_precision_score(truth, np.where(known, scores, below_all)))
 
 
 def _mean_of_known(values: Sequence[float | None]) -> float | None:

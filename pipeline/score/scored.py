@@ -10,9 +10,9 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from pipeline.score.targets import Targets, code_lists, is_known, is_there, target_matrix
 from schemas.scores import scores_schema
 
-Truth = npt.NDArray[np.bool_]
 Scores = npt.NDArray[np.floating[Any]]
 
 
@@ -22,8 +22,8 @@ class Scored:
 
     uris: list[str]
     codes: list[str]
-    truth: Truth
-    """Shape [n_items, n_classes], as `scores`."""
+    truth: Targets
+    """Shape [n_items, n_classes], as `scores`; NaN where it is unknown."""
     scores: Scores
     groups: list[str]
     """What each item was cut from: a video, a song; the item itself where nothing is known."""
@@ -48,11 +48,17 @@ def to_table(scored: Scored) -> pa.Table:
         {
             "uri": uri,
             "group": group,
-            "truth": [code for code, there in zip(scored.codes, has, strict=True) if there],
+            "truth": there,
+            "unknown": unknown,
             "scores": dict(zip(scored.codes, row, strict=True)),
         }
-        for uri, group, has, row in zip(
-            scored.uris, scored.groups, scored.truth.tolist(), scored.scores.tolist(), strict=True
+        for uri, group, there, unknown, row in zip(
+            scored.uris,
+            scored.groups,
+            code_lists(is_there(scored.truth), scored.codes),
+            code_lists(~is_known(scored.truth), scored.codes),
+            scored.scores.tolist(),
+            strict=True,
         )
     ]
     return pa.Table.from_pylist(rows, scores_schema(scored.codes))
@@ -61,13 +67,14 @@ def to_table(scored: Scored) -> pa.Table:
 def from_table(table: pa.Table) -> Scored:
     """Return the items of SCORES; the classes are the fields of its scores.
 
-    Tables of older versions have no groups: each item is one.
+    Tables of older versions have no groups, each item is one, and nothing that is unknown.
     """
     codes = [field.name for field in table.schema.field("scores").type]
     rows = table.to_pylist()
     shape = (len(rows), len(codes))
-    truth = np.array([[c in row["truth"] for c in codes] for row in rows], bool)
+    unknown = [row.get("unknown") for row in rows]
+    truth = target_matrix([row["truth"] for row in rows], unknown, codes)
     scores = np.array([[row["scores"][c] for c in codes] for row in rows], np.float64)
     uris = table["uri"].to_pylist()
     groups = table["group"].to_pylist() if "group" in table.column_names else uris
-    return Scored(uris, codes, truth.reshape(shape), scores.reshape(shape), groups)
+    return Scored(uris, codes, truth, scores.reshape(shape), groups)

@@ -46,6 +46,7 @@ def build_summary(
     """
     history = ledger if history is None else history
     labels = label_matrix(segments["classes"], list(class_names))  # [n_segments, n_classes]
+    unknown = label_matrix(segments["unknown"], list(class_names))
     got = _among(segments["segment_id"], ledger.filter(pc.equal(ledger["outcome"], Outcome.OK)))
     masks = _masks_by_split(segments["split"], got)
     return {
@@ -65,7 +66,12 @@ def build_summary(
             for split, pair in masks.items()
         },
         "classes": [
-            {"code": code, "name": name, **_class_counts(labels[:, k], masks)}
+            {
+                "code": code,
+                "name": name,
+                **_class_counts(labels[:, k], masks),
+                "unknown": _class_counts(unknown[:, k], masks),
+            }
             for k, (code, name) in enumerate(class_names.items())
         ],
         "labels_per_clip": {"wanted": labels_per_clip(labels), "got": labels_per_clip(labels[got])},
@@ -77,7 +83,7 @@ def build_summary(
 
 
 def label_matrix(classes: pa.ChunkedArray, class_codes: Sequence[str]) -> Labels:
-    """Return a column of class lists as bools, `[n_rows, n_classes]`."""
+    """Return a column of class lists as bools, `[n_rows, n_classes]`; null is an empty list."""
     lists = classes.combine_chunks()
     column = pc.index_in(lists.flatten(), value_set=pa.array(class_codes, pa.string()))
     if column.null_count:

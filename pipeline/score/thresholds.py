@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pipeline.errors import UsageError
+from pipeline.score.targets import Targets, is_known, is_there
 
 Truth = npt.NDArray[np.bool_]
 Scores = npt.NDArray[np.floating[Any]]
@@ -66,13 +67,14 @@ def own(by_method: Mapping[str, Mapping[str, float]], method: str, codes: Sequen
 
 
 def tuned(
-    truth: Truth, scores: Scores, *, class_codes: Sequence[str], default: float = DEFAULT
+    truth: Targets, scores: Scores, *, class_codes: Sequence[str], default: float = DEFAULT
 ) -> Thresholds:
     """Return the thresholds of largest F1, class by class.
 
     Parameters
     ----------
-    truth : bools, shape [n_items, n_classes]
+    truth : bools, or floats of 0, 1 and NaN, shape [n_items, n_classes]
+        NaN is unknown: such an item does not count for that class.
     scores : finite floats, shape [n_items, n_classes]
     class_codes : n_classes strings
     default : float
@@ -111,7 +113,7 @@ def tuned(
 
 
 def for_precision(
-    truth: Truth,
+    truth: Targets,
     scores: Scores,
     *,
     class_codes: Sequence[str],
@@ -137,10 +139,12 @@ def for_precision(
 
 
 def _columns(
-    truth: Truth, scores: Scores, class_codes: Sequence[str]
+    truth: Targets, scores: Scores, class_codes: Sequence[str]
 ) -> list[tuple[str, Truth, Floats]]:
+    """Return each class's code, truth and scores, of the items of which it is known."""
     wide = np.asarray(scores, np.float64)
-    return list(zip(class_codes, truth.T, wide.T, strict=True))
+    columns = zip(class_codes, is_there(truth).T, is_known(truth).T, wide.T, strict=True)
+    return [(code, there[known], column[known]) for code, there, known, column in columns]
 
 
 def _cuts(truth: Truth, scores: Floats) -> tuple[Floats, Floats, Floats]:

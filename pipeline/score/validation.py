@@ -16,22 +16,23 @@ from sklearn.metrics import log_loss
 from pipeline.errors import UsageError
 from pipeline.score import calibration, thresholds
 from pipeline.score.calibration import Reliability, calibration_errors, reliability
-from pipeline.score.metrics import Metrics, multilabel_metrics
+from pipeline.score.metrics import PRESENT, Metrics, multilabel_metrics
+from pipeline.score.targets import Targets, is_known, is_there
 from pipeline.score.thresholds import TARGET_PRECISION, Thresholds
 
 Truth = npt.NDArray[np.bool_]
 Scores = npt.NDArray[np.floating[Any]]
 Floats = npt.NDArray[np.float64]
 
-CRITERION = "macro F1 at tuned thresholds"
+CRITERION = "macro F1 of the classes that are there, at tuned thresholds"
 
 
 @dataclass(frozen=True)
 class Validation:
     """What a model says of the validation items."""
 
-    truth: Truth
-    """Shape [n_items, n_classes]."""
+    truth: Targets
+    """Shape [n_items, n_classes]; NaN where it is unknown."""
     scores: Mapping[str, Scores]
     """By aggregation, each of the same shape."""
     own: Mapping[str, Floats]
@@ -66,6 +67,8 @@ def compare_methods(held: Validation, *, class_codes: Sequence[str]) -> list[dic
         rows.append(
             {
                 "method": method,
+                "macro_f1_present": at[0].macro_f1_present,
+                "macro_f1_present_tuned": at[1].macro_f1_present,
                 "macro_f1": at[0].macro_f1,
                 "macro_f1_tuned": at[1].macro_f1,
                 "mean_average_precision": at[0].mean_average_precision,
@@ -97,7 +100,7 @@ def choose_thresholds(
 
 
 def compare_rules(
-    truth: Truth,
+    truth: Targets,
     scores: Scores,
     *,
     choice: Choice,
@@ -127,6 +130,7 @@ def compare_rules(
 def _rule_row(rule: str, at: Metrics, found: Thresholds) -> dict[str, Any]:
     return {
         "rule": rule,
+        **{key: getattr(at, key) for key in PRESENT},
         "macro_precision": at.macro_precision,
         "macro_recall": at.macro_recall,
         "macro_f1": at.macro_f1,
@@ -137,7 +141,7 @@ def _rule_row(rule: str, at: Metrics, found: Thresholds) -> dict[str, Any]:
 
 
 def compare_calibrations(
-    truth: Truth,
+    truth: Targets,
     scores: Scores,
     *,
     aggregation: str,
@@ -170,12 +174,13 @@ def compare_calibrations(
     return {"n_bins": calibration.N_BINS, "scores": errors}, diagrams
 
 
-def _loss(truth: Truth, scores: Scores) -> float | None:
-    """Return the mean binary cross-entropy over all answers."""
-    if not truth.size:
+def _loss(truth: Targets, scores: Scores) -> float | None:
+    """Return the mean binary cross-entropy over all answers that are known."""
+    known = is_known(truth)
+    if not known.any():
         return None
-    clipped = np.clip(np.asarray(scores, np.float64).ravel(), 1e-7, 1 - 1e-7)
-    return float(log_loss(truth.ravel(), clipped, labels=[False, True]))
+    clipped = np.clip(np.asarray(scores, np.float64)[known], 1e-7, 1 - 1e-7)
+    return float(log_loss(is_there(truth)[known], clipped, labels=[False, True]))
 
 
 def _mean(values: Sequence[float | None]) -> float | None:

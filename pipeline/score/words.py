@@ -29,6 +29,19 @@ def size_text(n_bytes: float) -> str:
     return f"{n_bytes:,.1f} TB"
 
 
+def macro_text(of_present: float | None, of_all: float, n_present: int, n_classes: int) -> str:
+    """Return a macro figure: of the classes that are there and, where it is another, of all.
+
+    >>> macro_text(0.5, 0.5, 4, 4), macro_text(0.5, 0.25, 2, 4)
+    ('0.500', '0.500 of the 2 classes that are there (0.250 of all 4)')
+    """
+    if n_present == n_classes:
+        return f"{of_all:.3f}"
+    classes = "class that is" if n_present == 1 else "classes that are"
+    there = f"{of_present or 0:.3f} of the {n_present} {classes} there"
+    return f"{there} ({of_all:.3f} of all {n_classes})"
+
+
 def past_limit_text(
     n: int, n_all: int, limit: float, what: str, *, flag: str = "--max-failed"
 ) -> str:

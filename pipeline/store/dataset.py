@@ -24,7 +24,7 @@ from pipeline.catalog.plan import Settled
 from pipeline.catalog.retry import Retry, is_due
 from pipeline.errors import SpecMismatch, UsageError
 from pipeline.store.folder import Folder
-from schemas.columns import MOMENTS_KEY
+from schemas.columns import CODES, MOMENTS_KEY
 from schemas.features import SPEC_KEY
 from schemas.ledger import LEDGER, latest
 from schemas.segments import SEGMENTS
@@ -39,9 +39,10 @@ _AT_ONCE = 16
 _IDENTITY = pa.schema(
     [
         *((name, pa.string()) for name in ("segment_id", "sha256", "split")),
-        ("classes", pa.list_(pa.string())),
+        *((name, CODES) for name in ("classes", "unknown")),
     ]
 )
+_UNKNOWN = pa.schema([("segment_id", pa.string()), ("unknown", CODES)])
 _PIECE_ROWS = 65_536
 
 
@@ -84,6 +85,7 @@ class Dataset:
             if before.get(key) != json.loads(json.dumps(value)):
                 raise SpecMismatch(
                     f"{self.folder.uri}: was built with another {key}; give another --out"
+                    f"{_cure(key, before.get(key), value)}"
                 )
         return True
 
@@ -201,6 +203,12 @@ class Dataset:
             if name.startswith(f"features/{split}-"):
                 yield self.folder.read_table(name, columns)
 
+    def unknown(self, split: str) -> dict[str, list[str]]:
+        """Return the unknown classes of the clips of a split that have any, by segment_id."""
+        names = [n for n in self.folder.names("features") if n.startswith(f"features/{split}-")]
+        rows = self.folder.read_tables(names, _UNKNOWN).to_pylist()
+        return {row["segment_id"]: row["unknown"] for row in rows if row["unknown"]}
+
     def moments(self, table: str, split: str) -> Moments:
         """Return the moments of "clips" (samples) or "features" (log-mel, dB) over a split."""
         names = [n for n in self.folder.names(table) if n.startswith(f"{table}/{split}-")]
@@ -212,14 +220,37 @@ class Dataset:
     def fingerprint(self) -> str:
         """Return a hash of what the dataset holds.
 
-        That is every clip's id, sha256, split and classes, the vocabulary and the specs.
+        That is every clip's id, sha256, split, classes and, where it has such, unknown classes, the
+        vocabulary and the specs. What leaves classes open shows in the clips, so `unknown_if` is
+        left out: a dataset without unknown classes is the same as one built before there were any.
         """
         clips = self.folder.read_tables(self.folder.names("clips"), _IDENTITY)
         classes = pc.binary_join(clips["classes"], "+")
         columns = [clips[name] for name in ("segment_id", "sha256", "split")]
-        rows = pc.binary_join_element_wise(*columns, classes, " ")
-        digest = hashlib.sha256("\n".join(sorted(rows.to_pylist())).encode())
-        digest.update(json.dumps(self.meta()["classes"], sort_keys=True).encode())
+        rows = pc.binary_join_element_wise(*columns, classes, " ").to_pylist()
+        unknown = pc.fill_null(pc.binary_join(clips["unknown"], "+"), "").to_pylist()
+        lines = [
+            f"{row} ?{codes}" if codes else row for row, codes in zip(rows, unknown, strict=True)
+        ]
+        digest = hashlib.sha256("\n".join(sorted(lines)).encode())
+        digest.update(json.dumps(_without_unknown(self.meta()["classes"]), sort_keys=True).encode())
         for name in self.folder.names("features")[:1]:
             digest.update(self.folder.read_schema(name).metadata[SPEC_KEY])
         return "sha256:" + digest.hexdigest()
+
+
+def _without_unknown(classes: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    return [{k: v for k, v in row.items() if k != "unknown_if"} for row in classes]
+
+
+def _cure(key: str, before: Any, now: Any) -> str:
+    """Return what else helps where only `unknown_if` differs: the older version knew no such."""
+    is_of_classes = key == "classes" and isinstance(now, list) and isinstance(before, list)
+    if not is_of_classes or _without_unknown(before) != json.loads(
+        json.dumps(_without_unknown(now))
+    ):
+        return ""
+    return (
+        " (they differ in unknown_if alone: to go on here, give --classes a vocabulary with the "
+        "unknown_if that dataset.json there has, or with none)"
+    )

@@ -9,6 +9,7 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
+from jobs import build_subset
 from pipeline.audio.fetch import open_source
 from pipeline.audio.irmas_source import irmas_paths, list_irmas
 from pipeline.audio.logmel import LogMelSpec
@@ -49,8 +50,8 @@ def by_path(table: pa.Table, folder: Path) -> dict[str, dict[str, object]]:
 @pytest.fixture
 def folder(make_wav, tmp_path: Path) -> Path:
     root = tmp_path / "irmas"
-    for name in TRAINING:
-        make_wav(f"irmas/{name}", 0.5, 440)
+    for k, name in enumerate(TRAINING):
+        make_wav(f"irmas/{name}", 0.5, 440 + k)
     for k, (name, labels) in enumerate(TESTING.items()):
         wav = make_wav(f"irmas/{name}.wav", 0.7 + k / 10, 880)
         wav.with_name(wav.name[:-4] + ".txt").write_bytes(labels.encode())
@@ -63,7 +64,8 @@ def test_both_forms_under_one_folder(folder):
     table = list_irmas(folder)
     rows = by_path(table, folder)
     assert table.column_names == [
-        "segment_id", "ytid", "start_s", "end_s", "mids", "classes", "group", "split",
+        "segment_id", "ytid", "start_s", "end_s", "mids", "classes", "unknown", "group", "split",
+        "n_files",
     ]  # fmt: skip
     assert set(rows) == {*TRAINING, *(f"{name}.wav" for name in TESTING)}
     for name, code in TRAINING.items():
@@ -231,3 +233,55 @@ def test_a_name_that_is_no_utf_8_is_told(tmp_path):
     Path(os.fsdecode(bytes(folder) + b"/caf\xe9-1.wav")).touch()
     with pytest.raises(UsageError, match="the file's name is not UTF-8; rename it"):
         list_irmas(tmp_path)
+
+
+def test_files_of_equal_content_are_one_clip_in_one_group_and_split(tmp_path, make_wav):
+    root, names = tmp_path / "irmas", {}
+    for k, name in enumerate(["gac/a__1", "gac/a__2", "gel/b__1", "gel/c__1", "cel/d__1"]):
+        names[name] = make_wav(f"irmas/{name}.wav", 0.5, 440 + k)
+    (root / "gel/b__2.wav").write_bytes(names["gac/a__1"].read_bytes())
+    (root / "gel/c__2.wav").write_bytes(names["gel/b__1"].read_bytes())
+    rows = by_path(list_irmas(root), root)
+    assert set(rows) == {f"{name}.wav" for name in names}  # the first of a content's paths
+    assert rows["gac/a__1.wav"]["classes"] == ["gac", "gel"]
+    assert rows["gel/b__1.wav"]["classes"] == ["gel"]
+    assert [rows[f"{name}.wav"]["n_files"] for name in names] == [2, 1, 2, 1, 1]
+    linked = {rows[f"{name}.wav"]["group"] for name in names if name != "cel/d__1"}
+    assert linked == {"train/gac/a"}  # a and b share a file, and so do b and c
+    assert rows["cel/d__1.wav"]["group"] == "train/cel/d"
+    assert {row["split"] for row in rows.values()} == {"train"}
+
+
+def test_equal_content_in_both_forms_is_for_training(tmp_path, make_wav):
+    wav = make_wav("irmas/cel/a__1.wav", 0.5, 440)
+    (tmp_path / "irmas/Part1").mkdir()
+    (tmp_path / "irmas/Part1/song-1.wav").write_bytes(wav.read_bytes())
+    (tmp_path / "irmas/Part1/song-1.txt").write_text("voi\n")
+    other = make_wav("irmas/Part1/song-2.wav", 0.7, 880)
+    other.with_suffix(".txt").write_text("voi\n")
+    rows = list_irmas(tmp_path / "irmas").to_pylist()
+    assert [(row["classes"], row["split"]) for row in rows] == [
+        (["cel", "voi"], "train"), (["voi"], "train"),
+    ]  # fmt: skip
+    assert len({row["group"] for row in rows}) == 1
+
+
+def test_files_that_only_look_alike_stay_apart(tmp_path):
+    (tmp_path / "cel").mkdir()
+    for name, last in (("a__1", b"x"), ("b__1", b"y")):
+        (tmp_path / f"cel/{name}.wav").write_bytes(bytes(100_000) + last)
+    rows = list_irmas(tmp_path).to_pylist()
+    assert [row["n_files"] for row in rows] == [1, 1]
+
+
+def test_a_dry_run_counts_files_of_equal_content(tmp_path, make_wav, capfd):
+    wav = make_wav("irmas/gac/a__1.wav", 0.5, 440)
+    (tmp_path / "irmas/gel").mkdir()
+    (tmp_path / "irmas/gel/b__1.wav").write_bytes(wav.read_bytes())
+    folder = tmp_path / "irmas"
+    argv = ["--source", f"irmas:{folder}", "--out", str(tmp_path / "ds"), "--dry-run"]
+    assert build_subset.main(argv) == 0
+    said = capfd.readouterr()
+    assert "2 rows read, 1 chosen, 1 planned" in said.out
+    assert "1 stand there more than once" in said.out
+    assert "read IRMAS" in said.err

@@ -92,6 +92,56 @@ def test_the_references_counts(name):
     }
 
 
+@pytest.mark.parametrize(
+    ("mids", "classes", "unknown"),
+    [
+        (["/m/02sgy"], ["gel"], []),
+        (["/m/01xqw", "/m/0342h"], ["cel"], ["gac", "gel"]),  # a guitar, of which kind is open
+        (["/m/02sgy", "/m/0342h"], ["gel"], []),  # that guitar is the electric one
+        (["/m/042v_gx", "/m/09x0r"], ["gac"], ["voi"]),  # speech, by whom is open
+        (["/m/042v_gx", "/m/09x0r", "/m/02zsn"], ["gac", "voi"], []),
+        (["/m/05r5c", "/m/01s0ps", "/m/05148p4", "/m/06ncr"], ["sax"], ["pia"]),  # none_of took it
+        (["/m/01s0ps", "/m/06ncr"], ["sax"], ["pia"]),
+        (["/m/07y_7", "/m/0d8_n", "/m/0l14_3", "/m/01xqw"], ["cel"], ["vio"]),
+        (["/m/07gql", "/m/04rlf", "/m/04szw"], ["tru"], []),  # music, a musical instrument
+        (["/m/07gql", "/m/085jw", "/m/01kcd"], ["tru"], ["cla", "flu", "sax"]),
+    ],
+)
+def test_what_the_labels_leave_open_is_unknown(mids, classes, unknown):
+    chosen = select(rows([], mids, ["/m/04rlf"], mids), VOCABULARY)
+    assert chosen["classes"].to_pylist() == [classes] * 2
+    assert chosen["unknown"].to_pylist() == [unknown] * 2
+
+
+def test_without_unknown_if_only_what_was_taken_away_is_unknown():
+    plain = VOCABULARY.without_unknown()
+    chosen = select(rows(["/m/05r5c", "/m/01s0ps", "/m/06ncr", "/m/0342h"]), plain)
+    assert chosen["unknown"].to_pylist() == [["pia"]]
+
+
+UNKNOWN = {
+    "balanced_train": "cel 6 cla 3 flu 3 gac 5 gel 5 org 1 pia 18 sax 3 tru 79 vio 7 voi 39",
+    "eval": "cel 3 cla 4 flu 4 gac 6 gel 6 org 2 pia 19 sax 4 tru 66 vio 3 voi 44",
+}
+
+
+@pytest.mark.skipif(not REAL.is_dir(), reason="AudioSet's own files are not here")
+@pytest.mark.parametrize("name", UNKNOWN)
+def test_what_is_unknown_in_the_real_files(name):
+    with (REAL / f"{name}_segments.csv").open("rb") as stream:
+        table = read_segments(stream, name=name, known_mids=audioset_mids())
+    chosen, words = select(table, VOCABULARY), UNKNOWN[name].split()
+    assert Counter(code for row in chosen["unknown"].to_pylist() for code in row) == {
+        code: int(n) for code, n in zip(words[::2], words[1::2], strict=True)
+    }
+    # Clips of one class must go on to teach what they are not: its nearest neighbours too.
+    pairs = list(zip(chosen["classes"].to_pylist(), chosen["unknown"].to_pylist(), strict=True))
+    for code, other in (("gel", "gac"), ("cel", "vio"), ("flu", "cla"), ("pia", "org")):
+        own = [(there, unknown) for there, unknown in pairs if code in there]
+        n_against = sum(other not in there and other not in unknown for there, unknown in own)
+        assert n_against > 0.6 * len(own), (code, other)
+
+
 def test_more_classes_than_a_word_has_bits():
     mids = sorted(audioset_mids())[:130]
     vocabulary = Vocabulary(tuple(Instrument(f"c{k}", "", (mid,)) for k, mid in enumerate(mids)))

@@ -77,3 +77,29 @@ def test_a_mistake_is_named_by_file_and_line(text, message):
 def test_an_ontology_of_another_form_is_refused():
     with pytest.raises(UsageError, match=r"ontology\.json"):
         parse('[[instrument]]\ncode = "a"\nany_of = ["/m/01xqw"]', ontology='{"a": 1}')
+
+
+def test_unknown_if_is_a_list_of_ids_like_the_others():
+    text = (
+        '[[instrument]]\ncode = "g"\nany_of = ["/m/042v_gx"]\n'
+        'unknown_if = [{mid = "/m/02sgy", expand = true}]\n'
+    )
+    (instrument,) = parse(text, ontology=ONTOLOGY).instruments
+    assert instrument.unknown_if == ("/m/02sgy", "/m/018vs", "/m/0x", "/m/0y")
+    wrong = text.replace('[{mid = "/m/02sgy", expand = true}]', '"/m/02sgy"')
+    with pytest.raises(TableError, match=r"unknown_if '/m/02sgy'.*a list of ids"):
+        parse(wrong)
+
+
+def test_a_vocabulary_without_unknown_if_is_written_as_before():
+    text = '[[instrument]]\ncode = "g"\nname = "guitar"\nany_of = ["/m/02sgy"]\n'
+    assert parse(text).to_dict() == [
+        {"code": "g", "name": "guitar", "any_of": ("/m/02sgy",), "none_of": ()}
+    ]
+    older = [{"code": "g", "name": "guitar", "any_of": ["/m/02sgy"], "none_of": []}]
+    assert Vocabulary.from_dict(older) == parse(text)
+
+
+def test_no_class_is_open_because_of_music_or_a_musical_instrument():
+    found = {mid for one in default_vocabulary().instruments for mid in one.unknown_if}
+    assert found and not found & {"/m/04rlf", "/m/04szw"}

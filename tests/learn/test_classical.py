@@ -107,3 +107,19 @@ def test_in_a_tagger_it_is_one_like_any_other(windows):
     assert tagger(windows[0]).shape == (120, 3)
     with pytest.raises(UsageError, match="from no weights"):
         Tagger(tagger.architecture, weights="imagenet")
+
+
+@pytest.mark.parametrize("name", CLASSICAL)
+def test_a_window_teaches_nothing_of_a_class_that_is_unknown(name, windows):
+    values, targets = windows
+    unknown, zeros, nothing = targets.copy(), targets.copy(), targets.copy()
+    unknown[:40, 1] = np.nan  # of class 1 only the last 80 windows say something
+    zeros[:40, 1] = 0
+    nothing[:, 1] = np.nan
+    scores = probabilities(fitted(name, (values, unknown)), values)[:, 1]
+    as_absent = probabilities(fitted(name, (values, zeros)), values)[:, 1]
+    there = targets[:, 1] > 0.5
+    assert scores[there].mean() > scores[~there].mean() + 0.1
+    assert scores[:40][there[:40]].mean() > as_absent[:40][there[:40]].mean() + 0.05
+    found = probabilities(fitted(name, (values, nothing)), values)
+    assert (found[:, 1] < 1e-3).all() and np.isfinite(found).all()

@@ -71,6 +71,7 @@ def test_build_by_hand(segments, ledger, class_names):
         "name": "cello",
         "wanted": {"train": 2, "val": 1, "test": 0},
         "got": {"train": 2, "val": 0, "test": 0},
+        "unknown": {key: {"train": 0, "val": 0, "test": 0} for key in ("wanted", "got")},
     }
     assert [row["segment_id"] for row in report["failed"]] == ["c_0", "e_0", "f_0"]
     assert report["failed"][2] == {

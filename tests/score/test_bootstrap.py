@@ -59,15 +59,18 @@ def test_resampled_f1_is_scikit_learns():
         assert found.micro_f1[k] == pytest.approx(micro)
 
 
-def test_resampled_hamming_score_precision_and_recall_are_those_of_the_drawn_items():
+@pytest.mark.parametrize("share_unknown", [0.0, 0.2])
+def test_resampled_hamming_score_precision_and_recall_are_those_of_the_drawn_items(share_unknown):
     truth, scores = items(2)
+    unknown = np.random.default_rng(3).random(truth.shape) < share_unknown
+    truth = np.where(unknown, np.nan, truth)
     limits = [0.3, 0.5, 0.99]
     found = resample(truth, scores, thresholds=limits, n_resamples=20)
     for k, at in enumerate(drawn(80, 20)[1]):
         one = multilabel_metrics(
             truth[at], scores[at], thresholds=limits, class_codes=["a", "b", "c"]
         )
-        for name in ("hamming_score", "macro_precision", "macro_recall"):
+        for name in ("hamming_score", "macro_precision_present", "macro_recall_present"):
             assert getattr(found, name)[k] == pytest.approx(getattr(one, name))
 
 
@@ -75,7 +78,7 @@ def test_a_perfect_tagger_does_not_lose_a_class_by_the_draw():
     truth = np.zeros((20, 2), bool)
     truth[0, 0], truth[1:, 1] = True, True  # the first class is often not drawn
     found = resample(truth, truth * 1.0, thresholds=0.5, n_resamples=200)
-    for name in ("hamming_score", "macro_precision", "macro_recall", "macro_f1"):
+    for name in ("hamming_score", "macro_precision_present", "macro_recall_present", "macro_f1"):
         assert (getattr(found, name) == 1).all(), name
 
 

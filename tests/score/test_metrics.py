@@ -69,6 +69,7 @@ def test_per_class_by_hand():
         "threshold": 0.5,
         "balanced_accuracy": pytest.approx((1 + 1 / 2) / 2),
         "d_prime": 0.0,
+        "n_unknown": 0,
     }
 
 

@@ -1,5 +1,7 @@
 """A shard counts when its LEDGER is there; what else a kill left goes; nothing is done twice."""
 
+import hashlib
+import json
 from datetime import UTC, datetime, timedelta
 
 import numpy as np
@@ -13,6 +15,7 @@ from pipeline.errors import OUTCOME_OF, Reason, SpecMismatch, UsageError
 from pipeline.store.dataset import Dataset
 from pipeline.store.folder import Folder
 from schemas.clips import clips_schema
+from schemas.columns import CODES
 from schemas.features import features_schema, read_logmels
 from schemas.ledger import LEDGER, latest
 from schemas.segments import SEGMENTS
@@ -220,3 +223,58 @@ def test_a_build_under_way_is_told(dataset):
     dataset.folder.write_json("dataset.json", {**IDENTITY, "complete": True, "fingerprint": "x"})
     dataset.open_again(IDENTITY)
     assert dataset.meta() == {**IDENTITY, "complete": False}
+
+
+def old_print(rows: str, classes: str) -> str:
+    """Return the fingerprint as it was made before there were unknown classes."""
+    spec = json.dumps(SPEC.to_dict(), sort_keys=True)
+    return f"sha256:{hashlib.sha256((rows + classes + spec).encode()).hexdigest()}"
+
+
+def with_unknown(dataset: Dataset, table: str, unknown: list[list[str]] | None) -> None:
+    """Rewrite a table with other unknown classes, or without the column, as older versions did."""
+    name = f"{table}/train-1.parquet"
+    rows = dataset.folder.read_table(name)
+    at = rows.schema.get_field_index("unknown")
+    if unknown is None:
+        rows = rows.remove_column(at)
+    else:
+        rows = rows.set_column(at, rows.schema.field(at), pa.array(unknown, CODES))
+    dataset.folder.write_table(name, rows)
+
+
+@pytest.mark.parametrize("unknown", [None, [[], []]])
+@pytest.mark.parametrize("rules", [{}, {"unknown_if": ["/m/0342h"]}])
+def test_the_fingerprint_of_a_dataset_without_unknown_is_as_it_was(dataset, unknown, rules):
+    commit(dataset, "train-1", "a", "b")
+    dataset.open_again(IDENTITY | {"classes": [{"code": "cel"} | rules]})
+    with_unknown(dataset, "clips", unknown)
+    expected = old_print("a a train cel\nb b train cel", '[{"code": "cel"}]')
+    assert dataset.fingerprint() == expected
+
+
+def test_the_fingerprint_knows_what_is_unknown(dataset):
+    commit(dataset, "train-1", "a", "b")
+    prints = [dataset.fingerprint()]
+    for unknown in ([["pia"], []], [[], ["pia"]], [["pia", "voi"], []]):
+        with_unknown(dataset, "clips", unknown)
+        prints.append(dataset.fingerprint())
+    assert len(set(prints)) == 4
+
+
+def test_what_is_unknown_of_a_split(dataset):
+    commit(dataset, "train-1", "a", "b")
+    with_unknown(dataset, "features", [["pia"], []])
+    assert dataset.unknown("train") == {"a": ["pia"]}
+    assert dataset.unknown("val") == {}
+    with_unknown(dataset, "features", None)
+    assert dataset.unknown("train") == {}
+
+
+def test_other_rules_of_what_is_unknown_are_told_with_the_cure(dataset):
+    rules = {"classes": [{"code": "cel", "unknown_if": ["/m/0l14_3"]}]}
+    with pytest.raises(SpecMismatch, match=r"another classes.*differ in unknown_if alone"):
+        dataset.check(IDENTITY | rules)
+    with pytest.raises(SpecMismatch) as told:
+        dataset.check(IDENTITY | {"classes": [{"code": "vio"}]})
+    assert "unknown_if" not in str(told.value)

@@ -24,6 +24,7 @@ _N_TREES = 200
 _N_NEIGHBOURS = 10
 _N_HIDDEN = 128
 _FOLDS = 3
+_UNKNOWN = -1
 
 
 def pooled(windows: Tensor) -> Tensor:
@@ -58,11 +59,15 @@ class Classical(nn.Module):
             return torch.logit(self.probabilities(points), eps=_SURE).float()
 
     def fit(self, points: Floats, targets: Floats, seed: int) -> None:
-        """Fit to pooled windows, `[n, 2 * n_rows]`, and their targets of 0 or 1."""
+        """Fit to pooled windows, `[n, 2 * n_rows]`, and their targets: 0, 1, or NaN (unknown).
+
+        A window whose class is unknown is left out of what is learned of that class.
+        """
         deviation = points.std(axis=0)
         self._keep(mean=points.mean(axis=0), deviation=np.where(deviation > 0, deviation, 1.0))
         scaled = (points - self.mean.numpy()) / self.deviation.numpy()
-        self._fit(scaled, (targets > 0.5).astype(np.int64), seed)
+        known = np.where(np.isnan(targets), _UNKNOWN, targets > 0.5)
+        self._fit(scaled, known.astype(np.int64), seed)
 
     def probabilities(self, points: Tensor) -> Tensor:
         """Return a probability a class, `[n, n_classes]`, for scaled points."""
@@ -118,16 +123,16 @@ class SupportVectors(Classical):
         weights = np.zeros((n_classes, len(points)))
         offset, slope, shift = np.zeros(n_classes), np.zeros(n_classes), np.full(n_classes, -20.0)
         for c, column in enumerate(targets.T):
+            known = np.flatnonzero(column != _UNKNOWN)
+            column, own = column[known], points[known]
             if np.bincount(column, minlength=2).min() < _FOLDS:
                 continue  # too few to learn from: never named
             machine = SVC(gamma=gamma, class_weight="balanced")
-            margins = cross_val_predict(
-                machine, points, column, cv=_FOLDS, method="decision_function"
-            )
+            margins = cross_val_predict(machine, own, column, cv=_FOLDS, method="decision_function")
             platt = LogisticRegression(C=1e6).fit(margins[:, None], column)
             slope[c], shift[c] = platt.coef_[0, 0], platt.intercept_[0]
-            machine.fit(points, column)
-            weights[c, machine.support_] = machine.dual_coef_[0]
+            machine.fit(own, column)
+            weights[c, known[machine.support_]] = machine.dual_coef_[0]
             offset[c] = machine.intercept_[0]
         used = np.flatnonzero(weights.any(axis=0))
         self._keep(vectors=points[used], weights=weights[:, used], gamma=np.array([gamma]))
@@ -163,25 +168,34 @@ class Forest(Classical):
     def _fit(self, points: Floats, targets: npt.NDArray[np.int64], seed: int) -> None:
         from sklearn.ensemble import RandomForestClassifier
 
-        forest = RandomForestClassifier(
-            _N_TREES, class_weight="balanced_subsample", random_state=seed, n_jobs=-1
-        ).fit(points, targets)
-        trees = [tree.tree_ for tree in forest.estimators_]
+        parts = _fitted_together(targets)
+        trees, leaves = [], []
+        for columns, known in parts:
+            wanted = targets[known][:, columns]
+            forest = RandomForestClassifier(
+                _N_TREES, class_weight="balanced_subsample", random_state=seed, n_jobs=-1
+            ).fit(points[known], wanted[:, 0] if len(columns) == 1 else wanted)
+            for tree in (estimator.tree_ for estimator in forest.estimators_):
+                trees.append(tree)
+                share = np.zeros((tree.node_count, targets.shape[1]), np.float32)
+                # The mean is over the trees of all parts, and these speak of their own classes.
+                found = _share_of_ones(tree.value, forest.classes_, len(columns))
+                share[:, columns] = found * len(parts)
+                leaves.append(share)
         first = np.concatenate([[0], np.cumsum([tree.node_count for tree in trees])[:-1]])
-        branches, share = [], []
+        branches = []
         for tree, start in zip(trees, first, strict=True):
             own = np.arange(tree.node_count)
             is_leaf = tree.children_left < 0
             left = np.where(is_leaf, own, tree.children_left)
             right = np.where(is_leaf, own, tree.children_right)
             branches.append(start + np.stack([left, right]))
-            share.append(_share_of_ones(tree.value, forest.classes_, targets.shape[1]))
         self._keep(
             roots=first,
             feature=np.concatenate([np.maximum(tree.feature, 0) for tree in trees]),
             threshold=np.concatenate([tree.threshold for tree in trees]),
             branches=np.concatenate(branches, axis=1),
-            share=np.concatenate(share),
+            share=np.concatenate(leaves),
         )
 
 
@@ -206,12 +220,25 @@ class Perceptron(Classical):
     def _fit(self, points: Floats, targets: npt.NDArray[np.int64], seed: int) -> None:
         from sklearn.neural_network import MLPClassifier
 
-        network = MLPClassifier(
-            (_N_HIDDEN,), alpha=1e-3, max_iter=500, early_stopping=len(points) >= 100,
-            random_state=seed,
-        ).fit(points, targets)  # fmt: skip
-        (hidden, out), (hidden_bias, out_bias) = network.coefs_, network.intercepts_
-        self._keep(hidden=hidden, hidden_bias=hidden_bias, out=out, out_bias=out_bias)
+        hidden, hidden_bias, outs = [], [], []
+        n_classes = targets.shape[1]
+        out_bias = np.full(n_classes, -20.0)  # of a class of which nothing is known: never named
+        for columns, known in _fitted_together(targets):
+            # One class of several twice: scikit-learn would stratify by it, and rare ones fail.
+            is_alone = len(columns) == 1 < n_classes
+            wanted = targets[known][:, columns * 2 if is_alone else columns]
+            network = MLPClassifier(
+                (_N_HIDDEN,), alpha=1e-3, max_iter=500, early_stopping=len(known) >= 100,
+                random_state=seed,
+            ).fit(points[known], wanted)  # fmt: skip
+            out = np.zeros((_N_HIDDEN, n_classes))
+            out[:, columns] = network.coefs_[1][:, : len(columns)]
+            out_bias[columns] = network.intercepts_[1][: len(columns)]
+            hidden.append(network.coefs_[0])
+            hidden_bias.append(network.intercepts_[0])
+            outs.append(out)
+        self._keep(hidden=np.concatenate(hidden, axis=1), hidden_bias=np.concatenate(hidden_bias))
+        self._keep(out=np.concatenate(outs), out_bias=out_bias)
 
 
 class Neighbours(Classical):
@@ -225,13 +252,29 @@ class Neighbours(Classical):
         self._keep(known=np.zeros((0, 2 * n_rows)), labels=np.zeros((0, n_classes), np.float32))
 
     def probabilities(self, points: Tensor) -> Tensor:
-        """Return the mean of the neighbours' labels."""
+        """Return the mean of the neighbours' labels, of those that are known; 0 without any."""
         distance = torch.cdist(points, self.known, compute_mode="donot_use_mm_for_euclid_dist")
         nearest = distance.topk(min(_N_NEIGHBOURS, len(self.known)), largest=False).indices
-        return self.labels[nearest].double().mean(dim=1)
+        return self.labels[nearest].double().nanmean(dim=1).nan_to_num(0.0)
 
     def _fit(self, points: Floats, targets: npt.NDArray[np.int64], seed: int) -> None:
-        self._keep(known=points, labels=targets.astype(np.float32))
+        labels = np.where(targets == _UNKNOWN, np.nan, targets)
+        self._keep(known=points, labels=labels.astype(np.float32))
+
+
+def _fitted_together(
+    targets: npt.NDArray[np.int64],
+) -> list[tuple[list[int], npt.NDArray[np.intp]]]:
+    """Return which classes are fitted as one, by number, and the windows that they are fitted to.
+
+    What scikit-learn fits to several classes takes no unknown ones: so the classes that are known
+    of all windows are fitted as one, and each of the others to the windows that it is known of. A
+    class of which nothing is known is not fitted.
+    """
+    is_known = targets != _UNKNOWN
+    whole, any_of = is_known.all(axis=0), is_known.any(axis=0)
+    groups = [np.flatnonzero(whole).tolist(), *([int(c)] for c in np.flatnonzero(~whole & any_of))]
+    return [(group, np.flatnonzero(is_known[:, group].all(axis=1))) for group in groups if group]
 
 
 def _share_of_ones(value: Floats, classes: Any, n_classes: int) -> npt.NDArray[np.float32]:
