@@ -24,7 +24,7 @@ def training_page(
     """
     history, config = training["history"], training["config"]
     best = min(history, key=lambda row: row["val_loss"])
-    is_fitted_once = config["model"] in CLASSICAL
+    is_fitted_once = config.get("model") in CLASSICAL
     return Page(
         title="Training",
         lead=f"{model_id}: fitted once."
