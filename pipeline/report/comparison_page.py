@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 from pipeline.report.evaluation_tables import drawn_whole, interval_text
 from pipeline.report.model_plots import class_scores
-from pipeline.report.page import Cell, Page, Table, Tile
+from pipeline.report.page import Page, Table, Tile
 from pipeline.report.picture import SERIES, Picture
 from pipeline.score.words import duration_text, macro_text
 
@@ -107,11 +107,19 @@ def _reports_figures_table(report: Mapping[str, Any]) -> Table:
 
 def _reports_tests_table(report: Mapping[str, Any]) -> Table:
     rows = [
-        (row["name"], *_test_cells(row, list(_FIGURES), report)) for row in report["models"][1:]
+        (
+            row["name"],
+            *(
+                cell
+                for test in (row["against_best"][name] for name in _FIGURES)
+                for cell in (test["difference"], p_text(test["p_holm"], report["n_resamples"]))
+            ),
+        )
+        for row in report["models"][1:]
     ]
-    columns = [x for words in _FIGURES.values() for x in (words, "from to", "p")]
+    columns = [x for words in _FIGURES.values() for x in (words, "p")]
     title = "Against the best: Hamming score, precision and recall"
-    return Table(title, ("model", *columns), rows)
+    return Table(title, ("model", *columns), rows, "The intervals are in comparison.json.")
 
 
 def _cost_tables(report: Mapping[str, Any]) -> list[Table]:
@@ -132,25 +140,23 @@ def _cost_cells(training: Mapping[str, float | None]) -> tuple[str | None, str |
     )
 
 
-def _test_cells(
-    row: Mapping[str, Any], names: Sequence[str], report: Mapping[str, Any]
-) -> list[Cell]:
-    """Return difference, its interval and p of a model's tests against the best."""
-    tests = [row["against_best"][name] for name in names]
-    return [
-        cell
-        for test in tests
-        for cell in (
-            test["difference"],
-            _range_text(test),
-            p_text(test["p_holm"], report["n_resamples"]),
-        )
-    ]
-
-
 def _tests_table(report: Mapping[str, Any]) -> Table:
-    names = ("macro_f1_present", "mean_average_precision")
-    rows = [(row["name"], *_test_cells(row, names, report)) for row in report["models"][1:]]
+    rows = []
+    for row in report["models"][1:]:
+        f1, precision = (
+            row["against_best"][name] for name in ("macro_f1_present", "mean_average_precision")
+        )
+        rows.append(
+            (
+                row["name"],
+                f1["difference"],
+                _range_text(f1),
+                p_text(f1["p_holm"], report["n_resamples"]),
+                precision["difference"],
+                _range_text(precision),
+                p_text(precision["p_holm"], report["n_resamples"]),
+            )
+        )
     columns = ("model", "macro F1", "from to", "p", "mAP", "from to", "p")
     note = (
         f"Each model less {report['best']}, on the same clips. p is how often resampled clips "
