@@ -20,22 +20,25 @@ from pipeline.catalog.irmas import IrmasFile, irmas_id, irmas_rows
 from pipeline.catalog.vocabulary import Vocabulary, default_vocabulary
 from pipeline.errors import UsageError
 
-Shown = Callable[[Collection[Any]], Iterable[Any]]
+Shown = Callable[[Collection[str], str], Iterable[str]]
+"""Goes through names, and shows how far it is with what is done to them."""
 
 _SAMPLE_BYTES = 16_384
 
 
-def list_irmas(
-    folder: Path, vocabulary: Vocabulary | None = None, *, shown: Shown = iter
-) -> pa.Table:
-    """Return the selected segments of the folder, with `group` and `split` (see `irmas_rows`).
+def _silently(names: Collection[str], what: str) -> Iterable[str]:
+    return names
 
-    `shown` is given the names to go through, and goes through them: to show how far it is.
-    """
+
+def list_irmas(
+    folder: Path, vocabulary: Vocabulary | None = None, *, shown: Shown = _silently
+) -> pa.Table:
+    """Return the selected segments of the folder, with `group` and `split` (see `irmas_rows`)."""
     codes = (vocabulary or default_vocabulary()).codes
     wavs = _wavs(folder)
-    contents = _equal_contents(wavs)
-    files = [_read(name, wavs[name], contents.get(name)) for name in shown(list(wavs))]
+    contents = _equal_contents(wavs, shown)
+    names = shown(list(wavs), "read IRMAS")
+    files = [_read(name, wavs[name], contents.get(name)) for name in names]
     return irmas_rows(files, codes, name=str(folder))
 
 
@@ -69,14 +72,15 @@ def _is_utf8(path: Path) -> bool:
         return False
 
 
-def _equal_contents(wavs: dict[str, Path]) -> dict[str, str]:
+def _equal_contents(wavs: dict[str, Path], shown: Shown) -> dict[str, str]:
     """Return a hash of the content of the files that may have the same as another one.
 
     Nearly all training files have one size. So of those of equal size a few bytes from the middle
     are read, and of those that agree in these all.
     """
     alike = _alike(wavs, lambda name: _size_of(wavs[name]))
-    alike = _alike(alike, lambda name: _hash_of(wavs[name], _SAMPLE_BYTES))
+    compared = shown(alike, "compare IRMAS")
+    alike = _alike(compared, lambda name: _hash_of(wavs[name], _SAMPLE_BYTES))
     return {name: str(_hash_of(wavs[name])) for name in alike}
 
 

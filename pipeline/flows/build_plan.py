@@ -202,9 +202,9 @@ def choose_irmas(config: BuildConfig, vocabulary: Vocabulary) -> tuple[pa.Table,
     return chosen, counts | nothing_left_out
 
 
-def _with_a_bar(names: Collection[Any]) -> Iterator[Any]:
+def _with_a_bar(names: Collection[str], what: str) -> Iterator[str]:
     """Go through names, and show how far it is."""
-    with progress_bar(total=len(names), unit=" files", desc="read IRMAS") as bar:
+    with progress_bar(total=len(names), unit=" files", desc=what) as bar:
         for name in names:
             yield name
             bar.update()

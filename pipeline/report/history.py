@@ -19,7 +19,8 @@ def history_text(
     if planned:
         lines += [
             f"  from {planned['start_s']:.3f} s to {planned['end_s']:.3f} s of {planned['ytid']}",
-            f"  classes {', '.join(planned['classes'])}; labels {', '.join(planned['mids'])}",
+            f"  classes {', '.join(planned['classes'])}{_unknown_text(planned)}; labels "
+            f"{', '.join(planned['mids'])}",
             f"  split {planned['split']}, planned in shard {planned['shard']}",
         ]
     else:
@@ -29,6 +30,12 @@ def history_text(
     if not runs:
         lines.append("  not tried yet")
     return "\n".join(lines)
+
+
+def _unknown_text(planned: Mapping[str, Any]) -> str:
+    """Return which classes the labels leave open; plans of older versions do not say."""
+    unknown = planned.get("unknown")
+    return f"; unknown {', '.join(unknown)}" if unknown else ""
 
 
 def _run_lines(row: Mapping[str, Any]) -> list[str]:

@@ -166,7 +166,8 @@ def multilabel_metrics(
     present = [row for row in per_class if row.n_positive]
     right = truth == predicted  # also where it is unknown: both are False there
     weighted = _weighted_means(per_class)
-    samples = _samples_means(truth, predicted)
+    asked = known.any(axis=1)  # items of which something is known
+    samples = _samples_means(truth[asked], predicted[asked])
     macro_roc_auc = _mean_of_known([row.roc_auc for row in per_class])
     return Metrics(
         n_items=len(truth),
@@ -177,7 +178,7 @@ def multilabel_metrics(
         micro_precision=micro_precision,
         micro_recall=micro_recall,
         hamming_score=_mean(right[known]),
-        exact_match=_mean(right.all(axis=1)),
+        exact_match=_mean(right[asked].all(axis=1)),
         mean_average_precision=_mean_of_known([row.average_precision for row in per_class]),
         macro_roc_auc=macro_roc_auc,
         undefined=tuple(row.code for row in per_class if row.average_precision is None),
@@ -189,7 +190,7 @@ def multilabel_metrics(
         samples_precision=samples["precision"],
         samples_recall=samples["recall"],
         balanced_accuracy=_mean_of_known([row.balanced_accuracy for row in per_class]),
-        label_ranking_average_precision=_lrap(truth, scores, known),
+        label_ranking_average_precision=_lrap(truth[asked], scores[asked], known[asked]),
         d_prime=d_prime(macro_roc_auc),
         macro_f1_present=_mean_of_known([row.f1 for row in present]),
         macro_precision_present=_mean_of_known([row.precision for row in present]),

@@ -245,10 +245,9 @@ def _without_unknown(classes: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 def _cure(key: str, before: Any, now: Any) -> str:
     """Return what else helps where only `unknown_if` differs: the older version knew no such."""
-    is_of_classes = key == "classes" and isinstance(now, list) and isinstance(before, list)
-    if not is_of_classes or _without_unknown(before) != json.loads(
-        json.dumps(_without_unknown(now))
-    ):
+    if key != "classes" or not (isinstance(before, list) and isinstance(now, list)):
+        return ""
+    if _without_unknown(before) != json.loads(json.dumps(_without_unknown(now))):
         return ""
     return (
         " (they differ in unknown_if alone: to go on here, give --classes a vocabulary with the "

@@ -94,6 +94,15 @@ def test_the_rows_end_in_the_same_tables(folder):
     assert clips["classes"].to_pylist() == planned["classes"].to_pylist()
 
 
+def test_what_is_unknown_goes_on_into_clips_and_features(folder):
+    row = list_irmas(folder).to_pylist()[0]
+    source, spec = open_source(f"irmas:{folder}"), LogMelSpec()
+    got = get_segment(source, row | {"unknown": ["voi"]}, spec)
+    assert got.clip["unknown"] == got.features["unknown"] == ["voi"]
+    older = get_segment(source, row | {"unknown": None}, spec)
+    assert older.clip["unknown"] == older.features["unknown"] == []
+
+
 def test_a_broken_wav_gets_its_row(folder):
     name = "IRMAS-TrainingData/cel/[cel][cla]0002__1.wav"
     (folder / name).write_bytes(b"RIFF, and no more")

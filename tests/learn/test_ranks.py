@@ -30,7 +30,9 @@ class Dense(nn.Sequential):
         return self[-1]
 
 
-def learned(batch_size: int, accumulate: int) -> tuple[list[float], torch.Tensor]:
+def learned(
+    batch_size: int, accumulate: int, *, some_unknown: bool
+) -> tuple[list[float], torch.Tensor]:
     loop.has_fast_bf16 = lambda device: False
     torch.set_num_threads(1)
     torch.manual_seed(0)
@@ -38,6 +40,8 @@ def learned(batch_size: int, accumulate: int) -> tuple[list[float], torch.Tensor
     tagger.backbone = Dense()
     config = TrainConfig(**{**vars(CONFIG), "batch_size": batch_size, "accumulate": accumulate})
     data = window_set([862, 400, 300, 862])  # 29 windows: the last step is a short one
+    if some_unknown:
+        data.targets[0, 1] = data.targets[2] = float("nan")
     progress = train(
         config, tagger, data, data, device=torch.device("cpu"), checkpoint=None,
         hooks=Hooks(lambda step: None, lambda metrics, state: None),
@@ -46,23 +50,26 @@ def learned(batch_size: int, accumulate: int) -> tuple[list[float], torch.Tensor
     return [row["train_loss"] for row in progress.history], weights
 
 
-def rank_of_two(rank: int, port: int, folder: Path, batch_size: int, accumulate: int) -> None:
+def rank_of_two(
+    rank: int, port: int, folder: Path, batch_size: int, accumulate: int, some_unknown: bool
+) -> None:
     dist.init_process_group("gloo", init_method=f"tcp://127.0.0.1:{port}", rank=rank, world_size=2)
-    torch.save(learned(batch_size, accumulate), folder / f"{rank}.pt")
+    found = learned(batch_size, accumulate, some_unknown=some_unknown)
+    torch.save(found, folder / f"{rank}.pt")
     dist.destroy_process_group()
 
 
-@pytest.mark.parametrize("accumulate", [1, 3])
-def test_two_ranks_learn_what_one_learns(tmp_path: Path, accumulate: int):
+@pytest.mark.parametrize(("accumulate", "some_unknown"), [(1, False), (3, False), (1, True)])
+def test_two_ranks_learn_what_one_learns(tmp_path: Path, accumulate: int, some_unknown: bool):
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
-    mp.spawn(rank_of_two, (port, tmp_path, 4, accumulate), nprocs=2)
+    mp.spawn(rank_of_two, (port, tmp_path, 4, accumulate, some_unknown), nprocs=2)
     (losses, weights), (others, other_weights) = (
         torch.load(tmp_path / f"{rank}.pt") for rank in (0, 1)
     )
     before = loop.has_fast_bf16
     try:
-        alone, expected = learned(8, accumulate)
+        alone, expected = learned(8, accumulate, some_unknown=some_unknown)
     finally:
         loop.has_fast_bf16 = before
     assert torch.equal(weights, other_weights) and losses == others

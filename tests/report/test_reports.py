@@ -9,6 +9,7 @@ import pyarrow as pa
 import pytest
 
 from pipeline.errors import SpecMismatch
+from pipeline.report.history import history_text
 from pipeline.report.page import Table, render_page
 from pipeline.report.picture import Picture
 from pipeline.report.reports import build_report, evaluation_report
@@ -179,3 +180,13 @@ def test_evaluation_of_odd_sets(n_items, names):
 def test_undefined_classes_are_named_on_the_page(class_names):
     _, page = evaluate(0, class_names)
     assert any("cel, pia, voi" in note for note in page.notes)
+
+
+def test_the_history_of_a_segment_says_what_is_unknown():
+    planned = {
+        "start_s": 0.0, "end_s": 1.0, "ytid": "v", "classes": ["cel"], "mids": ["/m/x"],
+        "split": "train", "shard": "s",
+    }  # fmt: skip
+    assert "  classes cel; labels /m/x" in history_text("v_0", planned, []).splitlines()
+    said = history_text("v_0", planned | {"unknown": ["pia", "voi"]}, [])
+    assert "  classes cel; unknown pia, voi; labels /m/x" in said.splitlines()
