@@ -16,7 +16,6 @@ import pyarrow as pa
 import torch
 from torch import Tensor
 
-from pipeline.audio.clip import FULL_SCALE
 from pipeline.audio.inputs import Input, LogMelInput, SamplesInput
 from pipeline.audio.logmel import LogMelSpec
 from pipeline.audio.windows import WindowSpec
@@ -39,6 +38,7 @@ _OF_SAMPLES = {"noise", "pitch"}
 """What is done to samples also where the model's input is a log-mel."""
 _N_DRAWS = 9
 _MOST_DRAWS = 200  # mixing leaves most windows as they are
+_LEAST_PEAK = 1e-6  # of samples: silence is not divided by nothing
 
 Floats = npt.NDArray[np.float32]
 
@@ -83,11 +83,16 @@ class TrainingInput:
     @property
     def names(self) -> list[str]:
         """The augmentations that fit the input."""
-        if isinstance(self.input_spec, LogMelInput):
+        if self.bands is not None:
             return ["noise", "pitch", "shift", *_MASKS, "mix", "tilt"]
         if isinstance(self.input_spec, SamplesInput):
             return ["noise", "pitch", "shift", "mix"]
         return ["shift", *_MASKS]
+
+    @property
+    def bands(self) -> Any:
+        """The spec of the mel bands that the input is; None of samples and of other features."""
+        return getattr(self.input_spec, "spec", None)
 
     def is_used(self, name: str) -> bool:
         """Whether the training uses an augmentation."""
@@ -136,9 +141,8 @@ class _Maker:
         starts_s = [loudest_start_s(wave, rate_hz, given.windows.window_s) for wave in waves]
         stored = window_of_each(waves, starts_s, given.input_spec, given.windows)
         rng = torch.Generator().manual_seed(given.config.seed)
-        if not isinstance(given.input_spec, LogMelInput):
+        if (spec := given.bands) is None:
             return cls(given, stored, None, None, rng)
-        spec = given.input_spec.spec
         samples = window_of_each(waves, starts_s, SamplesInput(rate_hz), given.windows)
         mean, deviation = map(torch.from_numpy, row_moments(samples))
         to_log_mel = given.to_log_mel or SamplesToLogMel(spec, mean=mean, deviation=deviation)
@@ -213,7 +217,8 @@ class _Maker:
         if isinstance(self.given.input_spec, LogMelInput):
             return windows
         if isinstance(self.given.input_spec, SamplesInput):
-            images: Tensor = LogMel(self.given.spec)(windows[:, 0] / FULL_SCALE)
+            peaks = windows.abs().amax(dim=(1, 2), keepdim=True).clamp(min=_LEAST_PEAK)
+            images: Tensor = LogMel(self.given.spec)((windows / peaks)[:, 0])  # at any level
             return images
         return self.given.model.scaled(windows)
 

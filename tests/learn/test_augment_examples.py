@@ -135,8 +135,9 @@ def test_mix_adds_the_power_of_the_other_window(windows):
         other_db = originals[1 - k]
         loud = other_db > original + 10
         gain_db = 10 * np.log10(added[loud]) - other_db[loud]
-        assert -6.5 < gain_db.min() <= gain_db.max() < 6.5
         assert np.ptp(gain_db) < 0.1
+        level_db = [10 * np.log10((10 ** (one / 10)).mean()) for one in (original, other_db)]
+        assert abs(gain_db.mean()) < 6.5 + abs(level_db[0] - level_db[1])
 
 
 def test_tilt_is_a_line_over_the_bands(windows):
@@ -155,7 +156,7 @@ def test_samples_are_drawn_as_log_mels():
     assert list(one.images) == [ORIGINAL, "noise", "pitch", "shift", "mix", ALL_OF_THEM]
     assert one.unused == ["pitch", "mix"]
     assert {image.shape for image in one.images.values()} == {(64, 101)}
-    assert one.images[ORIGINAL].max() == pytest.approx(one.images["shift"].max(), abs=1)
+    assert one.images[ORIGINAL].max() == pytest.approx(one.images["shift"].max(), abs=3)
 
 
 def test_a_feature_has_the_augmentations_that_fit_it():
