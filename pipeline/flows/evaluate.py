@@ -223,7 +223,8 @@ def _score(
 
 def training_cost(training: Mapping[str, Any]) -> dict[str, float | None]:
     """Return what model.json says of its training's time and memory: None in older ones."""
-    return {key: training.get(key) for key in ("seconds", "peak_memory_mib")}
+    peak_mib = training.get("peak_mib", training.get("peak_memory_mib"))
+    return {"seconds": training.get("seconds"), "peak_memory_mib": peak_mib}
 
 
 def validate(dataset: Dataset, how: Tagging) -> Validation | None:

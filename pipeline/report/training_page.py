@@ -60,7 +60,8 @@ def _epochs_tile(history: Sequence[Mapping[str, Any]], config: Mapping[str, Any]
 
 def _cost_tiles(training: Mapping[str, Any]) -> list[Tile]:
     """Return what the training took, as far as it was measured."""
-    seconds, peak_mib = training.get("seconds"), training.get("peak_memory_mib")
+    seconds = training.get("seconds")
+    peak_mib = training.get("peak_mib", training.get("peak_memory_mib"))
     return [
         *([] if seconds is None else [Tile("time", duration_text(seconds), "of the training")]),
         *([] if peak_mib is None else [Tile("peak memory", f"{peak_mib:,.0f} MiB")]),

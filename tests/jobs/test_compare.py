@@ -70,7 +70,7 @@ def test_two_models(evaluation, tmp_path, capsys):
 def test_an_evaluation_says_what_the_training_took(evaluation, tmp_path):
     folders = evaluation("weak", 0.05), evaluation("strong", 0.45)
     folder = Folder(folders[0])
-    took = training_cost({"config": {}, "seconds": 90.5, "peak_memory_mib": 812.0})
+    took = training_cost({"config": {}, "seconds": 90.5, "peak_mib": 812.0})
     folder.write_json("metrics.json", folder.read_json("metrics.json") | {"training": took})
     assert run(tmp_path, *folders) == harness.OK
     strong, weak = json.loads((tmp_path / "out" / "comparison.json").read_text())["models"]

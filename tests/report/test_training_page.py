@@ -62,8 +62,9 @@ def test_learning_rates_are_drawn(svg_of, head_lr, n_epochs):
     assert ("where the training ended" in picture.caption) == (n_epochs < 35)
 
 
-def test_the_page_shows_what_the_training_took():
-    given = training(seconds=190.4, peak_memory_mib=2345.6)
+@pytest.mark.parametrize("key", ["peak_mib", "peak_memory_mib"])
+def test_the_page_shows_what_the_training_took(key):
+    given = training(seconds=190.4, **{key: 2345.6})
     for row in given["history"]:
         row["seconds"] = 12.345
     page = training_page("m-1", given, {})
