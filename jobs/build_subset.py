@@ -36,7 +36,7 @@ def main(argv: list[str] | None = None) -> int:
         report = build(config)
         wanted, got = report["wanted"], report["got"]
         print(f"{got} of {wanted} segments got; they are in {config.out}, see report.html there")
-        if report["cap"]:
+        if report.get("cap"):
             print(report["cap"])
         for row in report["outcomes"]:
             print(f"  {row['n']:>8}  {row['outcome']} / {row['reason']}")

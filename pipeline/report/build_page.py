@@ -79,7 +79,7 @@ def _notes(report: Report) -> list[str]:
             "open: its family is labelled, or a label excludes it. They neither teach the class "
             "nor count for it."
         )
-    if report["cap"]:
+    if report.get("cap"):
         notes.append(f"{report['cap'].capitalize()}.")
     if report["untried"]:
         notes.append(f"The build has not ended: {report['untried']:,d} segments are untried.")

@@ -140,8 +140,8 @@ def test_a_process_killer_costs_one_row(corpus: Corpus, dataset, ray_local, tmp_
 def test_irmass_own_folders_are_built_trained_on_and_scored(ray_local, make_wav, tmp_path):
     files = {f"train/{code}/[{code}]{k}__1.wav": 3.0 for code in ("cel", "pia") for k in range(3)}
     files |= {f"test/Part1/song {k}-{n}.wav": 6.5 for k in range(4) for n in (1, 2)}
-    for name, seconds in files.items():
-        path = make_wav(f"irmas/{name}", seconds, 440.0)
+    for k, (name, seconds) in enumerate(files.items()):
+        path = make_wav(f"irmas/{name}", seconds, 440.0 + k)  # none is of another's content
         if "Part1" in name:
             path.with_suffix(".txt").write_text("vio\t\nvoi\n")
     config = BuildConfig((), str(tmp_path / "ds"), f"irmas:{tmp_path / 'irmas'}", shard_size=4)
