@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,28 +22,27 @@ class Clip:
 def example_clips(dataset: Dataset, segment_ids: Collection[str]) -> list[Clip]:
     """Return two clips with different classes, of those with the ids given; fewer or none at need.
 
-    They are of the first shard of CLIPS that has any; clips with a single class are preferred.
+    They are the first ones in CLIPS, of a shard those with the fewest classes.
     """
-    wanted = set(segment_ids)
+    wanted, found = set(segment_ids), list[Clip]()
     for name in dataset.folder.names("clips"):
-        rows = dataset.folder.read_table(name, ["segment_id", "classes"]).to_pylist()
-        usable = {
-            k: row for k, row in enumerate(rows) if row["segment_id"] in wanted and row["classes"]
-        }
-        if usable:
-            audio = dataset.folder.read_table(name, ["audio"])["audio"]
-            return [
-                Clip(row["segment_id"], row["classes"], audio[k].as_py()["bytes"])
-                for k, row in _two_of(sorted(usable.items(), key=_n_classes))
-            ]
-    return []
+        for k, row in _usable(dataset, name, wanted):
+            if all(row["classes"] != one.classes for one in found):
+                found.append(_read(dataset, name, k, row))
+            if len(found) == 2:
+                return found
+    return found
 
 
-def _n_classes(item: tuple[int, dict[str, Any]]) -> int:
-    return len(item[1]["classes"])
+def _usable(dataset: Dataset, name: str, wanted: set[str]) -> list[tuple[int, dict[str, Any]]]:
+    """Return a shard's rows that are wanted and have a class, with their numbers."""
+    rows = dataset.folder.read_table(name, ["segment_id", "classes"]).to_pylist()
+    usable = [
+        (k, row) for k, row in enumerate(rows) if row["segment_id"] in wanted and row["classes"]
+    ]
+    return sorted(usable, key=lambda item: len(item[1]["classes"]))
 
 
-def _two_of(rows: Sequence[tuple[int, dict[str, Any]]]) -> list[tuple[int, dict[str, Any]]]:
-    first, *others = rows
-    other = next((row for row in others if row[1]["classes"] != first[1]["classes"]), None)
-    return [first] if other is None else [first, other]
+def _read(dataset: Dataset, name: str, k: int, row: dict[str, Any]) -> Clip:
+    audio = dataset.folder.read_table(name, ["audio"])["audio"]
+    return Clip(row["segment_id"], row["classes"], audio[k].as_py()["bytes"])

@@ -223,4 +223,8 @@ def test_two_clips_of_different_classes_are_picked(tmp_path):
         ("other", b"other"),
     ]
     assert [one.segment_id for one in example_clips(Dataset(folder), {"two"})] == ["two"]
+    assert [one.segment_id for one in example_clips(Dataset(folder), {"t_0", "same"})] == [
+        "t_0",  # of another shard than the other
+        "same",
+    ]
     assert example_clips(Dataset(folder), {"elsewhere"}) == []
