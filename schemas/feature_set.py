@@ -53,9 +53,16 @@ def pooled_schema(description: Mapping[str, Any], how: Sequence[str]) -> pa.Sche
 def squared(unit: str) -> str:
     """Return what the square of a unit is called; of several, each.
 
+    Rows' units stand between commas, named blocks of rows between semicolons.
+
     >>> squared("dB"), squared("full scale / Hz, full scale"), squared(""), squared("Hz²")
     ('dB²', '(full scale / Hz)², full scale²', '', 'Hz²')
+    >>> squared("mfcc_13 dB; poly full scale / Hz, full scale")
+    'mfcc_13 dB²; poly (full scale / Hz)², full scale²'
     """
+    if "; " in unit:
+        blocks = [block.partition(" ") for block in unit.split("; ")]
+        return "; ".join(f"{name} {squared(units)}" for name, _, units in blocks)
     parts = [part for part in unit.split(", ") if part]
     named = [f"({part})" if " / " in part else part for part in parts]
     return ", ".join(part if part.endswith("²") else f"{part}²" for part in named)

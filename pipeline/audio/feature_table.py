@@ -50,6 +50,15 @@ class Feature:
     """What a column is: frames, or components."""
     settings: Mapping[str, Any] = field(default_factory=dict)
     """What it was made with beside the frames: plain values."""
+    parts: tuple[Feature, ...] = ()
+    """The features that its rows are taken from, one below the other; none for most."""
+
+    def row_units(self, spec: FrameSpec) -> tuple[str, ...]:
+        """Return the unit of each row; `unit` names one for all rows, or one for each."""
+        if self.parts:
+            return tuple(unit for part in self.parts for unit in part.row_units(spec))
+        units, n_rows = tuple(self.unit.split(", ")), len(self.rows(spec))
+        return units if len(units) == n_rows else (self.unit,) * n_rows
 
 
 _CLASSES = ("C", "C#", "D", "D#", "E", "F", "F#", "G", "G#", "A", "A#", "B")
@@ -78,9 +87,12 @@ def _feature(
     unit: str,
     source: str,
     compute: Callable[[Analysis], Matrix],
+    *,
+    parts: tuple[Feature, ...] = (),
     **more: Any,
 ) -> Feature:
-    return Feature(name, rows, unit, source, compute, settings=MappingProxyType(more))
+    settings = MappingProxyType(more)
+    return Feature(name, rows, unit, source, compute, settings=settings, parts=parts)
 
 
 _CHROMA = _named(*(f"chroma_{name}" for name in _CLASSES))
@@ -142,6 +154,7 @@ _WHOLE = (
         "; ".join(f"{part.name} {part.unit}" for part in _PARTS),
         "librosa 0.11; the 40 rows of the report of 2023",
         _descriptors,
+        parts=_PARTS,
         mfcc=_MFCC,
         **{part.name: dict(part.settings) for part in _PARTS if part.settings},
     ),

@@ -75,7 +75,9 @@ def read_evaluation(uri: str) -> tuple[Contender, dict[str, str]]:
     keys = ("model_id", "aggregation", "thresholds", "scored")
     origin = {"folder": uri} | {key: str(said.get(key, "unknown")) for key in keys}
     names: dict[str, str] = report["class_names"]
-    return Contender(split_uri(uri.rstrip("/"))[1] or uri, origin, thresholds, scored), names
+    name = split_uri(uri.rstrip("/"))[1] or uri
+    training = report.get("training", {})  # older evaluations say nothing of it
+    return Contender(name, origin, thresholds, scored, training), names
 
 
 def _named(contenders: Sequence[Contender]) -> list[Contender]:

@@ -207,14 +207,22 @@ def _common_codes(a: _Side, b: _Side) -> list[str]:
 
 def _said(side: _Side, rows: Tagged) -> dict[str, Any]:
     """Return what is said of a model and its run; None for what older runs do not say."""
-    keys = ("run_id", "started_at", "catalog", "identity", "engine")
+    keys = ("run_id", "started_at", "catalog", "identity")
     return {
         "folder": side.store.folder.uri,
         "model_id": side.model_id,
         "complete": side.is_complete,
         "n_tracks": len(rows.uris),
         "n_failed": int((~rows.is_ok).sum()),
-    } | {key: side.run.get(key) for key in keys}
+        **{key: side.run.get(key) for key in keys},
+        "engine": _engine(side),
+    }
+
+
+def _engine(side: _Side) -> dict[str, Any] | None:
+    """Return what the model last ran by: a run that had nothing new to decode names no engine."""
+    runs = chain([side.run], side.store.runs(side.model_id))
+    return next((run["engine"] for run in runs if run.get("engine")), None)
 
 
 def _classes(a: _Side, b: _Side, *, codes: Sequence[str]) -> dict[str, Any]:

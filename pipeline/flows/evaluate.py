@@ -10,6 +10,7 @@ the best aggregation are found there.
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
@@ -224,9 +225,15 @@ def _score(
     )
     scored = Scored(names, how.codes, targets, scores, tagged.groups)
     out.write_table("scores.parquet", to_table(scored))
-    out.write_json("metrics.json", report)
+    out.write_json("metrics.json", report | {"training": training_cost(how.card.training)})
     out.write_bytes("report.html", render_page(page).encode())
     return metrics
+
+
+def training_cost(training: Mapping[str, Any]) -> dict[str, float | None]:
+    """Return what model.json says of its training's time and memory: None in older ones."""
+    peak_mib = training.get("peak_mib", training.get("peak_memory_mib"))
+    return {"seconds": training.get("seconds"), "peak_memory_mib": peak_mib}
 
 
 def validate(dataset: Dataset, how: Tagging) -> Validation | None:

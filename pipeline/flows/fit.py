@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import logging
 import signal
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -32,6 +33,7 @@ from pipeline.flows.fit_worker import (
 from pipeline.flows.logs import progress_bar, say
 from pipeline.flows.material import Material
 from pipeline.flows.provenance import provenance
+from pipeline.learn.augment_examples import AugmentedWindow
 from pipeline.learn.config import NO_WEIGHTS, TrainConfig, check_start
 from pipeline.learn.cost import cost_of
 from pipeline.learn.determinism import ENVIRONMENT
@@ -48,9 +50,12 @@ from pipeline.learn.networks.classical import CLASSICAL
 from pipeline.learn.networks.registry import IMAGENET
 from pipeline.learn.precision import NARROWER_ISA, Trial
 from pipeline.learn.recovery import divergence
+from pipeline.learn.schedule import rate_curves
 from pipeline.learn.selection import best_row
 from pipeline.report.page import render_page
+from pipeline.report.picture import Picture
 from pipeline.report.training_page import training_page
+from pipeline.report.training_plots import augmentations, learning_rates
 from pipeline.score.aggregate import METHODS
 from pipeline.store.dataset import Dataset
 from pipeline.store.folder import Folder
@@ -124,10 +129,11 @@ def fit(config: FitConfig) -> FitResult:
     material.check_model()
     _warn_of_untrained(material)
     with out.claimed(), ray_session(min_cpus=config.workers + 1, gpu=config.gpu):
+        shown: dict[str, Any] = {}
         if config.train.model in CLASSICAL:
             progress = _fit_classical(material)
         else:
-            progress = _fit(config, material, name)
+            progress, shown = _fit(config, material, name)
     say("finishing", text="writing the model and its page")
     vocabulary = material.vocabulary
     card = ModelCard(
@@ -151,12 +157,19 @@ def fit(config: FitConfig) -> FitResult:
             "selected_by": config.train.select,
             "best_epoch": int(best_row(progress.history, config.train.select)["epoch"]),
             **cost_of(progress.history),
+            **{key: shown[key] for key in ("steps_per_epoch",) if key in shown},
         },
         provenance=provenance(),
     )
     write_curves(out, progress.history)
     model_id = named(card, progress.best_weights)[0].model_id
-    page = training_page(model_id, card.training, card.provenance, untrained=card.untrained_classes)
+    page = training_page(
+        model_id,
+        card.training,
+        card.provenance,
+        training_pictures(card.training, shown, material),
+        untrained=card.untrained_classes,
+    )
     out.write_bytes("report.html", render_page(page).encode())
     card = save_model(out, progress.best_weights, card)  # last: with it the run is done
     return FitResult(card, was_done=False)
@@ -194,6 +207,23 @@ def wants_narrower_isa(material: Material) -> bool:
     return True
 
 
+def training_pictures(
+    training: Mapping[str, Any], shown: Mapping[str, Any], material: Material
+) -> list[Picture]:
+    """Return the pictures of how a network was trained; none of an older checkpoint's training."""
+    if not shown:
+        return []
+    steps, examples = shown["steps_per_epoch"], map(AugmentedWindow.from_state, shown["examples"])
+    curves = rate_curves(material.config, steps * material.config.epochs)
+    return [
+        learning_rates(curves, steps_per_epoch=steps, n_epochs=len(training["history"])),
+        *(
+            augmentations(one, window_s=material.config.window_s, spec=material.drawn_spec)
+            for one in examples
+        ),
+    ]
+
+
 def _warn_of_untrained(material: Material) -> None:
     """Say which classes have no clip to learn from."""
     if codes := [material.vocabulary.codes[k] for k in material.untrained]:
@@ -217,7 +247,8 @@ def _fit_classical(material: Material) -> Progress:
     return progress
 
 
-def _fit(config: FitConfig, material: Material, name: str) -> Progress:
+def _fit(config: FitConfig, material: Material, name: str) -> tuple[Progress, dict[str, Any]]:
+    """Train on the workers; return how it went, and what of it its page shows."""
     board = Board.remote()  # type: ignore[attr-defined]
     narrower = not config.gpu and wants_narrower_isa(material)
     filesystem, storage_path = Folder(config.out).location("runs")
@@ -249,10 +280,11 @@ def _fit(config: FitConfig, material: Material, name: str) -> Progress:
     if result.checkpoint is None:
         raise TimbreError(f"{config.train.model}: the training ended without an epoch; see its log")
     with result.checkpoint.as_directory() as folder:
-        progress = Progress(**read_state(folder)["progress"])
+        state = read_state(folder)
+    progress = Progress(**state["progress"])
     if not progress.history:
         raise TimbreError(
             f"{config.train.model}: {divergence(progress)}, and no epoch was whole before; "
             f"lower --lr {config.train.lr:g}, or look at the data with jobs.explore"
         )
-    return progress
+    return progress, state.get("shown", {})  # not there in older ones

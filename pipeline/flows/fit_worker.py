@@ -19,14 +19,18 @@ from ray.train import Checkpoint
 from pipeline.errors import UsageError
 from pipeline.flows.cluster import own_cpus
 from pipeline.flows.material import Material
+from pipeline.learn.augment_examples import augmented_windows
 from pipeline.learn.classical import fit_classical
 from pipeline.learn.cost import CostMeter
 from pipeline.learn.determinism import NoDeterministicOp
 from pipeline.learn.epochs import Mixing, n_steps
+from pipeline.learn.example_clips import example_clips
+from pipeline.learn.logmel import SamplesToLogMel
 from pipeline.learn.loop import Hooks, Progress
 from pipeline.learn.model import Tagger
 from pipeline.learn.precision import Trial, has_fast_bf16, step_trial
 from pipeline.learn.recovery import train_to_the_end
+from pipeline.learn.windows import WindowSet
 
 _STATE = "state.pt"
 
@@ -59,7 +63,13 @@ def _train(material: Material, board: Any, *, gpu: bool) -> None:
     n_items = mixing.size(train_set)
     steps = n_steps(n_items, batch_size=config.batch_size, n_ranks=context.get_world_size())
     samples = material.samples_to_log_mel(train_set)
-    hooks = _hooks(board if is_first else None, steps * config.epochs, CostMeter(device))
+    shown = {}
+    if is_first:
+        shown = training_material(
+            material, train_set, material.new_model(train_set), samples, steps
+        )
+    own_board = board if is_first else None
+    hooks = _hooks(own_board, steps * config.epochs, CostMeter(device), shown)
     try:
         progress = train_to_the_end(
             config,
@@ -75,12 +85,17 @@ def _train(material: Material, board: Any, *, gpu: bool) -> None:
         ray.get(board.refuse.remote(error))
         return
     if progress.diverged_at is not None:  # the last checkpoint says how it ended
-        state = (_last_state() or {}) | {"progress": vars(progress)}
+        state = (_last_state() or {}) | {"progress": vars(progress), "shown": shown}
         _report({"epoch": progress.epoch + 1.0}, state if is_first else None)
 
 
-def _hooks(board: Any, n_steps: int, measure: Callable[[], dict[str, float]]) -> Hooks:
-    """Return what the loop calls: only the first rank has a board, and writes checkpoints."""
+def _hooks(
+    board: Any, n_steps: int, measure: Callable[[], dict[str, float]], shown: dict[str, Any]
+) -> Hooks:
+    """Return what the loop calls: only the first rank has a board, and writes checkpoints.
+
+    `shown` is what the training's page shows of it, and goes into each checkpoint.
+    """
     shown_s = 0.0
 
     def on_step(step: int) -> None:
@@ -92,7 +107,7 @@ def _hooks(board: Any, n_steps: int, measure: Callable[[], dict[str, float]]) ->
     def on_epoch(metrics: dict[str, float], state: dict[str, Any]) -> None:
         if board is not None:
             board.epoch.remote(dict(metrics))
-        _report(metrics, None if board is None else state)
+        _report(metrics, None if board is None else {**state, "shown": shown})
 
     def on_note(line: str) -> None:
         if board is not None:
@@ -122,6 +137,19 @@ def _last_state() -> dict[str, Any] | None:
     with last.as_directory() as folder:
         state = read_state(folder)
     return state if "model" in state else None
+
+
+def training_material(
+    material: Material,
+    train_set: WindowSet,
+    model: Tagger,
+    samples: SamplesToLogMel | None,
+    steps: int,
+) -> dict[str, Any]:
+    """Return what only a worker knows of what the training's page shows, fit for a checkpoint."""
+    clips = example_clips(material.dataset, train_set.segment_ids)
+    found = augmented_windows(clips, material.training_input(model, samples))
+    return {"steps_per_epoch": steps, "examples": [one.to_state() for one in found]}
 
 
 def _report(metrics: dict[str, float], state: dict[str, Any] | None) -> None:

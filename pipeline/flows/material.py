@@ -23,6 +23,7 @@ from pipeline.audio.logmel import LogMelSpec
 from pipeline.audio.windows import WindowSpec
 from pipeline.catalog.vocabulary import Vocabulary
 from pipeline.errors import UsageError
+from pipeline.learn.augment_examples import TrainingInput
 from pipeline.learn.config import TrainConfig
 from pipeline.learn.folds import Fold, fold_of
 from pipeline.learn.logmel import SamplesToLogMel, with_margins
@@ -215,3 +216,16 @@ class Material:
             return None
         mean, deviation = map(torch.from_numpy, row_moments(train_set))
         return SamplesToLogMel(heard.spec, mean=mean, deviation=deviation)
+
+    @property
+    def drawn_spec(self) -> LogMelSpec | None:
+        """The log-mel that the model's windows are drawn as; None for other features."""
+        heard = self.heard
+        if isinstance(heard, SamplesInput):
+            return LogMelSpec.from_dict(self.meta["feature_spec"])
+        return heard.spec if isinstance(heard, LogMelInput) else None
+
+    def training_input(self, model: Tagger, samples: SamplesToLogMel | None) -> TrainingInput:
+        """Return what becomes of samples on their way into the network (`augment_examples`)."""
+        spec = self.drawn_spec or LogMelSpec.from_dict(self.meta["feature_spec"])
+        return TrainingInput(self.config, model, self.heard, self.windows, spec, samples)

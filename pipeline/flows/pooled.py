@@ -18,6 +18,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from pipeline.audio.features import FEATURES, FrameSpec
 from pipeline.errors import SpecMismatch, UsageError
 from pipeline.report.feature_plots import RowValues
 from pipeline.score.anova import Groups, single_groups
@@ -46,14 +47,14 @@ class Pooled:
     rows: Mapping[str, list[str]]
     """The names of the rows, by statistic."""
     units: Mapping[str, str]
-    """What a statistic counts in, such as dB and dB²."""
+    """What a statistic counts in, such as dB and dB²; of several rows, where they differ, each."""
     values: Mapping[str, npt.NDArray[np.float32]]
     """By statistic, `[n_single, n_rows]`."""
 
     def row_values(self, row: str, statistic: str) -> RowValues:
         """Return one statistic of one row."""
         column = self.values[statistic][:, self.rows[statistic].index(row)].copy()
-        unit = self.units[statistic]
+        unit = row_unit(self.feature, row, statistic, of_all=self.units[statistic])
         return RowValues(self.feature, row, statistic, unit, column, self.groups)
 
 
@@ -121,6 +122,22 @@ def _unit(field: pa.Field) -> str:
     """Return a statistic's unit: a variance counts in squares."""
     unit: str = field.metadata.get(b"unit", b"").decode()
     return squared(unit) if field.name == "var" else unit  # older files have the feature's
+
+
+def row_unit(feature: str, row: str, statistic: str, *, of_all: str) -> str:
+    """Return the unit of one row of a pooled feature, squared for a variance.
+
+    A file says the unit of the feature as a whole, `of_all`; the catalogue knows that of each row.
+
+    >>> row_unit("descriptors", "centroid_hz", "var", of_all="mfcc_13 dB; centroid Hz")
+    'Hz²'
+    """
+    frames = FrameSpec()
+    known = FEATURES.get(feature)
+    if known is None or row not in known.rows(frames):
+        return of_all
+    unit = dict(zip(known.rows(frames), known.row_units(frames), strict=True))[row]
+    return squared(unit) if statistic == "var" else unit
 
 
 def _matrix(column: pa.ChunkedArray, n_rows: int, what: str) -> npt.NDArray[np.float32]:

@@ -15,6 +15,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
@@ -82,7 +83,10 @@ def _columns_of(dataset: Dataset, name: str) -> list[str]:
 
 
 def _matrix(wav: bytes, heard: Input) -> npt.NDArray[Any]:
+    return heard.matrix(samples_of(wav, heard.sample_rate_hz))
+
+
+def samples_of(wav: bytes, sample_rate_hz: int) -> npt.NDArray[np.float32]:
+    """Return a clip's samples in -1..1, at the rate that is asked for."""
     samples, rate_hz = from_wav(wav)
-    if rate_hz != heard.sample_rate_hz:
-        samples = decode(wav, sample_rate_hz=heard.sample_rate_hz)
-    return heard.matrix(samples)
+    return samples if rate_hz == sample_rate_hz else decode(wav, sample_rate_hz=sample_rate_hz)

@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+import numpy as np
+import numpy.typing as npt
 import torch
 
 from pipeline.learn.config import TrainConfig
 from pipeline.learn.model import Tagger
 from pipeline.learn.networks.weights import parameter_groups
+
+Curve = tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]]
+"""Steps, and the learning rate of each."""
+
+_N_CURVE_POINTS = 300
 
 
 def learning_rate(
@@ -24,17 +31,38 @@ def learning_rate(
     return end + (top - end) * float((1 - done) ** config.power)
 
 
+def rate_curves(config: TrainConfig, n_total: int) -> dict[str, Curve]:
+    """Return the learning rate of each group of layers over the `n_total` steps of a training.
+
+    One curve where all layers have the same, else those of the network and of its head. A long one
+    is thinned to some 300 steps; the first, the last and the end of the warm-up stay.
+    """
+    n_warmup = max(1, round(config.warmup * n_total))
+    even = np.linspace(0, n_total - 1, min(n_total, _N_CURVE_POINTS)).round().astype(np.int64)
+    steps = np.union1d(even, [min(n_warmup, n_total - 1)])
+    base, head = (config.lr, config.lr_end), head_span(config)
+    spans = {"all layers": base} if head == base else {"network": base, "head": head}
+    return {
+        name: (steps, np.array([learning_rate(int(k), n_total, config, span) for k in steps]))
+        for name, span in spans.items()
+    }
+
+
+def head_span(config: TrainConfig) -> tuple[float, float]:
+    """Return from where to where the learning rate of the last layers goes."""
+    head_lr = config.lr if config.head_lr is None else config.head_lr
+    return head_lr, config.lr_end if config.head_lr_end is None else config.head_lr_end
+
+
 def optimizer_of(model: Tagger, config: TrainConfig) -> torch.optim.Optimizer:
     """Return Adam on two groups, the network and its head; a group knows its rates as `span`."""
     base, head = parameter_groups(model.backbone)
-    head_lr = config.lr if config.head_lr is None else config.head_lr
-    head_end = config.lr_end if config.head_lr_end is None else config.head_lr_end
     head_decay = (
         config.weight_decay if config.head_weight_decay is None else config.head_weight_decay
     )
     groups = [
         {"params": base, "span": (config.lr, config.lr_end), "weight_decay": config.weight_decay},
-        {"params": head, "span": (head_lr, head_end), "weight_decay": head_decay},
+        {"params": head, "span": head_span(config), "weight_decay": head_decay},
     ]
     return torch.optim.Adam(groups, lr=config.lr, fused=True)
 

@@ -138,7 +138,7 @@ def _stages_table(report: Report) -> Table:
         else ""
     )
     columns = ("stage", "in all", "share", "s a segment")
-    return Table("Where the time went", columns, rows, note)
+    return Table("Where the time went", columns, rows, note, numbers=("in all",))
 
 
 def _slowest_table(report: Report) -> Table:

@@ -85,7 +85,7 @@ def example_spectrograms(
     with drawing(height_in=0.6 + 1.75 * n_lines) as figure:
         grid = figure.subplots(n_lines, _N_COLUMNS, squeeze=False).ravel()
         for i, (axes, example) in enumerate(zip(grid, shown, strict=False)):
-            image = _draw_logmel(axes, example.logmel, spec)
+            image = draw_logmel(axes, example.logmel, spec)
             axes.set_title(labels[example.code], fontsize=9)
             axes.tick_params(labelleft=i % _N_COLUMNS == 0)
         for axes in grid[len(shown) :]:
@@ -101,7 +101,15 @@ def example_spectrograms(
         return as_picture(figure, title="One clip of each class", caption=_caption(examples))
 
 
-def _draw_logmel(axes: Axes, logmel: npt.NDArray[np.floating[Any]], spec: LogMelSpec) -> AxesImage:
+def draw_logmel(
+    axes: Axes,
+    logmel: npt.NDArray[np.floating[Any]],
+    spec: LogMelSpec,
+    *,
+    pixels: tuple[int, int] = _PIXELS,
+    n_colours: int = _N_COLOURS,
+) -> AxesImage:
+    """Draw a log-mel in dB, `[n_mels, n_frames]`, over s and mel frequency in kHz; 10 s at most."""
     frame_s = spec.hop / spec.sample_rate_hz
     seen = np.asarray(logmel, np.float32)[:, : max(1, round(_SHOWN_S / frame_s))]
     bottom, top = _mel_edges(spec)
@@ -109,12 +117,13 @@ def _draw_logmel(axes: Axes, logmel: npt.NDArray[np.floating[Any]], spec: LogMel
         axes,
         seen,
         extent=(0, seen.shape[1] * frame_s, bottom, top),
-        pixels=_PIXELS,
-        n_colours=_N_COLOURS,
+        pixels=pixels,
+        n_colours=n_colours,
     )
     ticks = _ticks(bottom, top, spec)
     axes.set_yticks(list(ticks), [f"{hz / 1000:g}" for hz in ticks.values()])
     axes.xaxis.set_major_locator(MaxNLocator(5))
+    axes.xaxis.set_major_formatter("{x:g}")  # 0.5 and not 0.50: neighbours' labels stay apart
     axes.tick_params(labelsize=7.5)
     return image
 

@@ -9,8 +9,13 @@ from pipeline.report.evaluation_tables import drawn_whole, interval_text
 from pipeline.report.model_plots import class_scores
 from pipeline.report.page import Page, Table, Tile
 from pipeline.report.picture import SERIES, Picture
-from pipeline.score.words import macro_text
+from pipeline.score.words import duration_text, macro_text
 
+_FIGURES = {
+    "hamming_score": "Hamming score",
+    "macro_precision_present": "macro precision",
+    "macro_recall_present": "macro recall",
+}
 _N_DRAWN = len(SERIES)
 _N_CHARS = 30  # of a name in the legend
 
@@ -27,9 +32,12 @@ def comparison_page(report: Mapping[str, Any], *, provenance: Mapping[str, str])
         tiles=[Tile(row["name"], row["macro_f1_present"], "macro F1") for row in models[:6]],
         blocks=[
             _models_table(report),
+            _reports_figures_table(report),
             _tests_table(report),
+            _reports_tests_table(report),
             _f1_picture(report),
             _per_class_table(report),
+            *_cost_tables(report),
             _origins_table(report),
         ],
         notes=_notes(report),
@@ -75,6 +83,61 @@ def _models_table(report: Mapping[str, Any]) -> Table:
         "those that no clip has count as 0."
     )
     return Table("Models", (*columns, "ROC-AUC", "exact match"), rows, note)
+
+
+def _reports_figures_table(report: Mapping[str, Any]) -> Table:
+    rows = [
+        (
+            row["name"],
+            *(
+                cell
+                for name in _FIGURES
+                for cell in (row[name], interval_text(row["intervals"][name]))
+            ),
+        )
+        for row in report["models"]
+    ]
+    columns = [x for words in _FIGURES.values() for x in (words, "from to")]
+    note = (
+        "The Hamming score is the share of right yes-or-no answers; macro is over the classes that "
+        "the truth has."
+    )
+    return Table("Hamming score, precision and recall", ("model", *columns), rows, note)
+
+
+def _reports_tests_table(report: Mapping[str, Any]) -> Table:
+    rows = [
+        (
+            row["name"],
+            *(
+                cell
+                for test in (row["against_best"][name] for name in _FIGURES)
+                for cell in (test["difference"], p_text(test["p_holm"], report["n_resamples"]))
+            ),
+        )
+        for row in report["models"][1:]
+    ]
+    columns = [x for words in _FIGURES.values() for x in (words, "p")]
+    title = "Against the best: Hamming score, precision and recall"
+    return Table(title, ("model", *columns), rows, "The intervals are in comparison.json.")
+
+
+def _cost_tables(report: Mapping[str, Any]) -> list[Table]:
+    """Return what the trainings took, where any evaluation says it."""
+    cells = [(row["name"], *_cost_cells(row["training"])) for row in report["models"]]
+    if not any(seconds or memory for _, seconds, memory in cells):
+        return []
+    note = "Of one worker; times of different machines do not compare."
+    columns = ("model", "time", "peak memory")
+    return [Table("What the trainings took", columns, cells, note, numbers=columns[1:])]
+
+
+def _cost_cells(training: Mapping[str, float | None]) -> tuple[str | None, str | None]:
+    seconds, peak_mib = training.get("seconds"), training.get("peak_memory_mib")
+    return (
+        None if seconds is None else duration_text(seconds),
+        None if peak_mib is None else f"{peak_mib:,.0f} MiB",
+    )
 
 
 def _tests_table(report: Mapping[str, Any]) -> Table:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from pipeline.report.page import Cell, Table
@@ -203,6 +203,18 @@ def interval_text(found: Mapping[str, float | None]) -> str:
 
 
 def _rule_notes(report: Mapping[str, Any]) -> list[str]:
-    """Return what the rules could not do, each once, as sentences."""
-    words = [note for row in report["thresholds"]["rules"] for note in row["notes"]]
-    return [f"{note}." for note in dict.fromkeys(words)]
+    """Return what the rules could not do, as sentences: each once, of all classes it is true of."""
+    codes_of: dict[str, list[str]] = {}
+    for note in dict.fromkeys(x for row in report["thresholds"]["rules"] for x in row["notes"]):
+        code, _, why = note.partition(": ")
+        if code in report["class_names"]:
+            codes_of.setdefault(why, []).append(code)
+        else:
+            codes_of.setdefault(note, [])
+    return [_sentence(why, codes) for why, codes in codes_of.items()]
+
+
+def _sentence(why: str, codes: Sequence[str]) -> str:
+    if len(codes) > 1:
+        why = why.replace("its threshold is", "their threshold is")
+    return f"{', '.join(codes)}: {why}." if codes else f"{why}."

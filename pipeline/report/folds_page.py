@@ -58,7 +58,8 @@ def folds_report(
     words = f"{best['mean'] or 0:.3f} ± {best['deviation'] or 0:.3f}"
     is_whole = all(one.n_present == len(one.per_class) for one in folds)
     aside = "" if is_whole else f"of the classes that are there; {of_all['mean']:.3f} of all"
-    tile = Tile("macro F1 over folds", words, aside)
+    spread = f"± {best['deviation'] or 0:.3f}{', ' if aside else ''}{aside}"
+    tile = Tile("macro F1 over folds", best["mean"], spread)
     page = replace(
         page,
         title="Cross-validation",

@@ -180,7 +180,9 @@ def _pr_panel(
     if not truth.any():
         axes.set_title(f"{label}\nnot in the truth", fontsize=8.5)
         return
-    axes.step(*_pr_curve(truth, scores, n_points), where="pre", color=BLUE, label="this class")
+    recall, precisions = _pr_curve(truth, scores, n_points)
+    to_the_end = np.append(recall, 1.0), np.append(precisions, truth.mean())  # all are named
+    axes.step(*to_the_end, where="pre", color=BLUE, label="this class")
     named = scores >= limit
     if named.any():
         hits = (truth & named).sum()

@@ -113,7 +113,7 @@ def render_page(page: Page) -> str:
 
 def cell_text(cell: Cell) -> str:
     """Return a cell as it is shown: 1,011 and 0.873, and a dash for a gap."""
-    if cell is None or (isinstance(cell, float) and not math.isfinite(cell)):
+    if cell is None or cell == "" or (isinstance(cell, float) and not math.isfinite(cell)):
         return "\u2013"
     if isinstance(cell, float):
         return f"{cell:,.3f}"

@@ -164,7 +164,7 @@ def _largest_table(report: Report) -> Table:
         (
             row["uri"],
             row["duration_s"],
-            *("+".join(row[key]) for key in ("labels_a", "labels_b")),
+            *("+".join(row[key]) or "none" for key in ("labels_a", "labels_b")),
             " ".join(
                 [f"+{code}" for code in row["added"]] + [f"-{code}" for code in row["removed"]]
             ),
@@ -200,7 +200,8 @@ def _notes(report: Report) -> list[str]:
 
 
 def _plain(value: Any) -> Cell:
-    """Return a value of a run's json as a cell; what is nested as its text."""
+    """Return a value of a run's json as a cell: what is nested as its text, a gap for nothing."""
     if isinstance(value, Mapping):
-        return ", ".join(f"{key} {x}" for key, x in value.items() if x not in ("", None))
+        words = [f"{key} {x}" for key, x in value.items() if x not in ("", None)]
+        return ", ".join(words) or None
     return value if value is None or isinstance(value, str | float | int) else str(value)

@@ -103,7 +103,10 @@ def score_panels(report: Report, pairs: Pairs) -> Picture:
                 if (limit := threshold_of(report, side, code)) is not None:
                     line(limit, color=VERMILLION, lw=1, ls="--")
             axes.set_title(f"{label}\nr {cell_text(rows[code]['pearson'])}", fontsize=8.5)
-        bar = figure.colorbar(image, ax=panels, aspect=40, pad=0.01, format="{x:,.0f}")
+        bar = figure.colorbar(image, ax=panels, aspect=40, pad=0.01)
+        bar.minorticks_off()  # matplotlib would write them as powers, in TeX
+        ticks = count_ticks(norm.vmax or 1)
+        bar.set_ticks(ticks, labels=[f"{n:,.0f}" for n in ticks])
         bar.set_label("tracks")
         return as_picture(
             figure,
@@ -113,6 +116,17 @@ def score_panels(report: Report, pairs: Pairs) -> Picture:
             "where they cross are labels that differ, but for gates. r is Pearson's."
             + _left_out(report),
         )
+
+
+def count_ticks(most: float) -> list[float]:
+    """Return the ticks of a logarithmic axis of counts: powers of ten, and the largest count.
+
+    >>> count_ticks(3), count_ticks(120), count_ticks(4000)
+    ([1.0, 3.0], [1.0, 10.0, 120.0], [1.0, 10.0, 100.0, 1000.0, 4000.0])
+    """
+    powers = 10.0 ** np.arange(np.ceil(np.log10(most)))
+    far_enough = powers[powers <= most / 1.5]
+    return [*far_enough.tolist(), float(most)]
 
 
 def score_grid(pairs: Pairs, k: int) -> npt.NDArray[np.int64]:

@@ -49,6 +49,10 @@ class Resampled:
     f1: Floats
     """Shape [n_resamples, n_classes], as the one below."""
     average_precision: Floats
+    hamming_score: Floats
+    """Shape [n_resamples], as the two below."""
+    macro_precision_present: Floats
+    macro_recall_present: Floats
 
 
 @dataclass(frozen=True)
@@ -98,13 +102,16 @@ def resample(
     there = is_there(truth)
     predicted = (scores >= np.asarray(thresholds, np.float64)) & is_known(truth)
     parts = [
-        (_f1(there, predicted, weights), average_precisions(truth, scores, weights=weights))
+        (
+            *_f1(there, predicted, weights),
+            average_precisions(truth, scores, weights=weights),
+            *_right_shares(truth, predicted, weights),
+        )
         for weights in _weights(_numbered(len(truth), groups), n_resamples, seed)
     ]
-    f1, micro = (np.concatenate([part[0][k] for part in parts]) for k in (0, 1))
-    precision = np.concatenate([part[1] for part in parts])
+    f1, micro, ap, *shares = (np.concatenate(column) for column in zip(*parts, strict=True))
     of_present = _nan_mean(f1[:, there.any(axis=0)])
-    return Resampled(of_present, _nan_mean(f1), micro, _nan_mean(precision), f1, precision)
+    return Resampled(of_present, _nan_mean(f1), micro, _nan_mean(ap), f1, ap, *shares)
 
 
 def intervals(
@@ -246,6 +253,25 @@ def _f1(truth: Truth, predicted: Truth, weights: Floats) -> tuple[Floats, Floats
     one_list = 2 * hits.sum(axis=1) / np.maximum(1, both.sum(axis=1))
     is_undrawn = (both == 0) & truth.any(axis=0)
     return np.where(is_undrawn, np.nan, 2 * hits / np.maximum(1, both)), one_list
+
+
+def _right_shares(truth: Targets, predicted: Truth, weights: Floats) -> tuple[Floats, ...]:
+    """Return Hamming score, macro precision and macro recall, `[n_resamples]` each.
+
+    The macro figures are of the classes that are there; one that is not drawn counts in no mean, as
+    in `_f1`, unless it was named.
+    """
+    present = is_there(truth)[:, is_there(truth).any(axis=0)].astype(np.float64)
+    named_present = predicted[:, is_there(truth).any(axis=0)].astype(np.float64)
+    there, named = weights @ present, weights @ named_present
+    hits = weights @ (present * named_present)
+    precision = np.where((there == 0) & (named == 0), np.nan, hits / np.maximum(1, named))
+    recall = np.where(there == 0, np.nan, hits / np.maximum(1, there))
+    known = is_known(truth)
+    n_answers = weights @ known.sum(axis=1).astype(np.float64)
+    right = weights @ (known & (is_there(truth) == predicted)).sum(axis=1).astype(np.float64)
+    hamming = np.where(n_answers > 0, right / np.maximum(1, n_answers), np.nan)
+    return hamming, _nan_mean(precision), _nan_mean(recall)
 
 
 def _numbered(n_items: int, groups: Sequence[str] | None) -> Numbers:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import numpy as np
@@ -23,15 +23,11 @@ from pipeline.score.scored import Scored
 from pipeline.score.significance import holm
 from pipeline.score.targets import Targets, is_known, is_there
 
-TESTED = ("macro_f1_present", "macro_f1", "mean_average_precision")
-_SHOWN = (
-    "macro_f1_present",
-    "macro_f1",
-    "micro_f1",
-    "mean_average_precision",
-    "macro_roc_auc",
-    "exact_match",
-)
+THE_REPORTS = ("hamming_score", "macro_precision_present", "macro_recall_present")
+"""What the report of 2023 compares its models by, beside macro F1 and exact match."""
+TESTED = ("macro_f1_present", "macro_f1", "mean_average_precision", *THE_REPORTS)
+_OF_ALL = ("macro_precision", "macro_recall")
+_SHOWN = (*TESTED, *_OF_ALL, "micro_f1", "macro_roc_auc", "exact_match")
 _CURE = "compare evaluations of the same --dataset and --split, or of the same --truth"
 
 
@@ -45,6 +41,8 @@ class Contender:
     thresholds: Mapping[str, float]
     """By code."""
     scored: Scored
+    training: Mapping[str, float | None] = field(default_factory=dict)
+    """What the model's training took: `seconds`, `peak_memory_mib`; None where it was not kept."""
 
 
 @dataclass(frozen=True)
@@ -178,6 +176,7 @@ def _model(run: _Run, best: _Run) -> dict[str, Any]:
             }
             for k, row in enumerate(run.metrics.per_class)
         ],
+        "training": dict(run.contender.training),
         "against_best": None if run is best else {name: _test(run, best, name) for name in TESTED},
     }
 

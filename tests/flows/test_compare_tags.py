@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from datetime import UTC, datetime, timedelta
 
 import numpy as np
@@ -86,6 +87,22 @@ def two(tmp_path):
         write_run(tmp_path / "a", "m1", rows_a, engine={"name": "torch"}),
         write_run(tmp_path / "b", "m2", rows_b, class_names=names),
     )
+
+
+def test_a_night_without_anything_new_hides_no_engine(two, tmp_path):
+    """The engine of the tags is that of the last run that decoded something."""
+    folder, engine = Folder(two[0]), {"name": "openvino", "precision": "bf16", "note": ""}
+    first = folder.read_json("run.json") | {"engine": engine}
+    quiet = first | {"engine": {}, "run_id": "20261122T021500Z"}
+    folder.write_json(f"runs/{first['run_id']}.json", first)
+    folder.write_json(f"runs/{quiet['run_id']}.json", quiet)
+    folder.write_json("run.json", quiet)
+    report = run(tmp_path, *two)
+    assert report["a"]["engine"] == engine
+    assert report["b"]["engine"] is None  # no run says
+    html = (tmp_path / "out" / "report.html").read_text()
+    assert re.search(r"<td[^>]*>engine</td><td[^>]*>name openvino, precision bf16</td><td", html)
+    assert not re.search(r"<td[^>]*></td>", html)  # a gap is a dash
 
 
 def test_two_runs(two, tmp_path):

@@ -58,6 +58,7 @@ def test_a_split_is_scored_whole_from_its_tags(scored_split, dataset):
     assert scored.scores.tolist() == [[tags[i]["scores"][c] for c in codes] for i in truth]
     assert {row["method"] for row in report["aggregation"]["methods"]} == set(METHODS)
     assert [r["rule"] for r in report["thresholds"]["rules"]] == list(RULES)
+    assert set(report["training"]) == {"seconds", "peak_memory_mib"}  # None in older models
     page = (out / "report.html").read_text()
     assert page.count("data:image/") >= 6
     assert "http://" not in page.replace("http://www.w3.org", "").replace("http://127.0.0.1", "")

@@ -14,15 +14,17 @@ from scipy import stats
 
 from jobs import explore as job
 from jobs import harness
+from pipeline.audio.features import FEATURES, FrameSpec
 from pipeline.audio.logmel import LogMelSpec
 from pipeline.catalog.vocabulary import Instrument, Vocabulary
 from pipeline.errors import SpecMismatch, UsageError
-from pipeline.flows.explore import ExploreConfig, find_examples
+from pipeline.flows.explore import ExploreConfig, compare, find_examples
 from pipeline.flows.pooled import check_features, read_pooled
 from pipeline.store.dataset import FORMAT, Dataset
 from pipeline.store.folder import Folder
 from schemas.anova import ANOVA
 from schemas.clips import clips_schema
+from schemas.feature_set import squared
 from schemas.features import features_schema
 from schemas.segments import SEGMENTS
 
@@ -302,6 +304,37 @@ def test_rows_of_another_width_are_named(tmp_path, features):
 def test_classes_of_another_vocabulary_are_named(features):
     with pytest.raises(SpecMismatch, match="voi"):
         read_pooled(Folder(str(features)), "mfcc", "train", ["cel", "pia"])
+
+
+def test_every_drawn_row_has_its_own_unit(ds, tmp_path):
+    """The file's unit is that of all 40 descriptors; a panel shows one row."""
+    frames = FrameSpec()
+    rows = list(FEATURES["descriptors"].rows(frames))
+    folder, rng = Folder(str(tmp_path)), np.random.default_rng(0)
+    schema = pooled_schema(["mean", "var"], rows, FEATURES["descriptors"].unit)
+    for shard in SHARDS:
+        clips = clips_of(shard)
+        lists = {s: rng.normal(size=(len(clips), len(rows))).tolist() for s in ("mean", "var")}
+        folder.write_table(f"descriptors-pooled/{shard}.parquet", table_of(clips, schema, **lists))
+    described = {"descriptors": {"rows": rows, "unit": FEATURES["descriptors"].unit}}
+    meta = {"dataset_fingerprint": FINGERPRINT, "features": described, "pool": ["mean", "var"]}
+    folder.write_json("features.json", meta | {"complete": True})
+    drawn = compare(folder, Dataset.open(str(ds)), "train", VOCABULARY.codes).rows
+    expected = {
+        "mfcc": "dB",
+        "chroma": "ratio",
+        "contrast": "dB",
+        "poly_slope": "full scale / Hz",
+        "poly_offset": "full scale",
+        "zcr": "crossings a sample",
+        "rms": "full scale",
+        "flatness": "ratio",
+    }
+    assert len(drawn) == 12
+    for one in drawn:
+        is_hz = one.row.endswith("_hz")
+        unit = "Hz" if is_hz else expected.get(one.row, expected.get(one.row.split("_")[0]))
+        assert one.unit == (squared(unit) if one.statistic == "var" else unit), one.key
 
 
 def test_gaps_in_a_list_are_nan(tmp_path):

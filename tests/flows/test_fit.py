@@ -1,5 +1,6 @@
 """Training on Ray Train: N workers, nothing done twice; more is killed in test_s3, test_nodes."""
 
+import re
 import signal
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -32,6 +33,24 @@ def test_the_model_carries_all_that_tagging_needs(model, dataset):
     assert set(card.thresholds) == set(METHODS)
     assert {"torch", "ray", "timm"} <= card.provenance.keys()
     assert tagger(torch.zeros(1, 256, 87)).shape == (1, 11)
+
+
+def test_the_page_shows_the_learning_rate_and_augmented_clips_of_the_dataset(model, dataset):
+    html = (model / "report.html").read_text()
+    titles = re.findall(r"<h2>(.*?)</h2>", html)
+    assert titles.count("Learning rate") == 1
+    assert len([title for title in titles if title.startswith("Augmentation of a clip: ")]) == 2
+    store = Dataset.open(str(dataset)).folder
+    ids = [
+        one
+        for name in store.names("clips")
+        if name.startswith("clips/train-")
+        for one in store.read_table(name, ["segment_id"])["segment_id"].to_pylist()
+    ]
+    assert sum(one in html for one in ids) == 2
+    training = load_card(str(model)).training
+    n_windows = 10 * len(ids)  # of 10 s
+    assert training["steps_per_epoch"] == -(-n_windows // TINY.batch_size)
 
 
 def test_the_same_run_is_not_done_again(model, dataset):

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from jobs import compare, harness
+from pipeline.flows.evaluate import training_cost
 from pipeline.score.metrics import multilabel_metrics
 from pipeline.score.scored import Scored, to_table
 from pipeline.store.folder import Folder
@@ -64,6 +65,19 @@ def test_two_models(evaluation, tmp_path, capsys):
     assert "the cel" in page
     assert "model of strong" in page
     assert "http://" not in page.replace("http://www.w3.org", "")
+
+
+def test_an_evaluation_says_what_the_training_took(evaluation, tmp_path):
+    folders = evaluation("weak", 0.05), evaluation("strong", 0.45)
+    folder = Folder(folders[0])
+    took = training_cost({"config": {}, "seconds": 90.5, "peak_mib": 812.0})
+    folder.write_json("metrics.json", folder.read_json("metrics.json") | {"training": took})
+    assert run(tmp_path, *folders) == harness.OK
+    strong, weak = json.loads((tmp_path / "out" / "comparison.json").read_text())["models"]
+    assert weak["training"] == {"seconds": 90.5, "peak_memory_mib": 812.0}
+    assert strong["training"] == {}  # an evaluation of an older version
+    assert "812 MiB" in (tmp_path / "out" / "report.html").read_text()
+    assert training_cost({"config": {}}) == {"seconds": None, "peak_memory_mib": None}
 
 
 def test_folders_of_one_name_are_told_apart(evaluation, tmp_path):

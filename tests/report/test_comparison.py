@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pyarrow as pa
 import pytest
-from sklearn.metrics import f1_score
+from sklearn.metrics import f1_score, hamming_loss, precision_recall_fscore_support
 
 from pipeline.errors import SpecMismatch, UsageError
 from pipeline.report.comparison_page import comparison_page
-from pipeline.report.page import render_page
+from pipeline.report.page import Table, render_page
 from pipeline.score.comparison import Contender, compare
 from pipeline.score.scored import Scored, from_table, to_table
 from pipeline.score.significance import holm
@@ -69,6 +70,46 @@ def test_figures_are_scikit_learns_and_lie_in_their_intervals():
     assert [each["f1"] for each in row["per_class"]] == pytest.approx(expected)
     for each in row["per_class"]:
         assert each["interval"]["low"] < each["f1"] < each["interval"]["high"]
+
+
+def test_the_reports_figures_are_shown_and_tested_against_the_best():
+    one, two = contender("one", 0.4), contender("two", 0.1, 3)
+    report = run(one, two)
+    best, worse = report["models"]
+    named = one.scored.scores >= 0.5
+    assert best["hamming_score"] == pytest.approx(1 - hamming_loss(one.scored.truth, named))
+    precision, recall, _, _ = precision_recall_fscore_support(
+        one.scored.truth, named, average="macro"
+    )
+    assert (best["macro_precision_present"], best["macro_recall_present"]) == pytest.approx(
+        (precision, recall)
+    )
+    for name in ("hamming_score", "macro_precision_present", "macro_recall_present"):
+        assert best["intervals"][name]["low"] < best[name] < best["intervals"][name]["high"]
+        test = worse["against_best"][name]
+        assert test["difference"] == pytest.approx(worse[name] - best[name])
+        assert test["p_holm"] == test["p_value"]  # one test alone
+    page = comparison_page(report, provenance={})
+    tables = {block.title: block for block in page.blocks if isinstance(block, Table)}
+    shown = tables["Hamming score, precision and recall"]
+    assert [row[1] for row in shown.rows] == [best["hamming_score"], worse["hamming_score"]]
+    tested = tables["Against the best: Hamming score, precision and recall"]
+    assert tested.rows[0][0] == "two"
+    assert tested.rows[0][1] == worse["against_best"]["hamming_score"]["difference"]
+    assert len(tested.rows[0]) == len(tested.columns) == 7
+
+
+def test_what_the_trainings_took_is_shown_where_it_is_known():
+    one, two = contender("one", 0.4), contender("two", 0.1, 3)
+    known = replace(one, training={"seconds": 754.0, "peak_memory_mib": 3210.4})
+    older = replace(two, training={"seconds": None, "peak_memory_mib": None})
+    page = comparison_page(run(known, older), provenance={})
+    (table,) = [block for block in page.blocks if block.title == "What the trainings took"]
+    assert table.rows == [("one", "13 min", "3,210 MiB"), ("two", None, None)]
+    assert table.is_numeric == [False, True, True]
+    assert run(known, older)["models"][0]["training"]["seconds"] == 754.0
+    titles = [block.title for block in comparison_page(run(one, two), provenance={}).blocks]
+    assert "What the trainings took" not in titles
 
 
 def test_order_of_items_and_classes_does_not_matter():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from html.parser import HTMLParser
 
 import pytest
@@ -76,6 +77,16 @@ def test_page_asks_nothing_of_the_outside():
     assert policy.startswith("default-src 'none'")
 
 
+def test_pictures_and_tables_keep_a_readable_width_and_scroll_by_themselves():
+    """A drawing of 9 inches on a telephone's 420 pixels has letters of 4."""
+    html = render_page(full_page("words"))
+    assert html.count("<img") == html.count('<div class="scroll"><img')
+    assert html.count("<table>") == html.count('<div class="scroll">\n<table>')
+    (rule,) = re.findall(r"^figure img \{(.*)\}$", html, re.M)
+    assert "min-width: 36rem" in rule
+    assert re.search(r"^\.scroll \{ overflow-x: auto; \}$", html, re.M)
+
+
 def test_numbers_stand_on_the_right():
     reader = read(render_page(full_page("words")))
     cells = [attrs.get("class") for tag, attrs in reader.tags if tag == "td"]
@@ -87,6 +98,7 @@ def test_numbers_stand_on_the_right():
     ("cell", "text"),
     [
         (None, "\u2013"),
+        ("", "\u2013"),
         (float("nan"), "\u2013"),
         (0.5, "0.500"),
         (-1234.5678, "-1,234.568"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import matplotlib
 import numpy as np
 import pytest
+from matplotlib.figure import Figure
 from sklearn.metrics import average_precision_score
 
 from pipeline.catalog.vocabulary import default_vocabulary
@@ -91,6 +92,14 @@ def test_thinned_curve_keeps_its_area():
     assert (recall[0], recall[-1]) == (0, 1)
     area = np.sum(np.diff(recall) * precision[1:])
     assert area == pytest.approx(average_precision_score(truth, scores), abs=0.01)
+
+
+def test_a_threshold_that_names_every_clip_lies_on_the_curve():
+    truth, scores = (column[:, 0] for column in scored(400))
+    axes = Figure().subplots()
+    model_plots._pr_panel(axes, truth, scores, 0.0, "cello", 100)
+    curve, dot = (line.get_xydata() for line in axes.get_lines())
+    assert curve[-1].tolist() == dot[0].tolist() == [1, truth.mean()]
 
 
 def test_labels_of_axes():

@@ -331,3 +331,23 @@ def test_summary(pairs):
     assert "800 tracks compared in 3 classes; not compared: only_a 1" in lines[2]
     assert f"({report['labels']['changed_share']:.2%})" in lines[3]
     assert lines[5].startswith("most changed: pia +")
+
+
+@pytest.mark.parametrize("n_tracks", [4, 30, 800])
+def test_the_bar_of_counts_is_labelled_in_plain_numbers(pairs, n_tracks, monkeypatch):
+    """Of few tracks, a logarithmic bar's ticks lie between powers of ten."""
+    few = replace(
+        pairs,
+        **{key: value[:n_tracks] for key, value in vars(pairs).items() if key != "n_unverified"},
+    )
+    figures = []
+    monkeypatch.setattr(
+        plots,
+        "as_picture",
+        lambda figure, **_: (figure.draw_without_rendering(), figures.append(figure)),
+    )
+    plots.score_panels(report_of(few), few)
+    (bar,) = [axes for axes in figures[0].axes if axes.get_ylabel() == "tracks"]
+    texts = [x.get_text() for x in bar.get_yticklabels(which="both") if x.get_text()]
+    assert len(texts) >= 2
+    assert all(text.replace(",", "").isdigit() for text in texts)

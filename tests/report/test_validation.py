@@ -173,3 +173,11 @@ def test_empty_validation_leaves_the_defaults():
     )
     found, _ = compare_calibrations(truth, scores, aggregation="s2", held=held, class_codes=CODES)
     assert list(found["scores"]) == ["raw"]
+
+
+def test_what_is_true_of_several_classes_is_said_once():
+    report, page = report_of(validation(n_items=0), Choice("s2", "tuned"))
+    note = table(page, "Thresholds").note
+    assert note.startswith("cel, pia, voi: not in validation, so their threshold is 0.5.")
+    assert len([x for row in report["thresholds"]["rules"] for x in row["notes"]]) == 6
+    assert note.count("not in validation") == 1

@@ -18,6 +18,7 @@ from pipeline.score.bootstrap import (
     percentiles,
     resample,
 )
+from pipeline.score.metrics import multilabel_metrics
 
 
 def items(seed, *, n_items=80, n_classes=3, skill=0.3):
@@ -56,6 +57,29 @@ def test_resampled_f1_is_scikit_learns():
         assert found.macro_f1[k] == pytest.approx(f1.mean())
         micro = f1_score(truth[at], named[at], average="micro", zero_division=0)
         assert found.micro_f1[k] == pytest.approx(micro)
+
+
+@pytest.mark.parametrize("share_unknown", [0.0, 0.2])
+def test_resampled_hamming_score_precision_and_recall_are_those_of_the_drawn_items(share_unknown):
+    truth, scores = items(2)
+    unknown = np.random.default_rng(3).random(truth.shape) < share_unknown
+    truth = np.where(unknown, np.nan, truth)
+    limits = [0.3, 0.5, 0.99]
+    found = resample(truth, scores, thresholds=limits, n_resamples=20)
+    for k, at in enumerate(drawn(80, 20)[1]):
+        one = multilabel_metrics(
+            truth[at], scores[at], thresholds=limits, class_codes=["a", "b", "c"]
+        )
+        for name in ("hamming_score", "macro_precision_present", "macro_recall_present"):
+            assert getattr(found, name)[k] == pytest.approx(getattr(one, name))
+
+
+def test_a_perfect_tagger_does_not_lose_a_class_by_the_draw():
+    truth = np.zeros((20, 2), bool)
+    truth[0, 0], truth[1:, 1] = True, True  # the first class is often not drawn
+    found = resample(truth, truth * 1.0, thresholds=0.5, n_resamples=200)
+    for name in ("hamming_score", "macro_precision_present", "macro_recall_present", "macro_f1"):
+        assert (getattr(found, name) == 1).all(), name
 
 
 def test_a_resample_has_as_many_items_and_the_same_seed_the_same_ones():
