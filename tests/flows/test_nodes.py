@@ -22,9 +22,10 @@ from ray._private.node import Node
 from ray.cluster_utils import Cluster
 
 from tests.conftest import SAMPLE_RATE_HZ, tones
-from tests.flows.conftest import SPLIT, wait_for
+from tests.flows.conftest import SPLIT
+from tests.waiting import wait_for
 
-pytestmark = pytest.mark.cluster
+pytestmark = [pytest.mark.cluster, pytest.mark.timeout(1800)]
 long = pytest.mark.skipif(
     "TIMBRE_CLUSTER" not in os.environ, reason="takes minutes; TIMBRE_CLUSTER=1 runs it"
 )
@@ -88,7 +89,7 @@ class Jobs:
         with self._corpus.origin(latency_s=0.2) as origin:
             process = self._start(*getattr(self, f"_{name}")(origin), address=cluster.address)
             yield process
-            output, _ = process.communicate(timeout=280)
+            output, _ = process.communicate()
         assert process.returncode == 0, output
         getattr(self, f"_check_{name}")()
 
@@ -128,8 +129,7 @@ class Jobs:
 
     def wait_for_work(self, name: str, process: subprocess.Popen[str]) -> None:
         """Wait until something is committed."""
-        wait_for(lambda: self.committed(name) or process.poll() is not None, 200)
-        assert process.poll() is None, process.stdout.read()
+        wait_for(lambda: self.committed(name), process)
 
     def committed(self, name: str) -> set[Path]:
         """Return what a job has committed so far."""
@@ -150,8 +150,7 @@ def test_a_training_goes_on_when_a_worker_is_killed_and_when_its_node_is_taken_a
     with jobs.started("train", cluster) as process:
         seen: set[Path] = set()
         for blow in ("worker", "node"):
-            wait_for(lambda: jobs.committed("train") - seen or process.poll() is not None)
-            assert process.poll() is None, process.stdout.read()
+            wait_for(lambda: jobs.committed("train") - seen, process)
             seen.update(jobs.committed("train"))
             node = node_of(cluster, "RayTrainWorker")
             if blow == "worker":
