@@ -7,11 +7,12 @@ from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 
+import numpy as np
 import psutil
 import pytest
 import torch
 
-from jobs import harness, train
+from jobs import demo, harness, train
 from pipeline.errors import UsageError
 from pipeline.flows import fit as fitting
 from pipeline.flows.fit import FitConfig, fit
@@ -118,6 +119,17 @@ def test_a_training_that_is_stopped_says_so(dataset, tmp_path, start_job, number
     assert said.splitlines()[-1].startswith("interrupted: ")
     assert "***" not in said
     psutil.wait_procs(started)  # none is left behind
+
+
+def test_the_demos_own_training_learns_on_this_machine(dataset, tmp_path):
+    """Its network, input, batch size and arithmetic; tiny trainings meet none of those shapes."""
+    flags = ["--dataset", str(dataset), "--out", str(tmp_path), *demo.TRAINING.split()]
+    assert train.main([*flags, "--epochs", "2"]) == 0
+    history = load_card(str(tmp_path)).training["history"]
+    losses = [[row["train_loss"], row["val_loss"]] for row in history]
+    assert len(losses) == 2
+    assert np.isfinite(losses).all()
+    assert losses[1][0] < losses[0][0]
 
 
 def test_the_job_says_that_a_training_diverged(dataset, tmp_path, capsys):
