@@ -36,6 +36,11 @@ class S3Server:
         self.latency_s = 0.0
         self.fails: Callable[[str, str, str], bool] = lambda method, path, query: False
         """Which requests are refused with status 403."""
+        self.n_in_flight = 0
+        """Requests that are being answered;"""
+        self.peak_in_flight = 0
+        """so many at most at one moment."""
+        self._lock = threading.Lock()
         self._app = DomainDispatcherApplication(create_backend_app)
         self._server = make_server("127.0.0.1", 0, self._gate, True, request_handler=_Quiet)
         self._thread = threading.Thread(target=self._server.serve_forever)
@@ -96,7 +101,22 @@ class S3Server:
 
     def _gate(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Any:
         call = environ["REQUEST_METHOD"], quote(environ["PATH_INFO"]), environ["QUERY_STRING"]
-        self.requests.append(call)
+        with self._lock:
+            self.requests.append(call)
+            self.n_in_flight += 1
+            self.peak_in_flight = max(self.peak_in_flight, self.n_in_flight)
+        try:
+            return self._answer(call, environ, start_response)
+        finally:
+            with self._lock:
+                self.n_in_flight -= 1
+
+    def _answer(
+        self,
+        call: tuple[str, str, str],
+        environ: dict[str, Any],
+        start_response: Callable[..., Any],
+    ) -> Any:
         time.sleep(self.latency_s)
         if self.fails(*call):
             environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0))

@@ -5,20 +5,21 @@ from __future__ import annotations
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 
 class Traffic:
-    """Counters that many threads add to."""
+    """Counters that many threads add to; times are the clock's, in s."""
 
-    def __init__(self) -> None:
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
         self.n_requests: Counter[str] = Counter()
         """Requests by id, counted when they come in."""
         self.n_bytes: Counter[str] = Counter()
         """Bytes of body by id, counted when they go out."""
         self.arrivals: list[tuple[float, str]] = []
-        """(time.monotonic() in s, id) of every request, in the order in which they came."""
+        """(time in s, id) of every request, in the order in which they came."""
         self.peak_in_flight = 0
         """The most requests that were being answered at one moment."""
         self.busy_s = 0.0
@@ -58,7 +59,7 @@ class Traffic:
 
     def _pass_time(self) -> float:
         """Account for the time since the last change; return the time now."""
-        now_s = time.monotonic()
+        now_s = self._clock()
         if self._n_in_flight:
             self.busy_s += now_s - self._changed_s
             self._request_s += self._n_in_flight * (now_s - self._changed_s)

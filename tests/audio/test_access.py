@@ -177,7 +177,7 @@ def test_nothing_of_the_cookies_is_left_on_a_disk(server, jar, tmp_path):
     }
     done = subprocess.run(
         [sys.executable, "-c", script, f"{server.url}/{{ytid}}", str(jar)],
-        cwd=ROOT, env=environment, capture_output=True, text=True, timeout=60,
+        cwd=ROOT, env=environment, capture_output=True, text=True,
     )  # fmt: skip
     assert done.stdout == "got it\n"
     assert f"SID={SECRET}" in server.cookies_seen()[0]
@@ -427,7 +427,7 @@ def test_yt_dlp_finds_denos_wheel_without_the_path(monkeypatch, tmp_path):
     assert runtime.info.path == deno_exe()
     answer = subprocess.run(
         [deno_exe(), "run", "--no-config", "-"], input="console.log(6 * 7)",
-        capture_output=True, text=True, timeout=60, env={"HOME": str(tmp_path)},
+        capture_output=True, text=True, env={"HOME": str(tmp_path)},
     )  # fmt: skip
     assert answer.stdout == "42\n"
 

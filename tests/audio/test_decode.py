@@ -392,11 +392,11 @@ def test_a_span_of_an_mp3_with_a_full_reservoir(start_s):
 @pytest.mark.parametrize("name", CLAIMS)
 def test_what_a_header_claims_costs_nothing(name):
     data, reason = CLAIMS[name]
-    began = time.monotonic()
+    began = time.process_time()  # of this process alone, whatever else the machine does
     with pytest.raises(DecodeError) as caught:
         decode(data, sample_rate_hz=44_100)
     assert reason is None or caught.value.reason == reason
-    assert time.monotonic() - began < 10
+    assert time.process_time() - began < 10
 
 
 @pytest.mark.parametrize("suffix", ["wav", "flac", "m4a", "webm"])

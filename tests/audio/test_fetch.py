@@ -21,6 +21,7 @@ from pipeline.errors import FetchFault, ItemFault, Outcome, Reason
 from tests.conftest import SAMPLE_RATE_HZ
 
 IMPATIENT = Access(socket_timeout_s=0.5)
+"""For servers that never answer; whoever does has the time that a loaded machine takes."""
 YTID = "-some_id-01"
 
 
@@ -48,10 +49,10 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def get(
-    url_template: str, ytid: str = YTID, *, start_s: float = 40.0, access: Access = IMPATIENT
+    url_template: str, ytid: str = YTID, *, start_s: float = 40.0, access: Access | None = None
 ) -> np.ndarray:
     """Return ten seconds as a build gets them, in one attempt."""
-    with TemplateSource(url_template, access).open(ytid, Meter()) as file:
+    with TemplateSource(url_template, access or Access()).open(ytid, Meter()) as file:
         samples = decode(file, sample_rate_hz=SAMPLE_RATE_HZ, start_s=start_s, duration_s=10)
     return fit_length(samples, n_samples=10 * SAMPLE_RATE_HZ, sample_rate_hz=SAMPLE_RATE_HZ)
 
@@ -85,8 +86,9 @@ def what_became(call: Callable[[], object]) -> tuple[Outcome, Reason, int | None
 
 @pytest.mark.parametrize("fault", CASES)
 def test_what_a_fault_is_called(folder, fault):
+    access = IMPATIENT if fault is Fault.STALL else None
     with Origin(folder, {YTID: fault}) as origin:
-        assert what_became(lambda: get(origin.url_template)) == CASES[fault]
+        assert what_became(lambda: get(origin.url_template, access=access)) == CASES[fault]
 
 
 def test_every_fault_of_the_origin_is_tried():
@@ -164,8 +166,9 @@ def test_a_trouble_that_passes(folder):
 def test_a_stall_ends_with_the_time_out(folder):
     with Origin(folder, {YTID: Fault.STALL}) as origin:
         began_s = time.monotonic()
-        what_became(lambda: get(origin.url_template))
-        assert 0.4 < time.monotonic() - began_s < 3
+        what_became(lambda: get(origin.url_template, access=IMPATIENT))
+        assert time.monotonic() - began_s > 0.4
+        assert origin.n_requests[YTID] == 1  # it was not tried again
 
 
 @pytest.fixture
@@ -190,13 +193,14 @@ def slow_url(folder: Path) -> Iterator[str]:
 
 
 def test_a_body_that_stops_coming_is_a_time_out(slow_url):
-    assert what_became(lambda: get(slow_url)) == (Outcome.NETWORK, Reason.TIMEOUT, None)
+    became = what_became(lambda: get(slow_url, access=IMPATIENT))
+    assert became == (Outcome.NETWORK, Reason.TIMEOUT, None)
 
 
 def test_the_cost_is_counted_where_it_fails(folder):
     meter = Meter()
     with Origin(folder, {YTID: Fault.TRUNCATED}) as origin:
-        with TemplateSource(origin.url_template, IMPATIENT).open(YTID, meter) as file:
+        with TemplateSource(origin.url_template, Access()).open(YTID, meter) as file:
             with pytest.raises(FetchFault):
                 decode(file, sample_rate_hz=SAMPLE_RATE_HZ, start_s=40, duration_s=10)
         assert meter.bytes_whole == (folder / f"{YTID}.webm").stat().st_size

@@ -122,7 +122,7 @@ def origin(folder: Path) -> Iterator[Origin]:
 
 
 def fetched(origin: Origin, ytid: str, start_s: float, duration_s: float = 10.0) -> np.ndarray:
-    source = TemplateSource(origin.url_template, Access(socket_timeout_s=5))
+    source = TemplateSource(origin.url_template, Access())
     with source.open(ytid, Meter()) as file:
         return decode(file, sample_rate_hz=RATE_HZ, start_s=start_s, duration_s=duration_s)
 

@@ -4,7 +4,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,6 +11,7 @@ import av
 
 from pipeline.demo.compose import Section
 from pipeline.demo.studio import Recording, record_all
+from tests.waiting import wait_for
 
 ROOT = Path(__file__).parents[2]
 RUN = """
@@ -61,12 +61,12 @@ def test_a_killed_run_leaves_whole_files_and_no_process_and_is_resumed(tmp_path)
     run = subprocess.Popen(
         [sys.executable, tmp_path / "run.py", folder], env=os.environ | {"PYTHONPATH": str(ROOT)}
     )
-    wait_until(lambda: any(path.exists() for path in paths))
+    wait_for(lambda: any(path.exists() for path in paths), run)
     children = Path(f"/proc/{run.pid}/task/{run.pid}/children").read_text().split()
     os.kill(run.pid, signal.SIGKILL)
     run.wait()
     assert len(children) >= 2
-    wait_until(lambda: not any(map(is_running, children)))
+    wait_for(lambda: not any(map(is_running, children)))
     made = [path for path in paths if path.exists()]
     assert 0 < len(made) < len(paths)
     assert all(abs(duration_s(path) - 20.0) < 0.05 for path in made)
@@ -82,10 +82,3 @@ def is_running(pid: str) -> bool:
         return Path(f"/proc/{pid}/cmdline").read_bytes() != b""  # empty: dead, but not yet buried
     except FileNotFoundError:
         return False
-
-
-def wait_until(done, *, limit_s: float = 30.0) -> None:
-    began_s = time.monotonic()
-    while not done():
-        assert time.monotonic() - began_s < limit_s
-        time.sleep(0.005)

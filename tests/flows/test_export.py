@@ -20,8 +20,8 @@ from pipeline.report.exports import file_stem
 from pipeline.store.folder import Folder
 from schemas.tags import tags_schema
 from schemas.timeline import INTERVALS
-from tests.flows.conftest import wait_for
 from tests.s3 import BUCKET, S3Server
+from tests.waiting import wait_for
 
 ROOT = Path(__file__).parents[2]
 CODES = ["cel", "pia"]
@@ -353,9 +353,9 @@ def test_ctrl_c_leaves_whole_files_and_the_same_command_goes_on(tmp_path, start_
     out = tmp_path / "out"
     argv = ["--tags", folder.uri, "--format", "audacity", "--out", str(out)]
     job = start_job("export", *argv)
-    wait_for(lambda: out.is_dir() and len(os.listdir(out)) > 100)
+    wait_for(lambda: out.is_dir() and len(os.listdir(out)) > 100, job)
     job.send_signal(signal.SIGINT)
-    said, _ = job.communicate(timeout=60)
+    said, _ = job.communicate()
     assert job.returncode == harness.INTERRUPTED
     assert "interrupted: " in said.splitlines()[-1]
     names = [name for name in os.listdir(out) if name != ".lock"]

@@ -21,7 +21,8 @@ from pipeline.store.dataset import Dataset
 from pipeline.store.folder import Folder
 from schemas.feature_set import DESCRIPTION_KEY, read_matrices
 from schemas.features import read_logmels
-from tests.flows.conftest import kill, wait_for
+from tests.flows.conftest import kill
+from tests.waiting import wait_for
 
 
 @pytest.fixture(scope="module")
@@ -109,7 +110,7 @@ def test_a_rerun_does_what_is_missing_and_more_features_join(dataset, ray_local,
 def test_a_killed_run_goes_on(dataset, clips, start_job, ray_local, tmp_path):
     flags = ["--dataset", dataset, "--out", tmp_path / "f", "--features", "tempogram,rms"]
     job = start_job("extract_features", *flags)
-    wait_for(lambda: len(list((tmp_path / "f").glob("*/*.parquet"))) >= 3)
+    wait_for(lambda: len(list((tmp_path / "f").glob("*/*.parquet"))) >= 3, job)
     kill(job)
     assert run(dataset, tmp_path / "f", "--features", "tempogram,rms") == 0
     for name in ("tempogram", "rms"):

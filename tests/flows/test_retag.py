@@ -25,8 +25,9 @@ from pipeline.learn.model import Architecture, ModelCard, save_card
 from pipeline.score.calibration import Calibration
 from pipeline.store.folder import Folder
 from schemas.tags import tags_schema
-from tests.flows.conftest import kill, wait_for
+from tests.flows.conftest import kill
 from tests.s3 import S3Server
+from tests.waiting import wait_for
 
 CODES = ["cel", "pia", "voi"]
 LIMITS = {"cel": 0.5, "pia": 0.5, "voi": 0.5}
@@ -325,7 +326,7 @@ def test_killed_with_9_and_run_again(tmp_path, rng, start_job):
     flags = ["--tags", tmp_path / "run", "--out", tmp_path / "out", "--threshold", "0.4"]
     process = start_job("retag", *flags)
     out = tmp_path / "out"
-    wait_for(lambda: len(files(out)) > 5 or process.poll() is not None)
+    wait_for(lambda: len(files(out)) > 5, process)
     kill(process)
     done = {
         name: (out / name).stat().st_mtime_ns for name in files(out) if name.endswith("parquet")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import subprocess
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -22,8 +23,9 @@ from pipeline.store.dataset import Dataset
 from pipeline.store.folder import Folder
 from pipeline.store.tagstore import TagStore
 from schemas.features import read_logmels
-from tests.flows.conftest import SPLIT, TINY, Corpus, kill, mounted, wait_for
+from tests.flows.conftest import SPLIT, TINY, Corpus, kill, mounted
 from tests.s3 import BUCKET, S3Server
+from tests.waiting import wait_for
 
 
 @pytest.fixture(scope="module")
@@ -148,7 +150,7 @@ def test_a_build_into_a_bucket_is_killed_with_9_and_run_again(
         monkeypatch.setenv(name, value)
     s3.latency_s = 0.05
     process = start_job("build_subset", *flags, "--out", f"s3://{BUCKET}/killed/ds")
-    wait_for(lambda: s3.keys("killed/ds/ledger") or process.poll() is not None)
+    wait_for(lambda: s3.keys("killed/ds/ledger"), process)
     assert process.poll() is None, process.stdout.read()
     kill(process)
     s3.latency_s = 0.0
@@ -174,12 +176,21 @@ def test_a_training_in_a_bucket_is_killed_with_9_and_ends_as_if_undisturbed(
              "--augment", "noise,masks"]  # fmt: skip
 
     def checkpoints() -> list[str]:
-        return [key for key in s3.keys("killed/m/runs") if key.endswith("state.pt")]
+        """Return the file that Ray Train goes on by; a checkpoint counts once it stands there."""
+        return [key for key in s3.keys("killed/m/runs") if key.endswith("snapshot.json")]
 
-    process = start_job("train", *flags)
-    wait_for(lambda: checkpoints() or process.poll() is not None, 200)
-    assert process.poll() is None, process.stdout.read()
-    kill(process)
+    def is_last(method: str, path: str, query: str) -> bool:
+        return method == "PUT" and path.endswith("/model.json")
+
+    is_killed = threading.Event()  # before that it cannot end
+    s3.fails = lambda *call: is_last(*call) and is_killed.wait()
+    try:
+        process = start_job("train", *flags)
+        wait_for(checkpoints, process)
+        kill(process)
+    finally:
+        is_killed.set()
+        s3.fails = lambda method, path, query: False
     assert not [key for key in s3.keys("killed/m") if key.endswith("model.json")]
     n_requests = len(s3.requests)
     card = fit(FitConfig(str(dataset), s3.uri("killed/m"), TINY)).card

@@ -38,7 +38,8 @@ from pipeline.score.attention import REASONS
 from pipeline.store.catalogue import list_tracks
 from pipeline.store.folder import Folder
 from tests.conftest import tones
-from tests.flows.conftest import Corpus, wait_for
+from tests.flows.conftest import Corpus
+from tests.waiting import wait_for
 
 HOSTILE = {"zero.wav": b"", "text.mp3": b"no music at all\n" * 99, "cut.flac": None}
 
@@ -457,10 +458,10 @@ def test_what_it_counts_is_on_prometheus(small, model, tmp_path):
     url = f"http://127.0.0.1:{node['MetricsExportPort']}/metrics"
 
     def served() -> str:
-        with urllib.request.urlopen(url, timeout=5) as response:
+        with urllib.request.urlopen(url) as response:
             return response.read().decode()
 
-    wait_for(lambda: 'reason="not_audio"' in served(), 60)
+    wait_for(lambda: 'reason="not_audio"' in served())  # who serves it and is dead raises
     lines = [line for line in served().splitlines() if "timbre_" in line and line[0] != "#"]
 
     def total(name: str, *tags: str) -> float:

@@ -16,7 +16,7 @@ import pytest
 
 from tests.flows.conftest import corpus as corpus  # a fixture
 from tests.flows.conftest import once as once
-from tests.flows.conftest import wait_for
+from tests.waiting import wait_for
 
 ROOT = Path(__file__).parents[2]
 RAY = Path(sys.executable).with_name("ray")
@@ -53,13 +53,13 @@ def head():
         "no_proxy": "127.0.0.1,localhost",
     }
     environment.pop("RAY_ADDRESS", None)
-    process = subprocess.Popen(
+    process: subprocess.Popen[str] = subprocess.Popen(
         [RAY, "start", "--head", "--block", f"--port={port}", "--node-ip-address=127.0.0.1",
          "--dashboard-host=127.0.0.1", f"--dashboard-port={dashboard}", "--num-cpus=4",
          f"--dashboard-agent-listen-port={free_port()}",  # the default one is the other Ray's
          "--object-store-memory=300000000", f"--temp-dir={folder}"],
         env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-        start_new_session=True,
+        start_new_session=True, text=True,
     )  # fmt: skip
     address = f"http://127.0.0.1:{dashboard}"
 
@@ -67,11 +67,11 @@ def head():
         return subprocess.run(
             [RAY, "job", *map(str, arguments)],
             env=environment | {"RAY_ADDRESS": address}, cwd=ROOT,
-            capture_output=True, text=True, timeout=240, check=False,
+            capture_output=True, text=True, check=False,
         )  # fmt: skip
 
     # The dashboard answers before the node's job agent does, so wait until a job goes through.
-    wait_for(lambda: ray_job("submit", "--", "true").returncode == 0, 90)
+    wait_for(lambda: ray_job("submit", "--", "true").returncode == 0, process)
     yield Head(Path(folder), ray_job)
     os.killpg(process.pid, signal.SIGKILL)
     process.wait()

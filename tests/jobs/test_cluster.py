@@ -4,14 +4,15 @@ import os
 import re
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
 import yaml
 
-from tests.flows.conftest import wait_for
 from tests.jobs.conftest import PLANTED
+from tests.waiting import wait_for
 
 ROOT = Path(__file__).parents[2]
 COOKIES = """# Netscape HTTP Cookie File
@@ -93,13 +94,11 @@ def test_a_job_that_is_stopped_keeps_what_it_has_committed(head, corpus, tmp_pat
         names = sorted((out / "ledger").glob("*.parquet")) if out.exists() else []
         return [row for name in names for row in pq.read_table(name).to_pylist()]
 
-    with corpus.origin(latency_s=0.5) as origin:
+    with corpus.origin(latency_s=0.5) as origin, ThreadPoolExecutor(1) as pool:
         command = build_command(corpus, origin, out, "--shard-size", 2, "--max-downloads", 1)
-        submitted = head.job(
-            "submit", "--working-dir", ".", "--no-wait", "--submission-id", "one", "--", *command
-        )
-        assert submitted.returncode == 0, submitted.stderr
-        wait_for(lambda: len(ledger()) >= 4, 120)
+        words = ["submit", "--working-dir", ".", "--submission-id", "one", "--", *command]
+        submitted = pool.submit(head.job, *words)  # it ends with the job
+        wait_for(lambda: len(ledger()) >= 4, submitted)
         stopped = head.job("stop", "one")
         assert stopped.returncode == 0, stopped.stderr
         assert "STOPPED" in head.job("status", "one").stdout.upper()

@@ -13,6 +13,7 @@ from pipeline.errors import StoreError, UsageError
 from pipeline.store.catalogue import list_tracks
 from pipeline.store.folder import Folder
 from pipeline.store.track import open_track
+from tests.waiting import wait_for
 
 
 def test_roundtrip(tmp_path):
@@ -112,18 +113,18 @@ def test_what_a_killed_writer_left_is_cleared(tmp_path):
     assert os.listdir(tmp_path / "sub") == ["x.parquet"]
 
 
-def _hold(path, ready, done):
+def _hold(path, ready):
     with Folder(path).claimed():
         ready.set()
-        done.wait(20)
+        multiprocessing.parent_process().join()  # until it is killed
 
 
 def test_a_folder_has_one_writer_and_a_killed_one_frees_it(tmp_path):
     context = multiprocessing.get_context("spawn")
-    ready, done = context.Event(), context.Event()
-    holder = context.Process(target=_hold, args=(str(tmp_path), ready, done))
+    ready = context.Event()
+    holder = context.Process(target=_hold, args=(str(tmp_path), ready))
     holder.start()
-    assert ready.wait(20)
+    wait_for(ready.is_set, holder)
     with pytest.raises(UsageError, match="another job is writing there"):
         with Folder(str(tmp_path)).claimed():
             pass
