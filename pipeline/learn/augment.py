@@ -8,12 +8,11 @@ mixing, which adds two windows and joins their labels. Each has a name and can b
 
 from __future__ import annotations
 
-from fractions import Fraction
-
 import torch
 from torch import Tensor
 
 from pipeline.learn.epochs import SHIFT_SHARE
+from pipeline.learn.pitch import pitch
 
 AUGMENTATIONS = ("masks", "tilt", "mix", "shift", "noise", "pitch")
 """On what is not samples, `shift` is a window that begins elsewhere in its clip (`epochs`)."""
@@ -23,9 +22,6 @@ MASK_SHARE = 0.1
 TILT_DB = 9.0
 MIX_SHARE = 0.3
 NOISE = 0.005
-PITCH_SEMITONES = 6.0
-_MOST_DENOMINATOR = 200  # resampling by p / q costs q filters; the pitch is within 5 cents
-_N_FFT, _HOP = 1024, 256
 
 
 def augment(
@@ -74,28 +70,6 @@ def shift(samples: Tensor, rng: torch.Generator) -> Tensor:
     by = _uniform(n, -SHIFT_SHARE * length, SHIFT_SHARE * length, samples, rng).round().long()
     at = (torch.arange(length, device=samples.device) - by[:, None]) % length
     return samples.gather(1, at)
-
-
-def pitch(samples: Tensor, rng: torch.Generator) -> Tensor:
-    """Return each row -6 to 6 semitones higher, by a phase vocoder (Dolson 1986)."""
-    steps = _uniform(len(samples), -PITCH_SEMITONES, PITCH_SEMITONES, samples, rng)
-    return torch.stack([shifted(row, float(by)) for row, by in zip(samples, steps, strict=True)])
-
-
-def shifted(samples: Tensor, semitones: float) -> Tensor:
-    """Return samples, `[n_samples]`, that many semitones higher."""
-    import torchaudio  # here, as what only serves imports this module, too
-
-    ratio = Fraction(2 ** (semitones / 12)).limit_denominator(_MOST_DENOMINATOR)
-    window = torch.hann_window(_N_FFT, device=samples.device)
-    spectrum = torch.stft(samples, _N_FFT, _HOP, window=window, return_complex=True)
-    advance = torch.linspace(0, torch.pi * _HOP, _N_FFT // 2 + 1, device=samples.device)[:, None]
-    stretched = torchaudio.functional.phase_vocoder(spectrum, float(1 / ratio), advance)
-    longer = torch.istft(stretched, _N_FFT, _HOP, window=window)
-    faster = torchaudio.functional.resample(longer, ratio.numerator, ratio.denominator)[
-        : len(samples)
-    ]
-    return torch.nn.functional.pad(faster, (0, len(samples) - len(faster)))
 
 
 def mix_samples(samples: Tensor, targets: Tensor, rng: torch.Generator) -> tuple[Tensor, Tensor]:
