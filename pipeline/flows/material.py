@@ -14,7 +14,7 @@ from typing import Any
 
 import torch
 
-from pipeline.audio.inputs import FeatureInput, Input, LogMelInput, SamplesInput
+from pipeline.audio.inputs import FeatureInput, Input, LogMelInput, SamplesInput, level_rows
 from pipeline.audio.logmel import LogMelSpec
 from pipeline.audio.windows import WindowSpec
 from pipeline.catalog.vocabulary import Vocabulary
@@ -74,6 +74,7 @@ class Material:
     @property
     def architecture(self) -> Architecture:
         """What it takes to build the network."""
+        db_rows, linear_rows = level_rows(self.heard)
         return Architecture(
             name=self.config.model,
             n_classes=len(self.vocabulary.codes),
@@ -81,6 +82,8 @@ class Material:
             dropout=self.config.dropout,
             input_shape=(self.heard.n_rows, self.windows.n_frames(self.heard)),
             below_peak=isinstance(self.heard, LogMelInput),
+            db_rows=db_rows,
+            linear_rows=linear_rows,
         )
 
     @property
@@ -153,7 +156,7 @@ class Material:
         torch.manual_seed(self.config.seed)  # the first weights: the same on every rank and run
         model = Tagger(self.architecture, weights=self.config.weights)
         if not model.architecture.below_peak and not model.is_classical:
-            mean, deviation = row_moments(train_set)
+            mean, deviation = row_moments(train_set, model.levelled)
             model.row_mean.copy_(torch.from_numpy(mean))
             model.row_deviation.copy_(torch.from_numpy(deviation))
         return model

@@ -20,7 +20,7 @@ def fit_classical(
     if not isinstance(classifier, Classical):
         raise TypeError(f"model {config.model!r} is not a classical one")
     points = [
-        pooled(torch.from_numpy(train_set.clip_windows(clip))).numpy()
+        pooled(model.prepared(torch.from_numpy(train_set.clip_windows(clip)))).numpy()
         for clip in range(len(train_set.matrices))
     ]
     classifier.fit(np.concatenate(points), train_set.targets[train_set.clip_of], config.seed)

@@ -176,7 +176,7 @@ def augmented(
         return augment(windows, targets, rng, config.augment)
     if model.architecture.input_shape[0] == 1:
         samples, targets = augment_samples(
-            windows[:, 0],
+            model.levelled(windows)[:, 0],
             targets,
             rng,
             config.augment,

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+import torch
+from torch import Tensor
 
 from pipeline.audio.inputs import Input, LogMelInput
 from pipeline.audio.moments import Moments
@@ -155,10 +157,23 @@ def load_windows(
     )
 
 
-def row_moments(data: WindowSet) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
-    """Return mean and deviation of every row over all clips, `[n_rows, 1]`; 1 where it is still."""
+def row_moments(
+    data: WindowSet, levelled: Callable[[Tensor], Tensor] | None = None
+) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
+    """Return mean and deviation of every row over all clips, `[n_rows, 1]`; 1 where it is still.
+
+    With `levelled`, of the windows that it gives (`Preparation.levelled`), not of the clips.
+    """
     moments = [Moments()] * data.matrices[0].shape[0]
-    for matrix in data.matrices:
-        moments = [one + Moments.of(row) for one, row in zip(moments, matrix, strict=True)]
+    for clip, matrix in enumerate(data.matrices):
+        rows = matrix if levelled is None else _levelled_rows(data.clip_windows(clip), levelled)
+        moments = [one + Moments.of(row) for one, row in zip(moments, rows, strict=True)]
     mean = np.array([[one.mean] for one in moments], np.float32)
     return mean, np.array([[one.deviation or 1.0] for one in moments], np.float32)
+
+
+def _levelled_rows(windows: Windows, levelled: Callable[[Tensor], Tensor]) -> Windows:
+    """Return windows side by side, `[n_rows, n_columns]`, less columns that only fill them up."""
+    values = levelled(torch.from_numpy(windows.astype(np.float32))).numpy()
+    columns = np.concatenate(list(values), axis=1)
+    return columns if len(columns) == 1 else columns[:, columns.any(axis=0)]
