@@ -14,7 +14,7 @@ from pipeline.learn.model import ModelCard
 from pipeline.learn.networks.classical import CLASSICAL
 from pipeline.learn.networks.registry import known_names
 from pipeline.learn.recipes import PRESETS, preset
-from pipeline.learn.sampling import SAMPLINGS
+from pipeline.learn.sampling import BALANCES, SAMPLINGS
 
 AUGMENTED = ",".join(AUGMENTATIONS)
 
@@ -63,6 +63,12 @@ def _parser(argv: list[str] | None) -> argparse.ArgumentParser:
     add("--sampling", choices=SAMPLINGS, help="plain, or clips mixed: dynamic or persistent")
     add("--mix-min", type=int, metavar="N", help="clips mixed at least")
     add("--mix-max", type=int, metavar="N", help="clips mixed at most")
+    add("--balance", choices=list(BALANCES), help="windows by the rarest class of their clip")
+    add(
+        "--activity",
+        action=argparse.BooleanOptionalAction,
+        help="leave out windows of silence and noise, as tagging does",
+    )
     add("--accumulate", type=int, metavar="N", help="batches a step")
     add("--patience", type=int, metavar="N", help="epochs without a better one, then stop")
     add("--seed", type=int, metavar="N", help="of all that is drawn")

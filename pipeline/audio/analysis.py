@@ -131,7 +131,7 @@ class Analysis:
         """Level of each frame, `[n_frames]`: 1 for a full-scale sine, at least 1e-6."""
         full_scale = self.spec.n_fft / 4 * np.sqrt(1.5)  # of a sine: its peak and the two beside it
         norms = np.sqrt(np.square(self._recorded).sum(axis=0))
-        return np.maximum(norms / np.float32(full_scale), np.float32(_LEAST_LEVEL))
+        return np.asarray(np.maximum(norms / np.float32(full_scale), np.float32(_LEAST_LEVEL)))
 
     @cached_property
     def _recorded(self) -> Matrix:

@@ -122,6 +122,7 @@ def fit(config: FitConfig) -> FitResult:
             "config": asdict(config.train),
             "best_val_loss": progress.best_val_loss,
             "history": progress.history,
+            "windows": progress.windows,
         },
         provenance=provenance(),
     )

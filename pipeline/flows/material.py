@@ -120,9 +120,17 @@ class Material:
     def train_set(self) -> WindowSet:
         """Return the windows to learn from: those of the model's input, or of samples."""
         heard = self.heard
-        if not (self.trains_on_samples and isinstance(heard, LogMelInput)):
-            return self._part("train", heard)
-        return with_margins(self._part("train", SamplesInput(heard.sample_rate_hz)), heard.spec)
+        if self.trains_on_samples and isinstance(heard, LogMelInput):
+            samples = self._part("train", SamplesInput(heard.sample_rate_hz))
+            windows = with_margins(samples, heard.spec)
+        else:
+            windows = self._part("train", heard)
+        if not len(windows):
+            raise UsageError(
+                f"{self.dataset.folder.uri}: all windows to learn from are silence or noise; "
+                "--no-activity takes them"
+            )
+        return windows
 
     def val_set(self) -> WindowSet:
         """Return the windows that choose the epoch."""
@@ -144,10 +152,11 @@ class Material:
         return both.subset(getattr(fold, part))
 
     def _windows_of(self, splits: list[str], heard: Input) -> WindowSet:
+        active = self.windows if self.config.activity else None
         tables = [
             table
             for split in splits
-            for table in mapped_clips(self.dataset, split, heard, self.cache)
+            for table in mapped_clips(self.dataset, split, heard, self.cache, active)
         ]
         return load_windows(tables, codes=self.vocabulary.codes, windows=self.windows, heard=heard)
 

@@ -30,4 +30,5 @@ def fit_classical(
         for data in (train_set, val_set)
     ]
     row = {"epoch": 1.0, "train_loss": judged[0]["val_loss"], **judged[1]}
-    return Progress(1, row["val_loss"], weights_of(model), [row])
+    windows = {"learned": len(train_set), "left_out": train_set.n_left_out}
+    return Progress(1, row["val_loss"], weights_of(model), [row], windows)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from pipeline.errors import UsageError
 from pipeline.learn.augment import AUGMENTATIONS
-from pipeline.learn.sampling import SAMPLINGS
+from pipeline.learn.sampling import BALANCES, SAMPLINGS
 
 
 @dataclass(frozen=True)
@@ -52,6 +52,10 @@ class TrainConfig:
     """Clips a draw of dynamic sampling has, at least,"""
     mix_max: int = 3
     """and at most."""
+    balance: str = "none"
+    """none, sqrt or full: windows by the rarest class of their clip (`learn.sampling`)."""
+    activity: bool = True
+    """Leave out windows that tagging leaves out: silence and noise (`audio.activity`)."""
     folds: int | None = None
     """Divide train and val anew, by video, into so many parts,"""
     fold: int = 0
@@ -75,3 +79,13 @@ class TrainConfig:
             raise UsageError(f"--folds {self.folds}: expected 3 or more")
         if self.sampling not in SAMPLINGS:
             raise UsageError(f"--sampling {self.sampling}: expected {', '.join(SAMPLINGS)}")
+        self._check_balance()
+
+    def _check_balance(self) -> None:
+        if self.balance not in BALANCES:
+            raise UsageError(f"--balance {self.balance}: expected {', '.join(BALANCES)}")
+        if self.balance != "none" and self.sampling == "dynamic":
+            raise UsageError(
+                f"--balance {self.balance}: --sampling dynamic draws classes evenly already; leave "
+                "it out"
+            )

@@ -40,6 +40,8 @@ class Progress:
     best_val_loss: float = float("inf")
     best_weights: dict[str, Tensor] = field(default_factory=dict)
     history: list[dict[str, float]] = field(default_factory=list)
+    windows: dict[str, int] = field(default_factory=dict)
+    """Of the training set: those learned from, and those left out as silence or noise."""
 
 
 @dataclass(frozen=True)
@@ -72,8 +74,9 @@ def train(
     optimizer = optimizer_of(model, config)
     average = copy.deepcopy(model)
     progress = restore(checkpoint, model, average, optimizer)
+    progress.windows = {"learned": len(train_set), "left_out": train_set.n_left_out}
     network = DistributedDataParallel(model, gradient_as_bucket_view=True) if n_ranks > 1 else model
-    mixing = Mixing(config.sampling, config.mix_min, config.mix_max)
+    mixing = Mixing(config.sampling, config.mix_min, config.mix_max, balance=config.balance)
     steps = n_steps(mixing.size(train_set), batch_size=config.batch_size, n_ranks=n_ranks)
     for epoch in range(progress.epoch, config.epochs):
         if config.patience is not None and _stale(progress) >= config.patience:
@@ -214,7 +217,7 @@ def window_scores(
     model: Tagger, windows: npt.NDArray[Any], device: torch.device, *, batch_size: int = 32
 ) -> npt.NDArray[np.float32]:
     """Return the sigmoid outputs of windows, `[n, n_classes]`; the one inference path."""
-    parts = []
+    parts = [np.zeros((0, model.architecture.n_classes), np.float32)]
     for start in range(0, len(windows), batch_size):
         batch = torch.from_numpy(windows[start : start + batch_size]).to(device)
         with torch.autocast(device.type, torch.bfloat16, enabled=has_fast_bf16(device)):
