@@ -95,6 +95,11 @@ def _say_model(result: FitResult, out: str) -> None:
         f"{'' if is_fitted_once else which}"
         f"val loss {best['val_loss']:.4f}, val macro F1 {best['val_macro_f1']:.3f}"
     )
+    if left_out := card.training.get("windows", {}).get("left_out"):
+        print(
+            f"{left_out:,} windows of silence or noise were left out, as tagging does; "
+            "--no-activity takes them"
+        )
     if (n_epochs := _diverged_after(card)) is not None:
         print(f"it ended there: after epoch {n_epochs} the loss was no number; lower --lr")
     print(f"the model is in {out}: model.safetensors, model.json, report.html")

@@ -25,6 +25,7 @@ def training_page(
             Tile("validation loss", best["val_loss"], "the lowest, of clips, not windows"),
             Tile("validation macro F1", best["val_macro_f1"], "in the same epoch, threshold 0.5"),
             Tile("epochs", len(history), f"of at most {config['epochs']}"),
+            *_windows(training.get("windows")),
         ],
         blocks=[
             training_curves(history),
@@ -40,6 +41,14 @@ def training_page(
         ],
         provenance=provenance,
     )
+
+
+def _windows(counts: Mapping[str, int] | None) -> list[Tile]:
+    """Return the tile of the windows learned from; none of runs that did not count them."""
+    if not counts:
+        return []
+    left_out = f"{counts['left_out']:,} of silence or noise are left out"
+    return [Tile("windows", counts["learned"], left_out)]
 
 
 def _cell(value: Any) -> Cell:
