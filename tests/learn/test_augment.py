@@ -8,6 +8,7 @@ from pipeline.learn.augment import (
     NOISE,
     SHIFT_SHARE,
     augment_samples,
+    mix,
     mix_samples,
     noise,
     shift,
@@ -124,6 +125,24 @@ def test_mixing_joins_labels(rng):
         torch.ones(64, dtype=bool)[joined.sum(dim=1) == 1],
     )
     assert ((mixed != 0).sum(dim=1)[is_mixed] == 2).all()
+
+
+@pytest.mark.parametrize("is_db", [False, True])
+def test_what_is_mixed_in_is_heard(rng, is_db):
+    """Rows 30 dB apart: -6 to 6 dB of the row itself is added, never 30 dB less."""
+    loud = torch.from_numpy(np.random.default_rng(0).standard_normal((64, 9, 40))).float()
+    loud[::2] *= 10**-1.5
+    rows = 10 * torch.log10(loud.square()) if is_db else loud.flatten(1)
+
+    def power(values):
+        return (10 ** (values / 10)).mean(dim=(1, 2)) if is_db else values.square().mean(dim=1)
+
+    mixed, joined = (mix if is_db else mix_samples)(rows, torch.eye(64), rng)
+    is_mixed = joined.sum(dim=1) > 1
+    assert is_mixed.any()
+    added_db = 10 * torch.log10(power(mixed) / power(rows) - 1)[is_mixed]
+    assert added_db.min() > -7
+    assert added_db.max() < 7
 
 
 def test_the_same_seed_is_the_same_and_no_name_is_nothing():

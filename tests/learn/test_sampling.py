@@ -128,9 +128,10 @@ def test_a_class_with_most_of_the_windows_is_heard_out(n_large, rng):
 def test_no_clip_is_twice_in_a_mixture(sampling):
     """Clips that have two classes could be drawn for each; some classes have no other clip."""
     data = labelled([10] * 6, [[0, 1], [0, 1], [1, 2], [2], [0, 2], [3]], 4)
-    for draw in Mixing(sampling, 1, 3).draw(data, np.random.default_rng(0)):
-        clips = data.clip_of[draw]
-        assert len(set(clips)) == len(clips) >= 1
+    for seed in range(20):
+        for draw in Mixing(sampling, 1, 3).draw(data, np.random.default_rng(seed)):
+            clips = data.clip_of[draw]
+            assert len(set(clips)) == len(clips) >= 1
 
 
 def test_unknown_is_no_class_and_no_partner(rng):
