@@ -19,9 +19,9 @@ from pipeline.learn.augment import (
     mix_samples,
     noise,
     shift,
-    shifted,
     tilt,
 )
+from pipeline.learn.pitch import shifted
 
 SPEC = LogMelSpec()
 RANGE_DB = 90.0

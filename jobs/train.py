@@ -14,7 +14,7 @@ from pipeline.learn.networks.classical import CLASSICAL
 from pipeline.learn.networks.registry import known_names
 from pipeline.learn.precision import PRECISIONS
 from pipeline.learn.recipes import PRESETS, preset
-from pipeline.learn.sampling import SAMPLINGS
+from pipeline.learn.sampling import BALANCES, SAMPLINGS
 from pipeline.learn.selection import SELECTIONS, best_row, chosen_by
 from pipeline.score.words import macro_text
 
@@ -65,6 +65,12 @@ def _parser(argv: list[str] | None) -> argparse.ArgumentParser:
     add("--sampling", choices=SAMPLINGS, help="plain, or clips mixed: dynamic or persistent")
     add("--mix-min", type=int, metavar="N", help="clips mixed at least")
     add("--mix-max", type=int, metavar="N", help="clips mixed at most")
+    add("--balance", choices=list(BALANCES), help="windows by the rarest class of their clip")
+    add(
+        "--activity",
+        action=argparse.BooleanOptionalAction,
+        help="leave out windows of silence and noise, as tagging does",
+    )
     add("--accumulate", type=int, metavar="N", help="batches a step")
     add("--patience", type=int, metavar="N", help="epochs without a better one, then stop")
     add("--precision", choices=PRECISIONS, help="bf16 is compared with f32 before it is used")
@@ -103,6 +109,11 @@ def _say_model(result: FitResult, out: str) -> None:
     if card.untrained_classes:
         print(
             f"never named, as no clip to learn from has them: {', '.join(card.untrained_classes)}"
+        )
+    if left_out := card.training.get("windows", {}).get("left_out"):
+        print(
+            f"{left_out:,} windows of silence or noise were left out, as tagging does; "
+            "--no-activity takes them"
         )
     print(f"the model is in {out}: model.safetensors, model.json, report.html")
 

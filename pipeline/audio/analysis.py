@@ -34,6 +34,8 @@ N_COMPONENTS = 16
 """Components of the NMF."""
 NMF_ITERATIONS = 100
 """Steps of the NMF: a fixed number, so that none stops early and none warns."""
+_LEAST_LEVEL = 1e-6  # of a frame, 1 for a full-scale sine: less is silence, and stays it
+_LEAST_SHARE = 1e-3  # of the peak of a full-scale sine: 60 dB, below it lies the recorder's noise
 _LEAST_POWER = 1e-5  # with librosa's 1e-10 a digital silence is an outlier that classifiers learn
 
 
@@ -95,6 +97,9 @@ class Analysis:
     is_local: bool = False
     """Whether MFCC, chroma and contrast describe each frame by itself: without librosa's floor of
     80 dB below the recording's loudest value, and without a tuning estimated from all of it."""
+    is_levelled: bool = False
+    """Whether each frame's spectrum is brought to the level of a full-scale sine, and gets a floor
+    60 dB below. Then only RMS and `mel_db`, which gets the level back, say how loud a frame was."""
 
     def __post_init__(self) -> None:
         if self.samples.ndim != 1 or len(self.samples) == 0:
@@ -116,6 +121,20 @@ class Analysis:
     @cached_property
     def magnitude(self) -> Matrix:
         """Magnitude of the Hann-windowed STFT, `[n_bins, n_frames]`, in full scale."""
+        if not self.is_levelled:
+            return self._recorded
+        floor = np.float32(_LEAST_SHARE * self.spec.n_fft / 4)
+        return np.asarray(np.hypot(self._recorded / self.frame_level, floor))
+
+    @cached_property
+    def frame_level(self) -> Matrix:
+        """Level of each frame, `[n_frames]`: 1 for a full-scale sine, at least 1e-6."""
+        full_scale = self.spec.n_fft / 4 * np.sqrt(1.5)  # of a sine: its peak and the two beside it
+        norms = np.sqrt(np.square(self._recorded).sum(axis=0))
+        return np.asarray(np.maximum(norms / np.float32(full_scale), np.float32(_LEAST_LEVEL)))
+
+    @cached_property
+    def _recorded(self) -> Matrix:
         # Padded above: librosa's own centring warns where the input is shorter than a frame.
         spectrum = librosa.stft(
             self.centred, n_fft=self.spec.n_fft, hop_length=self.spec.hop, center=False
@@ -137,7 +156,8 @@ class Analysis:
             S=self.power, sr=self.spec.sample_rate_hz, n_mels=N_MELS
         )
         if self.is_local:
-            return np.asarray(librosa.power_to_db(mel, amin=_LEAST_POWER, top_db=None))
+            mel_db = np.asarray(librosa.power_to_db(mel, amin=_LEAST_POWER, top_db=None))
+            return mel_db + 20 * np.log10(self.frame_level) if self.is_levelled else mel_db
         return np.asarray(librosa.power_to_db(mel, top_db=80.0))
 
     @cached_property

@@ -69,12 +69,15 @@ def extract_all(names: Iterable[str], samples: Matrix, spec: FrameSpec) -> dict[
     return {feature.name: _computed(feature, analysis) for feature in wanted}
 
 
-def extract_locally(name: str, samples: Matrix, spec: FrameSpec) -> Matrix:
+def extract_locally(
+    name: str, samples: Matrix, spec: FrameSpec, *, is_levelled: bool = False
+) -> Matrix:
     """Return one feature, each frame described by itself: float32 `[n_rows, n_frames]`.
 
     What a frame gives depends on its own samples only, whatever recording it stands in, so a model
     hears in a track what it learned from a clip; and long recordings are described in blocks.
-    Only features in `LOCAL`; samples as for `extract`.
+    Only features in `LOCAL`; samples as for `extract`. Where `is_levelled`, only the
+    first MFCC (in dB, times the root of the mel bands) and RMS say how loud a frame is.
     """
     if name not in LOCAL:
         raise UsageError(f"found feature {name!r}; expected one of {', '.join(LOCAL)}")
@@ -84,7 +87,9 @@ def extract_locally(name: str, samples: Matrix, spec: FrameSpec) -> Matrix:
     for first in range(0, n_frames, _BLOCK_FRAMES):
         end, begin = min(first + _BLOCK_FRAMES, n_frames), max(0, first - reach)
         piece = samples[begin * spec.hop : (end - 1 + reach) * spec.hop]
-        matrix = _computed(FEATURES[name], Analysis(piece, spec, is_local=True))
+        matrix = _computed(
+            FEATURES[name], Analysis(piece, spec, is_local=True, is_levelled=is_levelled)
+        )
         parts.append(matrix[:, first - begin : end - begin])
     return np.concatenate(parts, axis=1)
 

@@ -7,7 +7,7 @@ type that it is stored in is part of the input, so that both hear the same to th
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
@@ -20,6 +20,10 @@ from pipeline.audio.logmel import LogMelSpec, log_mel
 from pipeline.errors import SpecMismatch, UsageError
 
 Matrix = npt.NDArray[Any]
+
+LEVELS = ("recorded", "window")
+"""How loud a model hears what it hears: as it was recorded, or each window at the same level."""
+_DB_ROW, _LINEAR_ROW = "mfcc_0", "rms"
 
 
 class Input(Protocol):
@@ -114,6 +118,8 @@ class FeatureInput:
     """In `features.LOCAL`."""
     frames: FrameSpec = FrameSpec()  # noqa: RUF009 (frozen, so it may be shared)
     """Of the feature."""
+    level: str = "recorded"
+    """One of `LEVELS`. window: a frame's level shows in the rows of `level_rows` only."""
     dtype = "<f4"
     silence = 0.0
     db_per_unit = None
@@ -122,6 +128,7 @@ class FeatureInput:
     def __post_init__(self) -> None:
         if self.name not in LOCAL:
             raise UsageError(f"feature {self.name!r} cannot be a model's input")
+        _check_level(self.level)
 
     @property
     def sample_rate_hz(self) -> int:
@@ -144,11 +151,14 @@ class FeatureInput:
 
     def matrix(self, samples: npt.NDArray[np.float32]) -> Matrix:
         """Return the feature."""
-        return extract_locally(self.name, samples, self.frames).astype(self.dtype)
+        is_levelled = self.level == "window"
+        feature = extract_locally(self.name, samples, self.frames, is_levelled=is_levelled)
+        return feature.astype(self.dtype)
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain values."""
-        return {"kind": "local feature", "name": self.name, **self.frames.to_dict()}
+        values = {"kind": "local feature", "name": self.name, **self.frames.to_dict()}
+        return values | _level_dict(self.level)
 
 
 @dataclass(frozen=True)
@@ -157,12 +167,17 @@ class SamplesInput:
 
     sample_rate_hz: int = 44_100
     """Rate."""
+    level: str = "recorded"
+    """One of `LEVELS`; the matrix is as recorded, windows of it are brought to a level."""
     hop = 1
     n_rows = 1
     dtype = "<i2"
     silence = 0.0
     db_per_unit = None
     scaling = None
+
+    def __post_init__(self) -> None:
+        _check_level(self.level)
 
     def n_frames(self, n_samples: int) -> int:
         """Return the samples."""
@@ -174,7 +189,34 @@ class SamplesInput:
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain values."""
-        return {"kind": "samples", **asdict(self)}
+        return {"kind": "samples", "sample_rate_hz": self.sample_rate_hz} | _level_dict(self.level)
+
+
+def level_rows(heard: Input) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """Return the rows that say how loud a window is: those in dB, and those in full scale.
+
+    A network gets them relative to the window's own level (`learn.model.Preparation`); none where
+    the input is heard as it was recorded, or is a log-mel, of which the peak is taken away.
+    """
+    if isinstance(heard, SamplesInput) and heard.level == "window":
+        return (), (0,)
+    if isinstance(heard, FeatureInput) and heard.level == "window":
+        rows = FEATURES[heard.name].rows(heard.frames)
+        by_kind = [
+            tuple(k for k, row in enumerate(rows) if row == name) for name in (_DB_ROW, _LINEAR_ROW)
+        ]
+        return by_kind[0], by_kind[1]
+    return (), ()
+
+
+def _check_level(level: str) -> None:
+    if level not in LEVELS:
+        raise SpecMismatch(f"level {level!r}: expected one of {', '.join(LEVELS)}")
+
+
+def _level_dict(level: str) -> dict[str, str]:
+    """Return nothing where it is as recorded: so it stands in older models and runs."""
+    return {} if level == "recorded" else {"level": level}
 
 
 def input_from_dict(values: Mapping[str, Any]) -> Input:
@@ -185,7 +227,8 @@ def input_from_dict(values: Mapping[str, Any]) -> Input:
         if kind == "logmel":
             return LogMelInput(LogMelSpec.from_dict(settings))
         if kind == "local feature":
-            return FeatureInput(settings.pop("name"), FrameSpec.from_dict(settings))
+            name, level = settings.pop("name"), settings.pop("level", "recorded")
+            return FeatureInput(name, FrameSpec.from_dict(settings), level)
         if kind == "samples":
             return SamplesInput(**settings)
         if kind == "kaldi":

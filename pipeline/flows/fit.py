@@ -158,6 +158,7 @@ def fit(config: FitConfig) -> FitResult:
             "best_epoch": int(best_row(progress.history, config.train.select)["epoch"]),
             **cost_of(progress.history),
             **{key: shown[key] for key in ("steps_per_epoch",) if key in shown},
+            "windows": progress.windows,
         },
         provenance=provenance(),
     )

@@ -59,7 +59,7 @@ def _train(material: Material, board: Any, *, gpu: bool) -> None:
         torch.set_num_threads(max(1, own_cpus() // context.get_local_world_size()))
     train_set, val_set = material.train_set(), material.val_set()
     device = torch.device("cuda", torch.cuda.current_device()) if gpu else torch.device("cpu")
-    mixing = Mixing(config.sampling, config.mix_min, config.mix_max)
+    mixing = Mixing(config.sampling, config.mix_min, config.mix_max, balance=config.balance)
     n_items = mixing.size(train_set)
     steps = n_steps(n_items, batch_size=config.batch_size, n_ranks=context.get_world_size())
     samples = material.samples_to_log_mel(train_set)

@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from pipeline.audio.inputs import FeatureInput, Input, LogMelInput, SamplesInput
+from pipeline.audio.inputs import FeatureInput, Input, LogMelInput, SamplesInput, level_rows
 from pipeline.audio.kaldi import KaldiInput
 from pipeline.audio.logmel import LogMelSpec
 from pipeline.audio.windows import WindowSpec
@@ -93,6 +93,7 @@ class Material:
     @property
     def architecture(self) -> Architecture:
         """What it takes to build the network."""
+        db_rows, linear_rows = level_rows(self.heard)
         return Architecture(
             name=self.config.model,
             n_classes=len(self.vocabulary.codes),
@@ -102,6 +103,8 @@ class Material:
             below_peak=isinstance(self.heard, LogMelInput),
             untrained=self.untrained,
             sizes=encoder_sizes(self.config.begins_from) if self.config.model == "ast" else None,
+            db_rows=db_rows,
+            linear_rows=linear_rows,
         )
 
     @cached_property
@@ -153,9 +156,17 @@ class Material:
     def train_set(self) -> WindowSet:
         """Return the windows to learn from: those of the model's input, or of samples."""
         heard = self.heard
-        if not (self.trains_on_samples and isinstance(heard, LogMelInput | KaldiInput)):
-            return self._part("train", heard)
-        return with_margins(self._part("train", SamplesInput(heard.sample_rate_hz)), heard.spec)
+        if self.trains_on_samples and isinstance(heard, LogMelInput | KaldiInput):
+            samples = self._part("train", SamplesInput(heard.sample_rate_hz))
+            windows = with_margins(samples, heard.spec)
+        else:
+            windows = self._part("train", heard)
+        if not len(windows):
+            raise UsageError(
+                f"{self.dataset.folder.uri}: all windows to learn from are silence or noise; "
+                "--no-activity takes them"
+            )
+        return windows
 
     def val_set(self) -> WindowSet:
         """Return the windows that choose the epoch."""
@@ -182,10 +193,11 @@ class Material:
         )
 
     def _windows_of(self, splits: list[str], heard: Input) -> WindowSet:
+        active = self.windows if self.config.activity else None
         tables = [
             table
             for split in splits
-            for table in mapped_clips(self.dataset, split, heard, self.cache)
+            for table in mapped_clips(self.dataset, split, heard, self.cache, active)
         ]
         return load_windows(tables, codes=self.vocabulary.codes, windows=self.windows, heard=heard)
 
@@ -197,7 +209,7 @@ class Material:
             model.row_mean.fill_(fixed[0])
             model.row_deviation.fill_(fixed[1])
         elif not model.architecture.below_peak and not model.is_classical:
-            mean, deviation = row_moments(train_set)
+            mean, deviation = row_moments(train_set, model.levelled)
             model.row_mean.copy_(torch.from_numpy(mean))
             model.row_deviation.copy_(torch.from_numpy(deviation))
         return model

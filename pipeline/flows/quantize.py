@@ -128,6 +128,7 @@ def calibration_windows(
         for clip in read_clips(pa.table({"shard": [shards[k]]}), dataset=dataset):
             (described,) = describe(clip, how)
             windows = windows_of(described["windows"][0].as_buffer(), how)
+            windows = windows[np.array(described["active"][0].as_py(), bool)]
             chosen = rng.choice(len(windows), min(a_clip, len(windows)), replace=False)
             parts.append(windows[np.sort(chosen)])
             if sum(map(len, parts)) >= n_windows:

@@ -101,7 +101,7 @@ def in_time(rows: list[tuple[float, list[float]]]) -> npt.NDArray[np.float32]:
 
 
 def one_row_a_window(described: pa.Table) -> pa.Table:
-    """Return DESCRIBED with a row for every window, in its order; a broken track has none."""
+    """Return DESCRIBED with a row for every window that counts; a broken track has none."""
     rows: list[dict[str, Any]] = []
     for row in described.to_pylist():
         data, n = row["windows"], row["n_windows"]
@@ -111,5 +111,6 @@ def one_row_a_window(described: pa.Table) -> pa.Table:
             | {"n_windows": 1, "windows": data[k * size : (k + 1) * size]}
             | {key: row[key][k : k + 1] for key in ("starts_s", "active")}
             for k in range(n)
+            if row["active"][k]
         ]
     return pa.Table.from_pylist(rows, described.schema)

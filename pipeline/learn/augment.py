@@ -8,25 +8,23 @@ mixing, which adds two windows and joins their labels. Each has a name and can b
 
 from __future__ import annotations
 
-from fractions import Fraction
-
 import torch
 from torch import Tensor
 
-from pipeline.learn.epochs import SHIFT_SHARE
+from pipeline.learn.epochs import GAIN_DB
+from pipeline.learn.pitch import pitch
 from pipeline.learn.targets import joined
+from pipeline.learn.windows import MOST_CHANGE_DB, SHIFT_SHARE
 
 AUGMENTATIONS = ("masks", "tilt", "mix", "shift", "noise", "pitch")
-"""On what is not samples, `shift` is a window that begins elsewhere in its clip (`epochs`)."""
+"""On what is not samples, `shift` is a window that begins elsewhere in its clip, or is rotated
+where it fills its clip (`windows`)."""
 
 N_MASKS = 2
 MASK_SHARE = 0.1
 TILT_DB = 9.0
 MIX_SHARE = 0.3
 NOISE = 0.005
-PITCH_SEMITONES = 6.0
-_MOST_DENOMINATOR = 200  # resampling by p / q costs q filters; the pitch is within 5 cents
-_N_FFT, _HOP = 1024, 256
 
 
 def augment(
@@ -77,31 +75,10 @@ def shift(samples: Tensor, rng: torch.Generator) -> Tensor:
     return samples.gather(1, at)
 
 
-def pitch(samples: Tensor, rng: torch.Generator) -> Tensor:
-    """Return each row -6 to 6 semitones higher, by a phase vocoder (Dolson 1986)."""
-    steps = _uniform(len(samples), -PITCH_SEMITONES, PITCH_SEMITONES, samples, rng)
-    return torch.stack([shifted(row, float(by)) for row, by in zip(samples, steps, strict=True)])
-
-
-def shifted(samples: Tensor, semitones: float) -> Tensor:
-    """Return samples, `[n_samples]`, that many semitones higher."""
-    import torchaudio  # here, as what only serves imports this module, too
-
-    ratio = Fraction(2 ** (semitones / 12)).limit_denominator(_MOST_DENOMINATOR)
-    window = torch.hann_window(_N_FFT, device=samples.device)
-    spectrum = torch.stft(samples, _N_FFT, _HOP, window=window, return_complex=True)
-    advance = torch.linspace(0, torch.pi * _HOP, _N_FFT // 2 + 1, device=samples.device)[:, None]
-    stretched = torchaudio.functional.phase_vocoder(spectrum, float(1 / ratio), advance)
-    longer = torch.istft(stretched, _N_FFT, _HOP, window=window)
-    faster = torchaudio.functional.resample(longer, ratio.numerator, ratio.denominator)[
-        : len(samples)
-    ]
-    return torch.nn.functional.pad(faster, (0, len(samples) - len(faster)))
-
-
 def mix_samples(samples: Tensor, targets: Tensor, rng: torch.Generator) -> tuple[Tensor, Tensor]:
     """Return the rows, a share of them with another row of the batch played along."""
-    partner, gain_db, chosen = _partners(samples, rng)
+    power = samples.square().mean(dim=1)
+    partner, gain_db, chosen = _partners(power, rng)
     other = samples[partner] * (10 ** (gain_db / 20))[:, None]
     mixed = torch.where(chosen[:, None], samples + other, samples)
     return mixed, _joined(targets, partner, chosen)
@@ -136,7 +113,7 @@ def tilt(windows_db: Tensor, rng: torch.Generator) -> Tensor:
 
 def mix(windows_db: Tensor, targets: Tensor, rng: torch.Generator) -> tuple[Tensor, Tensor]:
     """Return the windows, a share of them with another window of the batch played along."""
-    partner, gain_db, chosen = _partners(windows_db, rng)
+    partner, gain_db, chosen = _partners((10 ** (windows_db / 10)).mean(dim=(1, 2)), rng)
     other_db = (windows_db[partner] + gain_db[:, None, None])[chosen]
     power = 10 ** (windows_db[chosen] / 10) + 10 ** (other_db / 10)
     mixed = windows_db.clone()
@@ -144,15 +121,18 @@ def mix(windows_db: Tensor, targets: Tensor, rng: torch.Generator) -> tuple[Tens
     return mixed, _joined(targets, partner, chosen)
 
 
-def _partners(windows: Tensor, rng: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:
-    """Draw for each window one of the batch, its gain in dB, and whether it is mixed.
+def _partners(power: Tensor, rng: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:
+    """Draw for each window one of the batch, the gain in dB that it gets, and whether it is mixed.
 
-    Now and then that is the window itself.
+    The gain brings it to -6 to 6 dB of the window, given the mean power of each. Now and then it is
+    the window itself.
     """
-    n = len(windows)
-    partner = torch.randperm(n, generator=rng, device=rng.device).to(windows.device)
-    gain_db = _uniform(n, -6, 6, windows, rng)
-    return partner, gain_db, _uniform(n, 0, 1, windows, rng) < MIX_SHARE
+    n = len(power)
+    partner = torch.randperm(n, generator=rng, device=rng.device).to(power.device)
+    level_db = 10 * torch.log10(power + 1e-12)
+    apart_db = (level_db - level_db[partner]).clamp(-MOST_CHANGE_DB, MOST_CHANGE_DB)
+    gain_db = apart_db + _uniform(n, -GAIN_DB, GAIN_DB, power, rng)
+    return partner, gain_db, _uniform(n, 0, 1, power, rng) < MIX_SHARE
 
 
 def _joined(targets: Tensor, partner: Tensor, chosen: Tensor) -> Tensor:

@@ -23,12 +23,14 @@ def fit_classical(
     device = torch.device("cpu")
     meter = CostMeter(device)
     points = [
-        pooled(torch.from_numpy(train_set.clip_windows(clip))).numpy()
+        pooled(model.prepared(torch.from_numpy(train_set.clip_windows(clip)))).numpy()
         for clip in range(len(train_set.matrices))
     ]
     classifier.fit(np.concatenate(points), train_set.targets[train_set.clip_of], config.seed)
     judged = [
-        validation_figures(model, data, config.aggregation, device) for data in (train_set, val_set)
+        validation_figures(model, data, config, device, precision="f32")
+        for data in (train_set, val_set)
     ]
     row = {"epoch": 1.0, "train_loss": judged[0]["val_loss"], **judged[1], **meter()}
-    return Progress(1, row["val_loss"], weights_of(model), [row])
+    windows = {"learned": len(train_set), "left_out": train_set.n_left_out}
+    return Progress(1, row["val_loss"], weights_of(model), [row], windows=windows)

@@ -9,14 +9,14 @@ from pipeline.errors import UsageError
 from pipeline.learn.augment import AUGMENTATIONS
 from pipeline.learn.networks.ast_weights import PRETRAINED
 from pipeline.learn.precision import PRECISIONS
-from pipeline.learn.sampling import SAMPLINGS
+from pipeline.learn.sampling import BALANCES, SAMPLINGS
 from pipeline.learn.selection import DEFAULT, SELECTIONS
 
 NO_WEIGHTS = "none"
 """The value of `weights` that says: begin from nothing."""
 _LEAST_LR_FROM_NOTHING = 1e-4  # below are the rates of fine-tuning
 
-_LATER = ("precision", "select", "deterministic")
+_LATER = ("precision", "select", "deterministic", "balance", "activity")
 """Fields that runs of older versions do not have."""
 
 
@@ -67,6 +67,10 @@ class TrainConfig:
     """Clips a draw of dynamic sampling has, at least,"""
     mix_max: int = 3
     """and at most."""
+    balance: str = "none"
+    """none, sqrt or full: windows by the rarest class of their clip (`learn.sampling`)."""
+    activity: bool = True
+    """Leave out windows that tagging leaves out: silence and noise (`audio.activity`)."""
     folds: int | None = None
     """Divide train and val anew, by video, into so many parts,"""
     fold: int = 0
@@ -103,6 +107,16 @@ class TrainConfig:
         for name, allowed in choices.items():
             if (value := getattr(self, name)) not in allowed:
                 raise UsageError(f"--{name} {value}: expected {', '.join(allowed)}")
+        self._check_balance()
+
+    def _check_balance(self) -> None:
+        if self.balance not in BALANCES:
+            raise UsageError(f"--balance {self.balance}: expected {', '.join(BALANCES)}")
+        if self.balance != "none" and self.sampling == "dynamic":
+            raise UsageError(
+                f"--balance {self.balance}: --sampling dynamic draws classes evenly already; leave "
+                "it out"
+            )
 
     @property
     def begins_from(self) -> str | None:

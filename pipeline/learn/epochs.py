@@ -9,13 +9,13 @@ from typing import TypeVar
 
 import numpy as np
 
-from pipeline.learn.sampling import n_draws, others, true_dynamic
-from pipeline.learn.windows import Batch, WindowSet
+from pipeline.learn.sampling import balanced_order, epoch_size, others, true_dynamic
+from pipeline.learn.windows import SHIFT_SHARE, Batch, WindowSet
 
 T = TypeVar("T")
 
-SHIFT_SHARE = 0.4
-"""How far a window may be moved, as a share of its length."""
+GAIN_DB = 6.0
+"""How much louder or softer than the first one a window is that is played along with it."""
 
 
 @dataclass(frozen=True)
@@ -29,32 +29,32 @@ class Mixing:
     most: int = 3
     """and at most."""
     missed: float = 0.001
-    """Dynamic: the share of clips that an epoch may miss on average."""
+    """Dynamic: the share of windows that an epoch may miss on average."""
+    balance: str = "none"
+    """Plain and persistent: none, sqrt or full (`sampling.balanced_order`)."""
 
     def size(self, data: WindowSet) -> int:
         """Return how many items an epoch has, over all ranks."""
         if self.sampling != "dynamic":
             return len(data)
-        n_clips = len(data.matrices)
-        return n_draws(n_clips, missed=self.missed, least=self.least, most=self.most)
+        return epoch_size(
+            data.targets[data.clip_of], missed=self.missed, least=self.least, most=self.most
+        )
 
     def draw(self, data: WindowSet, rng: np.random.Generator) -> list[list[int]]:
         """Return the windows of every item of an epoch, one or several that sound together."""
-        if self.sampling == "plain":
-            return [[int(window)] for window in rng.permutation(len(data))]
+        targets, clips = data.targets[data.clip_of], data.clip_of
         if self.sampling == "dynamic":
-            draws = true_dynamic(
-                data.targets, rng, n=self.size(data), least=self.least, most=self.most
-            )
-            return [[data.any_window(clip, rng) for clip in clips] for clips in draws]
-        order = rng.permutation(len(data))
-        draws = others(
-            data.targets, data.clip_of[order], rng, least=self.least - 1, most=self.most - 1
-        )
-        return [
-            [int(window), *(data.any_window(clip, rng) for clip in clips)]
-            for window, clips in zip(order, draws, strict=True)
-        ]
+            n = self.size(data)
+            return true_dynamic(targets, rng, n=n, least=self.least, most=self.most, clip_of=clips)
+        if self.balance == "none":
+            order = rng.permutation(len(data))
+        else:
+            order = balanced_order(data.targets, clips, rng, self.balance)
+        if self.sampling == "plain":
+            return [[int(window)] for window in order]
+        draws = others(targets, order, rng, least=self.least - 1, most=self.most - 1, clip_of=clips)
+        return [[int(window), *draw] for window, draw in zip(order, draws, strict=True)]
 
 
 PLAIN = Mixing()
@@ -79,17 +79,23 @@ def epoch_batches(
     """Yield a rank's batches of one epoch, in an order that depends on seed and epoch only.
 
     Over all ranks every item comes exactly once; ranks agree on the number of steps. With `jitter`
-    each window begins up to 40 % of a window sooner or later, within its clip.
+    each window begins up to 40 % of a window sooner or later. Windows that are played along are
+    brought to -6 to 6 dB of the first.
     """
     rng = np.random.default_rng([seed, epoch])
     items = mixing.draw(data, rng)
+    ends = np.cumsum([len(item) for item in items])
+    n_played = int(ends[-1]) if items else 0
     reach = round(SHIFT_SHARE * data.n_frames) if jitter else 0
-    shifts = rng.integers(-reach, reach + 1, len(data))
+    shifts = rng.integers(-reach, reach + 1, n_played)
+    gains_db = rng.uniform(-GAIN_DB, GAIN_DB, n_played)
     step_size = batch_size * n_ranks
     for start in range(0, len(items), step_size):
         n_here = min(step_size, len(items) - start)
         mine = np.array_split(np.arange(start, start + n_here), n_ranks)[rank]
-        yield data.batch([items[k] for k in mine], n_here, shifts)
+        parts = [np.arange(ends[k] - len(items[k]), ends[k]) for k in mine]
+        played = np.concatenate([np.zeros(0, np.int64), *parts])
+        yield data.batch([items[k] for k in mine], n_here, shifts[played], gains_db[played])
 
 
 def prefetched(items: Iterator[T]) -> Iterator[T]:

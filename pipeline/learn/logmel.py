@@ -13,8 +13,9 @@ import torch
 from pipeline.audio.clip import FULL_SCALE
 from pipeline.audio.kaldi import KaldiSpec
 from pipeline.audio.logmel import LogMelSpec, mel_filters
-from pipeline.learn.augment import noise, pitch
+from pipeline.learn.augment import noise
 from pipeline.learn.kaldi import KaldiFbank
+from pipeline.learn.pitch import pitch
 from pipeline.learn.windows import WindowSet
 
 

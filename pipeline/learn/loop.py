@@ -56,6 +56,8 @@ class Progress:
     """Why it is that one, where another was to be expected."""
     diverged_at: int | None = None
     """The step (counted from 1 over all epochs) whose loss was no number, where that ended it."""
+    windows: dict[str, int] = field(default_factory=dict)
+    """Of the training set: those learned from, and those left out as silence or noise."""
 
 
 @dataclass(frozen=True)
@@ -94,10 +96,11 @@ def train(
     optimizer = optimizer_of(model, config)
     average = copy.deepcopy(model)
     progress = restore(checkpoint, model, average, optimizer)
+    progress.windows = {"learned": len(train_set), "left_out": train_set.n_left_out}
     trial = partial(_trial, model, train_set, config, device, samples)
     _choose_precision(progress, config, device, trial, hooks)
     network = DistributedDataParallel(model, gradient_as_bucket_view=True) if n_ranks > 1 else model
-    mixing = Mixing(config.sampling, config.mix_min, config.mix_max)
+    mixing = Mixing(config.sampling, config.mix_min, config.mix_max, balance=config.balance)
     steps = n_steps(mixing.size(train_set), batch_size=config.batch_size, n_ranks=n_ranks)
     for epoch in range(progress.epoch, config.epochs):
         stale = n_stale(progress.history, config.select)
@@ -254,7 +257,7 @@ def augmented(
         return windows / unit, targets
     if model.architecture.input_shape[0] == 1:
         samples, targets = augment_samples(
-            windows[:, 0],
+            model.levelled(windows)[:, 0],
             targets,
             rng,
             config.augment,
@@ -331,7 +334,7 @@ def window_scores(
 
     `precision` is bf16 only where that was compared with float32 before.
     """
-    parts = []
+    parts = [np.zeros((0, model.architecture.n_classes), np.float32)]
     for start in range(0, len(windows), batch_size):
         batch = torch.from_numpy(windows[start : start + batch_size]).to(device)
         with autocast(device, precision):

@@ -13,24 +13,34 @@ import os
 import uuid
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from pipeline.audio.activity import Activity
 from pipeline.audio.clip import from_wav
 from pipeline.audio.decode import decode
 from pipeline.audio.inputs import Input, LogMelInput
+from pipeline.audio.windows import WindowSpec
 from pipeline.errors import UsageError
+from pipeline.learn.tracks import Hearing
+from pipeline.learn.windows import looked_at
 from pipeline.store.dataset import Dataset
 from pipeline.store.faults import clear_errors
 
+_ACTIVE = pa.list_(pa.bool_())
 
-def mapped_clips(dataset: Dataset, split: str, heard: Input, cache: Path) -> list[pa.Table]:
+
+def mapped_clips(
+    dataset: Dataset, split: str, heard: Input, cache: Path, active: WindowSpec | None = None
+) -> list[pa.Table]:
     """Return a split as mapped tables of `segment_id, classes, matrix`, made where need be.
 
     They have `unknown` as well where the dataset has it: older ones do not.
+    With `active` there is a column of that name, too: which of such windows of a clip, at the
+    columns `windows.looked_at`, are neither silence nor noise. That is told by the samples, as in
+    tagging, so CLIPS are read also where FEATURES are what is heard.
     """
     from joblib import cpu_count  # here, as tagging does without it
 
@@ -38,10 +48,11 @@ def mapped_clips(dataset: Dataset, split: str, heard: Input, cache: Path) -> lis
     names = [n for n in dataset.folder.names(table) if n.startswith(f"{table}/{split}-")]
     if not names:
         raise UsageError(f"{dataset.folder.uri}: the dataset has no clips in its {split} split")
-    folder = cache / hashlib.sha256(json.dumps(heard.to_dict()).encode()).hexdigest()[:12]
+    spec = [heard.to_dict(), *([] if active is None else [active.to_dict()])]
+    folder = cache / hashlib.sha256(json.dumps(spec).encode()).hexdigest()[:12]
     with ThreadPoolExecutor(cpu_count()) as pool:  # decoding and log-mel let go of the GIL
         paths = [folder / f"{Path(name).stem}.arrow" for name in names]
-        list(pool.map(lambda name, path: _make(dataset, name, heard, path), names, paths))
+        list(pool.map(lambda name, path: _make(dataset, name, heard, path, active), names, paths))
     return [pa.ipc.open_file(pa.memory_map(str(path))).read_all() for path in paths]
 
 
@@ -51,17 +62,25 @@ def is_in_features(dataset: Dataset, heard: Input) -> bool:
     return isinstance(heard, LogMelInput) and heard.spec.to_dict() == spec
 
 
-def _make(dataset: Dataset, name: str, heard: Input, path: Path) -> None:
+def _make(dataset: Dataset, name: str, heard: Input, path: Path, active: WindowSpec | None) -> None:
     if path.exists():
         return
-    source = "logmel" if name.startswith("features/") else "audio"
-    table = dataset.folder.read_table(name, [*_columns_of(dataset, name), source])
-    if source == "logmel":
-        table = table.rename_columns([*table.column_names[:-1], "matrix"])
+    labels = _columns_of(dataset, name)
+    if name.startswith("features/"):
+        table = dataset.folder.read_table(name, [*labels, "logmel"])
+        table = table.rename_columns([*labels, "matrix"])
+        if active is not None:
+            table = table.append_column("active", _active_of(dataset, name, table, heard, active))
     else:
-        matrices = [_matrix(row["bytes"], heard).tobytes() for row in table["audio"].to_pylist()]
+        table = dataset.folder.read_table(name, [*labels, "audio"])
+        rate_hz = heard.sample_rate_hz
+        clips = [samples_of(row["bytes"], rate_hz) for row in table["audio"].to_pylist()]
         table = table.drop_columns(["audio"])
+        matrices = [heard.matrix(samples).tobytes() for samples in clips]
         table = table.append_column("matrix", pa.array(matrices, pa.large_binary()))
+        if active is not None:
+            found = [active_starts(samples, heard, active) for samples in clips]
+            table = table.append_column("active", pa.array(found, _ACTIVE))
     temporary = path.with_suffix(f".{os.getpid()}-{uuid.uuid4().hex[:8]}.tmp")
     with clear_errors("write", str(path)):
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -82,8 +101,26 @@ def _columns_of(dataset: Dataset, name: str) -> list[str]:
     return ["segment_id", "classes", *(["unknown"] if has_unknown else [])]
 
 
-def _matrix(wav: bytes, heard: Input) -> npt.NDArray[Any]:
-    return heard.matrix(samples_of(wav, heard.sample_rate_hz))
+def active_starts(
+    samples: npt.NDArray[np.float32], heard: Input, windows: WindowSpec
+) -> list[bool]:
+    """Return which windows of a clip tagging would count, of those at `windows.looked_at`."""
+    starts = looked_at(heard.n_frames(len(samples)), windows, heard)
+    found: list[bool] = Hearing(heard, windows, Activity()).active(samples, starts).tolist()
+    return found
+
+
+def _active_of(
+    dataset: Dataset, name: str, features: pa.Table, heard: Input, windows: WindowSpec
+) -> pa.Array:
+    """Return the column `active` of a shard of FEATURES, from the CLIPS that it was made of."""
+    shard = name.removeprefix("features/")
+    clips = dataset.folder.read_table(f"clips/{shard}", ["segment_id", "audio"])
+    audio = dict(zip(clips["segment_id"].to_pylist(), clips["audio"].to_pylist(), strict=True))
+    wavs = [audio[segment_id]["bytes"] for segment_id in features["segment_id"].to_pylist()]
+    rate_hz = heard.sample_rate_hz
+    found = [active_starts(samples_of(wav, rate_hz), heard, windows) for wav in wavs]
+    return pa.array(found, _ACTIVE)
 
 
 def samples_of(wav: bytes, sample_rate_hz: int) -> npt.NDArray[np.float32]:

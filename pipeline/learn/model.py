@@ -20,6 +20,7 @@ import torch
 from safetensors import SafetensorError
 from torch import Tensor, nn
 
+from pipeline.audio.analysis import N_MELS
 from pipeline.audio.inputs import Input, input_from_dict
 from pipeline.audio.windows import WindowSpec
 from pipeline.catalog.vocabulary import Vocabulary
@@ -39,6 +40,8 @@ FORMAT = "timbre-model-1"
 RANGE_DB = 60.0
 """What lies further below a window's peak is silence to the network, and no window is loud or
 quiet: level and noise floor belong to the recording, not to the instrument."""
+_RANGE_MFCC = RANGE_DB * N_MELS**0.5  # the first MFCC is the mean of the bands times their root
+_LEAST_LEVEL = 1e-6  # what is less is silence, and is not divided by nothing
 
 
 @dataclass(frozen=True)
@@ -62,6 +65,10 @@ class Architecture:
     """Of `ast`: settings of its encoder that are not the usual ones."""
     untrained: tuple[int, ...] = ()
     """Classes by number that it has not learned, as no clip had them: their scores are 0."""
+    db_rows: tuple[int, ...] = ()
+    """Rows that say how loud a frame is, in MFCC's dB: heard below the window's loudest frame."""
+    linear_rows: tuple[int, ...] = ()
+    """Rows that say so in full scale: heard relative to their root mean square in the window."""
 
     @property
     def takes_any_window(self) -> bool:
@@ -71,14 +78,14 @@ class Architecture:
     def to_dict(self) -> dict[str, Any]:
         """Return plain values, for model.json; it names the untrained classes itself."""
         values = {key: value for key, value in vars(self).items() if key != "untrained"}
-        shapes = {key: list(vars(self)[key]) for key in ("input_size", "input_shape")}
-        return {**values, **shapes}
+        lists = {key: list(value) for key, value in values.items() if isinstance(value, tuple)}
+        return {**values, **lists}
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Architecture:
         """Return the architecture that `to_dict` gave."""
-        shapes = {key: tuple(values[key]) for key in ("input_size", "input_shape")}
-        return cls(**{**values, **shapes})
+        lists = {key: tuple(value) for key, value in values.items() if isinstance(value, list)}
+        return cls(**{**values, **lists})
 
 
 def check_name(name: str) -> None:
@@ -121,9 +128,30 @@ class Preparation(nn.Module):
     def scaled(self, windows: Tensor) -> Tensor:
         """Return windows in the range that networks like: about -1 to 1."""
         if not self.architecture.below_peak:
-            return (windows - self.row_mean) / self.row_deviation
+            return (self.levelled(windows) - self.row_mean) / self.row_deviation
         below_peak_db = (windows - windows.amax(dim=(1, 2), keepdim=True)).clamp(min=-RANGE_DB)
         return 1 + below_peak_db / (RANGE_DB / 2)
+
+    def levelled(self, windows: Tensor) -> Tensor:
+        """Return windows, `[n, n_rows, n_frames]` in float32, without the level of the recording.
+
+        Columns that are all zero fill up a clip that is shorter than a window: they stay zero.
+        """
+        db, linear = list(self.architecture.db_rows), list(self.architecture.linear_rows)
+        if not db and not linear:
+            return windows
+        windows = windows.clone()
+        there = windows.ne(0).any(dim=1, keepdim=True)
+        if db:
+            values = windows[:, db]
+            loudest = values.where(there, -torch.inf).amax(dim=2, keepdim=True)
+            below = (values - loudest).clamp(min=-_RANGE_MFCC)
+            windows[:, db] = below.where(there, 0.0)
+        if linear:
+            values = windows[:, linear]
+            power = values.square().sum(dim=2, keepdim=True) / there.sum(dim=2, keepdim=True)
+            windows[:, linear] = values / power.sqrt().nan_to_num().clamp(min=_LEAST_LEVEL)
+        return windows
 
     def resized(self, windows: Tensor) -> Tensor:
         """Return windows at the network's input size, in float32, still in their own units."""

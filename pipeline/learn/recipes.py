@@ -19,11 +19,11 @@ def heard_by(model: str, feature_spec: LogMelSpec) -> Input:
     """Return what a model hears: the dataset's log-mel, where it has no input of its own."""
     frames = FrameSpec(feature_spec.sample_rate_hz, feature_spec.n_fft, feature_spec.hop)
     own: dict[str, Input] = {
-        "cnn1d-raw": SamplesInput(feature_spec.sample_rate_hz),
-        "cnn2d-mfcc": FeatureInput("mfcc", frames),
-        "cnn1d-descriptors": FeatureInput("descriptors", frames),
+        "cnn1d-raw": SamplesInput(feature_spec.sample_rate_hz, "window"),
+        "cnn2d-mfcc": FeatureInput("mfcc", frames, "window"),
+        "cnn1d-descriptors": FeatureInput("descriptors", frames, "window"),
         "ast": KaldiInput(),
-        **dict.fromkeys(CLASSICAL, FeatureInput("descriptors", frames)),
+        **dict.fromkeys(CLASSICAL, FeatureInput("descriptors", frames, "window")),
     }
     return own.get(model, LogMelInput(feature_spec))
 

@@ -94,8 +94,9 @@ def tagging(
     gpu: bool = False,
     whole_tracks: bool = False,
 ) -> Tagging:
-    """Read a model's card and settle how its scores become labels; all windows count.
+    """Read a model's card and settle how its scores become labels.
 
+    Windows of silence and noise count where the model has learned from such.
     It runs in torch, as it was trained; what was quantised runs as it is meant to. Without a
     `method` the model's own counts: as it is for clips, or what it becomes for `whole_tracks`.
     """
@@ -106,7 +107,10 @@ def tagging(
     values = own(card.thresholds, aggregation, codes).tolist()
     thresholds = tuple(values if threshold is None else [threshold] * len(codes))
     engine = "torch" if card.quantized is None else "auto"
-    return Tagging(model, card, aggregation, thresholds, gpu, card.windows, engine=engine)
+    activity = Activity() if card.training.get("config", {}).get("activity") else None
+    return Tagging(
+        model, card, aggregation, thresholds, gpu, card.windows, activity=activity, engine=engine
+    )
 
 
 def calibrated(how: Tagging, *, threshold: float | None = None) -> Tagging:

@@ -55,6 +55,7 @@ def training_page(
             Tile("validation loss", best["val_loss"], "in that epoch, of clips, not windows"),
             Tile("validation macro F1", best["val_macro_f1"], _macro_note(best)),
             *([] if is_fitted_once else [_epochs_tile(history, config)]),
+            *_windows(training.get("windows")),
             *_cost_tiles(training),
         ],
         blocks=[
@@ -105,6 +106,14 @@ def _macro_note(best: Mapping[str, Any]) -> str:
     if of_all == best["val_macro_f1"]:
         return "in the same epoch, threshold 0.5"
     return f"of the classes that are there, in the same epoch, threshold 0.5; {of_all:.3f} of all"
+
+
+def _windows(counts: Mapping[str, int] | None) -> list[Tile]:
+    """Return the tile of the windows learned from; none of runs that did not count them."""
+    if not counts:
+        return []
+    left_out = f"{counts['left_out']:,} of silence or noise are left out"
+    return [Tile("windows", counts["learned"], left_out)]
 
 
 def _cell(value: Any) -> Cell:

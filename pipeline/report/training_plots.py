@@ -15,11 +15,11 @@ from pipeline.learn.augment import (
     MASK_SHARE,
     N_MASKS,
     NOISE,
-    PITCH_SEMITONES,
     TILT_DB,
 )
 from pipeline.learn.augment_examples import AugmentedWindow
-from pipeline.learn.epochs import SHIFT_SHARE
+from pipeline.learn.pitch import SEMITONES
+from pipeline.learn.windows import SHIFT_SHARE
 from pipeline.report.clip_plots import draw_logmel
 from pipeline.report.picture import BLACK, GREY, SERIES, Picture, as_picture, drawing
 
@@ -30,7 +30,7 @@ _PIXELS = (64, 87)  # of one panel: a page has some twenty of them
 _N_COLOURS = 24
 _WORDS = {
     "noise": f"noise: Gaussian, of {NOISE:g} of the samples' deviation",
-    "pitch": f"pitch: up to {PITCH_SEMITONES:g} semitones up or down",
+    "pitch": f"pitch: up to {SEMITONES:g} semitones up or down",
     "shift": f"shift: up to {SHIFT_SHARE:.0%} of the window, sooner or later",
     "frequency masks": f"masks: {N_MASKS} along either axis, each up to {MASK_SHARE:.0%} of it",
     "mix": "mix: with another window",

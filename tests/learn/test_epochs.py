@@ -12,7 +12,7 @@ from pipeline.audio.inputs import LogMelInput
 from pipeline.audio.logmel import LogMelSpec
 from pipeline.audio.windows import WindowSpec
 from pipeline.learn.epochs import epoch_batches, n_steps, prefetched
-from pipeline.learn.windows import load_windows
+from pipeline.learn.windows import ActiveStarts, load_windows
 
 SPEC = LogMelSpec(n_mels=3)
 
@@ -122,3 +122,40 @@ def test_a_window_moves_by_two_fifths_of_its_length_at_most():
         ):
             moved |= {start - round(start / 86.13) * 86.13 for start in batch.windows[:, 0, 0]}
     assert 30 < max(map(abs, moved)) <= 0.4 * 87 + 1
+
+
+@pytest.mark.parametrize("margins", [(0, 0), (3, 2)])
+@pytest.mark.parametrize("n_columns", [87, 60, 110])
+def test_a_window_that_fills_its_clip_is_rotated(n_columns, margins):
+    """As the samples of a window are: -40 to 40 % of it, nothing lost, silence behind it too."""
+    ramp = np.arange(1, n_columns + 1, dtype="<f4")[np.newaxis].repeat(3, axis=0)
+    data = replace(window_set([n_columns] * 4), matrices=[ramp] * 4, margins=margins)
+    still = data.clip_windows(0)[0, 0, margins[0] :][:87]
+    shifts = set()
+    for epoch in range(60):
+        for batch in epoch_batches(
+            data, epoch=epoch, seed=0, batch_size=8, rank=0, n_ranks=1, jitter=True
+        ):
+            for window in batch.windows[:, 0]:
+                inner = window[margins[0] :][:87]
+                shift = int(np.flatnonzero(inner == 1)[0])
+                np.testing.assert_array_equal(inner, np.roll(still, shift))
+                assert (window[: margins[0]] == SPEC.floor_db).all()
+                shifts.add(shift if shift <= 43 else shift - 87)
+    assert -35 <= min(shifts) < -30
+    assert 30 < max(shifts) <= 35
+    assert len(shifts) > 60
+
+
+def test_a_window_does_not_move_into_silence():
+    """It stays where it is; where there is sound it moves."""
+    data = window_set([870])
+    starts = np.arange(0, 784, 17)
+    data = replace(
+        data,
+        matrices=[np.arange(870, dtype="<f4")[np.newaxis].repeat(3, axis=0)],
+        active=[ActiveStarts(starts, starts < 430)],
+    )
+    moved = data.windows(np.array([3, 3, 5, 5]), np.array([30, -30, 30, -30]))[:, 0, 0]
+    own = data.start_of[[3, 5]]
+    assert moved.tolist() == [own[0] + 30, own[0] - 30, own[1], own[1] - 30]

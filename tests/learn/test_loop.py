@@ -81,6 +81,7 @@ def test_learning_rate_is_warm_up_and_polynomial_decay():
         {},
         {"sampling": "dynamic", "mix_max": 2},
         {"sampling": "persistent", "mix_max": 2},
+        {"balance": "full"},
         {"accumulate": 3, "head_lr": 1e-2, "head_weight_decay": 1e-3, "ema": 0.0},
         {"patience": 2},
     ],

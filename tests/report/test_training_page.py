@@ -130,7 +130,7 @@ def page_of(history, select=None, **more):
 def test_the_page_names_the_kept_epoch_and_by_what():
     page, text = page_of(NEW, "f1", seconds=1061.0, peak_mib=1234.0)
     assert "the best of 2 epochs by validation macro F1 is number 2" in text
-    assert [tile.value for tile in page.tiles] == [0.7, 0.5, 2, "17.7 min", "1,234 MiB"]
+    assert [tile.value for tile in page.tiles] == [0.7, 0.5, 2, "18 min", "1,234 MiB"]
     assert "best epoch by validation macro F1" in text
     table = epochs_table(page)
     assert table.columns[-3:] == ["validation macro F1", "seconds", "peak MiB"]
@@ -145,4 +145,7 @@ def test_older_trainings_have_their_page():
         "validation macro F1",
         "epochs",
     ]
-    assert [list(row) for row in epochs_table(page).rows] == [[1, 0.5, 0.6, 0.3], [2, 0.4, 0.7, 0.5]]
+    assert [list(row) for row in epochs_table(page).rows] == [
+        [1, 0.5, 0.6, 0.3],
+        [2, 0.4, 0.7, 0.5],
+    ]
