@@ -93,7 +93,7 @@ def forward_fault(network: nn.Module, inputs: Tensor) -> str:
         with autocast(device, "bf16"):
             low = network(inputs)
         rounded = rounded_to_bf16(network)(inputs)
-    return output_fault(exact, low, rounded)
+    return output_fault(exact, low, rounded) or layer_fault(network, inputs, training=False)
 
 
 def joined_notes(*notes: str) -> str:
@@ -140,13 +140,14 @@ def _make_memory_dirty(device: torch.device) -> None:
     del blocks
 
 
-def layer_fault(model: nn.Module, windows: Tensor) -> str:
+def layer_fault(model: nn.Module, windows: Tensor, *, training: bool = True) -> str:
     """Compare every layer that has weights by itself; return the first fault, empty if none.
 
     A layer's input is what float32 brings to it, in the type that bfloat16 would give it; the
     gradient that comes back to it is noise of its output's shape.
     """
-    copied = _without_dropout(copy.deepcopy(model).train())
+    copied = _without_dropout(copy.deepcopy(model).train(training))
+    windows = windows.clone()  # one of inference mode takes no gradient
     layers = {
         name: module
         for name, module in copied.named_modules()
@@ -205,14 +206,16 @@ def _passes(
     inputs = inputs.detach().requires_grad_()
     with autocast(inputs.device, precision):
         output = layer.forward(inputs)
-    output = output[0] if isinstance(output, tuple) else output
+    output = _first(output)
+    with torch.no_grad(), autocast(inputs.device, precision):
+        served = _first(layer.forward(inputs)).float()  # libraries have other kernels without grad
     if rounds:
         output = _RoundBothWays.apply(output)  # type: ignore[no-untyped-call]
     coming = torch.randn(output.shape, generator=noise, device=noise.device).to(output.dtype)
     weights = dict(layer.named_parameters())
     gradients = torch.autograd.grad(output, [inputs, *weights.values()], coming, allow_unused=True)
     found = zip(("its input", *weights), gradients, strict=True)
-    return {"its output": output.detach().float()} | {
+    return {"its output": output.detach().float(), "its output without gradients": served} | {
         f"the gradient of {name}": value.float() for name, value in found if value is not None
     }
 
@@ -259,6 +262,12 @@ def disagreement(
         if not error <= _TIMES_EXPLAINED * explained + _FLOOR * size:  # NaN is no agreement either
             return f"{name} {_off_by(error, size)} (rounding explains {explained / size:.0%})"
     return ""
+
+
+def _first(output: Any) -> Tensor:
+    """Return what a layer passes on: of recurrent ones the sequence, not the state."""
+    first: Tensor = output[0] if isinstance(output, tuple) else output
+    return first
 
 
 def _off_by(error: float, size: float) -> str:

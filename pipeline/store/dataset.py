@@ -30,6 +30,7 @@ from schemas.ledger import LEDGER, latest
 from schemas.segments import SEGMENTS
 
 FORMAT = "timbre-dataset-1"
+_TABLES = ("clips", "features", "ledger")  # a file a shard each
 _RAW = {"use_dictionary": False, "compression": "none", "write_statistics": False}
 """For columns that are blobs: reading is then a memory map."""
 
@@ -94,12 +95,19 @@ class Dataset:
         if not self.check(identity):
             self.open_again(identity)
         done = {name.split("/")[1] for name in self.folder.names("ledger")}
-        self.folder.delete_temporary()
-        for table in ("clips", "features", "ledger"):
-            self.folder.delete_temporary(table)
+        self.delete_half_written()
+        for table in _TABLES:
             for name in self.folder.names(table):
                 if name.split("/")[1] not in done:
                     self.folder.delete(name)
+
+    def delete_half_written(self) -> None:
+        """Delete what a killed run left half-written: at a build's begin, and at its end once more.
+
+        Processes of a killed run may live a moment longer than its driver, and write.
+        """
+        for table in ("", *_TABLES):
+            self.folder.delete_temporary(table)
 
     def open_again(self, identity: dict[str, Any]) -> None:
         """Say that a build is under way: who reads the dataset waits for its end."""
