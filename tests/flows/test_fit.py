@@ -19,6 +19,7 @@ from pipeline.flows import fit as fitting
 from pipeline.flows.fit import FitConfig, fit
 from pipeline.learn.config import TrainConfig
 from pipeline.learn.model import load_card, load_model
+from pipeline.learn.precision import has_fast_bf16
 from pipeline.score.aggregate import METHODS
 from pipeline.store.dataset import Dataset
 from tests.flows.conftest import TINY
@@ -155,16 +156,22 @@ def test_the_demos_own_training_learns_on_this_machine(dataset, tmp_path):
 def test_the_job_says_that_a_training_diverged(dataset, tmp_path, capsys):
     flags = ["--model", "resnet10t", "--input-size", "32x32", "--epochs", "2", "--lr", "1e30"]
     assert train.main(["--dataset", str(dataset), "--out", str(tmp_path), *flags]) == 1
-    assert "no number; lower --lr 1e+30" in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert re.search(r"the loss of step \d+ was no number in f32, and no epoch was whole", said)
+    assert "lower --lr 1e+30" in said
+    if has_fast_bf16(torch.device("cpu")):  # it began in it, or that is wrong on this machine
+        assert "float32" in said
     assert not (tmp_path / "model.json").exists()
 
 
-@pytest.mark.parametrize(
-    ("losses", "patience", "after"),
-    [([2.0], 10, 1), ([2.0, 3.0, 3.0], 2, None), ([2.0], None, 1), ([2.0] * 5, None, None)],
-)
-def test_a_divergence_is_told_from_an_early_end(losses, patience, after):
-    config = {"model": "crnn", "epochs": 5, "patience": patience}
-    history = [{"val_loss": loss} for loss in losses]
-    card = SimpleNamespace(training={"config": config, "history": history})
-    assert train._diverged_after(card) == after
+@pytest.mark.parametrize("step", [None, 7])
+def test_a_divergence_is_told_from_an_early_end(step, capsys):
+    """By what was written down; neither patience nor fewer epochs are a divergence."""
+    history = [{"epoch": 1.0, "val_loss": 2.0, "val_macro_f1": 0.1}]
+    config = {"model": "crnn", "epochs": 5, "patience": 1, "weights": None}
+    training = {"config": config, "history": history, "diverged_at": step, "precision": "f32"}
+    card = SimpleNamespace(model_id="crnn-1", training=training, untrained_classes=[])
+    train._say_model(SimpleNamespace(card=card, was_done=False), "out")
+    said = capsys.readouterr().out
+    assert ("the loss of step 7 was no number in f32" in said) == (step is not None)
+    assert ("it ended there" in said) == (step is not None)

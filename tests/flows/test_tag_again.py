@@ -11,10 +11,11 @@ import soundfile
 
 from jobs import tag_catalog as job
 from pipeline.errors import SpecMismatch
-from pipeline.flows.tag import TagConfig, _last_rate, _n_failed, lineage_of, tagging_of
+from pipeline.flows.tag import TagConfig, _n_failed, lineage_of, tagging_of
 from pipeline.flows.tag_claim import check_identity, claim
 from pipeline.learn.tagger import TrackTagger, describe, tables_of
 from pipeline.score.aggregate import TRACKS
+from pipeline.score.pace import expected_s
 from pipeline.store import catalogue
 from pipeline.store.catalogue import list_tracks
 from pipeline.store.folder import Folder
@@ -37,9 +38,10 @@ def test_a_folder_with_several_models(tmp_path):
     assert store.folder.read_json("run.json")["identity"] == {"model_id": "A"}
     run = {"identity": {"model_id": "B"}, "complete": True, "seconds": 2.0}
     store.folder.write_json("run.json", run | {"audio_s": 0.0})
-    assert _last_rate(store, "B") is None
+    assert expected_s(store.runs("B"), 30.0) is None
     store.folder.write_json("runs/1.json", run | {"audio_s": 30.0})
-    assert _last_rate(store, "B") == 15.0 and _last_rate(store, "A") is None
+    assert expected_s(store.runs("B"), 30.0) == 2.0
+    assert expected_s(store.runs("A"), 30.0) is None
 
 
 def test_the_small_files_of_a_killed_night_are_joined_on_a_later_day(tmp_path):

@@ -68,7 +68,9 @@ def stored(tmp_path, monkeypatch):
 
 
 def material_of(stored, **options) -> Material:
-    return Material(stored, stored.meta(), TrainConfig(model="resnet10t", **options))
+    return Material(
+        stored, stored.meta(), TrainConfig(model="resnet10t", activity=False, **options)
+    )
 
 
 def test_classes_without_a_clip_are_known_before_the_training(stored, capfd):

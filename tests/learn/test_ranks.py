@@ -9,7 +9,6 @@ import torch.distributed as dist
 import torch.multiprocessing as mp
 from torch import nn
 
-from pipeline.learn import loop
 from pipeline.learn.config import TrainConfig
 from pipeline.learn.loop import Hooks, train
 from pipeline.learn.model import Architecture, Tagger
@@ -33,12 +32,13 @@ class Dense(nn.Sequential):
 def learned(
     batch_size: int, accumulate: int, *, some_unknown: bool
 ) -> tuple[list[float], torch.Tensor]:
-    loop.has_fast_bf16 = lambda device: False
     torch.set_num_threads(1)
     torch.manual_seed(0)
     tagger = Tagger(Architecture("resnet10t", 2, (16, 16), dropout=0.0))
     tagger.backbone = Dense()
-    config = TrainConfig(**{**vars(CONFIG), "batch_size": batch_size, "accumulate": accumulate})
+    config = TrainConfig(
+        **{**vars(CONFIG), "batch_size": batch_size, "accumulate": accumulate, "precision": "f32"}
+    )
     data = window_set([862, 400, 300, 862])  # 29 windows: the last step is a short one
     if some_unknown:
         data.targets[0, 1] = data.targets[2] = float("nan")
@@ -67,11 +67,7 @@ def test_two_ranks_learn_what_one_learns(tmp_path: Path, accumulate: int, some_u
     (losses, weights), (others, other_weights) = (
         torch.load(tmp_path / f"{rank}.pt") for rank in (0, 1)
     )
-    before = loop.has_fast_bf16
-    try:
-        alone, expected = learned(8, accumulate, some_unknown=some_unknown)
-    finally:
-        loop.has_fast_bf16 = before
+    alone, expected = learned(8, accumulate, some_unknown=some_unknown)
     assert torch.equal(weights, other_weights) and losses == others
     assert losses == pytest.approx(alone, rel=1e-5)
     torch.testing.assert_close(weights, expected, rtol=1e-4, atol=1e-6)

@@ -36,7 +36,7 @@ SCRIPT = [
 def scripted(monkeypatch, select: str, **settings):
     """Train four epochs that are judged by the script; return the run and each epoch's average."""
     rows, averages = iter(SCRIPT), []
-    judge = lambda *_: next(rows) | {"val_loss": 0.5}  # noqa: E731
+    judge = lambda *_, **__: next(rows) | {"val_loss": 0.5}  # noqa: E731
     monkeypatch.setattr(loop, "validation_figures", judge)
 
     def on_epoch(metrics, state):
@@ -82,7 +82,7 @@ def test_the_history_holds_all_four_whatever_chooses():
 
 def test_figures_are_those_of_the_aggregations():
     data, model = window_set([862, 400, 300, 862]), tagger()
-    row = validation_figures(model, data, "s2", CPU)
+    row = validation_figures(model, data, CONFIG, CPU, precision="f32")
     for method in ("s1", "s2"):
         scores = np.clip(clip_scores(model, data, method, CPU), 1e-6, 1 - 1e-6)
         right = np.where(data.targets > 0.5, scores, 1 - scores)

@@ -85,7 +85,7 @@ def test_with_nothing_unknown_an_epochs_loss_is_as_before(rng):
 
 def test_clips_of_a_class_are_those_that_surely_have_it(rng):
     targets = np.array([[1, 0], [NAN, 1], [0, NAN]], np.float32)
-    assert {c: clips.tolist() for c, clips in sampling.clips_by_class(targets).items()} == {
+    assert {c: clips.tolist() for c, clips in sampling.windows_by_class(targets).items()} == {
         0: [0],
         1: [1],
     }
