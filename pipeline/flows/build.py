@@ -35,9 +35,9 @@ def build(config: BuildConfig) -> dict[str, Any]:
     plan = make_plan(config)
     dataset = Dataset(Folder(config.out))
     with dataset.folder.claimed():
-        dataset.begin(plan.identity())
+        unsettled = dataset.begin(plan.identity())
         segments = dataset.write_plan(plan.segments)
-        settled = dataset.settled(plan.segments, config.retry)
+        settled = dataset.settled(plan.segments, config.retry, unsettled=unsettled)
         n_left = count_to_do(segments, settled)
         del segments  # millions of rows need not stay in memory while the downloads run
         pause = {"n_outages": 0, "paused_s": 0.0}

@@ -90,16 +90,25 @@ class Dataset:
                 )
         return True
 
-    def begin(self, identity: dict[str, Any]) -> None:
-        """Claim the folder for a build of `identity` (classes, specs); clear up after a kill."""
+    def begin(self, identity: dict[str, Any]) -> frozenset[str]:
+        """Claim the folder for a build of `identity` (classes, specs); clear up after a kill.
+
+        Returns the shards of which files without a ledger were deleted: they are to be made again,
+        even if a process that outlives its killed driver writes the ledger of one only now.
+        """
         if not self.check(identity):
             self.open_again(identity)
         done = {name.split("/")[1] for name in self.folder.names("ledger")}
         self.delete_half_written()
-        for table in _TABLES:
-            for name in self.folder.names(table):
-                if name.split("/")[1] not in done:
-                    self.folder.delete(name)
+        left = [
+            name
+            for table in _TABLES
+            for name in self.folder.names(table)
+            if name.split("/")[1] not in done
+        ]
+        for name in left:
+            self.folder.delete(name)
+        return frozenset(_shard_of(name) for name in left)
 
     def delete_half_written(self) -> None:
         """Delete what a killed run left half-written: at a build's begin, and at its end once more.
@@ -153,10 +162,19 @@ class Dataset:
             self.folder.write_table("segments.parquet", planned, row_group_size=_PIECE_ROWS)
         return planned
 
-    def settled(self, planned: pa.Table, retry: Retry = Retry.NONE) -> Settled:
-        """Return what earlier runs have settled of a plan, and what of it to try again."""
-        files = self.folder.names("ledger")
-        names = {name: name.split("/")[1].removesuffix(".parquet") for name in files}
+    def settled(
+        self,
+        planned: pa.Table,
+        retry: Retry = Retry.NONE,
+        *,
+        unsettled: frozenset[str] = frozenset(),
+    ) -> Settled:
+        """Return what earlier runs have settled of a plan, and what of it to try again.
+
+        `unsettled` are shards that do not count whatever is there (see `begin`).
+        """
+        names = {name: _shard_of(name) for name in self.folder.names("ledger")}
+        names = {name: shard for name, shard in names.items() if shard not in unsettled}
         known = set(pc.unique(planned["shard"]).to_pylist())
         strays = [name for name, shard in names.items() if shard not in known]
         again = Settled().again
@@ -261,3 +279,8 @@ def _cure(key: str, before: Any, now: Any) -> str:
         " (they differ in unknown_if alone: to go on here, give --classes a vocabulary with the "
         "unknown_if that dataset.json there has, or with none)"
     )
+
+
+def _shard_of(name: str) -> str:
+    """Return the shard of one of its files, `ledger/train-4b41e0b75548b034.parquet`."""
+    return name.split("/")[1].removesuffix(".parquet")

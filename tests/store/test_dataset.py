@@ -71,6 +71,28 @@ def test_features_come_back_as_they_were(dataset):
     assert list(dataset.features("test")) == []
 
 
+def test_a_shard_of_a_process_that_outlives_its_killed_driver_is_made_again(dataset, monkeypatch):
+    """It commits just as the next build clears up: with its clips gone, its ledger is void."""
+    planned = segments("a")
+    dataset.folder.write_table("segments.parquet", planned)
+    commit(dataset, "s", "a")
+    ledger = dataset.folder.read_bytes("ledger/s.parquet")
+    dataset.folder.delete("ledger/s.parquet")  # that is the last file of a commit
+    delete = Folder.delete
+
+    def outlived(folder, name):
+        delete(folder, name)
+        folder.write_bytes("ledger/s.parquet", ledger)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Folder, "delete", outlived)
+        unsettled = dataset.begin(IDENTITY)
+    assert dataset.folder.names("ledger") and not dataset.folder.names("clips")
+    assert unsettled == {"s"}
+    assert not dataset.settled(planned, unsettled=unsettled).shards
+    assert dataset.settled(planned).shards == {"s"}  # for who only reads
+
+
 def test_begin_removes_what_has_no_ledger(dataset):
     commit(dataset, "train-1", "a")
     commit(dataset, "train-2", "b")
