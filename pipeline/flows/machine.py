@@ -206,7 +206,8 @@ def bf16_here(kind: str) -> str:
     model = Tagger(Architecture("resnet10t", 11, (128, 32))).to(device)
     windows = 10 * torch.randn((32, 256, 87), device=device)
     fault = step_trial(model, windows, torch.zeros((32, 11), device=device)).fault
-    return f"yes, but wrong ({fault}): trainings that meet this use float32" if fault else "yes"
+    cure = "trainings that meet this go without AMX, or in float32"
+    return f"yes, but wrong ({fault}): {cure}" if fault else "yes"
 
 
 def judged(

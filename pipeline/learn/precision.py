@@ -272,7 +272,7 @@ def _first(output: Any) -> Tensor:
 
 def _off_by(error: float, size: float) -> str:
     ratio = error / size if size else float("inf")
-    return f"{ratio:.0%} off" if ratio < 100 else "beside all measure"
+    return f"{ratio:.0%} off" if ratio < 100 else "far off or no number"
 
 
 def _gradients(

@@ -104,7 +104,7 @@ def test_what_bf16_rounds_is_no_fault(name, shape):
 @pytest.mark.parametrize(
     ("how", "where"),
     [
-        ("nan", "the logits beside all measure"),
+        ("nan", "the logits far off or no number"),
         ("one channel", "backbone.layer2.0.conv1: "),
         ("gradient", "backbone.layer2.0.conv1: "),
     ],
