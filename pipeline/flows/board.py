@@ -16,7 +16,8 @@ _LOOK_EVERY_S = 1.0
 _SHOWN = ("epoch", "train_loss", "val_loss", "val_macro_f1")
 
 
-@ray.remote(num_cpus=0)
+# It may lie on a node that is taken away: it begins anew elsewhere then, and callers try again.
+@ray.remote(num_cpus=0, max_restarts=-1, max_task_retries=-1)
 class Board:
     """Steps done, steps in all, the metrics of each epoch, and lines for the user."""
 
