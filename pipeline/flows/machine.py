@@ -197,7 +197,7 @@ def bf16_here(kind: str) -> str:
     import torch
 
     from pipeline.learn.model import Architecture, Tagger
-    from pipeline.learn.precision import has_fast_bf16, step_trial
+    from pipeline.learn.precision import has_fast_bf16, step_fault
 
     device = torch.device(kind)
     if not has_fast_bf16(device):
@@ -205,7 +205,7 @@ def bf16_here(kind: str) -> str:
     torch.manual_seed(0)
     model = Tagger(Architecture("resnet10t", 11, (128, 32))).to(device)
     windows = 10 * torch.randn((32, 256, 87), device=device)
-    fault = step_trial(model, windows, torch.zeros((32, 11), device=device)).fault
+    fault = step_fault(model, windows, torch.zeros((32, 11), device=device))
     cure = "trainings that meet this go without AMX, or in float32"
     return f"yes, but wrong ({fault}): {cure}" if fault else "yes"
 

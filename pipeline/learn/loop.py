@@ -28,7 +28,7 @@ from pipeline.learn.determinism import as_configured
 from pipeline.learn.epochs import Mixing, epoch_batches, n_steps, prefetched
 from pipeline.learn.logmel import SamplesToLogMel
 from pipeline.learn.model import Tagger
-from pipeline.learn.precision import Trial, autocast, resolved, step_trial
+from pipeline.learn.precision import autocast, resolved, step_fault
 from pipeline.learn.schedule import optimizer_of, set_learning_rate
 from pipeline.learn.selection import METHODS, best_row, check_selection, figures, n_stale
 from pipeline.learn.targets import window_losses
@@ -97,8 +97,8 @@ def train(
     average = copy.deepcopy(model)
     progress = restore(checkpoint, model, average, optimizer)
     progress.windows = {"learned": len(train_set), "left_out": train_set.n_left_out}
-    trial = partial(_trial, model, train_set, config, device, samples)
-    _choose_precision(progress, config, device, trial, hooks)
+    fault = partial(_fault, model, train_set, config, device, samples)
+    _choose_precision(progress, config, device, fault, hooks)
     network = DistributedDataParallel(model, gradient_as_bucket_view=True) if n_ranks > 1 else model
     mixing = Mixing(config.sampling, config.mix_min, config.mix_max, balance=config.balance)
     steps = n_steps(mixing.size(train_set), batch_size=config.batch_size, n_ranks=n_ranks)
@@ -159,7 +159,7 @@ def _choose_precision(
     progress: Progress,
     config: TrainConfig,
     device: torch.device,
-    trial: Callable[[], Trial],
+    fault: Callable[[], str],
     hooks: Hooks,
 ) -> None:
     """Set the arithmetic of this run; a run that has gone over to float32 stays there.
@@ -167,7 +167,7 @@ def _choose_precision(
     Each rank tries its own machine. Where bfloat16 is wrong on one, no rank uses it.
     """
     if progress.precision != "f32":
-        precision, note = resolved(config.precision, device, lambda: trial().fault)
+        precision, note = resolved(config.precision, device, fault)
         found: list[Any] = [(precision, note)] * _rank()[1]
         if len(found) > 1:
             dist.all_gather_object(found, (precision, note))
@@ -176,21 +176,21 @@ def _choose_precision(
             hooks.on_note(progress.note)
 
 
-def _trial(
+def _fault(
     model: Tagger,
     data: WindowSet,
     config: TrainConfig,
     device: torch.device,
     samples: SamplesToLogMel | None,
-) -> Trial:
-    """Try both arithmetics on a batch of windows from all over the training set."""
+) -> str:
+    """Compare both arithmetics on a batch of windows from all over the training set."""
     n = min(max(2, config.batch_size), _MOST_TRIED)
     index = np.linspace(0, len(data) - 1, n).astype(np.int64)
     windows = torch.from_numpy(data.windows(index)).to(device)
     if samples is not None:
         windows = samples(windows, torch.Generator(device).manual_seed(0), ())
     targets = torch.from_numpy(data.targets[data.clip_of[index]]).to(device)
-    return step_trial(model, windows, targets)
+    return step_fault(model, windows, targets)
 
 
 def _has_diverged(

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import partial
 from time import perf_counter
@@ -112,22 +113,31 @@ def output_fault(exact: Any, low: Any, rounded: Any) -> str:
 
 
 def step_trial(model: nn.Module, windows: Tensor, targets: Tensor) -> Trial:
-    """Take one training step's forward and backward pass in both arithmetics, and compare.
+    """Compare a training step in both arithmetics (see `step_fault`), and time it in each."""
+    fault = step_fault(model, windows, targets)
+    with _random_state_kept(windows.device), torch.enable_grad():
+        # The comparison has prepared the kernels of both, which the first step of a kind pays for.
+        _, f32_s = _gradients(copy.deepcopy(model), windows, targets, "f32")
+        _, bf16_s = _gradients(copy.deepcopy(model), windows, targets, "bf16")
+    return Trial(fault, f32_s, bf16_s)
+
+
+def step_fault(model: nn.Module, windows: Tensor, targets: Tensor) -> str:
+    """Return where a training step is wrong in bfloat16, forward or backward; empty if nowhere.
 
     The model, its running statistics and torch's random state stay as they are. Dropout is off, as
     it would draw other numbers in another type.
     """
-    on_gpu = [windows.device] if windows.device.type == "cuda" else []
     _make_memory_dirty(windows.device)
-    with torch.random.fork_rng(on_gpu), torch.enable_grad():
+    with _random_state_kept(windows.device), torch.enable_grad():
         exact, _ = _gradients(copy.deepcopy(model), windows, targets, "f32")
         low, _ = _gradients(copy.deepcopy(model), windows, targets, "bf16")
         rounded, _ = _gradients(rounded_to_bf16(model), windows, targets, "f32")
-        fault = disagreement(exact, low, rounded) or layer_fault(model, windows)
-        # Once more for the clock: the first step of a kind also prepares its kernels.
-        _, f32_s = _gradients(copy.deepcopy(model), windows, targets, "f32")
-        _, bf16_s = _gradients(copy.deepcopy(model), windows, targets, "bf16")
-    return Trial(fault, f32_s, bf16_s)
+        return disagreement(exact, low, rounded) or layer_fault(model, windows)
+
+
+def _random_state_kept(device: torch.device) -> AbstractContextManager[None]:
+    return torch.random.fork_rng([device] if device.type == "cuda" else [])
 
 
 def _make_memory_dirty(device: torch.device) -> None:

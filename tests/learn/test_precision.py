@@ -163,7 +163,7 @@ def test_a_training_uses_bf16_where_it_is_right(fast_bf16):
 
 def test_a_run_in_float32_is_not_tried_again(fast_bf16, monkeypatch):
     _, states = run(CONFIG, tagger(how="nan"))
-    monkeypatch.setattr("pipeline.learn.loop.step_trial", None)  # would be called
+    monkeypatch.setattr("pipeline.learn.loop.step_fault", None)  # would be called
     progress, _ = run(CONFIG, tagger(how="nan"), checkpoint=states[0])
     assert [row["epoch"] for row in progress.history] == [1, 2]
 
