@@ -15,6 +15,7 @@ import numpy.typing as npt
 
 from pipeline.audio.clip import to_pcm16
 from pipeline.audio.features import FEATURES, LOCAL, FrameSpec, extract_locally
+from pipeline.audio.filterbank import FilterBankInput, FilterBankSpec
 from pipeline.audio.kaldi import KaldiInput, KaldiSpec
 from pipeline.audio.logmel import LogMelSpec, log_mel
 from pipeline.errors import SpecMismatch, UsageError
@@ -233,6 +234,10 @@ def input_from_dict(values: Mapping[str, Any]) -> Input:
             return SamplesInput(**settings)
         if kind == "kaldi":
             return KaldiInput(KaldiSpec.from_dict(settings))
+        if kind == "filter bank":
+            return FilterBankInput(FilterBankSpec.from_dict(settings))
     except (KeyError, TypeError) as error:
         raise SpecMismatch(f"input of another version: {error}") from error
-    raise SpecMismatch(f"input of kind {kind!r}: expected logmel, local feature, samples or kaldi")
+    raise SpecMismatch(
+        f"input of kind {kind!r}: expected logmel, local feature, samples, kaldi or filter bank"
+    )

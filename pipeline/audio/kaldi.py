@@ -178,8 +178,21 @@ def kaldi_mel_filters(spec: KaldiSpec) -> Floats:
     that no bin lies in it: it stays at the floor, in Kaldi as here.
     """
     f_max_hz = spec.sample_rate_hz / 2 if spec.f_max_hz is None else spec.f_max_hz
-    edges = np.linspace(_mel(spec.f_min_hz), _mel(f_max_hz), spec.n_mels + 2)
-    bins = _mel(np.fft.rfftfreq(spec.n_fft, 1 / spec.sample_rate_hz))
+    return mel_triangles(
+        n_mels=spec.n_mels,
+        n_fft=spec.n_fft,
+        sample_rate_hz=spec.sample_rate_hz,
+        f_min_hz=spec.f_min_hz,
+        f_max_hz=f_max_hz,
+    )
+
+
+def mel_triangles(
+    *, n_mels: int, n_fft: int, sample_rate_hz: int, f_min_hz: float, f_max_hz: float
+) -> Floats:
+    """Return filters, `[n_mels, 1 + n_fft / 2]`, that are triangles of height 1 in Kaldi's mel."""
+    edges = np.linspace(_mel(f_min_hz), _mel(f_max_hz), n_mels + 2)
+    bins = _mel(np.fft.rfftfreq(n_fft, 1 / sample_rate_hz))
     widths = np.diff(edges)[:, None]
     rising = (bins - edges[:-2, None]) / widths[:-1]
     falling = (edges[2:, None] - bins) / widths[1:]

@@ -34,18 +34,15 @@ class NotConvertible(Exception):
 
 
 class Outputs(nn.Module):
-    """A network that says, beside its logits, what its last linear layer sees, where it can."""
+    """A network that gives, beside its logits, its embedding, where it has one."""
 
     def __init__(self, network: nn.Module) -> None:
         super().__init__()
         self.network = network
         seen: list[Tensor] = []  # not self's: a circle would keep the weights for long
         self._seen = seen
-        ask: Any = getattr(network, "get_classifier", None)
-        head = ask() if ask is not None else network
-        layers = head.modules() if isinstance(head, nn.Module) else []
-        for last in [layer for layer in layers if isinstance(layer, nn.Linear)][-1:]:
-            last.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
+        if (layer := _embedding_layer(network)) is not None:
+            layer.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
 
     def forward(self, prepared: Tensor) -> tuple[Tensor, ...]:
         """Return logits, `[n, n_classes]`, and embeddings, `[n, n_features]`, if there are such."""
@@ -53,6 +50,16 @@ class Outputs(nn.Module):
         seen = [values for values in self._seen[-1:] if values.ndim == 2]
         self._seen.clear()  # as it was: torch.compile would compile anew for another length
         return (logits, *seen)
+
+
+def _embedding_layer(network: Any) -> nn.Module | None:
+    """Return the layer whose input is the embedding: the last linear one, if none is named."""
+    named: Any = getattr(network, "embedding_layer", lambda: None)()
+    if named is not None:
+        return named  # type: ignore[no-any-return]
+    head = network.get_classifier() if hasattr(network, "get_classifier") else network
+    layers = head.modules() if isinstance(head, nn.Module) else []
+    return next((one for one in reversed(list(layers)) if isinstance(one, nn.Linear)), None)
 
 
 class Graph:

@@ -33,6 +33,7 @@ from pipeline.learn.networks.registry import (
     known_names,
     timm_backbone,
 )
+from pipeline.learn.pretrained.outputs import OutputMap
 from pipeline.store.folder import Folder
 
 FORMAT = "timbre-model-1"
@@ -69,6 +70,10 @@ class Architecture:
     """Rows that say how loud a frame is, in MFCC's dB: heard below the window's loudest frame."""
     linear_rows: tuple[int, ...] = ()
     """Rows that say so in full scale: heard relative to their root mean square in the window."""
+    n_outputs: int | None = None
+    """Outputs of a pretrained network, where they are not the classes themselves,"""
+    outputs: OutputMap = ()
+    """and those of each class: its logit is the largest of them."""
 
     @property
     def takes_any_window(self) -> bool:
@@ -77,7 +82,8 @@ class Architecture:
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain values, for model.json; it names the untrained classes itself."""
-        values = {key: value for key, value in vars(self).items() if key != "untrained"}
+        left_out = {"untrained"} if self.outputs else {"untrained", "n_outputs", "outputs"}
+        values = {key: value for key, value in vars(self).items() if key not in left_out}
         lists = {key: list(value) for key, value in values.items() if isinstance(value, tuple)}
         return {**values, **lists}
 
@@ -85,6 +91,8 @@ class Architecture:
     def from_dict(cls, values: Mapping[str, Any]) -> Architecture:
         """Return the architecture that `to_dict` gave."""
         lists = {key: tuple(value) for key, value in values.items() if isinstance(value, list)}
+        if "outputs" in lists:
+            lists["outputs"] = tuple(map(tuple, lists["outputs"]))
         return cls(**{**values, **lists})
 
 
@@ -215,6 +223,8 @@ def _backbone(
             weights=weights,
             label_ids=[one.any_of for one in vocabulary.instruments] if vocabulary else (),
             sizes=architecture.sizes,
+            n_outputs=architecture.n_outputs,
+            outputs=architecture.outputs,
         )
     backbone = timm_backbone(name, n_classes=n_classes, dropout=dropout, weights=weights)
     return backbone.to(memory_format=torch.channels_last)  # type: ignore[call-overload,no-any-return]

@@ -13,6 +13,7 @@ from pipeline.audio.logmel import LogMelSpec
 from pipeline.errors import UsageError
 from pipeline.learn.config import TrainConfig
 from pipeline.learn.networks.classical import CLASSICAL
+from pipeline.learn.pretrained.family import variants
 
 
 def heard_by(model: str, feature_spec: LogMelSpec) -> Input:
@@ -25,6 +26,8 @@ def heard_by(model: str, feature_spec: LogMelSpec) -> Input:
         "ast": KaldiInput(),
         **dict.fromkeys(CLASSICAL, FeatureInput("descriptors", frames, "window")),
     }
+    if model in variants():
+        return variants()[model][0].input_spec
     return own.get(model, LogMelInput(feature_spec))
 
 

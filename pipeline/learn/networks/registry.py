@@ -22,6 +22,8 @@ from pipeline.learn.networks.classical import CLASSICAL, Classical
 from pipeline.learn.networks.music import Crnn, ShortChunk
 from pipeline.learn.networks.report import DescriptorCnn, MfccCnn, RawCnn
 from pipeline.learn.networks.weights import load_weights, read_weights
+from pipeline.learn.pretrained.family import variants
+from pipeline.learn.pretrained.outputs import MappedNetwork, OutputMap
 
 IMAGENET = "imagenet"
 """The value of `weights` that asks timm for the weights it publishes."""
@@ -121,13 +123,13 @@ class TimmNetwork(nn.Module):
 
 
 def known_names() -> list[str]:
-    """Return the names of the registry, in its order; timm's backbones are not among them."""
-    return list(NETWORKS)
+    """Return the names of our own networks, in their order; timm's are not among them."""
+    return [*NETWORKS, *variants()]
 
 
 def is_known(name: str) -> bool:
-    """Return whether a name is of the registry; timm's backbones are not."""
-    return name in NETWORKS
+    """Return whether a name is of our own networks or a pretrained family's; timm's are not."""
+    return name in NETWORKS or name in variants()
 
 
 def build_network(
@@ -139,6 +141,8 @@ def build_network(
     weights: str | None = None,
     label_ids: Sequence[Sequence[str]] = (),
     sizes: Mapping[str, Any] | None = None,
+    n_outputs: int | None = None,
+    outputs: OutputMap = (),
 ) -> nn.Module:
     """Return a network, in training mode, on the CPU.
 
@@ -160,6 +164,9 @@ def build_network(
         classifier has for them.
     sizes
         Of `ast` without weights: its encoder's, where they are not the usual ones.
+    n_outputs, outputs
+        Of a pretrained family's network: how many it has, and those of each class, where they are
+        not the classes themselves.
 
     Raises
     ------
@@ -170,6 +177,11 @@ def build_network(
         return TimmNetwork(
             timm_backbone(name, n_classes=n_classes, dropout=dropout, weights=weights)
         )
+    if name in variants():
+        network = _of_family(name, n_outputs or n_classes, input_shape, dropout)
+        if weights is not None:
+            load_weights(network, read_weights(weights), source=weights)
+        return MappedNetwork(network, outputs) if outputs else network
     entry = NETWORKS[name]
     _check_shape(name, entry, input_shape)
     if name in CLASSICAL and weights is not None:
@@ -187,6 +199,21 @@ def build_network(
     if weights is not None:
         load_weights(network, read_weights(weights), source=weights)
     return network
+
+
+def _of_family(
+    name: str, n_outputs: int, input_shape: tuple[int, int], dropout: float
+) -> nn.Module:
+    family, variant = variants()[name]
+    entry = Entry(
+        lambda n_classes, shape, dropout: family.build(variant, n_classes, dropout),
+        takes="mel bands",
+        smallest=family.smallest,
+        n_rows=family.input_spec.n_rows,
+    )
+    _check_shape(name, entry, input_shape)
+    network = entry.build(n_outputs, input_shape, dropout)
+    return network.to(memory_format=torch.channels_last)  # type: ignore[call-overload,no-any-return]
 
 
 def timm_backbone(

@@ -1,0 +1,235 @@
+"""Samples in, a log mel filter bank out, by a spec that describes most front ends of the field.
+
+The pretrained taggers (`pipeline.learn.pretrained`) were each trained on a filter bank of its own:
+another window, mel scale, logarithm. What they have in common is here once: pre-emphasis, frames,
+window, spectrum, mel filters, logarithm. A matrix is made of the whole recording and windows are
+cut from it, as with `LogMelInput`. PURE.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from functools import lru_cache
+from typing import Any
+
+import librosa
+import numpy as np
+import numpy.typing as npt
+import scipy.fft
+
+from pipeline.audio.kaldi import DB_PER_NEPER, mel_triangles
+from pipeline.errors import SpecMismatch
+
+Float32 = npt.NDArray[np.float32]
+
+WINDOWS = ("hann_periodic", "hann_symmetric")
+MEL_SCALES = ("slaney", "htk", "kaldi")
+"""slaney and htk: triangles in Hz; kaldi: HTK's scale, triangles in mel."""
+LOGARITHMS = ("ln", "db")
+_CHUNK_FRAMES = 128  # window and spectrum of a chunk stay in the second-level cache
+
+
+@dataclass(frozen=True)
+class FilterBankSpec:
+    """Everything that decides a log mel filter bank; travels in model.json."""
+
+    sample_rate_hz: int
+    """Sample rate of the audio."""
+    frame_length: int
+    """Samples under the window."""
+    n_fft: int
+    """Length of the FFT, in samples: zeros stand around the frame."""
+    hop: int
+    """Distance of frames, in samples."""
+    n_mels: int
+    """Mel bands."""
+    f_min_hz: float
+    """Lower edge of the lowest band."""
+    f_max_hz: float
+    """Upper edge of the highest band."""
+    mel_scale: str = "slaney"
+    """One of `MEL_SCALES`."""
+    equal_area: bool = False
+    """Whether triangles have the same area (Slaney's norm), or all the height 1."""
+    window: str = "hann_periodic"
+    """One of `WINDOWS`."""
+    is_centred: bool = True
+    """Whether frame t is centred on sample `t * hop`, the ends mirrored; else it begins there."""
+    pre_emphasis: float = 0.0
+    """Share of each sample that is taken off the next one; then there is one sample less."""
+    power: int = 2
+    """2: power, 1: magnitude."""
+    logarithm: str = "ln"
+    """One of `LOGARITHMS`; db is `10 log10`."""
+    offset: float = 0.0
+    """Added to a band before the logarithm."""
+    floor: float = 0.0
+    """Least value of a band before the logarithm."""
+    mean: float = 0.0
+    """What the network's input is centred on,"""
+    deviation: float = 1.0
+    """and what is 1 to it: the network sees `(x - mean) / deviation`."""
+
+    def __post_init__(self) -> None:
+        choices = {"window": WINDOWS, "mel_scale": MEL_SCALES, "logarithm": LOGARITHMS}
+        for name, allowed in choices.items():
+            if getattr(self, name) not in allowed:
+                raise ValueError(f"{name} {getattr(self, name)!r}: expected {', '.join(allowed)}")
+        if not 0 < self.hop <= self.frame_length <= self.n_fft:
+            raise ValueError(
+                f"0 < hop <= frame_length <= n_fft must hold: hop={self.hop}, "
+                f"frame_length={self.frame_length}, n_fft={self.n_fft}"
+            )
+        if not self.offset + self.floor > 0:
+            raise ValueError("offset or floor must be more than 0: silence has no logarithm")
+
+    @property
+    def silence(self) -> float:
+        """The value of a band without power."""
+        value = math.log(max(self.offset, self.floor))
+        return value * DB_PER_NEPER if self.logarithm == "db" else value
+
+    def n_frames(self, n_samples: int) -> int:
+        """Return how many frames `n_samples` samples give."""
+        n = n_samples - (self.pre_emphasis != 0)
+        if self.is_centred:
+            return 1 + n // self.hop if n > 0 else 0
+        return max(0, 1 + (n - self.frame_length) // self.hop)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain values, for json."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> FilterBankSpec:
+        """Return the spec that `to_dict` gave; SpecMismatch when it holds unknown settings."""
+        try:
+            return cls(**values)
+        except (TypeError, ValueError) as error:
+            raise SpecMismatch(f"filter bank spec of another version: {error}") from error
+
+
+def filter_bank(samples: Float32, spec: FilterBankSpec) -> Float32:
+    """Return the log mel filter bank, `[n_mels, n_frames]`, of mono samples, `[n_samples]`."""
+    return plain_filter_bank(samples, spec)
+
+
+def plain_filter_bank(samples: Float32, spec: FilterBankSpec) -> Float32:
+    """Return what `filter_bank` does, by scipy's FFT."""
+    n_frames = spec.n_frames(len(samples))
+    out = np.empty((n_frames, spec.n_mels), np.float32)
+    if not n_frames:
+        return np.ascontiguousarray(out.T)
+    frames = _frames(samples.astype(np.float32, copy=False), spec)
+    window, filters = window_of(spec), mel_filters_of(spec).T
+    for start in range(0, n_frames, _CHUNK_FRAMES):
+        part = slice(start, min(start + _CHUNK_FRAMES, n_frames))
+        spectrum = np.abs(scipy.fft.rfft(frames[part] * window))
+        if spec.power == 2:
+            spectrum *= spectrum
+        np.maximum(spectrum @ filters + spec.offset, spec.floor, out=out[part])
+    np.log(out, out=out)
+    if spec.logarithm == "db":
+        out *= DB_PER_NEPER
+    return np.ascontiguousarray(out.T)
+
+
+def _frames(samples: Float32, spec: FilterBankSpec) -> Float32:
+    """Return frames of `n_fft` samples, `[at least n_frames, n_fft]`."""
+    if spec.pre_emphasis:
+        samples = samples[1:] - np.float32(spec.pre_emphasis) * samples[:-1]
+    if spec.is_centred:
+        half = spec.n_fft // 2
+        padded = np.pad(samples, half, mode="reflect")
+    else:
+        padded = np.pad(samples, (0, spec.n_fft - spec.frame_length))
+    return np.lib.stride_tricks.sliding_window_view(padded, spec.n_fft)[:: spec.hop]
+
+
+@lru_cache(maxsize=8)
+def window_of(spec: FilterBankSpec) -> Float32:
+    """Return the window, `[n_fft]`: in its middle where frames are centred, else at its start."""
+    n, length = spec.n_fft, spec.frame_length
+    periodic = spec.window == "hann_periodic"
+    hann = np.hanning(length + 1)[:-1] if periodic else np.hanning(length)
+    window = np.zeros(n, np.float32)
+    first = (n - length) // 2 if spec.is_centred else 0
+    window[first : first + length] = hann
+    return window
+
+
+@lru_cache(maxsize=8)
+def mel_filters_of(spec: FilterBankSpec) -> Float32:
+    """Return the mel filters, `[n_mels, 1 + n_fft / 2]`."""
+    if spec.mel_scale == "kaldi":
+        return mel_triangles(
+            n_mels=spec.n_mels,
+            n_fft=spec.n_fft,
+            sample_rate_hz=spec.sample_rate_hz,
+            f_min_hz=spec.f_min_hz,
+            f_max_hz=spec.f_max_hz,
+        )
+    edges_hz = librosa.mel_frequencies(
+        spec.n_mels + 2, fmin=spec.f_min_hz, fmax=spec.f_max_hz, htk=spec.mel_scale == "htk"
+    )
+    above = edges_hz[:, None] - np.fft.rfftfreq(spec.n_fft, 1 / spec.sample_rate_hz)
+    widths = np.diff(edges_hz)[:, None]
+    filters = np.maximum(0, np.minimum(-above[:-2] / widths[:-1], above[2:] / widths[1:]))
+    if spec.equal_area:
+        filters *= 2 / (edges_hz[2:] - edges_hz[:-2])[:, None]
+    found: Float32 = filters.astype(np.float32)
+    return found
+
+
+@dataclass(frozen=True)
+class FilterBankInput:
+    """The InputSpec (front end) that a filter bank is; it keeps the recording's level."""
+
+    spec: FilterBankSpec
+    """Of the filter bank."""
+    dtype = "<f4"
+
+    @property
+    def sample_rate_hz(self) -> int:
+        """Of the filter bank."""
+        return self.spec.sample_rate_hz
+
+    @property
+    def hop(self) -> int:
+        """Of the filter bank."""
+        return self.spec.hop
+
+    @property
+    def n_rows(self) -> int:
+        """Mel bands."""
+        return self.spec.n_mels
+
+    @property
+    def silence(self) -> float:
+        """What stands beyond the end of a clip: a band without power."""
+        return self.spec.silence
+
+    @property
+    def db_per_unit(self) -> float:
+        """Decibels in one unit: of power or, where the bands are magnitudes, of those."""
+        of_power = 1.0 if self.spec.logarithm == "db" else DB_PER_NEPER
+        return of_power * 2 / self.spec.power
+
+    @property
+    def scaling(self) -> tuple[float, float]:
+        """Mean, and what is 1 to the network."""
+        return self.spec.mean, self.spec.deviation
+
+    def n_frames(self, n_samples: int) -> int:
+        """Return the frames of the filter bank."""
+        return self.spec.n_frames(n_samples)
+
+    def matrix(self, samples: Float32) -> Float32:
+        """Return the filter bank, not scaled yet."""
+        return filter_bank(samples, self.spec).astype(self.dtype, copy=False)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain values."""
+        return {"kind": "filter bank", **self.spec.to_dict()}
