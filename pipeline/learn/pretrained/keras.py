@@ -69,10 +69,7 @@ def _tensor(values: npt.NDArray[np.float32]) -> Tensor:
 
 
 def _arrays(path: Path, expected: str) -> Arrays:
-    """Return all arrays of a file, each by the layer and the kind in its name: `layer1/conv/kernel`.
-
-    Keras puts them under `layer1/conv/layer1/conv/kernel:0`.
-    """
+    """Return all arrays of a file, by `_named`."""
     try:
         import h5py
     except ImportError as error:
@@ -94,10 +91,10 @@ def _arrays(path: Path, expected: str) -> Arrays:
 
 
 def _named(path: str) -> str:
-    """Return a layer's name, and which of its arrays it is.
+    """Return a layer's name, and which of its arrays it is: in a path of Keras it stands twice.
 
-    >>> _named("layer2/depthwise_conv/bn/layer2/depthwise_conv/bn/beta:0"), _named("dense/dense/bias:0")
-    ('layer2/depthwise_conv/bn/beta', 'dense/bias')
+    >>> _named("layer1/conv/layer1/conv/kernel:0"), _named("dense/dense/bias:0")
+    ('layer1/conv/kernel', 'dense/bias')
     """
     *layer, kind = path.split("/")
     half = layer[len(layer) // 2 :]

@@ -107,9 +107,7 @@ class YamNet(nn.Module):
                 itertools.pairwise(channels), _LAYERS, strict=True
             )
         ]
-        self.features = nn.Sequential(
-            _Convolution(1, _STEM_CHANNELS, 3, 2), activation(), *blocks
-        )
+        self.features = nn.Sequential(_Convolution(1, _STEM_CHANNELS, 3, 2), activation(), *blocks)
         self.dropout = nn.Dropout(dropout)
         self.classifier = nn.Linear(_N_FEATURES, n_outputs)
 
