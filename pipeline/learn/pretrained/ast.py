@@ -7,10 +7,10 @@ AudioSet with patches every 10 bands and frames, weights averaged over epochs (m
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import torch
-from torch import Tensor
-from torch.func import functional_call
+from torch import Tensor, nn
 
 from pipeline.audio.kaldi import KaldiInput
 from pipeline.audio.windows import WindowSpec
@@ -31,36 +31,45 @@ INPUT = KaldiInput()
 N_FRAMES = 1024
 """Frames that its positions are for: 10.255 s."""
 
-_POSITIONS = "embeddings.position_embeddings"
 
+class FittedEmbeddings(nn.Module):
+    """Hugging Face's `ASTEmbeddings` with positions of 1024 frames, fitted to each window's length.
 
-class TaggerAst(Ast):
-    """An AST whose positions are those of 1024 frames, whatever the window: they are fitted to it.
+    So the same tensors serve windows of any length; `fitted_positions` says how.
 
-    So the same tensors serve windows of any length (`fitted_positions` says how).
+    Parameters
+    ----------
+    made
+        An `ASTEmbeddings` for 1024 frames, whose tensors become this module's, by the same names.
     """
 
+    def __init__(self, made: Any) -> None:
+        super().__init__()
+        self.config, self.patch_embeddings = made.config, made.patch_embeddings
+        self.cls_token, self.distillation_token = made.cls_token, made.distillation_token
+        self.position_embeddings, self.dropout = made.position_embeddings, made.dropout
+
     def forward(self, windows: Tensor) -> Tensor:
-        """Return logits, `[n, n_outputs]`, for scaled mel bands, `[n, n_mels, n_frames]`."""
-        config, (_, n_rows, n_frames) = self.encoder.config, windows.shape
-        grid, new_grid = (grid_of(config, (n_rows, n)) for n in (N_FRAMES, n_frames))
-        if grid == new_grid:
-            return super().forward(windows)
-        positions = self.encoder.get_parameter(_POSITIONS)
-        fitted = {_POSITIONS: fitted_positions(positions, grid=grid, new_grid=new_grid)}
-        pooled = functional_call(self.encoder, fitted, (windows.transpose(1, 2),)).pooler_output
-        logits: Tensor = self.head(pooled)
-        return logits
+        """Return tokens, `[n, 2 + n_patches, width]`, for windows, `[n, n_frames, n_mels]`."""
+        patches = self.patch_embeddings(windows)
+        special = torch.cat([self.cls_token, self.distillation_token], dim=1)
+        tokens = torch.cat([special.expand(len(windows), -1, -1), patches], dim=1)
+        _, n_frames, n_rows = windows.shape
+        grid, new_grid = (grid_of(self.config, (n_rows, n)) for n in (N_FRAMES, n_frames))
+        positions = fitted_positions(self.position_embeddings, grid=grid, new_grid=new_grid)
+        embedded: Tensor = self.dropout(tokens + positions)
+        return embedded
 
 
-def build(variant: Variant, n_outputs: int, dropout: float) -> TaggerAst:
+def _build(variant: Variant, n_outputs: int, dropout: float) -> Ast:
     """Return a network of random weights; sizes are settings of `ASTConfig` that aren't usual."""
     shape = (INPUT.n_rows, N_FRAMES)
     made = build_ast(n_classes=n_outputs, input_shape=shape, dropout=dropout, sizes=variant.sizes)
-    return TaggerAst(made.encoder, n_classes=n_outputs, dropout=dropout)
+    made.encoder.embeddings = FittedEmbeddings(made.encoder.embeddings)
+    return made
 
 
-def read(path: Path, variant: Variant) -> dict[str, Tensor]:
+def _read(path: Path, variant: Variant) -> dict[str, Tensor]:
     """Return the tensors of the hub's folder, or of its model.safetensors; see `Family.read`."""
     source = str(path)
     sizes = encoder_sizes(source) or {}
@@ -74,9 +83,8 @@ def read(path: Path, variant: Variant) -> dict[str, Tensor]:
     for own, theirs in (("head.0", classifier.layernorm), ("head.2", classifier.dense)):
         tensors |= {f"{own}.{name}": tensor for name, tensor in theirs.state_dict().items()}
     with torch.device("meta"):
-        network = build(variant, len(FAMILY.mids), 0.0)
-    expected = f"{variant.name} (the folder or model.safetensors of {PRETRAINED})"
-    exact = exact_tensors(tensors, network, source=source, expected=expected)
+        network = _build(variant, len(FAMILY.mids), 0.0)
+    exact = exact_tensors(tensors, network, source=source, expected=FAMILY.expected(variant))
     check_order(encoder.config.id2label)
     return exact
 
@@ -86,16 +94,18 @@ FAMILY = Family(
     variants=(
         Variant(
             "ast-0.4593",
-            source=Source(f"https://huggingface.co/{PRETRAINED}/resolve/main/model.safetensors", None),
-            n_parameters=86_592_527,
+            source=Source(
+                f"https://huggingface.co/{PRETRAINED}/resolve/main/model.safetensors", None
+            ),
+            n_parameters=86_594_063,
             published_map=0.459,
         ),
     ),
     input_spec=INPUT,
     windows=WindowSpec(10.255, 10.0),
     mids=audioset_order(),
-    build=build,
-    read=read,
+    build=_build,
+    read=_read,
     licence="BSD-3-Clause",
     home=f"https://huggingface.co/{PRETRAINED}",
     smallest=(INPUT.n_rows, 16),

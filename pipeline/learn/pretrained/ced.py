@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -71,7 +72,7 @@ class Ced(nn.Module):
         super().__init__()
         from timm.models.vision_transformer import Block  # as late as can be: it takes seconds
 
-        norm = partial(nn.LayerNorm, eps=1e-6)
+        norm: Any = partial(nn.LayerNorm, eps=1e-6)
         self.init_bn = nn.BatchNorm1d(N_MELS)
         self.patch_embed = nn.Conv2d(1, width, PATCH, PATCH)
         self.freq_pos_embed = nn.Parameter(0.02 * torch.randn(1, width, N_MELS // PATCH, 1))
@@ -106,12 +107,12 @@ class Ced(nn.Module):
         return self.head
 
 
-def build(variant: Variant, n_outputs: int, dropout: float) -> Ced:
+def _build(variant: Variant, n_outputs: int, dropout: float) -> Ced:
     """Return a network of random weights; the variant's sizes are `width`, `depth`, `n_heads`."""
     return Ced(**variant.sizes, n_outputs=n_outputs, dropout=dropout)
 
 
-def read(path: Path, variant: Variant) -> dict[str, Tensor]:
+def _read(path: Path, variant: Variant) -> dict[str, Tensor]:
     """Return the tensors of the hub's safetensors, or of a Zenodo .pt; see `Family.read`."""
     tensors = {
         _own_name(name): tensor
@@ -119,9 +120,8 @@ def read(path: Path, variant: Variant) -> dict[str, Tensor]:
         if not name.startswith("front_end.")
     }
     with torch.device("meta"):
-        network = build(variant, len(FAMILY.mids), 0.0)
-    expected = f"{variant.name} of CED (model.safetensors of {_HUB}{variant.name})"
-    return exact_tensors(tensors, network, source=str(path), expected=expected)
+        network = _build(variant, len(FAMILY.mids), 0.0)
+    return exact_tensors(tensors, network, source=str(path), expected=FAMILY.expected(variant))
 
 
 def _file(path: Path) -> Path:
@@ -154,16 +154,16 @@ def _variant(
 FAMILY = Family(
     name="ced",
     variants=(
-        _variant("ced-mini", 256, 4, n_parameters=9_600_000, published_map=0.490),
-        _variant("ced-tiny", 192, 3, n_parameters=5_500_000, published_map=0.481),
-        _variant("ced-small", 384, 6, n_parameters=22_000_000, published_map=0.496),
-        _variant("ced-base", 768, 12, n_parameters=86_000_000, published_map=0.500),
+        _variant("ced-mini", 256, 4, n_parameters=9_696_655, published_map=0.490),
+        _variant("ced-tiny", 192, 3, n_parameters=5_503_183, published_map=0.481),
+        _variant("ced-small", 384, 6, n_parameters=21_622_543, published_map=0.496),
+        _variant("ced-base", 768, 12, n_parameters=85_711_759, published_map=0.500),
     ),
     input_spec=INPUT,
     windows=WindowSpec(10.0, 10.0),
     mids=audioset_order(),
-    build=build,
-    read=read,
+    build=_build,
+    read=_read,
     licence="Apache-2.0",
     home="https://huggingface.co/mispeech",
     smallest=(N_MELS, PATCH),

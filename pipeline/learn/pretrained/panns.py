@@ -10,7 +10,6 @@ import re
 from collections.abc import Sequence
 from itertools import pairwise
 from pathlib import Path
-from urllib.parse import unquote
 
 import torch
 from torch import Tensor, nn
@@ -159,7 +158,7 @@ def _mean_of(pool: int) -> nn.Module:
     return nn.AvgPool2d(pool) if pool > 1 else nn.Identity()
 
 
-def build(variant: Variant, n_outputs: int, dropout: float) -> PannsNetwork:
+def _build(variant: Variant, n_outputs: int, dropout: float) -> PannsNetwork:
     """Return a network of random weights; its sizes have `cnn14_widths` or `mobilenet_share`."""
     sizes = variant.sizes
     if "cnn14_widths" in sizes:
@@ -167,7 +166,7 @@ def build(variant: Variant, n_outputs: int, dropout: float) -> PannsNetwork:
     return mobilenet_v1(sizes["mobilenet_share"], n_outputs, dropout)
 
 
-def read(path: Path, variant: Variant) -> dict[str, Tensor]:
+def _read(path: Path, variant: Variant) -> dict[str, Tensor]:
     """Return the tensors of an authors' .pth, `{"model": state dict}`; see `Family.read`."""
     tensors = {
         re.sub(r"^conv_block(\d)", lambda found: f"features.{int(found[1]) - 1}", name): tensor
@@ -175,10 +174,8 @@ def read(path: Path, variant: Variant) -> dict[str, Tensor]:
         if not name.startswith(_FRONT_END)
     }
     with torch.device("meta"):
-        network = build(variant, len(FAMILY.mids), 0.0)
-    file = unquote(variant.source.url.rpartition("/")[2]) if variant.source else "a file"
-    expected = f"{variant.name} of PANNs ({file} of {FAMILY.home})"
-    return exact_tensors(tensors, network, source=str(path), expected=expected)
+        network = _build(variant, len(FAMILY.mids), 0.0)
+    return exact_tensors(tensors, network, source=str(path), expected=FAMILY.expected(variant))
 
 
 FAMILY = Family(
@@ -204,8 +201,8 @@ FAMILY = Family(
     input_spec=INPUT,
     windows=WindowSpec(10.0, 10.0),
     mids=audioset_order(),
-    build=build,
-    read=read,
+    build=_build,
+    read=_read,
     licence="see Zenodo 3987831",
     home="https://zenodo.org/record/3987831",
     smallest=(N_MELS, 32),
