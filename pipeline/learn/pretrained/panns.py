@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from pipeline.audio.filterbank import FilterBankInput, FilterBankSpec
 from pipeline.audio.windows import WindowSpec
 from pipeline.catalog.vocabulary import audioset_order
+from pipeline.errors import UsageError
 from pipeline.learn.networks.weights import read_weights
 from pipeline.learn.pretrained.family import Family, Source, Variant
 from pipeline.learn.pretrained.tensors import exact_tensors
@@ -168,6 +169,9 @@ def _build(variant: Variant, n_outputs: int, dropout: float) -> PannsNetwork:
 
 def _read(path: Path, variant: Variant) -> dict[str, Tensor]:
     """Return the tensors of an authors' .pth, `{"model": state dict}`; see `Family.read`."""
+    expected = FAMILY.expected(variant)
+    if path.is_dir():
+        raise UsageError(f"weights {str(path)!r}: a folder; expected a file, {expected}")
     tensors = {
         re.sub(r"^conv_block(\d)", lambda found: f"features.{int(found[1]) - 1}", name): tensor
         for name, tensor in read_weights(str(path)).items()
@@ -175,7 +179,7 @@ def _read(path: Path, variant: Variant) -> dict[str, Tensor]:
     }
     with torch.device("meta"):
         network = _build(variant, len(FAMILY.mids), 0.0)
-    return exact_tensors(tensors, network, source=str(path), expected=FAMILY.expected(variant))
+    return exact_tensors(tensors, network, source=str(path), expected=expected)
 
 
 FAMILY = Family(

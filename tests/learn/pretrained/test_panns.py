@@ -88,3 +88,5 @@ def test_a_file_of_the_other_network_is_refused_by_name(tmp_path):
         FAMILY.read(published(tmp_path, MOBILE), FAMILY.variant("cnn14"))
     assert "expected cnn14 of panns (Cnn14_mAP=0.431.pth of https://zenodo.org/" in str(told.value)
     assert "\n" not in str(told.value)
+    with pytest.raises(UsageError, match=r"a folder; expected a file, mobilenetv1 of panns \("):
+        FAMILY.read(tmp_path, MOBILE)
