@@ -72,7 +72,7 @@ def quantize(config: QuantizeConfig) -> dict[str, Any]:
     """Write the int8 model, score it beside the others, and return quantize.json."""
     check_out(config.out, MODEL, {"--model": config.model, "--dataset": config.dataset})
     how = replace(tagging(config.model, None, None, gpu=False), engine="openvino")
-    if how.card.architecture.name in CLASSICAL:
+    if how.model_card.architecture.name in CLASSICAL:
         raise UsageError(
             f"{config.model}: {how.card.model_id} is computed in float64, as scikit-learn does; "
             "int8 is for networks"
@@ -204,7 +204,7 @@ def _check_out(out: Folder, how: Tagging) -> None:
 
 
 def _check(dataset: Dataset, config: QuantizeConfig, how: Tagging) -> None:
-    if how.card.quantized is not None:
+    if how.model_card.quantized is not None:
         raise UsageError(f"{config.model}: {how.card.model_id} is int8 already")
     for split in ("train", config.split):
         check_split(dataset, split, how)

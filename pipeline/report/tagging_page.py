@@ -168,16 +168,21 @@ def _notes(before: Run | None) -> list[str]:
 
 def _provenance(run: Run, before: Run | None) -> dict[str, str]:
     identity = run["identity"]
+    members = identity.get("members", [identity])
     return {
         "run": run["run_id"],
         "last run": before["run_id"] if before else "none",
         "catalogue": run["catalog"],
         "model": identity["model_id"],
         "aggregation": identity["aggregation"],
-        "scores": _SCORES["calibration" in identity],
+        "scores": _SCORES[any("calibration" in one for one in (identity, *members))],
         "thresholds": thresholds_text(identity["thresholds"]),
         "gate": f"{identity['gate']:g}",
-        "windows": f"{identity['window_s']:g} s, every {identity['hop_s']:g} s",
+        "windows": "; ".join(map(_windows_text, members)),
         "engine": " ".join(filter(None, (engine_of(run), run["engine"].get("note")))) or "none",
         **run["provenance"],
     }
+
+
+def _windows_text(heard: Run) -> str:
+    return f"{heard['window_s']:g} s, every {heard['hop_s']:g} s"
