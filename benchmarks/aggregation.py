@@ -28,7 +28,7 @@ from pipeline.demo.compose import Section
 from pipeline.demo.idioms import CLASSES
 from pipeline.demo.studio import Recording, record_all
 from pipeline.flows.cluster import own_cpus
-from pipeline.flows.tag import DEFAULT_GATE
+from pipeline.learn.model import DEFAULT_MIN_CONFIDENCE
 from pipeline.learn.tagger import TrackTagger, describe
 from pipeline.learn.tagging import Tagging, tagging
 from pipeline.score.aggregate import aggregate, evidence
@@ -137,7 +137,9 @@ def figures(
     """Return what an aggregation comes to: of the odd tracks, by what the even ones say."""
     truth = np.array([[c in {p.code for p in t.parts} for c in codes] for t in tracks])
     scores = np.stack([aggregate(t.scores, method, hop_s=hop_s) for t in tracks])
-    scores = np.where(np.stack([evidence(t.scores) for t in tracks]) >= DEFAULT_GATE, scores, 0.0)
+    scores = np.where(
+        np.stack([evidence(t.scores) for t in tracks]) >= DEFAULT_MIN_CONFIDENCE, scores, 0.0
+    )
     limits = tuned(truth[::2], scores[::2], class_codes=codes).array()
     found = {}
     for name, thresholds in (("fixed", np.full(len(codes), 0.5)), ("tuned", limits)):

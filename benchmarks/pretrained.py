@@ -170,7 +170,7 @@ def by_class(scored: Scored, own: Metrics) -> str:
 
 def speed(how: Tagging) -> float:
     """Return seconds of audio a second of one core: front end, windows and network."""
-    heard, windows = how.card.heard, how.windows
+    heard, windows = how.model_card.heard, how.windows
     noise = np.random.default_rng(0).standard_normal(round(TIMED_S * heard.sample_rate_hz)) / 10
     samples = noise.astype(np.float32)
     engine = make_engine(how.model)

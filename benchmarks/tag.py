@@ -143,7 +143,7 @@ def prepare(flags: argparse.Namespace) -> Bench:
 def row_of(path: Path) -> dict[str, Any]:
     """Describe one track."""
     track = {"uri": str(path), "size_bytes": 0, "modified_ns": 0, "attempts": 0}
-    (row,) = described_rows([track], HEARING, lambda _: False)
+    (row,) = described_rows([track], [HEARING], lambda _: False)
     assert row["status"] == "ok", row["detail"]
     return row
 

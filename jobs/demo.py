@@ -14,6 +14,7 @@ from pipeline.demo.origin import Origin
 from pipeline.demo.outcome import summary
 from pipeline.errors import TimbreError
 from pipeline.flows.cluster import own_cpus, ray_session
+from pipeline.learn.starter import STARTER, has_starter
 from pipeline.store.folder import Folder
 from pipeline.store.out import DEMO, check_out
 
@@ -46,8 +47,20 @@ def demo(root: Path) -> int:
             step(train.main, "--dataset", data, "--out", model, *TRAINING.split())
             step(evaluate.main, "--model", model, "--dataset", data, "--out", root / "evaluation")
             step(tag_catalog.main, "--catalog", music, "--model", model, "--out", root / "tagging")
+            side_by_side(root)
     print(summary(root, seconds=monotonic() - began))
     return harness.OK
+
+
+def side_by_side(root: Path) -> None:
+    """Tag the library with the starter, too, and hold both to what was rendered."""
+    if not has_starter():
+        print("\nThis package has no starter, so the demo's model is the only one that tags.")
+        return
+    step(tag_catalog.main, "--catalog", root / "catalogue", "--out", root / "tagging-starter")
+    for model, name in ((root / "model", "tagging"), (STARTER, "tagging-starter")):
+        step(evaluate.main, "--model", model, "--tags", root / name, "--truth", root / "truth.csv",
+             "--out", root / f"evaluation-{name}")  # fmt: skip
 
 
 def step(job: Callable[[list[str]], int], *flags: object) -> None:

@@ -6,11 +6,13 @@ import argparse
 
 from jobs import harness
 from pipeline.catalog.plan import SPLITS
-from pipeline.flows.evaluate import EvaluateConfig, evaluate
+from pipeline.flows.evaluate import EvaluateConfig, evaluate, kept_in
 from pipeline.score.aggregate import NAMES, method_named
 from pipeline.score.metrics import Metrics
 from pipeline.score.thresholds import RULES, TARGET_PRECISION
 from pipeline.score.words import macro_text
+
+_BE = {"thresholds": "are", "calibration": "is"}
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -18,11 +20,11 @@ def main(argv: list[str] | None = None) -> int:
     flags = vars(_parser().parse_args(argv))
 
     def job() -> int:
-        print(_scored(evaluate(EvaluateConfig(**flags))))
-        if flags["keep_thresholds"]:
-            print(f"the thresholds are in {flags['model']}/model.json now")
-        if flags["keep_calibration"]:
-            print(f"the calibration is in {flags['model']}/model.json now")
+        config = EvaluateConfig(**flags)
+        print(_scored(evaluate(config)))
+        for kept in ("thresholds", "calibration"):
+            if flags[f"keep_{kept}"]:
+                print(f"the {kept} {_BE[kept]} in {'/'.join(kept_in(config))} now")
         print(f"all of it is in {flags['out']}: metrics.json, scores.parquet, report.html")
         return harness.OK
 
@@ -32,7 +34,14 @@ def main(argv: list[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = harness.parser(__doc__)
     add = parser.add_argument
-    add("--model", required=True, metavar="URI", help="the model's folder, from train")
+    add(
+        "--model",
+        "--ensemble",
+        required=True,
+        metavar="starter|URI|URI,URI",
+        help="a model's folder, or an ensemble's; several with commas between: the mean of their "
+        "scores, and with --keep-thresholds --out is an ensemble's folder, for tag_catalog",
+    )
     add("--dataset", metavar="URI", help="a dataset's folder: score one split of it")
     add("--split", default="test", choices=SPLITS, help="which split of the dataset")
     add("--tags", metavar="URI", help="a tagging run's folder: score it against --truth")
@@ -64,7 +73,7 @@ def _parser() -> argparse.ArgumentParser:
     add(
         "--keep-thresholds",
         action="store_true",
-        help="write what --thresholds finds into model.json, for later tagging",
+        help="write what --thresholds finds into model.json (ensemble.json), for later tagging",
     )
     add(
         "--keep-calibration",

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import re
 import signal
 import sys
 import threading
@@ -83,9 +84,8 @@ class _Parser(argparse.ArgumentParser):
         for action in self._actions:
             if not is_place(action):
                 continue
-            given = getattr(found, action.dest)
-            for text in given if isinstance(given, (list, tuple)) else [given]:
-                is_word = text is None or text in str(action.metavar).split("|")
+            for text in _texts(getattr(found, action.dest), str(action.metavar)):
+                is_word = text in str(action.metavar).split("|")
                 if not is_word and (wrong := relative_on_cluster(text)):
                     self._fail(f"{action.option_strings[0]} {wrong}")
 
@@ -105,8 +105,15 @@ class _Help(argparse.ArgumentDefaultsHelpFormatter):
 
 
 def is_place(action: argparse.Action) -> bool:
-    """Say whether a flag takes a path or URI, as its metavar tells: `URI`, `imagenet|PATH`."""
-    return not _PLACES.isdisjoint(str(action.metavar).split("|"))
+    """Say whether a flag takes a path or URI, as its metavar tells: `imagenet|PATH`, `URI,URI`."""
+    return not _PLACES.isdisjoint(re.split("[|,]", str(action.metavar)))
+
+
+def _texts(given: Any, metavar: str) -> list[str]:
+    """Return the values of a flag that was given, apart where its metavar has a comma."""
+    values = given if isinstance(given, (list, tuple)) else [given]
+    texts = [text for text in values if text is not None]
+    return [part for text in texts for part in text.split(",")] if "," in metavar else texts
 
 
 def share(text: str) -> float:

@@ -6,7 +6,9 @@ from argparse import ArgumentParser, BooleanOptionalAction
 from typing import Any
 
 from jobs import harness
-from pipeline.flows.tag import DEFAULT_GATE, RETRY, TagConfig, plan_tagging, tag_catalog
+from pipeline.flows.tag import RETRY, TagConfig, plan_tagging, tag_catalog
+from pipeline.learn.model import DEFAULT_MIN_CONFIDENCE
+from pipeline.learn.starter import STARTER
 from pipeline.report.left_out import left_out_text
 from pipeline.score.aggregate import TRACKS, method_named
 from pipeline.score.attention import HAVE_FAILED, REASONS
@@ -35,7 +37,13 @@ def _parser() -> ArgumentParser:
     parser = harness.parser(__doc__)
     add = parser.add_argument
     add("--catalog", required=True, metavar="URI|GLOB|MANIFEST", help=FORMS)
-    add("--model", required=True, metavar="URI", help="the model's folder, from train or quantize")
+    add(
+        "--model",
+        default=STARTER,
+        metavar="starter|URI|URI,URI",
+        help="a model's folder, from train or quantize; an ensemble's, from evaluate --ensemble; "
+        "several with commas between, of which the scores are averaged",
+    )
     add("--out", required=True, metavar="URI", help="the folder for tags/, run.json, report.html")
     add(
         "--aggregate",
@@ -55,7 +63,7 @@ def _parser() -> ArgumentParser:
         type=float,
         metavar="X",
         help="least mean score of a class's three highest windows for a label, 0 to 1; the "
-        f"model's own, or {DEFAULT_GATE:g} where it has none, if not given",
+        f"model's own, or {DEFAULT_MIN_CONFIDENCE:g} where it has none, if not given",
     )
     add(
         "--activity",

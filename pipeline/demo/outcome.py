@@ -15,6 +15,16 @@ Next, real AudioSet (segments CSVs: https://research.google.com/audioset/downloa
   .venv/bin/python -m jobs.tag_catalog --catalog /path/to/music \\
       --model models/resnet50 --out tags/music"""
 
+EXPECTED = """\
+The demo's model has learned from this very synthesizer, and should be the better one here; the
+starter has learned from many sources, and is the one to take for recordings of yours."""
+_TAGGINGS = {"tagging": "demo's model", "tagging-starter": "starter"}
+_FIGURES = {
+    "macro F1": "macro_f1_present",
+    "micro F1": "micro_f1",
+    "mAP": "mean_average_precision",
+}
+
 
 def summary(root: Path, *, seconds: float) -> str:
     """Return the demo's summary, from the json files that its jobs left."""
@@ -42,16 +52,32 @@ def _lines(root: Path, seconds: float) -> Iterator[str]:
         macro = {key: metrics[f"macro_{key}{end}"] or 0.0 for key in ("precision", "recall", "f1")}
         macro |= {"average_precision": metrics["mean_average_precision"]}
         yield _row(name, metrics["n_items"], macro)
+    yield from _side_by_side(root)
     yield "\nLook at"
     for name in (
         "dataset/report.html",
         "evaluation/report.html",
         "tagging/report.html",
+        "tagging-starter/report.html",
         "tagging/tags/",
         "model/model.json",
     ):
-        yield f"  {root / name}"
+        if (root / name).exists():
+            yield f"  {root / name}"
     yield f"\n{NEXT}"
+
+
+def _side_by_side(root: Path) -> Iterator[str]:
+    """Yield how the demo's model and the starter did on the library; nothing without a starter."""
+    paths = [root / f"evaluation-{name}" / "metrics.json" for name in _TAGGINGS]
+    if not all(path.is_file() for path in paths):
+        return
+    found = [_read(path)["metrics"] for path in paths]
+    yield f"\n  the library's tracks that play: {found[0]['n_items']}\n"
+    yield f"  {'':<18}" + "".join(f"{name:>16}" for name in _TAGGINGS.values())
+    for name, key in _FIGURES.items():
+        yield f"  {name:<18}" + "".join(f"{metrics[key] or 0.0:>16.3f}" for metrics in found)
+    yield f"\n{EXPECTED}"
 
 
 def _row(name: str, n: int, row: dict[str, Any]) -> str:

@@ -20,7 +20,7 @@ def check_split(dataset: Dataset, split: str, how: Tagging) -> None:
 
     A model of a cross-validation has learned from most of train and val, divided anew.
     """
-    if split == "val" and how.card.is_of_fold:
+    if split == "val" and how.is_of_fold:
         raise UsageError(
             f"{how.model}: a model of a cross-validation has learned from clips of the val split; "
             "take a model that was trained without --folds, or what folds.json says"

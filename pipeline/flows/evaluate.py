@@ -26,7 +26,16 @@ from pipeline.flows.provenance import provenance
 from pipeline.flows.tag_stages import Writing, run_stages
 from pipeline.flows.truth import aligned, as_tagged, read_tags, read_truth, split_truth
 from pipeline.flows.validate import validation_of
+from pipeline.learn.ensemble import Card, EnsembleCard, save_ensemble
 from pipeline.learn.model import ModelCard, save_card
+from pipeline.learn.starter import (
+    ENSEMBLE_FILE,
+    MODEL_FILE,
+    STARTER,
+    model_folders,
+    model_names,
+    model_uri,
+)
 from pipeline.learn.tagging import Tagging, check_model, tagging
 from pipeline.report.page import render_page
 from pipeline.report.reports import evaluation_report
@@ -47,7 +56,7 @@ class EvaluateConfig:
     """What to score, against what, to where."""
 
     model: str
-    """A model's folder."""
+    """A model's folder, an ensemble's, or several models with commas between."""
     out: str
     """The folder for metrics.json, scores.parquet and report.html."""
     dataset: str | None = None
@@ -82,9 +91,15 @@ class EvaluateConfig:
             raise UsageError(f"--split {self.split!r}: expected one of {', '.join(SPLITS)}")
         self._check_thresholds()
         for flag in ("keep_thresholds", "keep_calibration"):
-            if getattr(self, flag) and not self.looks_at_validation:
-                name = flag.replace("_", "-")
-                raise UsageError(f"--{name} needs a dataset's validation split")
+            if getattr(self, flag):
+                self._check_keeping("--" + flag.replace("_", "-"))
+
+    def _check_keeping(self, flag: str) -> None:
+        if not self.looks_at_validation:
+            raise UsageError(f"{flag} needs a dataset's validation split")
+        if self.model == STARTER:
+            folder = model_uri(STARTER)
+            raise UsageError(f"{flag}: the starter is part of the package; copy {folder} first")
 
     def _check_thresholds(self) -> None:
         if self.thresholds not in RULES:
@@ -138,7 +153,8 @@ class _Tagged:
 
 def evaluate(config: EvaluateConfig) -> Metrics:
     """Score a model and write what the module's head names; return the metrics."""
-    inputs = {"--model": config.model, "--dataset": config.dataset, "--tags": config.tags}
+    models = model_folders(config.model)
+    inputs = {"--model": models, "--dataset": config.dataset, "--tags": config.tags}
     check_out(config.out, EVALUATION, inputs)
     how = _how(config)
     dataset = None if config.dataset is None else Dataset.open(config.dataset)
@@ -181,7 +197,7 @@ def _tag(
     """Tag a dataset's split with the thresholds that its validation split gives."""
     with ray_session(min_cpus=4, gpu=how.gpu):
         held = None
-        if how.card.is_of_fold:
+        if how.is_of_fold:
             say("no_validation", text="val is not looked at: a fold's model has learned from it")
         elif config.looks_at_validation:
             held = validate(dataset, how)
@@ -205,6 +221,7 @@ def _score(
 ) -> Metrics:
     """Measure, and write metrics.json, scores.parquet and report.html."""
     how, truth = tagged.how, tagged.truth
+    training = how.card.training if isinstance(how.card, ModelCard) else {"history": []}
     names, scores, named = aligned(tagged.tags, truth, how)
     targets = target_matrix(truth.values(), map(tagged.unknown.get, names), how.codes)
     metrics = multilabel_metrics(targets, scores, thresholds=how.thresholds, class_codes=how.codes)
@@ -214,7 +231,7 @@ def _score(
         scores=scores,
         class_codes=how.codes,
         class_names=how.card.vocabulary.names,
-        history=how.card.training["history"],
+        history=training["history"],
         build=tagged.build,
         provenance=provenance() | _origin(config, how),
         choice=choice,
@@ -225,7 +242,7 @@ def _score(
     )
     scored = Scored(names, how.codes, targets, scores, tagged.groups)
     out.write_table("scores.parquet", to_table(scored))
-    out.write_json("metrics.json", report | {"training": training_cost(how.card.training)})
+    out.write_json("metrics.json", report | {"training": training_cost(training)})
     out.write_bytes("report.html", render_page(page).encode())
     return metrics
 
@@ -278,7 +295,7 @@ def _with_thresholds(how: Tagging, choice: Choice, held: Validation | None) -> T
 
 
 def _keep(config: EvaluateConfig, how: Tagging, choice: Choice, held: Validation) -> None:
-    """Write into the model's json what is to be kept of what validation says."""
+    """Write what is to be kept of what validation says: see `kept_in`."""
     card = how.card
     if config.keep_thresholds:
         card = _with_found_thresholds(card, how, choice, held)
@@ -290,12 +307,25 @@ def _keep(config: EvaluateConfig, how: Tagging, choice: Choice, held: Validation
         card = replace(card, calibration=maps)
     if card is not how.card:
         check_model(how)  # a training may have ended there: its card is not to be overwritten
-        save_card(Folder(config.model), card)
+        folder, _ = kept_in(config)
+        if isinstance(card, EnsembleCard):
+            save_ensemble(Folder(folder), card)
+        else:
+            save_card(Folder(folder), card)
 
 
-def _with_found_thresholds(
-    card: ModelCard, how: Tagging, choice: Choice, held: Validation
-) -> ModelCard:
+def kept_in(config: EvaluateConfig) -> tuple[str, str]:
+    """Return the folder and the file that `keep_thresholds` and `keep_calibration` write.
+
+    That is the model's own, or the ensemble's; several models become one, in the evaluation's.
+    """
+    if len(model_names(config.model)) > 1:
+        return config.out, ENSEMBLE_FILE
+    is_model = Folder(config.model).exists(MODEL_FILE)
+    return config.model, MODEL_FILE if is_model else ENSEMBLE_FILE
+
+
+def _with_found_thresholds(card: Card, how: Tagging, choice: Choice, held: Validation) -> Card:
     """Return the card with what a rule finds on validation, for every aggregation."""
     found = {
         method: choose_thresholds(

@@ -29,6 +29,7 @@ from pipeline.learn.graphs import INT8_FILES, best_precision
 from pipeline.learn.model import load_card, load_model
 from pipeline.learn.networks.classical import CLASSICAL
 from pipeline.learn.quantize import quantized_graph, save_quantized
+from pipeline.learn.starter import model_folders, model_uri
 from pipeline.learn.tagger import describe, windows_of
 from pipeline.learn.tagging import Tagging, tagging
 from pipeline.score.aggregate import aggregate
@@ -70,9 +71,10 @@ class QuantizeConfig:
 
 def quantize(config: QuantizeConfig) -> dict[str, Any]:
     """Write the int8 model, score it beside the others, and return quantize.json."""
-    check_out(config.out, MODEL, {"--model": config.model, "--dataset": config.dataset})
+    inputs = {"--model": model_folders(config.model), "--dataset": config.dataset}
+    check_out(config.out, MODEL, inputs)
     how = replace(tagging(config.model, None, None, gpu=False), engine="openvino")
-    if how.card.architecture.name in CLASSICAL:
+    if how.model_card.architecture.name in CLASSICAL:
         raise UsageError(
             f"{config.model}: {how.card.model_id} is computed in float64, as scikit-learn does; "
             "int8 is for networks"
@@ -93,7 +95,7 @@ def quantize(config: QuantizeConfig) -> dict[str, Any]:
             "n_clips": n_clips,
             "seed": config.seed,
         }
-        new = save_quantized(Folder(config.model), card, files, out, calibration)
+        new = save_quantized(Folder(model_uri(config.model)), card, files, out, calibration)
         ways = {p: replace(how, precision=p) for p in dict.fromkeys(("f32", best_precision()))}
         ways["int8"] = replace(how, model=config.out, card=new, precision="int8")
         figures = _figures(dataset, config, ways, windows[:_N_TIMED])
@@ -204,7 +206,7 @@ def _check_out(out: Folder, how: Tagging) -> None:
 
 
 def _check(dataset: Dataset, config: QuantizeConfig, how: Tagging) -> None:
-    if how.card.quantized is not None:
+    if how.model_card.quantized is not None:
         raise UsageError(f"{config.model}: {how.card.model_id} is int8 already")
     for split in ("train", config.split):
         check_split(dataset, split, how)

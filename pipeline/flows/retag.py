@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Any
 from pipeline.errors import SpecMismatch, UsageError
 from pipeline.flows.logs import progress_bar
 from pipeline.flows.provenance import provenance
+from pipeline.learn.starter import model_folders
 from pipeline.score.calibration import Calibration
 from pipeline.score.labelling import Changes, changes, labels_of_tags
 from pipeline.score.thresholds import check_share, own
@@ -32,7 +33,7 @@ from pipeline.store.out import TAGS, check_out
 from pipeline.store.tagstore import IDENTITY_KEY, TagStore
 
 if TYPE_CHECKING:
-    from pipeline.learn.model import ModelCard
+    from pipeline.learn.ensemble import Card
 
 SOURCE_KEY = b"timbre.retagged_from"
 _WRITERS = 4
@@ -72,7 +73,7 @@ class RetagConfig:
 def retag(config: RetagConfig) -> dict[str, Any]:
     """Make the labels of a tagging run anew; return the run.json of the new folder."""
     began, started = monotonic(), datetime.now(UTC)
-    check_out(config.out, TAGS, {"--tags": config.tags, "--model": config.model})
+    check_out(config.out, TAGS, {"--tags": config.tags, "--model": _folders(config.model)})
     store, out = TagStore(Folder(config.tags)), Folder(config.out)
     source = store.folder
     card = None if config.model is None else _card(config.model)
@@ -132,7 +133,7 @@ def _retag_file(
     return changes(tags, new)
 
 
-def _last_run(store: TagStore, config: RetagConfig, card: ModelCard | None) -> dict[str, Any]:
+def _last_run(store: TagStore, config: RetagConfig, card: Card | None) -> dict[str, Any]:
     """Return the run whose labels are to be made anew: the last one, or the last of a model."""
     last = next(store.runs(), None)
     if last is None:
@@ -149,19 +150,28 @@ def _last_run(store: TagStore, config: RetagConfig, card: ModelCard | None) -> d
     return run
 
 
-def _card(model: str) -> ModelCard:
-    from pipeline.learn.model import load_card  # here, as torch takes its time
-
-    return load_card(model)
+def _folders(model: str | None) -> list[str]:
+    return [] if model is None else model_folders(model)
 
 
-def _limits(config: RetagConfig, before: Identity, card: ModelCard | None) -> Identity:
+def _card(model: str) -> Card:
+    from pipeline.learn.ensemble import load_any  # here, as torch takes its time
+
+    return load_any(model)
+
+
+def _limits(config: RetagConfig, before: Identity, card: Card | None) -> Identity:
     """Return the identity of the new labels: what made the scores, and the new limits."""
     limits = {code: float(value) for code, value in before["thresholds"].items()}
     codes = list(limits)
     if config.threshold is not None:
         limits = dict.fromkeys(codes, float(config.threshold))
     elif card is not None:
+        if any("calibration" in member for member in before.get("members", ())):
+            raise UsageError(
+                f"{config.tags}: its scores are the mean of probabilities, of which {config.model} "
+                "has no thresholds; give --thresholds FILE or --threshold X"
+            )
         values = own(card.thresholds, before["aggregation"], codes)
         if before.get("calibration"):  # the scores there are probabilities
             values = Calibration.from_dict(before["calibration"], codes).thresholds(values)

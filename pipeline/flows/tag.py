@@ -14,6 +14,7 @@ import resource
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from itertools import chain
 from time import monotonic
 from typing import Any
@@ -33,8 +34,10 @@ from pipeline.flows.tag_claim import aggregation_there, check_identity, claim
 from pipeline.flows.tag_report import write_report
 from pipeline.flows.tag_stages import Writing, places, run_stages
 from pipeline.learn.engines import check_engine
-from pipeline.learn.model import ModelCard
-from pipeline.learn.tagging import Tagging, calibrated, other_windows, tagging
+from pipeline.learn.ensemble import Card, EnsembleCard
+from pipeline.learn.model import DEFAULT_MIN_CONFIDENCE, read_weights
+from pipeline.learn.starter import STARTER, model_folders
+from pipeline.learn.tagging import Tagging, calibrated, for_parts, other_windows, tagging
 from pipeline.score.pace import expected_s
 from pipeline.score.tally import Tally
 from pipeline.score.thresholds import check_share
@@ -46,7 +49,6 @@ from pipeline.store.tagstore import TagStore
 from pipeline.store.worklist import Known, Work, audio_s_of, plan_work, text_hashes
 from schemas.tags import tags_schema
 
-DEFAULT_GATE = 0.2
 RETRY = ("none", "failed")
 _TRANCHE_TRACKS = 50_000
 """Tracks of one pass through the stages: what is held at once, and how often pools may grow."""
@@ -60,10 +62,10 @@ class TagConfig:
 
     catalog: str
     """A folder, a glob, an audio file, or a .parquet, .csv or .jsonl manifest with a uri column."""
-    model: str
-    """A model's folder."""
-    out: str
-    """The folder for tags/, run.json and the page."""
+    model: str = STARTER
+    """A model's folder, an ensemble's, several models with commas between, or the starter."""
+    out: str = ""
+    """The folder for tags/, run.json and the page; it must be named."""
     aggregate: str | None = None
     """s1, s2, max, topN, or segments such as s2-10s-top3, which is the default; where the folder's
     rows are older and by the model's s2, that goes on."""
@@ -77,7 +79,7 @@ class TagConfig:
     """Distance of windows; the model's own when None."""
     gate: float | None = None
     """Evidence below which a class is no label, 0 for none; the model's own `min_confidence` or,
-    where it has none, `DEFAULT_GATE` when None."""
+    where it has none, `DEFAULT_MIN_CONFIDENCE` when None."""
     activity: bool = True
     """Whether windows of silence and noise are left out."""
     calibrated: bool = False
@@ -100,6 +102,8 @@ class TagConfig:
     """Share of the catalogue that may have failed; run.json and the page say when it is more."""
 
     def __post_init__(self) -> None:
+        if not self.out:
+            raise UsageError("--out: expected a folder")
         for name in ("threshold", "gate"):
             value = getattr(self, name)
             if value is not None:
@@ -116,35 +120,50 @@ def tagging_of(config: TagConfig) -> Tagging:
     how = _tagging(config)
     if config.calibrated:
         how = calibrated(how, threshold=config.threshold)
-    check_engine(
-        how.card,
-        engine=config.engine,
-        precision=config.precision,
-        gpu=config.gpu,
-        embeddings=config.embeddings,
-        model_uri=how.model,
-    )
+    activity = Activity() if config.activity else None
     return replace(
-        how,
-        windows=other_windows(how.card, config.window_s, config.hop_s),
+        for_parts(how, partial(_run_by, config=config, activity=activity)),
         gate=_gate(config, how.card),
-        activity=Activity() if config.activity else None,
-        engine=config.engine,
-        precision=config.precision,
+        activity=activity,
         keep_windows=config.keep_windows,
         embeddings=config.embeddings,
     )
 
 
-def _gate(config: TagConfig, card: ModelCard) -> float:
+def _source_of(card: Card) -> dict[str, Any]:
+    """Return where a published model is from, for run.json; an ensemble names its members."""
+    source = None if isinstance(card, EnsembleCard) else card.source
+    return {} if source is None else {"model_source": source}
+
+
+def _gate(config: TagConfig, card: Card) -> float:
     if config.gate is not None:
         return config.gate
-    return DEFAULT_GATE if card.min_confidence is None else card.min_confidence
+    return DEFAULT_MIN_CONFIDENCE if card.min_confidence is None else card.min_confidence
+
+
+def _run_by(part: Tagging, *, config: TagConfig, activity: Activity | None) -> Tagging:
+    """Return how one model tags: its windows, and what runs it."""
+    check_engine(
+        part.model_card,
+        engine=config.engine,
+        precision=config.precision,
+        gpu=config.gpu,
+        embeddings=config.embeddings,
+        model_uri=part.model,
+    )
+    return replace(
+        part,
+        windows=other_windows(part.model_card, config.window_s, config.hop_s),
+        activity=activity,
+        engine=config.engine,
+        precision=config.precision,
+    )
 
 
 def check_tag_out(config: TagConfig) -> None:
     """Refuse an out that holds another kind of thing, or where the music or the model is."""
-    check_out(config.out, TAGS, {"--model": config.model}, catalog=config.catalog)
+    check_out(config.out, TAGS, {"--model": model_folders(config.model)}, catalog=config.catalog)
 
 
 def _tagging(config: TagConfig) -> Tagging:
@@ -153,6 +172,8 @@ def _tagging(config: TagConfig) -> Tagging:
         config.model, config.aggregate, config.threshold, gpu=config.gpu, whole_tracks=True
     )
     own = how.card.aggregation
+    if how.members:
+        return how
     if config.aggregate is not None or own == how.aggregation:
         return how
     if aggregation_there(TagStore(Folder(config.out)), how.card.model_id) != own:
@@ -228,7 +249,7 @@ def tag_catalog(config: TagConfig) -> dict[str, Any]:
         write_report(
             config.out,
             run,
-            model_uri=config.model,
+            model_uri=how.parts[0].model,
             n_examples=config.n_examples,
             catalogue=work.uris if work.n_gone else None,
         )
@@ -299,10 +320,10 @@ def _blocks(tracks: pa.Table, how: Tagging) -> Iterator[pa.Table]:
 
 def lineage_of(how: Tagging) -> dict[str, str]:
     """Return what the files of TAGS say of where they are from."""
-    weights = Folder(how.model).read_bytes("model.safetensors")
+    weights = [read_weights(part.model, part.model_card) for part in how.parts]
     return {
         "timbre.model_id": how.card.model_id,
-        "timbre.model_sha256": hashlib.sha256(weights).hexdigest(),
+        "timbre.model_sha256": "+".join(hashlib.sha256(one).hexdigest() for one in weights),
         "timbre.tagging": json.dumps(how.identity),
         "timbre.classes": json.dumps(how.card.vocabulary.to_dict()),
         "timbre.provenance": json.dumps(provenance()),
@@ -376,6 +397,6 @@ def _run_json(
         },
         "engine": json.loads(engine),
         "class_names": how.card.vocabulary.names,
-        **({} if how.card.source is None else {"model_source": how.card.source}),
+        **_source_of(how.card),
         "provenance": provenance(),
     }

@@ -52,6 +52,7 @@ _TIMEOUT_S = 30.0
 _LEAD_FRAMES = 8  # more than half a frame's length on either side
 _LEAST_S = 0.2
 _N_NOTES = 5
+_OF_FIRST = "The time lines are those of {}, the first of the models that are averaged."
 
 
 def find_examples(
@@ -65,7 +66,7 @@ def find_examples(
     except TimbreError as error:
         return [], [f"No examples: {error}"]
     examples: list[Example] = []
-    notes: list[str] = []
+    notes = [_OF_FIRST.format(card.model_id)] if "members" in run["identity"] else []
     shown: set[str] = set()
     with Guard(timeout_s=_TIMEOUT_S) as guard:
         listener = Listener(model, card, run, guard)
@@ -187,8 +188,9 @@ class Listener:
     def _hearing(self) -> Hearing:
         identity = self.run["identity"]
         rule = identity.get("activity")
+        first = next(iter(identity.get("members", ())), identity)  # whose windows are drawn
         return Hearing(
             self.card.heard,
-            WindowSpec(identity["window_s"], identity["hop_s"]),
+            WindowSpec(first["window_s"], first["hop_s"]),
             None if rule is None else Activity(**rule),
         )

@@ -101,8 +101,9 @@ def run_stages(
 
 
 def scored(described: Dataset, how: Tagging, *, batch_size: int, n_actors: int) -> Dataset:
-    """Return rows of DESCRIBED as SCORED: each of the actors holds the model."""
-    read_weights(how.model, how.card)  # actors look too, but Ray loses what their starts said
+    """Return rows of DESCRIBED as SCORED: each of the actors holds the model, or its members."""
+    for part in how.parts:  # actors look too, but Ray loses what their starts said
+        read_weights(part.model, part.model_card)
     return described.map_batches(
         TrackTagger,
         fn_constructor_args=(how,),

@@ -24,8 +24,8 @@ from pipeline.errors import UsageError
 from pipeline.flows.logs import progress_bar
 from pipeline.flows.tag_stages import places, quiet, scored
 from pipeline.learn.tagger import describe
-from pipeline.learn.tagging import Tagging
-from pipeline.score.aggregate import METHODS, aggregate
+from pipeline.learn.tagging import Tagging, aggregated_by
+from pipeline.score.aggregate import METHODS
 from pipeline.score.targets import target_matrix
 from pipeline.score.thresholds import own
 from pipeline.score.validation import Validation
@@ -44,23 +44,20 @@ def validation_of(
     """Return what the model says of clips, rows of TRACKS with bytes, by every aggregation.
 
     `truth` gives the classes of every clip by its uri, `unknown` those that its labels leave open;
-    needs a running Ray.
+    needs a running Ray. Of an ensemble each model hears the clips by itself.
     """
-    windows = window_scores_of(clips, how, n_blocks=n_blocks)
-    if strange := sorted(windows.keys() - truth.keys()):
+    windows = [window_scores_of(clips, part, n_blocks=n_blocks) for part in how.parts]
+    if strange := sorted(windows[0].keys() - truth.keys()):
         raise UsageError(f"{len(strange)} clips have no FEATURES, the first is {strange[0]}")
     none = np.zeros((0, len(how.codes)), np.float32)
+    clip_windows = [[of_part.get(name, none) for of_part in windows] for name in truth]
     methods = list(dict.fromkeys([*METHODS, *how.card.thresholds, how.aggregation]))
+    ways = {method: aggregated_by(how, method) for method in methods}
     return Validation(
         truth=target_matrix(truth.values(), map(unknown.get, truth), how.codes),
         scores={
-            method: np.stack(
-                [
-                    aggregate(windows.get(name, none), method, hop_s=how.windows.hop_s)
-                    for name in truth
-                ]
-            )
-            for method in methods
+            method: np.stack([way.track_scores(each) for each in clip_windows])
+            for method, way in ways.items()
         },
         own={method: own(how.card.thresholds, method, how.codes) for method in methods},
     )

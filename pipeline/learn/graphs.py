@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from pipeline.errors import SpecMismatch, UsageError
 from pipeline.learn.model import ModelCard, Preparation, Tagger
 from pipeline.learn.precision import disagreement, output_fault, rounded_to_bf16
+from pipeline.learn.starter import model_uri
 from pipeline.store.folder import Folder
 
 INT8_FILES = ("model.int8.xml", "model.int8.bin")
@@ -183,7 +184,7 @@ def read_graph(uri: str, card: ModelCard) -> Any:
     """Read the int8 graph of a model's folder; SpecMismatch where it is not model.json's."""
     parts = []
     for name in INT8_FILES:
-        data = Folder(uri).read_bytes(name)
+        data = Folder(model_uri(uri)).read_bytes(name)
         if hashlib.sha256(data).hexdigest() != (card.quantized or {})["sha256"].get(name):
             raise SpecMismatch(
                 f"{uri}/{name}: not the graph that model.json names; run jobs.quantize again"

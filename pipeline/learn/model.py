@@ -34,9 +34,14 @@ from pipeline.learn.networks.registry import (
     timm_backbone,
 )
 from pipeline.learn.pretrained.outputs import OutputMap
+from pipeline.learn.starter import ENSEMBLE_FILE, model_uri
 from pipeline.store.folder import Folder
 
 FORMAT = "timbre-model-1"
+_NO_MODEL = "train one with python -m jobs.train, or import one with python -m jobs.import_model"
+
+DEFAULT_MIN_CONFIDENCE = 0.2
+"""Least mean of a class's three highest window scores for a label, where a model says no other."""
 
 RANGE_DB = 60.0
 """What lies further below a window's peak is silence to the network, and no window is loud or
@@ -347,9 +352,11 @@ def save_card(folder: Folder, card: ModelCard) -> None:
 
 def load_card(uri: str) -> ModelCard:
     """Read model.json of a model's folder; UsageError where there is none."""
-    folder = Folder(uri)
+    folder = Folder(model_uri(uri))
     if not folder.exists("model.json"):
-        raise UsageError(f"{uri}: no model.json there; train one with jobs.train, or import one")
+        is_of_several = folder.exists(ENSEMBLE_FILE)
+        cure = "it is of several models; name one" if is_of_several else _NO_MODEL
+        raise UsageError(f"{uri}: no model.json there; {cure}")
     try:
         return ModelCard.from_dict(folder.read_json("model.json"))
     except (KeyError, TypeError, ValueError, AttributeError) as error:
@@ -382,7 +389,7 @@ def read_weights(uri: str, card: ModelCard) -> bytes:
 
     An int8 model lies beside the weights that it was made of.
     """
-    data = Folder(uri).read_bytes("model.safetensors")
+    data = Folder(model_uri(uri)).read_bytes("model.safetensors")
     model_id = card.model_id if card.quantized is None else card.quantized["model_id"]
     if not model_id.endswith(f"-{_digest(data)}"):
         raise SpecMismatch(

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import resource
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from itertools import pairwise
 from time import monotonic
@@ -18,9 +18,9 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from pipeline.learn.engines import Engine, make_engine
-from pipeline.learn.tagging import Tagging, check_model
-from pipeline.learn.tracks import DESCRIBED, Row, described_rows
-from pipeline.score.aggregate import aggregate, evidence
+from pipeline.learn.tagging import Tagging, check_model, tagging
+from pipeline.learn.tracks import DESCRIBED, Row, column, described_rows, described_schema
+from pipeline.score.aggregate import evidence
 from pipeline.score.intervals import merged_intervals
 from pipeline.score.labelling import labels
 from schemas.tags import tags_schema
@@ -37,13 +37,15 @@ def describe(
     tracks: pa.Table, how: Tagging, is_known: Callable[[str], bool] = lambda _: False
 ) -> Iterator[pa.Table]:
     """Decode each track and cut its windows; yield a row a track, with windows or with a fault."""
-    for row in described_rows(tracks.to_pylist(), how.hearing, is_known):
-        yield pa.Table.from_pylist([row], DESCRIBED)
+    hearings = how.hearings
+    schema = described_schema(len(hearings))
+    for row in described_rows(tracks.to_pylist(), hearings, is_known):
+        yield pa.Table.from_pylist([row], schema)
 
 
 def windows_of(described: Any, how: Tagging) -> npt.NDArray[Any]:
-    """Return windows from the bytes of a row of DESCRIBED, `[n_windows, n_rows, n_frames]`."""
-    heard = how.card.heard
+    """Return one model's windows from the bytes of DESCRIBED, `[n_windows, n_rows, n_frames]`."""
+    heard = how.model_card.heard
     return np.frombuffer(described, heard.dtype).reshape(
         -1, heard.n_rows, how.windows.n_frames(heard)
     )
@@ -67,44 +69,68 @@ def scored_schema(how: Tagging) -> pa.Schema:
 
 
 class TrackTagger:
-    """A model, loaded once: described tracks in, scores and labels out."""
+    """Models, loaded once: described tracks in, scores and labels out; the starter if not given."""
 
-    def __init__(self, how: Tagging) -> None:
-        self._how = how
-        self._engine: Engine = make_engine(
-            how.model,
-            engine=how.engine,
-            precision=how.precision,
-            gpu=how.gpu,
-            embeddings=how.embeddings,
-        )
+    def __init__(self, how: Tagging | None = None) -> None:
+        self._how = how = tagging() if how is None else how
+        self._engines: list[Engine] = [
+            make_engine(
+                part.model,
+                engine=part.engine,
+                precision=part.precision,
+                gpu=part.gpu,
+                embeddings=part.embeddings,
+            )
+            for part in how.parts
+        ]
         check_model(how)  # after the weights are read: a training may write others meanwhile
 
     def __call__(self, tracks: pa.Table) -> pa.Table:
-        """Return the tracks as rows of SCORED; batches of the model are filled across tracks."""
-        how = self._how
-        rows = tracks.drop_columns(["windows"]).to_pylist()
-        windows = [windows_of(value, how) for value in buffers_of(tracks["windows"])]
-        began, n_windows = monotonic(), [len(part) for part in windows]
-        scores, vectors = self._scores(windows)
-        each_s = (monotonic() - began) / max(1, len(scores))
+        """Return the tracks as rows of SCORED; batches of a model are filled across tracks."""
+        how, began = self._how, monotonic()
+        named = [column("windows", k) for k in range(len(how.hearings))]
+        rows = tracks.drop_columns(named).to_pylist()
+        heard = [self._heard(tracks, k) for k in range(len(how.parts))]
+        n_windows = sum(len(scores) for scores, _ in heard[0])
+        each_s = (monotonic() - began) / max(1, n_windows)
         here = {
-            "engine": json.dumps(self._engine.about),
+            "engine": json.dumps(about([engine.about for engine in self._engines])),
             "peak_mib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss >> 10,
         }
-        bounds = np.cumsum(n_windows)[:-1]
-        vectors_of = np.split(vectors, bounds) if vectors is not None else [None] * len(rows)
-        scored = [
-            scored_row(row | here | {"model_s": len(part) * each_s}, part, embedded, how)
-            for row, part, embedded in zip(rows, np.split(scores, bounds), vectors_of, strict=True)
-        ]
+        scored = []
+        for row, *parts in zip(rows, *heard, strict=True):
+            scores, vectors = [one for one, _ in parts], parts[0][1]
+            spent = {"model_s": len(scores[0]) * each_s}
+            scored.append(scored_row(row | here | spent, scores, vectors, how))
         return pa.Table.from_pylist(scored, scored_schema(how))
 
-    def _scores(self, windows: list[npt.NDArray[Any]]) -> tuple[Floats, Floats | None]:
-        """Return scores and embeddings of all windows of some tracks, in their order."""
-        found = [self._engine.scores(part) for part in in_groups(windows, _GROUP_WINDOWS)]
-        scores, vectors = zip(*found, strict=True)
-        return np.concatenate(scores), None if vectors[0] is None else np.concatenate(vectors)
+    def _heard(self, tracks: pa.Table, k: int) -> list[tuple[Floats, Floats | None]]:
+        """Return each track's window scores and embeddings by one of the models."""
+        part = self._how.parts[k]
+        named = column("windows", self._how.hearings.index(part.hearing))
+        windows = [windows_of(value, part) for value in buffers_of(tracks[named])]
+        scores, vectors = _scores(self._engines[k], windows)
+        bounds = np.cumsum([len(each) for each in windows])[:-1]
+        vectors_of = np.split(vectors, bounds) if vectors is not None else [None] * len(windows)
+        return list(zip(np.split(scores, bounds), vectors_of, strict=True))
+
+
+def _scores(engine: Engine, windows: list[npt.NDArray[Any]]) -> tuple[Floats, Floats | None]:
+    """Return scores and embeddings of all windows of some tracks, in their order."""
+    found = [engine.scores(part) for part in in_groups(windows, _GROUP_WINDOWS)]
+    scores, vectors = zip(*found, strict=True)
+    return np.concatenate(scores), None if vectors[0] is None else np.concatenate(vectors)
+
+
+def about(engines: Sequence[Mapping[str, str]]) -> dict[str, str]:
+    """Return what runs the models, as run.json has it: what differs with a + between.
+
+    >>> about([{"name": "torch", "precision": "f32"}, {"name": "torch", "precision": "bf16"}])
+    {'name': 'torch', 'precision': 'f32+bf16'}
+    """
+    keys = dict.fromkeys(key for engine in engines for key in engine)
+    said = {key: dict.fromkeys(engine.get(key, "") for engine in engines) for key in keys}
+    return {key: "+".join(filter(None, values)) for key, values in said.items()}
 
 
 def buffers_of(column: pa.ChunkedArray) -> Iterator[pa.Buffer]:
@@ -133,37 +159,39 @@ def in_groups(windows: list[npt.NDArray[Any]], size: int) -> Iterator[npt.NDArra
         )
 
 
-def scored_row(row: Row, scores: Floats, vectors: Floats | None, how: Tagging) -> Row:
-    """Return a track's row of SCORED.
+def scored_row(row: Row, scores: Sequence[Floats], vectors: Floats | None, how: Tagging) -> Row:
+    """Return a track's row of SCORED; what is of windows in it is of the first model's.
 
     Parameters
     ----------
     row
         Of DESCRIBED, without its windows.
     scores
-        Of its windows, `[n_windows, n_classes]`.
+        Of its windows, `[n_windows, n_classes]` a model.
     vectors
         Of its windows, `[n_windows, n_features]`, where embeddings are asked for.
     """
     row = row | {"model_id": how.card.model_id, "tagged_at": datetime.now(UTC)}
     if row["status"] != "ok":
         return row | {"labels": [], "scores": None, "peaks": None}
-    active = np.array(row["active"], bool)
-    heard, peaks = scores[active], evidence(scores[active])
-    track_scores = how.served(aggregate(heard, how.aggregation, hop_s=how.windows.hop_s))
-    named = labels(
+    hearings = how.hearings
+    named = [column("active", hearings.index(part.hearing)) for part in how.parts]
+    active = [np.array(row[name], bool) for name in named]
+    heard = [values[counts] for values, counts in zip(scores, active, strict=True)]
+    track_scores, peaks = how.track_scores(heard), how.mean([evidence(each) for each in heard])
+    found = labels(
         track_scores, peaks, thresholds=how.thresholds, gate=how.gate, class_codes=how.codes
     )
     row |= {
-        "labels": named if active.any() else [],
+        "labels": found if any(map(len, heard)) else [],
         "scores": dict(zip(how.codes, track_scores.tolist(), strict=True)),
         "peaks": dict(zip(how.codes, peaks.tolist(), strict=True)),
-        "n_active": int(active.sum()),
+        "n_active": len(heard[0]),
     }
     if how.keep_windows:
-        row["window_scores"] = scores.astype("<f4").tobytes()
+        row["window_scores"] = scores[0].astype("<f4").tobytes()
     if vectors is not None:
-        row["embedding"] = (vectors[active] if active.any() else vectors).mean(axis=0).tolist()
+        row["embedding"] = (vectors[active[0]] if len(heard[0]) else vectors).mean(axis=0).tolist()
     return row
 
 

@@ -8,7 +8,7 @@ its own (`pipeline.audio.guard`), which a hostile file may crash.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cache
@@ -39,26 +39,42 @@ Row = dict[str, Any]
 Floats = npt.NDArray[np.float32]
 Ints = npt.NDArray[np.int64]
 
-DESCRIBED = pa.schema(
-    [
-        ("uri", pa.string()),
-        ("fingerprint", pa.string()),
-        ("size_bytes", pa.int64()),
-        ("modified_ns", pa.int64()),
-        ("attempts", pa.int32()),
-        ("duration_s", pa.float64()),
-        ("status", pa.string()),
-        ("reason", pa.string()),
-        ("detail", pa.string()),
-        ("n_windows", pa.int32()),
-        ("windows", pa.large_binary()),
-        ("starts_s", pa.list_(pa.float64())),
-        ("active", pa.list_(pa.bool_())),
-        ("read_s", pa.float64()),
-        ("decode_s", pa.float64()),
-        ("features_s", pa.float64()),
-    ]
+_OF_TRACK = (
+    ("uri", pa.string()),
+    ("fingerprint", pa.string()),
+    ("size_bytes", pa.int64()),
+    ("modified_ns", pa.int64()),
+    ("attempts", pa.int32()),
+    ("duration_s", pa.float64()),
+    ("status", pa.string()),
+    ("reason", pa.string()),
+    ("detail", pa.string()),
 )
+_OF_WINDOWS = (
+    ("n_windows", pa.int32()),
+    ("windows", pa.large_binary()),
+    ("starts_s", pa.list_(pa.float64())),
+    ("active", pa.list_(pa.bool_())),
+)
+_TIMES = (("read_s", pa.float64()), ("decode_s", pa.float64()), ("features_s", pa.float64()))
+
+
+def column(name: str, k: int) -> str:
+    """Return the name of a column of windows, by the number of what they are heard by.
+
+    >>> column("windows", 0), column("windows", 1)
+    ('windows', 'windows_1')
+    """
+    return f"{name}_{k}" if k else name
+
+
+def described_schema(n_hearings: int) -> pa.Schema:
+    """DESCRIBED: a track and its windows, as many sets of them as models hear differently."""
+    windows = [(column(key, k), kind) for k in range(n_hearings) for key, kind in _OF_WINDOWS]
+    return pa.schema([*_OF_TRACK, *windows, *_TIMES])
+
+
+DESCRIBED = described_schema(1)
 
 
 @dataclass(frozen=True)
@@ -81,9 +97,11 @@ class Hearing:
 
 
 def described_rows(
-    tracks: Iterable[Row], hearing: Hearing, is_known: Callable[[str], bool]
+    tracks: Iterable[Row], hearings: Sequence[Hearing], is_known: Callable[[str], bool]
 ) -> Iterator[Row]:
     """Yield the row of DESCRIBED of each track, whatever its bytes do to the decoder.
+
+    Its windows are those of each of `hearings`, in their order.
 
     `is_known` says of a fingerprint whether that content has its tags already. Tracks from a bucket
     or a server are read ahead, some at a time.
@@ -91,7 +109,7 @@ def described_rows(
     rows = list(tracks)
     is_remote = any(is_uri(row["uri"]) for row in rows)
     for row, opened in _read_ahead(rows) if is_remote else ((row, _opened(row)) for row in rows):
-        yield _described(row, opened, hearing, is_known)
+        yield _described(row, opened, hearings, is_known)
 
 
 Opened = tuple[Any, str | None, float] | ItemFault
@@ -123,32 +141,34 @@ def _opened(track: Row) -> Opened:
 
 
 def _described(
-    track: Row, opened: Opened, hearing: Hearing, is_known: Callable[[str], bool]
+    track: Row, opened: Opened, hearings: Sequence[Hearing], is_known: Callable[[str], bool]
 ) -> Row:
     row: Row = {key: track[key] for key in ("uri", "size_bytes", "modified_ns")}
     row["attempts"] = (track.get("attempts") or 0) + 1
-    row |= {"status": "ok", "reason": Reason.OK, "n_windows": 0, "windows": b""}
+    row |= {"status": "ok", "reason": Reason.OK}
+    for k in range(len(hearings)):
+        row |= {column("n_windows", k): 0, column("windows", k): b""}
     try:
         if isinstance(opened, ItemFault):
             raise opened
         source, row["fingerprint"], row["read_s"] = opened
         if row["fingerprint"] is not None and is_known(row["fingerprint"]):
             return row | {"status": SAME}
-        row |= _decoded(source, hearing)
+        row |= _decoded(source, hearings)
     except ItemFault as fault:
         row |= {"status": "failed", "reason": fault.reason, "detail": fault.detail}
     return row
 
 
-def _decoded(source: Any, hearing: Hearing) -> Row:
+def _decoded(source: Any, hearings: Sequence[Hearing]) -> Row:
     """Decode in a process of its own; a file is to blame once several of these have died on it."""
     for _ in range(_DEATHS - 1):
         try:
-            return _guard()(_windows_of, source, hearing)
+            return _guard()(_windows_of, source, hearings)
         except DecodeError as error:
             if error.reason is not Reason.CRASHED:
                 raise
-    return _guard()(_windows_of, source, hearing)
+    return _guard()(_windows_of, source, hearings)
 
 
 @cache
@@ -157,21 +177,36 @@ def _guard() -> Guard:
     return Guard()
 
 
-def _windows_of(source: Any, hearing: Hearing) -> Row:
-    heard, windows, began = hearing.heard, hearing.windows, monotonic()
-    samples = decode(source, sample_rate_hz=heard.sample_rate_hz, max_duration_s=MAX_TRACK_S)
-    if not len(samples):
-        raise DecodeError(Reason.EMPTY, "no audio samples")
-    decoded = monotonic()
-    matrix = heard.matrix(samples)
+def _windows_of(source: Any, hearings: Sequence[Hearing]) -> Row:
+    """Return a track's duration and windows; it is decoded once at each rate that is needed."""
+    row: Row = {"decode_s": 0.0, "features_s": 0.0}
+    for rate_hz in dict.fromkeys(one.heard.sample_rate_hz for one in hearings):
+        began = monotonic()
+        samples = decode(source, sample_rate_hz=rate_hz, max_duration_s=MAX_TRACK_S)
+        if not len(samples):
+            raise DecodeError(Reason.EMPTY, "no audio samples")
+        row.setdefault("duration_s", len(samples) / rate_hz)
+        decoded = monotonic()
+        matrices: dict[Input, npt.NDArray[Any]] = {}
+        for k, one in enumerate(hearings):
+            if one.heard.sample_rate_hz == rate_hz:
+                if one.heard not in matrices:
+                    matrices[one.heard] = one.heard.matrix(samples)
+                cut = _cut(samples, matrices[one.heard], one)
+                row |= {column(key, k): value for key, value in cut.items()}
+        row["decode_s"] += decoded - began
+        row["features_s"] += monotonic() - decoded
+    return row
+
+
+def _cut(samples: Floats, matrix: npt.NDArray[Any], hearing: Hearing) -> Row:
+    """Return the windows of a track's matrix, when they begin, and which of them count."""
+    heard, windows = hearing.heard, hearing.windows
     starts = window_starts(matrix.shape[1], windows, heard)
     cut = cut_windows(matrix, starts, windows.n_frames(heard), silence=heard.silence)
     return {
-        "duration_s": len(samples) / heard.sample_rate_hz,
         "n_windows": len(cut),
         "windows": cut.tobytes(),
         "starts_s": (starts * heard.hop / heard.sample_rate_hz).tolist(),
         "active": hearing.active(samples, starts).tolist(),
-        "decode_s": decoded - began,
-        "features_s": monotonic() - decoded,
     }

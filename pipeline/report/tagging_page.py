@@ -174,6 +174,7 @@ def _weights_of(run: Run) -> dict[str, str]:
 
 def _provenance(run: Run, before: Run | None) -> dict[str, str]:
     identity = run["identity"]
+    members = identity.get("members", [identity])
     return {
         "run": run["run_id"],
         "last run": before["run_id"] if before else "none",
@@ -181,10 +182,14 @@ def _provenance(run: Run, before: Run | None) -> dict[str, str]:
         "model": identity["model_id"],
         **_weights_of(run),
         "aggregation": identity["aggregation"],
-        "scores": _SCORES["calibration" in identity],
+        "scores": _SCORES[any("calibration" in one for one in (identity, *members))],
         "thresholds": thresholds_text(identity["thresholds"]),
         "gate": f"{identity['gate']:g}",
-        "windows": f"{identity['window_s']:g} s, every {identity['hop_s']:g} s",
+        "windows": "; ".join(map(_windows_text, members)),
         "engine": " ".join(filter(None, (engine_of(run), run["engine"].get("note")))) or "none",
         **run["provenance"],
     }
+
+
+def _windows_text(heard: Run) -> str:
+    return f"{heard['window_s']:g} s, every {heard['hop_s']:g} s"

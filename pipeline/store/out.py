@@ -8,7 +8,7 @@ reads the folder later would not know what it is.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from urllib.parse import unquote, urlsplit
@@ -56,7 +56,7 @@ KINDS = (
 def check_out(
     uri: str,
     kind: Kind,
-    inputs: Mapping[str, str | None] | None = None,
+    inputs: Mapping[str, str | Sequence[str] | None] | None = None,
     *,
     catalog: str | None = None,
 ) -> None:
@@ -80,8 +80,8 @@ def check_out(
     if catalog is not None:
         _refuse_music(out, uri, catalog)
     for flag, given in (inputs or {}).items():
-        if given is not None:
-            _refuse_input(out, uri, flag, given)
+        for one in [given] if isinstance(given, str) else given or ():
+            _refuse_input(out, uri, flag, one)
     there = held(out)
     is_resumed = any(other is kind for _, other in there)
     for name, other in there:

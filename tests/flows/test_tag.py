@@ -29,8 +29,8 @@ from pipeline.errors import SpecMismatch, UsageError
 from pipeline.flows import tag as tagging_flow
 from pipeline.flows import tag_stages
 from pipeline.flows.retag import RetagConfig, retag
-from pipeline.flows.tag import DEFAULT_GATE, TagConfig, plan_tagging, tag_catalog
-from pipeline.learn.model import load_model, save_model
+from pipeline.flows.tag import TagConfig, plan_tagging, tag_catalog
+from pipeline.learn.model import DEFAULT_MIN_CONFIDENCE, load_model, save_model
 from pipeline.learn.tagger import describe
 from pipeline.learn.tagging import tagging
 from pipeline.learn.windows import load_windows
@@ -106,7 +106,7 @@ def test_every_track_has_one_row(music, tagged, model):
             assert row["labels"] == [
                 code
                 for code, score in scores.items()
-                if score >= 0.5 and row["peaks"][code] >= DEFAULT_GATE
+                if score >= 0.5 and row["peaks"][code] >= DEFAULT_MIN_CONFIDENCE
             ]
             assert 0 < row["n_active"] <= row["n_windows"]
             assert row["duration_s"] == pytest.approx(12, abs=0.1) or row["uri"].endswith("webm")

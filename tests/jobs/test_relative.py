@@ -87,6 +87,18 @@ def test_every_path_of_every_job(job, monkeypatch, capsys):
                 assert good in str(getattr(found, action.dest))
 
 
+def test_each_of_several_models_is_looked_at(monkeypatch, capsys):
+    parser = parser_of("tag_catalog", monkeypatch)
+    for name, value in SUBMITTED.items():
+        monkeypatch.setenv(name, value)
+    words = ["--catalog", "/srv/music", "--out", "/srv/out", "--model"]
+    assert parser.parse_args(words[:-1]).model == "starter"
+    assert parser.parse_args([*words, "starter,/srv/a"]).model == "starter,/srv/a"
+    with pytest.raises(SystemExit):
+        parser.parse_args([*words, "/srv/a,b"])
+    assert capsys.readouterr().err.startswith("error: --model 'b' is relative")
+
+
 @pytest.mark.parametrize(
     ("environ", "is_cluster"),
     [

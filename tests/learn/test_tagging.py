@@ -49,10 +49,10 @@ def test_long_tracks_come_to_the_model_in_groups(how, n_windows, monkeypatch):
     tracks, tagger, sizes = described(how, n_windows), TrackTagger(how), []
     keys = ["uri", "status", "labels", "scores", "peaks", "window_scores", "embedding"]
     at_once = tagger(tracks).select(keys)
-    scores = tagger._engine.scores
+    scores = tagger._engines[0].scores
     monkeypatch.setattr(stages, "_GROUP_WINDOWS", 16)
     monkeypatch.setattr(
-        tagger._engine, "scores", lambda part: sizes.append(len(part)) or scores(part)
+        tagger._engines[0], "scores", lambda part: sizes.append(len(part)) or scores(part)
     )
     assert tagger(tracks).select(keys).equals(at_once)
     assert (sum(sizes), max(sizes)) == (sum(n_windows), min(16, sum(n_windows)))
@@ -87,11 +87,11 @@ def test_a_track_s_segments_are_of_active_windows_in_time(how):
     scores[:, 0], scores[80:140, 1] = 0.9, 0.8
     active = np.arange(240) % 7 > 0
     row = {"status": "ok", "reason": "ok", "active": active.tolist()}
-    found = scored_row(row, scores, None, how)
+    found = scored_row(row, [scores], None, how)
     assert found["labels"] == CODES[:2]
     expected = aggregate(scores[active], TRACKS, hop_s=0.5)
     assert list(found["scores"].values()) == pytest.approx(expected.tolist())
-    assert scored_row(row, scores, None, replace(how, aggregation="s2"))["labels"] == CODES[:1]
+    assert scored_row(row, [scores], None, replace(how, aggregation="s2"))["labels"] == CODES[:1]
 
 
 def overconfident(seed, n_tracks=300):
@@ -118,7 +118,7 @@ def test_calibrated_scores_are_probabilities_and_the_labels_stay(tmp_path):
     truth, windows = overconfident(2)
     row = {"status": "ok", "reason": "ok", "active": [True]}
     raw, mapped = (
-        [scored_row({**row, "uri": f"{k}"}, w, None, one) for k, w in enumerate(windows)]
+        [scored_row({**row, "uri": f"{k}"}, [w], None, one) for k, w in enumerate(windows)]
         for one in (plain, how)
     )
     errors = [
@@ -135,5 +135,5 @@ def test_calibrated_scores_are_probabilities_and_the_labels_stay(tmp_path):
     assert "calibration" not in plain.identity
     asked = calibrated(tagging(folder, "s1", 0.7), threshold=0.7)
     assert asked.thresholds == (0.7,) * len(CODES)
-    silent = scored_row({**row, "active": [False]}, windows[0], None, how)
+    silent = scored_row({**row, "active": [False]}, [windows[0]], None, how)
     assert set(silent["scores"].values()) == {0.0}

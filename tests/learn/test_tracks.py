@@ -14,7 +14,7 @@ def test_few_remote_tracks_lie_in_memory_at_once(monkeypatch):
             for k in range(40)
         ]
         n_ahead, uris = [], []
-        for row in described_rows(rows, None, lambda fingerprint: True):
+        for row in described_rows(rows, [], lambda fingerprint: True):
             uris.append(row["uri"])
             n_ahead.append(len({path for _, path, _ in server.requests}) - len(uris))
             assert row["status"] == "same"

@@ -156,6 +156,33 @@ def test_the_demos_table_says_both(items, tmp_path, n_absent):
     assert [row[-2] for row in rows[1:]] == ([f"{metrics.macro_f1:.3f}"] if n_absent else [])
 
 
+def test_the_demo_shows_its_model_and_the_starter_side_by_side(items, tmp_path):
+    truth, scores = items
+    both = [metrics_of(truth, values) for values in (scores, scores[::-1])]
+    files = {
+        "dataset/report.json": {"outcomes": []},
+        "evaluation/metrics.json": {"metrics": both[0].to_dict(), "class_names": NAMES},
+        "tagging/run.json": {"tracks": 0, "tagged": 0, "failed": 0, "skipped": 0},
+        "evaluation-tagging/metrics.json": {"metrics": both[0].to_dict()},
+    }
+    for name, values in files.items():
+        (tmp_path / name).parent.mkdir()
+        (tmp_path / name).write_text(json.dumps(values))
+    assert "starter" not in summary(tmp_path, seconds=1)
+    (tmp_path / "evaluation-tagging-starter").mkdir()
+    (tmp_path / "evaluation-tagging-starter" / "metrics.json").write_text(
+        json.dumps({"metrics": both[1].to_dict()})
+    )
+    said = [line.split() for line in summary(tmp_path, seconds=1).splitlines()]
+    assert ["demo's", "model", "starter"] in said
+    f1, precision = (
+        [f"{getattr(one, key):.3f}" for one in both]
+        for key in ("macro_f1_present", "mean_average_precision")
+    )
+    assert f1[0] != f1[1]
+    assert ["macro", "F1", *f1] in said and ["mAP", *precision] in said
+
+
 @pytest.fixture
 def open_segments(segments):
     """The segments, two of which leave a class open."""
