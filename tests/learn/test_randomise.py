@@ -12,6 +12,7 @@ import pytest
 from pipeline.learn.randomise.band import HighPass, LowPass
 from pipeline.learn.randomise.base import Samples, Transform, ratio, rms
 from pipeline.learn.randomise.chain import DEFAULT, randomised
+from pipeline.learn.randomise.codec import Codec, coded, coders
 from pipeline.learn.randomise.dynamics import Clipping, Compressor, Gain, block_levels_db
 from pipeline.learn.randomise.eq import Equaliser
 from pipeline.learn.randomise.mixture import Mixture, joined, mixed
@@ -167,6 +168,35 @@ def test_gain_is_a_factor_within_its_range() -> None:
     found = {rms(Gain(1.0)(white(), generator(seed), RATE_HZ)) / rms(white()) for seed in range(9)}
     assert len(found) == 9
     assert ratio(-12) <= min(found) < max(found) <= ratio(12)
+
+
+@pytest.mark.parametrize("name", coders())
+@pytest.mark.parametrize("kbits", [16, 64])
+def test_codec_keeps_level_and_place_and_cuts_what_is_above_its_band(name: str, kbits: int) -> None:
+    samples = white()
+    heard = coded(samples, RATE_HZ, name, kbits)
+    assert len(heard) == N
+    low = [HighPass(1.0, (100.0, 100.0)), LowPass(1.0, (2500.0, 2500.0), (60.0, 60.0))]
+    before, after = samples, heard
+    for transform in low:
+        before = transform(before, generator(), RATE_HZ)
+        after = transform(after, generator(), RATE_HZ)
+    assert 20 * np.log10(rms(after) / rms(before)) == pytest.approx(0, abs=2.5)
+    lags = np.arange(-40, 41)
+    likeness = [float(np.dot(before[100:-100], np.roll(after, -lag)[100:-100])) for lag in lags]
+    assert abs(lags[int(np.argmax(likeness))]) <= 2
+    power = np.abs(np.fft.rfft(heard)) ** 2
+    top, middle = power[15_000 * 2 :].mean(), power[2 * 500 : 2 * 2500].mean()
+    if kbits == 16:  # Opus fills its upper bands with noise of their level
+        assert 10 * np.log10(top / middle) < (-5 if name == "opus" else -40)
+    else:  # something is left of what lies above telephone quality
+        assert power[2 * 6000 : 2 * 7000].mean() > 0.01 * middle
+
+
+def test_every_encoder_that_is_lacking_is_left_out() -> None:
+    assert {"mp3", "opus", "aac"} <= set(coders())
+    none = Codec(1.0, names=())
+    np.testing.assert_array_equal(none(white(), generator(), RATE_HZ), white())
 
 
 @pytest.mark.parametrize(("colour", "slope_db"), [("white", 0), ("pink", -3.01), ("brown", -6.02)])

@@ -9,6 +9,7 @@ import numpy as np
 
 from pipeline.learn.randomise.band import HighPass, LowPass
 from pipeline.learn.randomise.base import Samples, Transform
+from pipeline.learn.randomise.codec import Codec
 from pipeline.learn.randomise.dynamics import Clipping, Compressor, Gain
 from pipeline.learn.randomise.eq import Equaliser
 from pipeline.learn.randomise.noise import Noise
@@ -19,7 +20,7 @@ from pipeline.learn.randomise.speed import Speed
 
 @dataclass(frozen=True)
 class Randomisation:
-    """The transforms in their order: tape, room, desk, amplifier, microphone and line, level."""
+    """The transforms in their order: tape, room, desk, amplifier, line, codec, level."""
 
     speed: Speed = field(default_factory=Speed)
     room: Room = field(default_factory=Room)
@@ -29,6 +30,7 @@ class Randomisation:
     compressor: Compressor = field(default_factory=Compressor)
     clipping: Clipping = field(default_factory=Clipping)
     noise: Noise = field(default_factory=Noise)
+    codec: Codec = field(default_factory=Codec)
     gain: Gain = field(default_factory=Gain)
 
     def transforms(self) -> Iterator[Transform]:
@@ -40,6 +42,7 @@ class Randomisation:
         yield self.compressor
         yield self.clipping
         yield self.noise
+        yield self.codec
         yield self.gain
 
     def n_asked(self, n_samples: int) -> int:
