@@ -124,5 +124,5 @@ def _round_trip(samples: Samples, coder: Coder, rate_hz: int, kbits: int) -> Sam
 def _context(name: str, mode: Literal["r", "w"], rate_hz: int) -> av.AudioCodecContext:
     context = av.CodecContext.create(name, mode)
     assert isinstance(context, av.AudioCodecContext)
-    context.sample_rate, context.layout = rate_hz, "mono"  # type: ignore[assignment]
+    context.sample_rate, context.layout = rate_hz, "mono"
     return context
