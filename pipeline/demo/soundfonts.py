@@ -117,8 +117,8 @@ def soundfont_bytes(path: str) -> bytes:
 
 def _opened(path: str) -> Soundfont:
     data = soundfont_bytes(path)
-    there = programs_of(data)
     midirenderer.render_wave_from(data, compose(_PROBE, seed=""))
+    there = programs_of(data)
     has = {sound: _programs(sound) <= there for sound in SOUNDS}
     return Soundfont(path, frozenset(sound for sound, whole in has.items() if whole))
 
