@@ -5,20 +5,26 @@
 The bare loop is what one would write by hand around the same network: a batch is cut from the
 log-mels in memory, then forward, loss, backward, Adam. Ours does that and all that a run does: each
 window once, in an order of its own, the next batch made ahead, learning rates by step, the running
-mean of the weights, checkpoints; with `augmented` it also disturbs the windows. Rounds are taken in
-turn, and medians printed; the first steps of each run, which build up memory, are not counted.
+mean of the weights, checkpoints; with `augmented` it also disturbs the windows, and `randomised`
+windows are samples that one or two loader processes make log-mels of other recordings of. Rounds
+are taken in turn, and medians printed, of the rate and of the share of the steps' time that they
+waited for their batches; the first steps of each run, which build up memory, are not counted in the
+rate.
 """
 
 from __future__ import annotations
 
 import argparse
+import math
 import tempfile
 import time
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
+from contextlib import nullcontext
+from dataclasses import replace
 from multiprocessing import get_context
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import ray.train
@@ -28,17 +34,32 @@ from ray.train.torch import TorchTrainer
 
 from pipeline.audio.inputs import LogMelInput
 from pipeline.audio.windows import WindowSpec
-from pipeline.flows.cluster import ray_session
+from pipeline.flows.cluster import own_cpus, ray_session
 from pipeline.flows.fit import worker_env
 from pipeline.learn.config import TrainConfig
+from pipeline.learn.loader import default_processes, loader
 from pipeline.learn.loop import Hooks, train
 from pipeline.learn.model import Architecture, Tagger
 from pipeline.learn.precision import has_fast_bf16
+from pipeline.learn.randomise.windows import RandomisedWindows
 from pipeline.learn.windows import WindowSet
 
 N_CLASSES, N_WINDOWS, N_COLUMNS, N_WARM = 11, 10, 862, 3
 HEARD, WINDOWS = LogMelInput(), WindowSpec()
 LENGTH = WINDOWS.n_frames(HEARD)
+
+
+class Measured(NamedTuple):
+    """A rate, and what the steps waited."""
+
+    per_s: float
+    """Windows a second."""
+    waiting_share: float = math.nan
+    """Of the steps' time; not a number where nothing measured it."""
+
+    def __str__(self) -> str:
+        waited = "" if math.isnan(self.waiting_share) else f", waited {self.waiting_share:4.0%}"
+        return f"{self.per_s:8.2f} windows/s{waited}"
 
 
 def clips(n_clips: int) -> WindowSet:
@@ -58,9 +79,30 @@ def clips(n_clips: int) -> WindowSet:
     )
 
 
+def recordings(n_clips: int, work: RandomisedWindows) -> WindowSet:
+    """Return samples of 10 s, all of them in memory, with random classes."""
+    rng, rate_hz = np.random.default_rng(0), HEARD.sample_rate_hz
+    samples = rng.integers(-3000, 3000, (n_clips, 1, 10 * rate_hz), np.int16)
+    return replace(
+        clips(n_clips),
+        matrices=list(samples),
+        start_of=np.tile(np.arange(N_WINDOWS) * rate_hz, n_clips),
+        n_frames=rate_hz,
+        silence=0.0,
+        db_per_unit=None,
+        margins=work.margins,
+        places_short=True,
+    )
+
+
 def clips_for(flags: argparse.Namespace, n_workers: int) -> WindowSet:
     """Return as many clips as the steps need."""
-    return clips(-(-flags.steps * flags.batch_size * n_workers // N_WINDOWS))
+    return clips(n_clips_for(flags, n_workers))
+
+
+def n_clips_for(flags: argparse.Namespace, n_workers: int) -> int:
+    """Return how many clips the steps need."""
+    return int(-(-flags.steps * flags.batch_size * n_workers // N_WINDOWS))
 
 
 def tagger(flags: argparse.Namespace) -> Tagger:
@@ -105,10 +147,19 @@ def two_bare(flags: argparse.Namespace) -> float:
 
 
 def ours(
-    flags: argparse.Namespace, *, workers: int, threads: int, augment: tuple[str, ...] = ()
-) -> float:
-    """Return windows per second of Ray Train with our loop, over all workers."""
-    job = {"flags": flags, "workers": workers, "threads": threads, "augment": augment}
+    flags: argparse.Namespace,
+    *,
+    workers: int,
+    threads: int,
+    augment: tuple[str, ...] = (),
+    loaders: int | None = None,
+) -> Measured:
+    """Return windows per second of Ray Train with our loop, over all workers, and what it waited.
+
+    With `loaders` the windows are randomised, by so many processes a worker.
+    """
+    job: dict[str, Any] = {"flags": flags, "workers": workers, "threads": threads}
+    job |= {"augment": augment, "loaders": loaders}
     with tempfile.TemporaryDirectory(prefix="timbre-train-") as folder:
         rate = job["rate"] = Path(folder) / "rate"  # a report without a checkpoint is not kept
         TorchTrainer(
@@ -120,7 +171,8 @@ def ours(
                 worker_runtime_env=worker_env(gpu=flags.gpu),
             ),
         ).fit()
-        return float(rate.read_text())
+        per_s, waiting_share = map(float, rate.read_text().split())
+        return Measured(per_s, waiting_share)
 
 
 def _worker(job: dict[str, Any]) -> None:
@@ -128,23 +180,32 @@ def _worker(job: dict[str, Any]) -> None:
     torch.set_num_threads(job["threads"])
     device = torch.device("cuda" if flags.gpu else "cpu")
     times: list[float] = []
+    waits: list[float] = []
+
+    def on_waits(waited_s: float, steps_s: float) -> None:
+        waits.append(waited_s / steps_s)
 
     def on_epoch(metrics: dict[str, float], state: dict[str, Any]) -> None:
         n_windows = flags.batch_size * job["workers"] * (flags.steps - N_WARM)
         if ray.train.get_context().get_world_rank() == 0:
-            job["rate"].write_text(str(n_windows / (times[flags.steps - 1] - times[N_WARM - 1])))
+            rate = n_windows / (times[flags.steps - 1] - times[N_WARM - 1])
+            job["rate"].write_text(f"{rate} {waits[-1]}")
 
-    train(
-        TrainConfig(
-            model=flags.model, epochs=1, batch_size=flags.batch_size, augment=job["augment"]
-        ),
-        tagger(flags),
-        clips_for(flags, job["workers"]),
-        clips(1),
-        device=device,
-        checkpoint=None,
-        hooks=Hooks(lambda step: times.append(_now(device)), on_epoch),
-    )
+    work = RandomisedWindows.heard_by(HEARD, HEARD.sample_rate_hz)
+    n_clips, is_randomised = n_clips_for(flags, job["workers"]), job["loaders"] is not None
+    with loader(work, job["loaders"]) if is_randomised else nullcontext() as processes:
+        train(
+            TrainConfig(
+                model=flags.model, epochs=1, batch_size=flags.batch_size, augment=job["augment"]
+            ),
+            tagger(flags),
+            recordings(n_clips, work) if is_randomised else clips(n_clips),
+            clips(1),
+            device=device,
+            checkpoint=None,
+            hooks=Hooks(lambda step: times.append(_now(device)), on_epoch, on_waits=on_waits),
+            loader=processes,
+        )
 
 
 def _now(device: torch.device) -> float:
@@ -153,7 +214,7 @@ def _now(device: torch.device) -> float:
     return time.perf_counter()
 
 
-def contenders(flags: argparse.Namespace) -> dict[str, Callable[[], float]]:
+def contenders(flags: argparse.Namespace) -> dict[str, Callable[[], float | Measured]]:
     """Return what is timed, by name."""
     augmented = TrainConfig().augment
     if flags.gpu:
@@ -161,6 +222,9 @@ def contenders(flags: argparse.Namespace) -> dict[str, Callable[[], float]]:
             "bare loop": lambda: bare(flags, threads=1),
             "Ray Train, 1 worker": lambda: ours(flags, workers=1, threads=1),
             "the same, augmented": lambda: ours(flags, workers=1, threads=1, augment=augmented),
+            "the same, randomised": lambda: ours(
+                flags, workers=1, threads=1, loaders=default_processes(own_cpus())
+            ),
         }
     return {
         "bare loop, 1 thread": lambda: bare(flags, threads=1),
@@ -170,6 +234,9 @@ def contenders(flags: argparse.Namespace) -> dict[str, Callable[[], float]]:
         "bare loop, 2 threads": lambda: bare(flags, threads=2),
         "Ray Train, 1 worker, 2 threads": lambda: ours(flags, workers=1, threads=2),
         "the same, augmented": lambda: ours(flags, workers=1, threads=2, augment=augmented),
+        "randomised, 1 thread, 1 loader": lambda: ours(flags, workers=1, threads=1, loaders=1),
+        "randomised, 2 threads, 1 loader": lambda: ours(flags, workers=1, threads=2, loaders=1),
+        "randomised, 2 threads, 2 loaders": lambda: ours(flags, workers=1, threads=2, loaders=2),
     }
 
 
@@ -182,17 +249,19 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3, help="runs of each")
     parser.add_argument("--gpu", action="store_true", help="on a GPU")
     flags = parser.parse_args()
-    rates: dict[str, list[float]] = {}
+    rates: dict[str, list[Measured]] = {}
     with ray_session(min_cpus=4):
         for number in range(flags.rounds):
             for name, run in contenders(flags).items():
-                rates.setdefault(name, []).append(run())
-                print(f"round {number + 1}  {name:<32}{rates[name][-1]:8.2f} windows/s", flush=True)
-    median = {name: float(np.median(values)) for name, values in rates.items()}
+                found = run()
+                one = found if isinstance(found, Measured) else Measured(found)
+                rates.setdefault(name, []).append(one)
+                print(f"round {number + 1}  {name:<32}{one}", flush=True)
+    median = {name: Measured(*np.median(values, axis=0)) for name, values in rates.items()}
     first = next(iter(median))
     print(f"\n{flags.model}, batches of {flags.batch_size}, medians of {flags.rounds} rounds")
     for name, rate in median.items():
-        print(f"{name:<32}{rate:8.2f} windows/s{rate / median[first]:7.2f} x the first")
+        print(f"{name:<32}{rate}{rate.per_s / median[first].per_s:7.2f} x the first")
 
 
 if __name__ == "__main__":

@@ -22,6 +22,7 @@ from pipeline.learn.augment import (
     tilt,
 )
 from pipeline.learn.pitch import shifted
+from pipeline.learn.randomise.chain import randomised
 
 SPEC = LogMelSpec()
 RANGE_DB = 90.0
@@ -60,19 +61,21 @@ def main() -> None:
         "tilt": tilt(db, rng)[0].numpy(),
         "mix of log-mels": db_mix[0][0][0].numpy(),
         "all of the default": augment(db, targets, rng, ("mix", "tilt", "masks"))[0][0].numpy(),
+        "randomise": log_mel(
+            randomised(samples[0].numpy(), np.random.default_rng(5), SPEC.sample_rate_hz), SPEC
+        ),
     }
     figure = Figure(figsize=(12, 5.2), layout="constrained")
     axes = figure.subplots(2, 5, sharex=True, sharey=True).ravel()
-    for place, (name, picture) in zip([0, 1, 2, 3, 4, 5, 6, 7, 8], pictures.items(), strict=True):
+    for place, (name, picture) in zip(range(10), pictures.items(), strict=True):
         top = picture.max()
         axes[place].imshow(
             picture, origin="lower", aspect="auto", cmap="magma", vmin=top - RANGE_DB, vmax=top
         )
         axes[place].set_title(name, fontsize=10, loc="left")
-    axes[9].set_visible(False)
     for axis in (axes[0], axes[5]):
         axis.set_ylabel("mel band")
-    for axis in axes[5:9]:
+    for axis in axes[5:]:
         axis.set_xlabel("frame")
     figure.savefig(Path(__file__).with_name("augmentation.png"), dpi=72)
 

@@ -3,15 +3,23 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from time import monotonic
 
 from jobs import build_subset, evaluate, harness, tag_catalog, train
 from pipeline.demo.catalogue import render_catalogue
-from pipeline.demo.corpus import faults_of, plan_corpus, render_corpus, write_segments_csv
+from pipeline.demo.corpus import (
+    corpus_recordings,
+    faults_of,
+    plan_corpus,
+    render_corpus,
+    write_segments_csv,
+)
 from pipeline.demo.origin import Origin
 from pipeline.demo.outcome import summary
+from pipeline.demo.soundfonts import usable
+from pipeline.demo.studio import write_chosen
 from pipeline.errors import TimbreError
 from pipeline.flows.cluster import own_cpus, ray_session
 from pipeline.learn.starter import STARTER, has_starter
@@ -26,19 +34,32 @@ def main(argv: list[str] | None = None) -> int:
     """Parse, make the music, run the jobs as a user would, print what came out."""
     parser = harness.parser(__doc__)
     parser.add_argument("--out", default="demo", metavar="DIR", help="where everything goes")
-    root = Path(parser.parse_args(argv).out).absolute()
-    return harness.run(lambda: demo(root))
+    parser.add_argument(
+        "--soundfonts", type=harness.words, default=(), metavar="FILES",
+        help="General MIDI .sf2 files to render with, by comma; default: TimGM6mb and those that "
+        "are installed",
+    )  # fmt: skip
+    flags = parser.parse_args(argv)
+    return harness.run(lambda: demo(Path(flags.out).absolute(), flags.soundfonts))
 
 
-def demo(root: Path) -> int:
+def demo(root: Path, soundfonts: Sequence[str] = ()) -> int:
     """Run the demo in a folder; what an earlier run made there is not made again."""
     check_out(str(root), DEMO)
     began, workers = monotonic(), own_cpus()
-    print("Rendering music with a General MIDI soundfont: this demo holds no real recordings.")
+    fonts, lines = usable(soundfonts)
+    for line in lines:
+        print(line)
+    played = "a General MIDI soundfont"
+    if len(fonts) > 1:
+        played = f"{len(fonts)} General MIDI soundfonts ({', '.join(f.name for f in fonts)})"
+    print(f"Rendering music with {played}: this demo holds no real recordings.")
     with Folder(str(root)).claimed():
         plan = plan_corpus(SEED)
-        render_corpus(plan, root / "videos", workers=workers)
-        render_catalogue(root / "catalogue", SEED, workers=workers)
+        render_corpus(plan, root / "videos", workers=workers, fonts=fonts)
+        tracks = render_catalogue(root / "catalogue", SEED, workers=workers, fonts=fonts)
+        videos = corpus_recordings(plan, root / "videos", fonts)
+        write_chosen(root, [*videos, *(track.recording for track in tracks)])
         sheets = write_segments_csv(plan, root / "segments")
         data, model, music = root / "dataset", root / "model", root / "catalogue"
         with Origin(root / "videos", faults_of(plan)) as origin, ray_session(min_cpus=4):

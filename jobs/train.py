@@ -62,6 +62,7 @@ def _parser(argv: list[str] | None) -> argparse.ArgumentParser:
     add("--weight-decay", type=float, metavar="X", help="L2 penalty")
     add("--head-lr", type=float, metavar="X", help="of the last layers, where it is another")
     add("--augment", type=harness.words, metavar="NAMES", help=f"some of {AUGMENTED}, or ''")
+    add("--loader-processes", type=int, metavar="N", help="that randomise a worker's windows")
     add("--sampling", choices=SAMPLINGS, help="plain, or clips mixed: dynamic or persistent")
     add("--mix-min", type=int, metavar="N", help="clips mixed at least")
     add("--mix-max", type=int, metavar="N", help="clips mixed at most")

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from random import Random
 
 from pipeline.demo.compose import Section
 from pipeline.demo.corpus import backing, deal
-from pipeline.demo.studio import Recording, record_all
+from pipeline.demo.soundfonts import Soundfont
+from pipeline.demo.studio import Recording, record_all, with_soundfont
 
 SUFFIXES = (".wav", ".flac", ".mp3", ".ogg", ".opus", ".m4a", ".webm")
 FOLDERS = ("", "Été & Orages", 'It\'s "live" (2)', "a/b/c")
@@ -39,9 +40,14 @@ def plan_catalogue(folder: Path, seed: int, *, n_tracks: int = 21) -> list[Track
     return [_track(rng, folder, seed, k, codes) for k, codes in enumerate(deal(rng, sizes))]
 
 
-def render_catalogue(folder: Path, seed: int, *, workers: int) -> list[Track]:
+def render_catalogue(
+    folder: Path, seed: int, *, workers: int, fonts: Sequence[Soundfont] = ()
+) -> list[Track]:
     """Make the library and `truth.csv` (uri, labels) beside it; what is there already stays."""
-    tracks = plan_catalogue(folder, seed)
+    tracks = [
+        replace(track, recording=with_soundfont(track.recording, fonts))
+        for track in plan_catalogue(folder, seed)
+    ]
     record_all([track.recording for track in tracks], workers=workers, title="tracks")
     _write_hostile(folder, tracks)
     _write_truth(folder.with_name("truth.csv"), tracks)

@@ -19,7 +19,8 @@ from random import Random
 from pipeline.demo.compose import Section
 from pipeline.demo.idioms import CLASSES
 from pipeline.demo.origin import Fault
-from pipeline.demo.studio import Recording, record_all
+from pipeline.demo.soundfonts import Soundfont
+from pipeline.demo.studio import Recording, record_all, with_soundfont
 
 SUBSETS = ("balanced_train", "eval")
 FAULTS = (Fault.MISSING,) * 4 + (Fault.TRUNCATED,) * 2 + (Fault.NOT_AUDIO,) * 2
@@ -120,14 +121,23 @@ def write_segments_csv(
     return paths[0], paths[1]
 
 
-def render_corpus(plan: Iterable[Video], folder: Path, *, workers: int) -> list[Path]:
+def render_corpus(
+    plan: Iterable[Video], folder: Path, *, workers: int, fonts: Sequence[Soundfont] = ()
+) -> list[Path]:
     """Make `{ytid}.webm` of every video that has bytes to serve; return the ones made now.
 
     What a run before this one made of the same plan stays; no file is ever there in part.
     """
+    return record_all(corpus_recordings(plan, folder, fonts), workers=workers, title="videos")
+
+
+def corpus_recordings(
+    plan: Iterable[Video], folder: Path, fonts: Sequence[Soundfont] = ()
+) -> list[Recording]:
+    """Return what is to be made: every video that has bytes to serve, each by one of the fonts."""
     silent = (Fault.MISSING, Fault.NOT_AUDIO)
     recordings = [_recording(video, folder) for video in plan if video.fault not in silent]
-    return record_all(recordings, workers=workers, title="videos")
+    return [with_soundfont(one, fonts) for one in recordings]
 
 
 def deal(rng: Random, sizes: Iterable[int]) -> Iterator[tuple[str, ...]]:

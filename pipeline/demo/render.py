@@ -9,8 +9,7 @@ from __future__ import annotations
 import math
 import os
 from dataclasses import dataclass, field
-from functools import cache
-from importlib import resources
+from functools import lru_cache
 from pathlib import Path
 
 import av
@@ -19,6 +18,8 @@ import numpy as np
 import numpy.typing as npt
 import soundfile
 from scipy import signal
+
+from pipeline.demo.soundfonts import soundfont_bytes
 
 Samples = npt.NDArray[np.float32]
 
@@ -57,9 +58,14 @@ FORMATS = {
 SUFFIXES = (*FORMATS, ".ogg")
 
 
-def synthesize(midi: bytes, *, duration_s: float) -> Samples:
-    """Return what the soundfont plays, in stereo at `RATE_HZ`, exactly `duration_s` long."""
-    wav = midirenderer.render_wave_from(_soundfont(), midi)
+def synthesize(midi: bytes, *, duration_s: float, soundfont: str = "") -> Samples:
+    """Return what the soundfont plays, in stereo at `RATE_HZ`, exactly `duration_s` long.
+
+    `soundfont` is its path; where that is empty it is the one that TIMBRE_SOUNDFONT names, or the
+    wheel's.
+    """
+    path = soundfont or os.environ.get("TIMBRE_SOUNDFONT", "")
+    wav = midirenderer.render_wave_from(_soundfont(path), midi)
     pcm = np.frombuffer(wav, np.int16, offset=N_WAV_HEADER_BYTES).reshape(-1, 2)
     samples = np.zeros((round(duration_s * RATE_HZ), 2), np.float32)
     n_frames = min(len(pcm), len(samples))  # the synthesizer rounds down
@@ -121,12 +127,9 @@ def comment_of(path: Path) -> str:
     return str({key.lower(): value for key, value in tags.items()}.get("comment", ""))
 
 
-@cache
-def _soundfont() -> bytes:
-    """Return the soundfont of the wheel, or the one that TIMBRE_SOUNDFONT names."""
-    if path := os.environ.get("TIMBRE_SOUNDFONT"):
-        return Path(path).read_bytes()
-    return (resources.files("pretty_midi") / "TimGM6mb.sf2").read_bytes()
+@lru_cache(maxsize=2)  # some take 200 MB
+def _soundfont(path: str) -> bytes:
+    return soundfont_bytes(path)
 
 
 def _narrow(rng: np.random.Generator, samples: Samples) -> Samples:

@@ -6,18 +6,20 @@ makes only what is missing or was planned otherwise.
 
 from __future__ import annotations
 
+import csv
 import hashlib
 import os
 import threading
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from multiprocessing import connection, get_context, parent_process
 from pathlib import Path
 
 from pipeline.demo.compose import Section, compose
 from pipeline.demo.render import RATE_HZ, comment_of, encode, master, resample, synthesize
+from pipeline.demo.soundfonts import WHEEL, Soundfont, chosen
 from pipeline.flows.logs import progress_bar
 
 RECIPE = 2  # goes up when the same recording would sound otherwise
@@ -37,20 +39,30 @@ class Recording:
     """From when to when its loudness is measured and set."""
     rate_hz: int = RATE_HZ
     n_channels: int = 2
+    soundfont: str = field(default="", repr=False)
+    """Path of the soundfont that plays; empty for the wheel's."""
 
     @property
     def fingerprint(self) -> str:
         """The same for the same recording, in whatever folder."""
-        soundfont = os.environ.get("TIMBRE_SOUNDFONT", "")
+        soundfont = self.soundfont or os.environ.get("TIMBRE_SOUNDFONT", "")
         text = repr((RECIPE, soundfont, replace(self, path=Path(self.path.name))))
         return hashlib.blake2b(text.encode(), digest_size=12).hexdigest()
+
+
+def with_soundfont(recording: Recording, fonts: Sequence[Soundfont]) -> Recording:
+    """Return the recording to be played by one of the soundfonts; by the wheel's without any."""
+    if not fonts:
+        return recording
+    sounds = {sound for section in recording.sections for sound in section.sounds}
+    return replace(recording, soundfont=chosen(fonts, sounds, recording.seed).path)
 
 
 def record(recording: Recording) -> Path:
     """Make the file, and return its path."""
     duration_s = max(section.end_s for section in recording.sections)
     midi = compose(recording.sections, seed=recording.seed)
-    samples = synthesize(midi, duration_s=duration_s)
+    samples = synthesize(midi, duration_s=duration_s, soundfont=recording.soundfont)
     samples = master(samples, seed=recording.seed, loud_s=recording.loud_s)
     if recording.n_channels == 1:
         samples = samples.mean(axis=1)
@@ -76,6 +88,16 @@ def record_all(recordings: Sequence[Recording], *, workers: int, title: str) -> 
             made.append(path)
             bar.update()
     return made
+
+
+def write_chosen(root: Path, recordings: Sequence[Recording]) -> None:
+    """Write `soundfonts.csv`: `file`, relative to `root`, and `soundfont`, which made it."""
+    with (root / "soundfonts.csv").open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        writer.writerow(["file", "soundfont"])
+        for one in recordings:
+            name = Path(one.soundfont).name or WHEEL
+            writer.writerow([one.path.relative_to(root).as_posix(), name])
 
 
 @contextmanager

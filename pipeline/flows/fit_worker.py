@@ -6,7 +6,7 @@ The data is loaded, the last checkpoint taken up, each epoch reported.
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from time import monotonic
 from typing import Any
@@ -25,6 +25,8 @@ from pipeline.learn.cost import CostMeter
 from pipeline.learn.determinism import NoDeterministicOp
 from pipeline.learn.epochs import Mixing, n_steps
 from pipeline.learn.example_clips import example_clips
+from pipeline.learn.loader import Loader, default_processes
+from pipeline.learn.loader import loader as loader_of
 from pipeline.learn.logmel import SamplesToLogMel
 from pipeline.learn.loop import Hooks, Progress
 from pipeline.learn.model import Tagger
@@ -57,12 +59,12 @@ def _train(material: Material, board: Any, *, gpu: bool) -> None:
     is_first = context.get_world_rank() == 0
     if not gpu:
         torch.set_num_threads(max(1, own_cpus() // context.get_local_world_size()))
-    train_set, val_set = material.train_set(), material.val_set()
+    train_set, val_set = material.train_set(gpu=gpu), material.val_set()
     device = torch.device("cuda", torch.cuda.current_device()) if gpu else torch.device("cpu")
     mixing = Mixing(config.sampling, config.mix_min, config.mix_max, balance=config.balance)
     n_items = mixing.size(train_set)
     steps = n_steps(n_items, batch_size=config.batch_size, n_ranks=context.get_world_size())
-    samples = material.samples_to_log_mel(train_set)
+    samples = material.samples_to_log_mel(train_set, gpu=gpu)
     shown = {}
     if is_first:
         shown = training_material(
@@ -71,16 +73,18 @@ def _train(material: Material, board: Any, *, gpu: bool) -> None:
     own_board = board if is_first else None
     hooks = _hooks(own_board, steps * config.epochs, CostMeter(device), shown)
     try:
-        progress = train_to_the_end(
-            config,
-            lambda: material.new_model(train_set),
-            train_set,
-            val_set,
-            device=device,
-            last_state=_last_state,
-            hooks=hooks,
-            samples=None if samples is None else samples.to(device),
-        )
+        with _loader(material, context.get_local_world_size(), gpu=gpu) as loader:
+            progress = train_to_the_end(
+                config,
+                lambda: material.new_model(train_set),
+                train_set,
+                val_set,
+                device=device,
+                last_state=_last_state,
+                hooks=hooks,
+                samples=None if samples is None else samples.to(device),
+                loader=loader,
+            )
     except (NoDeterministicOp, UsageError) as error:  # every rank comes to it, so none waits
         ray.get(board.refuse.remote(error))
         return
@@ -89,9 +93,16 @@ def _train(material: Material, board: Any, *, gpu: bool) -> None:
         _report({"epoch": progress.epoch + 1.0}, state if is_first else None)
 
 
-def _hooks(
-    board: Any, n_steps: int, measure: Callable[[], dict[str, float]], shown: dict[str, Any]
-) -> Hooks:
+def _loader(material: Material, n_here: int, *, gpu: bool) -> AbstractContextManager[Loader | None]:
+    """Return the processes that randomise this worker's windows, one of `n_here` on this node."""
+    work = material.randomised_windows(gpu=gpu)
+    if work is None:
+        return nullcontext()
+    wanted = material.config.loader_processes
+    return loader_of(work, default_processes(own_cpus() // n_here) if wanted is None else wanted)
+
+
+def _hooks(board: Any, n_steps: int, measure: CostMeter, shown: dict[str, Any]) -> Hooks:
     """Return what the loop calls: only the first rank has a board, and writes checkpoints.
 
     `shown` is what the training's page shows of it, and goes into each checkpoint.
@@ -113,7 +124,7 @@ def _hooks(
         if board is not None:
             board.note.remote(line)
 
-    return Hooks(on_step, on_epoch, on_note, measure)
+    return Hooks(on_step, on_epoch, on_note, measure, measure.waited)
 
 
 def bf16_trial(material: Material) -> Trial | None:

@@ -8,7 +8,7 @@ import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -30,6 +30,8 @@ from pipeline.learn.logmel import SamplesToLogMel, with_margins
 from pipeline.learn.mapped import mapped_clips
 from pipeline.learn.model import Architecture, Tagger
 from pipeline.learn.networks.ast_weights import encoder_sizes
+from pipeline.learn.networks.classical import CLASSICAL
+from pipeline.learn.randomise.windows import RandomisedWindows
 from pipeline.learn.recipes import heard_by
 from pipeline.learn.selection import DEFAULT, check_selection
 from pipeline.learn.windows import WindowSet, load_windows, row_moments
@@ -152,12 +154,41 @@ class Material:
     def trains_on_samples(self) -> bool:
         """Whether a model of mel bands is to train on samples, so that those can be disturbed."""
         wanted = {"noise", "pitch"} & set(self.config.augment)
-        return bool(wanted) and isinstance(self.heard, MelInput)
+        return (bool(wanted) and isinstance(self.heard, MelInput)) or self.is_randomised
 
-    def train_set(self) -> WindowSet:
+    @property
+    def is_randomised(self) -> bool:
+        """Whether training windows are made other recordings of (`learn.randomise`)."""
+        heard = self.heard
+        fits = isinstance(heard, MelInput | SamplesInput)
+        return "randomise" in self.config.augment and fits and self.config.model not in CLASSICAL
+
+    def randomised_windows(self, *, gpu: bool = False) -> RandomisedWindows | None:
+        """Return what randomises the training set's windows; None where nothing does.
+
+        Bands are made of them there too, unless a GPU does that (`samples_to_log_mel`), or samples
+        are disturbed after it as well.
+        """
+        if not self.is_randomised:
+            return None
+        n_samples = round(self.config.window_s * self.heard.sample_rate_hz)
+        return RandomisedWindows.heard_by(
+            self.heard, n_samples, on_device=self._makes_bands_on_device(gpu=gpu)
+        )
+
+    def _makes_bands_on_device(self, *, gpu: bool) -> bool:
+        """Whether mel bands of training windows of samples are made where the model is."""
+        if not (self.trains_on_samples and isinstance(self.heard, MelInput)):
+            return False
+        return gpu or not self.is_randomised or bool({"noise", "pitch"} & set(self.config.augment))
+
+    def train_set(self, *, gpu: bool = False) -> WindowSet:
         """Return the windows to learn from: those of the model's input, or of samples."""
         heard = self.heard
-        if self.trains_on_samples and isinstance(heard, MelInput):
+        if (randomised := self.randomised_windows(gpu=gpu)) is not None:
+            samples = self._part("train", SamplesInput(heard.sample_rate_hz))
+            windows = replace(samples, margins=randomised.margins, places_short=True)
+        elif self.trains_on_samples and isinstance(heard, MelInput):
             samples = self._part("train", SamplesInput(heard.sample_rate_hz))
             windows = with_margins(samples, heard.spec)
         else:
@@ -229,11 +260,14 @@ class Material:
         model.db_per_unit = self.heard.db_per_unit
         return model
 
-    def samples_to_log_mel(self, train_set: WindowSet) -> SamplesToLogMel | None:
+    def samples_to_log_mel(
+        self, train_set: WindowSet, *, gpu: bool = False
+    ) -> SamplesToLogMel | None:
         """Return what makes log-mels of the training set, where that has samples."""
         heard = self.heard
-        if not (self.trains_on_samples and isinstance(heard, MelInput)):
+        if not self._makes_bands_on_device(gpu=gpu):
             return None
+        assert isinstance(heard, MelInput)
         mean, deviation = map(torch.from_numpy, row_moments(train_set))
         return SamplesToLogMel(heard.spec, mean=mean, deviation=deviation)
 

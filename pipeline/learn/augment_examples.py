@@ -27,6 +27,7 @@ from pipeline.learn.logmel import LogMel, SamplesToLogMel, with_margins
 from pipeline.learn.loop import augmented
 from pipeline.learn.mapped import samples_of
 from pipeline.learn.model import Tagger
+from pipeline.learn.randomise.windows import RandomisedWindows
 from pipeline.learn.windows import WindowSet, load_windows, row_moments
 
 ORIGINAL = "original"
@@ -82,11 +83,12 @@ class TrainingInput:
 
     @property
     def names(self) -> list[str]:
-        """The augmentations that fit the input."""
+        """The augmentations that fit the input; `randomise` only where it is used."""
+        randomise = ["randomise"] if self.is_used("randomise") else []
         if self.bands is not None:
-            return ["noise", "pitch", "shift", *_MASKS, "mix", "tilt"]
+            return ["noise", "pitch", "shift", *_MASKS, "mix", "tilt", *randomise]
         if isinstance(self.input_spec, SamplesInput):
-            return ["noise", "pitch", "shift", "mix"]
+            return ["noise", "pitch", "shift", "mix", *randomise]
         return ["shift", *_MASKS]
 
     @property
@@ -133,6 +135,8 @@ class _Maker:
     """As samples, for a model of log-mels; and what makes log-mels of them:"""
     to_log_mel: SamplesToLogMel | None
     rng: torch.Generator
+    recorded: WindowSet | None = None
+    """As samples without margins, to be randomised; None of other features."""
 
     @classmethod
     def of(cls, clips: Sequence[Clip], given: TrainingInput) -> _Maker:
@@ -142,11 +146,12 @@ class _Maker:
         stored = window_of_each(waves, starts_s, given.input_spec, given.windows)
         rng = torch.Generator().manual_seed(given.config.seed)
         if (spec := given.bands) is None:
-            return cls(given, stored, None, None, rng)
+            recorded = stored if isinstance(given.input_spec, SamplesInput) else None
+            return cls(given, stored, None, None, rng, recorded)
         samples = window_of_each(waves, starts_s, SamplesInput(rate_hz), given.windows)
         mean, deviation = map(torch.from_numpy, row_moments(samples))
         to_log_mel = given.to_log_mel or SamplesToLogMel(spec, mean=mean, deviation=deviation)
-        return cls(given, stored, with_margins(samples, spec), to_log_mel, rng)
+        return cls(given, stored, with_margins(samples, spec), to_log_mel, rng, samples)
 
     def originals(self) -> list[Floats]:
         """Return the windows as they are."""
@@ -183,13 +188,29 @@ class _Maker:
     def _trained_on(self, config: TrainConfig, is_of_samples: bool) -> tuple[Tensor, list[bool]]:
         """Send the windows through a training's own steps, up to the network."""
         model, to_log_mel = self.given.model, self.to_log_mel
-        data = self.samples if is_of_samples and self.samples is not None else self.stored
-        windows = torch.from_numpy(np.concatenate(list(self._batches(data, config)))).float()
+        if "randomise" in config.augment and self.recorded is not None:
+            found = self._randomised(self.recorded, on_device=is_of_samples)
+        else:
+            data = self.samples if is_of_samples and self.samples is not None else self.stored
+            found = np.concatenate(self._batches(data, config))
+        windows = torch.from_numpy(found).float()
         if is_of_samples and to_log_mel is not None:
             windows = to_log_mel(windows, self.rng, config.augment)
         labels = torch.eye(len(windows))
         windows, joined = augmented(model, windows, labels, config, self.rng)
         return windows, (joined.sum(dim=1) > 1).tolist()
+
+    def _randomised(self, recorded: WindowSet, *, on_device: bool) -> Floats:
+        """Return the windows as other recordings: samples, for bands of the device, or the input.
+
+        They stay where they are in their clips, so that they can be compared.
+        """
+        spec = self.given.input_spec
+        n_samples = round(self.given.windows.window_s * spec.sample_rate_hz)
+        work = RandomisedWindows.heard_by(spec, n_samples, on_device=on_device)
+        data = replace(recorded, margins=work.margins, places_short=True)
+        seed = int(torch.randint(1 << 30, (), generator=self.rng))
+        return work(data.windows(np.arange(len(data))), [seed]).astype(np.float32)
 
     def _batches(self, data: WindowSet, config: TrainConfig) -> list[npt.NDArray[np.float32]]:
         """Return a batch of each clip alone, of one window: `shift` moves it within the clip."""

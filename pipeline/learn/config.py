@@ -18,6 +18,8 @@ _LEAST_LR_FROM_NOTHING = 1e-4  # below are the rates of fine-tuning
 
 _LATER = ("precision", "select", "deterministic", "balance", "activity")
 """Fields that runs of older versions do not have."""
+_NOT_NAMED = ("loader_processes",)
+"""Fields that decide how fast a run is, and not what comes out."""
 
 
 @dataclass(frozen=True)
@@ -78,6 +80,8 @@ class TrainConfig:
     seed: int = 0
     precision: str = "auto"
     """auto, f32 or bf16: the arithmetic of the network (`learn.precision`)."""
+    loader_processes: int | None = None
+    """Processes that randomise windows, a worker; 0: a thread. None: a core less than it has."""
     aggregation: str = "s2"
     """How windows become a clip, in validation and by default in tagging."""
 
@@ -88,15 +92,11 @@ class TrainConfig:
         """
         defaults = {field.name: field.default for field in fields(self)}
         values = asdict(self)
-        return {k: v for k, v in values.items() if k not in _LATER or v != defaults[k]}
+        named = {k: v for k, v in values.items() if k not in _NOT_NAMED}
+        return {k: v for k, v in named.items() if k not in _LATER or v != defaults[k]}
 
     def __post_init__(self) -> None:
-        for name in ("epochs", "batch_size", "window_s", "lr", "accumulate", "patience", "head_lr"):
-            value = getattr(self, name)
-            if value is not None and not value > 0:
-                raise UsageError(f"--{name.replace('_', '-')} {value}: expected more than 0")
-        if not self.weight_decay >= 0:
-            raise UsageError(f"--weight-decay {self.weight_decay}: expected 0 or more")
+        self._check_numbers()
         if unknown := sorted(set(self.augment) - set(AUGMENTATIONS)):
             raise UsageError(
                 f"--augment {','.join(unknown)}: expected some of {','.join(AUGMENTATIONS)}"
@@ -108,6 +108,16 @@ class TrainConfig:
             if (value := getattr(self, name)) not in allowed:
                 raise UsageError(f"--{name} {value}: expected {', '.join(allowed)}")
         self._check_balance()
+
+    def _check_numbers(self) -> None:
+        for name in ("epochs", "batch_size", "window_s", "lr", "accumulate", "patience", "head_lr"):
+            value = getattr(self, name)
+            if value is not None and not value > 0:
+                raise UsageError(f"--{name.replace('_', '-')} {value}: expected more than 0")
+        for name in ("weight_decay", "loader_processes"):
+            value = getattr(self, name)
+            if value is not None and not value >= 0:
+                raise UsageError(f"--{name.replace('_', '-')} {value}: expected 0 or more")
 
     def _check_balance(self) -> None:
         if self.balance not in BALANCES:

@@ -17,17 +17,29 @@ class CostMeter:
 
     def __init__(self, device: torch.device) -> None:
         self._device, self._began_s = device, monotonic()
+        self._waits: tuple[float, float] | None = None
         self._forget_peak()
+
+    def waited(self, waited_s: float, steps_s: float) -> None:
+        """Note for how long an epoch's steps waited for their batches, and how long they took."""
+        self._waits = (waited_s, steps_s)
 
     def __call__(self) -> dict[str, float]:
         """Return `seconds` since the last call, and `peak_mib`, the largest of all ranks.
+
+        Also `waiting_share`, of the steps' time the share that they waited for their batches, the
+        largest of all ranks; not there where `waited` was not called.
 
         That is the memory that torch held on a GPU since the last call; on a CPU it is the resident
         memory of a worker at its largest so far, mapped features included.
         """
         now_s, peak_mib = monotonic(), self._peak_mib()
         found = {"seconds": now_s - self._began_s, "peak_mib": _largest(peak_mib, self._device)}
-        self._began_s = now_s
+        if self._waits is not None:
+            waited_s, steps_s = self._waits
+            share = waited_s / steps_s if steps_s > 0 else 0.0
+            found["waiting_share"] = _largest(share, self._device)
+        self._began_s, self._waits = now_s, None
         self._forget_peak()
         return found
 

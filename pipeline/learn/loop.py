@@ -13,6 +13,7 @@ from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from functools import partial
+from time import perf_counter
 from typing import Any
 
 import numpy as np
@@ -26,6 +27,7 @@ from pipeline.learn.augment import augment, augment_samples, masks
 from pipeline.learn.config import TrainConfig
 from pipeline.learn.determinism import as_configured
 from pipeline.learn.epochs import Mixing, epoch_batches, n_steps, prefetched
+from pipeline.learn.loader import Loader, Waits, made
 from pipeline.learn.logmel import SamplesToLogMel
 from pipeline.learn.model import Tagger
 from pipeline.learn.precision import autocast, resolved, step_fault
@@ -69,6 +71,8 @@ class Hooks:
     on_note: Callable[[str], None] = lambda line: None
     measure: Callable[[], dict[str, float]] = dict
     """What else the history says of an epoch; asked on every rank."""
+    on_waits: Callable[[float, float], None] = lambda waited_s, steps_s: None
+    """Before that: for how long the epoch's steps waited for batches, and how long they took."""
 
 
 @as_configured
@@ -82,13 +86,15 @@ def train(
     checkpoint: dict[str, Any] | None,
     hooks: Hooks,
     samples: SamplesToLogMel | None = None,
+    loader: Loader | None = None,
 ) -> Progress:
     """Train to `config.epochs`, from a checkpoint where one is given; return how it went.
 
     It ends before that where there is nothing to gain (`patience`), or where its loss is no number
     (`Progress.diverged_at`). Bfloat16 is compared with float32 on a batch before it is used.
     With `samples`, the training set's windows are samples, and disturbed as such, before they
-    become the log-mels that the model hears.
+    become the log-mels that the model hears. With `loader`, they are samples, too, and its
+    processes make of them what the model hears, or what `samples` is to get.
     """
     rank, n_ranks = _rank()
     check_selection(config.select, val_set.targets)
@@ -97,7 +103,7 @@ def train(
     average = copy.deepcopy(model)
     progress = restore(checkpoint, model, average, optimizer)
     progress.windows = {"learned": len(train_set), "left_out": train_set.n_left_out}
-    fault = partial(_fault, model, train_set, config, device, samples)
+    fault = partial(_fault, model, train_set, config, device, samples, loader)
     _choose_precision(progress, config, device, fault, hooks)
     network = DistributedDataParallel(model, gradient_as_bucket_view=True) if n_ranks > 1 else model
     mixing = Mixing(config.sampling, config.mix_min, config.mix_max, balance=config.balance)
@@ -113,14 +119,16 @@ def train(
             batch_size=config.batch_size,
             rank=rank,
             n_ranks=n_ranks,
-            jitter="shift" in config.augment and model.architecture.input_shape[0] > 1,
+            jitter=_moves_windows(config, model, loader),
             mixing=mixing,
         )
+        waits = Waits(prefetched(made(batches, loader, (config.seed, epoch, rank))))
+        began_s = perf_counter()
         rng = torch.Generator(device).manual_seed(_seed_of(config.seed, epoch, rank))
         torch.manual_seed(_seed_of(config.seed, epoch, rank))  # dropout
         network.train()
         losses = []
-        for number, batch in enumerate(prefetched(batches), start=epoch * steps):
+        for number, batch in enumerate(waits, start=epoch * steps):
             set_learning_rate(optimizer, number, steps * config.epochs, config)
             is_last = number + 1 == (epoch + 1) * steps
             steps_now = (number + 1 - epoch * steps) % config.accumulate == 0 or is_last
@@ -136,6 +144,7 @@ def train(
             hooks.on_step(number + 1)
             if _has_diverged(progress, losses, epoch * steps, is_last=is_last):
                 return progress  # no later step brings it back
+        hooks.on_waits(waits.waited_s, perf_counter() - began_s)
         _take_over_buffers(average)
         metrics = {
             "epoch": epoch + 1.0,
@@ -153,6 +162,15 @@ def train(
             progress.best_weights = weights_of(average)
         hooks.on_epoch(metrics, snapshot(progress, model, average, optimizer))
     return progress
+
+
+def _moves_windows(config: TrainConfig, model: Tagger, loader: Loader | None) -> bool:
+    """Whether windows begin elsewhere in their clips than at their places.
+
+    Samples that are not randomised are shifted later (`augment_samples`).
+    """
+    is_of_samples = model.architecture.input_shape[0] == 1
+    return loader is not None or ("shift" in config.augment and not is_of_samples)
 
 
 def _choose_precision(
@@ -182,11 +200,13 @@ def _fault(
     config: TrainConfig,
     device: torch.device,
     samples: SamplesToLogMel | None,
+    loader: Loader | None,
 ) -> str:
     """Compare both arithmetics on a batch of windows from all over the training set."""
     n = min(max(2, config.batch_size), _MOST_TRIED)
     index = np.linspace(0, len(data) - 1, n).astype(np.int64)
-    windows = torch.from_numpy(data.windows(index)).to(device)
+    stored = data.windows(index)
+    windows = torch.from_numpy(stored if loader is None else loader.work.plain(stored)).to(device)
     if samples is not None:
         windows = samples(windows, torch.Generator(device).manual_seed(0), ())
     targets = torch.from_numpy(data.targets[data.clip_of[index]]).to(device)

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 
 from pipeline.learn.config import TrainConfig
+from pipeline.learn.loader import Loader
 from pipeline.learn.logmel import SamplesToLogMel
 from pipeline.learn.loop import Hooks, Progress, train
 from pipeline.learn.model import Tagger
@@ -27,12 +28,13 @@ def train_to_the_end(
     last_state: Callable[[], State | None],
     hooks: Hooks,
     samples: SamplesToLogMel | None = None,
+    loader: Loader | None = None,
 ) -> Progress:
     """Train (see `loop.train`); where the loss is no number in bfloat16, go on in float32.
 
     Parameters
     ----------
-    config, train_set, val_set, device, hooks, samples
+    config, train_set, val_set, device, hooks, samples, loader
         As in `loop.train`.
     new_model
         Makes the model as it is before its first step.
@@ -51,6 +53,7 @@ def train_to_the_end(
             checkpoint=state,
             hooks=hooks,
             samples=samples,
+            loader=loader,
         )
 
     progress = run(config.precision, last_state())

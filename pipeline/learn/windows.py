@@ -78,6 +78,8 @@ class WindowSet:
     """Columns that are given before and behind a window, for what looks beyond its ends."""
     mirrors: bool = False
     """Whether a clip goes on mirrored for as long as the margins are, and silent only then."""
+    places_short: bool = False
+    """Whether a clip shorter than a window is moved within silence, and not rotated."""
     active: Sequence[ActiveStarts] = ()
     """A clip each, where windows of silence and noise are left out; those are no windows here."""
     left_out: Sequence[int] = ()
@@ -99,6 +101,11 @@ class WindowSet:
         last = np.maximum(widths - self.n_frames, 0)
         rotates = last < SHIFT_SHARE * self.n_frames
         starts = self._moved(index, np.where(rotates, 0, shifts), last)
+        if self.places_short:
+            room = np.maximum(self.n_frames - widths, 0)
+            rotates &= room == 0
+            share = 0.5 + shifts / (2 * SHIFT_SHARE * self.n_frames)
+            starts = starts - np.round(np.clip(share, 0, 1) * room).astype(np.int64)
         before, behind = self.margins
         n_columns = before + self.n_frames + behind
         found = np.empty((len(index), self.n_rows, n_columns), self.matrices[0].dtype)

@@ -159,6 +159,23 @@ def test_samples_are_drawn_as_log_mels():
     assert one.images[ORIGINAL].max() == pytest.approx(one.images["shift"].max(), abs=3)
 
 
+@pytest.mark.parametrize("others", [(), ("noise",)], ids=["in the loader", "on the device"])
+@pytest.mark.parametrize(
+    ("input_spec", "model"),
+    [(LogMelInput(SPEC), "resnet10t"), (SamplesInput(RATE_HZ), "cnn1d-raw")],
+    ids=["log-mels", "samples"],
+)
+def test_another_recording_of_a_window_has_its_tone_and_other_noise(input_spec, model, others):
+    augment = ("randomise", *others)
+    for one in augmented_windows(CLIPS, given(input_spec, model=model, augment=augment)):
+        original, changed = one.images[ORIGINAL], one.images["randomise"]
+        loudest = [int(image.mean(axis=1).argmax()) for image in (original, changed)]
+        assert abs(loudest[0] - loudest[1]) <= 4  # a speed of two semitones
+        assert np.abs(changed - original).mean() > 3
+        assert "randomise" not in one.unused
+        assert not np.array_equal(changed, one.images[ALL_OF_THEM])
+
+
 def test_a_feature_has_the_augmentations_that_fit_it():
     frames = FrameSpec(RATE_HZ, 512, 160)
     one, _ = augmented_windows(
