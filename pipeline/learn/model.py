@@ -255,6 +255,10 @@ class ModelCard:
     """What is to be known of thresholds that were found on validation."""
     calibration: dict[str, dict[str, Any]] | None = None
     """Per aggregation, the map from scores to probabilities, as `Calibration.to_dict` gives it."""
+    min_confidence: float | None = None
+    """Of a pretrained tagger: tagging's least evidence for a label, where none is asked for."""
+    source: dict[str, Any] | None = None
+    """Of a pretrained tagger: whose it is, its licence, and which files were read."""
 
     @property
     def untrained_classes(self) -> list[str]:
@@ -284,6 +288,8 @@ class ModelCard:
             **({"untrained_classes": found} if (found := self.untrained_classes) else {}),
             **({"threshold_notes": list(self.threshold_notes)} if self.threshold_notes else {}),
             **({} if self.calibration is None else {"calibration": self.calibration}),
+            **({} if self.min_confidence is None else {"min_confidence": self.min_confidence}),
+            **({} if self.source is None else {"source": self.source}),
         }
 
     @classmethod
@@ -308,6 +314,8 @@ class ModelCard:
             quantized=values.get("quantized"),
             threshold_notes=tuple(values.get("threshold_notes", ())),
             calibration=values.get("calibration"),
+            min_confidence=values.get("min_confidence"),
+            source=values.get("source"),
         )
 
 
@@ -320,8 +328,15 @@ def save_model(folder: Folder, weights: Mapping[str, Tensor], card: ModelCard) -
 
 
 def named(card: ModelCard, weights: Mapping[str, Tensor]) -> tuple[ModelCard, bytes]:
-    """Return the card with the model id that its weights give it, and these as safetensors."""
-    data = safetensors.torch.save({name: t.contiguous() for name, t in weights.items()})
+    """Return the card with the model id that its weights give it, and these as safetensors.
+
+    One pretrained network serves other classes by other outputs: these are a part of its weights.
+    """
+    outputs = card.architecture.outputs
+    data = safetensors.torch.save(
+        {name: t.contiguous() for name, t in weights.items()},
+        {"outputs": json.dumps(outputs)} if outputs else None,
+    )
     return replace(card, model_id=f"{card.architecture.name}-{_digest(data)}"), data
 
 
@@ -334,7 +349,7 @@ def load_card(uri: str) -> ModelCard:
     """Read model.json of a model's folder; UsageError where there is none."""
     folder = Folder(uri)
     if not folder.exists("model.json"):
-        raise UsageError(f"{uri}: no model.json there; train one with python -m jobs.train")
+        raise UsageError(f"{uri}: no model.json there; train one with jobs.train, or import one")
     try:
         return ModelCard.from_dict(folder.read_json("model.json"))
     except (KeyError, TypeError, ValueError, AttributeError) as error:
