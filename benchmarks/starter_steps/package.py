@@ -1,4 +1,4 @@
-"""A trained network in, the folder that ships out: an ordinary model's, as a training writes one."""
+"""A trained network in, the folder that ships out: a model like any that a training writes."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from typing import Any
 
 from torch import Tensor
 
-from pipeline import git_revision
 from pipeline.catalog.vocabulary import default_vocabulary
+from pipeline.flows.provenance import provenance
 from pipeline.learn.model import ModelCard, save_model
 from pipeline.store.folder import Folder
 from starter_steps.pool import HEARD, WINDOWS
@@ -54,7 +54,7 @@ def write(
         thresholds={AGGREGATION: dict(thresholds)},
         dataset_fingerprint="",
         training={"run": "starter", "config": {"activity": True}, "history": [], **training},
-        provenance={"git": git_revision()},
+        provenance=provenance(),
         threshold_notes=notes,
         min_confidence=0.0,
         source=source(),
