@@ -1,6 +1,6 @@
 """A small residual network with attention over time: the network of the starter.
 
-It has 1.2 million parameters and takes some 0.3 billion products a window of two seconds. Its
+It has 1.6 million parameters and takes some 0.3 billion products a window of two seconds. Its
 blocks are those of He et al., "Deep residual learning for image recognition", 2016, figure 2. Its
 sums over time are weighted, a class each, as in Ilse et al., "Attention-based deep multiple
 instance learning", 2018, section 2.4: a note that fills a tenth of a window can decide for it.
