@@ -31,6 +31,7 @@ SMALL = [
     "crnn",
     "shortchunk",
     "shortchunk-res",
+    "compact",
     "test_resnet.r160_in1k",  # timm's
 ]
 TIMM = SMALL[-1]
@@ -166,7 +167,7 @@ def test_one_or_more_windows_become_logits(name, window_s):
             assert not torch.allclose(logits[0], logits[1])
 
 
-@pytest.mark.parametrize("name", ["crnn", "shortchunk", "shortchunk-res"])
+@pytest.mark.parametrize("name", ["crnn", "shortchunk", "shortchunk-res", "compact"])
 @pytest.mark.parametrize("shape", [(256, 87), (40, 30), (1, 1)])
 def test_no_axis_is_pooled_to_nothing(name, shape):
     with torch.inference_mode():
@@ -256,6 +257,7 @@ def test_names():
         "crnn",
         "shortchunk",
         "shortchunk-res",
+        "compact",
         "ast",
         *CLASSICAL,
     ]

@@ -19,6 +19,7 @@ from pipeline.errors import UsageError
 from pipeline.learn.networks.ast import build_ast
 from pipeline.learn.networks.ast_weights import is_published
 from pipeline.learn.networks.classical import CLASSICAL, Classical
+from pipeline.learn.networks.compact import Compact
 from pipeline.learn.networks.music import Crnn, ShortChunk
 from pipeline.learn.networks.report import DescriptorCnn, MfccCnn, RawCnn
 from pipeline.learn.networks.weights import load_weights, read_weights
@@ -84,6 +85,11 @@ NETWORKS: dict[str, Entry] = {
         lambda n_classes, shape, dropout: ShortChunk(
             n_classes=n_classes, dropout=dropout, residual=True
         ),
+        takes="log-mels",
+        smallest=(1, 1),
+    ),
+    "compact": Entry(
+        lambda n_classes, shape, dropout: Compact(n_classes=n_classes, dropout=dropout),
         takes="log-mels",
         smallest=(1, 1),
     ),

@@ -1,0 +1,154 @@
+"""A pool and its soft targets in, the starter's network out."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from pipeline.learn.model import Architecture, Tagger
+from starter_steps.notes import CODES
+from starter_steps.pool import HEARD, WINDOWS
+from starter_steps.teacher import masked_loss
+
+Floats = npt.NDArray[np.float32]
+Rows = npt.NDArray[np.int64]
+
+ARCHITECTURE = Architecture(
+    name="compact",
+    n_classes=len(CODES),
+    dropout=0.3,
+    input_shape=(HEARD.n_rows, WINDOWS.n_frames(HEARD)),
+)
+
+
+@dataclass(frozen=True)
+class StudentConfig:
+    """How it is trained."""
+
+    n_steps: int = 2500
+    batch: int = 64
+    lr: float = 2e-3
+    soft: float = 0.6
+    """Share of the loss that is against the teachers' scores."""
+    seed: int = 0
+    mix: float = 0.3
+    """Share of the windows that another one of the batch sounds in as well."""
+
+
+class Batch(NamedTuple):
+    """Windows in dB, `[n, n_mels, n_frames]`, and what they are of, `[n, n_classes]`."""
+
+    mels: Tensor
+    targets: Tensor
+    is_known: Tensor
+    soft: Tensor
+
+
+def train_student(pool: Mapping[str, Floats], soft: Floats, config: StudentConfig) -> Tagger:
+    """Return the running mean of a network that learns from the pool; one line every 100 steps."""
+    torch.manual_seed(config.seed)
+    rng = np.random.default_rng(config.seed)
+    tagger = Tagger(ARCHITECTURE).train()
+    mean = copy.deepcopy(tagger).eval()
+    optimizer = torch.optim.AdamW(tagger.parameters(), config.lr, weight_decay=0.02)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(
+        optimizer, config.lr, config.n_steps, pct_start=0.1
+    )
+    batches = _batches(len(soft), config.batch, rng)
+    for step in range(config.n_steps):
+        batch = mixed_in(_taken(pool, soft, next(batches)), config.mix)
+        logits = tagger.backbone(masked(tagger.scaled(tilted(batch.mels)), rng))
+        loss = _loss(logits, batch, config.soft)
+        optimizer.zero_grad()
+        loss.backward()  # type: ignore[no-untyped-call]
+        torch.nn.utils.clip_grad_norm_(tagger.parameters(), 5.0)
+        optimizer.step()
+        schedule.step()
+        _follow(mean, tagger, min(0.998, (1 + step) / (10 + step)))
+        if step % 100 == 0:
+            print(f"student {step}: {loss.item():.4f}", flush=True)
+    return mean
+
+
+def _taken(pool: Mapping[str, Floats], soft: Floats, rows: Rows) -> Batch:
+    mels, targets, is_known = (pool[key][rows] for key in ("mels", "targets", "is_known"))
+    return Batch(*(torch.from_numpy(one).float() for one in (mels, targets, is_known, soft[rows])))
+
+
+def _batches(n: int, size: int, rng: np.random.Generator) -> Iterator[Rows]:
+    while True:
+        order = rng.permutation(n)
+        for start in range(0, n - size + 1, size):
+            yield order[start : start + size]
+
+
+def _loss(logits: Tensor, batch: Batch, soft: float) -> Tensor:
+    hard = masked_loss(logits, batch.targets, batch.is_known)
+    return (1 - soft) * hard + soft * functional.binary_cross_entropy_with_logits(
+        logits, batch.soft
+    )
+
+
+def mixed_in(batch: Batch, share: float) -> Batch:
+    """Return windows some of which have another one's power added, -6 to 6 dB over their own."""
+    n = len(batch.mels)
+    other = torch.randperm(n)
+    is_mixed = torch.rand(n) < share
+    gain_db = torch.empty(n, 1, 1).uniform_(-6, 6)
+    peaks = batch.mels.amax(dim=(1, 2), keepdim=True)
+    beside = batch.mels[other] - peaks[other] + peaks + gain_db
+    total = 10 * torch.log10(10 ** (batch.mels / 10) + 10 ** (beside / 10))
+    targets = torch.maximum(batch.targets, batch.targets[other])
+    is_known = torch.maximum(batch.is_known * batch.is_known[other], targets)
+    soft = 1 - (1 - batch.soft) * (1 - batch.soft[other])
+    new = (total, targets, is_known, soft)
+    return Batch(*(_where(is_mixed, a, b) for a, b in zip(new, batch, strict=True)))
+
+
+def _where(is_new: Tensor, new: Tensor, old: Tensor) -> Tensor:
+    return torch.where(is_new.view(-1, *[1] * (old.ndim - 1)), new, old)
+
+
+def tilted(mels: Tensor) -> Tensor:
+    """Return windows in dB with up to 3 dB more at one end of the bands than in their middle."""
+    n, n_mels, _ = mels.shape
+    slope = torch.linspace(-0.5, 0.5, n_mels)[None, :, None]
+    return mels + torch.empty(n, 1, 1).uniform_(-6, 6) * slope
+
+
+def masked(windows: Tensor, rng: np.random.Generator) -> Tensor:
+    """Return scaled windows with some bands and some frames silent."""
+    windows = windows.clone()
+    n_mels, n_frames = windows.shape[1:]
+    for window in windows:
+        if rng.random() < 0.5:
+            first = rng.integers(0, n_mels - 9)
+            window[first : first + rng.integers(1, 10)] = -1
+        if rng.random() < 0.3:
+            first = rng.integers(0, n_frames - 15)
+            window[:, first : first + rng.integers(1, 16)] = -1
+    return windows
+
+
+@torch.no_grad()
+def scores_of(tagger: Tagger, windows: npt.NDArray[Any]) -> Floats:
+    """Return scores, `[n, n_classes]`, of windows as they are stored, `[n, n_mels, n_frames]`."""
+    parts = torch.split(torch.from_numpy(windows), 64)
+    return np.asarray(torch.cat([tagger(part).sigmoid() for part in parts]).numpy())
+
+
+@torch.no_grad()
+def _follow(mean: Tagger, tagger: Tagger, decay: float) -> None:
+    for kept, new in zip(mean.state_dict().values(), tagger.state_dict().values(), strict=True):
+        if kept.is_floating_point():
+            kept.lerp_(new, 1 - decay)
+        else:
+            kept.copy_(new)
