@@ -6,10 +6,10 @@ import fcntl
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
-from functools import cached_property
+from dataclasses import dataclass, replace
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +30,8 @@ from pipeline.learn.logmel import SamplesToLogMel, with_margins
 from pipeline.learn.mapped import mapped_clips
 from pipeline.learn.model import Architecture, Tagger
 from pipeline.learn.networks.ast_weights import encoder_sizes
+from pipeline.learn.networks.probe import PROBE
+from pipeline.learn.probe import ProbeDesign
 from pipeline.learn.recipes import heard_by
 from pipeline.learn.selection import DEFAULT, check_selection
 from pipeline.learn.windows import WindowSet, load_windows, row_moments
@@ -83,7 +85,14 @@ class Material:
     @property
     def heard(self) -> Input:
         """What the model hears."""
+        if self.config.model == PROBE:
+            return self.probe.heard
         return heard_by(self.config.model, LogMelSpec.from_dict(self.meta["feature_spec"]))
+
+    @cached_property
+    def probe(self) -> ProbeDesign:
+        """The encoders of a probe."""
+        return ProbeDesign.of(self.config)
 
     @property
     def windows(self) -> WindowSpec:
@@ -93,6 +102,11 @@ class Material:
     @property
     def architecture(self) -> Architecture:
         """What it takes to build the network."""
+        if self.config.model == PROBE:
+            found = self.probe.architecture(
+                len(self.vocabulary.codes), hidden=self.config.hidden, dropout=self.config.dropout
+            )
+            return replace(found, untrained=self.untrained)
         db_rows, linear_rows = level_rows(self.heard)
         return Architecture(
             name=self.config.model,
@@ -157,10 +171,11 @@ class Material:
         """Return the windows to learn from: those of the model's input, or of samples."""
         heard = self.heard
         if self.trains_on_samples and isinstance(heard, LogMelInput | KaldiInput):
-            samples = self._part("train", SamplesInput(heard.sample_rate_hz))
+            of_samples = partial(self._windows_of, SamplesInput(heard.sample_rate_hz))
+            samples = self.part("train", of_samples)
             windows = with_margins(samples, heard.spec)
         else:
-            windows = self._part("train", heard)
+            windows = self.part("train", partial(self._windows_of, heard))
         if not len(windows):
             raise UsageError(
                 f"{self.dataset.folder.uri}: all windows to learn from are silence or noise; "
@@ -170,16 +185,17 @@ class Material:
 
     def val_set(self) -> WindowSet:
         """Return the windows that choose the epoch."""
-        return self._part("val", self.heard)
+        return self.part("val", partial(self._windows_of, self.heard))
 
     def held_out(self) -> WindowSet:
         """Return the windows of the fold that this run is measured on."""
-        return self._part("held_out", self.heard)
+        return self.part("held_out", partial(self._windows_of, self.heard))
 
-    def _part(self, part: str, heard: Input) -> WindowSet:
+    def part(self, part: str, windows_of: Callable[[list[str]], WindowSet]) -> WindowSet:
+        """Return train, val or held_out of this run, from what gives the windows of splits."""
         if self.config.folds is None:
-            return self._windows_of([part], heard).without(self.untrained)
-        both = self._windows_of(["train", "val"], heard)
+            return windows_of([part]).without(self.untrained)
+        both = windows_of(["train", "val"])
         data = both.subset(getattr(self._fold(both.segment_ids), part))
         return data if part == "held_out" else data.without(self.untrained)
 
@@ -192,7 +208,7 @@ class Material:
             segment_ids, groups, n_folds=config.folds, fold=config.fold, seed=config.seed
         )
 
-    def _windows_of(self, splits: list[str], heard: Input) -> WindowSet:
+    def _windows_of(self, heard: Input, splits: list[str]) -> WindowSet:
         active = self.windows if self.config.activity else None
         tables = [
             table
@@ -205,6 +221,8 @@ class Material:
         """Return the model before its first step: of the seed, its rows scaled as they are here."""
         torch.manual_seed(self.config.seed)  # the first weights: the same on every rank and run
         model = self._untrained()
+        if self.config.model == PROBE:
+            return model
         if (fixed := self.heard.scaling) is not None:
             model.row_mean.fill_(fixed[0])
             model.row_deviation.fill_(fixed[1])
@@ -215,6 +233,8 @@ class Material:
         return model
 
     def _untrained(self) -> Tagger:
+        if self.config.model == PROBE:
+            return self.probe.new_model(self.architecture)
         model = Tagger(
             self.architecture, weights=self.config.begins_from, vocabulary=self.vocabulary
         )
