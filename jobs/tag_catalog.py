@@ -53,9 +53,9 @@ def _parser() -> ArgumentParser:
     add(
         "--gate",
         type=float,
-        default=DEFAULT_GATE,
         metavar="X",
-        help="least mean score of a class's three highest windows for a label, 0 to 1",
+        help="least mean score of a class's three highest windows for a label, 0 to 1; the "
+        f"model's own, or {DEFAULT_GATE:g} where it has none, if not given",
     )
     add(
         "--activity",

@@ -96,6 +96,25 @@ def audioset_mids() -> frozenset[str]:
     return frozenset(audioset_order())
 
 
+@cache
+def audioset_names() -> dict[str, str]:
+    """Return the names of AudioSet's 527 labels by id."""
+    text = (resources.files("pipeline.catalog") / "audioset_names.txt").read_text()
+    names = [line for line in text.splitlines() if not line.startswith("#")]
+    return dict(zip(audioset_order(), names, strict=True))
+
+
+def audioset_vocabulary(mids: Iterable[str]) -> Vocabulary:
+    """Return a class a label, by AudioSet's ids; its code is made of its name.
+
+    >>> audioset_vocabulary(["/m/01glhc"]).instruments[0].code
+    'tapping_guitar_technique'
+    """
+    names = audioset_names()
+    codes = {mid: re.sub(r"[^a-z0-9]+", "_", names[mid].lower()).strip("_") for mid in names}
+    return Vocabulary(tuple(Instrument(codes[mid], names[mid], (mid,)) for mid in mids))
+
+
 def default_vocabulary() -> Vocabulary:
     """Return the eleven instruments."""
     path = resources.files("pipeline.catalog") / "instruments.toml"

@@ -33,6 +33,7 @@ from pipeline.flows.tag_claim import aggregation_there, check_identity, claim
 from pipeline.flows.tag_report import write_report
 from pipeline.flows.tag_stages import Writing, places, run_stages
 from pipeline.learn.engines import check_engine
+from pipeline.learn.model import ModelCard
 from pipeline.learn.tagging import Tagging, calibrated, other_windows, tagging
 from pipeline.score.pace import expected_s
 from pipeline.score.tally import Tally
@@ -74,8 +75,9 @@ class TagConfig:
     """Length of a window; the model's own when None."""
     hop_s: float | None = None
     """Distance of windows; the model's own when None."""
-    gate: float = DEFAULT_GATE
-    """Evidence below which a class is no label; 0 for none."""
+    gate: float | None = None
+    """Evidence below which a class is no label, 0 for none; the model's own `min_confidence` or,
+    where it has none, `DEFAULT_GATE` when None."""
     activity: bool = True
     """Whether windows of silence and noise are left out."""
     calibrated: bool = False
@@ -125,13 +127,19 @@ def tagging_of(config: TagConfig) -> Tagging:
     return replace(
         how,
         windows=other_windows(how.card, config.window_s, config.hop_s),
-        gate=config.gate,
+        gate=_gate(config, how.card),
         activity=Activity() if config.activity else None,
         engine=config.engine,
         precision=config.precision,
         keep_windows=config.keep_windows,
         embeddings=config.embeddings,
     )
+
+
+def _gate(config: TagConfig, card: ModelCard) -> float:
+    if config.gate is not None:
+        return config.gate
+    return DEFAULT_GATE if card.min_confidence is None else card.min_confidence
 
 
 def check_tag_out(config: TagConfig) -> None:

@@ -260,6 +260,10 @@ class ModelCard:
     """What is to be known of thresholds that were found on validation."""
     calibration: dict[str, dict[str, Any]] | None = None
     """Per aggregation, the map from scores to probabilities, as `Calibration.to_dict` gives it."""
+    min_confidence: float | None = None
+    """Of a pretrained tagger: tagging's least evidence for a label, where none is asked for."""
+    source: dict[str, Any] | None = None
+    """Of a pretrained tagger: whose it is, its licence, and which files were read."""
 
     @property
     def untrained_classes(self) -> list[str]:
@@ -289,6 +293,8 @@ class ModelCard:
             **({"untrained_classes": found} if (found := self.untrained_classes) else {}),
             **({"threshold_notes": list(self.threshold_notes)} if self.threshold_notes else {}),
             **({} if self.calibration is None else {"calibration": self.calibration}),
+            **({} if self.min_confidence is None else {"min_confidence": self.min_confidence}),
+            **({} if self.source is None else {"source": self.source}),
         }
 
     @classmethod
@@ -313,6 +319,8 @@ class ModelCard:
             quantized=values.get("quantized"),
             threshold_notes=tuple(values.get("threshold_notes", ())),
             calibration=values.get("calibration"),
+            min_confidence=values.get("min_confidence"),
+            source=values.get("source"),
         )
 
 
@@ -325,8 +333,15 @@ def save_model(folder: Folder, weights: Mapping[str, Tensor], card: ModelCard) -
 
 
 def named(card: ModelCard, weights: Mapping[str, Tensor]) -> tuple[ModelCard, bytes]:
-    """Return the card with the model id that its weights give it, and these as safetensors."""
-    data = safetensors.torch.save({name: t.contiguous() for name, t in weights.items()})
+    """Return the card with the model id that its weights give it, and these as safetensors.
+
+    One pretrained network serves other classes by other outputs: these are a part of its weights.
+    """
+    outputs = card.architecture.outputs
+    data = safetensors.torch.save(
+        {name: t.contiguous() for name, t in weights.items()},
+        {"outputs": json.dumps(outputs)} if outputs else None,
+    )
     return replace(card, model_id=f"{card.architecture.name}-{_digest(data)}"), data
 
 

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
 from torch import Tensor, nn
 
@@ -94,6 +95,11 @@ class Family:
                 return one
         known = ", ".join(one.name for one in self.variants)
         raise UsageError(f"--variant {name}: {self.name} has {known}")
+
+    def expected(self, variant: Variant) -> str:
+        """Return what a file of a variant is, for messages: `mn04 of efficientat (FILE of ...)`."""
+        name = variant.source.url.rpartition("/")[2] if variant.source else "its authors' file"
+        return f"{variant.name} of {self.name} ({unquote(name)} of {self.home})"
 
 
 @cache
