@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from itertools import accumulate
 from typing import Any
 
 from pipeline.audio.inputs import Input, LogMelInput
@@ -44,6 +47,7 @@ class ProbeDesign:
         cards = tuple(map(load_card, uris))
         for uri, card in zip(uris, cards, strict=True):
             _check_encoder(uri, card)
+        _check_hops(uris, cards)
         return cls(uris, cards, WindowSpec(window_s, window_s))
 
     @property
@@ -52,18 +56,22 @@ class ProbeDesign:
         return [weights_id(card) for card in self.cards]
 
     @property
-    def heard(self) -> Input:
-        """What the probe hears: its encoders' front end."""
-        return self.cards[0].heard
+    def parts(self) -> tuple[Input, ...]:
+        """The encoders' front ends, each once."""
+        return tuple({str(card.heard.to_dict()): card.heard for card in self.cards}.values())
 
     @property
-    def scaling(self) -> tuple[float, float]:
-        """Mean and deviation that the probe's windows are scaled by."""
-        return scaling_of(self.heard)
+    def heard(self) -> Input:
+        """What the probe hears: its encoders' front end, or several of them stacked."""
+        return self.parts[0] if len(self.parts) == 1 else StackedInput(self.parts)
 
-    def alone(self, k: int) -> ProbeDesign:
-        """Return a probe of one of the encoders."""
-        return replace(self, uris=self.uris[k : k + 1], cards=self.cards[k : k + 1])
+    @property
+    def row_scaling(self) -> tuple[Tensor, Tensor]:
+        """Mean and deviation that the probe's rows are scaled by, `[n_rows, 1]`."""
+        n_rows = torch.tensor([part.n_rows for part in self.parts])
+        of_parts = torch.tensor([scaling_of(part) for part in self.parts])
+        of_rows = of_parts.repeat_interleave(n_rows, dim=0)
+        return of_rows[:, :1], of_rows[:, 1:]
 
     def architecture(
         self, n_classes: int, *, hidden: int = 0, dropout: float = 0.0
@@ -85,10 +93,14 @@ class ProbeDesign:
     @cached_property
     def encoders(self) -> list[dict[str, Any]]:
         """How each encoder is built and cuts its patches, as plain values."""
-        return [
-            encoder_sizes(card, self.windows, uri=uri)
-            for card, uri in zip(self.cards, self.uris, strict=True)
-        ]
+        ends = list(accumulate(part.n_rows for part in self.parts))
+        last_row = dict(zip(map(str, (part.to_dict() for part in self.parts)), ends, strict=True))
+        found = []
+        for card, uri in zip(self.cards, self.uris, strict=True):
+            last = last_row[str(card.heard.to_dict())]
+            rows = [last - card.heard.n_rows, last]
+            found.append({"rows": rows, **encoder_sizes(card, self.windows, uri=uri)})
+        return found
 
     def new_model(self, architecture: Architecture) -> Tagger:
         """Return the probe with its encoders' weights and a head of random ones."""
@@ -96,9 +108,9 @@ class ProbeDesign:
         assert isinstance(model.backbone, Probe)
         for encoder, uri in zip(model.backbone.encoders, self.uris, strict=True):
             encoder.tagger.load_state_dict(load_model(uri)[0].state_dict())  # type: ignore[union-attr]
-        mean, deviation = self.scaling
-        model.row_mean.fill_(mean)
-        model.row_deviation.fill_(deviation)
+        mean, deviation = self.row_scaling
+        model.row_mean.copy_(mean)
+        model.row_deviation.copy_(deviation)
         return model.eval()
 
 
@@ -167,3 +179,14 @@ def _check_encoder(uri: str, card: ModelCard) -> None:
         raise UsageError(f"--encoder {uri}: it is a probe itself; name the encoders that it is of")
     if name in CLASSICAL:
         raise UsageError(f"--encoder {uri}: {name} is no network; it has no embeddings")
+
+
+def _check_hops(uris: Sequence[str], cards: Sequence[ModelCard]) -> None:
+    """Refuse front ends that have no columns in common."""
+    hops_s = [card.heard.hop / card.heard.sample_rate_hz for card in cards]
+    for uri, hop_s in zip(uris, hops_s, strict=True):
+        if not math.isclose(hop_s, hops_s[0]):
+            raise UsageError(
+                f"--encoder {uris[0]},{uri}: their front ends have columns of "
+                f"{1000 * hops_s[0]:.3g} and {1000 * hop_s:.3g} ms; join such as have the same"
+            )

@@ -32,6 +32,8 @@ class PatchEncoder(nn.Module):
     tagger
         The encoder: `prepared` scales stored patches, `backbone` is the network. It has an
         embedding.
+    rows
+        The first of the probe's rows that the encoder hears, and the one behind the last.
     starts
         Columns of the window at which a patch begins.
     n_frames
@@ -48,6 +50,7 @@ class PatchEncoder(nn.Module):
         self,
         tagger: nn.Module,
         *,
+        rows: Sequence[int],
         starts: Sequence[int],
         n_frames: int,
         scaling: tuple[float, float],
@@ -56,12 +59,12 @@ class PatchEncoder(nn.Module):
     ) -> None:
         super().__init__()
         self.tagger = tagger
-        self.starts, self.n_frames = tuple(starts), n_frames
+        self.rows, self.starts, self.n_frames = tuple(rows), tuple(starts), n_frames
         self.scaling, self.silence, self.is_prepared = scaling, silence, is_prepared
         self.tap = tapped(tagger.backbone)  # type: ignore[arg-type]
 
     def forward(self, windows: Tensor) -> Tensor:
-        """Return the pooled embeddings, `[n, n_features]`, of `[n, n_rows, n_columns]`."""
+        """Return the pooled embeddings, `[n, n_features]`, of `[n, all rows, n_columns]`."""
         patches = self.patches(windows)
         vectors, n_patches = self.embedded(patches), len(self.starts)
         if n_patches == 1:
@@ -70,8 +73,9 @@ class PatchEncoder(nn.Module):
         return pooled(vectors.reshape(-1, n_patches, vectors.shape[1]), counts)
 
     def patches(self, windows: Tensor) -> Tensor:
-        """Return the patches of all windows, `[n * n_patches, n_rows, n_frames]`."""
-        cut = [windows[:, :, start : start + self.n_frames] for start in self.starts]
+        """Return the patches of all windows, `[n * n_patches, own rows, n_frames]`."""
+        first, last = self.rows
+        cut = [windows[:, first:last, start : start + self.n_frames] for start in self.starts]
         return torch.stack(cut, dim=1).flatten(0, 1)
 
     def has_sound(self, patches: Tensor) -> Tensor:
@@ -145,19 +149,14 @@ class Probe(nn.Module):
     Parameters
     ----------
     encoders
-        Each on windows, `[n, all rows, n_columns]`, by its own `parts`.
-    parts
-        What cuts an encoder's own windows out of the probe's.
+        Each takes its own rows of the windows.
     head
         Of all their embeddings together.
     """
 
-    def __init__(
-        self, encoders: Sequence[PatchEncoder], parts: Sequence[nn.Module], head: Head
-    ) -> None:
+    def __init__(self, encoders: Sequence[PatchEncoder], head: Head) -> None:
         super().__init__()
-        self.encoders, self.parts = nn.ModuleList(encoders), nn.ModuleList(parts)
-        self.head = head
+        self.encoders, self.head = nn.ModuleList(encoders), head
         for weight in self.encoders.parameters():
             weight.requires_grad_(False)
         self.train()
@@ -175,8 +174,7 @@ class Probe(nn.Module):
 
     def embedded(self, windows: Tensor) -> Tensor:
         """Return the pooled embeddings of all encoders, `[n, n_features]`."""
-        pairs = zip(self.encoders, self.parts, strict=True)
-        return torch.cat([encoder(part(windows)) for encoder, part in pairs], dim=1)
+        return torch.cat([encoder(windows) for encoder in self.encoders], dim=1)
 
     @classmethod
     def of(
@@ -188,13 +186,13 @@ class Probe(nn.Module):
         dropout: float,
     ) -> Probe:
         """Build a probe from `Architecture.sizes` and its encoders, in their order."""
-        known = ("starts", "n_frames", "scaling", "silence", "is_prepared")
+        known = ("rows", "starts", "n_frames", "scaling", "silence", "is_prepared")
         encoders = [
             PatchEncoder(tagger, **{key: one[key] for key in known})
             for tagger, one in zip(taggers, sizes["encoders"], strict=True)
         ]
         head = Head(sizes["n_features"], n_classes, hidden=sizes["hidden"], dropout=dropout)
-        return cls(encoders, [nn.Identity() for _ in encoders], head)
+        return cls(encoders, head)
 
     def get_classifier(self) -> nn.Module:
         """Return what is fitted."""
