@@ -12,7 +12,6 @@ import ray
 import torch
 
 from pipeline.errors import UsageError
-from pipeline.flows.cluster import own_cpus
 from pipeline.flows.embed import EmbedJob, embed
 from pipeline.flows.logs import progress_bar
 from pipeline.flows.material import Material
@@ -71,8 +70,8 @@ def train_probe(material: Material, out: Folder, *, gpu: bool) -> tuple[Progress
 
 
 def _fit(material: Material, kept: KeptEmbeddings) -> Progress:
-    """Fit with all the cores of the node."""
-    torch.set_num_threads(own_cpus())  # Ray sets it to the task's CPUs
+    """Fit on one core: on vectors, threads would wait for one another."""
+    torch.set_num_threads(1)
     windows_of = partial(kept.windows, material)
     train_set = material.part("train", windows_of)
     if not len(train_set):

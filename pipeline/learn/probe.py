@@ -9,7 +9,11 @@ from functools import cached_property
 from itertools import accumulate
 from typing import Any
 
+import torch
+from torch import Tensor
+
 from pipeline.audio.inputs import Input, LogMelInput
+from pipeline.audio.stacked import StackedInput
 from pipeline.audio.windows import WindowSpec, window_starts
 from pipeline.errors import UsageError
 from pipeline.learn.config import TrainConfig
@@ -161,7 +165,7 @@ def encoder_sizes(card: ModelCard, windows: WindowSpec, *, uri: str) -> dict[str
         "n_features": n_features * min(2, len(starts)),
         "scaling": [mean, deviation],
         "silence": (card.heard.silence - mean) / deviation,
-        "is_prepared": card.heard.scaling is not None,
+        "is_prepared": card.heard.scaling is not None and is_known(own.name),
     }
 
 

@@ -91,7 +91,7 @@ def fit_probe(
     standardise(head, train_vectors)
     head.train()
     targets = torch.from_numpy(train_set.targets[train_set.clip_of])
-    optimizer = torch.optim.AdamW(head.parameters(), weight_decay=config.weight_decay)
+    optimizer = torch.optim.AdamW(head.parameters(), weight_decay=config.weight_decay, fused=True)
     progress = Progress(precision="f32")
     progress.windows = {"learned": len(train_set), "left_out": train_set.n_left_out}
     meter, best = CostMeter(device), {}

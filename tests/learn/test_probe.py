@@ -27,10 +27,10 @@ from pipeline.store.folder import Folder
 from schemas.clip_embeddings import clip_embeddings_schema
 from tests.learn.test_engines import spread_scores, write_model
 
-WIDE = FilterBankInput(FilterBankSpec(16_000, 400, 512, 160, 32, 60, 7500, offset=1e-3, mean=-4))
+WIDE = FilterBankInput(FilterBankSpec(16_000, 400, 1024, 160, 128, 60, 7500, offset=1e-3, mean=-4))
 NARROW = FilterBankInput(
     FilterBankSpec(
-        8_000, 200, 256, 80, 20, 60, 3800, is_centred=False, offset=1e-3, mean=-5, deviation=2
+        8_000, 200, 1024, 80, 127, 60, 3800, is_centred=False, offset=1e-3, mean=-5, deviation=2
     )
 )
 RNG = np.random.default_rng(0)
@@ -140,7 +140,7 @@ def test_encoders_with_front_ends_of_their_own_are_joined(two):
     assert design.model_ids == [card.model_id for _, card in two]
     samples = sound(2.0)
     stacked = design.heard.matrix(samples)
-    assert stacked.shape == model.architecture.input_shape == (52, 201)
+    assert stacked.shape == model.architecture.input_shape == (255, 201)
     by_hand = [
         embedded_by_hand(stacked[rows], uri, card, card.heard.n_frames(2 * rate_hz))
         for (uri, card), rows, rate_hz in zip(
@@ -159,7 +159,8 @@ def test_encoders_with_front_ends_of_their_own_are_joined(two):
 def test_a_probe_is_one_folder_and_every_engine_runs_it(two, tmp_path):
     design, model = probe_of(*(uri for uri, _ in two))
     head = model.backbone.head
-    windows = np.stack([design.heard.matrix(sound(2.0) * gain) for gain in np.geomspace(0.03, 3, 9)])
+    gains = np.geomspace(0.03, 3, 9).astype(np.float32)
+    windows = np.stack([design.heard.matrix(gain * sound(2.0)) for gain in gains])
     windows[0, :, 60:] = design.heard.silence  # shorter than the window
     with torch.inference_mode():
         vectors = model.backbone.embedded(model.prepared(torch.from_numpy(windows)))
@@ -185,13 +186,15 @@ def test_a_probe_is_one_folder_and_every_engine_runs_it(two, tmp_path):
 
 
 def test_a_log_mel_model_is_heard_below_each_patch_s_own_peak(tmp_path):
-    uri, card = write_model(tmp_path, "crnn")
-    design, model = probe_of(uri, window_s=3.0)
+    uri, _ = write_model(tmp_path, "crnn")
+    _, model = probe_of(uri, window_s=3.0)
     loud = RNG.normal(-50, 12, (1, *model.architecture.input_shape)).astype(np.float16)
     louder = loud.copy()
     louder[:, :, 87:] += 20  # a later patch is louder: nothing to a model that hears below peaks
     with torch.inference_mode():
-        one, other = (model.backbone.embedded(model.prepared(torch.from_numpy(w))) for w in (loud, louder))
+        one, other = (
+            model.backbone.embedded(model.prepared(torch.from_numpy(w))) for w in (loud, louder)
+        )
     assert model.architecture.sizes["encoders"][0]["starts"] == [0, 86, 172]
     np.testing.assert_allclose(one[:, :256], other[:, :256], atol=0.05)
 
@@ -200,20 +203,22 @@ def test_encoders_of_one_front_end_are_given_it_once(two, tmp_path):
     other = write_encoder(tmp_path, WIDE, 3)
     design, model = probe_of(two[0][0], other[0])
     assert design.heard == WIDE
-    assert [one["rows"] for one in model.architecture.sizes["encoders"]] == [[0, 32], [0, 32]]
+    assert [one["rows"] for one in model.architecture.sizes["encoders"]] == [[0, 128], [0, 128]]
 
 
 def test_a_window_that_is_shorter_than_the_encoder_s_is_its_window(two):
-    design, model = probe_of(two[0][0], window_s=0.3)
+    _, model = probe_of(two[0][0], window_s=0.3)
     (own,) = model.architecture.sizes["encoders"]
     assert (own["starts"], own["n_frames"]) == ([0], 31)
-    assert model(torch.zeros(1, 32, 31)).shape == (1, 11)
+    assert model(torch.zeros(1, 128, 31)).shape == (1, 11)
 
 
 def test_training_moves_the_head_alone(two):
     _, model = probe_of(two[0][0])
     model.train()
-    assert {name.split(".")[1] for name, w in model.named_parameters() if w.requires_grad} == {"head"}
+    assert {name.split(".")[1] for name, w in model.named_parameters() if w.requires_grad} == {
+        "head"
+    }
     assert not any(module.training for module in model.backbone.encoders.modules())
     assert model.backbone.head.training
 
@@ -287,7 +292,7 @@ def test_a_head_learns_what_embeddings_say(hidden):
     progress = fit_probe(config, probe_of_vectors(hidden), embedded(96, 0), embedded(48, 1))
     best = max(row["val_map"] for row in progress.history)
     assert best > 0.95
-    assert progress.history[0]["val_loss"] > 2 * progress.best_val_loss
+    assert progress.best_val_loss < 0.7 * progress.history[0]["val_loss"]
     assert progress.best_weights["backbone.head.mean"].numpy() == pytest.approx(100, abs=1)
     assert set(progress.history[0]) >= {"train_loss", "val_s2_loss", "val_macro_f1", "seconds"}
     again = fit_probe(config, probe_of_vectors(hidden), embedded(96, 0), embedded(48, 1))
@@ -306,7 +311,7 @@ def test_windows_of_silence_are_left_out_and_such_clips_score_nothing():
 def test_unknown_classes_are_not_taught():
     train = embedded(64, 0)
     train.targets[:, 1] = np.nan
-    config = replace(preset(None, "probe"), encoder=("x",), epochs=3, weight_decay=1e-12)
+    config = replace(preset(None, "probe"), encoder=("x",), epochs=3, lr=0.02, weight_decay=1e-12)
     model = probe_of_vectors(0)
     before = model.backbone.head.classifier.weight.detach().clone()
     fit_probe(config, model, train, embedded(16, 1))
