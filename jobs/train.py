@@ -97,7 +97,9 @@ def _say_model(result: FitResult, out: str) -> None:
     best = best_row(card.training["history"], chosen_by(card.training))
     weights = card.training["config"]["weights"]
     start = "from scratch" if weights in (None, NO_WEIGHTS) else f"from {weights}"
-    print(f"{card.model_id}: trained {start}")
+    encoders = ", ".join(one["model_id"] for one in card.training.get("encoders", ()))
+    how = f"fitted on the embeddings of {encoders}" if encoders else f"trained {start}"
+    print(f"{card.model_id}: {how}")
     is_fitted_once = card.training["config"]["model"] in CLASSICAL
     which = f"best epoch {best['epoch']:.0f} of {len(card.training['history'])}: "
     print(

@@ -58,12 +58,8 @@ def train_probe(material: Material, out: Folder, *, gpu: bool) -> tuple[Progress
     with progress_bar(total=1, unit=" fits", desc="probe", postfix="fitting the head") as bar:
         progress: Progress = ray.get(task.remote(material, kept))
         bar.update()
-    encoders = [
-        {"model_id": model_id, "uri": uri}
-        for model_id, uri in zip(design.model_ids, design.uris, strict=True)
-    ]
     return progress, {
-        "encoders": encoders,
+        "encoders": design.origins,
         "embeddings": job.out.uri_of(job.table),
         "embedding_seconds": embedded_s,
     }

@@ -60,6 +60,12 @@ class ProbeDesign:
         return [weights_id(card) for card in self.cards]
 
     @property
+    def origins(self) -> list[dict[str, Any]]:
+        """Return what model.json says of the encoders: their model_id, folder, and licence."""
+        ids = zip(self.model_ids, self.uris, self.cards, strict=True)
+        return [{"model_id": one, "uri": uri, "source": card.source} for one, uri, card in ids]
+
+    @property
     def parts(self) -> tuple[Input, ...]:
         """The encoders' front ends, each once."""
         return tuple({str(card.heard.to_dict()): card.heard for card in self.cards}.values())
