@@ -53,6 +53,8 @@ def _parser(argv: list[str] | None) -> argparse.ArgumentParser:
     add("--out", required=True, metavar="URI", help="the model's folder: a path, s3://, gs://")
     add("--workers", type=int, default=1, metavar="N", help="processes that train together")
     add("--gpu", action="store_true", help="a GPU for every worker, in bfloat16")
+    add("--encoder", type=harness.words, metavar="MODEL,...", help="of a probe: models, frozen")
+    add("--hidden", type=int, metavar="N", help="of a probe: width of its MLP; 0: a linear layer")
     add("--weights", metavar="imagenet|PATH|none", help="weights to begin with")
     add("--epochs", type=int, metavar="N", help="passes over the data")
     add("--batch-size", type=int, metavar="N", help="windows a step and worker")
@@ -82,6 +84,7 @@ def _parser(argv: list[str] | None) -> argparse.ArgumentParser:
     defaults = asdict(preset(chosen.preset, chosen.model))
     typed = {  # as they are typed, for --help
         "augment": ",".join(defaults["augment"]),
+        "encoder": ",".join(defaults["encoder"]),
         "input_size": "{}x{}".format(*defaults["input_size"]),
     }
     parser.set_defaults(**defaults | typed)
@@ -95,7 +98,9 @@ def _say_model(result: FitResult, out: str) -> None:
     best = best_row(card.training["history"], chosen_by(card.training))
     weights = card.training["config"]["weights"]
     start = "from scratch" if weights in (None, NO_WEIGHTS) else f"from {weights}"
-    print(f"{card.model_id}: trained {start}")
+    encoders = ", ".join(one["model_id"] for one in card.training.get("encoders", ()))
+    how = f"fitted on the embeddings of {encoders}" if encoders else f"trained {start}"
+    print(f"{card.model_id}: {how}")
     is_fitted_once = card.training["config"]["model"] in CLASSICAL
     which = f"best epoch {best['epoch']:.0f} of {len(card.training['history'])}: "
     print(

@@ -32,6 +32,7 @@ from pipeline.flows.fit_worker import (
 )
 from pipeline.flows.logs import progress_bar, say
 from pipeline.flows.material import Material
+from pipeline.flows.probe import train_probe
 from pipeline.flows.provenance import provenance
 from pipeline.learn.augment_examples import AugmentedWindow
 from pipeline.learn.config import NO_WEIGHTS, TrainConfig, check_start
@@ -47,6 +48,7 @@ from pipeline.learn.model import (
     save_model,
 )
 from pipeline.learn.networks.classical import CLASSICAL
+from pipeline.learn.networks.probe import PROBE
 from pipeline.learn.networks.registry import IMAGENET
 from pipeline.learn.precision import NARROWER_ISA, Trial
 from pipeline.learn.recovery import divergence
@@ -95,6 +97,8 @@ class FitConfig:
         if is_path:  # Ray's workers are in another folder
             absolute = replace(self.train, weights=str(Path(str(weights)).absolute()))
             object.__setattr__(self, "train", absolute)
+        encoders = tuple(Folder(uri).uri for uri in self.train.encoder)
+        object.__setattr__(self, "train", replace(self.train, encoder=encoders))
 
 
 @dataclass(frozen=True)
@@ -111,10 +115,13 @@ def fit(config: FitConfig) -> FitResult:
     Another model is not overwritten: a tagging may be using it.
     """
     check_out(config.out, MODEL, {"--dataset": config.dataset})
+    for uri in config.train.encoder:
+        check_out(config.out, MODEL, {"--encoder": uri})
     dataset = Dataset.open(config.dataset)
     meta = dataset.built()
     check_name(config.train.model)
-    name = f"{config.train.model}-{fingerprint_of(config.train.identity(), meta['fingerprint'])}"
+    material = Material(dataset, meta, config.train)
+    name = f"{config.train.model}-{fingerprint_of(_identity(material), meta['fingerprint'])}"
     out = Folder(config.out)
     if out.exists("model.json"):
         if (card := load_card(config.out)).training["run"] == name:
@@ -125,13 +132,15 @@ def fit(config: FitConfig) -> FitResult:
     for split in ("train", "val"):
         if not any(dataset.features(split, ["segment_id"])):
             raise UsageError(f"{config.dataset}: the dataset has no clips in its {split} split")
-    material = Material(dataset, meta, config.train)
     material.check_model()
     _warn_of_untrained(material)
     with out.claimed(), ray_session(min_cpus=config.workers + 1, gpu=config.gpu):
         shown: dict[str, Any] = {}
+        about_probe: dict[str, Any] = {}
         if config.train.model in CLASSICAL:
             progress = _fit_classical(material)
+        elif config.train.model == PROBE:
+            progress, about_probe = train_probe(material, out, gpu=config.gpu)
         else:
             progress, shown = _fit(config, material, name)
     say("finishing", text="writing the model and its page")
@@ -159,6 +168,7 @@ def fit(config: FitConfig) -> FitResult:
             **cost_of(progress.history),
             **{key: shown[key] for key in ("steps_per_epoch",) if key in shown},
             "windows": progress.windows,
+            **about_probe,
         },
         provenance=provenance(),
     )
@@ -174,6 +184,13 @@ def fit(config: FitConfig) -> FitResult:
     out.write_bytes("report.html", render_page(page).encode())
     card = save_model(out, progress.best_weights, card)  # last: with it the run is done
     return FitResult(card, was_done=False)
+
+
+def _identity(material: Material) -> dict[str, Any]:
+    """Return what a run is named by: of a probe its encoders' weights, wherever they lie."""
+    identity = material.config.identity()
+    is_probe = material.config.model == PROBE
+    return identity | ({"encoder": material.probe.model_ids} if is_probe else {})
 
 
 def worker_env(*, gpu: bool, narrower: bool = False, deterministic: bool = False) -> dict[str, Any]:

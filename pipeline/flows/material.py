@@ -6,10 +6,10 @@ import fcntl
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +31,8 @@ from pipeline.learn.mapped import mapped_clips
 from pipeline.learn.model import Architecture, Tagger
 from pipeline.learn.networks.ast_weights import encoder_sizes
 from pipeline.learn.networks.classical import CLASSICAL
+from pipeline.learn.networks.probe import PROBE
+from pipeline.learn.probe import ProbeDesign
 from pipeline.learn.randomise.windows import RandomisedWindows
 from pipeline.learn.recipes import heard_by
 from pipeline.learn.selection import DEFAULT, check_selection
@@ -86,7 +88,14 @@ class Material:
     @property
     def heard(self) -> Input:
         """What the model hears."""
+        if self.config.model == PROBE:
+            return self.probe.heard
         return heard_by(self.config.model, LogMelSpec.from_dict(self.meta["feature_spec"]))
+
+    @cached_property
+    def probe(self) -> ProbeDesign:
+        """The encoders of a probe."""
+        return ProbeDesign.of(self.config)
 
     @property
     def windows(self) -> WindowSpec:
@@ -96,6 +105,11 @@ class Material:
     @property
     def architecture(self) -> Architecture:
         """What it takes to build the network."""
+        if self.config.model == PROBE:
+            found = self.probe.architecture(
+                len(self.vocabulary.codes), hidden=self.config.hidden, dropout=self.config.dropout
+            )
+            return replace(found, untrained=self.untrained)
         db_rows, linear_rows = level_rows(self.heard)
         return Architecture(
             name=self.config.model,
@@ -182,17 +196,21 @@ class Material:
             return False
         return gpu or not self.is_randomised or bool({"noise", "pitch"} & set(self.config.augment))
 
+    def _samples_to_train_on(self, heard: Input) -> WindowSet:
+        """Return the windows to learn from as samples, at the rate of the model's front end."""
+        return self.part("train", partial(self._windows_of, SamplesInput(heard.sample_rate_hz)))
+
     def train_set(self, *, gpu: bool = False) -> WindowSet:
         """Return the windows to learn from: those of the model's input, or of samples."""
         heard = self.heard
         if (randomised := self.randomised_windows(gpu=gpu)) is not None:
-            samples = self._part("train", SamplesInput(heard.sample_rate_hz))
+            samples = self._samples_to_train_on(heard)
             windows = replace(samples, margins=randomised.margins, places_short=True)
         elif self.trains_on_samples and isinstance(heard, MelInput):
-            samples = self._part("train", SamplesInput(heard.sample_rate_hz))
+            samples = self._samples_to_train_on(heard)
             windows = with_margins(samples, heard.spec)
         else:
-            windows = self._part("train", heard)
+            windows = self.part("train", partial(self._windows_of, heard))
         if not len(windows):
             raise UsageError(
                 f"{self.dataset.folder.uri}: all windows to learn from are silence or noise; "
@@ -202,16 +220,17 @@ class Material:
 
     def val_set(self) -> WindowSet:
         """Return the windows that choose the epoch."""
-        return self._part("val", self.heard)
+        return self.part("val", partial(self._windows_of, self.heard))
 
     def held_out(self) -> WindowSet:
         """Return the windows of the fold that this run is measured on."""
-        return self._part("held_out", self.heard)
+        return self.part("held_out", partial(self._windows_of, self.heard))
 
-    def _part(self, part: str, heard: Input) -> WindowSet:
+    def part(self, part: str, windows_of: Callable[[list[str]], WindowSet]) -> WindowSet:
+        """Return train, val or held_out of this run, from what gives the windows of splits."""
         if self.config.folds is None:
-            return self._windows_of([part], heard).without(self.untrained)
-        both = self._windows_of(["train", "val"], heard)
+            return windows_of([part]).without(self.untrained)
+        both = windows_of(["train", "val"])
         data = both.subset(getattr(self._fold(both.segment_ids), part))
         return data if part == "held_out" else data.without(self.untrained)
 
@@ -224,7 +243,7 @@ class Material:
             segment_ids, groups, n_folds=config.folds, fold=config.fold, seed=config.seed
         )
 
-    def _windows_of(self, splits: list[str], heard: Input) -> WindowSet:
+    def _windows_of(self, heard: Input, splits: list[str]) -> WindowSet:
         active = self.windows if self.config.activity else None
         tables = [
             table
@@ -237,6 +256,8 @@ class Material:
         """Return the model before its first step: of the seed, its rows scaled as they are here."""
         torch.manual_seed(self.config.seed)  # the first weights: the same on every rank and run
         model = self._untrained()
+        if self.config.model == PROBE:
+            return model
         if not model.architecture.below_peak and not model.is_classical:
             mean, deviation = self._row_scaling(model, train_set)
             model.row_mean.copy_(torch.from_numpy(mean))
@@ -254,6 +275,8 @@ class Material:
         return np.where(unknown, measured[0], mean), np.where(unknown, measured[1], deviation)
 
     def _untrained(self) -> Tagger:
+        if self.config.model == PROBE:
+            return self.probe.new_model(self.architecture)
         model = Tagger(
             self.architecture, weights=self.config.begins_from, vocabulary=self.vocabulary
         )

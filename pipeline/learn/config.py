@@ -8,6 +8,7 @@ from typing import Any
 from pipeline.errors import UsageError
 from pipeline.learn.augment import AUGMENTATIONS
 from pipeline.learn.networks.ast_weights import PRETRAINED
+from pipeline.learn.networks.probe import PROBE
 from pipeline.learn.precision import PRECISIONS
 from pipeline.learn.sampling import BALANCES, SAMPLINGS
 from pipeline.learn.selection import DEFAULT, SELECTIONS
@@ -16,7 +17,7 @@ NO_WEIGHTS = "none"
 """The value of `weights` that says: begin from nothing."""
 _LEAST_LR_FROM_NOTHING = 1e-4  # below are the rates of fine-tuning
 
-_LATER = ("precision", "select", "deterministic", "balance", "activity")
+_LATER = ("precision", "select", "deterministic", "balance", "activity", "encoder", "hidden")
 """Fields that runs of older versions do not have."""
 _NOT_NAMED = ("loader_processes",)
 """Fields that decide how fast a run is, and not what comes out."""
@@ -82,6 +83,10 @@ class TrainConfig:
     """auto, f32 or bf16: the arithmetic of the network (`learn.precision`)."""
     loader_processes: int | None = None
     """Processes that randomise windows, a worker; 0: a thread. None: a core less than it has."""
+    encoder: tuple[str, ...] = ()
+    """Of a probe: folders of the models whose embeddings it is fitted on."""
+    hidden: int = 256
+    """Of a probe: width of the hidden layer; 0: none, a linear layer."""
     aggregation: str = "s2"
     """How windows become a clip, in validation and by default in tagging."""
 
@@ -135,10 +140,36 @@ class TrainConfig:
 
 
 def check_start(config: TrainConfig) -> None:
-    """Raise UsageError for an AST that would be fine-tuned from nothing, unless that is said."""
+    """Raise UsageError for a probe without encoders, and what else cannot be meant.
+
+    So an AST that would be fine-tuned from nothing, unless that is said.
+    """
+    _check_probe(config)
     if config.model == "ast" and config.weights is None and config.lr < _LEAST_LR_FROM_NOTHING:
         raise UsageError(
             f"model 'ast': its 86 million parameters learn next to nothing from nothing at --lr "
             f"{config.lr:g}; give --weights FOLDER (hf download {PRETRAINED} --local-dir FOLDER), "
             "or --weights none to begin from nothing all the same"
         )
+
+
+def _check_probe(config: TrainConfig) -> None:
+    if (config.model == PROBE) != bool(config.encoder):
+        raise UsageError(
+            "--model probe: name the models that it listens through, --encoder MODEL[,MODEL...]"
+            if config.model == PROBE
+            else f"--encoder: {config.model} is trained whole; --model probe is fitted on encoders"
+        )
+    if config.model != PROBE:
+        return
+    if len(set(config.encoder)) < len(config.encoder):
+        raise UsageError(f"--encoder {','.join(config.encoder)}: name each model once")
+    if config.hidden < 0:
+        raise UsageError(f"--hidden {config.hidden}: expected 0 or more")
+    whole = {"augment": (), "sampling": "plain", "weights": None}
+    for name, value in whole.items():
+        if getattr(config, name) != value:
+            raise UsageError(
+                f"--{name}: a probe's embeddings are made once, of the clips as they are; leave "
+                "it out"
+            )

@@ -22,7 +22,6 @@ from pipeline.learn.graphs import (
     Floats,
     Graph,
     NotConvertible,
-    Outputs,
     check_precision,
     converted,
     example_of,
@@ -40,6 +39,7 @@ from pipeline.learn.model import (
     load_preparation,
 )
 from pipeline.learn.networks.classical import CLASSICAL
+from pipeline.learn.networks.embedding import Outputs
 from pipeline.learn.precision import autocast, forward_fault, joined_notes, resolved
 
 ENGINES = ("auto", "torch", "openvino")
@@ -108,14 +108,38 @@ def make_engine(
         if made is not None:
             return made
         note, precision = "the floats that int8 was made of, as int8 is wrong here", "auto"
-    tagger = load_model(model_uri)[0]
+    return engine_of(
+        load_model(model_uri)[0],
+        card.model_id,
+        engine=engine,
+        precision=precision,
+        gpu=gpu,
+        embeddings=embeddings,
+        note=note,
+    )
+
+
+def engine_of(
+    tagger: Tagger,
+    name: str,
+    *,
+    engine: str = "auto",
+    precision: str = "auto",
+    gpu: bool = False,
+    embeddings: bool = False,
+    note: str = "",
+) -> Engine:
+    """Return an engine of a network in memory, which it takes over; see `make_engine`.
+
+    `name` is what errors call it.
+    """
     if engine != "torch" and not gpu:
         try:
             return _converted_engine(tagger, precision, embeddings=embeddings, note=note)
         except NotConvertible as why:
             note = f"not by openvino: {why}"
             if engine == "openvino":
-                raise UsageError(f"{card.model_id}: {note}") from why
+                raise UsageError(f"{name}: {note}") from why
     device = torch.device("cuda" if gpu else "cpu")
     return TorchEngine(tagger, device, precision=precision, embeddings=embeddings, note=note)
 

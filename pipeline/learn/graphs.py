@@ -15,10 +15,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from pipeline.errors import SpecMismatch, UsageError
 from pipeline.learn.model import ModelCard, Preparation, Tagger
+from pipeline.learn.networks.embedding import Outputs
 from pipeline.learn.precision import disagreement, output_fault, rounded_to_bf16
 from pipeline.learn.starter import model_uri
 from pipeline.store.folder import Folder
@@ -32,35 +33,6 @@ Floats = npt.NDArray[np.float32]
 
 class NotConvertible(Exception):
     """Why a network does not run in OpenVINO."""
-
-
-class Outputs(nn.Module):
-    """A network that gives, beside its logits, its embedding, where it has one."""
-
-    def __init__(self, network: nn.Module) -> None:
-        super().__init__()
-        self.network = network
-        seen: list[Tensor] = []  # not self's: a circle would keep the weights for long
-        self._seen = seen
-        if (layer := _embedding_layer(network)) is not None:
-            layer.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
-
-    def forward(self, prepared: Tensor) -> tuple[Tensor, ...]:
-        """Return logits, `[n, n_classes]`, and embeddings, `[n, n_features]`, if there are such."""
-        logits = self.network(prepared)
-        seen = [values for values in self._seen[-1:] if values.ndim == 2]
-        self._seen.clear()  # as it was: torch.compile would compile anew for another length
-        return (logits, *seen)
-
-
-def _embedding_layer(network: Any) -> nn.Module | None:
-    """Return the layer whose input is the embedding: the last linear one, if none is named."""
-    named: Any = getattr(network, "embedding_layer", lambda: None)()
-    if named is not None:
-        return named  # type: ignore[no-any-return]
-    head = network.get_classifier() if hasattr(network, "get_classifier") else network
-    layers = head.modules() if isinstance(head, nn.Module) else []
-    return next((one for one in reversed(list(layers)) if isinstance(one, nn.Linear)), None)
 
 
 class Graph:

@@ -26,6 +26,7 @@ from pipeline.audio.windows import WindowSpec
 from pipeline.catalog.vocabulary import Vocabulary
 from pipeline.errors import SpecMismatch, UsageError
 from pipeline.learn.networks.classical import CLASSICAL
+from pipeline.learn.networks.probe import PROBE, Probe
 from pipeline.learn.networks.registry import (
     backbone_names,
     build_network,
@@ -219,6 +220,10 @@ def _backbone(
     architecture: Architecture, weights: str | None, vocabulary: Vocabulary | None
 ) -> nn.Module:
     name, n_classes, dropout = architecture.name, architecture.n_classes, architecture.dropout
+    if name == PROBE:
+        sizes = architecture.sizes or {}
+        taggers = [Tagger(Architecture.from_dict(one["architecture"])) for one in sizes["encoders"]]
+        return Probe.of(sizes, taggers, n_classes=n_classes, dropout=dropout)
     if is_known(name):
         return build_network(
             name,

@@ -13,6 +13,7 @@ from pipeline.audio.logmel import LogMelSpec
 from pipeline.errors import UsageError
 from pipeline.learn.config import TrainConfig
 from pipeline.learn.networks.classical import CLASSICAL
+from pipeline.learn.networks.probe import PROBE
 from pipeline.learn.pretrained.family import variants
 
 
@@ -68,10 +69,29 @@ CLASSICAL_WINDOW_S = 10.0
 """The notes' classifiers hear a clip's means and variances: windows as long as AudioSet's clips."""
 
 
+PROBE_CONFIG = TrainConfig(
+    model=PROBE,
+    window_s=10.0,
+    epochs=100,
+    batch_size=32,
+    lr=1e-3,
+    weight_decay=1e-2,
+    dropout=0.5,
+    ema=0.0,
+    augment=(),
+    patience=25,
+    select="s1-loss",
+    aggregation="s1",
+)
+"""A probe's window is a clip, and S2 of one window would only say which class is its loudest."""
+
+
 def preset(name: str | None, model: str | None = None) -> TrainConfig:
     """Return a preset; without a name, the defaults of a model."""
     if name is None and model in CLASSICAL:
         return TrainConfig(model=str(model), window_s=CLASSICAL_WINDOW_S)
+    if name is None and model == PROBE:
+        return PROBE_CONFIG
     if name is None:
         return TrainConfig(model=model or TrainConfig.model)
     if name not in PRESETS:

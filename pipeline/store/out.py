@@ -30,10 +30,10 @@ class Kind:
     """Glob patterns of the sub-folders that belong to it, where no other job may write."""
 
 
-DATASET = Kind("a dataset", r"dataset\.json", ("clips", "features", "ledger"))
+DATASET = Kind("a dataset", r"dataset\.json", ("clips", "features", "ledger", "embeddings"))
 FEATURES = Kind("features", r"features\.json")
 EXPLORATION = Kind("a dataset's exploration", r"explore\.json")
-MODEL = Kind("a model", r"model\.json", ("runs", "tensorboard"))
+MODEL = Kind("a model", r"model\.json", ("runs", "tensorboard", "embeddings"))
 FOLDS = Kind("a cross-validation", r"folds\.json", ("fold-*",))
 EVALUATION = Kind("an evaluation", r"metrics\.json", ("tags",))
 COMPARISON = Kind("a comparison of evaluations", r"comparison\.json")

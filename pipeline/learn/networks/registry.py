@@ -21,6 +21,7 @@ from pipeline.learn.networks.ast_weights import is_published
 from pipeline.learn.networks.classical import CLASSICAL, Classical
 from pipeline.learn.networks.compact import Compact
 from pipeline.learn.networks.music import Crnn, ShortChunk
+from pipeline.learn.networks.probe import PROBE
 from pipeline.learn.networks.report import DescriptorCnn, MfccCnn, RawCnn
 from pipeline.learn.networks.weights import load_weights, read_weights
 from pipeline.learn.pretrained.family import variants
@@ -130,12 +131,12 @@ class TimmNetwork(nn.Module):
 
 def known_names() -> list[str]:
     """Return the names of our own networks, in their order; timm's are not among them."""
-    return [*NETWORKS, *variants()]
+    return [*NETWORKS, PROBE, *variants()]
 
 
 def is_known(name: str) -> bool:
     """Return whether a name is of our own networks or a pretrained family's; timm's are not."""
-    return name in NETWORKS or name in variants()
+    return name in NETWORKS or name in variants() or name == PROBE
 
 
 def build_network(

@@ -21,8 +21,9 @@ from pipeline.catalog.vocabulary import (
     parse_vocabulary,
 )
 from pipeline.errors import UsageError
-from pipeline.learn.graphs import Outputs, example_of
+from pipeline.learn.graphs import example_of
 from pipeline.learn.model import Architecture, ModelCard, Tagger, load_card, named, save_model
+from pipeline.learn.networks.embedding import Outputs
 from pipeline.learn.pretrained.download import cache_folder, download, file_name, file_sha256
 from pipeline.learn.pretrained.family import Family, Source, Variant, families
 from pipeline.learn.pretrained.outputs import MappedNetwork, output_map

@@ -1,0 +1,91 @@
+"""A probe's training: embeddings by Ray where they are not kept yet, then its head in one task."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import partial
+from time import monotonic
+from typing import Any
+
+import pyarrow as pa
+import ray
+import torch
+
+from pipeline.errors import UsageError
+from pipeline.flows.embed import EmbedJob, embed
+from pipeline.flows.logs import progress_bar
+from pipeline.flows.material import Material
+from pipeline.learn.loop import Progress
+from pipeline.learn.probe_fit import Labels, fit_probe, load_embedded
+from pipeline.learn.windows import WindowSet
+from pipeline.store.folder import Folder
+
+_MAX_FAILURES = 8  # of the task; it begins anew, which takes seconds
+
+
+@dataclass(frozen=True)
+class KeptEmbeddings:
+    """What is fitted on: the files of a run's clips."""
+
+    folder: Folder
+    table: str
+    """The sub-folder of the files."""
+
+    def windows(self, material: Material, splits: list[str]) -> WindowSet:
+        """Return the windows of some splits, in the order of the shards' names."""
+        starts = tuple(f"{self.table}/{split}-" for split in splits)
+        names = [name for name in self.folder.names(self.table) if name.startswith(starts)]
+        tables: list[pa.Table] = [self.folder.read_table(name) for name in names]
+        return load_embedded(
+            tables,
+            _labels(material, splits),
+            codes=material.vocabulary.codes,
+            activity=material.config.activity,
+        )
+
+
+def train_probe(material: Material, out: Folder, *, gpu: bool) -> tuple[Progress, dict[str, Any]]:
+    """Embed what is missing and fit the head; return how it went, and what model.json says of it.
+
+    `out` is the model's folder, which takes the embeddings where the dataset's cannot.
+    """
+    design, config, began_s = material.probe, material.config, monotonic()
+    job = EmbedJob(material.dataset.folder, material.dataset.folder, design, config.precision, gpu)
+    job = embed(job, material.dataset, out, ["train", "val"])
+    embedded_s = monotonic() - began_s
+    kept = KeptEmbeddings(job.out, job.table)
+    task = ray.remote(num_cpus=1, max_retries=_MAX_FAILURES)(_fit)
+    with progress_bar(total=1, unit=" fits", desc="probe", postfix="fitting the head") as bar:
+        progress: Progress = ray.get(task.remote(material, kept))
+        bar.update()
+    return progress, {
+        "encoders": design.origins,
+        "embeddings": job.out.uri_of(job.table),
+        "embedding_seconds": embedded_s,
+    }
+
+
+def _fit(material: Material, kept: KeptEmbeddings) -> Progress:
+    """Fit on one core: on vectors, threads would wait for one another."""
+    torch.set_num_threads(1)
+    windows_of = partial(kept.windows, material)
+    train_set = material.part("train", windows_of)
+    if not len(train_set):
+        raise UsageError(
+            f"{material.dataset.folder.uri}: all windows to learn from are silence or noise; "
+            "--no-activity takes them"
+        )
+    model = material.new_model(train_set)
+    return fit_probe(material.config, model, train_set, material.part("val", windows_of))
+
+
+def _labels(material: Material, splits: list[str]) -> Labels:
+    """Return the classes of the clips of some splits, by segment_id."""
+    found: dict[str, tuple[list[str], list[str] | None]] = {}
+    for split in splits:
+        unknown = material.dataset.unknown(split)
+        for table in material.dataset.features(split, ["segment_id", "classes"]):
+            for row in table.to_pylist():
+                one = row["segment_id"]
+                found[one] = (row["classes"], unknown.get(one))
+    return found

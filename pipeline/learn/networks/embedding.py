@@ -1,0 +1,60 @@
+"""A network in, the same with its embedding as a second output out: what its last layers see."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from torch import Tensor, nn
+
+
+class Tap:
+    """A hook that keeps what a layer is given, until it is taken.
+
+    It is an object and no function, so that a deep copy of a network has a tap of its own; and it
+    knows no network, as a circle would keep the weights for long.
+    """
+
+    def __init__(self) -> None:
+        self.seen: list[Tensor] = []
+
+    def __call__(self, _: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+        """Keep the first input."""
+        self.seen.append(inputs[0])
+
+    def taken(self) -> list[Tensor]:
+        """Return the last vectors that were seen, `[n, n_features]`, if any, and forget them."""
+        found = [values for values in self.seen[-1:] if values.ndim == 2]
+        self.seen.clear()  # as it was: torch.compile would compile anew for another length
+        return found
+
+
+def tapped(network: nn.Module) -> Tap:
+    """Return a tap on a network's embedding; it sees nothing where there is none."""
+    tap = Tap()
+    if (layer := embedding_layer(network)) is not None:
+        layer.register_forward_pre_hook(tap)
+    return tap
+
+
+class Outputs(nn.Module):
+    """A network that gives, beside its logits, its embedding, where it has one."""
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.network = network
+        self._tap = tapped(network)
+
+    def forward(self, prepared: Tensor) -> tuple[Tensor, ...]:
+        """Return logits, `[n, n_classes]`, and embeddings, `[n, n_features]`, if there are such."""
+        logits = self.network(prepared)
+        return (logits, *self._tap.taken())
+
+
+def embedding_layer(network: Any) -> nn.Module | None:
+    """Return the layer whose input is the embedding: the last linear one, if none is named."""
+    named: Any = getattr(network, "embedding_layer", lambda: None)()
+    if named is not None:
+        return named  # type: ignore[no-any-return]
+    head = network.get_classifier() if hasattr(network, "get_classifier") else network
+    layers = head.modules() if isinstance(head, nn.Module) else []
+    return next((one for one in reversed(list(layers)) if isinstance(one, nn.Linear)), None)
