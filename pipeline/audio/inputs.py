@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -16,56 +16,16 @@ import numpy.typing as npt
 from pipeline.audio.clip import to_pcm16
 from pipeline.audio.features import FEATURES, LOCAL, FrameSpec, extract_locally
 from pipeline.audio.filterbank import FilterBankInput, FilterBankSpec
+from pipeline.audio.front_end import Input as Input
+from pipeline.audio.front_end import Matrix
 from pipeline.audio.kaldi import KaldiInput, KaldiSpec
 from pipeline.audio.logmel import LogMelSpec, log_mel
+from pipeline.audio.stacked import StackedInput
 from pipeline.errors import SpecMismatch, UsageError
-
-Matrix = npt.NDArray[Any]
 
 LEVELS = ("recorded", "window")
 """How loud a model hears what it hears: as it was recorded, or each window at the same level."""
 _DB_ROW, _LINEAR_ROW = "mfcc_0", "rms"
-
-
-class Input(Protocol):
-    """How samples become what a model hears."""
-
-    @property
-    def sample_rate_hz(self) -> int:
-        """Rate that the samples must have."""
-
-    @property
-    def hop(self) -> int:
-        """Samples from one column to the next."""
-
-    @property
-    def n_rows(self) -> int:
-        """Rows of the matrix."""
-
-    @property
-    def dtype(self) -> str:
-        """Type that the matrix is stored in, as numpy writes it."""
-
-    @property
-    def silence(self) -> float:
-        """What stands beyond the end of a clip that is shorter than a window."""
-
-    @property
-    def db_per_unit(self) -> float | None:
-        """Decibels in one unit of the values; None where these are not logarithms of power."""
-
-    @property
-    def scaling(self) -> tuple[float, float] | None:
-        """Mean and deviation that the network's input is scaled by; None: the data says them."""
-
-    def n_frames(self, n_samples: int) -> int:
-        """Return how many columns `n_samples` samples give."""
-
-    def matrix(self, samples: npt.NDArray[np.float32]) -> Matrix:
-        """Return the matrix of mono samples, `[n_rows, n_columns]`, in the stored type."""
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return plain values, for model.json: `kind` and the settings."""
 
 
 @dataclass(frozen=True)
@@ -210,6 +170,11 @@ def level_rows(heard: Input) -> tuple[tuple[int, ...], tuple[int, ...]]:
     return (), ()
 
 
+def adds_up(heard: Input) -> bool:
+    """Whether windows can be mixed as sounds are: samples, and powers where values are of those."""
+    return heard.db_per_unit is not None or isinstance(heard, SamplesInput)
+
+
 def _check_level(level: str) -> None:
     if level not in LEVELS:
         raise SpecMismatch(f"level {level!r}: expected one of {', '.join(LEVELS)}")
@@ -236,8 +201,11 @@ def input_from_dict(values: Mapping[str, Any]) -> Input:
             return KaldiInput(KaldiSpec.from_dict(settings))
         if kind == "filter bank":
             return FilterBankInput(FilterBankSpec.from_dict(settings))
+        if kind == "stacked":
+            return StackedInput(tuple(map(input_from_dict, settings["parts"])))
     except (KeyError, TypeError) as error:
         raise SpecMismatch(f"input of another version: {error}") from error
     raise SpecMismatch(
-        f"input of kind {kind!r}: expected logmel, local feature, samples, kaldi or filter bank"
+        f"input of kind {kind!r}: expected logmel, local feature, samples, kaldi, filter bank or "
+        "stacked"
     )

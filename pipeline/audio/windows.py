@@ -59,15 +59,22 @@ def window_starts(n_frames: int, windows: WindowSpec, heard: Input) -> npt.NDArr
 
 
 def cut_windows(
-    matrix: npt.NDArray[Any], starts: npt.NDArray[np.int64], n_frames: int, *, silence: float
+    matrix: npt.NDArray[Any],
+    starts: npt.NDArray[np.int64],
+    n_frames: int,
+    *,
+    silence: float | npt.NDArray[np.float32],
 ) -> npt.NDArray[Any]:
     """Return the windows that begin at `starts`, `[n_windows, n_rows, n_frames]`.
 
-    What lies beyond the ends of `matrix`, `[n_rows, all columns]`, is `silence`.
+    What lies beyond the ends of `matrix`, `[n_rows, all columns]`, is `silence`: one value, or one
+    a row, `[n_rows, 1]`.
     """
+    n_rows, n_columns = matrix.shape
     before = max(0, -int(starts.min()))
-    behind = max(0, int(starts.max()) + n_frames - matrix.shape[1])
+    behind = max(0, int(starts.max()) + n_frames - n_columns)
     if before or behind:
-        matrix = np.pad(matrix, ((0, 0), (before, behind)), constant_values=silence)
-        starts = starts + before
+        padded = np.full((n_rows, before + n_columns + behind), silence, matrix.dtype)
+        padded[:, before : before + n_columns] = matrix
+        matrix, starts = padded, starts + before
     return np.stack([matrix[:, start : start + n_frames] for start in starts])

@@ -17,9 +17,10 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from pipeline.audio.inputs import FeatureInput, Input, LogMelInput, SamplesInput, level_rows
+from pipeline.audio.inputs import Input, LogMelInput, SamplesInput, adds_up, level_rows
 from pipeline.audio.kaldi import KaldiInput
 from pipeline.audio.logmel import LogMelSpec
+from pipeline.audio.stacked import row_scaling
 from pipeline.audio.windows import WindowSpec
 from pipeline.catalog.vocabulary import Vocabulary
 from pipeline.errors import UsageError
@@ -47,10 +48,11 @@ class Material:
     config: TrainConfig
 
     def __post_init__(self) -> None:
-        if self.config.sampling != "plain" and isinstance(self.heard, FeatureInput):
+        if self.config.sampling != "plain" and not adds_up(self.heard):
+            what = getattr(self.heard, "name", "several front ends")
             raise UsageError(
                 f"--sampling {self.config.sampling}: {self.config.model} hears "
-                f"{self.heard.name}, which do not add up as sounds do; leave it out"
+                f"{what}, which do not add up as sounds do; leave it out"
             )
         most = self.config.mix_max
         if self.config.sampling != "plain" and most > (n := len(self.vocabulary.codes)):
@@ -205,14 +207,21 @@ class Material:
         """Return the model before its first step: of the seed, its rows scaled as they are here."""
         torch.manual_seed(self.config.seed)  # the first weights: the same on every rank and run
         model = self._untrained()
-        if (fixed := self.heard.scaling) is not None:
-            model.row_mean.fill_(fixed[0])
-            model.row_deviation.fill_(fixed[1])
-        elif not model.architecture.below_peak and not model.is_classical:
-            mean, deviation = row_moments(train_set, model.levelled)
+        if not model.architecture.below_peak and not model.is_classical:
+            mean, deviation = self._row_scaling(model, train_set)
             model.row_mean.copy_(torch.from_numpy(mean))
             model.row_deviation.copy_(torch.from_numpy(deviation))
         return model
+
+    def _row_scaling(
+        self, model: Tagger, train_set: WindowSet
+    ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
+        """Return what each row is scaled by, `[n_rows, 1]`: the front end's own, or measured."""
+        mean, deviation = (values[:, None] for values in row_scaling(self.heard))
+        if not (unknown := np.isnan(mean)).any():
+            return mean, deviation
+        measured = row_moments(train_set, model.levelled)
+        return np.where(unknown, measured[0], mean), np.where(unknown, measured[1], deviation)
 
     def _untrained(self) -> Tagger:
         model = Tagger(

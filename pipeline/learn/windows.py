@@ -70,8 +70,8 @@ class WindowSet:
     """The frame where each window begins."""
     n_frames: int
     """Columns of a window."""
-    silence: float
-    """What stands beyond the end of a clip."""
+    silence: float | npt.NDArray[np.float32]
+    """What stands beyond the end of a clip: one value, or one a row, `[n_rows, 1]`."""
     db_per_unit: float | None
     """Decibels in one unit of the values; None where these are not logarithms of power."""
     margins: tuple[int, int] = (0, 0)

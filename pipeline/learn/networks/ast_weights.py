@@ -150,7 +150,7 @@ def take_over_head(
     head[0].load_state_dict(classifier.layernorm.state_dict())
     if classifier.dense.out_features != len(audioset_order()):
         return 0
-    _check_order(labels)
+    check_order(labels)
     weight, bias = (head[-1].get_parameter(name) for name in ("weight", "bias"))
     rows = rows_of(label_ids)
     for number, own in enumerate(rows):
@@ -170,7 +170,8 @@ def transformers_here() -> Any:
         ) from error
 
 
-def _check_order(labels: Any) -> None:
+def check_order(labels: Any) -> None:
+    """Raise UsageError where a classifier's names by row say that its order isn't AudioSet's."""
     for row, name in LANDMARKS.items():
         found = labels[row]
         if found != f"LABEL_{row}" and found != name:  # LABEL_n: it has no names

@@ -1,0 +1,55 @@
+"""What every front end has: samples in, a matrix `[n_rows, n_columns]` out. PURE."""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+Float32 = npt.NDArray[np.float32]
+Matrix = npt.NDArray[Any]
+
+
+class Input(Protocol):
+    """How samples become what a model hears."""
+
+    @property
+    def sample_rate_hz(self) -> int:
+        """Rate that the samples must have."""
+
+    @property
+    def hop(self) -> int:
+        """Samples from one column to the next."""
+
+    @property
+    def n_rows(self) -> int:
+        """Rows of the matrix."""
+
+    @property
+    def dtype(self) -> str:
+        """Type that the matrix is stored in, as numpy writes it."""
+
+    @property
+    def silence(self) -> float | Float32:
+        """What stands beyond the end of a clip that is shorter than a window.
+
+        One value, or one a row, `[n_rows, 1]`.
+        """
+
+    @property
+    def db_per_unit(self) -> float | None:
+        """Decibels in one unit of the values; None where these are not logarithms of power."""
+
+    @property
+    def scaling(self) -> tuple[float, float] | None:
+        """Mean and deviation that the network's input is scaled by; None: the data says them."""
+
+    def n_frames(self, n_samples: int) -> int:
+        """Return how many columns `n_samples` samples give."""
+
+    def matrix(self, samples: Float32) -> Matrix:
+        """Return the matrix of mono samples, `[n_rows, n_columns]`, in the stored type."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain values, for model.json: `kind` and the settings."""
