@@ -53,3 +53,47 @@ class Input(Protocol):
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain values, for model.json: `kind` and the settings."""
+
+
+class _BandSpec(Protocol):
+    """What the spec of a filter bank says, whatever else."""
+
+    @property
+    def sample_rate_hz(self) -> int:
+        """Sample rate of the audio."""
+
+    @property
+    def hop(self) -> int:
+        """Distance of frames, in samples."""
+
+    @property
+    def n_mels(self) -> int:
+        """Mel bands."""
+
+    def n_frames(self, n_samples: int) -> int:
+        """Return how many frames `n_samples` samples give."""
+
+
+class BandInput:
+    """What all inputs of mel bands have in common: a spec says their size."""
+
+    spec: _BandSpec
+
+    @property
+    def sample_rate_hz(self) -> int:
+        """Rate that the samples must have."""
+        return self.spec.sample_rate_hz
+
+    @property
+    def hop(self) -> int:
+        """Samples from one frame to the next."""
+        return self.spec.hop
+
+    @property
+    def n_rows(self) -> int:
+        """Mel bands."""
+        return self.spec.n_mels
+
+    def n_frames(self, n_samples: int) -> int:
+        """Return how many frames `n_samples` samples give."""
+        return self.spec.n_frames(n_samples)

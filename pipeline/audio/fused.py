@@ -21,7 +21,16 @@ import numpy as np
 import numpy.typing as npt
 from numba import njit
 
-from pipeline.audio.lanes import N_LANES, copy_frames, load, log2_above, splat, store, width
+from pipeline.audio.lanes import (
+    N_LANES,
+    copy_frames,
+    load,
+    log2_above,
+    splat,
+    square_root,
+    store,
+    width,
+)
 
 Floats = npt.NDArray[np.float32]
 Doubles = npt.NDArray[np.float64]
@@ -68,27 +77,30 @@ def fused_log_mel(
     lead: int | None = None,
     per_octave: float = DB_PER_OCTAVE,
     offsets: npt.NDArray[np.float64] | None = None,
+    added: float = 0.0,
+    of_magnitude: bool = False,
 ) -> Floats:
     """Return the log-mel, `[n_mels, n_frames]`, of contiguous float32, `[n_samples]`.
 
     Frame t begins at sample `t * hop - lead`, which centres it without a `lead`; beyond the ends
     are zeros, or the samples mirrored. Twice the power is `per_octave` more: values are dB without
     it. `offsets`, `[n_frames]`, are taken off the samples of each frame before they are windowed.
+    `added` is added to each band before its logarithm. `of_magnitude` says that bands are sums of
+    the bins' magnitudes; else of their powers.
     """
     out = np.empty((len(tables.first_bin), n_frames), np.float32)
     before = len(tables.window) // 2 if lead is None else lead
     own = np.zeros(0 if offsets is None else n_frames + _L, np.float32)  # loaded _L at a time
     if offsets is not None:
         own[:n_frames] = offsets
-    _log_mel(
-        samples, hop, before, mirrored, out, np.float32(amin), np.float32(per_octave), own, *tables
-    )
+    least, scale, plus = np.float32(amin), np.float32(per_octave), np.float32(added)
+    _log_mel(samples, hop, before, mirrored, out, least, scale, own, plus, of_magnitude, *tables)
     return out
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
 def _log_mel(
-    samples, hop, before, mirrored, out, amin, per_octave, offsets,
+    samples, hop, before, mirrored, out, amin, per_octave, offsets, added, of_magnitude,
     window, twiddles, short_twiddles, halves, first_bin, n_bins, weights,
 ):  # fmt: skip
     n_fft, (n_mels, n_frames) = len(window), out.shape
@@ -98,6 +110,7 @@ def _log_mel(
     wide, spare = _aligned(n * _Z, np.float64), _aligned(n * _Z, np.float64)
     band = np.empty(_L, np.float32)
     floor, scale, flat = splat(amin), splat(per_octave), out.reshape(-1)
+    plus = splat(added)
     for t in range(0, n_frames, _L):
         n_here = min(_L, n_frames - t)
         at, source = t * hop - before, samples
@@ -110,9 +123,12 @@ def _log_mel(
             _take_off(spectrum, window, load(offsets, t, floor))
         _fft(spectrum, wide, spare, n, twiddles, short_twiddles)
         _power(spectrum, power, n, halves)
+        if of_magnitude:
+            _take_roots(power, floor)
         w = 0
         for m in range(n_mels):
-            db = log2_above(_band(power, first_bin[m], n_bins[m], weights, w), floor) * scale
+            band_power = _band(power, first_bin[m], n_bins[m], weights, w) + plus
+            db = log2_above(band_power, floor) * scale
             w += n_bins[m]
             if n_here == _L:
                 store(flat, m * n_frames + t, db)
@@ -227,6 +243,13 @@ def _power(z, power, n, halves):
         high_r, high_i = even_r - turned_r, even_i - turned_i
         store(power, k * _L, low_r * low_r + low_i * low_i)
         store(power, (n - k) * _L, high_r * high_r + high_i * high_i)
+
+
+@njit
+def _take_roots(power, like):
+    """Make magnitudes of powers, in place."""
+    for k in range(0, len(power), _L):
+        store(power, k, square_root(load(power, k, like)))
 
 
 @njit

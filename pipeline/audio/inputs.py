@@ -16,8 +16,8 @@ import numpy.typing as npt
 from pipeline.audio.clip import to_pcm16
 from pipeline.audio.features import FEATURES, LOCAL, FrameSpec, extract_locally
 from pipeline.audio.filterbank import FilterBankInput, FilterBankSpec
+from pipeline.audio.front_end import BandInput, Matrix
 from pipeline.audio.front_end import Input as Input
-from pipeline.audio.front_end import Matrix
 from pipeline.audio.kaldi import KaldiInput, KaldiSpec
 from pipeline.audio.logmel import LogMelSpec, log_mel
 from pipeline.audio.stacked import StackedInput
@@ -29,7 +29,7 @@ _DB_ROW, _LINEAR_ROW = "mfcc_0", "rms"
 
 
 @dataclass(frozen=True)
-class LogMelInput:
+class LogMelInput(BandInput):
     """The log-mel in dB, as in FEATURES."""
 
     spec: LogMelSpec = LogMelSpec()  # noqa: RUF009 (frozen, so it may be shared)
@@ -39,28 +39,9 @@ class LogMelInput:
     scaling = None
 
     @property
-    def sample_rate_hz(self) -> int:
-        """Of the log-mel."""
-        return self.spec.sample_rate_hz
-
-    @property
-    def hop(self) -> int:
-        """Of the log-mel."""
-        return self.spec.hop
-
-    @property
-    def n_rows(self) -> int:
-        """Mel bands."""
-        return self.spec.n_mels
-
-    @property
     def silence(self) -> float:
         """The power floor."""
         return self.spec.floor_db
-
-    def n_frames(self, n_samples: int) -> int:
-        """Return the frames of the log-mel."""
-        return self.spec.n_frames(n_samples)
 
     def matrix(self, samples: npt.NDArray[np.float32]) -> Matrix:
         """Return the log-mel."""
@@ -69,6 +50,10 @@ class LogMelInput:
     def to_dict(self) -> dict[str, Any]:
         """Return plain values."""
         return {"kind": "logmel", **self.spec.to_dict()}
+
+
+MelInput = LogMelInput | KaldiInput | FilterBankInput
+"""Inputs of mel bands; all others are something else."""
 
 
 @dataclass(frozen=True)

@@ -18,6 +18,7 @@ import numpy as np
 import numpy.typing as npt
 import scipy.fft
 
+from pipeline.audio.front_end import BandInput
 from pipeline.audio.logmel import fused_kernel
 from pipeline.errors import SpecMismatch
 
@@ -216,7 +217,7 @@ def _fused_tables(spec: KaldiSpec) -> fused.Tables:
 
 
 @dataclass(frozen=True)
-class KaldiInput:
+class KaldiInput(BandInput):
     """The InputSpec (front end) of AST: Kaldi's filter bank, scaled by AudioSet's two figures.
 
     It keeps the recording's level, as AST has learned from levels as they are.
@@ -230,28 +231,9 @@ class KaldiInput:
     db_per_unit = DB_PER_NEPER
 
     @property
-    def sample_rate_hz(self) -> int:
-        """Of the filter bank."""
-        return self.spec.sample_rate_hz
-
-    @property
-    def hop(self) -> int:
-        """Of the filter bank."""
-        return self.spec.hop
-
-    @property
-    def n_rows(self) -> int:
-        """Mel bands."""
-        return self.spec.n_mels
-
-    @property
     def scaling(self) -> tuple[float, float]:
         """Mean, and what is 1 to the network: twice AudioSet's deviation."""
         return self.spec.mean, 2 * self.spec.deviation
-
-    def n_frames(self, n_samples: int) -> int:
-        """Return the frames of the filter bank."""
-        return self.spec.n_frames(n_samples)
 
     def matrix(self, samples: npt.NDArray[np.float32]) -> Floats:
         """Return the filter bank, not scaled yet."""

@@ -18,6 +18,7 @@ from typing import Any
 
 from llvmlite import ir
 from numba import types
+from numba.core import cgutils
 from numba.extending import intrinsic, models, overload, register_model
 
 N_LANES = 16
@@ -124,6 +125,18 @@ def splat(context: Any, value: Any) -> Any:
 def width(context: Any, value: Any) -> Any:
     """Return how many lanes a value has."""
     return types.intp(value), lambda context, build, signature, args: _long(value.n)
+
+
+@intrinsic
+def square_root(context: Any, value: Any) -> Any:
+    """Return the square root of each lane."""
+
+    def emit(context: Any, build: Any, signature: Any, args: Any) -> Value:
+        name = f"llvm.sqrt.v{value.n}f{32 if value.element == _FLOAT else 64}"
+        kind = ir.FunctionType(value.vector, [value.vector])
+        return build.call(cgutils.get_or_insert_function(build.module, kind, name), args)
+
+    return value(value), emit
 
 
 @intrinsic

@@ -17,8 +17,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from pipeline.audio.inputs import Input, LogMelInput, SamplesInput, adds_up, level_rows
-from pipeline.audio.kaldi import KaldiInput
+from pipeline.audio.inputs import Input, LogMelInput, MelInput, SamplesInput, adds_up, level_rows
 from pipeline.audio.logmel import LogMelSpec
 from pipeline.audio.stacked import row_scaling
 from pipeline.audio.windows import WindowSpec
@@ -153,12 +152,12 @@ class Material:
     def trains_on_samples(self) -> bool:
         """Whether a model of mel bands is to train on samples, so that those can be disturbed."""
         wanted = {"noise", "pitch"} & set(self.config.augment)
-        return bool(wanted) and isinstance(self.heard, LogMelInput | KaldiInput)
+        return bool(wanted) and isinstance(self.heard, MelInput)
 
     def train_set(self) -> WindowSet:
         """Return the windows to learn from: those of the model's input, or of samples."""
         heard = self.heard
-        if self.trains_on_samples and isinstance(heard, LogMelInput | KaldiInput):
+        if self.trains_on_samples and isinstance(heard, MelInput):
             samples = self._part("train", SamplesInput(heard.sample_rate_hz))
             windows = with_margins(samples, heard.spec)
         else:
@@ -233,7 +232,7 @@ class Material:
     def samples_to_log_mel(self, train_set: WindowSet) -> SamplesToLogMel | None:
         """Return what makes log-mels of the training set, where that has samples."""
         heard = self.heard
-        if not (self.trains_on_samples and isinstance(heard, LogMelInput | KaldiInput)):
+        if not (self.trains_on_samples and isinstance(heard, MelInput)):
             return None
         mean, deviation = map(torch.from_numpy, row_moments(train_set))
         return SamplesToLogMel(heard.spec, mean=mean, deviation=deviation)

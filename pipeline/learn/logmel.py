@@ -11,12 +11,17 @@ from dataclasses import replace
 import torch
 
 from pipeline.audio.clip import FULL_SCALE
+from pipeline.audio.filterbank import FilterBankSpec
 from pipeline.audio.kaldi import KaldiSpec
 from pipeline.audio.logmel import LogMelSpec, mel_filters
 from pipeline.learn.augment import noise
+from pipeline.learn.filterbank import FilterBank, margins
 from pipeline.learn.kaldi import KaldiFbank
 from pipeline.learn.pitch import pitch
 from pipeline.learn.windows import WindowSet
+
+BandSpec = LogMelSpec | KaldiSpec | FilterBankSpec
+"""Of the front ends that a training on samples can make: those of mel bands."""
 
 
 class LogMel(torch.nn.Module):
@@ -50,13 +55,25 @@ class LogMel(torch.nn.Module):
             return (10 * torch.log10(mel)).reshape(*samples.shape[:-1], *mel.shape[1:])
 
 
-def with_margins(data: WindowSet, spec: LogMelSpec | KaldiSpec) -> WindowSet:
+def with_margins(data: WindowSet, spec: BandSpec) -> WindowSet:
     """Return windows of samples with as much before and behind them as their frames reach."""
     if isinstance(spec, KaldiSpec):
         return data  # its frames stand on the window's own samples
+    if isinstance(spec, FilterBankSpec):
+        return replace(data, margins=margins(spec, data.n_frames), mirrors=spec.is_centred)
     half = spec.n_fft // 2
     end = (spec.n_frames(data.n_frames) - 1) * spec.hop + half
-    return replace(data, margins=(half, max(0, end - data.n_frames)))
+    mirrors = spec.padding == "reflect"
+    return replace(data, margins=(half, max(0, end - data.n_frames)), mirrors=mirrors)
+
+
+def _bands_of(spec: BandSpec) -> torch.nn.Module:
+    """Return what makes mel bands of samples that come with their margins."""
+    if isinstance(spec, KaldiSpec):
+        return KaldiFbank(spec)
+    if isinstance(spec, FilterBankSpec):
+        return FilterBank(spec, is_centred=False)
+    return LogMel(spec, is_centred=False)
 
 
 class SamplesToLogMel(torch.nn.Module):
@@ -68,18 +85,14 @@ class SamplesToLogMel(torch.nn.Module):
     Parameters
     ----------
     spec
-        Of the log-mel, or of Kaldi's filter bank.
+        Of the log-mel, of Kaldi's filter bank, or of another's.
     mean, deviation
         Of the training set's samples, 32,768 for full scale: noise is drawn from them.
     """
 
-    def __init__(
-        self, spec: LogMelSpec | KaldiSpec, *, mean: torch.Tensor, deviation: torch.Tensor
-    ) -> None:
+    def __init__(self, spec: BandSpec, *, mean: torch.Tensor, deviation: torch.Tensor) -> None:
         super().__init__()
-        self.log_mel: torch.nn.Module = (
-            KaldiFbank(spec) if isinstance(spec, KaldiSpec) else LogMel(spec, is_centred=False)
-        )
+        self.log_mel = _bands_of(spec)
         self.register_buffer("mean", mean / FULL_SCALE)
         self.register_buffer("deviation", deviation / FULL_SCALE)
 

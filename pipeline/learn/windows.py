@@ -76,6 +76,8 @@ class WindowSet:
     """Decibels in one unit of the values; None where these are not logarithms of power."""
     margins: tuple[int, int] = (0, 0)
     """Columns that are given before and behind a window, for what looks beyond its ends."""
+    mirrors: bool = False
+    """Whether a clip goes on mirrored for as long as the margins are, and silent only then."""
     active: Sequence[ActiveStarts] = ()
     """A clip each, where windows of silence and noise are left out; those are no windows here."""
     left_out: Sequence[int] = ()
@@ -101,14 +103,20 @@ class WindowSet:
         n_columns = before + self.n_frames + behind
         found = np.empty((len(index), self.n_rows, n_columns), self.matrices[0].dtype)
         for k, clip in enumerate(clips):
-            cut = cut_windows(
-                self.matrices[clip], starts[k : k + 1] - before, n_columns, silence=self.silence
-            )
+            cut = self._cut(clip, starts[k : k + 1] - before, n_columns)
             if rotates[k]:
                 inner = cut[:, :, before : before + self.n_frames]
                 inner[:] = np.roll(inner, shifts[k], axis=2)
             found[k] = cut[0]
         return found
+
+    def _cut(self, clip: int, start: Ints, n_columns: int) -> Windows:
+        """Return the columns of a clip that begin at `start`, `[1, n_rows, n_columns]`."""
+        matrix, edge = self.matrices[clip], self.margins[0]
+        is_inside = 0 <= start[0] <= matrix.shape[1] - n_columns
+        if self.mirrors and not is_inside:
+            matrix, start = np.pad(matrix, ((0, 0), (edge, edge)), "reflect"), start + edge
+        return cut_windows(matrix, start, n_columns, silence=self.silence)
 
     def _moved(self, index: Ints, shifts: Ints, last: Ints) -> Ints:
         """Return where windows begin that are moved within their clips, which begin at `last` last.
