@@ -90,7 +90,8 @@ class Sounds:
             found = of_class[source][self.rng.integers(len(of_class[source]))]
             clip = Clip(found.astype(np.float32) / 32_768, label, source)
         samples = self._part(clip.samples)
-        return Clip(samples / (rms(samples) + 1e-6) * _LEVEL, label, clip.source)
+        levelled = samples * np.float32(_LEVEL / (rms(samples) + 1e-6))
+        return Clip(levelled, label, clip.source)
 
     def _recording(self, of_class: dict[str, list[Clip]]) -> Clip:
         """Draw a recording; a source with four times as many is drawn twice as often."""

@@ -8,6 +8,7 @@ from typing import Any
 from pipeline.errors import UsageError
 from pipeline.learn.augment import AUGMENTATIONS
 from pipeline.learn.networks.ast_weights import PRETRAINED
+from pipeline.learn.networks.pooling import POOLS
 from pipeline.learn.networks.probe import PROBE
 from pipeline.learn.precision import PRECISIONS
 from pipeline.learn.sampling import BALANCES, SAMPLINGS
@@ -15,9 +16,13 @@ from pipeline.learn.selection import DEFAULT, SELECTIONS
 
 NO_WEIGHTS = "none"
 """The value of `weights` that says: begin from nothing."""
+HARD_SHARE = 0.1
 _LEAST_LR_FROM_NOTHING = 1e-4  # below are the rates of fine-tuning
 
-_LATER = ("precision", "select", "deterministic", "balance", "activity", "encoder", "hidden")
+_LATER = (
+    *("precision", "select", "deterministic", "balance", "activity"),
+    *("encoder", "hidden", "init", "freeze", "pool", "teacher", "hard_share"),
+)
 """Fields that runs of older versions do not have."""
 _NOT_NAMED = ("loader_processes",)
 """Fields that decide how fast a run is, and not what comes out."""
@@ -87,6 +92,16 @@ class TrainConfig:
     """Of a probe: folders of the models whose embeddings it is fitted on."""
     hidden: int = 256
     """Of a probe: width of the hidden layer; 0: none, a linear layer."""
+    init: str | None = None
+    """Folder of the model that is fine-tuned (`learn.fine_tuning`); None: `weights` says."""
+    freeze: int = 0
+    """Of that model, so many blocks at its beginning stay as they are (`networks.blocks`)."""
+    pool: str | None = None
+    """One of `networks.pooling.POOLS`: of frames over time; None: as the network does itself."""
+    teacher: tuple[str, ...] = ()
+    """Folders of the models whose scores are soft targets (`learn.distillation`)."""
+    hard_share: float = HARD_SHARE
+    """With teachers: lambda, the share of the loss that labels have; Schmid et al. 2023 have 0.1."""
     aggregation: str = "s2"
     """How windows become a clip, in validation and by default in tagging."""
 
@@ -113,6 +128,21 @@ class TrainConfig:
             if (value := getattr(self, name)) not in allowed:
                 raise UsageError(f"--{name} {value}: expected {', '.join(allowed)}")
         self._check_balance()
+        self._check_transfer()
+
+    def _check_transfer(self) -> None:
+        if self.init is not None and self.begins_from is not None:
+            raise UsageError(f"--weights {self.weights}: --init names what it begins from already")
+        if self.freeze < 0 or (self.freeze and self.init is None):
+            raise UsageError(f"--freeze {self.freeze}: expected 0 or more, and a model as --init")
+        if self.pool not in (None, *POOLS):
+            raise UsageError(f"--pool {self.pool}: expected {', '.join(POOLS)}")
+        if not 0 <= self.hard_share <= 1:
+            raise UsageError(f"--hard-share {self.hard_share}: expected 0 to 1")
+        if self.hard_share != HARD_SHARE and not self.teacher:
+            raise UsageError(f"--hard-share {self.hard_share}: give a teacher, --teacher MODEL")
+        if len(set(self.teacher)) < len(self.teacher):
+            raise UsageError(f"--teacher {','.join(self.teacher)}: name each model once")
 
     def _check_numbers(self) -> None:
         for name in ("epochs", "batch_size", "window_s", "lr", "accumulate", "patience", "head_lr"):
@@ -145,7 +175,8 @@ def check_start(config: TrainConfig) -> None:
     So an AST that would be fine-tuned from nothing, unless that is said.
     """
     _check_probe(config)
-    if config.model == "ast" and config.weights is None and config.lr < _LEAST_LR_FROM_NOTHING:
+    begins_anew = config.weights is None and config.init is None
+    if config.model == "ast" and begins_anew and config.lr < _LEAST_LR_FROM_NOTHING:
         raise UsageError(
             f"model 'ast': its 86 million parameters learn next to nothing from nothing at --lr "
             f"{config.lr:g}; give --weights FOLDER (hf download {PRETRAINED} --local-dir FOLDER), "

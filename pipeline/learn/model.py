@@ -26,6 +26,7 @@ from pipeline.audio.windows import WindowSpec
 from pipeline.catalog.vocabulary import Vocabulary
 from pipeline.errors import SpecMismatch, UsageError
 from pipeline.learn.networks.classical import CLASSICAL
+from pipeline.learn.networks.pooling import pooled
 from pipeline.learn.networks.probe import PROBE, Probe
 from pipeline.learn.networks.registry import (
     backbone_names,
@@ -80,6 +81,8 @@ class Architecture:
     """Outputs of a pretrained network, where they are not the classes themselves,"""
     outputs: OutputMap = ()
     """and those of each class: its logit is the largest of them."""
+    pool: str | None = None
+    """How its frames are pooled over time (`networks.pooling.POOLS`); None: as it does itself."""
 
     @property
     def takes_any_window(self) -> bool:
@@ -89,6 +92,7 @@ class Architecture:
     def to_dict(self) -> dict[str, Any]:
         """Return plain values, for model.json; it names the untrained classes itself."""
         left_out = {"untrained"} if self.outputs else {"untrained", "n_outputs", "outputs"}
+        left_out |= {"pool"} if self.pool is None else set()
         values = {key: value for key, value in vars(self).items() if key not in left_out}
         lists = {key: list(value) for key, value in values.items() if isinstance(value, tuple)}
         return {**values, **lists}
@@ -205,7 +209,12 @@ class Tagger(Preparation):
         check_name(architecture.name)
         super().__init__(architecture)
         self.is_classical = architecture.name in CLASSICAL
-        self.backbone = _backbone(architecture, weights, vocabulary)
+        self.backbone = pooled(
+            _backbone(architecture, weights, vocabulary),
+            architecture.pool,
+            name=architecture.name,
+            n_classes=architecture.n_classes,
+        )
 
     def forward(self, windows: Tensor) -> Tensor:
         """Return logits, `[n, n_classes]`, for windows as they are stored, `[n, n_rows, n_frames]`.

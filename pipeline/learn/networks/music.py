@@ -101,6 +101,14 @@ class ShortChunk(nn.Module):
         logits: Tensor = self.head(self.dropout(hidden))
         return logits
 
+    def frames(self, windows: Tensor) -> Tensor:
+        """Return what the head sees of each step, `[n, n_steps, 512]`, 128 frames apart."""
+        maps = self.features(self.input_norm(windows.unsqueeze(1)))
+        steps = maps.amax(dim=2).transpose(1, 2)  # [n, n_steps, 512]
+        hidden = self.dense_norm(self.dense(steps).flatten(0, 1))
+        active: Tensor = self.dropout(torch.relu(hidden)).unflatten(0, (-1, steps.shape[1]))
+        return active
+
     def get_classifier(self) -> nn.Module:
         """Return the last layer."""
         return self.head

@@ -112,7 +112,7 @@ def load_weights(network: nn.Module, tensors: Mapping[str, Tensor], *, source: s
         Where a tensor outside the head is missing, is of another shape or has no place.
     """
     own = network.state_dict()
-    in_head = _head_names(network)
+    in_head = head_names(network)
     fitting = {n: _fitted(t, own[n]) for n, t in tensors.items() if n in own}
     wrong = [n for n in fitting if fitting[n].shape != own[n].shape]
     left = [n for n in own if n not in fitting or n in wrong]
@@ -149,7 +149,7 @@ def _tensors_of(loaded: Any) -> dict[str, Tensor]:
     return {str(name): value for name, value in loaded.items() if isinstance(value, Tensor)}
 
 
-def _head_names(network: nn.Module) -> set[str]:
+def head_names(network: nn.Module) -> set[str]:
     """Return the state dict's names that belong to the head."""
     heads = {id(module) for module in _head_modules(network)}
     starts = [name + "." for name, module in network.named_modules() if id(module) in heads]

@@ -106,6 +106,11 @@ class MobileNet(nn.Module):
         logits: Tensor = self.classifier(maps.mean(dim=(2, 3)))
         return logits
 
+    def frames(self, windows: Tensor) -> Tensor:
+        """Return what the head sees of each step, `[n, n_steps, width]`, 32 frames apart."""
+        maps: Tensor = self.features(windows.unsqueeze(1))
+        return maps.mean(dim=2).transpose(1, 2)
+
     def get_classifier(self) -> nn.Module:
         """Return the head: two linear layers."""
         head: nn.Module = self.classifier

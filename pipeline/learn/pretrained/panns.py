@@ -13,6 +13,7 @@ from pathlib import Path
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from pipeline.audio.filterbank import FilterBankInput, FilterBankSpec
 from pipeline.audio.windows import WindowSpec
@@ -93,6 +94,19 @@ class PannsNetwork(nn.Module):
         embedding = torch.relu(self.fc1(self.dropout(pooled)))
         logits: Tensor = self.fc_audioset(self.dropout(embedding))
         return logits
+
+    def frames(self, windows: Tensor) -> Tensor:
+        """Return what the head sees of each step, `[n, n_steps, width]`, 32 frames apart.
+
+        As the authors' `Cnn14_DecisionLevelAtt` has it: the largest and the mean of three steps.
+        """
+        maps: Tensor = self.features(self.bn0(windows).transpose(1, 2).unsqueeze(1))
+        steps = maps.mean(dim=3)  # [n, width, n_steps]
+        largest = functional.max_pool1d(steps, 3, stride=1, padding=1)
+        around = largest + functional.avg_pool1d(steps, 3, stride=1, padding=1)
+        embedding = torch.relu(self.fc1(self.dropout(around).transpose(1, 2)))
+        kept: Tensor = self.dropout(embedding)
+        return kept
 
     def get_classifier(self) -> nn.Module:
         """Return the last linear layer, which sees the embedding."""

@@ -1,0 +1,113 @@
+"""What a network is made of, from its input to its head: blocks, of which the first may be frozen.
+
+A block is a stage of a timm backbone as timm groups its layers, or else a child of the network, or
+of a sequence of it: of EfficientAT the stem, fifteen inverted residuals and a convolution; of
+CNN14 the batch norm and six blocks of convolutions; of an AST the patches and each layer.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from torch import nn
+
+from pipeline.errors import UsageError
+from pipeline.learn.networks.pooling import Pooled, TimmFrames
+from pipeline.learn.networks.registry import TimmNetwork
+from pipeline.learn.networks.weights import head_names
+from pipeline.learn.pretrained.outputs import MappedNetwork
+
+
+def core_of(network: Any) -> Any:
+    """Return a network without what maps its outputs, pools its frames or makes it an image's."""
+    while isinstance(network, MappedNetwork | Pooled | TimmFrames | TimmNetwork):
+        is_timm = isinstance(network, TimmFrames | TimmNetwork)
+        network = network.backbone if is_timm else network.network
+    return network
+
+
+def blocks_of(network: nn.Module) -> list[list[str]]:
+    """Return the names of the parameters of each block of `core_of(network)`, without its head's.
+
+    Parameters of the network itself, such as positions, count to its first block.
+    """
+    core = core_of(network)
+    in_head = head_names(core)
+    names = [name for name, _ in core.named_parameters() if name not in in_head]
+    if hasattr(core, "group_matcher"):
+        return _timm_stages(core, names)
+    starts = [f"{prefix}." for prefix in _children(core, "", in_head)]
+    blocks = [[name for name in names if name.startswith(start)] for start in starts]
+    others = [name for name in names if not name.startswith(tuple(starts))]
+    return [blocks[0] + others, *blocks[1:]] if blocks else []
+
+
+def freeze(network: nn.Module, n_blocks: int, *, model: str) -> None:
+    """Let the first blocks stay as they are; UsageError says how many there are."""
+    blocks = blocks_of(network)
+    if n_blocks > len(blocks):
+        raise UsageError(f"--freeze {n_blocks}: {model} has {len(blocks)} blocks before its head")
+    frozen = {name for block in blocks[:n_blocks] for name in block}
+    for name, parameter in core_of(network).named_parameters():
+        if name in frozen:
+            parameter.requires_grad_(False)
+
+
+def hold_frozen_norms(network: nn.Module) -> None:
+    """Put batch norms whose weights are frozen into evaluation mode: their statistics stay, too.
+
+    To be called after `network.train()`.
+    """
+    for module in network.modules():
+        has_statistics = getattr(module, "running_mean", None) is not None
+        own = list(module.parameters(recurse=False))
+        if has_statistics and own and not any(one.requires_grad for one in own):
+            module.eval()
+
+
+def _timm_stages(backbone: Any, names: list[str]) -> list[list[str]]:
+    from timm.models import group_parameters  # as late as can be: it takes seconds
+
+    groups = group_parameters(backbone, backbone.group_matcher(coarse=True))
+    kept, found = set(names), [groups[key] for key in sorted(groups)]
+    stages = [[name for name in group if name in kept] for group in found]
+    return [stage for stage in stages if stage]
+
+
+def _children(module: nn.Module, prefix: str, in_head: set[str]) -> list[str]:
+    """Return the names of the blocks below a module, in order."""
+    found: list[str] = []
+    for name, child in module.named_children():
+        own = [f"{prefix}{name}.{one}" for one, _ in child.named_parameters()]
+        if not own or own[0] in in_head:
+            continue
+        inner = _sequence_in(child)
+        path = f"{prefix}{name}" + (f".{inner}" if inner else "")
+        sequence = child.get_submodule(inner)
+        if isinstance(sequence, nn.Sequential | nn.ModuleList):
+            steps = [(step, one) for step, one in sequence.named_children() if _has_parameters(one)]
+            found += [f"{path}.{step}" for step, _ in steps]
+        else:
+            found.append(path)
+    if len(found) == 1 and (only := module.get_submodule(found[0].removeprefix(prefix))):
+        deeper = _children(only, f"{found[0]}.", in_head)
+        return deeper if len(deeper) > 1 else found
+    return found
+
+
+def _sequence_in(module: nn.Module) -> str:
+    """Return the path to the sequence that is all that a module has, '' where it has more."""
+    children = [(name, child) for name, child in module.named_children() if _has_parameters(child)]
+    is_sequence = isinstance(module, nn.Sequential | nn.ModuleList)
+    if (
+        is_sequence
+        or len(children) != 1
+        or next(module.parameters(recurse=False), None) is not None
+    ):
+        return ""
+    name, child = children[0]
+    return name if isinstance(child, nn.Sequential | nn.ModuleList) else ""
+
+
+def _has_parameters(module: nn.Module) -> bool:
+    return next(module.parameters(), None) is not None
