@@ -3,14 +3,16 @@
     python benchmarks/features.py
 
 Peers: librosa and torchaudio. Limit: the bare FFTs of all frames, which nothing that uses that FFT
-can beat; the fused kernel has an FFT of its own. Each is the median of runs taken in turn, so that
-a drift of the machine hits all alike.
+can beat; the fused kernel has an FFT of its own. Then the front ends of pretrained taggers, beside
+the fused log-mel. Each is the median of runs taken in turn, so that a drift of the machine hits all
+alike.
 """
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from functools import partial
 
 import librosa
 import numpy as np
@@ -19,9 +21,31 @@ import torch
 import torchaudio
 from threadpoolctl import threadpool_limits
 
+from pipeline.audio.filterbank import FilterBankInput, FilterBankSpec
+from pipeline.audio.inputs import Input
+from pipeline.audio.kaldi import KaldiInput
 from pipeline.audio.logmel import LogMelSpec, log_mel, plain_log_mel
+from pipeline.learn.pretrained.efficientat import INPUT as EFFICIENTAT
 
 SECONDS, N_ROUNDS = 10, 15
+
+FRONT_ENDS: dict[str, Input] = {
+    "S (EfficientAT)": EFFICIENTAT,
+    "C (CED)": FilterBankInput(
+        FilterBankSpec(16_000, 512, 512, 160, 64, 0, 8000, "htk", logarithm="db", floor=1e-10)
+    ),
+    "P (PANNs)": FilterBankInput(
+        FilterBankSpec(
+            32_000, 1024, 1024, 320, 64, 50, 14_000, equal_area=True, logarithm="db", floor=1e-10
+        )
+    ),
+    "Y (YAMNet)": FilterBankInput(
+        FilterBankSpec(
+            16_000, 400, 512, 160, 64, 125, 7500, "kaldi", is_centred=False, power=1, offset=1e-3
+        )
+    ),
+    "K (AST)": KaldiInput(),
+}
 
 
 def librosas(samples: np.ndarray, spec: LogMelSpec) -> np.ndarray:
@@ -60,13 +84,8 @@ def contenders(samples: np.ndarray, spec: LogMelSpec) -> dict[str, Callable[[], 
     }
 
 
-def main() -> None:
-    """Time every contender in turn, and print milliseconds and ratios."""
-    torch.set_num_threads(1)
-    spec = LogMelSpec()
-    rng = np.random.default_rng(0)
-    samples = (rng.standard_normal(SECONDS * spec.sample_rate_hz) * 0.1).astype(np.float32)
-    runs = contenders(samples, spec)
+def medians_ms(runs: dict[str, Callable[[], object]]) -> dict[str, float]:
+    """Return the median time of each, of runs taken in turn; the first round is left out."""
     times: dict[str, list[float]] = {name: [] for name in runs}
     with threadpool_limits(1):
         for _ in range(N_ROUNDS + 1):
@@ -74,7 +93,19 @@ def main() -> None:
                 began = time.perf_counter()
                 run()
                 times[name].append(1000 * (time.perf_counter() - began))
-    medians = {name: float(np.median(values[1:])) for name, values in times.items()}
+    return {name: float(np.median(values[1:])) for name, values in times.items()}
+
+
+def noise(sample_rate_hz: int) -> np.ndarray:
+    """Return the samples that are timed: white noise."""
+    rng = np.random.default_rng(0)
+    return (rng.standard_normal(SECONDS * sample_rate_hz) * 0.1).astype(np.float32)
+
+
+def time_log_mel(spec: LogMelSpec) -> None:
+    """Time the log-mel against its peers, and print milliseconds and ratios."""
+    samples = noise(spec.sample_rate_hz)
+    medians = medians_ms(contenders(samples, spec))
     error_db = np.abs(log_mel(samples, spec) - librosas(samples, spec)).max()
     print(f"log-mel of {SECONDS} s at {spec.sample_rate_hz} Hz, {spec.n_mels} bands, one thread")
     print(f"largest difference from librosa: {error_db:.1e} dB\n")
@@ -82,6 +113,27 @@ def main() -> None:
     for name, ms in medians.items():
         speed, share = medians["librosa"] / ms, medians["bare FFT (scipy)"] / ms
         print(f"{name:<20}{ms:>8.2f}{speed:>13.2f}x{share:>14.2f}x")
+
+
+def time_front_ends(spec: LogMelSpec) -> None:
+    """Time the front ends of pretrained taggers against the log-mel, for as many seconds."""
+    inputs = {name: (one, noise(one.sample_rate_hz)) for name, one in FRONT_ENDS.items()}
+    samples = noise(spec.sample_rate_hz)
+    runs: dict[str, Callable[[], object]] = {"log-mel": lambda: log_mel(samples, spec)}
+    for name, (one, own) in inputs.items():
+        runs[name] = partial(one.matrix, own)
+    print(f"\n{'front end':<20}{'ms':>8}{'s of audio a s':>16}{'log-mel = 1':>14}")
+    medians = medians_ms(runs)
+    for name, ms in medians.items():
+        speed = medians["log-mel"] / ms
+        print(f"{name:<20}{ms:>8.2f}{1000 * SECONDS / ms:>16.0f}{speed:>13.2f}x")
+
+
+def main() -> None:
+    """Time every contender in turn, and print milliseconds and ratios."""
+    torch.set_num_threads(1)
+    time_log_mel(LogMelSpec())
+    time_front_ends(LogMelSpec())
 
 
 if __name__ == "__main__":

@@ -88,7 +88,7 @@ class Sounds:
             of_class = self._rendered.get(label) or self._rendered[OTHER]
             source = list(of_class)[self.rng.integers(len(of_class))]
             found = of_class[source][self.rng.integers(len(of_class[source]))]
-            clip = Clip(found.astype(np.float32) / 32_768, label, source)
+            clip = Clip(found.astype(np.float32) / np.float32(32_768), label, source)
         samples = self._part(clip.samples)
         levelled = samples * np.float32(_LEVEL / (rms(samples) + 1e-6))
         return Clip(levelled, label, clip.source)

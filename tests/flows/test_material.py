@@ -1,13 +1,24 @@
 """The features that trainings map are kept while anybody reads them, and deleted by the last."""
 
+import numpy as np
+import pyarrow as pa
 import pytest
+import torch
 
+from pipeline.audio.inputs import LogMelInput, SamplesInput
+from pipeline.audio.logmel import LogMelSpec
+from pipeline.audio.stacked import StackedInput
+from pipeline.audio.windows import WindowSpec
+from pipeline.catalog.vocabulary import default_vocabulary
 from pipeline.errors import StoreError, UsageError
 from pipeline.flows.material import Material
 from pipeline.learn.config import TrainConfig
+from pipeline.learn.logmel import with_margins
+from pipeline.learn.windows import load_windows
 from pipeline.store.dataset import Dataset
 from pipeline.store.folder import Folder
 from tests.flows.conftest import mounted
+from tests.front_ends import EFFICIENTAT, YAMNET
 
 
 @pytest.fixture
@@ -60,3 +71,66 @@ def test_features_are_not_mixed_as_sounds(dataset, model):
     stored = Dataset.open(str(dataset))
     with pytest.raises(UsageError, match=r"--sampling dynamic: .* do not add up"):
         Material(stored, stored.meta(), TrainConfig(model=model, sampling="dynamic"))
+
+
+# Front ends of pretrained networks. No dataset is read: these say what becomes of samples.
+
+META = {
+    "classes": default_vocabulary().to_dict(),
+    "feature_spec": LogMelSpec().to_dict(),
+    "fingerprint": "sha256:x",
+}
+
+
+def hearing(input_spec, monkeypatch, tmp_path, **settings):
+    """Return the material of a run whose model has that front end."""
+    monkeypatch.setattr("pipeline.flows.material.heard_by", lambda *_: input_spec)
+    monkeypatch.setattr(Material, "untrained", ())
+    config = TrainConfig(model="crnn", **settings)
+    return Material(Dataset(Folder(str(tmp_path))), META, config)
+
+
+def set_of(input_spec, n_seconds=2):
+    rng = np.random.default_rng(0)
+    samples = rng.standard_normal(n_seconds * input_spec.sample_rate_hz) * 0.1
+    matrix = input_spec.matrix(samples.astype(np.float32)).tobytes()
+    columns = {"segment_id": ["a"], "classes": [["pia"]]}
+    table = pa.table({**columns, "matrix": pa.array([matrix], pa.large_binary())})
+    codes = default_vocabulary().codes
+    return load_windows([table], codes=codes, windows=WindowSpec(), heard=input_spec)
+
+
+def test_a_pretrained_front_end_trains_on_samples(monkeypatch, tmp_path):
+    material = hearing(EFFICIENTAT, monkeypatch, tmp_path, augment=("noise",))
+    assert material.trains_on_samples
+    data = with_margins(set_of(SamplesInput(32_000)), EFFICIENTAT.spec)
+    front = material.samples_to_log_mel(data)
+    windows = torch.from_numpy(data.windows(np.arange(2)))
+    plain = front(windows, torch.Generator(), ())
+    noisy = front(windows, torch.Generator().manual_seed(0), ("noise",))
+    assert plain.shape == noisy.shape == (2, 128, 100)
+    assert (noisy - plain).abs().max() > 0.1
+    assert not hearing(EFFICIENTAT, monkeypatch, tmp_path, augment=()).trains_on_samples
+
+
+def test_rows_are_scaled_as_their_front_ends_say(monkeypatch, tmp_path):
+    own = LogMelInput(LogMelSpec(32_000, 1024, 320, 64))
+    for parts, expected in (((EFFICIENTAT,), [-4.5]), ((YAMNET, EFFICIENTAT), [0, -4.5])):
+        stack = StackedInput(parts)
+        model = hearing(stack, monkeypatch, tmp_path).new_model(set_of(stack))
+        rows = np.repeat(np.float32(expected), [part.n_rows for part in parts])
+        np.testing.assert_array_equal(model.row_mean[:, 0], rows)
+    stack = StackedInput((own, EFFICIENTAT))
+    data = set_of(stack)
+    model = hearing(stack, monkeypatch, tmp_path).new_model(data)
+    measured = data.clip_windows(0)[:, :64].mean(axis=(0, 2))
+    np.testing.assert_allclose(model.row_mean[:64, 0], measured, rtol=1e-4)
+    np.testing.assert_array_equal(model.row_mean[64:, 0], np.float32(-4.5))
+    np.testing.assert_array_equal(model.row_deviation[64:, 0], np.float32(5))
+
+
+def test_stacked_units_are_not_mixed_as_sounds(monkeypatch, tmp_path):
+    stack = StackedInput((YAMNET, EFFICIENTAT))
+    with pytest.raises(UsageError, match="hears several front ends, which do not add up"):
+        hearing(stack, monkeypatch, tmp_path, sampling="dynamic")
+    hearing(StackedInput((EFFICIENTAT,)), monkeypatch, tmp_path, sampling="dynamic")

@@ -260,8 +260,10 @@ def test_names():
         "compact",
         "ast",
         *CLASSICAL,
+        "probe",
+        *variants(),
     ]
-    assert is_known("crnn")
+    assert is_known("crnn") and is_known("mn04")
     assert not is_known("resnet50")
     with pytest.raises(UsageError, match=r"'resnet5': neither of ours nor timm's.*resnet50"):
         build("resnet5", (128, 87))
