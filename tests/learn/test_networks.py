@@ -23,6 +23,7 @@ from pipeline.learn.networks.registry import (
 )
 from pipeline.learn.networks.report import RawCnn
 from pipeline.learn.networks.weights import parameter_groups
+from pipeline.learn.pretrained.family import variants
 
 SMALL = [
     "cnn1d-raw",

@@ -49,7 +49,8 @@ def test_it_is_googles_graph_but_for_the_rounding(reference, network):
     model = without_rounding(ov.Core().read_model(shared("weights/yamnet.tflite")))
     log_mel = next(op for op in model.get_ordered_ops() if op.get_type_name() == "Log")
     model.add_outputs(log_mel.output(0))
-    graph = ov.Core().compile_model(model, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
+    exact = {"INFERENCE_PRECISION_HINT": "f32", "DYNAMIC_QUANTIZATION_GROUP_SIZE": 0}
+    graph = ov.Core().compile_model(model, "CPU", exact)
     for samples in reference["samples_16k"]:
         scores, log_mel = (torch.from_numpy(np.array(value)) for value in graph(samples).values())
         # Where a band is silent, float32 decides: both are 1e-3 off of float64.
@@ -57,7 +58,7 @@ def test_it_is_googles_graph_but_for_the_rounding(reference, network):
         np.testing.assert_allclose(found, log_mel.T, rtol=0, atol=3e-3)
         with torch.inference_mode():
             logits = network(log_mel.T[None])
-        torch.testing.assert_close(logits.sigmoid(), scores, rtol=0, atol=1e-4)
+        torch.testing.assert_close(logits.sigmoid(), scores, rtol=0, atol=1e-5)
 
 
 def test_scores_and_embeddings_are_within_the_spread_of_the_references(reference, network):
