@@ -95,6 +95,7 @@ class FitConfig:
         if is_path:  # Ray's workers are in another folder
             absolute = replace(self.train, weights=str(Path(str(weights)).absolute()))
             object.__setattr__(self, "train", absolute)
+        object.__setattr__(self, "train", _with_absolute_models(self.train))
 
 
 @dataclass(frozen=True)
@@ -111,10 +112,14 @@ def fit(config: FitConfig) -> FitResult:
     Another model is not overwritten: a tagging may be using it.
     """
     check_out(config.out, MODEL, {"--dataset": config.dataset})
+    for flag, uri in _models_of(config.train):
+        check_out(config.out, MODEL, {flag: uri})
     dataset = Dataset.open(config.dataset)
     meta = dataset.built()
     check_name(config.train.model)
-    name = f"{config.train.model}-{fingerprint_of(config.train.identity(), meta['fingerprint'])}"
+    material = Material(dataset, meta, config.train)
+    identity = config.train.identity() | material.named_by
+    name = f"{config.train.model}-{fingerprint_of(identity, meta['fingerprint'])}"
     out = Folder(config.out)
     if out.exists("model.json"):
         if (card := load_card(config.out)).training["run"] == name:
@@ -125,7 +130,6 @@ def fit(config: FitConfig) -> FitResult:
     for split in ("train", "val"):
         if not any(dataset.features(split, ["segment_id"])):
             raise UsageError(f"{config.dataset}: the dataset has no clips in its {split} split")
-    material = Material(dataset, meta, config.train)
     material.check_model()
     _warn_of_untrained(material)
     with out.claimed(), ray_session(min_cpus=config.workers + 1, gpu=config.gpu):
@@ -159,6 +163,7 @@ def fit(config: FitConfig) -> FitResult:
             **cost_of(progress.history),
             **{key: shown[key] for key in ("steps_per_epoch",) if key in shown},
             "windows": progress.windows,
+            **_begun_from(material),
         },
         provenance=provenance(),
     )
@@ -174,6 +179,27 @@ def fit(config: FitConfig) -> FitResult:
     out.write_bytes("report.html", render_page(page).encode())
     card = save_model(out, progress.best_weights, card)  # last: with it the run is done
     return FitResult(card, was_done=False)
+
+
+def _models_of(config: TrainConfig) -> list[tuple[str, str]]:
+    """Return the folders of models that a training reads, each with its flag."""
+    init = [] if config.init is None else [("--init", config.init)]
+    return [*init, *(("--teacher", uri) for uri in config.teacher)]
+
+
+def _with_absolute_models(config: TrainConfig) -> TrainConfig:
+    """Return the config with its models' folders as URIs: workers are in another folder."""
+    init = None if config.init is None else Folder(config.init).uri
+    return replace(config, init=init, teacher=tuple(Folder(uri).uri for uri in config.teacher))
+
+
+def _begun_from(material: Material) -> dict[str, Any]:
+    """Return what model.json says of the models that a training began from, and was taught by."""
+    init, teaching = material.init, material.teaching
+    return {
+        **({} if init is None else {"init": init.to_dict(material.vocabulary)}),
+        **({} if teaching is None else {"teachers": teaching.model_ids}),
+    }
 
 
 def worker_env(*, gpu: bool, narrower: bool = False, deterministic: bool = False) -> dict[str, Any]:

@@ -25,13 +25,17 @@ from pipeline.catalog.vocabulary import Vocabulary
 from pipeline.errors import UsageError
 from pipeline.learn.augment_examples import TrainingInput
 from pipeline.learn.config import TrainConfig
+from pipeline.learn.distillation import Distiller, WindowCut, with_cut, with_soft_targets
+from pipeline.learn.fine_tuning import Init
 from pipeline.learn.folds import Fold, fold_of
 from pipeline.learn.logmel import SamplesToLogMel, with_margins
+from pipeline.learn.loop import SamplesToInput
 from pipeline.learn.mapped import mapped_clips
 from pipeline.learn.model import Architecture, Tagger
 from pipeline.learn.networks.ast_weights import encoder_sizes
 from pipeline.learn.recipes import heard_by
 from pipeline.learn.selection import DEFAULT, check_selection
+from pipeline.learn.teaching import Teaching
 from pipeline.learn.windows import WindowSet, load_windows, row_moments
 from pipeline.store.dataset import Dataset
 from pipeline.store.faults import clear_errors
@@ -63,6 +67,8 @@ class Material:
         Here, as what a worker raises is a failure that Ray Train tries again.
         """
         self._untrained()
+        if self.teaching is not None:
+            self.teaching.check(self.heard, self.vocabulary.codes, self.config.model)
         if self.config.select != DEFAULT and self.config.folds is None:
             check_selection(self.config.select, self._val_targets())
 
@@ -84,7 +90,25 @@ class Material:
     @property
     def heard(self) -> Input:
         """What the model hears."""
+        if self.init is not None:
+            return self.init.heard
         return heard_by(self.config.model, LogMelSpec.from_dict(self.meta["feature_spec"]))
+
+    @cached_property
+    def init(self) -> Init | None:
+        """The model that the training begins from."""
+        return None if self.config.init is None else Init.of(self.config)
+
+    @cached_property
+    def teaching(self) -> Teaching | None:
+        """The models whose scores are soft targets."""
+        return Teaching.of(self.config) if self.config.teacher else None
+
+    @property
+    def named_by(self) -> dict[str, Any]:
+        """What a run is named by in place of folders: the models that are there."""
+        init = {} if self.init is None else {"init": self.init.card.model_id}
+        return init | ({} if self.teaching is None else {"teacher": self.teaching.model_ids})
 
     @property
     def windows(self) -> WindowSpec:
@@ -94,6 +118,11 @@ class Material:
     @property
     def architecture(self) -> Architecture:
         """What it takes to build the network."""
+        if self.init is not None:
+            n_classes = len(self.vocabulary.codes)
+            return self.init.architecture(
+                self.config, n_classes=n_classes, untrained=self.untrained
+            )
         db_rows, linear_rows = level_rows(self.heard)
         return Architecture(
             name=self.config.model,
@@ -106,11 +135,18 @@ class Material:
             sizes=encoder_sizes(self.config.begins_from) if self.config.model == "ast" else None,
             db_rows=db_rows,
             linear_rows=linear_rows,
+            pool=self.config.pool,
         )
 
-    @cached_property
+    @property
     def untrained(self) -> tuple[int, ...]:
-        """The classes, by number, that no clip to learn from has: nothing is taught about them."""
+        """The classes, by number, that nothing is taught about: by clips, or by a teacher."""
+        taught = () if self.teaching is None else self.teaching.taught(self.vocabulary.codes)
+        return tuple(k for k in self.without_clips if k not in taught)
+
+    @cached_property
+    def without_clips(self) -> tuple[int, ...]:
+        """The classes, by number, that no clip to learn from has."""
         config = self.config
         rows = [
             row
@@ -157,7 +193,9 @@ class Material:
     def train_set(self) -> WindowSet:
         """Return the windows to learn from: those of the model's input, or of samples."""
         heard = self.heard
-        if self.trains_on_samples and isinstance(heard, MelInput):
+        if self.teaching is not None:
+            windows, _ = self._taught_windows("train", self.teaching)
+        elif self.trains_on_samples and isinstance(heard, MelInput):
             samples = self._part("train", SamplesInput(heard.sample_rate_hz))
             windows = with_margins(samples, heard.spec)
         else:
@@ -173,16 +211,31 @@ class Material:
         """Return the windows that choose the epoch."""
         return self._part("val", self.heard)
 
+    def soft_val_set(
+        self, val_set: WindowSet, samples: SamplesToInput | None, device: torch.device
+    ) -> WindowSet:
+        """Return validation as it is, or with the teachers' scores where no clip has labels."""
+        if self.teaching is None or not isinstance(samples, Distiller):
+            return val_set
+        windows, _ = self._taught_windows("val", self.teaching)
+        return with_soft_targets(val_set, windows, samples, self.config.aggregation, device)
+
+    def _taught_windows(self, part: str, teaching: Teaching) -> tuple[WindowSet, WindowCut]:
+        """Return windows of samples for student and teachers, and where they lie in them."""
+        rate_hz = teaching.rate_hz(self.heard)
+        samples = self._part(part, SamplesInput(rate_hz))
+        return with_cut(samples, self.heard, rate_hz, self.config.window_s)
+
     def held_out(self) -> WindowSet:
         """Return the windows of the fold that this run is measured on."""
         return self._part("held_out", self.heard)
 
     def _part(self, part: str, heard: Input) -> WindowSet:
         if self.config.folds is None:
-            return self._windows_of([part], heard).without(self.untrained)
+            return self._windows_of([part], heard).without(self.without_clips)
         both = self._windows_of(["train", "val"], heard)
         data = both.subset(getattr(self._fold(both.segment_ids), part))
-        return data if part == "held_out" else data.without(self.untrained)
+        return data if part == "held_out" else data.without(self.without_clips)
 
     def _fold(self, segment_ids: list[str]) -> Fold:
         """Return the parts of this run's fold, of the clips of train and val."""
@@ -206,6 +259,8 @@ class Material:
         """Return the model before its first step: of the seed, its rows scaled as they are here."""
         torch.manual_seed(self.config.seed)  # the first weights: the same on every rank and run
         model = self._untrained()
+        if self.init is not None:
+            return model  # scaled as it has learned
         if not model.architecture.below_peak and not model.is_classical:
             mean, deviation = self._row_scaling(model, train_set)
             model.row_mean.copy_(torch.from_numpy(mean))
@@ -223,15 +278,22 @@ class Material:
         return np.where(unknown, measured[0], mean), np.where(unknown, measured[1], deviation)
 
     def _untrained(self) -> Tagger:
+        if self.init is not None:
+            return self.init.new_model(self.config, self.architecture, self.vocabulary)
         model = Tagger(
             self.architecture, weights=self.config.begins_from, vocabulary=self.vocabulary
         )
         model.db_per_unit = self.heard.db_per_unit
         return model
 
-    def samples_to_log_mel(self, train_set: WindowSet) -> SamplesToLogMel | None:
-        """Return what makes log-mels of the training set, where that has samples."""
+    def samples_to_log_mel(self, train_set: WindowSet) -> SamplesToInput | None:
+        """Return what makes the model's input of the training set, where that has samples."""
         heard = self.heard
+        if self.teaching is not None:
+            moments = [torch.from_numpy(values) for values in row_moments(train_set)]
+            return self.teaching.distiller(
+                heard, self.vocabulary.codes, self.config.window_s, train_set, *moments
+            )
         if not (self.trains_on_samples and isinstance(heard, MelInput)):
             return None
         mean, deviation = map(torch.from_numpy, row_moments(train_set))
@@ -245,7 +307,8 @@ class Material:
             return LogMelSpec.from_dict(self.meta["feature_spec"])
         return heard.spec if isinstance(heard, LogMelInput) else None
 
-    def training_input(self, model: Tagger, samples: SamplesToLogMel | None) -> TrainingInput:
+    def training_input(self, model: Tagger, samples: SamplesToInput | None) -> TrainingInput:
         """Return what becomes of samples on their way into the network (`augment_examples`)."""
+        samples = None if isinstance(samples, Distiller) else samples
         spec = self.drawn_spec or LogMelSpec.from_dict(self.meta["feature_spec"])
         return TrainingInput(self.config, model, self.heard, self.windows, spec, samples)
