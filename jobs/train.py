@@ -6,11 +6,14 @@ import argparse
 from dataclasses import asdict
 
 from jobs import harness
+from pipeline.errors import TimbreError
 from pipeline.flows.fit import FitConfig, FitResult, fit
 from pipeline.flows.folds import FoldsResult, cross_validate
 from pipeline.learn.augment import AUGMENTATIONS
 from pipeline.learn.config import NO_WEIGHTS, TrainConfig
+from pipeline.learn.fine_tuning import fine_tuning_config
 from pipeline.learn.networks.classical import CLASSICAL
+from pipeline.learn.networks.pooling import POOLS
 from pipeline.learn.networks.registry import known_names
 from pipeline.learn.precision import PRECISIONS
 from pipeline.learn.recipes import PRESETS, preset
@@ -46,6 +49,7 @@ def _parser(argv: list[str] | None) -> argparse.ArgumentParser:
     first.add_argument(
         "--model", metavar="NAME", help=f"any timm backbone, or {', '.join(known_names())}"
     )
+    first.add_argument("--init", metavar="URI", help="fine-tune this model: its folder")
     chosen = first.parse_known_args(argv)[0]
     parser = harness.parser(__doc__, parents=[first])
     add = parser.add_argument
@@ -55,6 +59,10 @@ def _parser(argv: list[str] | None) -> argparse.ArgumentParser:
     add("--gpu", action="store_true", help="a GPU for every worker, in bfloat16")
     add("--encoder", type=harness.words, metavar="MODEL,...", help="of a probe: models, frozen")
     add("--hidden", type=int, metavar="N", help="of a probe: width of its MLP; 0: a linear layer")
+    add("--freeze", type=int, metavar="N", help="of --init: blocks at its beginning that stay")
+    add("--pool", choices=POOLS, help="of frames over time; without it as the network does itself")
+    add("--teacher", type=harness.words, metavar="URI", help="models, with commas, to learn from")
+    add("--hard-share", type=float, metavar="X", help="of labels in the loss, beside teachers")
     add("--weights", metavar="imagenet|PATH|none", help="weights to begin with")
     add("--epochs", type=int, metavar="N", help="passes over the data")
     add("--batch-size", type=int, metavar="N", help="windows a step and worker")
@@ -81,14 +89,27 @@ def _parser(argv: list[str] | None) -> argparse.ArgumentParser:
     add("--deterministic", action="store_true", help="the same bytes again, on GPUs too; slower")
     add("--seed", type=int, metavar="N", help="of all that is drawn")
     add("--folds", type=int, metavar="K", help="train and val in K parts by video, a model each")
-    defaults = asdict(preset(chosen.preset, chosen.model))
+    defaults = asdict(_defaults(parser, chosen))
     typed = {  # as they are typed, for --help
         "augment": ",".join(defaults["augment"]),
         "encoder": ",".join(defaults["encoder"]),
+        "teacher": ",".join(defaults["teacher"]),
         "input_size": "{}x{}".format(*defaults["input_size"]),
     }
     parser.set_defaults(**defaults | typed)
     return parser
+
+
+def _defaults(parser: argparse.ArgumentParser, chosen: argparse.Namespace) -> TrainConfig:
+    """Return the config that flags change: of the model that is fine-tuned, or of a preset."""
+    if chosen.init is None:
+        return preset(chosen.preset, chosen.model)
+    if chosen.preset is not None:
+        parser.error(f"--preset {chosen.preset}: of a training from nothing; --init has its own")
+    try:
+        return fine_tuning_config(chosen.init)
+    except TimbreError as error:
+        parser.error(str(error))
 
 
 def _say_model(result: FitResult, out: str) -> None:
@@ -99,6 +120,10 @@ def _say_model(result: FitResult, out: str) -> None:
     weights = card.training["config"]["weights"]
     start = "from scratch" if weights in (None, NO_WEIGHTS) else f"from {weights}"
     encoders = ", ".join(one["model_id"] for one in card.training.get("encoders", ()))
+    if (init := card.training.get("init")) is not None:
+        start = f"from {init['model_id']}"
+    if teachers := card.training.get("teachers"):
+        start += f", taught by {', '.join(teachers)}"
     how = f"fitted on the embeddings of {encoders}" if encoders else f"trained {start}"
     print(f"{card.model_id}: {how}")
     is_fitted_once = card.training["config"]["model"] in CLASSICAL

@@ -97,8 +97,7 @@ class FitConfig:
         if is_path:  # Ray's workers are in another folder
             absolute = replace(self.train, weights=str(Path(str(weights)).absolute()))
             object.__setattr__(self, "train", absolute)
-        encoders = tuple(Folder(uri).uri for uri in self.train.encoder)
-        object.__setattr__(self, "train", replace(self.train, encoder=encoders))
+        object.__setattr__(self, "train", _with_absolute_models(self.train))
 
 
 @dataclass(frozen=True)
@@ -115,13 +114,14 @@ def fit(config: FitConfig) -> FitResult:
     Another model is not overwritten: a tagging may be using it.
     """
     check_out(config.out, MODEL, {"--dataset": config.dataset})
-    for uri in config.train.encoder:
-        check_out(config.out, MODEL, {"--encoder": uri})
+    for flag, uri in _models_of(config.train):
+        check_out(config.out, MODEL, {flag: uri})
     dataset = Dataset.open(config.dataset)
     meta = dataset.built()
     check_name(config.train.model)
     material = Material(dataset, meta, config.train)
-    name = f"{config.train.model}-{fingerprint_of(_identity(material), meta['fingerprint'])}"
+    identity = config.train.identity() | material.named_by
+    name = f"{config.train.model}-{fingerprint_of(identity, meta['fingerprint'])}"
     out = Folder(config.out)
     if out.exists("model.json"):
         if (card := load_card(config.out)).training["run"] == name:
@@ -169,6 +169,7 @@ def fit(config: FitConfig) -> FitResult:
             **{key: shown[key] for key in ("steps_per_epoch",) if key in shown},
             "windows": progress.windows,
             **about_probe,
+            **_begun_from(material),
         },
         provenance=provenance(),
     )
@@ -186,11 +187,29 @@ def fit(config: FitConfig) -> FitResult:
     return FitResult(card, was_done=False)
 
 
-def _identity(material: Material) -> dict[str, Any]:
-    """Return what a run is named by: of a probe its encoders' weights, wherever they lie."""
-    identity = material.config.identity()
-    is_probe = material.config.model == PROBE
-    return identity | ({"encoder": material.probe.model_ids} if is_probe else {})
+def _models_of(config: TrainConfig) -> list[tuple[str, str]]:
+    """Return the folders of models that a training reads, each with its flag."""
+    init = [] if config.init is None else [("--init", config.init)]
+    encoders = [("--encoder", uri) for uri in config.encoder]
+    return [*init, *encoders, *(("--teacher", uri) for uri in config.teacher)]
+
+
+def _with_absolute_models(config: TrainConfig) -> TrainConfig:
+    """Return the config with its models' folders as URIs: workers are in another folder."""
+    init = None if config.init is None else Folder(config.init).uri
+    encoder, teacher = (
+        tuple(Folder(uri).uri for uri in uris) for uris in (config.encoder, config.teacher)
+    )
+    return replace(config, init=init, encoder=encoder, teacher=teacher)
+
+
+def _begun_from(material: Material) -> dict[str, Any]:
+    """Return what model.json says of the models that a training began from, and was taught by."""
+    init, teaching = material.init, material.teaching
+    return {
+        **({} if init is None else {"init": init.to_dict(material.vocabulary)}),
+        **({} if teaching is None else {"teachers": teaching.model_ids}),
+    }
 
 
 def worker_env(*, gpu: bool, narrower: bool = False, deterministic: bool = False) -> dict[str, Any]:

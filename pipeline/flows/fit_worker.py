@@ -27,8 +27,7 @@ from pipeline.learn.epochs import Mixing, n_steps
 from pipeline.learn.example_clips import example_clips
 from pipeline.learn.loader import Loader, default_processes
 from pipeline.learn.loader import loader as loader_of
-from pipeline.learn.logmel import SamplesToLogMel
-from pipeline.learn.loop import Hooks, Progress
+from pipeline.learn.loop import Hooks, Progress, SamplesToInput
 from pipeline.learn.model import Tagger
 from pipeline.learn.precision import Trial, has_fast_bf16, step_trial
 from pipeline.learn.recovery import train_to_the_end
@@ -65,6 +64,8 @@ def _train(material: Material, board: Any, *, gpu: bool) -> None:
     n_items = mixing.size(train_set)
     steps = n_steps(n_items, batch_size=config.batch_size, n_ranks=context.get_world_size())
     samples = material.samples_to_log_mel(train_set, gpu=gpu)
+    samples = None if samples is None else samples.to(device)
+    val_set = material.soft_val_set(val_set, samples, device)
     shown = {}
     if is_first:
         shown = training_material(
@@ -82,7 +83,7 @@ def _train(material: Material, board: Any, *, gpu: bool) -> None:
                 device=device,
                 last_state=_last_state,
                 hooks=hooks,
-                samples=None if samples is None else samples.to(device),
+                samples=samples,
                 loader=loader,
             )
     except (NoDeterministicOp, UsageError) as error:  # every rank comes to it, so none waits
@@ -154,7 +155,7 @@ def training_material(
     material: Material,
     train_set: WindowSet,
     model: Tagger,
-    samples: SamplesToLogMel | None,
+    samples: SamplesToInput | None,
     steps: int,
 ) -> dict[str, Any]:
     """Return what only a worker knows of what the training's page shows, fit for a checkpoint."""

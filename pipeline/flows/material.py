@@ -25,8 +25,11 @@ from pipeline.catalog.vocabulary import Vocabulary
 from pipeline.errors import UsageError
 from pipeline.learn.augment_examples import TrainingInput
 from pipeline.learn.config import TrainConfig
+from pipeline.learn.distillation import Distiller, WindowCut, with_cut, with_soft_targets
+from pipeline.learn.fine_tuning import Init
 from pipeline.learn.folds import Fold, fold_of
 from pipeline.learn.logmel import SamplesToLogMel, with_margins
+from pipeline.learn.loop import SamplesToInput
 from pipeline.learn.mapped import mapped_clips
 from pipeline.learn.model import Architecture, Tagger
 from pipeline.learn.networks.ast_weights import encoder_sizes
@@ -36,6 +39,7 @@ from pipeline.learn.probe import ProbeDesign
 from pipeline.learn.randomise.windows import RandomisedWindows
 from pipeline.learn.recipes import heard_by
 from pipeline.learn.selection import DEFAULT, check_selection
+from pipeline.learn.teaching import Teaching
 from pipeline.learn.windows import WindowSet, load_windows, row_moments
 from pipeline.store.dataset import Dataset
 from pipeline.store.faults import clear_errors
@@ -67,6 +71,8 @@ class Material:
         Here, as what a worker raises is a failure that Ray Train tries again.
         """
         self._untrained()
+        if self.teaching is not None:
+            self.teaching.check(self.heard, self.vocabulary.codes, self.config.model)
         if self.config.select != DEFAULT and self.config.folds is None:
             check_selection(self.config.select, self._val_targets())
 
@@ -90,12 +96,36 @@ class Material:
         """What the model hears."""
         if self.config.model == PROBE:
             return self.probe.heard
+        if self.init is not None:
+            return self.init.heard
         return heard_by(self.config.model, LogMelSpec.from_dict(self.meta["feature_spec"]))
 
     @cached_property
     def probe(self) -> ProbeDesign:
         """The encoders of a probe."""
         return ProbeDesign.of(self.config)
+
+    @cached_property
+    def init(self) -> Init | None:
+        """The model that the training begins from."""
+        return None if self.config.init is None else Init.of(self.config)
+
+    @cached_property
+    def teaching(self) -> Teaching | None:
+        """The models whose scores are soft targets."""
+        return Teaching.of(self.config) if self.config.teacher else None
+
+    @property
+    def named_by(self) -> dict[str, Any]:
+        """What a run is named by in place of folders: the models that are there."""
+        of_probe = {"encoder": self.probe.model_ids} if self.config.model == PROBE else {}
+        init = {} if self.init is None else {"init": self.init.card.model_id}
+        teachers = {} if self.teaching is None else {"teacher": self.teaching.model_ids}
+        return of_probe | init | teachers
+            of_probe
+            | init
+            | ({} if self.teaching is None else {"teacher": self.teaching.model_ids})
+        )
 
     @property
     def windows(self) -> WindowSpec:
@@ -110,6 +140,11 @@ class Material:
                 len(self.vocabulary.codes), hidden=self.config.hidden, dropout=self.config.dropout
             )
             return replace(found, untrained=self.untrained)
+        if self.init is not None:
+            n_classes = len(self.vocabulary.codes)
+            return self.init.architecture(
+                self.config, n_classes=n_classes, untrained=self.untrained
+            )
         db_rows, linear_rows = level_rows(self.heard)
         return Architecture(
             name=self.config.model,
@@ -122,11 +157,18 @@ class Material:
             sizes=encoder_sizes(self.config.begins_from) if self.config.model == "ast" else None,
             db_rows=db_rows,
             linear_rows=linear_rows,
+            pool=self.config.pool,
         )
 
-    @cached_property
+    @property
     def untrained(self) -> tuple[int, ...]:
-        """The classes, by number, that no clip to learn from has: nothing is taught about them."""
+        """The classes, by number, that nothing is taught about: by clips, or by a teacher."""
+        taught = () if self.teaching is None else self.teaching.taught(self.vocabulary.codes)
+        return tuple(k for k in self.without_clips if k not in taught)
+
+    @cached_property
+    def without_clips(self) -> tuple[int, ...]:
+        """The classes, by number, that no clip to learn from has."""
         config = self.config
         rows = [
             row
@@ -185,6 +227,10 @@ class Material:
         """
         if not self.is_randomised:
             return None
+        if self.teaching is not None:  # student and teachers hear the same other recording
+            windows, _ = self._taught_windows("train", self.teaching)
+            rate_hz = self.teaching.rate_hz(self.heard)
+            return RandomisedWindows(rate_hz, windows.n_frames, None, windows.margins)
         n_samples = round(self.config.window_s * self.heard.sample_rate_hz)
         return RandomisedWindows.heard_by(
             self.heard, n_samples, on_device=self._makes_bands_on_device(gpu=gpu)
@@ -196,18 +242,22 @@ class Material:
             return False
         return gpu or not self.is_randomised or bool({"noise", "pitch"} & set(self.config.augment))
 
-    def _samples_to_train_on(self, heard: Input) -> WindowSet:
-        """Return the windows to learn from as samples, at the rate of the model's front end."""
-        return self.part("train", partial(self._windows_of, SamplesInput(heard.sample_rate_hz)))
+    def _samples_of(self, part: str, sample_rate_hz: int) -> WindowSet:
+        """Return the windows of a part as samples."""
+        return self.part(part, partial(self._windows_of, SamplesInput(sample_rate_hz)))
 
     def train_set(self, *, gpu: bool = False) -> WindowSet:
         """Return the windows to learn from: those of the model's input, or of samples."""
         heard = self.heard
-        if (randomised := self.randomised_windows(gpu=gpu)) is not None:
-            samples = self._samples_to_train_on(heard)
+        if self.teaching is not None:
+            windows, _ = self._taught_windows("train", self.teaching)
+            if (randomised := self.randomised_windows(gpu=gpu)) is not None:
+                windows = replace(windows, margins=randomised.margins, places_short=True)
+        elif (randomised := self.randomised_windows(gpu=gpu)) is not None:
+            samples = self._samples_of("train", heard.sample_rate_hz)
             windows = replace(samples, margins=randomised.margins, places_short=True)
         elif self.trains_on_samples and isinstance(heard, MelInput):
-            samples = self._samples_to_train_on(heard)
+            samples = self._samples_of("train", heard.sample_rate_hz)
             windows = with_margins(samples, heard.spec)
         else:
             windows = self.part("train", partial(self._windows_of, heard))
@@ -222,6 +272,21 @@ class Material:
         """Return the windows that choose the epoch."""
         return self.part("val", partial(self._windows_of, self.heard))
 
+    def soft_val_set(
+        self, val_set: WindowSet, samples: SamplesToInput | None, device: torch.device
+    ) -> WindowSet:
+        """Return validation as it is, or with the teachers' scores where no clip has labels."""
+        if self.teaching is None or not isinstance(samples, Distiller):
+            return val_set
+        windows, _ = self._taught_windows("val", self.teaching)
+        return with_soft_targets(val_set, windows, samples, self.config.aggregation, device)
+
+    def _taught_windows(self, part: str, teaching: Teaching) -> tuple[WindowSet, WindowCut]:
+        """Return windows of samples for student and teachers, and where they lie in them."""
+        rate_hz = teaching.rate_hz(self.heard)
+        samples = self._samples_of(part, rate_hz)
+        return with_cut(samples, self.heard, rate_hz, self.config.window_s)
+
     def held_out(self) -> WindowSet:
         """Return the windows of the fold that this run is measured on."""
         return self.part("held_out", partial(self._windows_of, self.heard))
@@ -229,10 +294,10 @@ class Material:
     def part(self, part: str, windows_of: Callable[[list[str]], WindowSet]) -> WindowSet:
         """Return train, val or held_out of this run, from what gives the windows of splits."""
         if self.config.folds is None:
-            return windows_of([part]).without(self.untrained)
+            return windows_of([part]).without(self.without_clips)
         both = windows_of(["train", "val"])
         data = both.subset(getattr(self._fold(both.segment_ids), part))
-        return data if part == "held_out" else data.without(self.untrained)
+        return data if part == "held_out" else data.without(self.without_clips)
 
     def _fold(self, segment_ids: list[str]) -> Fold:
         """Return the parts of this run's fold, of the clips of train and val."""
@@ -258,6 +323,8 @@ class Material:
         model = self._untrained()
         if self.config.model == PROBE:
             return model
+        if self.init is not None:
+            return model  # scaled as it has learned
         if not model.architecture.below_peak and not model.is_classical:
             mean, deviation = self._row_scaling(model, train_set)
             model.row_mean.copy_(torch.from_numpy(mean))
@@ -277,6 +344,8 @@ class Material:
     def _untrained(self) -> Tagger:
         if self.config.model == PROBE:
             return self.probe.new_model(self.architecture)
+        if self.init is not None:
+            return self.init.new_model(self.config, self.architecture, self.vocabulary)
         model = Tagger(
             self.architecture, weights=self.config.begins_from, vocabulary=self.vocabulary
         )
@@ -285,9 +354,14 @@ class Material:
 
     def samples_to_log_mel(
         self, train_set: WindowSet, *, gpu: bool = False
-    ) -> SamplesToLogMel | None:
-        """Return what makes log-mels of the training set, where that has samples."""
+    ) -> SamplesToInput | None:
+        """Return what makes the model's input of the training set, where that has samples."""
         heard = self.heard
+        if self.teaching is not None:
+            moments = [torch.from_numpy(values) for values in row_moments(train_set)]
+            return self.teaching.distiller(
+                heard, self.vocabulary.codes, self.config.window_s, train_set, *moments
+            )
         if not self._makes_bands_on_device(gpu=gpu):
             return None
         assert isinstance(heard, MelInput)
@@ -302,7 +376,8 @@ class Material:
             return LogMelSpec.from_dict(self.meta["feature_spec"])
         return heard.spec if isinstance(heard, LogMelInput) else None
 
-    def training_input(self, model: Tagger, samples: SamplesToLogMel | None) -> TrainingInput:
+    def training_input(self, model: Tagger, samples: SamplesToInput | None) -> TrainingInput:
         """Return what becomes of samples on their way into the network (`augment_examples`)."""
+        samples = None if isinstance(samples, Distiller) else samples
         spec = self.drawn_spec or LogMelSpec.from_dict(self.meta["feature_spec"])
         return TrainingInput(self.config, model, self.heard, self.windows, spec, samples)

@@ -101,7 +101,7 @@ class TrainConfig:
     teacher: tuple[str, ...] = ()
     """Folders of the models whose scores are soft targets (`learn.distillation`)."""
     hard_share: float = HARD_SHARE
-    """With teachers: lambda, the share of the loss that labels have; Schmid et al. 2023 have 0.1."""
+    """With teachers, the share of the loss that labels have (lambda); Schmid et al. 2023: 0.1."""
     aggregation: str = "s2"
     """How windows become a clip, in validation and by default in tagging."""
 

@@ -75,8 +75,8 @@ class Init:
         card = load_card(uri)
         name, own = card.architecture.name, card.windows.window_s
         if config.model != name:
-            raise UsageError(f"--model {config.model}: --init {uri} is a {name}; leave --model out")
-        if name in CLASSICAL or card.architecture.n_classes < 1:
+            raise UsageError(f"--model {config.model}: --init {uri} is {name}; leave it out")
+        if name in CLASSICAL:
             raise UsageError(
                 f"--init {uri}: {name} is fitted whole, from nothing; leave --init out"
             )
@@ -162,11 +162,11 @@ def take_over(new: nn.Module, old: nn.Module, rows: Rows, *, source: str) -> Non
     kept = {name for name, module in old_core.named_modules() if module is old_last}
     own = tuple(f"{name}." for name in kept)
     tensors = {n: t for n, t in old_core.state_dict().items() if not n.startswith(own)}
-    load_weights(core, _fitting(core, tensors), source=source)
+    _check_shapes(core, tensors)
+    load_weights(core, tensors, source=source)
     _take_rows(last, old_last, rows)
-    attentions = [one.attention for one in (new, old) if getattr(one, "pool", "") == "attention"]
-    if isinstance(new, Pooled) and len(attentions) == 2:
-        _take_rows(attentions[0], attentions[1], rows)
+    if _attends(new) and _attends(old):
+        _take_rows(new.get_submodule("attention"), old.get_submodule("attention"), rows)
 
 
 def last_layer(core: nn.Module) -> nn.Module:
@@ -174,6 +174,10 @@ def last_layer(core: nn.Module) -> nn.Module:
     head = core.get_classifier()  # type: ignore[operator]
     layers = [one for one in head.modules() if isinstance(one, nn.Linear | nn.Conv2d)]
     return layers[-1]
+
+
+def _attends(network: nn.Module) -> bool:
+    return isinstance(network, Pooled) and network.pool == "attention"
 
 
 def _take_rows(layer: nn.Module, old: nn.Module, rows: Rows) -> None:
@@ -184,20 +188,15 @@ def _take_rows(layer: nn.Module, old: nn.Module, rows: Rows) -> None:
                 tensor[number] = theirs[list(own)].mean(dim=0)
 
 
-def _fitting(core: nn.Module, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Return tensors but those of positions that another length of windows asks anew."""
-    own = core.state_dict()
-    wrong = [
-        name
-        for name, tensor in tensors.items()
-        if name in own and own[name].shape != tensor.shape and name not in head_names(core)
-    ]
-    if wrong:
-        raise UsageError(
-            f"--window-s: {wrong[0]} is of another length; this network takes windows of the length "
-            "that it was trained on only"
-        )
-    return tensors
+def _check_shapes(core: nn.Module, tensors: dict[str, Tensor]) -> None:
+    """Refuse tensors before the head that another length of windows would have otherwise."""
+    own, in_head = core.state_dict(), head_names(core)
+    for name, tensor in tensors.items():
+        if name in own and name not in in_head and own[name].shape != tensor.shape:
+            raise UsageError(
+                f"--window-s, --input-size: {name} is of another length; this network takes "
+                "windows of the size that it was trained on only"
+            )
 
 
 def _check_windows(model: Tagger, config: TrainConfig) -> None:

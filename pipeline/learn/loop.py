@@ -26,10 +26,12 @@ from torch.nn.parallel import DistributedDataParallel
 from pipeline.learn.augment import augment, augment_samples, masks
 from pipeline.learn.config import TrainConfig
 from pipeline.learn.determinism import as_configured
+from pipeline.learn.distillation import Distiller, joint_losses, students_own
 from pipeline.learn.epochs import Mixing, epoch_batches, n_steps, prefetched
 from pipeline.learn.loader import Loader, Waits, made
 from pipeline.learn.logmel import SamplesToLogMel
 from pipeline.learn.model import Tagger
+from pipeline.learn.networks.blocks import hold_frozen_norms
 from pipeline.learn.precision import autocast, resolved, step_fault
 from pipeline.learn.schedule import optimizer_of, set_learning_rate
 from pipeline.learn.selection import METHODS, best_row, check_selection, figures, n_stale
@@ -38,6 +40,8 @@ from pipeline.learn.windows import Batch, WindowSet
 from pipeline.score.aggregate import aggregate, equal_on_clips
 from pipeline.score.targets import is_known, is_there
 
+SamplesToInput = SamplesToLogMel | Distiller
+"""What makes the model's input of windows of samples; of a distiller also soft targets."""
 _LOOK_EVERY = 100  # steps between two looks at the losses: a look waits for the GPU
 _MOST_TRIED = 64  # windows on which bfloat16 is compared with float32
 
@@ -85,7 +89,7 @@ def train(
     device: torch.device,
     checkpoint: dict[str, Any] | None,
     hooks: Hooks,
-    samples: SamplesToLogMel | None = None,
+    samples: SamplesToInput | None = None,
     loader: Loader | None = None,
 ) -> Progress:
     """Train to `config.epochs`, from a checkpoint where one is given; return how it went.
@@ -93,7 +97,8 @@ def train(
     It ends before that where there is nothing to gain (`patience`), or where its loss is no number
     (`Progress.diverged_at`). Bfloat16 is compared with float32 on a batch before it is used.
     With `samples`, the training set's windows are samples, and disturbed as such, before they
-    become the log-mels that the model hears. With `loader`, they are samples, too, and its
+    become the log-mels that the model hears; a distiller has its teachers hear them, too. With
+    `loader`, they are samples, too, and its
     processes make of them what the model hears, or what `samples` is to get.
     """
     rank, n_ranks = _rank()
@@ -127,6 +132,7 @@ def train(
         rng = torch.Generator(device).manual_seed(_seed_of(config.seed, epoch, rank))
         torch.manual_seed(_seed_of(config.seed, epoch, rank))  # dropout
         network.train()
+        hold_frozen_norms(model)
         losses = []
         for number, batch in enumerate(waits, start=epoch * steps):
             set_learning_rate(optimizer, number, steps * config.epochs, config)
@@ -199,7 +205,7 @@ def _fault(
     data: WindowSet,
     config: TrainConfig,
     device: torch.device,
-    samples: SamplesToLogMel | None,
+    samples: SamplesToInput | None,
     loader: Loader | None,
 ) -> str:
     """Compare both arithmetics on a batch of windows from all over the training set."""
@@ -248,21 +254,28 @@ def _backward(
     config: TrainConfig,
     rng: torch.Generator,
     n_ranks: int,
-    samples: SamplesToLogMel | None,
+    samples: SamplesToInput | None,
     precision: str,
 ) -> Tensor:
     """Add a batch's gradients; return this rank's share of the mean loss over all ranks."""
     device = rng.device
     windows = torch.from_numpy(batch.windows).to(device, non_blocking=True)
-    if samples is not None:
+    targets = torch.from_numpy(batch.targets).to(device, non_blocking=True)
+    soft = None
+    if isinstance(samples, Distiller):
+        windows, targets, soft = samples.taught(windows, targets, rng, config.augment)
+        config = students_own(config)
+    elif samples is not None:
         windows = samples(windows, rng, config.augment)
     windows = model.resized(windows)
-    targets = torch.from_numpy(batch.targets).to(device, non_blocking=True)
     weights = torch.from_numpy(batch.weights).to(device, non_blocking=True)
     windows, targets = augmented(model, windows, targets, config, rng)
     with autocast(device, precision):
         logits = network(windows).float()
-    total = (window_losses(logits, targets) * weights).sum() / batch.n_global
+    losses = window_losses(logits, targets)
+    if soft is not None:
+        losses = joint_losses(logits, targets, soft, config.hard_share)
+    total = (losses * weights).sum() / batch.n_global
     scaled = total * n_ranks / config.accumulate  # DDP takes the mean over ranks, we want the sum
     scaled.backward()  # type: ignore[no-untyped-call]
     return total.detach()

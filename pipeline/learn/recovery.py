@@ -10,8 +10,7 @@ import torch
 
 from pipeline.learn.config import TrainConfig
 from pipeline.learn.loader import Loader
-from pipeline.learn.logmel import SamplesToLogMel
-from pipeline.learn.loop import Hooks, Progress, train
+from pipeline.learn.loop import Hooks, Progress, SamplesToInput, train
 from pipeline.learn.model import Tagger
 from pipeline.learn.windows import WindowSet
 
@@ -27,7 +26,7 @@ def train_to_the_end(
     device: torch.device,
     last_state: Callable[[], State | None],
     hooks: Hooks,
-    samples: SamplesToLogMel | None = None,
+    samples: SamplesToInput | None = None,
     loader: Loader | None = None,
 ) -> Progress:
     """Train (see `loop.train`); where the loss is no number in bfloat16, go on in float32.

@@ -36,7 +36,11 @@ def blocks_of(network: nn.Module) -> list[list[str]]:
     names = [name for name, _ in core.named_parameters() if name not in in_head]
     if hasattr(core, "group_matcher"):
         return _timm_stages(core, names)
-    starts = [f"{prefix}." for prefix in _children(core, "", in_head)]
+    paths = _blocks_in(core, "", in_head)
+    if len(paths) == 1:  # an encoder, which has the blocks
+        encoder = core.get_submodule(paths[0])
+        paths = _blocks_in(encoder, f"{paths[0]}.", in_head) or paths
+    starts = [f"{path}." for path in paths]
     blocks = [[name for name in names if name.startswith(start)] for start in starts]
     others = [name for name in names if not name.startswith(tuple(starts))]
     return [blocks[0] + others, *blocks[1:]] if blocks else []
@@ -74,40 +78,31 @@ def _timm_stages(backbone: Any, names: list[str]) -> list[list[str]]:
     return [stage for stage in stages if stage]
 
 
-def _children(module: nn.Module, prefix: str, in_head: set[str]) -> list[str]:
-    """Return the names of the blocks below a module, in order."""
+def _blocks_in(module: nn.Module, prefix: str, in_head: set[str]) -> list[str]:
+    """Return the paths of a module's children, in order; for a sequence those of its steps."""
     found: list[str] = []
     for name, child in module.named_children():
-        own = [f"{prefix}{name}.{one}" for one, _ in child.named_parameters()]
-        if not own or own[0] in in_head:
+        path, inner = _unwrapped(f"{prefix}{name}", child)
+        first = next((f"{path}.{one}" for one, _ in inner.named_parameters()), None)
+        if first is None or first in in_head:
             continue
-        inner = _sequence_in(child)
-        path = f"{prefix}{name}" + (f".{inner}" if inner else "")
-        sequence = child.get_submodule(inner)
-        if isinstance(sequence, nn.Sequential | nn.ModuleList):
-            steps = [(step, one) for step, one in sequence.named_children() if _has_parameters(one)]
-            found += [f"{path}.{step}" for step, _ in steps]
-        else:
-            found.append(path)
-    if len(found) == 1 and (only := module.get_submodule(found[0].removeprefix(prefix))):
-        deeper = _children(only, f"{found[0]}.", in_head)
-        return deeper if len(deeper) > 1 else found
+        is_sequence = isinstance(inner, nn.Sequential | nn.ModuleList)
+        found += [f"{path}.{step}" for step in _children_of(inner)] if is_sequence else [path]
     return found
 
 
-def _sequence_in(module: nn.Module) -> str:
-    """Return the path to the sequence that is all that a module has, '' where it has more."""
-    children = [(name, child) for name, child in module.named_children() if _has_parameters(child)]
-    is_sequence = isinstance(module, nn.Sequential | nn.ModuleList)
-    if (
-        is_sequence
-        or len(children) != 1
-        or next(module.parameters(recurse=False), None) is not None
-    ):
-        return ""
-    name, child = children[0]
-    return name if isinstance(child, nn.Sequential | nn.ModuleList) else ""
+def _unwrapped(path: str, module: nn.Module) -> tuple[str, nn.Module]:
+    """Return a module, or what it holds where it is nothing but a shell around one other."""
+    while not isinstance(module, nn.Sequential | nn.ModuleList):
+        children = _children_of(module)
+        if len(children) != 1 or next(module.parameters(recurse=False), None) is not None:
+            break
+        ((name, module),) = children.items()
+        path = f"{path}.{name}"
+    return path, module
 
 
-def _has_parameters(module: nn.Module) -> bool:
-    return next(module.parameters(), None) is not None
+def _children_of(module: nn.Module) -> dict[str, nn.Module]:
+    """Return the children that have parameters, by name."""
+    children = module.named_children()
+    return {name: one for name, one in children if next(one.parameters(), None) is not None}

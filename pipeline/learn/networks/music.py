@@ -106,8 +106,8 @@ class ShortChunk(nn.Module):
         maps = self.features(self.input_norm(windows.unsqueeze(1)))
         steps = maps.amax(dim=2).transpose(1, 2)  # [n, n_steps, 512]
         hidden = self.dense_norm(self.dense(steps).flatten(0, 1))
-        active: Tensor = self.dropout(torch.relu(hidden)).unflatten(0, (-1, steps.shape[1]))
-        return active
+        active: Tensor = self.dropout(torch.relu(hidden))
+        return active.reshape(-1, steps.shape[1], active.shape[1])
 
     def get_classifier(self) -> nn.Module:
         """Return the last layer."""

@@ -100,7 +100,7 @@ class TimmFrames(nn.Module):
         n_times = maps.shape[3]
         columns = maps.permute(0, 3, 1, 2).flatten(0, 1).unsqueeze(3)
         features: Tensor = self.backbone.forward_head(columns, pre_logits=True)
-        return features.unflatten(0, (-1, n_times))
+        return features.reshape(-1, n_times, features.shape[1])
 
     def get_classifier(self) -> nn.Module:
         """Return the last layer."""
@@ -140,7 +140,7 @@ def _has_maps(network: Any) -> bool:
             return False
         finally:
             network.train(was_training)
-    return maps.ndim == 4 and maps.shape[1] == network.num_features
+    return bool(maps.ndim == 4 and maps.shape[1] == network.num_features)
 
 
 def _first_width(head: nn.Module) -> int:

@@ -1,0 +1,74 @@
+"""The teachers of a run, by their cards: what they know, what they hear, what teaches a student."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from pipeline.audio.inputs import Input, MelInput, SamplesInput
+from pipeline.errors import UsageError
+from pipeline.learn.config import TrainConfig
+from pipeline.learn.distillation import Distiller, Teacher, known_columns, student_of, with_cut
+from pipeline.learn.fine_tuning import pinned_model
+from pipeline.learn.model import ModelCard, load_card
+from pipeline.learn.networks.classical import CLASSICAL
+from pipeline.learn.windows import WindowSet
+
+
+@dataclass(frozen=True)
+class Teaching:
+    """The models whose scores are soft targets, as the run's driver has seen them."""
+
+    uris: tuple[str, ...]
+    cards: tuple[ModelCard, ...]
+
+    @classmethod
+    def of(cls, config: TrainConfig) -> Teaching:
+        """Read the cards of a config's teachers."""
+        return cls(config.teacher, tuple(map(load_card, config.teacher)))
+
+    @property
+    def model_ids(self) -> list[str]:
+        """The teachers' model ids."""
+        return [card.model_id for card in self.cards]
+
+    def rate_hz(self, student: Input) -> int:
+        """Return the highest sample rate of the student and its teachers."""
+        return max(student.sample_rate_hz, *(card.heard.sample_rate_hz for card in self.cards))
+
+    def taught(self, codes: Sequence[str]) -> set[int]:
+        """Return the classes, by number, that at least one teacher knows."""
+        columns = [known_columns(card, codes) for card in self.cards]
+        return {k for own in columns for k, column in enumerate(own) if column is not None}
+
+    def check(self, student: Input, codes: Sequence[str], model: str) -> None:
+        """Raise UsageError where the student cannot be taught so; read each teacher once."""
+        if model in CLASSICAL or not isinstance(student, MelInput | SamplesInput):
+            raise UsageError(
+                f"--teacher: {model} hears features that a training does not make; take a network "
+                "of mel bands or samples"
+            )
+        self.taught(codes)
+        for uri, card in zip(self.uris, self.cards, strict=True):
+            pinned_model(uri, card)
+
+    def distiller(
+        self,
+        student: Input,
+        codes: Sequence[str],
+        window_s: float,
+        samples: WindowSet,
+        mean: Tensor,
+        deviation: Tensor,
+    ) -> Distiller:
+        """Return what makes input and soft targets of a student's windows of samples."""
+        rate_hz = self.rate_hz(student)
+        teachers = [
+            Teacher(pinned_model(uri, card), card, codes, rate_hz)
+            for uri, card in zip(self.uris, self.cards, strict=True)
+        ]
+        _, cut = with_cut(samples, student, rate_hz, window_s)
+        own = student_of(student, mean=mean, deviation=deviation)
+        return Distiller(own, teachers, cut, mean=mean, deviation=deviation)
