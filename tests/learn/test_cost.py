@@ -32,6 +32,15 @@ def test_each_epoch_of_the_history_says_what_it_cost(monkeypatch):
     assert cost_of([{"val_loss": 1.0}]) == {}
 
 
+def test_waiting_is_a_share_of_the_steps_time_and_of_one_epoch_only():
+    meter = CostMeter(CPU)
+    meter.waited(1.5, 6.0)
+    assert meter()["waiting_share"] == 0.25
+    assert "waiting_share" not in meter()
+    meter.waited(0.0, 0.0)
+    assert meter()["waiting_share"] == 0
+
+
 def rank_of_two(rank: int, port: int, folder: Path) -> None:
     dist.init_process_group("gloo", init_method=f"tcp://127.0.0.1:{port}", rank=rank, world_size=2)
     held = torch.ones((1 + 300 * rank) << 18)  # MiB of float32
