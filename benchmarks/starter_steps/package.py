@@ -44,7 +44,7 @@ def write(
     training: Mapping[str, Any],
     notes: tuple[str, ...],
 ) -> ModelCard:
-    """Write model.safetensors and model.json; the weights are a network's, `Compact`'s names."""
+    """Write model.safetensors and model.json; the weights are a `Tagger`'s."""
     card = ModelCard(
         architecture=replace(ARCHITECTURE, dropout=0.0),
         vocabulary=default_vocabulary(),

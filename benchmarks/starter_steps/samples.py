@@ -82,7 +82,7 @@ def _several(rng: np.random.Generator) -> Iterator[tuple[float, int, float]]:
         midi = int(np.clip(midi + rng.integers(-5, 6), 30, 100))
 
 
-def write_piano(folders: list[Path], out: Path, *, n_clips: int = 400) -> None:
+def write_piano(folders: list[Path], out: Path, *, n_clips: int) -> None:
     """Write `salamander.npz` under `out`."""
     piano, rng = Piano(folders), np.random.default_rng(5)
     clips = [piano_clip(piano, rng, is_note=k % 3 == 0) for k in range(n_clips)]

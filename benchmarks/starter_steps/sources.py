@@ -22,17 +22,16 @@ class Source:
     packages: tuple[str, ...]
     """As the registry has them; of npm with their versions."""
     registry: str
-    """debian, npm, or none of a folder that the user brings."""
+    """debian or npm; empty where the user brings a folder."""
     licence: str
     by: str
     file: str = ""
     """Of a soundfont: its path in the package."""
-    role: str = "training"
 
     def about(self) -> dict[str, str]:
         """Return what model.json says of it."""
-        values = {key: str(value) for key, value in asdict(self).items() if key != "file" and value}
-        return {**values, "packages": ", ".join(self.packages)}
+        values = {**asdict(self), "packages": ", ".join(self.packages)}
+        return {key: str(value) for key, value in values.items() if key != "file" and value}
 
 
 SOUNDFONTS = (
@@ -84,9 +83,9 @@ SONIC_PI = Source(
     "authors on Freesound, as its README lists them",
 )
 RECORDINGS = (
-    Source("FSDKaggle2018", (), "none", "CC0 and CC-BY-3.0", "authors on Freesound; 110 clips"),
-    Source("Iowa MIS", (), "none", "public domain", "University of Iowa, 103 notes"),
-    Source("SpectMorph", (), "none", "CC0", "the SpectMorph project, 57 sung notes"),
+    Source("FSDKaggle2018", (), "", "CC0 and CC-BY-3.0", "authors on Freesound; 110 clips"),
+    Source("Iowa MIS", (), "", "public domain", "University of Iowa, 103 notes"),
+    Source("SpectMorph", (), "", "CC0", "the SpectMorph project, 57 sung notes"),
 )
 TEST_SOUNDFONTS = (
     Source(
@@ -96,7 +95,6 @@ TEST_SOUNDFONTS = (
         "GPL-2",
         "Tim Brechbill",
         "usr/share/sounds/sf2/TimGM6mb.sf2",
-        role="test",
     ),
     Source(
         "generaluser",
@@ -105,9 +103,9 @@ TEST_SOUNDFONTS = (
         "GeneralUser GS's own",
         "S. Christian Collins",
         "usr/share/minuet/soundfonts/GeneralUser-v1.47.sf2",
-        role="test",
     ),
 )
+"""Nothing is learned from these, and every model is scored on them."""
 
 
 def fetch(source: Source, folder: Path) -> list[Path]:
