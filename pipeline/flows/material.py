@@ -122,10 +122,6 @@ class Material:
         init = {} if self.init is None else {"init": self.init.card.model_id}
         teachers = {} if self.teaching is None else {"teacher": self.teaching.model_ids}
         return of_probe | init | teachers
-            of_probe
-            | init
-            | ({} if self.teaching is None else {"teacher": self.teaching.model_ids})
-        )
 
     @property
     def windows(self) -> WindowSpec:
