@@ -1,0 +1,113 @@
+"""Small models and datasets for the tests of fine-tuning and distillation."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import torch
+
+from pipeline.audio.clip import to_pcm16, wav_bytes
+from pipeline.audio.inputs import Input, LogMelInput
+from pipeline.audio.logmel import LogMelSpec
+from pipeline.audio.windows import WindowSpec
+from pipeline.catalog.vocabulary import Vocabulary, default_vocabulary
+from pipeline.learn.model import Architecture, ModelCard, Tagger, save_model
+from pipeline.learn.pretrained.efficientat import FAMILY
+from pipeline.learn.pretrained.outputs import output_map
+from pipeline.store.dataset import Dataset
+from pipeline.store.folder import Folder
+from tests.conftest import tones
+
+RATE_HZ = 44_100
+SPEC = LogMelSpec()
+CODES = default_vocabulary().codes
+META = {
+    "classes": default_vocabulary().to_dict(),
+    "feature_spec": SPEC.to_dict(),
+    "fingerprint": "sha256:0123456789abcdef0123",
+    "complete": True,
+}
+
+
+def some_classes(*codes: str) -> Vocabulary:
+    """Return a vocabulary of some of the default classes, in another order."""
+    by_code = {one.code: one for one in default_vocabulary().instruments}
+    return Vocabulary(tuple(by_code[code] for code in codes))
+
+
+def saved(
+    folder: Path, architecture: Architecture, heard: Input, windows: WindowSpec, vocabulary=None
+) -> str:
+    """Save a model of random weights, with batch norms that have seen something."""
+    torch.manual_seed(0)
+    tagger = Tagger(architecture)
+    if heard.scaling is not None:
+        tagger.row_mean.fill_(heard.scaling[0])
+        tagger.row_deviation.fill_(heard.scaling[1])
+    with torch.no_grad():
+        tagger.train()(20 * torch.randn(4, *architecture.input_shape))
+    card = ModelCard(
+        architecture=architecture,
+        vocabulary=vocabulary or default_vocabulary(),
+        heard=heard,
+        windows=windows,
+        aggregation="s1",
+        thresholds={},
+        dataset_fingerprint="",
+        training={},
+        provenance={},
+    )
+    save_model(Folder(str(folder)), tagger.state_dict(), card)
+    return str(folder)
+
+
+def pretrained(folder: Path, window_s: float = 2.0) -> str:
+    """Save a mn04 with AudioSet's 527 outputs, which are mapped to the default classes."""
+    windows = WindowSpec(window_s, window_s)
+    outputs = output_map(default_vocabulary(), FAMILY.mids, model="mn04")
+    heard = FAMILY.input_spec
+    shape = (heard.n_rows, windows.n_frames(heard))
+    architecture = Architecture(
+        "mn04", len(CODES), input_shape=shape, below_peak=False, n_outputs=527, outputs=outputs
+    )
+    return saved(folder, architecture, heard, windows)
+
+
+def small(folder: Path, vocabulary: Vocabulary | None = None, *, name: str = "resnet10t") -> str:
+    """Save a small timm model of the dataset's log-mel."""
+    n_classes = len((vocabulary or default_vocabulary()).codes)
+    architecture = Architecture(name, n_classes, input_size=(32, 32))
+    return saved(folder, architecture, LogMelInput(SPEC), WindowSpec(), vocabulary)
+
+
+def dataset_of(folder: Path, *, labelled: bool, n_clips: int = 4, seconds: float = 2.0) -> Dataset:
+    """Write CLIPS and FEATURES of tones, a shard a split; without labels all is unknown."""
+    store = Folder(str(folder))
+    store.write_json("dataset.json", META)
+    for number, split in enumerate(("train", "val")):
+        clips = [
+            tones(seconds, 220 * (1 + k + number), 660 * (1 + k), sample_rate_hz=RATE_HZ)
+            for k in range(n_clips)
+        ]
+        shared = {
+            "segment_id": [f"{split}{k}_0" for k in range(n_clips)],
+            "classes": pa.array(
+                [[CODES[k % 2]] if labelled else [] for k in range(n_clips)], pa.list_(pa.string())
+            ),
+            "unknown": pa.array(
+                [[] if labelled else list(CODES)] * n_clips, pa.list_(pa.string())
+            ),
+        }
+        audio = pa.array([{"bytes": wav_bytes(to_pcm16(clip), RATE_HZ)} for clip in clips])
+        store.write_table(f"clips/{split}-0.parquet", pa.table({**shared, "audio": audio}))
+        heard = [LogMelInput(SPEC).matrix(clip).tobytes() for clip in clips]
+        logmel = pa.array(heard, pa.large_binary())
+        store.write_table(f"features/{split}-0.parquet", pa.table({**shared, "logmel": logmel}))
+    return Dataset(store)
+
+
+def noise(*shape: int, seed: int = 0) -> torch.Tensor:
+    """Return windows of numbers that are drawn by a seed."""
+    return torch.from_numpy(np.random.default_rng(seed).standard_normal(shape)).float()
