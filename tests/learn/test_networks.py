@@ -23,6 +23,7 @@ from pipeline.learn.networks.registry import (
 )
 from pipeline.learn.networks.report import RawCnn
 from pipeline.learn.networks.weights import parameter_groups
+from pipeline.learn.pretrained.family import variants
 
 SMALL = [
     "cnn1d-raw",
@@ -258,6 +259,8 @@ def test_names():
         "shortchunk-res",
         "ast",
         *CLASSICAL,
+        "probe",
+        *variants(),
     ]
     assert is_known("crnn")
     assert not is_known("resnet50")
