@@ -376,5 +376,6 @@ def _run_json(
         },
         "engine": json.loads(engine),
         "class_names": how.card.vocabulary.names,
+        **({} if how.card.source is None else {"model_source": how.card.source}),
         "provenance": provenance(),
     }

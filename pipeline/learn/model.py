@@ -354,7 +354,7 @@ def load_card(uri: str) -> ModelCard:
     """Read model.json of a model's folder; UsageError where there is none."""
     folder = Folder(uri)
     if not folder.exists("model.json"):
-        raise UsageError(f"{uri}: no model.json there; train one with python -m jobs.train")
+        raise UsageError(f"{uri}: no model.json there; train one with jobs.train, or import one")
     try:
         return ModelCard.from_dict(folder.read_json("model.json"))
     except (KeyError, TypeError, ValueError, AttributeError) as error:

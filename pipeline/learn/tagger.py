@@ -202,7 +202,10 @@ def interval_rows(row: Row, how: Tagging) -> Iterator[Row]:
     """Yield the rows of INTERVALS of a row of SCORED: of the classes that are its labels."""
     scores, starts_s, ends_s = _timeline(row, how)
     for one in merged_intervals(
-        scores, starts_s, ends_s, row["active"], gate=how.gate, codes=how.codes
+        *(scores, starts_s, ends_s, row["active"]),
+        gate=how.gate,
+        codes=how.codes,
+        limits=how.window_limits,
     ):
         if one.code in row["labels"]:
             yield _of(row) | vars(one)

@@ -65,6 +65,17 @@ class Tagging:
         return Hearing(self.card.heard, self.windows, self.activity)
 
     @property
+    def window_limits(self) -> tuple[float, ...] | None:
+        """Sigmoids from which a class is heard in a window, where its own thresholds say so.
+
+        Those of a pretrained tagger do: they are of means of sigmoids, far below a half.
+        """
+        if self.card.min_confidence is None or self.aggregation != self.card.aggregation:
+            return None
+        limits = own(self.card.thresholds, self.aggregation, self.codes).tolist()
+        return tuple(max(self.gate, limit) for limit in limits)
+
+    @property
     def identity(self) -> dict[str, Any]:
         """What decides a row of TAGS: two runs into one folder must agree on it."""
         activity = self.activity

@@ -166,6 +166,12 @@ def _notes(before: Run | None) -> list[str]:
     return notes
 
 
+def _weights_of(run: Run) -> dict[str, str]:
+    """Return whose weights a pretrained tagger has; nothing of a model of our own."""
+    source = run.get("model_source")
+    return {"weights": f"{source['home']}, {source['licence']}"} if source else {}
+
+
 def _provenance(run: Run, before: Run | None) -> dict[str, str]:
     identity = run["identity"]
     return {
@@ -173,6 +179,7 @@ def _provenance(run: Run, before: Run | None) -> dict[str, str]:
         "last run": before["run_id"] if before else "none",
         "catalogue": run["catalog"],
         "model": identity["model_id"],
+        **_weights_of(run),
         "aggregation": identity["aggregation"],
         "scores": _SCORES["calibration" in identity],
         "thresholds": thresholds_text(identity["thresholds"]),

@@ -1,7 +1,8 @@
 """A track's windows and their scores in, the stretches in which each instrument is heard out. PURE.
 
 A single window is judged by its sigmoids alone: thresholds belong to an aggregation over a whole
-track (S2 divides by the loudest class), and mean nothing for one window.
+track (S2 divides by the loudest class), and mean nothing for one window. Those of a mean of windows
+do, so pretrained taggers, whose sigmoids hardly reach a half, bring limits of their own.
 """
 
 from __future__ import annotations
@@ -54,6 +55,7 @@ def merged_intervals(
     gate: float,
     codes: Sequence[str],
     max_gap_s: float = 0.0,
+    limits: npt.ArrayLike | None = None,
 ) -> list[Interval]:
     """Return where each class is heard, by class, and in the track's order.
 
@@ -71,6 +73,8 @@ def merged_intervals(
     codes : n_classes strings
     max_gap_s : float
         Breaks up to this long are bridged; none by default, so a break is never hidden.
+    limits : floats of 0..1, shape [n_classes]
+        Sigmoids from which a class counts as heard; for all `heard_from(gate)` without them.
 
     Examples
     --------
@@ -83,7 +87,9 @@ def merged_intervals(
     """
     starts, ends = np.asarray(start_s, np.float64), np.asarray(end_s, np.float64)
     scores = np.asarray(window_scores, np.float64)
-    heard = (scores >= heard_from(gate)) & np.asarray(is_active, bool)[:, None]
+    heard = (scores >= (heard_from(gate) if limits is None else np.asarray(limits))) & np.asarray(
+        is_active, bool
+    )[:, None]
     found: list[Interval] = []
     for code, there, column in zip(codes, heard.T, scores.T, strict=True):
         stretches = _merged(starts[there], ends[there], column[there], max_gap_s)

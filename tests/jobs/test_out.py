@@ -17,6 +17,7 @@ JOBS: dict[str, tuple[Kind, str]] = {
     "explore": (out.EXPLORATION, "--dataset nowhere"),
     "train": (out.MODEL, "--dataset nowhere"),
     "train --folds 3": (out.FOLDS, "--dataset nowhere"),
+    "import_model": (out.MODEL, "--family efficientat --weights nowhere"),
     "quantize": (out.MODEL, "--model nowhere --dataset nowhere"),
     "evaluate": (out.EVALUATION, "--model nowhere --dataset nowhere"),
     "compare": (out.COMPARISON, "--evaluations nowhere elsewhere"),

@@ -16,7 +16,7 @@ from pipeline.errors import SourceUnreachable, UsageError
 from pipeline.store.folder import Folder
 
 _TIMEOUT_S = 30.0
-_CHUNK_BYTES = 1 << 20
+_CHUNK_BYTES = 1 << 16  # what a break costs at most
 _ATTEMPTS = 4
 _BROKEN = (
     requests.ConnectionError,

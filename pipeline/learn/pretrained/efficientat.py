@@ -146,6 +146,26 @@ def _renamed(name: str) -> str:
     return name.replace("conc_se_layers.0.", "")
 
 
+_THRESHOLDS = {
+    "cel": 0.014,
+    "cla": 0.12,
+    "flu": 0.46,
+    "gac": 0.032,
+    "gel": 0.011,
+    "org": 0.055,
+    "pia": 0.19,
+    "sax": 0.051,
+    "tru": 0.18,
+    "vio": 0.029,
+    "voi": 0.0029,
+}
+_TUNED = (
+    "thresholds: the largest F1 of each class on 270 recordings of single instruments and 120 "
+    "rendered clips (electric guitar, organ and piano on rendered ones alone); tune them on clips "
+    "of your own"
+)
+_SIBLINGS = "thresholds: those of mn04, as nobody has tuned this one yet"
+
 _RELEASE = "https://github.com/fschmid56/EfficientAT/releases/download/v0.0.1"
 
 FAMILY = Family(
@@ -161,6 +181,8 @@ FAMILY = Family(
             ),
             n_parameters=983_599,
             published_map=0.432,
+            thresholds=_THRESHOLDS,
+            threshold_source=_TUNED,
         ),
         Variant(
             "mn10",
@@ -168,6 +190,8 @@ FAMILY = Family(
             Source(f"{_RELEASE}/mn10_as_mAP_471.pt", None),
             n_parameters=4_876_831,
             published_map=0.471,
+            thresholds=_THRESHOLDS,
+            threshold_source=_SIBLINGS,
         ),
         Variant(
             "mn40",
@@ -175,6 +199,8 @@ FAMILY = Family(
             Source(f"{_RELEASE}/mn40_as_mAP_484.pt", None),
             n_parameters=68_427_303,
             published_map=0.484,
+            thresholds=_THRESHOLDS,
+            threshold_source=_SIBLINGS,
         ),
     ),
     input_spec=INPUT,
