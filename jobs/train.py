@@ -57,7 +57,7 @@ def _parser(argv: list[str] | None) -> argparse.ArgumentParser:
     add("--out", required=True, metavar="URI", help="the model's folder: a path, s3://, gs://")
     add("--workers", type=int, default=1, metavar="N", help="processes that train together")
     add("--gpu", action="store_true", help="a GPU for every worker, in bfloat16")
-    add("--encoder", type=harness.words, metavar="MODEL,...", help="of a probe: models, frozen")
+    add("--encoder", type=harness.words, metavar="URI|URI,URI", help="of a probe: models, frozen")
     add("--hidden", type=int, metavar="N", help="of a probe: width of its MLP; 0: a linear layer")
     add("--freeze", type=int, metavar="N", help="of --init: blocks at its beginning that stay")
     add("--pool", choices=POOLS, help="of frames over time; without it as the network does itself")

@@ -68,7 +68,7 @@ class ProbeDesign:
     @property
     def parts(self) -> tuple[Input, ...]:
         """The encoders' front ends, each once."""
-        return tuple({str(card.heard.to_dict()): card.heard for card in self.cards}.values())
+        return tuple(dict.fromkeys(card.heard for card in self.cards))
 
     @property
     def heard(self) -> Input:
@@ -103,12 +103,11 @@ class ProbeDesign:
     @cached_property
     def encoders(self) -> list[dict[str, Any]]:
         """How each encoder is built and cuts its patches, as plain values."""
-        ends = list(accumulate(part.n_rows for part in self.parts))
-        last_row = dict(zip(map(str, (part.to_dict() for part in self.parts)), ends, strict=True))
+        ends = [0, *accumulate(part.n_rows for part in self.parts)]
         found = []
         for card, uri in zip(self.cards, self.uris, strict=True):
-            last = last_row[str(card.heard.to_dict())]
-            rows = [last - card.heard.n_rows, last]
+            at = self.parts.index(card.heard)
+            rows = ends[at : at + 2]
             found.append({"rows": rows, **encoder_sizes(card, self.windows, uri=uri)})
         return found
 
