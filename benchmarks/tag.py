@@ -1,10 +1,14 @@
 """Tagging against the naive loop and against the machine's limit, on the same music, in one run.
 
     python benchmarks/tag.py [--model-name resnet50] [--folder /tmp/tag-bench] [--rounds 3]
+    python benchmarks/tag.py --model FOLDER|starter  # a model that is there, with its own front end
 
 Music of about an hour is rendered once, in seven formats. Measured, in audio seconds per second:
 
-- naive: one file after another, librosa.load, librosa's mel, the network in eager torch;
+- naive: one file after another, librosa.load, librosa's mel (with `--model` the model's own front
+  end), the network in eager torch;
+- peers, with `--model`, where their packages are installed: AST in the pipeline of Hugging Face,
+  and PANNs' CNN14 as panns_inference runs it, both with random weights, which cost the same time;
 - bare model: windows at hand, two processes, no decoding; decode alone: no model;
 - the limit when both share the cores: 1 / (1 / model + 1 / decode);
 - the job: `jobs.tag_catalog` on the music many times over, from its first row to its last, and with
@@ -16,6 +20,8 @@ The parts are run in turn, `--rounds` times, and the medians are shown: the mach
 from __future__ import annotations
 
 import argparse
+import importlib
+import importlib.util
 import json
 import os
 import shutil
@@ -44,13 +50,15 @@ from pipeline.demo.studio import record_all
 from pipeline.learn.engines import make_engine
 from pipeline.learn.model import load_model
 from pipeline.learn.quantize import quantized_graph, save_quantized
+from pipeline.learn.starter import model_uri
+from pipeline.learn.tagging import tagging
 from pipeline.learn.tracks import Hearing, described_rows
 from pipeline.store.folder import Folder
 from pipeline.store.tagstore import TagStore
 
 TRACK_S, N_TRACKS, N_NAIVE = 120.0, 28, 5
 LIBROSAS = (".wav", ".flac", ".mp3", ".ogg", ".opus")  # the others it reads by an ffmpeg it finds
-HEARING = Hearing(LogMelInput(), WindowSpec(), Activity())
+DEFAULT_HEARING = Hearing(LogMelInput(), WindowSpec(), Activity())
 PROCESSES = 2
 
 
@@ -66,12 +74,15 @@ class Bench:
     """How often the job's catalogue holds the music."""
     n_naive_batch: int
     """Windows that the naive loop hands to the network at once."""
+    hearing: Hearing = DEFAULT_HEARING
+    """How a track becomes windows."""
 
 
 def main() -> None:
     """Prepare, run the parts in turn, print the medians and the ratios."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--model-name", default="resnet50")
+    parser.add_argument("--model", help="a model's folder, or starter, in place of --model-name")
     parser.add_argument("--folder", type=Path, default=Path("/tmp/tag-bench"))
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--copies", type=int, default=6)
@@ -80,9 +91,11 @@ def main() -> None:
     flags = parser.parse_args()
     bench = prepare(flags)
     parts: dict[str, Callable[[], float]] = {
-        "naive": partial(naive, bench),
+        "naive": partial(naive if flags.model is None else naive_of_model, bench),
         "decode": partial(side_by_side, decode_part, bench, "bf16"),
     }
+    if flags.model is not None:
+        parts |= {name: partial(peer, bench, name) for name in installed_peers()}
     for precision in flags.precisions:
         parts[f"model {precision}"] = partial(side_by_side, model_part, bench, precision)
         parts[f"job {precision}"] = partial(job, bench, precision)
@@ -128,11 +141,18 @@ def prepare(flags: argparse.Namespace) -> Bench:
             link.parent.mkdir(parents=True, exist_ok=True)
             if not link.exists():
                 os.link(path, link)
+    if flags.model is not None:
+        how = tagging(flags.model)
+        hearing = Hearing(how.model_card.heard, how.windows, Activity())
+        models = dict.fromkeys(precisions, Path(model_uri(flags.model)))
+        return Bench(paths, models, folder, flags.copies, flags.naive_batch, hearing)
     models = {"bf16": write_untrained(folder / name, name)}
     if "int8" in precisions:
         models["int8"] = folder / f"{name}-int8"
         if not (models["int8"] / "model.json").exists():
-            windows = np.concatenate([windows_of(path)[::6] for path in paths[:20]])
+            windows = np.concatenate(
+                [windows_of(path, DEFAULT_HEARING)[::6] for path in paths[:20]]
+            )
             tagger, card = load_model(str(models["bf16"]))
             files = quantized_graph(tagger, windows)
             source, out = Folder(str(models["bf16"])), Folder(str(models["int8"]))
@@ -140,18 +160,83 @@ def prepare(flags: argparse.Namespace) -> Bench:
     return Bench(paths, models, folder, flags.copies, flags.naive_batch)
 
 
-def row_of(path: Path) -> dict[str, Any]:
+def row_of(path: Path, hearing: Hearing) -> dict[str, Any]:
     """Describe one track."""
     track = {"uri": str(path), "size_bytes": 0, "modified_ns": 0, "attempts": 0}
-    (row,) = described_rows([track], [HEARING], lambda _: False)
+    (row,) = described_rows([track], [hearing], lambda _: False)
     assert row["status"] == "ok", row["detail"]
     return row
 
 
-def windows_of(path: Path) -> np.ndarray:
-    """Return a track's windows, `[n, n_mels, n_frames]`."""
-    row = row_of(path)
-    return np.frombuffer(row["windows"], "<f2").reshape(row["n_windows"], 256, -1)
+def windows_of(path: Path, hearing: Hearing) -> np.ndarray:
+    """Return a track's windows, `[n, n_rows, n_frames]`."""
+    row, heard = row_of(path, hearing), hearing.heard
+    n_frames = hearing.windows.n_frames(heard)
+    return np.frombuffer(row["windows"], heard.dtype).reshape(-1, heard.n_rows, n_frames)
+
+
+def naive_of_model(bench: Bench) -> float:
+    """Run the loop that one writes first, with the front end that the model has."""
+    tagger, card = load_model(str(bench.models["bf16"]))
+    torch.set_num_threads(PROCESSES)
+    heard, n_frames, seconds = card.heard, card.windows.n_frames(card.heard), 0.0
+    began = time.monotonic()
+    for path in readable(bench):
+        samples, rate = librosa.load(path, sr=heard.sample_rate_hz)
+        matrix = heard.matrix(samples)
+        starts = range(0, max(1, matrix.shape[1] - n_frames + 1), n_frames)
+        cut = np.stack([matrix[:, k : k + n_frames] for k in starts])
+        with torch.inference_mode():
+            for batch in torch.split(torch.from_numpy(cut), bench.n_naive_batch):
+                torch.sigmoid(tagger(batch))
+        seconds += len(samples) / rate
+    return seconds / (time.monotonic() - began)
+
+
+def readable(bench: Bench) -> list[Path]:
+    """Return the tracks that the naive loop and the peers take: librosa reads them by itself."""
+    return [path for path in bench.music if path.suffix in LIBROSAS][:N_NAIVE]
+
+
+def installed_peers() -> list[str]:
+    """Return the peers whose packages are here."""
+    packages = {"hf ast": "transformers", "panns cnn14": "panns_inference"}
+    return [name for name, package in packages.items() if importlib.util.find_spec(package)]
+
+
+def peer(bench: Bench, name: str) -> float:
+    """Tag as a user of another package would: its own classes, a file at a time."""
+    torch.set_num_threads(PROCESSES)
+    rate_hz, tagged = {"hf ast": _hf_ast, "panns cnn14": _panns}[name]()
+    began, seconds = time.monotonic(), 0.0
+    for path in readable(bench)[:2]:
+        samples, _ = librosa.load(path, sr=rate_hz)
+        for start in range(0, len(samples) - 10 * rate_hz + 1, 10 * rate_hz):
+            tagged(samples[start : start + 10 * rate_hz])
+        seconds += len(samples) / rate_hz
+    return seconds / (time.monotonic() - began)
+
+
+def _hf_ast() -> tuple[int, Callable[[np.ndarray], Any]]:
+    transformers: Any = importlib.import_module("transformers")
+    model = transformers.ASTForAudioClassification(transformers.ASTConfig(num_labels=527))
+    extractor = transformers.ASTFeatureExtractor()
+    return 16_000, transformers.AudioClassificationPipeline(
+        model=model.eval(), feature_extractor=extractor
+    )
+
+
+def _panns() -> tuple[int, Callable[[np.ndarray], Any]]:
+    from panns_inference.models import Cnn14
+
+    sizes = {"window_size": 1024, "hop_size": 320, "mel_bins": 64, "fmin": 50, "fmax": 14_000}
+    network = Cnn14(sample_rate=32_000, classes_num=527, **sizes).eval()
+
+    def tagged(samples: np.ndarray) -> Any:
+        with torch.inference_mode():
+            return network(torch.from_numpy(samples[None]), None)
+
+    return 32_000, tagged
 
 
 def naive(bench: Bench) -> float:
@@ -160,7 +245,7 @@ def naive(bench: Bench) -> float:
     backbone = tagger.backbone.to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
     torch.set_num_threads(PROCESSES)
     spec, seconds, began = LogMelInput().spec, 0.0, time.monotonic()
-    for path in [path for path in bench.music if path.suffix in LIBROSAS][:N_NAIVE]:
+    for path in readable(bench):
         samples, rate = librosa.load(path, sr=spec.sample_rate_hz)
         mel = librosa.feature.melspectrogram(
             y=samples, sr=rate, n_fft=spec.n_fft, hop_length=spec.hop, n_mels=spec.n_mels
@@ -184,10 +269,10 @@ def side_by_side(part: Callable[..., tuple[float, float]], bench: Bench, precisi
 
 def decode_part(bench: Bench, precision: str, rank: int) -> tuple[float, float]:
     """Decode and describe every second track, as the job does."""
-    row_of(bench.music[0])  # compiles, and starts the decoder's process
+    row_of(bench.music[0], bench.hearing)  # compiles, and starts the decoder's process
     began, seconds = time.monotonic(), 0.0
     for path in bench.music[rank::PROCESSES]:
-        seconds += row_of(path)["duration_s"]
+        seconds += row_of(path, bench.hearing)["duration_s"]
     return seconds, time.monotonic() - began
 
 
@@ -200,13 +285,15 @@ def model_part(bench: Bench, precision: str, rank: int) -> tuple[float, float]:
         gpu=False,
         embeddings=False,
     )
-    windows = np.concatenate([windows_of(path) for path in bench.music[rank : rank + 4]])
+    windows = np.concatenate(
+        [windows_of(path, bench.hearing) for path in bench.music[rank : rank + 4]]
+    )
     engine.scores(windows[:16])
     began, n = time.monotonic(), 0
     while time.monotonic() - began < 12:
         engine.scores(windows)
         n += len(windows)
-    return n * HEARING.windows.hop_s, time.monotonic() - began
+    return n * bench.hearing.windows.hop_s, time.monotonic() - began
 
 
 def job(bench: Bench, precision: str) -> float:
