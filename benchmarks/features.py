@@ -5,7 +5,7 @@
 Peers: librosa and torchaudio. Limit: the bare FFTs of all frames, which nothing that uses that FFT
 can beat; the fused kernel has an FFT of its own. Then the front ends of pretrained taggers, beside
 the fused log-mel. Each is the median of runs taken in turn, so that a drift of the machine hits all
-alike.
+alike, and in seconds of the thread's CPU: what else the machine does is not in them.
 """
 
 from __future__ import annotations
@@ -90,9 +90,9 @@ def medians_ms(runs: dict[str, Callable[[], object]]) -> dict[str, float]:
     with threadpool_limits(1):
         for _ in range(N_ROUNDS + 1):
             for name, run in runs.items():
-                began = time.perf_counter()
+                began = time.thread_time()
                 run()
-                times[name].append(1000 * (time.perf_counter() - began))
+                times[name].append(1000 * (time.thread_time() - began))
     return {name: float(np.median(values[1:])) for name, values in times.items()}
 
 
