@@ -1,4 +1,4 @@
-"""Teachers' scores as soft targets: the loss, what a teacher hears, what is learned without labels."""
+"""Teachers' scores as soft targets: the loss, what teachers hear, what is learned without labels."""
 
 import math
 from dataclasses import replace
@@ -107,7 +107,7 @@ def test_a_teacher_hears_windows_of_its_own_length(tmp_path):
     model, card = load_model(pretrained(tmp_path / "mn04", window_s=1.0))
     teacher = Teacher(model, card, CODES, 32_000)
     assert teacher.own_windows(torch.zeros(2, 80_000)).shape == (2, 2, 32_000)
-    assert teacher.own_windows(torch.zeros(2, 112_000)).shape == (2, 4, 32_000)
+    assert teacher.own_windows(torch.zeros(2, 115_200)).shape == (2, 4, 32_000)
     assert teacher.own_windows(torch.zeros(2, 20_000)).shape == (2, 1, 20_000)
     timm, own = load_model(small(tmp_path / "small"))
     padded = Teacher(timm, own, CODES, 44_100).own_windows(torch.ones(2, 20_000))
@@ -193,7 +193,7 @@ def test_a_student_of_features_is_one_line(tmp_path, model):
 def test_a_teacher_of_other_classes_is_one_line(tmp_path):
     uri = small(tmp_path / "t", some_classes("vio", "pia"))
     teaching = Teaching.of(TrainConfig(teacher=(uri,)))
-    with pytest.raises(UsageError, match="--teacher resnet10t-.*: it knows none of .* it has vio"):
+    with pytest.raises(UsageError, match=r"--teacher resnet10t-.*: it knows none of .* it has vio"):
         teaching.check(LogMelInput(SPEC), ["xyz"], "resnet10t")
 
 
@@ -215,4 +215,3 @@ def test_the_hard_loss_alone_is_the_loss_as_it_was():
     targets = (logits > 0.3).float()
     found = joint_losses(logits, targets, torch.full((5, 3), 0.5), 1.0)
     torch.testing.assert_close(found, window_losses(logits, targets))
-
