@@ -125,7 +125,7 @@ class Init:
             if name in dict(old.named_buffers()):
                 getattr(new, name).copy_(getattr(old, name))
         take_over(new.backbone, old.backbone, self.rows(vocabulary), source=self.uri)
-        _check_windows(new, config)
+        check_windows(new, config)
         freeze(new.backbone, config.freeze, model=self.card.model_id)
         return new
 
@@ -199,14 +199,14 @@ def _check_shapes(core: nn.Module, tensors: dict[str, Tensor]) -> None:
             )
 
 
-def _check_windows(model: Tagger, config: TrainConfig) -> None:
+def check_windows(model: Tagger, config: TrainConfig) -> None:
     """Raise UsageError where a network does not take windows of a length."""
     length = f"--window-s {config.window_s:g}"
     was_training = model.training
     try:
         with torch.no_grad():
             model.eval()(torch.zeros(1, *model.architecture.input_shape))
-    except (RuntimeError, ValueError, IndexError) as error:
+    except (AssertionError, RuntimeError, ValueError, IndexError) as error:
         said = str(error).strip().splitlines()[0]
         name = model.architecture.name
         raise UsageError(f"{length}: {name} does not take such windows ({said})") from error

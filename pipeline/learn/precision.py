@@ -222,7 +222,7 @@ def _passes(
     if rounds:
         output = _RoundBothWays.apply(output)  # type: ignore[no-untyped-call]
     coming = torch.randn(output.shape, generator=noise, device=noise.device).to(output.dtype)
-    weights = dict(layer.named_parameters())
+    weights = {name: one for name, one in layer.named_parameters() if one.requires_grad}
     gradients = torch.autograd.grad(output, [inputs, *weights.values()], coming, allow_unused=True)
     found = zip(("its input", *weights), gradients, strict=True)
     return {"its output": output.detach().float(), "its output without gradients": served} | {

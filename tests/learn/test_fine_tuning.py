@@ -11,11 +11,12 @@ from pipeline.errors import SpecMismatch, UsageError
 from pipeline.flows.fit import FitConfig
 from pipeline.flows.material import Material
 from pipeline.learn.config import TrainConfig
-from pipeline.learn.fine_tuning import Init, fine_tuning_config
+from pipeline.learn.fine_tuning import Init, check_windows, fine_tuning_config
 from pipeline.learn.loop import Hooks, train
-from pipeline.learn.model import load_card, load_model
+from pipeline.learn.model import Architecture, Tagger, load_card, load_model, save_card
 from pipeline.learn.networks.blocks import blocks_of, core_of
 from pipeline.learn.pretrained.efficientat import INPUT
+from pipeline.store.folder import Folder
 from tests.learn.transfer import CODES, META, dataset_of, noise, pretrained, small, some_classes
 
 CPU = torch.device("cpu")
@@ -75,7 +76,7 @@ def test_defaults_are_the_models_own(mn04, tmp_path):
     material = Material(dataset_of(tmp_path / "ds", labelled=True), META, config)
     assert material.heard == INPUT
     model = material.new_model(material.train_set())
-    assert model.architecture.input_shape == (128, 201)
+    assert model.architecture.input_shape == (128, 200)
     assert (model.row_mean == -4.5).all()
     assert (model.row_deviation == 5).all()
     assert "outputs" not in model.architecture.to_dict()
@@ -140,11 +141,21 @@ def test_another_model_in_its_place_is_refused(mn04, tmp_path):
         )
 
 
-def test_windows_that_a_network_does_not_take_are_one_line(tmp_path):
-    vit = small(tmp_path / "vit", name="vit_tiny_patch16_224")
-    config = replace(fine_tuning_config(vit), input_size=(64, 64))
-    with pytest.raises(UsageError, match="--window-s 1: vit_tiny.* does not take such windows"):
-        begun(config, default_vocabulary())
+def test_windows_that_a_network_does_not_take_are_one_line(mn04, tmp_path, monkeypatch):
+    """By what its family says of it, and by what the network itself says."""
+    card = load_card(mn04)
+    save_card(Folder(mn04), replace(card, architecture=replace(card.architecture, name="yamnet")))
+    config = replace(fine_tuning_config(mn04), window_s=5.0)
+    with pytest.raises(UsageError, match="--window-s 5: yamnet takes windows of its own 2 s only"):
+        Init.of(config)
+    model = Tagger(Architecture("resnet10t", 2, input_size=(32, 32)))
+    monkeypatch.setattr(model.backbone, "forward", refusing)
+    with pytest.raises(UsageError, match=r"--window-s 5: resnet10t .* windows \(224 rows only\)"):
+        check_windows(model, config)
+
+
+def refusing(image):
+    raise AssertionError("224 rows only")
 
 
 def test_old_configs_keep_their_identity_and_their_models_folders_are_absolute(tmp_path):
@@ -157,8 +168,6 @@ def test_old_configs_keep_their_identity_and_their_models_folders_are_absolute(t
 
 @pytest.mark.parametrize(("name", "n"), [("resnet10t", 5), ("shortchunk", 10), ("mn04", 17)])
 def test_a_networks_blocks_hold_all_but_its_head(tmp_path, name, n):
-    from pipeline.learn.model import Architecture, Tagger
-
     network = Tagger(Architecture(name, 3, input_shape=(128, 87), below_peak=False)).backbone
     blocks = blocks_of(network)
     assert len(blocks) == n

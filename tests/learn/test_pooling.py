@@ -1,4 +1,4 @@
-"""Frames become a window's logits: by hand numbers, in every network that has frames, in OpenVINO."""
+"""Frames become a window's logits: by hand numbers, in all networks that have them, in OpenVINO."""
 
 import math
 
@@ -10,6 +10,7 @@ from pipeline.errors import UsageError
 from pipeline.learn.graphs import BATCH, converted, example_of, proved_graph
 from pipeline.learn.model import Architecture, Tagger
 from pipeline.learn.networks.pooling import attended
+from pipeline.learn.networks.registry import is_known
 from tests.learn.transfer import noise
 
 
@@ -19,8 +20,9 @@ def logit(p: float) -> float:
 
 def architecture(name: str, pool: str | None, n_columns: int = 320) -> Architecture:
     rows = 64 if name in ("cnn14", "mobilenetv1") else 128
+    is_image = not is_known(name)
     return Architecture(
-        name, 3, input_size=(64, 160), input_shape=(rows, n_columns), below_peak=False, pool=pool
+        name, 3, input_size=(64, 160), input_shape=(rows, n_columns), below_peak=is_image, pool=pool
     )
 
 

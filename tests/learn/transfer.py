@@ -96,9 +96,7 @@ def dataset_of(folder: Path, *, labelled: bool, n_clips: int = 4, seconds: float
             "classes": pa.array(
                 [[CODES[k % 2]] if labelled else [] for k in range(n_clips)], pa.list_(pa.string())
             ),
-            "unknown": pa.array(
-                [[] if labelled else list(CODES)] * n_clips, pa.list_(pa.string())
-            ),
+            "unknown": pa.array([[] if labelled else list(CODES)] * n_clips, pa.list_(pa.string())),
         }
         audio = pa.array([{"bytes": wav_bytes(to_pcm16(clip), RATE_HZ)} for clip in clips])
         store.write_table(f"clips/{split}-0.parquet", pa.table({**shared, "audio": audio}))
