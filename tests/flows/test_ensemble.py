@@ -12,7 +12,7 @@ from jobs import evaluate as evaluate_job
 from jobs import tag_catalog as tag_job
 from pipeline.flows.compare_tags import CompareTagsConfig, compare_tags
 from pipeline.flows.evaluate import EvaluateConfig, evaluate
-from pipeline.flows.export import ExportConfig, export
+from pipeline.flows.export import ExportConfig, export_tags
 from pipeline.flows.retag import RetagConfig, retag
 from pipeline.flows.tag import TagConfig, tag_catalog
 from pipeline.learn.tagger import TrackTagger, describe
@@ -86,7 +86,7 @@ def test_an_ensemble_is_evaluated_kept_and_tags(dataset, music, tmp_path, capsys
         CompareTagsConfig(str(out), str(tmp_path / "all"), str(tmp_path / "differences"))
     )
     assert compared["n_compared"] == 3
-    assert export(ExportConfig(str(out), "csv", str(tmp_path / "csv"))).n_tracks == 4
+    assert export_tags(ExportConfig(str(out), "csv", str(tmp_path / "csv"))).n_tracks == 4
 
     truth = tmp_path / "truth.csv"
     labels = {uri: "+".join(row["labels"]) for uri, row in found.items() if row["scores"]}
