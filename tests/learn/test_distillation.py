@@ -1,4 +1,4 @@
-"""Teachers' scores as soft targets: the loss, what teachers hear, what is learned without labels."""
+"""Teachers' scores as soft targets: the loss, what teachers hear, clips without labels."""
 
 import math
 from dataclasses import replace
