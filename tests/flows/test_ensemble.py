@@ -10,14 +10,18 @@ import soundfile
 
 from jobs import evaluate as evaluate_job
 from jobs import tag_catalog as tag_job
+from pipeline.flows import evaluate as evaluation
+from pipeline.flows import validate
 from pipeline.flows.compare_tags import CompareTagsConfig, compare_tags
 from pipeline.flows.evaluate import EvaluateConfig, evaluate
 from pipeline.flows.export import ExportConfig, export_tags
 from pipeline.flows.retag import RetagConfig, retag
 from pipeline.flows.tag import TagConfig, tag_catalog
+from pipeline.learn.ensemble import load_any
 from pipeline.learn.tagger import TrackTagger, describe
 from pipeline.learn.tagging import tagging
-from pipeline.score.aggregate import METHODS
+from pipeline.score.aggregate import METHODS, aggregate
+from pipeline.score.validation import Choice, choose_thresholds
 from pipeline.store.catalogue import list_tracks
 from tests.conftest import tones
 from tests.learn.test_engines import _threads as _threads  # a fixture
@@ -37,6 +41,43 @@ def music(tmp_path):
 def rows(out):
     table = pq.read_table(out / "tags", partitioning=None).to_pylist()
     return {row["uri"]: row for row in table}
+
+
+def test_validation_means_every_aggregation_over_the_models(tmp_path, monkeypatch):
+    """Each model's windows by themselves, then the mean; what is found goes into the out."""
+    a, b = (write(tmp_path / name, name) for name in FRONT_ENDS)
+    how, n = tagging(f"{a},{b}"), len(CODES)
+    rng = np.random.default_rng(0)
+    windows = {
+        part.card.model_id: {"x": rng.random((k + 3, n)), "y": rng.random((2, n))}
+        for k, part in enumerate(how.parts)
+    }
+    monkeypatch.setattr(
+        validate, "window_scores_of", lambda clips, part, n_blocks: windows[part.card.model_id]
+    )
+    truth = {"x": ["cel"], "y": ["pia"], "broken": []}
+    held = validate.validation_of(None, truth, how, n_blocks=1)
+    assert set(held.scores) == set(held.own) >= {*METHODS, how.aggregation}
+    for method in ("s1", "max", how.aggregation):
+        each = method.split("+") if "+" in method else [method] * 2
+        for row, name in zip(held.scores[method], truth, strict=True):
+            said = [
+                aggregate(of_part[name], one, hop_s=part.windows.hop_s)
+                for of_part, one, part in zip(windows.values(), each, how.parts, strict=True)
+                if name in of_part
+            ] or [np.zeros(n)]
+            np.testing.assert_allclose(row, np.mean(said, axis=0), rtol=1e-6)
+    config = EvaluateConfig(
+        f"{a},{b}", str(tmp_path / "e"), "d", thresholds="tuned", keep_thresholds=True,
+        keep_calibration=True,
+    )  # fmt: skip
+    choice = Choice(how.aggregation, "tuned")
+    evaluation._keep(config, how, choice, held)
+    card = load_any(str(tmp_path / "e"))
+    expected = choose_thresholds(choice, held, own=how.thresholds, class_codes=CODES).values
+    assert card.thresholds[how.aggregation] == pytest.approx(expected)
+    assert set(card.calibration) == set(held.scores)
+    assert evaluation.kept_in(config) == (str(tmp_path / "e"), "ensemble.json")
 
 
 def test_an_ensemble_is_evaluated_kept_and_tags(dataset, music, tmp_path, capsys):
