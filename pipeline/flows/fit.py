@@ -54,6 +54,7 @@ from pipeline.learn.precision import NARROWER_ISA, Trial
 from pipeline.learn.recovery import divergence
 from pipeline.learn.schedule import rate_curves
 from pipeline.learn.selection import best_row
+from pipeline.learn.starter import for_all_processes
 from pipeline.report.page import render_page
 from pipeline.report.picture import Picture
 from pipeline.report.training_page import training_page
@@ -196,9 +197,9 @@ def _models_of(config: TrainConfig) -> list[tuple[str, str]]:
 
 def _with_absolute_models(config: TrainConfig) -> TrainConfig:
     """Return the config with its models' folders as URIs: workers are in another folder."""
-    init = None if config.init is None else Folder(config.init).uri
+    init = None if config.init is None else for_all_processes(config.init)
     encoder, teacher = (
-        tuple(Folder(uri).uri for uri in uris) for uris in (config.encoder, config.teacher)
+        tuple(map(for_all_processes, uris)) for uris in (config.encoder, config.teacher)
     )
     return replace(config, init=init, encoder=encoder, teacher=teacher)
 

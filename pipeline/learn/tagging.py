@@ -111,9 +111,12 @@ class Tagging:
 
         Those of a pretrained tagger do: they are of means of sigmoids, far below a half.
         """
-        if self.card.min_confidence is None or self.aggregation != self.card.aggregation:
+        card = self.card
+        if isinstance(card, EnsembleCard) or card.min_confidence is None:
             return None
-        limits = own(self.card.thresholds, self.aggregation, self.codes).tolist()
+        if self.aggregation != card.aggregation:
+            return None
+        limits = own(card.thresholds, self.aggregation, self.codes).tolist()
         return tuple(max(self.gate, limit) for limit in limits)
 
     @property

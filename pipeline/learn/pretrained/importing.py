@@ -159,7 +159,9 @@ def _file(weights: str | None, family: Family, variant: Variant) -> tuple[Path, 
         raise UsageError(f"{variant.name}: expected --weights, {family.expected(variant)}")
     if url is not None:
         sha256 = known.sha256 if url == known.url else None
-        path = download(url, cache_folder(), sha256=sha256, instead=_instead(url, family))
+        # by variant: on a hub all files are called model.safetensors
+        folder = cache_folder() / variant.name
+        path = download(url, folder, sha256=sha256, instead=_instead(url, family))
     else:
         path = Path(str(weights)).expanduser()
     if not path.exists():
