@@ -9,9 +9,8 @@ import numpy as np
 import pytest
 
 from jobs import train
-from pipeline.errors import UsageError
+from pipeline.errors import SpecMismatch, UsageError
 from pipeline.flows import embed as embedding
-from pipeline.flows.evaluate import EvaluateConfig, evaluate
 from pipeline.flows.fit import FitConfig, fit
 from pipeline.flows.folds import cross_validate
 from pipeline.learn.engines import make_engine
@@ -135,17 +134,6 @@ def test_a_dataset_that_cannot_be_written_to_leaves_them_with_the_model(
         assert card.model_id == load_card(str(probe)).model_id
 
 
-def test_it_is_evaluated_like_any_model(probe, copied, tmp_path):
-    metrics = evaluate(EvaluateConfig(str(probe), str(tmp_path / "e"), str(copied)))
-    assert metrics["n_items"] > 0
-
-
-def test_an_encoder_that_becomes_another_meanwhile_is_told(copied, encoders, tmp_path):
-    uri = shutil.copytree(encoders[0], tmp_path / "encoder")
-    config = config_of(copied, tmp_path / "m", (str(uri),))
-    design = embedding.ProbeDesign.of(config.train)
-    write_encoder(uri, WIDE, 7, 2.5, 2.5)
-    folder = Dataset.open(str(copied)).folder
-    job = embedding.EmbedJob(folder, folder, design, "f32", False)
-    with pytest.raises(Exception, match="an encoder has become another; train again"):
-        embedding.embed_shard(job, next((copied / "clips").iterdir()).name)
+def test_an_encoder_that_becomes_another_meanwhile_is_told(encoders):
+    with pytest.raises(SpecMismatch, match="an encoder has become another; train again"):
+        embedding._engine(encoders[:1], ("crnn-of-before",), 10.0, "f32", False)
