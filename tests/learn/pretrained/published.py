@@ -14,8 +14,12 @@ def write_published(path: Path, variant: str = "mn04", *, seed: int = 0) -> Path
     """Write a state dict by the authors' names: squeeze-excitation as linear layers."""
     torch.manual_seed(seed)
     network = FAMILY.build(FAMILY.variant(variant), len(FAMILY.mids), 0.0)
-    with torch.no_grad():  # or every score would be near a half
-        network.classifier[3].weight *= 3000
+    with torch.no_grad():  # batch norms that fit the weights, and scores that are not all a half
+        for layer in network.modules():
+            if isinstance(layer, torch.nn.BatchNorm2d):
+                layer.momentum = None
+        network(torch.randn(4, 128, 100))
+        network.classifier[3].weight *= 150
     tensors = {}
     for name, tensor in network.state_dict().items():
         if found := re.search(r"(block\.\d)\.(fc\d\.(weight|bias))$", name):
