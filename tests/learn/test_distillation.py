@@ -25,6 +25,13 @@ CPU = torch.device("cpu")
 NAN = math.nan
 
 
+@pytest.fixture(autouse=True)
+def _cache(tmp_path, monkeypatch):
+    """Datasets of these tests have one fingerprint: each test has a cache of its own."""
+    (tmp_path / "cache").mkdir()
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "cache"))
+
+
 def logit(p: float) -> float:
     return math.log(p / (1 - p))
 
@@ -133,7 +140,7 @@ def test_unlabelled_clips_are_learned_from(tmp_path):
     teacher = pretrained(tmp_path / "mn04", window_s=1.0)
     dataset = dataset_of(tmp_path / "ds", labelled=False)
     config = TrainConfig(
-        model="resnet10t", input_size=(32, 32), batch_size=4, epochs=8, lr=3e-3, ema=0.0,
+        model="resnet10t", input_size=(32, 32), batch_size=4, epochs=8, lr=1e-2, ema=0.0,
         augment=("mix", "masks"), teacher=(teacher,), hard_share=0.0, aggregation="s1",
         select="s1-loss",
     )  # fmt: skip

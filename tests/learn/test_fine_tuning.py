@@ -22,6 +22,13 @@ from tests.learn.transfer import CODES, META, dataset_of, noise, pretrained, sma
 CPU = torch.device("cpu")
 
 
+@pytest.fixture(autouse=True)
+def _cache(tmp_path, monkeypatch):
+    """Datasets of these tests have one fingerprint: each test has a cache of its own."""
+    (tmp_path / "cache").mkdir()
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "cache"))
+
+
 @pytest.fixture
 def mn04(tmp_path):
     return pretrained(tmp_path / "mn04")

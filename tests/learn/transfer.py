@@ -13,7 +13,9 @@ from pipeline.audio.inputs import Input, LogMelInput
 from pipeline.audio.logmel import LogMelSpec
 from pipeline.audio.windows import WindowSpec
 from pipeline.catalog.vocabulary import Vocabulary, default_vocabulary
+from pipeline.learn.fine_tuning import last_layer
 from pipeline.learn.model import Architecture, ModelCard, Tagger, save_model
+from pipeline.learn.networks.blocks import core_of
 from pipeline.learn.pretrained.efficientat import FAMILY
 from pipeline.learn.pretrained.outputs import output_map
 from pipeline.store.dataset import Dataset
@@ -40,9 +42,10 @@ def some_classes(*codes: str) -> Vocabulary:
 def saved(
     folder: Path, architecture: Architecture, heard: Input, windows: WindowSpec, vocabulary=None
 ) -> str:
-    """Save a model of random weights, with batch norms that have seen something."""
+    """Save a model of random weights: it is sure of some classes, and its norms have seen much."""
     torch.manual_seed(0)
     tagger = Tagger(architecture)
+    torch.nn.init.normal_(last_layer(core_of(tagger.backbone)).get_parameter("bias"), std=3.0)
     if heard.scaling is not None:
         tagger.row_mean.fill_(heard.scaling[0])
         tagger.row_deviation.fill_(heard.scaling[1])
