@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 import torch
 
-from pipeline.audio.clip import to_pcm16, wav_bytes
+from pipeline.audio.clip import from_pcm16, to_pcm16, wav_bytes
 from pipeline.audio.inputs import Input, LogMelInput
 from pipeline.audio.logmel import LogMelSpec
 from pipeline.audio.windows import WindowSpec
@@ -91,7 +91,7 @@ def dataset_of(folder: Path, *, labelled: bool, n_clips: int = 4, seconds: float
     store.write_json("dataset.json", META)
     for number, split in enumerate(("train", "val")):
         clips = [
-            tones(seconds, 220 * (1 + k + number), 660 * (1 + k), sample_rate_hz=RATE_HZ)
+            as_stored(tones(seconds, 220 * (1 + k + number), 660 * (1 + k), sample_rate_hz=RATE_HZ))
             for k in range(n_clips)
         ]
         shared = {
@@ -107,6 +107,11 @@ def dataset_of(folder: Path, *, labelled: bool, n_clips: int = 4, seconds: float
         logmel = pa.array(heard, pa.large_binary())
         store.write_table(f"features/{split}-0.parquet", pa.table({**shared, "logmel": logmel}))
     return Dataset(store)
+
+
+def as_stored(samples: np.ndarray) -> np.ndarray:
+    """Return samples as 16 bits have them."""
+    return from_pcm16(to_pcm16(samples))
 
 
 def noise(*shape: int, seed: int = 0) -> torch.Tensor:
