@@ -106,6 +106,8 @@ def _taken(
 
 
 def _batches(n: int, size: int, rng: np.random.Generator) -> Iterator[Rows]:
+    if n < size:
+        raise SystemExit(f"{n} windows are left to learn from; expected {size} or more")
     while True:
         order = rng.permutation(n)
         for start in range(0, n - size + 1, size):
