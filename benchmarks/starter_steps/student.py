@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional
 
 from pipeline.learn.model import Architecture, Tagger
@@ -33,11 +33,13 @@ ARCHITECTURE = Architecture(
 class StudentConfig:
     """How it is trained."""
 
-    n_steps: int = 2500
+    n_steps: int = 2200
     batch: int = 64
     lr: float = 2e-3
     soft: float = 0.6
     """Share of the loss that is against the teachers' scores."""
+    embeddings: float = 0.3
+    """Weight of the error at predicting what the teachers make of a window."""
     seed: int = 0
     mix: float = 0.3
     """Share of the windows that another one of the batch sounds in as well."""
@@ -50,6 +52,10 @@ class Batch(NamedTuple):
     targets: Tensor
     is_known: Tensor
     soft: Tensor
+    features: Tensor
+    """The teachers', standardised, `[n, n_features]`."""
+    is_pure: Tensor
+    """1 where no other window was added, `[n, 1]`: features are of the window alone."""
 
 
 def train_student(pool: Mapping[str, Floats], soft: Floats, config: StudentConfig) -> Tagger:
@@ -58,18 +64,25 @@ def train_student(pool: Mapping[str, Floats], soft: Floats, config: StudentConfi
     rng = np.random.default_rng(config.seed)
     tagger = Tagger(ARCHITECTURE).train()
     mean = copy.deepcopy(tagger).eval()
-    optimizer = torch.optim.AdamW(tagger.parameters(), config.lr, weight_decay=0.02)
+    standard = _standardised(pool["features"])
+    further = nn.Linear(tagger.backbone.head.in_features, standard.shape[1])  # it does not ship
+    seen: list[Tensor] = []
+    tagger.backbone.embedding.register_forward_hook(lambda _, __, out: seen.append(out))
+    parameters = [*tagger.parameters(), *further.parameters()]
+    optimizer = torch.optim.AdamW(parameters, config.lr, weight_decay=0.02)
     schedule = torch.optim.lr_scheduler.OneCycleLR(
         optimizer, config.lr, config.n_steps, pct_start=0.1
     )
     batches = _batches(len(soft), config.batch, rng)
     for step in range(config.n_steps):
-        batch = mixed_in(_taken(pool, soft, next(batches)), config.mix)
+        batch = mixed_in(_taken(pool, soft, standard, next(batches)), config.mix)
         logits = tagger.backbone(masked(tagger.scaled(tilted(batch.mels)), rng))
-        loss = _loss(logits, batch, config.soft)
+        wrong = (further(seen.pop()) - batch.features).square().mean(dim=1, keepdim=True)
+        beside = (wrong * batch.is_pure).sum() / batch.is_pure.sum().clamp(min=1)
+        loss = _loss(logits, batch, config.soft) + config.embeddings * beside
         optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
-        torch.nn.utils.clip_grad_norm_(tagger.parameters(), 5.0)
+        torch.nn.utils.clip_grad_norm_(parameters, 5.0)
         optimizer.step()
         schedule.step()
         _follow(mean, tagger, min(0.998, (1 + step) / (10 + step)))
@@ -78,12 +91,23 @@ def train_student(pool: Mapping[str, Floats], soft: Floats, config: StudentConfi
     return mean
 
 
-def _taken(pool: Mapping[str, Floats], soft: Floats, rows: Rows) -> Batch:
+def _standardised(features: Floats) -> npt.NDArray[np.float16]:
+    some = features[:10_000].astype(np.float32)
+    scaled = (features - some.mean(axis=0)) / (some.std(axis=0) + 1e-3)
+    return np.asarray(np.clip(scaled, -4, 4), np.float16)
+
+
+def _taken(
+    pool: Mapping[str, Floats], soft: Floats, standard: npt.NDArray[np.float16], rows: Rows
+) -> Batch:
     mels, targets, is_known = (pool[key][rows] for key in ("mels", "targets", "is_known"))
-    return Batch(*(torch.from_numpy(one).float() for one in (mels, targets, is_known, soft[rows])))
+    found = mels, targets, is_known, soft[rows], standard[rows], np.ones((len(rows), 1))
+    return Batch(*(torch.from_numpy(one).float() for one in found))
 
 
 def _batches(n: int, size: int, rng: np.random.Generator) -> Iterator[Rows]:
+    if n < size:
+        raise SystemExit(f"{n} windows are left to learn from; expected {size} or more")
     while True:
         order = rng.permutation(n)
         for start in range(0, n - size + 1, size):
@@ -109,7 +133,7 @@ def mixed_in(batch: Batch, share: float) -> Batch:
     targets = torch.maximum(batch.targets, batch.targets[other])
     is_known = torch.maximum(batch.is_known * batch.is_known[other], targets)
     soft = 1 - (1 - batch.soft) * (1 - batch.soft[other])
-    new = (total, targets, is_known, soft)
+    new = (total, targets, is_known, soft, batch.features, torch.zeros(n, 1))
     return Batch(*(_where(is_mixed, a, b) for a, b in zip(new, batch, strict=True)))
 
 
