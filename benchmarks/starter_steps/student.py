@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from pipeline.learn.model import Architecture, Tagger
+from pipeline.learn.networks.compact import Compact
 from starter_steps.notes import CODES
 from starter_steps.pool import HEARD, WINDOWS
 from starter_steps.teacher import masked_loss
@@ -65,9 +66,11 @@ def train_student(pool: Mapping[str, Floats], soft: Floats, config: StudentConfi
     tagger = Tagger(ARCHITECTURE).train()
     mean = copy.deepcopy(tagger).eval()
     standard = _standardised(pool["features"])
-    further = nn.Linear(tagger.backbone.head.in_features, standard.shape[1])  # it does not ship
+    network = tagger.backbone
+    assert isinstance(network, Compact)
+    further = nn.Linear(network.head.in_features, standard.shape[1])  # it does not ship
     seen: list[Tensor] = []
-    tagger.backbone.embedding.register_forward_hook(lambda _, __, out: seen.append(out))
+    network.embedding.register_forward_hook(lambda _, __, out: seen.append(out))
     parameters = [*tagger.parameters(), *further.parameters()]
     optimizer = torch.optim.AdamW(parameters, config.lr, weight_decay=0.02)
     schedule = torch.optim.lr_scheduler.OneCycleLR(
@@ -76,12 +79,12 @@ def train_student(pool: Mapping[str, Floats], soft: Floats, config: StudentConfi
     batches = _batches(len(soft), config.batch, rng)
     for step in range(config.n_steps):
         batch = mixed_in(_taken(pool, soft, standard, next(batches)), config.mix)
-        logits = tagger.backbone(masked(tagger.scaled(tilted(batch.mels)), rng))
+        logits = network(masked(tagger.scaled(tilted(batch.mels)), rng))
         wrong = (further(seen.pop()) - batch.features).square().mean(dim=1, keepdim=True)
         beside = (wrong * batch.is_pure).sum() / batch.is_pure.sum().clamp(min=1)
         loss = _loss(logits, batch, config.soft) + config.embeddings * beside
         optimizer.zero_grad()
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss.backward()
         torch.nn.utils.clip_grad_norm_(parameters, 5.0)
         optimizer.step()
         schedule.step()

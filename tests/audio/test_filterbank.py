@@ -62,7 +62,9 @@ def assert_near(ours, theirs, heard, *, within, below_peak_db=80):
 # Known numbers.
 
 
-@pytest.mark.parametrize("bank", [filter_bank, plain_filter_bank, None], ids=["fused", "plain", "torch"])
+@pytest.mark.parametrize(
+    "bank", [filter_bank, plain_filter_bank, None], ids=["fused", "plain", "torch"]
+)
 def test_efficientats_is_that_of_its_authors(bank):
     kept = np.load(shared("weights/parity_mn04.npz"))
     for samples, mel in zip(kept["samples_32k"], kept["mel"], strict=True):
