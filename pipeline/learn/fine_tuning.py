@@ -22,6 +22,7 @@ from pipeline.learn.model import Architecture, ModelCard, Tagger, load_card, loa
 from pipeline.learn.networks.blocks import core_of, freeze
 from pipeline.learn.networks.classical import CLASSICAL
 from pipeline.learn.networks.pooling import Pooled
+from pipeline.learn.networks.probe import PROBE
 from pipeline.learn.networks.weights import head_names, load_weights
 from pipeline.learn.pretrained.family import variants
 
@@ -79,6 +80,10 @@ class Init:
         if name in CLASSICAL:
             raise UsageError(
                 f"--init {uri}: {name} is fitted whole, from nothing; leave --init out"
+            )
+        if name == PROBE:
+            raise UsageError(
+                f"--init {uri}: a probe is fitted in seconds; give --encoder its encoders"
             )
         is_fixed = name in variants() and not variants()[name][0].takes_any_window
         if is_fixed and config.window_s != own:
