@@ -7,8 +7,8 @@ import pyarrow.parquet as pq
 import pytest
 import soundfile
 
-from pipeline.flows.tag import DEFAULT_GATE, TagConfig, tag_catalog, tagging_of
-from pipeline.learn.model import load_card, save_card
+from pipeline.flows.tag import TagConfig, tag_catalog, tagging_of
+from pipeline.learn.model import DEFAULT_MIN_CONFIDENCE, load_card, save_card
 from pipeline.learn.pretrained.importing import ImportConfig, import_model
 from pipeline.store.folder import Folder
 from tests.conftest import tones
@@ -69,7 +69,7 @@ def scores_of(table, card):
 
 @pytest.mark.parametrize(
     ("own", "asked", "gate"),
-    [(0.0, None, 0.0), (0.3, None, 0.3), (0.3, 0.1, 0.1), (None, None, DEFAULT_GATE)],
+    [(0.0, None, 0.0), (0.3, None, 0.3), (0.3, 0.1, 0.1), (None, None, DEFAULT_MIN_CONFIDENCE)],
 )
 def test_a_model_may_bring_its_own_gate(own, asked, gate, model, tmp_path):
     card = load_card(str(model))
