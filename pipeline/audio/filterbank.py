@@ -107,6 +107,18 @@ class FilterBankSpec:
         """Samples of a frame, in the FFT, that stand before sample `t * hop`."""
         return self.n_fft // 2 if self.is_centred else 0
 
+    @property
+    def mirrors(self) -> bool:
+        """Whether the signal goes on mirrored beyond its ends: where frames are centred."""
+        return self.is_centred
+
+    def margins(self, n_samples: int) -> tuple[int, int]:
+        """Return how many samples the frames of `n_samples` see before and behind them."""
+        if not self.is_centred:
+            return 0, 0
+        last = (self.n_frames(n_samples) - 1) * self.hop + (self.pre_emphasis != 0)
+        return self.lead, max(0, last + self.lead - n_samples)
+
     def n_frames(self, n_samples: int) -> int:
         """Return how many frames `n_samples` samples give."""
         n = n_samples - (self.pre_emphasis != 0)

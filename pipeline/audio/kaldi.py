@@ -69,9 +69,16 @@ class KaldiSpec:
         """Length of the FFT, in samples: zeros stand behind the frame."""
         return 1 << (self.frame_length - 1).bit_length()
 
+    mirrors = False
+    """Whether the signal goes on mirrored beyond its ends: no frame reaches there."""
+
     def n_frames(self, n_samples: int) -> int:
         """Return how many whole frames `n_samples` samples hold: 98 for 1 s."""
         return max(0, 1 + (n_samples - self.frame_length) // self.hop)
+
+    def margins(self, n_samples: int) -> tuple[int, int]:
+        """Return how many samples frames see before and behind `n_samples`: none."""
+        return 0, 0
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain values, for json."""

@@ -68,9 +68,20 @@ class LogMelSpec:
         """The value of silence, in dB."""
         return float(10 * np.log10(self.amin))
 
+    @property
+    def mirrors(self) -> bool:
+        """Whether the signal goes on mirrored beyond its ends, and not silent."""
+        return self.padding == "reflect"
+
     def n_frames(self, n_samples: int) -> int:
         """Return how many frames `n_samples` samples give (frames are centred)."""
         return 1 + n_samples // self.hop
+
+    def margins(self, n_samples: int) -> tuple[int, int]:
+        """Return how many samples the frames of `n_samples` see before and behind them."""
+        half = self.n_fft // 2
+        last = (self.n_frames(n_samples) - 1) * self.hop
+        return half, max(0, last + half - n_samples)
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain values, for metadata and json."""

@@ -25,7 +25,7 @@ from pipeline.catalog.vocabulary import Vocabulary
 from pipeline.errors import UsageError
 from pipeline.learn.augment_examples import TrainingInput
 from pipeline.learn.config import TrainConfig
-from pipeline.learn.distillation import Distiller, WindowCut, with_cut, with_soft_targets
+from pipeline.learn.distillation import Distiller, with_soft_targets
 from pipeline.learn.fine_tuning import Init
 from pipeline.learn.folds import Fold, fold_of
 from pipeline.learn.logmel import SamplesToLogMel, with_margins
@@ -224,9 +224,8 @@ class Material:
         if not self.is_randomised:
             return None
         if self.teaching is not None:  # student and teachers hear the same other recording
-            windows, _ = self._taught_windows("train", self.teaching)
-            rate_hz = self.teaching.rate_hz(self.heard)
-            return RandomisedWindows(rate_hz, windows.n_frames, None, windows.margins)
+            cut = self.teaching.cut(self.heard, self.config.window_s)
+            return RandomisedWindows(cut.rate_hz, cut.n_samples, None, cut.margins)
         n_samples = round(self.config.window_s * self.heard.sample_rate_hz)
         return RandomisedWindows.heard_by(
             self.heard, n_samples, on_device=self._makes_bands_on_device(gpu=gpu)
@@ -246,7 +245,7 @@ class Material:
         """Return the windows to learn from: those of the model's input, or of samples."""
         heard = self.heard
         if self.teaching is not None:
-            windows, _ = self._taught_windows("train", self.teaching)
+            windows = self._taught_windows("train", self.teaching)
             if (randomised := self.randomised_windows(gpu=gpu)) is not None:
                 windows = replace(windows, margins=randomised.margins, places_short=True)
         elif (randomised := self.randomised_windows(gpu=gpu)) is not None:
@@ -274,14 +273,15 @@ class Material:
         """Return validation as it is, or with the teachers' scores where no clip has labels."""
         if self.teaching is None or not isinstance(samples, Distiller):
             return val_set
-        windows, _ = self._taught_windows("val", self.teaching)
+        windows = self._taught_windows("val", self.teaching)
         return with_soft_targets(val_set, windows, samples, self.config.aggregation, device)
 
-    def _taught_windows(self, part: str, teaching: Teaching) -> tuple[WindowSet, WindowCut]:
-        """Return windows of samples for student and teachers, and where they lie in them."""
-        rate_hz = teaching.rate_hz(self.heard)
-        samples = self._samples_of(part, rate_hz)
-        return with_cut(samples, self.heard, rate_hz, self.config.window_s)
+    def _taught_windows(self, part: str, teaching: Teaching) -> WindowSet:
+        """Return windows of samples for student and teachers, with what frames see beyond them."""
+        cut = teaching.cut(self.heard, self.config.window_s)
+        mirrors = isinstance(self.heard, MelInput) and self.heard.spec.mirrors
+        samples = self._samples_of(part, cut.rate_hz)
+        return replace(samples, margins=cut.margins, mirrors=mirrors)
 
     def held_out(self) -> WindowSet:
         """Return the windows of the fold that this run is measured on."""
@@ -356,7 +356,7 @@ class Material:
         if self.teaching is not None:
             moments = [torch.from_numpy(values) for values in row_moments(train_set)]
             return self.teaching.distiller(
-                heard, self.vocabulary.codes, self.config.window_s, train_set, *moments
+                heard, self.vocabulary.codes, self.config.window_s, *moments
             )
         if not self._makes_bands_on_device(gpu=gpu):
             return None

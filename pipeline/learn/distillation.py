@@ -18,16 +18,12 @@ import torch
 from torch import Tensor, nn
 
 from pipeline.audio.clip import FULL_SCALE
-from pipeline.audio.filterbank import FilterBankInput
-from pipeline.audio.inputs import Input, LogMelInput, MelInput, SamplesInput
-from pipeline.audio.kaldi import KaldiInput
+from pipeline.audio.inputs import Input, MelInput, SamplesInput
 from pipeline.audio.windows import window_starts
 from pipeline.errors import UsageError
 from pipeline.learn.augment import mix_samples, noise
 from pipeline.learn.config import TrainConfig
-from pipeline.learn.filterbank import FilterBank
-from pipeline.learn.kaldi import KaldiFbank
-from pipeline.learn.logmel import LogMel, SamplesToLogMel, with_margins
+from pipeline.learn.logmel import SamplesToLogMel, bands_of
 from pipeline.learn.model import ModelCard, Tagger
 from pipeline.learn.pitch import pitch
 from pipeline.learn.pretrained.family import variants
@@ -51,7 +47,7 @@ def joint_losses(logits: Tensor, targets: Tensor, soft: Tensor, hard_share: floa
 
 @dataclass(frozen=True)
 class WindowCut:
-    """Where a window lies in samples that were cut longer, at the rate of the best hearer."""
+    """Where a window lies in samples that were cut longer, at the highest rate that is needed."""
 
     rate_hz: int
     """Of the samples: the highest of student and teachers."""
@@ -60,6 +56,7 @@ class WindowCut:
     margins: tuple[int, int]
     """Samples before and behind it."""
     student_rate_hz: int
+    """Of the student's front end."""
     n_student: int
     """Samples of a window at the student's rate."""
     student_margins: tuple[int, int]
@@ -241,16 +238,12 @@ def student_of(heard: Input, *, mean: Tensor, deviation: Tensor) -> SamplesToLog
     return SamplesToLogMel(heard.spec, mean=mean, deviation=deviation)
 
 
-def with_cut(
-    samples: WindowSet, heard: Input, rate_hz: int, window_s: float
-) -> tuple[WindowSet, WindowCut]:
-    """Return windows of samples at `rate_hz` as a student of an input needs them, and their cut."""
-    own_rate_hz = heard.sample_rate_hz
-    at_own_rate = replace(samples, n_frames=round(window_s * own_rate_hz))
-    if isinstance(heard, MelInput):
-        at_own_rate = with_margins(at_own_rate, heard.spec)
-    cut = WindowCut.of(rate_hz, window_s, own_rate_hz, at_own_rate.margins)
-    return replace(samples, margins=cut.margins, mirrors=at_own_rate.mirrors), cut
+def cut_for(student: Input, rate_hz: int, window_s: float) -> WindowCut:
+    """Return the cut of windows at `rate_hz` that a student's front end needs."""
+    own_rate_hz, margins = student.sample_rate_hz, (0, 0)
+    if isinstance(student, MelInput):
+        margins = student.spec.margins(round(window_s * own_rate_hz))
+    return WindowCut.of(rate_hz, window_s, own_rate_hz, margins)
 
 
 @torch.no_grad()
@@ -300,12 +293,8 @@ def known_columns(card: ModelCard, codes: Sequence[str]) -> list[int | None]:
 
 def front_of(heard: Input) -> nn.Module:
     """Return what makes a model's input of whole windows of samples, `[n, n_samples]`."""
-    if isinstance(heard, LogMelInput):
-        return LogMel(heard.spec)
-    if isinstance(heard, KaldiInput):
-        return KaldiFbank(heard.spec)
-    if isinstance(heard, FilterBankInput):
-        return FilterBank(heard.spec)
+    if isinstance(heard, MelInput):
+        return bands_of(heard.spec, has_margins=False)
     return MatrixFront(heard)
 
 

@@ -15,8 +15,9 @@ from pipeline.audio.filterbank import FilterBankSpec, mel_filters_of, window_of
 class FilterBank(torch.nn.Module):
     """Log mel filter bank of a batch: `[..., n_samples]` to `[..., n_mels, n_frames]`.
 
-    Unless `is_centred`, the samples have what frames see of them beyond both ends (`margins`), and
-    nothing is mirrored there. Frames that are not centred by their spec see nothing beyond.
+    Unless `is_centred`, the samples have what frames see of them beyond both ends
+    (`FilterBankSpec.margins`), and nothing is mirrored there. Frames that are not centred by their
+    spec see nothing beyond.
     """
 
     def __init__(self, spec: FilterBankSpec, *, is_centred: bool = True) -> None:
@@ -63,11 +64,3 @@ def mirrored(samples: Tensor, n: int) -> Tensor:
         return samples
     index = torch.arange(-n, last + 1 + n, device=samples.device) % max(1, 2 * last)
     return samples[..., torch.minimum(index, (2 * last - index).abs())]
-
-
-def margins(spec: FilterBankSpec, n_samples: int) -> tuple[int, int]:
-    """Return how many samples frames see before and behind `n_samples`."""
-    if not spec.is_centred:
-        return 0, 0
-    last = (spec.n_frames(n_samples) - 1) * spec.hop + (spec.pre_emphasis != 0)
-    return spec.lead, max(0, last + spec.lead - n_samples)

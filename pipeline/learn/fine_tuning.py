@@ -67,7 +67,9 @@ class Init:
     """The model that a training begins from."""
 
     uri: str
+    """The model's folder."""
     card: ModelCard
+    """What its model.json says."""
 
     @classmethod
     def of(cls, config: TrainConfig) -> Init:
@@ -145,7 +147,7 @@ class Init:
     def to_dict(self, vocabulary: Vocabulary) -> dict[str, Any]:
         """Return what model.json says of it."""
         rows = zip(vocabulary.codes, self.rows(vocabulary), strict=True)
-        source = getattr(self.card, "source", None)
+        source = self.card.source
         return {
             "model_id": self.card.model_id,
             "uri": self.uri,

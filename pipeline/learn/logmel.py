@@ -15,7 +15,7 @@ from pipeline.audio.filterbank import FilterBankSpec
 from pipeline.audio.kaldi import KaldiSpec
 from pipeline.audio.logmel import LogMelSpec, mel_filters
 from pipeline.learn.augment import noise
-from pipeline.learn.filterbank import FilterBank, margins
+from pipeline.learn.filterbank import FilterBank
 from pipeline.learn.kaldi import KaldiFbank
 from pipeline.learn.pitch import pitch
 from pipeline.learn.windows import WindowSet
@@ -57,23 +57,19 @@ class LogMel(torch.nn.Module):
 
 def with_margins(data: WindowSet, spec: BandSpec) -> WindowSet:
     """Return windows of samples with as much before and behind them as their frames reach."""
-    if isinstance(spec, KaldiSpec):
-        return data  # its frames stand on the window's own samples
-    if isinstance(spec, FilterBankSpec):
-        return replace(data, margins=margins(spec, data.n_frames), mirrors=spec.is_centred)
-    half = spec.n_fft // 2
-    end = (spec.n_frames(data.n_frames) - 1) * spec.hop + half
-    mirrors = spec.padding == "reflect"
-    return replace(data, margins=(half, max(0, end - data.n_frames)), mirrors=mirrors)
+    return replace(data, margins=spec.margins(data.n_frames), mirrors=spec.mirrors)
 
 
-def _bands_of(spec: BandSpec) -> torch.nn.Module:
-    """Return what makes mel bands of samples that come with their margins."""
+def bands_of(spec: BandSpec, *, has_margins: bool) -> torch.nn.Module:
+    """Return what makes mel bands of samples, `[..., n_samples]`, in torch.
+
+    With `has_margins` the samples come with what frames see beyond their ends (`with_margins`).
+    """
     if isinstance(spec, KaldiSpec):
         return KaldiFbank(spec)
     if isinstance(spec, FilterBankSpec):
-        return FilterBank(spec, is_centred=False)
-    return LogMel(spec, is_centred=False)
+        return FilterBank(spec, is_centred=not has_margins)
+    return LogMel(spec, is_centred=not has_margins)
 
 
 class SamplesToLogMel(torch.nn.Module):
@@ -92,7 +88,7 @@ class SamplesToLogMel(torch.nn.Module):
 
     def __init__(self, spec: BandSpec, *, mean: torch.Tensor, deviation: torch.Tensor) -> None:
         super().__init__()
-        self.log_mel = _bands_of(spec)
+        self.log_mel = bands_of(spec, has_margins=True)
         self.register_buffer("mean", mean / FULL_SCALE)
         self.register_buffer("deviation", deviation / FULL_SCALE)
 

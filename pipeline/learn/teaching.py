@@ -10,11 +10,17 @@ from torch import Tensor
 from pipeline.audio.inputs import Input, MelInput, SamplesInput
 from pipeline.errors import UsageError
 from pipeline.learn.config import TrainConfig
-from pipeline.learn.distillation import Distiller, Teacher, known_columns, student_of, with_cut
+from pipeline.learn.distillation import (
+    Distiller,
+    Teacher,
+    WindowCut,
+    cut_for,
+    known_columns,
+    student_of,
+)
 from pipeline.learn.fine_tuning import pinned_model
 from pipeline.learn.model import ModelCard, load_card
 from pipeline.learn.networks.classical import CLASSICAL
-from pipeline.learn.windows import WindowSet
 
 
 @dataclass(frozen=True)
@@ -22,7 +28,9 @@ class Teaching:
     """The models whose scores are soft targets, as the run's driver has seen them."""
 
     uris: tuple[str, ...]
+    """The teachers' folders."""
     cards: tuple[ModelCard, ...]
+    """What the model.json of each says."""
 
     @classmethod
     def of(cls, config: TrainConfig) -> Teaching:
@@ -37,6 +45,10 @@ class Teaching:
     def rate_hz(self, student: Input) -> int:
         """Return the highest sample rate of the student and its teachers."""
         return max(student.sample_rate_hz, *(card.heard.sample_rate_hz for card in self.cards))
+
+    def cut(self, student: Input, window_s: float) -> WindowCut:
+        """Return where the student's windows lie in the samples that all of them hear."""
+        return cut_for(student, self.rate_hz(student), window_s)
 
     def taught(self, codes: Sequence[str]) -> set[int]:
         """Return the classes, by number, that at least one teacher knows."""
@@ -59,16 +71,14 @@ class Teaching:
         student: Input,
         codes: Sequence[str],
         window_s: float,
-        samples: WindowSet,
         mean: Tensor,
         deviation: Tensor,
     ) -> Distiller:
         """Return what makes input and soft targets of a student's windows of samples."""
-        rate_hz = self.rate_hz(student)
         teachers = [
-            Teacher(pinned_model(uri, card), card, codes, rate_hz)
+            Teacher(pinned_model(uri, card), card, codes, self.rate_hz(student))
             for uri, card in zip(self.uris, self.cards, strict=True)
         ]
-        _, cut = with_cut(samples, student, rate_hz, window_s)
+        cut = self.cut(student, window_s)
         own = student_of(student, mean=mean, deviation=deviation)
         return Distiller(own, teachers, cut, mean=mean, deviation=deviation)

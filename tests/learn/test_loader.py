@@ -100,15 +100,16 @@ def test_samples_that_are_given_on_keep_their_unit_and_length() -> None:
     assert 300 < np.abs(randomised).max() < 100_000
 
 
-def test_bands_made_on_the_device_get_what_their_frames_reach() -> None:
+@pytest.mark.parametrize("heard", [LOG_MEL, BANK], ids=["log-mel", "filter bank"])
+def test_bands_made_on_the_device_get_what_their_frames_reach(heard: Input) -> None:
     waves = [sound(0, 4 * RATE_HZ)]
-    work = RandomisedWindows.heard_by(LOG_MEL, RATE_HZ, on_device=True)
-    data = randomised_set(waves, LOG_MEL, work)
+    work = RandomisedWindows.heard_by(heard, RATE_HZ, on_device=True)
+    data = randomised_set(waves, heard, work)
     mean, deviation = map(torch.from_numpy, row_moments(data))
-    bands = SamplesToLogMel(LOG_MEL.spec, mean=mean, deviation=deviation)
+    bands = SamplesToLogMel(heard.spec, mean=mean, deviation=deviation)
     windows = torch.from_numpy(work.plain(data.windows(np.array([1, 2]))))
     found = bands(windows, torch.Generator(), ()).numpy()
-    expected = window_set(waves, LOG_MEL).windows(np.array([1, 2])).astype(np.float32)
+    expected = window_set(waves, heard).windows(np.array([1, 2])).astype(np.float32)
     np.testing.assert_allclose(found, expected, atol=0.05)
 
 

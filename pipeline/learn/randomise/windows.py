@@ -14,8 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pipeline.audio.clip import FULL_SCALE
-from pipeline.audio.filterbank import FilterBankInput
-from pipeline.audio.inputs import Input, LogMelInput
+from pipeline.audio.inputs import Input, MelInput
 from pipeline.learn.randomise.base import Samples
 from pipeline.learn.randomise.chain import Randomisation, randomised
 
@@ -51,14 +50,12 @@ class RandomisedWindows:
         With `on_device` the front end follows later (`SamplesToLogMel`), on the model's device.
         """
         rate_hz = heard.sample_rate_hz
-        if heard.hop == 1:  # the model hears the samples themselves
+        if not isinstance(heard, MelInput):  # the model hears the samples themselves
             return cls(rate_hz, n_samples, config=config)
-        half = half_frame(heard)
-        end = (heard.n_frames(n_samples) - 1) * heard.hop + half
-        behind = max(0, end - n_samples)
+        margins = before, behind = heard.spec.margins(n_samples)
         if on_device:
-            return cls(rate_hz, n_samples, None, (half, behind), config)
-        before = -(-half // heard.hop) * heard.hop  # whole columns, which are then left out
+            return cls(rate_hz, n_samples, None, margins, config)
+        before = -(-before // heard.hop) * heard.hop  # whole columns, which are then left out
         return cls(rate_hz, n_samples, heard, (before, behind), config)
 
     @property
@@ -98,15 +95,6 @@ class RandomisedWindows:
         first, n_frames = self.reach[0] // self.front.hop, self.front.n_frames(self.n_samples)
         matrices = [self.front.matrix(one)[:, first : first + n_frames] for one in samples]
         return np.stack(matrices)
-
-
-def half_frame(heard: Input) -> int:
-    """Return how many samples a window's first frame reaches before its beginning."""
-    if isinstance(heard, LogMelInput):
-        return heard.spec.n_fft // 2
-    if isinstance(heard, FilterBankInput) and heard.spec.is_centred:
-        return heard.spec.n_fft // 2
-    return 0
 
 
 def _at_full_scale(windows: Windows) -> Samples:
