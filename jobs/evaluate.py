@@ -12,8 +12,6 @@ from pipeline.score.metrics import Metrics
 from pipeline.score.thresholds import RULES, TARGET_PRECISION
 from pipeline.score.words import macro_text
 
-_BE = {"thresholds": "are", "calibration": "is"}
-
 
 def main(argv: list[str] | None = None) -> int:
     """Parse, evaluate, print the summary."""
@@ -22,9 +20,10 @@ def main(argv: list[str] | None = None) -> int:
     def job() -> int:
         config = EvaluateConfig(**flags)
         print(_scored(evaluate(config)))
-        for kept in ("thresholds", "calibration"):
-            if flags[f"keep_{kept}"]:
-                print(f"the {kept} {_BE[kept]} in {'/'.join(kept_in(config))} now")
+        if flags["keep_thresholds"]:
+            print(f"the thresholds are in {'/'.join(kept_in(config))} now")
+        if flags["keep_calibration"]:
+            print(f"the calibration is in {'/'.join(kept_in(config))} now")
         print(f"all of it is in {flags['out']}: metrics.json, scores.parquet, report.html")
         return harness.OK
 

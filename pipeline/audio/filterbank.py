@@ -16,14 +16,13 @@ from dataclasses import asdict, dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
-import librosa
 import numpy as np
 import numpy.typing as npt
 import scipy.fft
 
 from pipeline.audio.front_end import BandInput
 from pipeline.audio.kaldi import DB_PER_NEPER, mel_triangles
-from pipeline.audio.logmel import fused_kernel
+from pipeline.audio.logmel import fused_kernel, hz_triangles
 from pipeline.errors import SpecMismatch
 
 if TYPE_CHECKING:
@@ -242,24 +241,16 @@ def window_of(spec: FilterBankSpec) -> Float32:
 @lru_cache(maxsize=8)
 def mel_filters_of(spec: FilterBankSpec) -> Float32:
     """Return the mel filters, `[n_mels, 1 + n_fft / 2]`."""
+    sizes: dict[str, Any] = {
+        "n_mels": spec.n_mels,
+        "n_fft": spec.n_fft,
+        "sample_rate_hz": spec.sample_rate_hz,
+        "f_min_hz": spec.f_min_hz,
+        "f_max_hz": spec.f_max_hz,
+    }
     if spec.mel_scale == "kaldi":
-        return mel_triangles(
-            n_mels=spec.n_mels,
-            n_fft=spec.n_fft,
-            sample_rate_hz=spec.sample_rate_hz,
-            f_min_hz=spec.f_min_hz,
-            f_max_hz=spec.f_max_hz,
-        )
-    edges_hz = librosa.mel_frequencies(
-        spec.n_mels + 2, fmin=spec.f_min_hz, fmax=spec.f_max_hz, htk=spec.mel_scale == "htk"
-    )
-    above = edges_hz[:, None] - np.fft.rfftfreq(spec.n_fft, 1 / spec.sample_rate_hz)
-    widths = np.diff(edges_hz)[:, None]
-    filters = np.maximum(0, np.minimum(-above[:-2] / widths[:-1], above[2:] / widths[1:]))
-    if spec.equal_area:
-        filters *= 2 / (edges_hz[2:] - edges_hz[:-2])[:, None]
-    found: Float32 = filters.astype(np.float32)
-    return found
+        return mel_triangles(**sizes)
+    return hz_triangles(**sizes, htk=spec.mel_scale == "htk", equal_area=spec.equal_area)
 
 
 @dataclass(frozen=True)

@@ -206,14 +206,38 @@ def mel_filters(spec: LogMelSpec) -> Floats:
     scipy.signal, and every worker would pay it. Slaney, "Auditory Toolbox", 1998.
     """
     f_max_hz = spec.sample_rate_hz / 2 if spec.f_max_hz is None else spec.f_max_hz
-    edges_hz = librosa.mel_frequencies(
-        spec.n_mels + 2, fmin=spec.f_min_hz, fmax=f_max_hz, htk=spec.htk
+    return hz_triangles(
+        n_mels=spec.n_mels,
+        n_fft=spec.n_fft,
+        sample_rate_hz=spec.sample_rate_hz,
+        f_min_hz=spec.f_min_hz,
+        f_max_hz=f_max_hz,
+        htk=spec.htk,
+        equal_area=True,
     )
-    above = edges_hz[:, None] - np.fft.rfftfreq(spec.n_fft, 1 / spec.sample_rate_hz)
+
+
+def hz_triangles(
+    *,
+    n_mels: int,
+    n_fft: int,
+    sample_rate_hz: int,
+    f_min_hz: float,
+    f_max_hz: float,
+    htk: bool,
+    equal_area: bool,
+) -> Floats:
+    """Return filters, `[n_mels, 1 + n_fft / 2]`, that are triangles in Hz between mel frequencies.
+
+    Their height is 1 or, with `equal_area` (Slaney's norm), the area of all is the same.
+    """
+    edges_hz = librosa.mel_frequencies(n_mels + 2, fmin=f_min_hz, fmax=f_max_hz, htk=htk)
+    above = edges_hz[:, None] - np.fft.rfftfreq(n_fft, 1 / sample_rate_hz)
     widths = np.diff(edges_hz)[:, None]
     rising, falling = -above[:-2] / widths[:-1], above[2:] / widths[1:]
     filters: Floats = np.maximum(0, np.minimum(rising, falling)).astype(np.float32)
-    filters *= 2 / (edges_hz[2:] - edges_hz[:-2])[:, None]
+    if equal_area:
+        filters *= 2 / (edges_hz[2:] - edges_hz[:-2])[:, None]
     return filters
 
 

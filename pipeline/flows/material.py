@@ -256,12 +256,16 @@ class Material:
             windows = with_margins(samples, heard.spec)
         else:
             windows = self.part("train", partial(self._windows_of, heard))
+        self.check_not_silent(windows)
+        return windows
+
+    def check_not_silent(self, windows: WindowSet) -> None:
+        """Raise UsageError where no window to learn from is left."""
         if not len(windows):
             raise UsageError(
                 f"{self.dataset.folder.uri}: all windows to learn from are silence or noise; "
                 "--no-activity takes them"
             )
-        return windows
 
     def val_set(self) -> WindowSet:
         """Return the windows that choose the epoch."""

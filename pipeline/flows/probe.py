@@ -11,7 +11,6 @@ import pyarrow as pa
 import ray
 import torch
 
-from pipeline.errors import UsageError
 from pipeline.flows.embed import EmbedJob, embed
 from pipeline.flows.logs import progress_bar
 from pipeline.flows.material import Material
@@ -70,11 +69,7 @@ def _fit(material: Material, kept: KeptEmbeddings) -> Progress:
     torch.set_num_threads(1)
     windows_of = partial(kept.windows, material)
     train_set = material.part("train", windows_of)
-    if not len(train_set):
-        raise UsageError(
-            f"{material.dataset.folder.uri}: all windows to learn from are silence or noise; "
-            "--no-activity takes them"
-        )
+    material.check_not_silent(train_set)
     model = material.new_model(train_set)
     return fit_probe(material.config, model, train_set, material.part("val", windows_of))
 

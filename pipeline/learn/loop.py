@@ -98,8 +98,8 @@ def train(
     (`Progress.diverged_at`). Bfloat16 is compared with float32 on a batch before it is used.
     With `samples`, the training set's windows are samples, and disturbed as such, before they
     become the log-mels that the model hears; a distiller has its teachers hear them, too. With
-    `loader`, they are samples, too, and its
-    processes make of them what the model hears, or what `samples` is to get.
+    `loader`, they are samples as well, and its processes make of them what the model hears, or what
+    `samples` is to get.
     """
     rank, n_ranks = _rank()
     check_selection(config.select, val_set.targets)

@@ -25,7 +25,7 @@ from pipeline.learn.networks.ast_weights import (
     read_published,
 )
 from pipeline.learn.pretrained.family import Family, Source, Variant
-from pipeline.learn.pretrained.tensors import exact_tensors
+from pipeline.learn.pretrained.tensors import tensors_of
 
 INPUT = KaldiInput()
 N_FRAMES = 1024
@@ -82,9 +82,7 @@ def _read(path: Path, variant: Variant) -> dict[str, Tensor]:
     tensors = {f"encoder.{name}": tensor for name, tensor in encoder.state_dict().items()}
     for own, theirs in (("head.0", classifier.layernorm), ("head.2", classifier.dense)):
         tensors |= {f"{own}.{name}": tensor for name, tensor in theirs.state_dict().items()}
-    with torch.device("meta"):
-        network = _build(variant, len(FAMILY.mids), 0.0)
-    exact = exact_tensors(tensors, network, source=source, expected=FAMILY.expected(variant))
+    exact = tensors_of(FAMILY, variant, tensors, source=source)
     check_order(encoder.config.id2label)
     return exact
 

@@ -21,7 +21,7 @@ from pipeline.catalog.vocabulary import audioset_order
 from pipeline.errors import UsageError
 from pipeline.learn.networks.weights import read_weights
 from pipeline.learn.pretrained.family import Family, Source, Variant
-from pipeline.learn.pretrained.tensors import exact_tensors
+from pipeline.learn.pretrained.tensors import tensors_of
 
 N_MELS = 64
 PATCH = 16
@@ -119,9 +119,7 @@ def _read(path: Path, variant: Variant) -> dict[str, Tensor]:
         for name, tensor in read_weights(str(_file(path))).items()
         if not name.startswith("front_end.")
     }
-    with torch.device("meta"):
-        network = _build(variant, len(FAMILY.mids), 0.0)
-    return exact_tensors(tensors, network, source=str(path), expected=FAMILY.expected(variant))
+    return tensors_of(FAMILY, variant, tensors, source=str(path))
 
 
 def _file(path: Path) -> Path:

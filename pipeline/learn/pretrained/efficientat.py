@@ -14,7 +14,6 @@ import re
 from functools import partial
 from pathlib import Path
 
-import torch
 from torch import Tensor, nn
 
 from pipeline.audio.filterbank import FilterBankInput, FilterBankSpec
@@ -22,7 +21,7 @@ from pipeline.audio.windows import WindowSpec
 from pipeline.catalog.vocabulary import audioset_order
 from pipeline.learn.networks.weights import read_weights
 from pipeline.learn.pretrained.family import Family, Source, Variant
-from pipeline.learn.pretrained.tensors import exact_tensors
+from pipeline.learn.pretrained.tensors import tensors_of
 
 INPUT = FilterBankInput(
     FilterBankSpec(
@@ -134,9 +133,7 @@ def _read(path: Path, variant: Variant) -> dict[str, Tensor]:
     weights = {_renamed(name): tensor for name, tensor in read_weights(str(path)).items()}
     for name in filter(_SQUEEZE.search, weights):
         weights[name] = weights[name][:, :, None, None]
-    with torch.device("meta"):
-        network = _build(variant, len(FAMILY.mids), 0.0)
-    return exact_tensors(weights, network, source=str(path), expected=FAMILY.expected(variant))
+    return tensors_of(FAMILY, variant, weights, source=str(path))
 
 
 def _renamed(name: str) -> str:

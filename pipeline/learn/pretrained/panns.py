@@ -21,7 +21,7 @@ from pipeline.catalog.vocabulary import audioset_order
 from pipeline.errors import UsageError
 from pipeline.learn.networks.weights import read_weights
 from pipeline.learn.pretrained.family import Family, Source, Variant
-from pipeline.learn.pretrained.tensors import exact_tensors
+from pipeline.learn.pretrained.tensors import tensors_of
 
 N_MELS = 64
 
@@ -183,17 +183,15 @@ def _build(variant: Variant, n_outputs: int, dropout: float) -> PannsNetwork:
 
 def _read(path: Path, variant: Variant) -> dict[str, Tensor]:
     """Return the tensors of an authors' .pth, `{"model": state dict}`; see `Family.read`."""
-    expected = FAMILY.expected(variant)
     if path.is_dir():
+        expected = FAMILY.expected(variant)
         raise UsageError(f"weights {str(path)!r}: a folder; expected a file, {expected}")
     tensors = {
         re.sub(r"^conv_block(\d)", lambda found: f"features.{int(found[1]) - 1}", name): tensor
         for name, tensor in read_weights(str(path)).items()
         if not name.startswith(_FRONT_END)
     }
-    with torch.device("meta"):
-        network = _build(variant, len(FAMILY.mids), 0.0)
-    return exact_tensors(tensors, network, source=str(path), expected=expected)
+    return tensors_of(FAMILY, variant, tensors, source=str(path))
 
 
 FAMILY = Family(

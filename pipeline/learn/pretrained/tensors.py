@@ -9,6 +9,21 @@ from torch import Tensor, nn
 
 from pipeline.errors import UsageError
 from pipeline.learn.networks.weights import COUNTER
+from pipeline.learn.pretrained.family import Family, Variant
+
+
+def tensors_of(
+    family: Family, variant: Variant, tensors: Mapping[str, Tensor], *, source: str
+) -> dict[str, Tensor]:
+    """Return the tensors of a variant's network, from those that a file holds: `exact_tensors`."""
+    expected = family.expected(variant)
+    return exact_tensors(tensors, empty_network(family, variant), source=source, expected=expected)
+
+
+def empty_network(family: Family, variant: Variant) -> nn.Module:
+    """Return a variant's network without numbers, on the meta device: it costs no memory."""
+    with torch.device("meta"):
+        return family.build(variant, len(family.mids), 0.0)
 
 
 def exact_tensors(

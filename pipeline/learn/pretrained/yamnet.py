@@ -13,7 +13,6 @@ from __future__ import annotations
 import itertools
 from pathlib import Path
 
-import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -23,7 +22,7 @@ from pipeline.catalog.vocabulary import audioset_order
 from pipeline.errors import UsageError
 from pipeline.learn.pretrained.family import Family, Source, Variant
 from pipeline.learn.pretrained.keras import read_keras
-from pipeline.learn.pretrained.tensors import exact_tensors
+from pipeline.learn.pretrained.tensors import empty_network, tensors_of
 from pipeline.learn.pretrained.tflite import read_tflite
 
 INPUT = FilterBankInput(
@@ -134,9 +133,8 @@ def _read(path: Path, variant: Variant) -> dict[str, Tensor]:
     """
     expected = FAMILY.expected(variant)
     reader = read_tflite if variant.sizes["is_capped"] else read_keras
-    with torch.device("meta"):
-        network = _build(variant, len(FAMILY.mids), 0.0)
-    names = [name for name, layer in network.named_modules() if hasattr(layer, "bias")]
+    modules = empty_network(FAMILY, variant).named_modules()
+    names = [name for name, layer in modules if hasattr(layer, "bias")]
     layers = reader(path, expected=expected)
     if len(layers) != len(names):
         found = f"{len(layers)} layers instead of {len(names)}"
@@ -146,7 +144,7 @@ def _read(path: Path, variant: Variant) -> dict[str, Tensor]:
         for name, layer in zip(names, layers, strict=True)
         for kind, tensor in zip(("weight", "bias"), layer, strict=True)
     }
-    return exact_tensors(tensors, network, source=str(path), expected=expected)
+    return tensors_of(FAMILY, variant, tensors, source=str(path))
 
 
 _THRESHOLDS = {
