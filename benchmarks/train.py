@@ -53,7 +53,7 @@ class Measured(NamedTuple):
     """A rate, and what the steps waited."""
 
     per_s: float
-    """Windows a second."""
+    """Windows that the training takes a second."""
     waiting_share: float = math.nan
     """Of the steps' time; not a number where nothing measured it."""
 

@@ -44,29 +44,29 @@ class FilterBankSpec:
     sample_rate_hz: int
     """Sample rate of the audio."""
     frame_length: int
-    """Samples under the window."""
+    """Length of a frame, in samples: those under the window."""
     n_fft: int
     """Length of the FFT, in samples: zeros stand around the frame."""
     hop: int
     """Distance of frames, in samples."""
     n_mels: int
-    """Mel bands."""
+    """Number of mel bands: rows of the matrix."""
     f_min_hz: float
     """Lower edge of the lowest band."""
     f_max_hz: float
     """Upper edge of the highest band."""
     mel_scale: str = "slaney"
-    """One of `MEL_SCALES`."""
+    """Scale on which the bands are evenly apart: one of `MEL_SCALES`."""
     equal_area: bool = False
     """Whether triangles have the same area (Slaney's norm), or all the height 1."""
     window: str = "hann_periodic"
-    """One of `WINDOWS`."""
+    """Function that each frame is weighted by: one of `WINDOWS`."""
     is_centred: bool = True
     """Whether frame t is centred on sample `t * hop`, the ends mirrored; else it begins there."""
     pre_emphasis: float = 0.0
     """Share of each sample that is taken off the next one; then there is one sample less."""
     power: int = 2
-    """2: power, 1: magnitude."""
+    """2 for bands of power, 1 for bands of magnitude."""
     logarithm: str = "ln"
     """One of `LOGARITHMS`; db is `10 log10`."""
     offset: float = 0.0
@@ -74,9 +74,9 @@ class FilterBankSpec:
     floor: float = 0.0
     """Least value of a band before the logarithm."""
     mean: float = 0.0
-    """What the network's input is centred on,"""
+    """Value of a band that the network sees as 0."""
     deviation: float = 1.0
-    """and what is 1 to it: the network sees `(x - mean) / deviation`."""
+    """Distance of values that the network sees as 1: it sees `(x - mean) / deviation`."""
 
     def __post_init__(self) -> None:
         choices = {"window": WINDOWS, "mel_scale": MEL_SCALES, "logarithm": LOGARITHMS}
@@ -258,7 +258,7 @@ class FilterBankInput(BandInput):
     """The InputSpec (front end) that a filter bank is; it keeps the recording's level."""
 
     spec: FilterBankSpec
-    """Of the filter bank."""
+    """Everything that decides the filter bank."""
     dtype = "<f4"
 
     @property

@@ -52,11 +52,11 @@ class EmbedJob:
     """What is the same for every shard."""
 
     clips: Folder
-    """The dataset's."""
+    """The dataset's folder, with its CLIPS."""
     out: Folder
     design: ProbeDesign
     precision: str
-    """auto, f32 or bf16."""
+    """Arithmetic of the encoders: auto, f32 or bf16."""
     gpu: bool
     """Whether each task has a GPU."""
 

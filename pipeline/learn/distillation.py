@@ -52,7 +52,7 @@ class WindowCut:
     rate_hz: int
     """Of the samples: the highest of student and teachers."""
     n_samples: int
-    """Of a window."""
+    """Samples of a window without its margins."""
     margins: tuple[int, int]
     """Samples before and behind it."""
     student_rate_hz: int

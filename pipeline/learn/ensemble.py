@@ -38,7 +38,7 @@ class Member:
     """One of the models that are averaged."""
 
     model: str
-    """Its folder, or `starter`."""
+    """The model's folder, or the word `starter`."""
     card: ModelCard
     weight: float = 1.0
     """In the mean, relative to those of the others."""

@@ -67,9 +67,9 @@ class Init:
     """The model that a training begins from."""
 
     uri: str
-    """The model's folder."""
+    """Folder of the model, as a path or URI."""
     card: ModelCard
-    """What its model.json says."""
+    """What the model's model.json says."""
 
     @classmethod
     def of(cls, config: TrainConfig) -> Init:

@@ -78,9 +78,9 @@ class Architecture:
     linear_rows: tuple[int, ...] = ()
     """Rows that say so in full scale: heard relative to their root mean square in the window."""
     n_outputs: int | None = None
-    """Outputs of a pretrained network, where they are not the classes themselves,"""
+    """Number of outputs of a pretrained network whose outputs are not the classes themselves."""
     outputs: OutputMap = ()
-    """and those of each class: its logit is the largest of them."""
+    """Outputs of such a network that mean each class; its logit is the largest of them."""
     pool: str | None = None
     """How its frames are pooled over time (`networks.pooling.POOLS`); None: as it does itself."""
 

@@ -34,11 +34,11 @@ class ProbeDesign:
     """A probe before it is fitted: its encoders, and how long a clip it hears."""
 
     uris: tuple[str, ...]
-    """Folders of the encoders."""
+    """Folders of the encoders, in their order."""
     cards: tuple[ModelCard, ...]
-    """What stands in them."""
+    """What each encoder's model.json says."""
     windows: WindowSpec
-    """Of the probe."""
+    """Length and distance of the windows that the probe hears."""
 
     @classmethod
     def of(cls, config: TrainConfig) -> ProbeDesign:

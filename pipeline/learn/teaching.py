@@ -28,7 +28,7 @@ class Teaching:
     """The models whose scores are soft targets, as the run's driver has seen them."""
 
     uris: tuple[str, ...]
-    """The teachers' folders."""
+    """Folders of the teachers, in their order."""
     cards: tuple[ModelCard, ...]
     """What the model.json of each says."""
 

@@ -7,10 +7,10 @@ from typing import Any
 from torch import Tensor, nn
 
 
-class Tap:
+class EmbeddingHook:
     """A hook that keeps what a layer is given, until it is taken.
 
-    It is an object and no function, so that a deep copy of a network has a tap of its own; and it
+    It is an object and no function, so that a deep copy of a network has a hook of its own; and it
     knows no network, as a circle would keep the weights for long.
     """
 
@@ -21,19 +21,19 @@ class Tap:
         """Keep the first input."""
         self.seen.append(inputs[0])
 
-    def taken(self) -> list[Tensor]:
+    def take(self) -> list[Tensor]:
         """Return the last vectors that were seen, `[n, n_features]`, if any, and forget them."""
         found = [values for values in self.seen[-1:] if values.ndim == 2]
         self.seen.clear()  # as it was: torch.compile would compile anew for another length
         return found
 
 
-def tapped(network: nn.Module) -> Tap:
-    """Return a tap on a network's embedding; it sees nothing where there is none."""
-    tap = Tap()
+def embedding_hook(network: nn.Module) -> EmbeddingHook:
+    """Return a hook on a network's embedding; it sees nothing where there is none."""
+    hook = EmbeddingHook()
     if (layer := embedding_layer(network)) is not None:
-        layer.register_forward_pre_hook(tap)
-    return tap
+        layer.register_forward_pre_hook(hook)
+    return hook
 
 
 class Outputs(nn.Module):
@@ -42,12 +42,12 @@ class Outputs(nn.Module):
     def __init__(self, network: nn.Module) -> None:
         super().__init__()
         self.network = network
-        self._tap = tapped(network)
+        self._hook = embedding_hook(network)
 
     def forward(self, prepared: Tensor) -> tuple[Tensor, ...]:
         """Return logits, `[n, n_classes]`, and embeddings, `[n, n_features]`, if there are such."""
         logits = self.network(prepared)
-        return (logits, *self._tap.taken())
+        return (logits, *self._hook.take())
 
 
 def embedding_layer(network: Any) -> nn.Module | None:

@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from pipeline.learn.networks.embedding import tapped
+from pipeline.learn.networks.embedding import embedding_hook
 
 PROBE = "probe"
 """The name of this network."""
@@ -61,7 +61,7 @@ class PatchEncoder(nn.Module):
         self.tagger = tagger
         self.rows, self.starts, self.n_frames = tuple(rows), tuple(starts), n_frames
         self.scaling, self.silence, self.is_prepared = scaling, silence, is_prepared
-        self.tap = tapped(tagger.backbone)  # type: ignore[arg-type]
+        self.hook = embedding_hook(tagger.backbone)  # type: ignore[arg-type]
 
     def forward(self, windows: Tensor) -> Tensor:
         """Return the pooled embeddings, `[n, n_features]`, of `[n, all rows, n_columns]`."""
@@ -88,7 +88,7 @@ class PatchEncoder(nn.Module):
             mean, deviation = self.scaling
             patches = self.tagger.prepared(patches * deviation + mean)  # type: ignore[operator]
         self.tagger.backbone(patches)  # type: ignore[operator]
-        return self.tap.taken()[0]
+        return self.hook.take()[0]
 
 
 def pooled(vectors: Tensor, counts: Tensor) -> Tensor:
@@ -116,9 +116,9 @@ def pooled(vectors: Tensor, counts: Tensor) -> Tensor:
 @torch.no_grad()
 def n_features_of(tagger: nn.Module, shape: tuple[int, int]) -> int | None:
     """Return how wide an encoder's embedding is, by a window of zeros; None where it has none."""
-    tap = tapped(tagger.backbone)  # type: ignore[arg-type]
+    hook = embedding_hook(tagger.backbone)  # type: ignore[arg-type]
     tagger(torch.zeros(1, *shape))
-    found = tap.taken()
+    found = hook.take()
     return found[0].shape[1] if found else None
 
 

@@ -28,7 +28,7 @@ class Source:
     """Where a file of weights is, and what it must be."""
 
     url: str
-    """Of the file itself."""
+    """Address of the file itself, http or https."""
     sha256: str | None
     """Of its bytes; None where nobody here has seen the file."""
     size_bytes: int | None = None
@@ -58,11 +58,11 @@ class Family:
     """Pretrained taggers of one kind."""
 
     name: str
-    """As `--family` takes it."""
+    """Name of the family, as `jobs.import_model --family` takes it."""
     variants: tuple[Variant, ...]
     """The first one is the default."""
     input_spec: Input
-    """The front end."""
+    """The front end of all its networks."""
     windows: WindowSpec
     """The network's own length and hop."""
     mids: tuple[str, ...]

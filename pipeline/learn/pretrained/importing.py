@@ -44,7 +44,7 @@ class ImportConfig:
     """What to import, and to where."""
 
     family: str
-    """One of `family.families`."""
+    """Name of a family: one of `family.families`."""
     out: str
     """The folder for the model."""
     weights: str | None = None

@@ -44,7 +44,7 @@ INPUT = FilterBankInput(
 )
 
 CNN14_WIDTHS = (64, 128, 256, 512, 1024, 2048)
-"""Channels of CNN14's blocks."""
+"""Channels of CNN14's six blocks, in order."""
 
 MOBILENET_BLOCKS = (
     (64, 1),

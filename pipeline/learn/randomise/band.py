@@ -17,7 +17,7 @@ class LowPass(Transform):
     probability: float = 0.35
     cutoff_hz: tuple[float, float] = (2500.0, 10000.0)
     slope_db: tuple[float, float] = (12.0, 60.0)
-    """dB an octave."""
+    """How steep the fall is, in dB an octave."""
 
     def apply(self, samples: Samples, rng: np.random.Generator, sample_rate_hz: int) -> Samples:
         """Return the samples without what lies far above the cutoff."""
@@ -33,7 +33,7 @@ class HighPass(Transform):
     probability: float = 0.3
     cutoff_hz: tuple[float, float] = (60.0, 300.0)
     slope_db: tuple[float, float] = (6.0, 24.0)
-    """dB an octave."""
+    """How steep the fall is, in dB an octave."""
 
     def apply(self, samples: Samples, rng: np.random.Generator, sample_rate_hz: int) -> Samples:
         """Return the samples without what lies far below the cutoff."""

@@ -27,7 +27,7 @@ class Coder:
     decoder: str
     rates_hz: tuple[int, ...] = (32_000, 44_100, 48_000)
     low_rate_hz: int = 24_000
-    """Below 32 kbit/s."""
+    """Sample rate that is coded at below 32 kbit/s, in hertz."""
 
     def rate_hz(self, sample_rate_hz: int, kbits: int) -> int:
         """Return the rate to code at: that of the samples, or the next one above."""

@@ -19,7 +19,7 @@ class Speed(Transform):
 
     probability: float = 0.5
     semitones: float = 2.0
-    """-`semitones` to `semitones`, uniform."""
+    """The change of pitch is uniform from -`semitones` to `semitones`."""
 
     def apply(self, samples: Samples, rng: np.random.Generator, sample_rate_hz: int) -> Samples:
         """Return the samples at another speed, by a band-limited resampler (soxr, MQ)."""

@@ -26,7 +26,7 @@ class RandomisedWindows:
     """What makes the network's input of windows of samples; it can be sent to other processes."""
 
     sample_rate_hz: int
-    """Of the samples."""
+    """Sample rate of the windows, in hertz."""
     n_samples: int
     """Samples of a window, without margins."""
     front: Input | None = None
