@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from pipeline.errors import UsageError
-from pipeline.learn.graphs import first_line, openvino
+from pipeline.learn.graphs import openvino
 
 Layer = tuple[Tensor, Tensor]
 """Weight and bias, as torch has them."""
@@ -40,7 +40,7 @@ def read_tflite(path: Path, *, expected: str) -> list[Layer]:
         model = openvino().Core().read_model(path)
     except RuntimeError as error:
         raise UsageError(
-            f"weights {str(path)!r}: {first_line(error)}; expected {expected}"
+            f"weights {str(path)!r}: a TFLite file that is cut off or damaged; expected {expected}"
         ) from error
     found = [layer for op in model.get_ordered_ops() for layer in _layer(op)]
     if not found:

@@ -154,3 +154,10 @@ def test_a_wrong_file_says_what_was_expected(variant, tmp_path):
     path.write_bytes(b"<html>no such file</html>")
     with pytest.raises(UsageError, match=f"expected {variant.name} of yamnet"):
         FAMILY.read(path, variant)
+
+
+def test_a_damaged_file_is_told_from_another_kind_of_file(tmp_path):
+    path = tmp_path / "yamnet.tflite"
+    path.write_bytes(b"\x1c\x00\x00\x00TFL3" + bytes(200))
+    with pytest.raises(UsageError, match="cut off or damaged; expected yamnet of yamnet"):
+        FAMILY.read(path, FAMILY.variant("yamnet"))
