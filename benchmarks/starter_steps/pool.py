@@ -21,6 +21,7 @@ from pipeline.audio.windows import WindowSpec
 from pipeline.learn.randomise.base import rms
 from pipeline.learn.randomise.chain import DEFAULT, randomised
 from pipeline.learn.randomise.mixture import Mixture, mixed
+from pipeline.learn.randomise.silence import placed
 from starter_steps.encoders import Teacher, encoded
 from starter_steps.notes import CODES, DRUMS, OTHER
 from starter_steps.render import SAMPLE_RATE_HZ, Samples
@@ -126,12 +127,13 @@ class Drawn:
     """Of its clips, with | between them."""
 
 
-def draw_window(sounds: Sounds) -> Drawn:
+def draw_window(sounds: Sounds, *, is_randomised: bool = True, has_mixtures: bool = True) -> Drawn:
     """Draw a window of one to three clips, as one recording of them may sound."""
     rng = sounds.rng
     label = int(rng.integers(0, OTHER + 1))
     clips = [sounds.draw(int(rng.choice([OTHER, DRUMS])) if label == OTHER else label)]
-    clips += [sounds.draw(_accompaniment(rng)) for _ in range(_MIXTURE.draw_n(rng) - 1)]
+    n_clips = _MIXTURE.draw_n(rng) if has_mixtures else 1
+    clips += [sounds.draw(_accompaniment(rng)) for _ in range(n_clips - 1)]
     target, is_known = np.zeros(len(CODES), np.float32), np.ones(len(CODES), np.float32)
     for clip in clips:
         if clip.label < len(CODES):
@@ -142,7 +144,11 @@ def draw_window(sounds: Sounds) -> Drawn:
     parts = [_overdriven(clip, rng) if k == 0 else clip.samples for k, clip in enumerate(clips)]
     parts = [_somewhere(part, longest, rng) for part in parts]
     gains_db = [0.0, *rng.uniform(*_MIXTURE.gain_db, len(parts) - 1)]
-    samples = randomised(mixed(parts, gains_db), rng, SAMPLE_RATE_HZ, n_samples=N_WINDOW)
+    samples = mixed(parts, gains_db)
+    if is_randomised:
+        samples = randomised(samples, rng, SAMPLE_RATE_HZ, n_samples=N_WINDOW)
+    else:
+        samples = placed(samples, rng, N_WINDOW)
     sources = "|".join(clip.source for clip in clips)
     return Drawn(samples, target, np.maximum(is_known, target), sources)
 
@@ -168,7 +174,15 @@ def _somewhere(samples: Samples, n_samples: int, rng: np.random.Generator) -> Sa
     return np.pad(samples, (before, n_samples - len(samples) - before))
 
 
-def write_pool(sounds: Sounds, encoders: list[Teacher], path: Path, *, n_windows: int) -> None:
+def write_pool(
+    sounds: Sounds,
+    encoders: list[Teacher],
+    path: Path,
+    *,
+    n_windows: int,
+    is_randomised: bool = True,
+    has_mixtures: bool = True,
+) -> None:
     """Write log-mels for the student, features of the teachers, targets and sources."""
     n_frames = WINDOWS.n_frames(HEARD)
     mels = np.zeros((n_windows, HEARD.n_rows, n_frames), np.float16)
@@ -176,7 +190,7 @@ def write_pool(sounds: Sounds, encoders: list[Teacher], path: Path, *, n_windows
     targets, is_known = np.zeros((2, n_windows, len(CODES)), np.float32)
     sources = []
     for k in range(n_windows):
-        drawn = draw_window(sounds)
+        drawn = draw_window(sounds, is_randomised=is_randomised, has_mixtures=has_mixtures)
         mels[k] = HEARD.matrix(drawn.samples)
         features[k] = encoded(drawn.samples, encoders)
         targets[k], is_known[k] = drawn.target, drawn.is_known

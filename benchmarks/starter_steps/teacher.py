@@ -16,17 +16,16 @@ SMOOTHING = 0.04
 
 
 class Probe(nn.Module):
-    """Two layers on features that are frozen."""
+    """Two layers on features that are frozen, or one where nothing is hidden."""
 
     def __init__(self, n_features: int, n_classes: int, *, n_hidden: int = 256) -> None:
         super().__init__()
+        hidden = [nn.Linear(n_features, n_hidden), nn.ReLU(), nn.Dropout(0.4)] if n_hidden else []
         self.layers = nn.Sequential(
             nn.BatchNorm1d(n_features, affine=False),
             nn.Dropout(0.2),
-            nn.Linear(n_features, n_hidden),
-            nn.ReLU(),
-            nn.Dropout(0.4),
-            nn.Linear(n_hidden, n_classes),
+            *hidden,
+            nn.Linear(n_hidden or n_features, n_classes),
         )
 
     def forward(self, features: Tensor) -> Tensor:
@@ -43,12 +42,18 @@ def masked_loss(logits: Tensor, targets: Tensor, is_known: Tensor) -> Tensor:
 
 
 def fit_probe(
-    features: Floats, targets: Floats, is_known: Floats, *, seed: int, n_steps: int = 1500
+    features: Floats,
+    targets: Floats,
+    is_known: Floats,
+    *,
+    seed: int,
+    n_steps: int = 1500,
+    n_hidden: int = 256,
 ) -> Probe:
     """Return a probe, fitted in seconds."""
     torch.manual_seed(seed)
     x, y, known = (torch.from_numpy(one).float() for one in (features, targets, is_known))
-    probe = Probe(x.shape[1], y.shape[1])
+    probe = Probe(x.shape[1], y.shape[1], n_hidden=n_hidden)
     optimizer = torch.optim.AdamW(probe.parameters(), 1e-3, weight_decay=0.02)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 1e-3, n_steps)
     for _ in range(n_steps):
