@@ -15,12 +15,15 @@ from torch.nn import functional
 
 from pipeline.learn.model import Architecture, Tagger
 from pipeline.learn.networks.compact import Compact
+from pipeline.learn.precision import autocast, has_fast_bf16
 from starter_steps.notes import CODES
 from starter_steps.pool import HEARD, WINDOWS
 from starter_steps.teacher import masked_loss
 
 Floats = npt.NDArray[np.float32]
 Rows = npt.NDArray[np.int64]
+
+CPU = torch.device("cpu")
 
 ARCHITECTURE = Architecture(
     name="compact",
@@ -34,7 +37,7 @@ ARCHITECTURE = Architecture(
 class StudentConfig:
     """How it is trained."""
 
-    n_steps: int = 2200
+    n_steps: int = 6000
     batch: int = 64
     lr: float = 2e-3
     soft: float = 0.6
@@ -79,8 +82,11 @@ def train_student(pool: Mapping[str, Floats], soft: Floats, config: StudentConfi
     batches = _batches(len(soft), config.batch, rng)
     for step in range(config.n_steps):
         batch = mixed_in(_taken(pool, soft, standard, next(batches)), config.mix)
-        logits = network(masked(tagger.scaled(tilted(batch.mels)), rng))
-        wrong = (further(seen.pop()) - batch.features).square().mean(dim=1, keepdim=True)
+        windows = masked(tagger.scaled(tilted(batch.mels)), rng)
+        with autocast(CPU, "bf16" if has_fast_bf16(CPU) else "f32"):
+            logits = network(windows).float()
+            standards = further(seen.pop()).float()
+        wrong = (standards - batch.features).square().mean(dim=1, keepdim=True)
         beside = (wrong * batch.is_pure).sum() / batch.is_pure.sum().clamp(min=1)
         loss = _loss(logits, batch, config.soft) + config.embeddings * beside
         optimizer.zero_grad()
