@@ -24,7 +24,6 @@ from itertools import product
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 from sklearn.metrics import average_precision_score, f1_score
 from starter import make_sounds, unseen_clips, without
 from starter_steps.encoders import Teacher, encoded, teachers
@@ -44,10 +43,10 @@ from starter_steps.sources import SOUNDFONTS
 from starter_steps.student import StudentConfig, train_student
 from starter_steps.teacher import fit_probe, probe_scores
 
-Floats = npt.NDArray[np.float32]
-Truth = npt.NDArray[np.bool_]
-Pool = dict[str, npt.NDArray[np.float32]]
-Scores = dict[str, Floats]  # by test
+from pipeline.arrays import Bools, Float32, Int64
+
+Pool = dict[str, Float32]
+Scores = dict[str, Float32]  # by test
 
 TEST_SOURCE = f"{REAL}FSDKaggle2018"
 N_PROBE_STEPS = 600
@@ -204,7 +203,7 @@ def rows(pool: Pool, is_kept: Callable[[list[str]], bool]) -> Pool:
     return {key: values[keeps] for key, values in pool.items()}
 
 
-def features_of(bench: Bench, clips: list[Clip]) -> tuple[Floats, npt.NDArray[np.int64]]:
+def features_of(bench: Bench, clips: list[Clip]) -> tuple[Float32, Int64]:
     """Return what the encoders make of the clips' windows, and which clip each is of."""
     n_hop = round(WINDOWS.hop_s * SAMPLE_RATE_HZ)
     features, owners = [], []
@@ -216,7 +215,7 @@ def features_of(bench: Bench, clips: list[Clip]) -> tuple[Floats, npt.NDArray[np
     return np.stack(features), np.array(owners)
 
 
-def mean_of(scores: Floats, owners: npt.NDArray[np.int64]) -> Floats:
+def mean_of(scores: Float32, owners: Int64) -> Float32:
     """Return the mean score of each clip's windows, `[n_clips, n_classes]`."""
     sums = np.zeros((owners.max() + 1, scores.shape[1]), np.float32)
     np.add.at(sums, owners, scores)
@@ -224,7 +223,7 @@ def mean_of(scores: Floats, owners: npt.NDArray[np.int64]) -> Floats:
 
 
 def show(
-    name: str, scores: Callable[[int], Scores], truths: dict[str, Truth], n_seeds: int
+    name: str, scores: Callable[[int], Scores], truths: dict[str, Bools], n_seeds: int
 ) -> None:
     """Print a row: macro F1 and mAP of each test, over the seeds."""
     found = [
@@ -235,7 +234,7 @@ def show(
     print(f"| {name} | {' | '.join(cells)} |", flush=True)
 
 
-def right(truth: Truth, scores: Floats) -> tuple[float, float]:
+def right(truth: Bools, scores: Float32) -> tuple[float, float]:
     """Return macro F1, of clips that have a class, and mAP, over the classes that are there."""
     there, has_class = np.flatnonzero(truth.any(axis=0)), truth.any(axis=1)
     named = np.eye(len(CODES), dtype=bool)[scores.argmax(axis=1)]

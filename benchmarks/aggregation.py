@@ -21,17 +21,17 @@ from random import Random
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from pipeline.arrays import Bools, Floats
 from pipeline.audio.activity import Activity
 from pipeline.demo.compose import Section
 from pipeline.demo.idioms import CLASSES
-from pipeline.demo.studio import Recording, record_all
+from pipeline.demo.recording import Recording, record_all
 from pipeline.flows.cluster import own_cpus
+from pipeline.learn.inference_config import InferenceConfig, inference_config
 from pipeline.learn.model import DEFAULT_MIN_CONFIDENCE
 from pipeline.learn.tagger import TrackTagger, describe
-from pipeline.learn.tagging import Tagging, tagging
-from pipeline.score.aggregate import aggregate, evidence
+from pipeline.score.aggregate import aggregate, confidence
 from pipeline.score.metrics import multilabel_metrics
 from pipeline.score.thresholds import tuned
 from pipeline.store.catalogue import list_tracks
@@ -43,8 +43,6 @@ METHODS = (
     *(f"s2-{s}s-{outer}" for s in (5, 10, 20) for outer in ("max", "top2", "top3", "top5")),
     *(f"s1-10s-{outer}" for outer in ("max", "top3")),
 )
-
-Floats = npt.NDArray[np.floating[Any]]
 
 
 @dataclass(frozen=True)
@@ -74,13 +72,13 @@ def main() -> None:
     planned = [plan_track(Random(f"aggregation/{k}"), k) for k in range(flags.tracks)]
     recordings = [recording(flags.folder, k, *track) for k, track in enumerate(planned)]
     record_all(recordings, workers=own_cpus(), title="tracks")
-    how = replace(tagging(flags.model), activity=Activity(), keep_windows=True)
-    scores = dict(listened(flags.folder, how))
+    inference = replace(inference_config(flags.model), activity=Activity(), keep_windows=True)
+    scores = dict(listened(flags.folder, inference))
     tracks = [
         Heard(parts, scores[str(each.path.resolve())])
         for each, (parts, _) in zip(recordings, planned, strict=True)
     ]
-    print_table(tracks, how.codes, hop_s=how.windows.hop_s)
+    print_table(tracks, inference.codes, hop_s=inference.windows.hop_s)
 
 
 def plan_track(rng: Random, k: int) -> tuple[tuple[Part, ...], tuple[Section, ...]]:
@@ -109,12 +107,12 @@ def recording(
     )
 
 
-def listened(folder: Path, how: Tagging) -> Iterator[tuple[str, Floats]]:
+def listened(folder: Path, inference: InferenceConfig) -> Iterator[tuple[str, Floats]]:
     """Yield each file of a folder, and the scores of its active windows."""
-    tagger = TrackTagger(how)
-    for described in describe(list_tracks(str(folder)), how):
+    tagger = TrackTagger(inference)
+    for described in describe(list_tracks(str(folder)), inference):
         (row,) = tagger(described).to_pylist()
-        scores = np.frombuffer(row["window_scores"], "<f4").reshape(-1, len(how.codes))
+        scores = np.frombuffer(row["window_scores"], "<f4").reshape(-1, len(inference.codes))
         yield row["uri"], scores[np.array(row["active"], bool)]
 
 
@@ -138,7 +136,7 @@ def figures(
     truth = np.array([[c in {p.code for p in t.parts} for c in codes] for t in tracks])
     scores = np.stack([aggregate(t.scores, method, hop_s=hop_s) for t in tracks])
     scores = np.where(
-        np.stack([evidence(t.scores) for t in tracks]) >= DEFAULT_MIN_CONFIDENCE, scores, 0.0
+        np.stack([confidence(t.scores) for t in tracks]) >= DEFAULT_MIN_CONFIDENCE, scores, 0.0
     )
     limits = tuned(truth[::2], scores[::2], class_codes=codes).array()
     found = {}
@@ -148,9 +146,7 @@ def figures(
     return {**found, "recall": by_length(tracks[1::2], scores[1::2] >= 0.5, codes)}
 
 
-def by_length(
-    tracks: Sequence[Heard], named: npt.NDArray[np.bool_], codes: Sequence[str]
-) -> Mapping[int, float]:
+def by_length(tracks: Sequence[Heard], named: Bools, codes: Sequence[str]) -> Mapping[int, float]:
     """Return the share of parts that are named, by their seconds."""
     hits = defaultdict(list)
     for track, row in zip(tracks, named, strict=True):

@@ -27,12 +27,12 @@ import psutil
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from pipeline.catalog.vocabulary import default_vocabulary
-from pipeline.demo.origin import Origin
+from pipeline.demo.media_server import MediaServer
 from pipeline.errors import Outcome, Reason
 from pipeline.flows.build import build
 from pipeline.flows.build_plan import BuildConfig, make_plan
 from pipeline.flows.cluster import ray_session
+from pipeline.selection.vocabulary import default_vocabulary
 from pipeline.store.dataset import Dataset
 from pipeline.store.folder import Folder
 from schemas.ledger import LEDGER
@@ -42,7 +42,7 @@ LATENCY_S, N_SEGMENTS = 0.2, 1_500
 SERVER = f"""
 import sys, time
 from pathlib import Path
-from pipeline.demo.origin import Fault, Origin, Trouble
+from pipeline.demo.media_server import Fault, Origin, Trouble
 class Pages(Origin):
     def trouble(self, ytid, client_port=0):
         return Trouble(Fault.NOT_AUDIO)
@@ -129,7 +129,7 @@ def fetch(flags: argparse.Namespace) -> dict[str, float]:
     path, out = flags.folder / "train_fetch.csv", flags.folder / f"fetch-{flags.downloads}"
     rows = [f'{ytid}, 30.000, 40.000, "/m/01xqw"' for ytid in ids]
     path.write_text("# x\n# x\n# x\n" + "\n".join(rows) + "\n")
-    with Origin(videos, latency_s=LATENCY_S) as origin, ray_session():
+    with MediaServer(videos, latency_s=LATENCY_S) as origin, ray_session():
         began = time.monotonic()
         report = build(
             BuildConfig((str(path),), str(out), origin.url_template, max_downloads=flags.downloads)

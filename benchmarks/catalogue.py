@@ -25,7 +25,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from untrained import write_untrained
 
-from pipeline.catalog.vocabulary import default_vocabulary
+from pipeline.selection.vocabulary import default_vocabulary
 from pipeline.store.catalogue import track_batches
 from pipeline.store.folder import Folder
 from pipeline.store.tagstore import TagStore

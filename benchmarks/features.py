@@ -22,14 +22,14 @@ import torchaudio
 from threadpoolctl import threadpool_limits
 
 from pipeline.audio.filterbank import FilterBankInput, FilterBankSpec
-from pipeline.audio.inputs import Input
+from pipeline.audio.inputs import InputSpec
 from pipeline.audio.kaldi import KaldiInput
 from pipeline.audio.logmel import LogMelSpec, log_mel, plain_log_mel
 from pipeline.learn.pretrained.efficientat import INPUT as EFFICIENTAT
 
 SECONDS, N_ROUNDS = 10, 15
 
-FRONT_ENDS: dict[str, Input] = {
+FRONT_ENDS: dict[str, InputSpec] = {
     "S (EfficientAT)": EFFICIENTAT,
     "C (CED)": FilterBankInput(
         FilterBankSpec(16_000, 512, 512, 160, 64, 0, 8000, "htk", logarithm="db", floor=1e-10)

@@ -24,24 +24,22 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 from sklearn.metrics import f1_score
 from sklearn.model_selection import StratifiedKFold
 
+from pipeline.arrays import Bools, Float64
 from pipeline.audio.activity import Activity
 from pipeline.audio.windows import cut_windows, window_starts
-from pipeline.catalog.vocabulary import default_vocabulary
 from pipeline.demo.catalogue import plan_catalogue
 from pipeline.demo.compose import Section
-from pipeline.demo.studio import Recording, record_all
+from pipeline.demo.recording import Recording, record_all
 from pipeline.learn.engines import make_engine
+from pipeline.learn.inference_config import InferenceConfig, inference_config
 from pipeline.learn.tagger import TrackTagger, describe
-from pipeline.learn.tagging import Tagging, tagging
 from pipeline.score.metrics import Metrics, multilabel_metrics
 from pipeline.score.thresholds import tuned
+from pipeline.selection.vocabulary import default_vocabulary
 from pipeline.store.catalogue import list_tracks
-
-Floats = npt.NDArray[np.float64]
 
 N_FOLDS = 5
 RENDERED_S = 10.0
@@ -63,10 +61,10 @@ class Scored:
 
     codes: list[str]
     labels: list[str]
-    scores: Floats
+    scores: Float64
 
     @property
-    def truth(self) -> npt.NDArray[np.bool_]:
+    def truth(self) -> Bools:
         """Whether a recording is of a class, `[n_recordings, n_classes]`."""
         named = [label.split("+") for label in self.labels]
         return np.array([[code in there for code in self.codes] for there in named])
@@ -87,13 +85,13 @@ def main() -> None:
     recorded += mixtures(flags.folder / "mixtures", flags.mixtures)
     print(f"{len(recorded)} recordings\n{'':<28}{'own F1':>8}{'tuned':>8}{'mAP':>8}{'x':>8}")
     for model in flags.models:
-        how = replace(tagging(model), activity=Activity(), engine="auto")
-        scored = score(how, recorded)
+        inference = replace(inference_config(model), activity=Activity(), engine="auto")
+        scored = score(inference, recorded)
         own = multilabel_metrics(
-            scored.truth, scored.scores, thresholds=how.thresholds, class_codes=scored.codes
+            scored.truth, scored.scores, thresholds=inference.thresholds, class_codes=scored.codes
         )
         found = f"{own.macro_f1_present or 0:8.3f}{held_out_f1(scored):8.3f}"
-        found += f"{own.mean_average_precision or 0:8.3f}{speed(how):8.0f}"
+        found += f"{own.mean_average_precision or 0:8.3f}{speed(inference):8.0f}"
         print(f"{Path(model).name:<28}{found}", flush=True)
         if flags.by_class:
             print(by_class(scored, own))
@@ -134,17 +132,17 @@ def mixtures(folder: Path, n_tracks: int) -> list[Recorded]:
     return [Recorded(one.path, label) for one, label in zip(as_flac, labels, strict=True)]
 
 
-def score(how: Tagging, recorded: Sequence[Recorded]) -> Scored:
+def score(inference: InferenceConfig, recorded: Sequence[Recorded]) -> Scored:
     """Tag recordings, one after the other."""
-    tagger = TrackTagger(how)
+    tagger = TrackTagger(inference)
     rows = []
     for one in recorded:
-        (described,) = describe(list_tracks(str(one.path)), how)
+        (described,) = describe(list_tracks(str(one.path)), inference)
         (row,) = tagger(described).to_pylist()
         if row["status"] != "ok":
             raise SystemExit(f"{one.path}: {row['reason']}: {row['detail']}")
-        rows.append([row["scores"][code] for code in how.codes])
-    return Scored(how.codes, [one.label for one in recorded], np.array(rows))
+        rows.append([row["scores"][code] for code in inference.codes])
+    return Scored(inference.codes, [one.label for one in recorded], np.array(rows))
 
 
 def held_out_f1(scored: Scored) -> float:
@@ -168,18 +166,22 @@ def by_class(scored: Scored, own: Metrics) -> str:
     )
 
 
-def speed(how: Tagging) -> float:
+def speed(inference: InferenceConfig) -> float:
     """Return seconds of audio a second of one core: front end, windows and network."""
-    heard, windows = how.model_card.heard, how.windows
-    noise = np.random.default_rng(0).standard_normal(round(TIMED_S * heard.sample_rate_hz)) / 10
+    input_spec, windows = inference.model_card.input_spec, inference.windows
+    noise = (
+        np.random.default_rng(0).standard_normal(round(TIMED_S * input_spec.sample_rate_hz)) / 10
+    )
     samples = noise.astype(np.float32)
-    engine = make_engine(how.model)
+    engine = make_engine(inference.model)
     seconds = []
     for _ in range(4):  # the first one is slower
         began = time.process_time()
-        matrix = heard.matrix(samples)
-        starts = window_starts(matrix.shape[1], windows, heard)
-        engine.scores(cut_windows(matrix, starts, windows.n_frames(heard), silence=heard.silence))
+        matrix = input_spec.matrix(samples)
+        starts = window_starts(matrix.shape[1], windows, input_spec)
+        engine.scores(
+            cut_windows(matrix, starts, windows.n_frames(input_spec), silence=input_spec.silence)
+        )
         seconds.append(time.process_time() - began)
     return TIMED_S / float(np.median(seconds[1:]))
 

@@ -26,7 +26,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from pipeline.catalog.vocabulary import default_vocabulary
+from pipeline.selection.vocabulary import default_vocabulary
 from pipeline.store.catalogue import TRACKS
 from pipeline.store.folder import Folder
 from pipeline.store.tagstore import TagStore
@@ -101,10 +101,10 @@ def read(n_tracks: int, folder: Path) -> Figures:
     return {"seconds": time.monotonic() - began, "peak memory, MiB": _peak_mib()}
 
 
-def settle(n_tracks: int, folder: Path) -> Figures:
+def deduplicate(n_tracks: int, folder: Path) -> Figures:
     """Keep the last row of each track, as after a night on which some have changed."""
     store, began = _store(n_tracks, folder), time.monotonic()
-    assert store.settle(MODEL_ID) == 0
+    assert store.deduplicate(MODEL_ID) == 0
     return {"seconds": time.monotonic() - began, "peak memory, MiB": _peak_mib()}
 
 
@@ -175,7 +175,7 @@ def _peak_mib() -> float:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
-PARTS = {"write": write, "read": read, "settle": settle, "tracks": tracks}
+PARTS = {"write": write, "read": read, "settle": deduplicate, "tracks": tracks}
 
 
 if __name__ == "__main__":

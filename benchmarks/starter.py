@@ -26,7 +26,6 @@ import json
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 from starter_steps import package
 from starter_steps.encoders import teachers
 from starter_steps.held_out import calibrated, clip_scores, confusion, figures, truth_of
@@ -45,7 +44,9 @@ from starter_steps.sources import (
 from starter_steps.student import StudentConfig, train_student
 from starter_steps.teacher import N_PROBES, fit_probe, probe_scores
 
-Pool = dict[str, npt.NDArray[np.float32]]
+from pipeline.arrays import Float32
+
+Pool = dict[str, Float32]
 
 N_CLIPS = 300  # of each class and soundfont
 PART = 12_000  # windows of a pool's file
@@ -131,7 +132,7 @@ def without(pool: Pool, sources: list[str]) -> Pool:
     return {key: values[keeps] for key, values in pool.items()}
 
 
-def soft_targets(pool: Pool) -> npt.NDArray[np.float32]:
+def soft_targets(pool: Pool) -> Float32:
     """Return the probes' scores of the pool."""
     learned = pool["features"], pool["targets"], pool["is_known"]
     probes = [fit_probe(*learned, seed=seed) for seed in range(N_PROBES)]

@@ -67,7 +67,7 @@ def make_files(root: Path, n_clips: int) -> None:
     raw.flush()
 
 
-def touched(array: np.ndarray) -> torch.Tensor:
+def n_renamed_in_place(array: np.ndarray) -> torch.Tensor:
     """Return a tensor of its own memory, so that every byte is read once."""
     return torch.from_numpy(np.array(array))
 
@@ -75,14 +75,14 @@ def touched(array: np.ndarray) -> torch.Tensor:
 def read_raw(root: Path, n_clips: int) -> None:
     """Read the raw array."""
     for clip in np.memmap(root / "raw.f2", "<f2", "r", shape=(n_clips, SPEC.n_mels, N_FRAMES)):
-        touched(clip)
+        n_renamed_in_place(clip)
 
 
 def read_parquet(folder: Path) -> None:
     """Read every log-mel of a folder of FEATURES."""
     for file in sorted(folder.glob("*.parquet")):
         for clip in read_logmels(pq.read_table(file, memory_map=True, columns=["logmel"])):
-            touched(clip)
+            n_renamed_in_place(clip)
 
 
 def read_tensors(folder: Path) -> None:
@@ -90,7 +90,7 @@ def read_tensors(folder: Path) -> None:
     for file in sorted(folder.glob("*.parquet")):
         column = pq.read_table(file, memory_map=True)["logmel"].combine_chunks()
         for clip in column.to_numpy_ndarray():
-            touched(clip)
+            n_renamed_in_place(clip)
 
 
 def in_order(root: Path, n_clips: int) -> dict[str, Callable[[], object]]:
@@ -107,12 +107,12 @@ def at_random(root: Path, n_clips: int) -> dict[str, Callable[[], object]]:
     """Return the readers of `N_BATCHES` batches of random windows."""
     windows = WindowSpec()
     raw = np.memmap(root / "raw.f2", "<f2", "r", shape=(n_clips, SPEC.n_mels, N_FRAMES))
-    heard, dataset = LogMelInput(SPEC), Dataset(Folder(str(root / "dataset")))
-    tables = mapped_clips(dataset, "train", heard, root / "cache")
-    ours = load_windows(tables, codes=["vio"], windows=windows, heard=heard)
+    input_spec, dataset = LogMelInput(SPEC), Dataset(Folder(str(root / "dataset")))
+    tables = mapped_clips(dataset, "train", input_spec, root / "cache")
+    ours = load_windows(tables, codes=["vio"], windows=windows, input_spec=input_spec)
     rng = np.random.default_rng(1)
     picks = [rng.integers(0, len(ours), BATCH) for _ in range(N_BATCHES)]
-    length = windows.n_frames(heard)
+    length = windows.n_frames(input_spec)
 
     def from_raw() -> None:
         for pick in picks:

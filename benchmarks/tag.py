@@ -46,19 +46,19 @@ from pipeline.audio.activity import Activity
 from pipeline.audio.inputs import LogMelInput
 from pipeline.audio.windows import WindowSpec
 from pipeline.demo.catalogue import plan_catalogue
-from pipeline.demo.studio import record_all
+from pipeline.demo.recording import record_all
 from pipeline.learn.engines import make_engine
+from pipeline.learn.inference_config import inference_config
 from pipeline.learn.model import load_model
 from pipeline.learn.quantize import quantized_graph, save_quantized
 from pipeline.learn.starter import model_uri
-from pipeline.learn.tagging import tagging
-from pipeline.learn.tracks import Hearing, described_rows
+from pipeline.learn.tracks import TrackFrontEnd, described_rows
 from pipeline.store.folder import Folder
 from pipeline.store.tagstore import TagStore
 
 TRACK_S, N_TRACKS, N_NAIVE = 120.0, 28, 5
 LIBROSAS = (".wav", ".flac", ".mp3", ".ogg", ".opus")  # the others it reads by an ffmpeg it finds
-DEFAULT_HEARING = Hearing(LogMelInput(), WindowSpec(), Activity())
+DEFAULT_HEARING = TrackFrontEnd(LogMelInput(), WindowSpec(), Activity())
 PROCESSES = 2
 
 
@@ -74,7 +74,7 @@ class Bench:
     """How often the job's catalogue holds the music."""
     n_naive_batch: int
     """Windows that the naive loop hands to the network at once."""
-    hearing: Hearing = DEFAULT_HEARING
+    front_end: TrackFrontEnd = DEFAULT_HEARING
     """How a track becomes windows."""
 
 
@@ -142,10 +142,10 @@ def prepare(flags: argparse.Namespace) -> Bench:
             if not link.exists():
                 os.link(path, link)
     if flags.model is not None:
-        how = tagging(flags.model)
-        hearing = Hearing(how.model_card.heard, how.windows, Activity())
+        inference = inference_config(flags.model)
+        front_end = TrackFrontEnd(inference.model_card.input_spec, inference.windows, Activity())
         models = dict.fromkeys(precisions, Path(model_uri(flags.model)))
-        return Bench(paths, models, folder, flags.copies, flags.naive_batch, hearing)
+        return Bench(paths, models, folder, flags.copies, flags.naive_batch, front_end)
     models = {"bf16": write_untrained(folder / name, name)}
     if "int8" in precisions:
         models["int8"] = folder / f"{name}-int8"
@@ -160,30 +160,30 @@ def prepare(flags: argparse.Namespace) -> Bench:
     return Bench(paths, models, folder, flags.copies, flags.naive_batch)
 
 
-def row_of(path: Path, hearing: Hearing) -> dict[str, Any]:
+def row_of(path: Path, front_end: TrackFrontEnd) -> dict[str, Any]:
     """Describe one track."""
     track = {"uri": str(path), "size_bytes": 0, "modified_ns": 0, "attempts": 0}
-    (row,) = described_rows([track], [hearing], lambda _: False)
+    (row,) = described_rows([track], [front_end], lambda _: False)
     assert row["status"] == "ok", row["detail"]
     return row
 
 
-def windows_of(path: Path, hearing: Hearing) -> np.ndarray:
+def windows_of(path: Path, front_end: TrackFrontEnd) -> np.ndarray:
     """Return a track's windows, `[n, n_rows, n_frames]`."""
-    row, heard = row_of(path, hearing), hearing.heard
-    n_frames = hearing.windows.n_frames(heard)
-    return np.frombuffer(row["windows"], heard.dtype).reshape(-1, heard.n_rows, n_frames)
+    row, input_spec = row_of(path, front_end), front_end.input_spec
+    n_frames = front_end.windows.n_frames(input_spec)
+    return np.frombuffer(row["windows"], input_spec.dtype).reshape(-1, input_spec.n_rows, n_frames)
 
 
 def naive_of_model(bench: Bench) -> float:
     """Run the loop that one writes first, with the front end that the model has."""
     tagger, card = load_model(str(bench.models["bf16"]))
     torch.set_num_threads(PROCESSES)
-    heard, n_frames, seconds = card.heard, card.windows.n_frames(card.heard), 0.0
+    input_spec, n_frames, seconds = card.input_spec, card.windows.n_frames(card.input_spec), 0.0
     began = time.monotonic()
     for path in readable(bench):
-        samples, rate = librosa.load(path, sr=heard.sample_rate_hz)
-        matrix = heard.matrix(samples)
+        samples, rate = librosa.load(path, sr=input_spec.sample_rate_hz)
+        matrix = input_spec.matrix(samples)
         starts = range(0, max(1, matrix.shape[1] - n_frames + 1), n_frames)
         cut = np.stack([matrix[:, k : k + n_frames] for k in starts])
         with torch.inference_mode():
@@ -269,10 +269,10 @@ def side_by_side(part: Callable[..., tuple[float, float]], bench: Bench, precisi
 
 def decode_part(bench: Bench, precision: str, rank: int) -> tuple[float, float]:
     """Decode and describe every second track, as the job does."""
-    row_of(bench.music[0], bench.hearing)  # compiles, and starts the decoder's process
+    row_of(bench.music[0], bench.front_end)  # compiles, and starts the decoder's process
     began, seconds = time.monotonic(), 0.0
     for path in bench.music[rank::PROCESSES]:
-        seconds += row_of(path, bench.hearing)["duration_s"]
+        seconds += row_of(path, bench.front_end)["duration_s"]
     return seconds, time.monotonic() - began
 
 
@@ -286,14 +286,14 @@ def model_part(bench: Bench, precision: str, rank: int) -> tuple[float, float]:
         embeddings=False,
     )
     windows = np.concatenate(
-        [windows_of(path, bench.hearing) for path in bench.music[rank : rank + 4]]
+        [windows_of(path, bench.front_end) for path in bench.music[rank : rank + 4]]
     )
     engine.scores(windows[:16])
     began, n = time.monotonic(), 0
     while time.monotonic() - began < 12:
         engine.scores(windows)
         n += len(windows)
-    return n * bench.hearing.windows.hop_s, time.monotonic() - began
+    return n * bench.front_end.windows.hop_s, time.monotonic() - began
 
 
 def job(bench: Bench, precision: str) -> float:

@@ -45,8 +45,8 @@ from pipeline.learn.randomise.windows import RandomisedWindows
 from pipeline.learn.windows import WindowSet
 
 N_CLASSES, N_WINDOWS, N_COLUMNS, N_WARM = 11, 10, 862, 3
-HEARD, WINDOWS = LogMelInput(), WindowSpec()
-LENGTH = WINDOWS.n_frames(HEARD)
+INPUT_SPEC, WINDOWS = LogMelInput(), WindowSpec()
+LENGTH = WINDOWS.n_frames(INPUT_SPEC)
 
 
 class Measured(NamedTuple):
@@ -65,8 +65,8 @@ class Measured(NamedTuple):
 def clips(n_clips: int) -> WindowSet:
     """Return log-mels of 10 s, all of them in memory, with random classes."""
     rng = np.random.default_rng(0)
-    shape = (n_clips, HEARD.n_rows, N_COLUMNS)
-    matrices = (rng.standard_normal(shape, np.float32) * 15 - 40).astype(HEARD.dtype)
+    shape = (n_clips, INPUT_SPEC.n_rows, N_COLUMNS)
+    matrices = (rng.standard_normal(shape, np.float32) * 15 - 40).astype(INPUT_SPEC.dtype)
     return WindowSet(
         segment_ids=[f"{k}" for k in range(n_clips)],
         matrices=list(matrices),
@@ -74,14 +74,14 @@ def clips(n_clips: int) -> WindowSet:
         clip_of=np.repeat(np.arange(n_clips), N_WINDOWS),
         start_of=np.tile(np.arange(N_WINDOWS) * LENGTH, n_clips).clip(max=N_COLUMNS - LENGTH),
         n_frames=LENGTH,
-        silence=HEARD.silence,
+        silence=INPUT_SPEC.silence,
         db_per_unit=1.0,
     )
 
 
 def recordings(n_clips: int, work: RandomisedWindows) -> WindowSet:
     """Return samples of 10 s, all of them in memory, with random classes."""
-    rng, rate_hz = np.random.default_rng(0), HEARD.sample_rate_hz
+    rng, rate_hz = np.random.default_rng(0), INPUT_SPEC.sample_rate_hz
     samples = rng.integers(-3000, 3000, (n_clips, 1, 10 * rate_hz), np.int16)
     return replace(
         clips(n_clips),
@@ -108,7 +108,7 @@ def n_clips_for(flags: argparse.Namespace, n_workers: int) -> int:
 def tagger(flags: argparse.Namespace) -> Tagger:
     """Return the network, new."""
     torch.manual_seed(0)
-    return Tagger(Architecture(flags.model, N_CLASSES, input_shape=(HEARD.n_rows, LENGTH)))
+    return Tagger(Architecture(flags.model, N_CLASSES, input_shape=(INPUT_SPEC.n_rows, LENGTH)))
 
 
 def bare(flags: argparse.Namespace, *, threads: int) -> float:
@@ -191,7 +191,7 @@ def _worker(job: dict[str, Any]) -> None:
             rate = n_windows / (times[flags.steps - 1] - times[N_WARM - 1])
             job["rate"].write_text(f"{rate} {waits[-1]}")
 
-    work = RandomisedWindows.heard_by(HEARD, HEARD.sample_rate_hz)
+    work = RandomisedWindows.input_spec_of(INPUT_SPEC, INPUT_SPEC.sample_rate_hz)
     n_clips, is_randomised = n_clips_for(flags, job["workers"]), job["loaders"] is not None
     with loader(work, job["loaders"]) if is_randomised else nullcontext() as processes:
         train(

@@ -8,8 +8,8 @@ import torch
 
 from pipeline.audio.inputs import LogMelInput
 from pipeline.audio.windows import WindowSpec
-from pipeline.catalog.vocabulary import default_vocabulary
 from pipeline.learn.model import Architecture, ModelCard, Tagger, save_model
+from pipeline.selection.vocabulary import default_vocabulary
 from pipeline.store.folder import Folder
 
 

@@ -6,11 +6,11 @@ from argparse import ArgumentParser
 
 from jobs import harness
 from pipeline.audio.access import Access
-from pipeline.catalog.retry import Retry
 from pipeline.flows.build import build
 from pipeline.flows.build_plan import BuildConfig, dry_run
 from pipeline.report.forecast import forecast_text
 from pipeline.report.history import history_text
+from pipeline.selection.retry import Retry
 from pipeline.store.dataset import Dataset
 
 _SOURCE = "YouTube, a URL with {ytid} in it, a folder of {ytid}.* files, or IRMAS's own folder"
@@ -40,7 +40,7 @@ def main(argv: list[str] | None = None) -> int:
             print(report["cap"])
         for row in report["outcomes"]:
             print(f"  {row['n']:>8}  {row['outcome']} / {row['reason']}")
-        return harness.within(wanted - got, wanted, max_failed, "segments were not got")
+        return harness.check_limit(wanted - got, wanted, max_failed, "segments were not got")
 
     return harness.run(job)
 
@@ -73,4 +73,4 @@ def _parser() -> ArgumentParser:
 
 
 if __name__ == "__main__":
-    harness.leave(main())
+    harness.exit_process(main())

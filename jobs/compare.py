@@ -71,8 +71,8 @@ def _tags(config: CompareTagsConfig) -> int:
     print(f"all of it is in {config.out}: report.html, differences.json, differences.parquet")
     changed, n_all = report["labels"]["changed"], report["n_compared"]
     what = "tracks get other labels"
-    return harness.within(changed, n_all, config.max_changed, what, flag="--max-changed")
+    return harness.check_limit(changed, n_all, config.max_changed, what, flag="--max-changed")
 
 
 if __name__ == "__main__":
-    harness.leave(main())
+    harness.exit_process(main())

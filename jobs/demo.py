@@ -16,10 +16,10 @@ from pipeline.demo.corpus import (
     render_corpus,
     write_segments_csv,
 )
-from pipeline.demo.origin import Origin
+from pipeline.demo.media_server import MediaServer
 from pipeline.demo.outcome import summary
+from pipeline.demo.recording import write_chosen
 from pipeline.demo.soundfonts import usable
-from pipeline.demo.studio import write_chosen
 from pipeline.errors import TimbreError
 from pipeline.flows.cluster import own_cpus, ray_session
 from pipeline.learn.starter import STARTER, has_starter
@@ -35,7 +35,7 @@ def main(argv: list[str] | None = None) -> int:
     parser = harness.parser(__doc__)
     parser.add_argument("--out", default="demo", metavar="DIR", help="where everything goes")
     parser.add_argument(
-        "--soundfonts", type=harness.words, default=(), metavar="FILES",
+        "--soundfonts", type=harness.comma_list, default=(), metavar="FILES",
         help="General MIDI .sf2 files to render with, by comma; default: TimGM6mb and those that "
         "are installed",
     )  # fmt: skip
@@ -62,7 +62,7 @@ def demo(root: Path, soundfonts: Sequence[str] = ()) -> int:
         write_chosen(root, [*videos, *(track.recording for track in tracks)])
         sheets = write_segments_csv(plan, root / "segments")
         data, model, music = root / "dataset", root / "model", root / "catalogue"
-        with Origin(root / "videos", faults_of(plan)) as origin, ray_session(min_cpus=4):
+        with MediaServer(root / "videos", faults_of(plan)) as origin, ray_session(min_cpus=4):
             step(build_subset.main, "--segments", *sheets, "--source", origin.url_template,
                  "--out", data, "--shard-size", 16)  # fmt: skip
             step(train.main, "--dataset", data, "--out", model, *TRAINING.split())
@@ -96,4 +96,4 @@ def step(job: Callable[[list[str]], int], *flags: object) -> None:
 
 
 if __name__ == "__main__":
-    harness.leave(main())
+    harness.exit_process(main())

@@ -5,12 +5,12 @@ from __future__ import annotations
 import argparse
 
 from jobs import harness
-from pipeline.catalog.plan import SPLITS
 from pipeline.flows.evaluate import EvaluateConfig, evaluate, kept_in
 from pipeline.score.aggregate import NAMES, method_named
 from pipeline.score.metrics import Metrics
 from pipeline.score.thresholds import RULES, TARGET_PRECISION
-from pipeline.score.words import macro_text
+from pipeline.score.wording import macro_text
+from pipeline.selection.plan import SPLITS
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -103,4 +103,4 @@ def _scored(metrics: Metrics) -> str:
 
 
 if __name__ == "__main__":
-    harness.leave(main())
+    harness.exit_process(main())

@@ -6,10 +6,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from jobs import harness
-from pipeline.catalog.plan import SPLITS
 from pipeline.flows.explore import ExploreConfig, explore
 from pipeline.flows.pooled import ALL
 from pipeline.score.anova import P_LIMIT, p_text, row_label
+from pipeline.selection.plan import SPLITS
 
 _N_SHOWN = 20
 
@@ -57,4 +57,4 @@ def _print_anova(anova: Mapping[str, Any]) -> None:
 
 
 if __name__ == "__main__":
-    harness.leave(main())
+    harness.exit_process(main())

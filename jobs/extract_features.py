@@ -15,9 +15,15 @@ def main(argv: list[str] | None = None) -> int:
     parser = harness.parser(__doc__)
     add = parser.add_argument
     add("--dataset", required=True, metavar="URI", help="a dataset's folder, from build_subset")
-    add("--features", required=True, type=harness.words, metavar="NAMES", help=_NAMES)
+    add("--features", required=True, type=harness.comma_list, metavar="NAMES", help=_NAMES)
     add("--out", required=True, metavar="URI", help="the folder for the tables")
-    add("--pool", type=harness.words, default=(), metavar="mean,var", help="clip-level statistics")
+    add(
+        "--pool",
+        type=harness.comma_list,
+        default=(),
+        metavar="mean,var",
+        help="clip-level statistics",
+    )
     add("--prepare", default="", metavar="STEPS", help=_PREPARE)
     add("--n-fft", type=int, default=2048, metavar="N", help="length of a frame in samples")
     add("--hop", type=int, default=512, metavar="N", help="distance of frames in samples")
@@ -35,4 +41,4 @@ def main(argv: list[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    harness.leave(main())
+    harness.exit_process(main())

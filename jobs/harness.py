@@ -32,7 +32,7 @@ from ray.exceptions import (
 from pipeline.errors import TimbreError, UsageError
 from pipeline.flows.joined import relative_on_cluster
 from pipeline.flows.logs import logged, say
-from pipeline.score.words import past_limit_text
+from pipeline.score.wording import past_limit_text
 
 OK, FAILED, USAGE, PAST_LIMIT, INTERRUPTED = 0, 1, 2, 3, 130
 _PLACES = {"URI", "GLOB", "MANIFEST", "CSV", "TOML", "JSON", "FILE", "DIR", "PATH"}
@@ -127,7 +127,7 @@ def share(text: str) -> float:
     return value
 
 
-def within(n: int, n_all: int, limit: float, what: str, *, flag: str = "--max-failed") -> int:
+def check_limit(n: int, n_all: int, limit: float, what: str, *, flag: str = "--max-failed") -> int:
     """Return the exit code by a flag's share; past the limit say why, as no other line may."""
     text = past_limit_text(n, n_all, limit, what, flag=flag)
     return past_limit(text) if text else OK
@@ -139,7 +139,7 @@ def past_limit(text: str) -> int:
     return PAST_LIMIT
 
 
-def words(text: str) -> tuple[str, ...]:
+def comma_list(text: str) -> tuple[str, ...]:
     """Parse 'a,b' as words."""
     return tuple(word.strip() for word in text.split(",") if word.strip())
 
@@ -163,7 +163,7 @@ def run(job: Callable[[], int]) -> int:
         return USAGE
 
 
-def leave(code: int) -> NoReturn:
+def exit_process(code: int) -> NoReturn:
     """End the process with a job's exit code.
 
     After an interrupt at once: of what it broke off, threads may still run, and one that meets

@@ -71,4 +71,4 @@ def _done(imported: Imported, out: str) -> str:
 
 
 if __name__ == "__main__":
-    harness.leave(main())
+    harness.exit_process(main())

@@ -1,4 +1,4 @@
-"""Make the labels of a tagging run anew, with other thresholds or another gate, without audio."""
+"""Make the labels of a tagging run anew, with other thresholds, without audio."""
 
 from __future__ import annotations
 
@@ -24,7 +24,13 @@ def main(argv: list[str] | None = None) -> int:
         "--keep-thresholds may have written",
     )
     add("--threshold", type=float, metavar="X", help="one for every class, 0 to 1")
-    add("--gate", type=float, metavar="X", help="least evidence, 0 to 1; as it was if not given")
+    add(
+        "--min-confidence",
+        "--gate",  # its name in version 0.1
+        type=float,
+        metavar="X",
+        help="lowest confidence of a label, 0 to 1; as it was if not given",
+    )
     flags = vars(parser.parse_args(argv))
 
     def job() -> int:
@@ -44,4 +50,4 @@ def main(argv: list[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    harness.leave(main())
+    harness.exit_process(main())

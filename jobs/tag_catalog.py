@@ -11,8 +11,8 @@ from pipeline.learn.model import DEFAULT_MIN_CONFIDENCE
 from pipeline.learn.starter import STARTER
 from pipeline.report.left_out import left_out_text
 from pipeline.score.aggregate import TRACKS, method_named
-from pipeline.score.attention import HAVE_FAILED, REASONS
-from pipeline.score.words import duration_text, size_text
+from pipeline.score.alerts import HAVE_FAILED, REASONS
+from pipeline.score.wording import duration_text, size_text
 from pipeline.store.catalogue import FORMS
 
 
@@ -28,7 +28,9 @@ def main(argv: list[str] | None = None) -> int:
             return harness.OK
         run = tag_catalog(config)
         print(_done(run, config.out))
-        return harness.within(run["failed_in_all"], run["tracks"], config.max_failed, HAVE_FAILED)
+        return harness.check_limit(
+            run["failed_in_all"], run["tracks"], config.max_failed, HAVE_FAILED
+        )
 
     return harness.run(job)
 
@@ -59,10 +61,11 @@ def _parser() -> ArgumentParser:
         help="score from which a label is given, 0 to 1; the model's own if not given",
     )
     add(
-        "--gate",
+        "--min-confidence",
+        "--gate",  # its name in version 0.1
         type=float,
         metavar="X",
-        help="least mean score of a class's three highest windows for a label, 0 to 1; the "
+        help="lowest mean score of a class's three highest windows for a label, 0 to 1; the "
         f"model's own, or {DEFAULT_MIN_CONFIDENCE:g} where it has none, if not given",
     )
     add(
@@ -123,9 +126,9 @@ def _planned(plan: dict[str, Any]) -> str:
 
 
 def _done(run: dict[str, Any], out: str) -> str:
-    lacking = ""
+    missing_tables = ""
     if run["lacking"]:
-        lacking = (
+        missing_tables = (
             f"\ntracks that were tagged before have no {', '.join(run['lacking'])}; to have them "
             "of all tracks, tag to another --out"
         )
@@ -134,7 +137,7 @@ def _done(run: dict[str, Any], out: str) -> str:
         f"{run['skipped']:,} skipped ({run['unchanged']:,} unchanged, {run['same_content']:,} "
         f"renamed, copied or touched); {duration_text(run['audio_s'])} of audio in "
         f"{duration_text(run['seconds'])}{_left_out(run)}\n{_reasons(run)}the tags are in "
-        f"{out}/tags, the run in run.json and report.html there{lacking}"
+        f"{out}/tags, the run in run.json and report.html there{missing_tables}"
     )
 
 
@@ -151,4 +154,4 @@ def _reasons(run: dict[str, Any]) -> str:
 
 
 if __name__ == "__main__":
-    harness.leave(main())
+    harness.exit_process(main())

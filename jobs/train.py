@@ -6,6 +6,7 @@ import argparse
 from dataclasses import asdict
 
 from jobs import harness
+from jobs.harness import comma_list
 from pipeline.errors import TimbreError
 from pipeline.flows.fit import FitConfig, FitResult, fit
 from pipeline.flows.folds import FoldsResult, cross_validate
@@ -19,7 +20,7 @@ from pipeline.learn.precision import PRECISIONS
 from pipeline.learn.recipes import PRESETS, preset
 from pipeline.learn.sampling import BALANCES, SAMPLINGS
 from pipeline.learn.selection import SELECTIONS, best_row, chosen_by
-from pipeline.score.words import macro_text
+from pipeline.score.wording import macro_text
 
 AUGMENTED = ",".join(AUGMENTATIONS)
 
@@ -57,11 +58,21 @@ def _parser(argv: list[str] | None) -> argparse.ArgumentParser:
     add("--out", required=True, metavar="URI", help="the model's folder: a path, s3://, gs://")
     add("--workers", type=int, default=1, metavar="N", help="processes that train together")
     add("--gpu", action="store_true", help="a GPU for every worker, in bfloat16")
-    add("--encoder", type=harness.words, metavar="URI|URI,URI", help="of a probe: models, frozen")
+    add(
+        "--encoder",
+        type=comma_list,
+        metavar="URI|URI,URI",
+        help="of a probe: models, frozen",
+    )
     add("--hidden", type=int, metavar="N", help="of a probe: width of its MLP; 0: a linear layer")
     add("--freeze", type=int, metavar="N", help="of --init: blocks at its beginning that stay")
     add("--pool", choices=POOLS, help="of frames over time; without it as the network does itself")
-    add("--teacher", type=harness.words, metavar="URI", help="models, with commas, to learn from")
+    add(
+        "--teacher",
+        type=comma_list,
+        metavar="URI",
+        help="models, with commas, to learn from",
+    )
     add("--hard-share", type=float, metavar="X", help="of labels in the loss, beside teachers")
     add("--weights", metavar="imagenet|PATH|none", help="weights to begin with")
     add("--epochs", type=int, metavar="N", help="passes over the data")
@@ -71,7 +82,7 @@ def _parser(argv: list[str] | None) -> argparse.ArgumentParser:
     add("--lr", type=float, metavar="X", help="learning rate after the warm-up")
     add("--weight-decay", type=float, metavar="X", help="L2 penalty")
     add("--head-lr", type=float, metavar="X", help="of the last layers, where it is another")
-    add("--augment", type=harness.words, metavar="NAMES", help=f"some of {AUGMENTED}, or ''")
+    add("--augment", type=comma_list, metavar="NAMES", help=f"some of {AUGMENTED}, or ''")
     add("--loader-processes", type=int, metavar="N", help="that randomise a worker's windows")
     add("--sampling", choices=SAMPLINGS, help="plain, or clips mixed: dynamic or persistent")
     add("--mix-min", type=int, metavar="N", help="clips mixed at least")
@@ -161,4 +172,4 @@ def _say_folds(result: FoldsResult, out: str) -> None:
 
 
 if __name__ == "__main__":
-    harness.leave(main())
+    harness.exit_process(main())

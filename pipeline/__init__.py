@@ -27,7 +27,7 @@ _ROOM_OF = {
     "tag_catalog": "flows.tag",
     "TrackTagger": "learn.tagger",
     "describe": "learn.tagger",
-    "tagging": "learn.tagging",
+    "inference_config": "learn.inference_config",
     "list_tracks": "store.catalogue",
     "LogMelSpec": "audio.logmel",
     "log_mel": "audio.logmel",

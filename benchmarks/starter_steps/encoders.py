@@ -8,17 +8,15 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 import soxr
 from scipy.special import logit
 
+from pipeline.arrays import Float32
 from pipeline.audio.windows import cut_windows, window_starts
 from pipeline.learn.engines import make_engine
 from pipeline.learn.model import load_card
 from pipeline.learn.pretrained.importing import ImportConfig, import_model
-from starter_steps.render import SAMPLE_RATE_HZ, Samples
-
-Floats = npt.NDArray[np.float32]
+from starter_steps.render import SAMPLE_RATE_HZ
 
 _LEAST = 1e-6  # a score of 0 or 1 has no logit
 _HOPS_S = {"efficientat": None, "yamnet": 0.48}
@@ -33,13 +31,13 @@ class Teacher:
         self._card = load_card(out)
         self._engine = make_engine(out, precision="f32", embeddings=True)
 
-    def features(self, samples: Samples) -> Floats:
+    def features(self, samples: Float32) -> Float32:
         """Return the mean and the maximum over a clip of embedding and logits, `[n_features]`."""
-        heard, windows = self._card.heard, self._card.windows
-        samples = soxr.resample(samples, SAMPLE_RATE_HZ, heard.sample_rate_hz)
-        matrix = heard.matrix(samples)
-        starts = window_starts(matrix.shape[1], windows, heard)
-        cut = cut_windows(matrix, starts, windows.n_frames(heard), silence=heard.silence)
+        input_spec, windows = self._card.input_spec, self._card.windows
+        samples = soxr.resample(samples, SAMPLE_RATE_HZ, input_spec.sample_rate_hz)
+        matrix = input_spec.matrix(samples)
+        starts = window_starts(matrix.shape[1], windows, input_spec)
+        cut = cut_windows(matrix, starts, windows.n_frames(input_spec), silence=input_spec.silence)
         scores, embedding = self._engine.scores(cut)
         assert embedding is not None
         both = np.concatenate([embedding, logit(np.clip(scores, _LEAST, 1 - _LEAST))], axis=1)
@@ -56,6 +54,6 @@ def teachers(folder: Path, mn04: Path | None, yamnet: Path | None) -> list[Teach
     return [Teacher("efficientat", mn04, folder), Teacher("yamnet", yamnet, folder)]
 
 
-def encoded(samples: Samples, encoders: list[Teacher]) -> Floats:
+def encoded(samples: Float32, encoders: list[Teacher]) -> Float32:
     """Return the features of all teachers, joined."""
     return np.concatenate([one.features(samples) for one in encoders])

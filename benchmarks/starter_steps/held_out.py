@@ -12,14 +12,13 @@ import numpy as np
 import numpy.typing as npt
 from sklearn.metrics import average_precision_score, f1_score
 
+from pipeline.arrays import Bools, Float32
 from pipeline.audio.windows import cut_windows, window_starts
 from pipeline.learn.model import Tagger
 from pipeline.score.thresholds import tuned
 from starter_steps.notes import CODES
-from starter_steps.pool import HEARD, WINDOWS, Clip
+from starter_steps.pool import INPUT_SPEC, WINDOWS, Clip
 from starter_steps.student import scores_of
-
-Floats = npt.NDArray[np.float32]
 
 
 @dataclass(frozen=True)
@@ -39,24 +38,24 @@ class Figures:
         )
 
 
-def truth_of(clips: list[Clip]) -> npt.NDArray[np.bool_]:
+def truth_of(clips: list[Clip]) -> Bools:
     """Return what clips are of, `[n_clips, n_classes]`; others and drums are of no class."""
     labels = np.array([clip.label for clip in clips])
     return np.asarray(labels[:, None] == np.arange(len(CODES)))
 
 
-def clip_scores(tagger: Tagger, clips: list[Clip]) -> Floats:
+def clip_scores(tagger: Tagger, clips: list[Clip]) -> Float32:
     """Return a model's scores of clips, the mean over windows, `[n_clips, n_classes]`."""
-    n_frames, rows = WINDOWS.n_frames(HEARD), []
+    n_frames, rows = WINDOWS.n_frames(INPUT_SPEC), []
     for clip in clips:
-        matrix = HEARD.matrix(clip.samples)
-        starts = window_starts(matrix.shape[1], WINDOWS, HEARD)
-        windows = cut_windows(matrix, starts, n_frames, silence=HEARD.silence)
+        matrix = INPUT_SPEC.matrix(clip.samples)
+        starts = window_starts(matrix.shape[1], WINDOWS, INPUT_SPEC)
+        windows = cut_windows(matrix, starts, n_frames, silence=INPUT_SPEC.silence)
         rows.append(scores_of(tagger, windows).mean(axis=0))
     return np.stack(rows)
 
 
-def figures(truth: npt.NDArray[np.bool_], scores: Floats, thresholds: npt.ArrayLike) -> Figures:
+def figures(truth: Bools, scores: Float32, thresholds: npt.ArrayLike) -> Figures:
     """Return macro F1 at thresholds, one a class or one for all, and mAP."""
     there = np.flatnonzero(truth.any(axis=0))
     named = scores >= np.broadcast_to(np.asarray(thresholds), len(CODES))
@@ -65,7 +64,7 @@ def figures(truth: npt.NDArray[np.bool_], scores: Floats, thresholds: npt.ArrayL
     return Figures(len(truth), len(there), float(f1), float(np.mean(precisions)))
 
 
-def calibrated(truth: npt.NDArray[np.bool_], scores: Floats) -> dict[str, float]:
+def calibrated(truth: Bools, scores: Float32) -> dict[str, float]:
     """Return a threshold a class: half-way from 0.5 to that of the largest F1, as clips are few."""
     best = tuned(truth, scores, class_codes=CODES).values
     return {
@@ -73,7 +72,7 @@ def calibrated(truth: npt.NDArray[np.bool_], scores: Floats) -> dict[str, float]
     }
 
 
-def confusion(labels: list[str], scores: Floats) -> str:
+def confusion(labels: list[str], scores: Float32) -> str:
     """Return a table in Markdown: rows are what clips are of, columns the class scored highest."""
     lines = [f"| | {' | '.join(CODES)} |", "|---" * (len(CODES) + 1) + "|"]
     highest = scores.argmax(axis=1)

@@ -9,11 +9,11 @@ from typing import Any
 
 from torch import Tensor
 
-from pipeline.catalog.vocabulary import default_vocabulary
 from pipeline.flows.provenance import provenance
 from pipeline.learn.model import ModelCard, save_model
+from pipeline.selection.vocabulary import default_vocabulary
 from pipeline.store.folder import Folder
-from starter_steps.pool import HEARD, WINDOWS
+from starter_steps.pool import INPUT_SPEC, WINDOWS
 from starter_steps.sources import RECORDINGS, SALAMANDER, SONIC_PI, SOUNDFONTS
 from starter_steps.student import ARCHITECTURE
 
@@ -48,7 +48,7 @@ def write(
     card = ModelCard(
         architecture=replace(ARCHITECTURE, dropout=0.0),
         vocabulary=default_vocabulary(),
-        heard=HEARD,
+        input_spec=INPUT_SPEC,
         windows=WINDOWS,
         aggregation=AGGREGATION,
         thresholds={AGGREGATION: dict(thresholds)},

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 
+from pipeline.arrays import Float32
 from pipeline.audio.decode import decode
 from pipeline.audio.inputs import LogMelInput
 from pipeline.audio.logmel import LogMelSpec
@@ -24,9 +24,9 @@ from pipeline.learn.randomise.mixture import Mixture, mixed
 from pipeline.learn.randomise.silence import placed
 from starter_steps.encoders import Teacher, encoded
 from starter_steps.notes import CODES, DRUMS, OTHER
-from starter_steps.render import SAMPLE_RATE_HZ, Samples
+from starter_steps.render import SAMPLE_RATE_HZ
 
-HEARD = LogMelInput(LogMelSpec(SAMPLE_RATE_HZ, 2048, 640, 96, 40.0, 14_000.0))
+INPUT_SPEC = LogMelInput(LogMelSpec(SAMPLE_RATE_HZ, 2048, 640, 96, 40.0, 14_000.0))
 WINDOWS = WindowSpec(2.0, 1.0)
 N_WINDOW = round(WINDOWS.window_s * SAMPLE_RATE_HZ)
 REAL = "real:"
@@ -41,7 +41,7 @@ _MIXTURE = Mixture()
 class Clip:
     """A sound, what it is of, and where it is from."""
 
-    samples: Samples
+    samples: Float32
     label: int
     source: str
 
@@ -71,7 +71,7 @@ class Sounds:
         self, files: list[Path], real: list[Clip], rng: np.random.Generator, *, real_share: float
     ) -> None:
         self.rng, self._real_share = rng, real_share
-        self._rendered: dict[int, dict[str, list[Samples]]] = defaultdict(dict)
+        self._rendered: dict[int, dict[str, list[Float32]]] = defaultdict(dict)
         self._real: dict[int, dict[str, list[Clip]]] = defaultdict(lambda: defaultdict(list))
         for path in files:
             kept = np.load(path)
@@ -101,7 +101,7 @@ class Sounds:
         source = sources[self.rng.choice(len(sources), p=weights / weights.sum())]
         return of_class[source][self.rng.integers(len(of_class[source]))]
 
-    def _part(self, samples: Samples) -> Samples:
+    def _part(self, samples: Float32) -> Float32:
         """Return as much as a window asks for at any speed, from a place with sound in it."""
         n = DEFAULT.n_asked(N_WINDOW)
         if len(samples) <= n:
@@ -119,9 +119,9 @@ class Sounds:
 class Drawn:
     """A window to learn from."""
 
-    samples: Samples
-    target: npt.NDArray[np.float32]
-    is_known: npt.NDArray[np.float32]
+    samples: Float32
+    target: Float32
+    is_known: Float32
     """1 where the target is to be believed."""
     sources: str
     """Of its clips, with | between them."""
@@ -160,7 +160,7 @@ def _accompaniment(rng: np.random.Generator) -> int:
     return OTHER if kind < 0.8 else DRUMS
 
 
-def _overdriven(clip: Clip, rng: np.random.Generator) -> Samples:
+def _overdriven(clip: Clip, rng: np.random.Generator) -> Float32:
     """Return an electric guitar through an amplifier, now and then; other clips as they are."""
     if clip.label != CODES.index("gel") or rng.random() >= 0.35:
         return clip.samples
@@ -169,7 +169,7 @@ def _overdriven(clip: Clip, rng: np.random.Generator) -> Samples:
     return np.asarray(loud / (rms(loud) + 1e-6) * _LEVEL, np.float32)
 
 
-def _somewhere(samples: Samples, n_samples: int, rng: np.random.Generator) -> Samples:
+def _somewhere(samples: Float32, n_samples: int, rng: np.random.Generator) -> Float32:
     before = int(rng.integers(0, n_samples - len(samples) + 1))
     return np.pad(samples, (before, n_samples - len(samples) - before))
 
@@ -184,14 +184,14 @@ def write_pool(
     has_mixtures: bool = True,
 ) -> None:
     """Write log-mels for the student, features of the teachers, targets and sources."""
-    n_frames = WINDOWS.n_frames(HEARD)
-    mels = np.zeros((n_windows, HEARD.n_rows, n_frames), np.float16)
+    n_frames = WINDOWS.n_frames(INPUT_SPEC)
+    mels = np.zeros((n_windows, INPUT_SPEC.n_rows, n_frames), np.float16)
     features = np.zeros((n_windows, sum(one.n_features for one in encoders)), np.float16)
     targets, is_known = np.zeros((2, n_windows, len(CODES)), np.float32)
     sources = []
     for k in range(n_windows):
         drawn = draw_window(sounds, is_randomised=is_randomised, has_mixtures=has_mixtures)
-        mels[k] = HEARD.matrix(drawn.samples)
+        mels[k] = INPUT_SPEC.matrix(drawn.samples)
         features[k] = encoded(drawn.samples, encoders)
         targets[k], is_known[k] = drawn.target, drawn.is_known
         sources.append(drawn.sources)

@@ -13,8 +13,8 @@ from types import ModuleType
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from pipeline.arrays import Float32
 from starter_steps.notes import (
     BENT,
     CODES,
@@ -27,8 +27,6 @@ from starter_steps.notes import (
     one_note,
     phrase,
 )
-
-Samples = npt.NDArray[np.float32]
 
 SAMPLE_RATE_HZ = 32_000
 N_SAMPLES = round(SECONDS * SAMPLE_RATE_HZ)
@@ -57,7 +55,7 @@ class Instrument:
         except Exception:  # it has a type of its own for each fault
             return False
 
-    def clip(self, code: str, *, is_note: bool) -> Samples | None:
+    def clip(self, code: str, *, is_note: bool) -> Float32 | None:
         """Play a note or a phrase of a class; None where it has no program for it."""
         known = [one for one in PROGRAMS[code] if self.has(*one[:2])]
         if not known:
@@ -73,7 +71,7 @@ class Instrument:
         has_vibrato = code in BENT and self._rng.random() < 0.4
         return self._played(events, self._bends(has_vibrato))
 
-    def drums(self) -> Samples | None:
+    def drums(self) -> Float32 | None:
         """Play a bar of drums with accidents; None where it has no kit."""
         kits = [kit for kit in DRUM_KITS if self.has(_DRUM_BANK, kit)]
         if not kits:
@@ -110,7 +108,7 @@ class Instrument:
         swing = depth * np.sin(2 * np.pi * rate_hz * times_s) * np.minimum(1, times_s / onset_s)
         return list(zip(times_s.tolist(), (detuned + swing).tolist(), strict=True))
 
-    def _played(self, events: list[Event], bends: list[tuple[float, float]]) -> Samples:
+    def _played(self, events: list[Event], bends: list[tuple[float, float]]) -> Float32:
         changes: list[tuple[float, int, Any]] = [(time_s, 0, off) for time_s, off in bends]
         changes += [(one.time_s, 1, one) for one in sorted(events) if one.time_s < SECONDS]
         done, parts = 0, []
@@ -129,7 +127,7 @@ class Instrument:
         parts.append(self._generated(N_SAMPLES - done))
         return np.concatenate(parts)
 
-    def _generated(self, n_samples: int) -> Samples:
+    def _generated(self, n_samples: int) -> Float32:
         stereo = np.frombuffer(bytes(self._synth.generate(n_samples)), np.float32)
         return np.asarray(stereo.reshape(-1, 2).mean(axis=1))
 
@@ -137,7 +135,7 @@ class Instrument:
 def render(path: Path, name: str, out: Path, *, n_clips: int) -> None:
     """Write `n_clips` of each class, of others and of drums: `NAME.npz` under `out`."""
     instrument = Instrument(path, name)
-    clips: list[Samples] = []
+    clips: list[Float32] = []
     labels: list[int] = []
     for label in range(DRUMS + 1):
         for k in range(n_clips):
@@ -151,7 +149,7 @@ def render(path: Path, name: str, out: Path, *, n_clips: int) -> None:
     save_clips(out / f"{name}.npz", clips, labels)
 
 
-def save_clips(path: Path, clips: list[Samples], labels: list[int]) -> None:
+def save_clips(path: Path, clips: list[Float32], labels: list[int]) -> None:
     """Write clips of `N_SAMPLES` in 16 bits, each at full scale, and their labels."""
     samples = np.zeros((len(clips), N_SAMPLES), np.int16)
     for row, clip in zip(samples, clips, strict=True):

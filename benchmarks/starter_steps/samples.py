@@ -9,9 +9,10 @@ from pathlib import Path
 
 import numpy as np
 
+from pipeline.arrays import Float32
 from pipeline.audio.decode import decode
 from starter_steps.notes import CODES, DRUMS, OTHER, SECONDS
-from starter_steps.render import N_SAMPLES, SAMPLE_RATE_HZ, Samples, save_clips
+from starter_steps.render import N_SAMPLES, SAMPLE_RATE_HZ, save_clips
 
 _SEMITONES = {"C": 0, "D#": 3, "F#": 6, "A": 9}
 _PIANO_FILE = re.compile(r"([A-G]#?)(\d)v(\d+)\.ogg")
@@ -36,7 +37,7 @@ class Piano:
                 self._files[key, int(velocity)] = path
         self.velocities = sorted({velocity for _, velocity in self._files})
 
-    def note(self, midi: int, velocity: int) -> Samples:
+    def note(self, midi: int, velocity: int) -> Float32:
         """Return a note, from the nearest one that was recorded."""
         near = min(
             (key for key, one in self._files if one == velocity), key=lambda k: abs(k - midi)
@@ -48,12 +49,12 @@ class Piano:
 
 
 @lru_cache(maxsize=600)
-def _decoded(path: Path) -> Samples:
-    samples: Samples = decode(str(path), sample_rate_hz=SAMPLE_RATE_HZ)
+def _decoded(path: Path) -> Float32:
+    samples: Float32 = decode(str(path), sample_rate_hz=SAMPLE_RATE_HZ)
     return samples[: round(_LONGEST_S * SAMPLE_RATE_HZ)]
 
 
-def piano_clip(piano: Piano, rng: np.random.Generator, *, is_note: bool) -> Samples:
+def piano_clip(piano: Piano, rng: np.random.Generator, *, is_note: bool) -> Float32:
     """Return a note or a phrase with chords."""
     velocity = int(rng.choice(piano.velocities))
     out = np.zeros(N_SAMPLES, np.float32)
@@ -100,7 +101,7 @@ def sonic_pi_label(name: str) -> int | None:
 
 def write_sonic_pi(folder: Path, out: Path) -> None:
     """Write `sonicpi.npz` under `out`: clips of at most 3.2 s every 1.6 s."""
-    clips: list[Samples] = []
+    clips: list[Float32] = []
     labels: list[int] = []
     for path in sorted(folder.rglob("samples/*.flac")):
         label = sonic_pi_label(path.stem)

@@ -13,15 +13,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from pipeline.arrays import Float32, Int64
 from pipeline.learn.model import Architecture, Tagger
 from pipeline.learn.networks.compact import Compact
 from pipeline.learn.precision import autocast, has_fast_bf16
 from starter_steps.notes import CODES
-from starter_steps.pool import HEARD, WINDOWS
+from starter_steps.pool import INPUT_SPEC, WINDOWS
 from starter_steps.teacher import masked_loss
-
-Floats = npt.NDArray[np.float32]
-Rows = npt.NDArray[np.int64]
 
 CPU = torch.device("cpu")
 
@@ -29,7 +27,7 @@ ARCHITECTURE = Architecture(
     name="compact",
     n_classes=len(CODES),
     dropout=0.3,
-    input_shape=(HEARD.n_rows, WINDOWS.n_frames(HEARD)),
+    input_shape=(INPUT_SPEC.n_rows, WINDOWS.n_frames(INPUT_SPEC)),
 )
 
 
@@ -62,7 +60,7 @@ class Batch(NamedTuple):
     """1 where no other window was added, `[n, 1]`: features are of the window alone."""
 
 
-def train_student(pool: Mapping[str, Floats], soft: Floats, config: StudentConfig) -> Tagger:
+def train_student(pool: Mapping[str, Float32], soft: Float32, config: StudentConfig) -> Tagger:
     """Return the running mean of a network that learns from the pool; one line every 100 steps."""
     torch.manual_seed(config.seed)
     rng = np.random.default_rng(config.seed)
@@ -100,21 +98,21 @@ def train_student(pool: Mapping[str, Floats], soft: Floats, config: StudentConfi
     return mean
 
 
-def _standardised(features: Floats) -> npt.NDArray[np.float16]:
+def _standardised(features: Float32) -> npt.NDArray[np.float16]:
     some = features[:10_000].astype(np.float32)
     scaled = (features - some.mean(axis=0)) / (some.std(axis=0) + 1e-3)
     return np.asarray(np.clip(scaled, -4, 4), np.float16)
 
 
 def _taken(
-    pool: Mapping[str, Floats], soft: Floats, standard: npt.NDArray[np.float16], rows: Rows
+    pool: Mapping[str, Float32], soft: Float32, standard: npt.NDArray[np.float16], rows: Int64
 ) -> Batch:
     mels, targets, is_known = (pool[key][rows] for key in ("mels", "targets", "is_known"))
     found = mels, targets, is_known, soft[rows], standard[rows], np.ones((len(rows), 1))
     return Batch(*(torch.from_numpy(one).float() for one in found))
 
 
-def _batches(n: int, size: int, rng: np.random.Generator) -> Iterator[Rows]:
+def _batches(n: int, size: int, rng: np.random.Generator) -> Iterator[Int64]:
     if n < size:
         raise SystemExit(f"{n} windows are left to learn from; expected {size} or more")
     while True:
@@ -172,7 +170,7 @@ def masked(windows: Tensor, rng: np.random.Generator) -> Tensor:
 
 
 @torch.no_grad()
-def scores_of(tagger: Tagger, windows: npt.NDArray[Any]) -> Floats:
+def scores_of(tagger: Tagger, windows: npt.NDArray[Any]) -> Float32:
     """Return scores, `[n, n_classes]`, of windows as they are stored, `[n, n_mels, n_frames]`."""
     parts = torch.split(torch.from_numpy(windows), 64)
     return np.asarray(torch.cat([tagger(part).sigmoid() for part in parts]).numpy())

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-Floats = npt.NDArray[np.float32]
+from pipeline.arrays import Float32
 
 N_PROBES = 3
 SMOOTHING = 0.04
@@ -42,9 +41,9 @@ def masked_loss(logits: Tensor, targets: Tensor, is_known: Tensor) -> Tensor:
 
 
 def fit_probe(
-    features: Floats,
-    targets: Floats,
-    is_known: Floats,
+    features: Float32,
+    targets: Float32,
+    is_known: Float32,
     *,
     seed: int,
     n_steps: int = 1500,
@@ -66,7 +65,7 @@ def fit_probe(
 
 
 @torch.no_grad()
-def probe_scores(probes: list[Probe], features: Floats) -> Floats:
+def probe_scores(probes: list[Probe], features: Float32) -> Float32:
     """Return the mean of the probes' scores, `[n, n_classes]`."""
     parts = torch.split(torch.from_numpy(features), 4096)
     scores = [

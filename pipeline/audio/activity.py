@@ -1,4 +1,4 @@
-"""Samples in, which of their windows are heard out: silence and noise name no instrument. PURE.
+"""Samples in, which of their windows hold sound out: silence and noise name no instrument. PURE.
 
 A model gives scores to whatever it hears, a pause or applause too. Silence is told by its level.
 Noise is told by its spectrum: between neighbouring bins it is as flat as chance allows, whatever
@@ -19,14 +19,11 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
-import numpy.typing as npt
 import scipy.fft
 
+from pipeline.arrays import Bools, Float32, Float64, Int64
 from pipeline.errors import UsageError
 
-Floats = npt.NDArray[np.float32]
-Bools = npt.NDArray[np.bool_]
-Ints = npt.NDArray[np.int64]
 Edges = tuple[int, ...]
 
 _FRAME_S = 0.093  # at 21 Hz a bin, the partials of a bass would be one
@@ -57,8 +54,8 @@ class Activity:
 
 
 def active_windows(
-    samples: Floats,
-    starts: Ints,
+    samples: Float32,
+    starts: Int64,
     window_samples: int,
     *,
     sample_rate_hz: int,
@@ -98,8 +95,8 @@ def frame_length(sample_rate_hz: int) -> int:
     return int(2 ** round(np.log2(_FRAME_S * sample_rate_hz)))
 
 
-def _levels_dbfs(samples: Floats, starts: Ints, lengths: Ints) -> npt.NDArray[np.float64]:
-    """Return each window's level; its mean is left out, as an offset is not heard."""
+def _levels_dbfs(samples: Float32, starts: Int64, lengths: Int64) -> Float64:
+    """Return each window's level; its mean is left out, as an offset makes no sound."""
     power = np.zeros(len(starts))
     ones = np.ones(lengths.max(initial=0), np.float32)  # a product sums twice as fast as `mean`
     for k, (start, length) in enumerate(zip(starts, lengths, strict=True)):
@@ -110,7 +107,7 @@ def _levels_dbfs(samples: Floats, starts: Ints, lengths: Ints) -> npt.NDArray[np
     return np.asarray(10 * np.log10(np.maximum(power, 1e-20)))
 
 
-def _flatness(samples: Floats, starts: Ints, lengths: Ints, sample_rate_hz: int) -> Floats:
+def _flatness(samples: Float32, starts: Int64, lengths: Int64, sample_rate_hz: int) -> Float32:
     """Return the mean flatness of the half of the bands that is least flat, `[n_windows]`."""
     edges = _band_edges(frame_length(sample_rate_hz), sample_rate_hz)
     logs = _log_spectra(samples, starts, lengths, edges, frame_length(sample_rate_hz))
@@ -118,11 +115,13 @@ def _flatness(samples: Floats, starts: Ints, lengths: Ints, sample_rate_hz: int)
     n_judged = np.isfinite(bands).sum(axis=1, keepdims=True)
     n_least = (n_judged + 1) // 2
     sums = np.take_along_axis(bands.cumsum(axis=1), np.maximum(n_least - 1, 0), axis=1)
-    least: Floats = np.where(n_judged > 0, sums / np.maximum(n_least, 1), 0)[:, 0]
+    least: Float32 = np.where(n_judged > 0, sums / np.maximum(n_least, 1), 0)[:, 0]
     return least
 
 
-def _log_spectra(samples: Floats, starts: Ints, lengths: Ints, edges: Edges, n_fft: int) -> Floats:
+def _log_spectra(
+    samples: Float32, starts: Int64, lengths: Int64, edges: Edges, n_fft: int
+) -> Float32:
     """Return the logarithm of each window's mean power in the bands' bins, `[n_windows, n_bins]`.
 
     A frame counts by the root of its energy: by the energy itself, noise that swells or fades
@@ -137,11 +136,11 @@ def _log_spectra(samples: Floats, starts: Ints, lengths: Ints, edges: Edges, n_f
     power = np.square(spectra.real)
     power += np.square(spectra.imag)
     power /= np.sqrt(power.sum(axis=2, keepdims=True) + _FLOOR)
-    logs: Floats = np.log(power.sum(axis=1) + _FLOOR)
+    logs: Float32 = np.log(power.sum(axis=1) + _FLOOR)
     return logs
 
 
-def _band_flatness(logs: Floats, edges: Edges) -> Floats:
+def _band_flatness(logs: Float32, edges: Edges) -> Float32:
     """Return geometric over arithmetic mean by band, less its tilt, `[n_windows, n_bands]`.
 
     Only bins that are heard count: what lies far below the strongest one is the recorder's noise,
@@ -150,8 +149,8 @@ def _band_flatness(logs: Floats, edges: Edges) -> Floats:
     begins, band_of, place = _layout(edges)
     heard = (logs >= logs.max(axis=1, keepdims=True) - _RANGE).astype(np.float32)
 
-    def by_band(values: Floats) -> Floats:
-        sums: Floats = np.add.reduceat(values * heard, begins, axis=1)
+    def by_band(values: Float32) -> Float32:
+        sums: Float32 = np.add.reduceat(values * heard, begins, axis=1)
         return sums
 
     n_heard = np.add.reduceat(heard, begins, axis=1)
@@ -176,7 +175,7 @@ def _band_edges(n_fft: int, sample_rate_hz: int) -> Edges:
 
 
 @lru_cache(maxsize=8)
-def _layout(edges: Edges) -> tuple[Ints, Ints, Floats]:
+def _layout(edges: Edges) -> tuple[Int64, Int64, Float32]:
     """Return where each band begins, the band of each bin, and each bin's place in its band."""
     bins = np.arange(edges[0], edges[-1])
     band_of = np.searchsorted(edges, bins, side="right") - 1
@@ -185,6 +184,6 @@ def _layout(edges: Edges) -> tuple[Ints, Ints, Floats]:
 
 
 @lru_cache(maxsize=8)
-def _hann(n_fft: int) -> Floats:
-    window: Floats = np.hanning(n_fft + 1)[:-1].astype(np.float32)  # periodic
+def _hann(n_fft: int) -> Float32:
+    window: Float32 = np.hanning(n_fft + 1)[:-1].astype(np.float32)  # periodic
     return window

@@ -14,11 +14,11 @@ from typing import Any
 
 import librosa
 import numpy as np
-import numpy.typing as npt
 
+from pipeline.arrays import Float32
 from pipeline.errors import SpecMismatch, UsageError
 
-Matrix = npt.NDArray[np.float32]
+Matrix = Float32
 
 N_MELS = 128
 """librosa's mel bands below MFCC and onset strength; the log-mel of the models has its own 256."""

@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import soundfile
 
+from pipeline.arrays import Float32
 from pipeline.errors import DecodeError, Reason
 
 TOLERANCE_S = 0.5
@@ -17,9 +18,7 @@ FULL_SCALE = 32_768
 """Of 16-bit samples."""
 
 
-def fit_length(
-    samples: npt.NDArray[np.float32], *, n_samples: int, sample_rate_hz: int
-) -> npt.NDArray[np.float32]:
+def fit_length(samples: Float32, *, n_samples: int, sample_rate_hz: int) -> Float32:
     """Return exactly `n_samples` samples: cut, or padded with zeros where a little short."""
     missing = n_samples - len(samples)
     if missing > TOLERANCE_S * sample_rate_hz:
@@ -28,17 +27,17 @@ def fit_length(
     return np.pad(samples, (0, missing)) if missing > 0 else samples[:n_samples]
 
 
-def to_pcm16(samples: npt.NDArray[np.float32]) -> npt.NDArray[np.int16]:
+def to_pcm16(samples: Float32) -> npt.NDArray[np.int16]:
     """Return 16-bit samples; what is beyond full scale is clipped."""
     return np.clip(np.rint(samples * FULL_SCALE), -FULL_SCALE, FULL_SCALE - 1).astype(np.int16)
 
 
-def from_pcm16(samples: npt.NDArray[np.int16]) -> npt.NDArray[np.float32]:
+def from_pcm16(samples: npt.NDArray[np.int16]) -> Float32:
     """Return float samples in -1..1."""
     return samples.astype(np.float32) / np.float32(FULL_SCALE)
 
 
-def from_wav(wav: bytes) -> tuple[npt.NDArray[np.float32], int]:
+def from_wav(wav: bytes) -> tuple[Float32, int]:
     """Return the samples of a clip's wav file, in -1..1, and their rate in Hz."""
     pcm, rate_hz = soundfile.read(io.BytesIO(wav), dtype="int16")
     return from_pcm16(pcm), int(rate_hz)

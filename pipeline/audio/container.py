@@ -22,7 +22,7 @@ from pipeline.audio.formats import FORMATS
 from pipeline.audio.ranges import BLOCK_BYTES, RangeFile, has_fragment_index
 from pipeline.errors import DecodeError, Reason
 
-Source = str | Path | bytes | BinaryIO
+AudioInput = str | Path | bytes | BinaryIO
 
 PREROLL_S = 0.25
 """Codecs with memory start wrong without it: 0.1 s is enough for Opus with cues and for mp3 from 56
@@ -204,7 +204,7 @@ def check_form(rate_hz: int, n_channels: int) -> None:
 
 
 @contextmanager
-def opened(source: Source) -> Iterator[Container]:
+def opened(source: AudioInput) -> Iterator[Container]:
     """Open a file for its audio; DecodeError where it can't be, or where decoding fails inside.
 
     A fault that the `read` of a file object raises comes through unchanged.
@@ -240,7 +240,7 @@ def _index_options(file: BinaryIO) -> dict[str, str]:
 
 
 @contextmanager
-def _file(source: Source) -> Iterator[BinaryIO]:
+def _file(source: AudioInput) -> Iterator[BinaryIO]:
     """Give a file that can seek; one that was opened here is closed, one that was given is not."""
     if is_url(source):
         from pipeline.audio.network import url_file  # yt-dlp takes 0.2 s to import
@@ -254,7 +254,7 @@ def _file(source: Source) -> Iterator[BinaryIO]:
         yield _not_empty(io.BytesIO(source) if isinstance(source, bytes) else source)
 
 
-def is_url(source: Source) -> bool:
+def is_url(source: AudioInput) -> bool:
     """Whether a source is an http(s) URL."""
     return isinstance(source, str) and source.startswith(("http://", "https://"))
 

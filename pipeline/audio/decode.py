@@ -13,27 +13,28 @@ from pathlib import Path
 import av.error
 import numpy as np
 
+from pipeline.arrays import Float32
 from pipeline.audio.container import (
     PREROLL_S,
+    AudioInput,
     Container,
-    Source,
     TimedFrame,
     is_url,
     opened,
 )
 from pipeline.audio.ffmpeg import LOUDEST, decode_by_command, is_audible
-from pipeline.audio.resample import Samples, mono_blocks
+from pipeline.audio.resample import mono_blocks
 from pipeline.errors import DecodeError, Reason
 
 
 def decode(
-    source: Source,
+    source: AudioInput,
     *,
     sample_rate_hz: int,
     start_s: float = 0.0,
     duration_s: float | None = None,
     max_duration_s: float | None = None,
-) -> Samples:
+) -> Float32:
     """Return mono audio, `[n_samples]`, channels averaged.
 
     Parameters
@@ -56,7 +57,7 @@ def decode(
         not_audio, empty, too_long, incomplete, undecodable or unreadable, with FFmpeg's message.
     """
     span = {"sample_rate_hz": sample_rate_hz, "start_s": start_s, "duration_s": duration_s}
-    parts: list[Samples] = []
+    parts: list[Float32] = []
     try:
         for block in decode_blocks(source, **span, max_duration_s=max_duration_s):  # type: ignore[arg-type]
             parts.append(block)  # noqa: PERF402 (what came before an error counts)
@@ -81,13 +82,13 @@ def decode(
 
 
 def decode_blocks(
-    source: Source,
+    source: AudioInput,
     *,
     sample_rate_hz: int,
     start_s: float = 0.0,
     duration_s: float | None = None,
     max_duration_s: float | None = None,
-) -> Iterator[Samples]:
+) -> Iterator[Float32]:
     """Yield what `decode` returns, a second or two at a time: for files too long for the memory.
 
     Nothing is asked of FFmpeg's command line. Raises what `decode` raises, wherever it is met.
@@ -131,7 +132,7 @@ def _check_complete(container: Container, got_s: float) -> None:
         raise DecodeError(Reason.INCOMPLETE, said)
 
 
-def _cut(blocks: Iterable[Samples], skip: int, limit: int | None) -> Iterator[Samples]:
+def _cut(blocks: Iterable[Float32], skip: int, limit: int | None) -> Iterator[Float32]:
     """Leave out the first `skip` samples (add zeros where negative), and all after `limit`."""
     if skip < 0:
         blocks, skip = chain([np.zeros(-skip, np.float32)], blocks), 0

@@ -14,10 +14,9 @@ from typing import IO
 
 import ffmpeg
 import imageio_ffmpeg
-import numpy as np
-import numpy.typing as npt
 import soundfile
 
+from pipeline.arrays import Float32
 from pipeline.audio.formats import COMMAND_FORMATS
 from pipeline.errors import DecodeError, Reason
 
@@ -39,7 +38,7 @@ def ffmpeg_exe() -> str:
 
 def decode_by_command(
     source: str | Path | bytes, *, sample_rate_hz: int, max_duration_s: float | None = None
-) -> npt.NDArray[np.float32] | None:
+) -> Float32 | None:
     """Return mono audio, `[n_samples]`, or None where the command cannot read it either.
 
     The command reads one regular file and nothing else: no other protocol, no format that names
@@ -71,17 +70,17 @@ def decode_by_command(
     return _mono(done.stdout) if done.returncode == 0 else None
 
 
-def _mono(wav: bytes) -> npt.NDArray[np.float32] | None:
+def _mono(wav: bytes) -> Float32 | None:
     """Return the mean of a wav's channels; None where it holds no samples, or no numbers."""
     try:
         samples, _ = soundfile.read(io.BytesIO(wav), dtype="float32", always_2d=True)
     except soundfile.LibsndfileError:
         return None
-    mono: npt.NDArray[np.float32] = samples.mean(axis=1)
+    mono: Float32 = samples.mean(axis=1)
     return mono if len(mono) and is_audible(mono) else None
 
 
-def is_audible(samples: npt.NDArray[np.float32]) -> bool:
+def is_audible(samples: Float32) -> bool:
     """Say whether samples, `[n_samples]` and at least one, are numbers that may be amplitudes."""
     return bool(samples.max() <= LOUDEST and samples.min() >= -LOUDEST)  # NaN is neither
 

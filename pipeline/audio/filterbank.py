@@ -17,9 +17,9 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import numpy.typing as npt
 import scipy.fft
 
+from pipeline.arrays import Float32
 from pipeline.audio.front_end import BandInput
 from pipeline.audio.kaldi import DB_PER_NEPER, mel_triangles
 from pipeline.audio.logmel import fused_kernel, hz_triangles
@@ -28,7 +28,7 @@ from pipeline.errors import SpecMismatch
 if TYPE_CHECKING:
     from pipeline.audio import fused
 
-Float32 = npt.NDArray[np.float32]
+Float32 = Float32
 
 WINDOWS = ("hann_periodic", "hann_symmetric")
 MEL_SCALES = ("slaney", "htk", "kaldi")

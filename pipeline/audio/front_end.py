@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from typing import Any, Protocol
 
-import numpy as np
 import numpy.typing as npt
 
-Float32 = npt.NDArray[np.float32]
+from pipeline.arrays import Float32
+
+Float32 = Float32
 Matrix = npt.NDArray[Any]
 
 
-class Input(Protocol):
-    """How samples become what a model hears."""
+class InputSpec(Protocol):
+    """A front end: how samples become the matrix that a network sees."""
 
     @property
     def sample_rate_hz(self) -> int:

@@ -21,6 +21,7 @@ import numpy as np
 import numpy.typing as npt
 from numba import njit
 
+from pipeline.arrays import Float32, Float64, Int64
 from pipeline.audio.lanes import (
     N_LANES,
     copy_frames,
@@ -32,8 +33,7 @@ from pipeline.audio.lanes import (
     width,
 )
 
-Floats = npt.NDArray[np.float32]
-Doubles = npt.NDArray[np.float64]
+Doubles = Float64
 
 _L = N_LANES
 _Z = 2 * N_LANES  # floats of a complex number: the real parts of all lanes, the imaginary ones
@@ -45,19 +45,19 @@ _ZERO, _HALF = np.float32(0), np.float32(0.5)
 class Tables(NamedTuple):
     """What does not depend on the samples."""
 
-    window: Floats
+    window: Float32
     """[n_fft]"""
     twiddles: Doubles
     """[n, 6]: w, w^2, w^3 of every butterfly of every pass, real and imaginary parts"""
-    short_twiddles: Floats
+    short_twiddles: Float32
     """The same in float32."""
-    halves: Floats
+    halves: Float32
     """[n_fft / 4 + 1, 2]: exp(-2 pi i k / n_fft)"""
-    first_bin: npt.NDArray[np.int64]
+    first_bin: Int64
     """[n_mels]: where a band begins"""
-    n_bins: npt.NDArray[np.int64]
+    n_bins: Int64
     """[n_mels]: how many bins it sees"""
-    weights: Floats
+    weights: Float32
     """The weights of all bands, one after the other."""
 
 
@@ -67,7 +67,7 @@ def can_fuse(n_fft: int) -> bool:
 
 
 def fused_log_mel(
-    samples: Floats,
+    samples: Float32,
     tables: Tables,
     *,
     hop: int,
@@ -76,10 +76,10 @@ def fused_log_mel(
     mirrored: bool,
     lead: int | None = None,
     per_octave: float = DB_PER_OCTAVE,
-    offsets: npt.NDArray[np.float64] | None = None,
+    offsets: Float64 | None = None,
     added: float = 0.0,
     of_magnitude: bool = False,
-) -> Floats:
+) -> Float32:
     """Return the log-mel, `[n_mels, n_frames]`, of contiguous float32, `[n_samples]`.
 
     Frame t begins at sample `t * hop - lead`, which centres it without a `lead`; beyond the ends
@@ -264,7 +264,7 @@ def _band(power, first, n, weights, w):
     return a + b
 
 
-def make_tables(window: Floats, filters: Floats) -> Tables:
+def make_tables(window: Float32, filters: Float32) -> Tables:
     """Return the tables of a window, `[n_fft]`, and of mel filters, `[n_mels, 1 + n_fft / 2]`."""
     bins = [np.flatnonzero(row) for row in filters]
     spans = [(int(seen[0]), int(seen[-1]) + 1) if len(seen) else (0, 0) for seen in bins]

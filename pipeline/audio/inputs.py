@@ -1,4 +1,4 @@
-"""What a model hears: samples in, a matrix `[n_rows, n_columns]` out, at training and at serving.
+"""The front ends of models: samples in, a matrix `[n_rows, n_columns]` out.
 
 Whatever the kind, windows are cut from a matrix of the whole clip or track, along its columns; the
 type that it is stored in is part of the input, so that both hear the same to the bit. PURE.
@@ -11,20 +11,20 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from pipeline.arrays import Float32
 from pipeline.audio.clip import to_pcm16
 from pipeline.audio.features import FEATURES, LOCAL, FrameSpec, extract_locally
 from pipeline.audio.filterbank import FilterBankInput, FilterBankSpec
 from pipeline.audio.front_end import BandInput, Matrix
-from pipeline.audio.front_end import Input as Input
+from pipeline.audio.front_end import InputSpec as InputSpec
 from pipeline.audio.kaldi import KaldiInput, KaldiSpec
 from pipeline.audio.logmel import LogMelSpec, log_mel
 from pipeline.audio.stacked import StackedInput
 from pipeline.errors import SpecMismatch, UsageError
 
 LEVELS = ("recorded", "window")
-"""How loud a model hears what it hears: as it was recorded, or each window at the same level."""
+"""The level of what a model sees: as it was recorded, or each window at the same level."""
 _DB_ROW, _LINEAR_ROW = "mfcc_0", "rms"
 
 
@@ -43,7 +43,7 @@ class LogMelInput(BandInput):
         """The power floor."""
         return self.spec.floor_db
 
-    def matrix(self, samples: npt.NDArray[np.float32]) -> Matrix:
+    def matrix(self, samples: Float32) -> Matrix:
         """Return the log-mel."""
         return log_mel(samples, self.spec).astype(self.dtype)
 
@@ -95,7 +95,7 @@ class FeatureInput:
         """Return the frames."""
         return self.frames.n_frames(n_samples)
 
-    def matrix(self, samples: npt.NDArray[np.float32]) -> Matrix:
+    def matrix(self, samples: Float32) -> Matrix:
         """Return the feature."""
         is_levelled = self.level == "window"
         feature = extract_locally(self.name, samples, self.frames, is_levelled=is_levelled)
@@ -129,7 +129,7 @@ class SamplesInput:
         """Return the samples."""
         return n_samples
 
-    def matrix(self, samples: npt.NDArray[np.float32]) -> Matrix:
+    def matrix(self, samples: Float32) -> Matrix:
         """Return the samples, 32,768 for full scale."""
         return to_pcm16(samples)[np.newaxis].astype(self.dtype)
 
@@ -138,16 +138,16 @@ class SamplesInput:
         return {"kind": "samples", "sample_rate_hz": self.sample_rate_hz} | _level_dict(self.level)
 
 
-def level_rows(heard: Input) -> tuple[tuple[int, ...], tuple[int, ...]]:
+def level_rows(input_spec: InputSpec) -> tuple[tuple[int, ...], tuple[int, ...]]:
     """Return the rows that say how loud a window is: those in dB, and those in full scale.
 
     A network gets them relative to the window's own level (`learn.model.Preparation`); none where
     the input is heard as it was recorded, or is a log-mel, of which the peak is taken away.
     """
-    if isinstance(heard, SamplesInput) and heard.level == "window":
+    if isinstance(input_spec, SamplesInput) and input_spec.level == "window":
         return (), (0,)
-    if isinstance(heard, FeatureInput) and heard.level == "window":
-        rows = FEATURES[heard.name].rows(heard.frames)
+    if isinstance(input_spec, FeatureInput) and input_spec.level == "window":
+        rows = FEATURES[input_spec.name].rows(input_spec.frames)
         by_kind = [
             tuple(k for k, row in enumerate(rows) if row == name) for name in (_DB_ROW, _LINEAR_ROW)
         ]
@@ -155,9 +155,9 @@ def level_rows(heard: Input) -> tuple[tuple[int, ...], tuple[int, ...]]:
     return (), ()
 
 
-def adds_up(heard: Input) -> bool:
+def adds_up(input_spec: InputSpec) -> bool:
     """Whether windows can be mixed as sounds are: samples, and powers where values are of those."""
-    return heard.db_per_unit is not None or isinstance(heard, SamplesInput)
+    return input_spec.db_per_unit is not None or isinstance(input_spec, SamplesInput)
 
 
 def _check_level(level: str) -> None:
@@ -170,7 +170,7 @@ def _level_dict(level: str) -> dict[str, str]:
     return {} if level == "recorded" else {"level": level}
 
 
-def input_from_dict(values: Mapping[str, Any]) -> Input:
+def input_from_dict(values: Mapping[str, Any]) -> InputSpec:
     """Return the input that `to_dict` gave; SpecMismatch where it is of another version."""
     settings = dict(values)
     kind = settings.pop("kind", "logmel")

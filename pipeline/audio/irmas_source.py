@@ -16,9 +16,9 @@ from typing import Any
 import pyarrow as pa
 import soundfile
 
-from pipeline.catalog.irmas import IrmasFile, irmas_id, irmas_rows
-from pipeline.catalog.vocabulary import Vocabulary, default_vocabulary
 from pipeline.errors import UsageError
+from pipeline.selection.irmas import IrmasFile, irmas_id, irmas_rows
+from pipeline.selection.vocabulary import Vocabulary, default_vocabulary
 
 Shown = Callable[[Collection[str], str], Iterable[str]]
 """Goes through names, and shows how far it is with what is done to them."""

@@ -18,6 +18,7 @@ import numpy as np
 import numpy.typing as npt
 import scipy.fft
 
+from pipeline.arrays import Float32, Float64
 from pipeline.audio.front_end import BandInput
 from pipeline.audio.logmel import fused_kernel
 from pipeline.errors import SpecMismatch
@@ -25,7 +26,6 @@ from pipeline.errors import SpecMismatch
 if TYPE_CHECKING:
     from pipeline.audio import fused
 
-Floats = npt.NDArray[np.float32]
 
 DB_PER_NEPER = 10 / math.log(10)
 """Decibels in one unit of the natural logarithm of a power."""
@@ -93,7 +93,7 @@ class KaldiSpec:
             raise SpecMismatch(f"Kaldi spec of another version: {error}") from error
 
 
-def kaldi_fbank(samples: Floats, spec: KaldiSpec) -> Floats:
+def kaldi_fbank(samples: Float32, spec: KaldiSpec) -> Float32:
     """Return the log mel filter bank, `[n_mels, n_frames]`, as natural logarithms of power.
 
     Of each frame: its mean is taken off, then pre-emphasis, a symmetric Hann window, the power
@@ -127,7 +127,7 @@ def kaldi_fbank(samples: Floats, spec: KaldiSpec) -> Floats:
     samples = samples - samples.mean(dtype=np.float64).astype(np.float32)
     offsets = (1 - spec.pre_emphasis) * _frame_means(samples, spec, n_frames)
     samples[1:] -= np.float32(spec.pre_emphasis) * samples[:-1]
-    fbank: Floats = kernel.fused_log_mel(
+    fbank: Float32 = kernel.fused_log_mel(
         np.ascontiguousarray(samples, np.float32),
         _fused_tables(spec),
         hop=spec.hop,
@@ -141,7 +141,7 @@ def kaldi_fbank(samples: Floats, spec: KaldiSpec) -> Floats:
     return fbank
 
 
-def plain_kaldi_fbank(samples: Floats, spec: KaldiSpec) -> Floats:
+def plain_kaldi_fbank(samples: Float32, spec: KaldiSpec) -> Float32:
     """Return what `kaldi_fbank` does, by scipy's FFT."""
     n_frames = spec.n_frames(len(samples))
     fbank = np.full((n_frames, spec.n_mels), spec.floor, np.float32)
@@ -158,7 +158,7 @@ def plain_kaldi_fbank(samples: Floats, spec: KaldiSpec) -> Floats:
     return np.ascontiguousarray(fbank.T)
 
 
-def _emphasised(frames: Floats, spec: KaldiSpec) -> Floats:
+def _emphasised(frames: Float32, spec: KaldiSpec) -> Float32:
     """Return frames without their means, pre-emphasised; their first samples count twice."""
     frames = (frames - frames.mean(axis=1, keepdims=True)).astype(np.float32, copy=False)
     before = np.concatenate([frames[:, :1], frames[:, :-1]], axis=1)
@@ -166,20 +166,20 @@ def _emphasised(frames: Floats, spec: KaldiSpec) -> Floats:
     return frames
 
 
-def _frame_means(samples: Floats, spec: KaldiSpec, n_frames: int) -> npt.NDArray[np.float64]:
+def _frame_means(samples: Float32, spec: KaldiSpec, n_frames: int) -> Float64:
     """Return the mean of each frame, `[n_frames]`, from running sums."""
     sums = np.concatenate([[0.0], np.cumsum(samples, dtype=np.float64)])
     first = np.arange(n_frames) * spec.hop
-    inside: npt.NDArray[np.float64] = sums[first + spec.frame_length] - sums[first]
+    inside: Float64 = sums[first + spec.frame_length] - sums[first]
     return inside / spec.frame_length
 
 
-def _window(length: int) -> Floats:
+def _window(length: int) -> Float32:
     """Return the symmetric Hann window, `[length]`: 0 at both ends."""
     return np.hanning(length).astype(np.float32)
 
 
-def kaldi_mel_filters(spec: KaldiSpec) -> Floats:
+def kaldi_mel_filters(spec: KaldiSpec) -> Float32:
     """Return Kaldi's mel filters, `[n_mels, 1 + n_fft / 2]`: triangles in mel, of height 1.
 
     The highest bin, half the sample rate, has no weight. At low frequencies a band may be so narrow
@@ -197,20 +197,20 @@ def kaldi_mel_filters(spec: KaldiSpec) -> Floats:
 
 def mel_triangles(
     *, n_mels: int, n_fft: int, sample_rate_hz: int, f_min_hz: float, f_max_hz: float
-) -> Floats:
+) -> Float32:
     """Return filters, `[n_mels, 1 + n_fft / 2]`, that are triangles of height 1 in Kaldi's mel."""
     edges = np.linspace(_mel(f_min_hz), _mel(f_max_hz), n_mels + 2)
     bins = _mel(np.fft.rfftfreq(n_fft, 1 / sample_rate_hz))
     widths = np.diff(edges)[:, None]
     rising = (bins - edges[:-2, None]) / widths[:-1]
     falling = (edges[2:, None] - bins) / widths[1:]
-    filters: Floats = np.maximum(0, np.minimum(rising, falling)).astype(np.float32)
+    filters: Float32 = np.maximum(0, np.minimum(rising, falling)).astype(np.float32)
     filters[:, -1] = 0
     return filters
 
 
-def _mel(frequency_hz: npt.ArrayLike) -> npt.NDArray[np.float64]:
-    mel: npt.NDArray[np.float64] = 1127.0 * np.log1p(np.asarray(frequency_hz, np.float64) / 700.0)
+def _mel(frequency_hz: npt.ArrayLike) -> Float64:
+    mel: Float64 = 1127.0 * np.log1p(np.asarray(frequency_hz, np.float64) / 700.0)
     return mel
 
 
@@ -242,7 +242,7 @@ class KaldiInput(BandInput):
         """Mean, and what is 1 to the network: twice AudioSet's deviation."""
         return self.spec.mean, 2 * self.spec.deviation
 
-    def matrix(self, samples: npt.NDArray[np.float32]) -> Floats:
+    def matrix(self, samples: Float32) -> Float32:
         """Return the filter bank, not scaled yet."""
         return kaldi_fbank(samples, self.spec).astype(self.dtype, copy=False)
 

@@ -17,9 +17,9 @@ from typing import TYPE_CHECKING, Any
 
 import librosa
 import numpy as np
-import numpy.typing as npt
 import scipy.fft
 
+from pipeline.arrays import Float32
 from pipeline.errors import SpecMismatch
 
 if TYPE_CHECKING:
@@ -27,7 +27,6 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 
-Floats = npt.NDArray[np.float32]
 
 PADDINGS = ("constant", "reflect")
 _CHUNK_FRAMES = 128  # window and spectrum of a chunk stay in the second-level cache
@@ -96,7 +95,7 @@ class LogMelSpec:
             raise SpecMismatch(f"feature spec of another version: {error}") from error
 
 
-def log_mel(samples: Floats, spec: LogMelSpec) -> Floats:
+def log_mel(samples: Float32, spec: LogMelSpec) -> Float32:
     """Return the log-mel power spectrogram in dB, `[..., n_mels, n_frames]`.
 
     Parameters
@@ -122,7 +121,7 @@ def log_mel(samples: Floats, spec: LogMelSpec) -> Floats:
     fused = fused_kernel(spec.n_fft)
     if fused is None:
         return plain_log_mel(samples, spec)
-    mel: Floats = fused.fused_log_mel(
+    mel: Float32 = fused.fused_log_mel(
         np.ascontiguousarray(samples, np.float32),
         _fused_tables(spec),
         hop=spec.hop,
@@ -133,7 +132,7 @@ def log_mel(samples: Floats, spec: LogMelSpec) -> Floats:
     return mel
 
 
-def plain_log_mel(samples: Floats, spec: LogMelSpec) -> Floats:
+def plain_log_mel(samples: Float32, spec: LogMelSpec) -> Float32:
     """Return what `log_mel` does of `[n_samples]`, by scipy's FFT; a third as fast."""
     window, blocks = _window(spec.n_fft), _blocks(spec)
     n_frames = spec.n_frames(len(samples))
@@ -152,7 +151,7 @@ def plain_log_mel(samples: Floats, spec: LogMelSpec) -> Floats:
     return np.ascontiguousarray(mel.T)
 
 
-def _padded(samples: Floats, spec: LogMelSpec) -> Floats:
+def _padded(samples: Float32, spec: LogMelSpec) -> Float32:
     half = spec.n_fft // 2
     samples = samples.astype(np.float32, copy=False)
     if spec.padding == "reflect":
@@ -182,7 +181,7 @@ def fused_kernel(n_fft: int) -> Any:
     return fused
 
 
-def _ones(n_fft: int) -> tuple[Floats, Floats]:
+def _ones(n_fft: int) -> tuple[Float32, Float32]:
     return np.ones(n_fft, np.float32), np.ones((1, 1 + n_fft // 2), np.float32)
 
 
@@ -194,12 +193,12 @@ def _fused_tables(spec: LogMelSpec) -> fused.Tables:
 
 
 @cache
-def _window(n_fft: int) -> Floats:
+def _window(n_fft: int) -> Float32:
     """Return the periodic Hann window."""
     return (0.5 - 0.5 * np.cos(2 * np.pi * np.arange(n_fft) / n_fft)).astype(np.float32)
 
 
-def mel_filters(spec: LogMelSpec) -> Floats:
+def mel_filters(spec: LogMelSpec) -> Float32:
     """Return the mel filters, `[n_mels, 1 + n_fft / 2]`: triangles of the same area.
 
     Those of `librosa.filters.mel` to the bit; importing that takes a second of CPU, as it brings
@@ -226,7 +225,7 @@ def hz_triangles(
     f_max_hz: float,
     htk: bool,
     equal_area: bool,
-) -> Floats:
+) -> Float32:
     """Return filters, `[n_mels, 1 + n_fft / 2]`, that are triangles in Hz between mel frequencies.
 
     Their height is 1 or, with `equal_area` (Slaney's norm), the area of all is the same.
@@ -235,13 +234,13 @@ def hz_triangles(
     above = edges_hz[:, None] - np.fft.rfftfreq(n_fft, 1 / sample_rate_hz)
     widths = np.diff(edges_hz)[:, None]
     rising, falling = -above[:-2] / widths[:-1], above[2:] / widths[1:]
-    filters: Floats = np.maximum(0, np.minimum(rising, falling)).astype(np.float32)
+    filters: Float32 = np.maximum(0, np.minimum(rising, falling)).astype(np.float32)
     if equal_area:
         filters *= 2 / (edges_hz[2:] - edges_hz[:-2])[:, None]
     return filters
 
 
-Block = tuple[slice, slice, Floats]
+Block = tuple[slice, slice, Float32]
 
 
 @lru_cache(maxsize=8)
@@ -254,7 +253,7 @@ def _blocks(spec: LogMelSpec) -> tuple[Block, ...]:
     )
 
 
-def _block(filters: Floats, first: int, last: int) -> Block:
+def _block(filters: Float32, first: int, last: int) -> Block:
     seen = np.flatnonzero(filters[first:last].any(axis=0))
     bins = slice(int(seen[0]), int(seen[-1]) + 1) if len(seen) else slice(0, 1)
     return slice(first, last), bins, np.ascontiguousarray(filters[first:last, bins].T)

@@ -9,8 +9,8 @@ from importlib import import_module
 
 import librosa
 import numpy as np
-import numpy.typing as npt
 
+from pipeline.arrays import Float64
 from pipeline.audio.analysis import PITCH_MAX_HZ, PITCH_MIN_HZ, Analysis, Matrix
 from pipeline.errors import UsageError
 
@@ -20,7 +20,7 @@ FIRST_MIDI, N_NOTES = 21, 88
 CREPE_MODEL = "tiny"
 """torchcrepe's network: tiny (0.5 M weights) or full (22 M, ten times slower)."""
 CREPE_RATE_HZ = 16_000
-"""The network hears 1,024 samples at this rate."""
+"""Sample rate of CREPE's network in Hz; it takes 1,024 samples at a time."""
 _CREPE_SAMPLES = 1024
 _CREPE_CENTS = 1997.3794084376191 + 20 * np.arange(360)  # of the network's bins, above 10 Hz
 _CREPE_BATCH = 128  # frames at a time: bounds the memory of a long track
@@ -119,6 +119,6 @@ def _averaged(activation: Matrix) -> Matrix:
     """Return pitch in Hz and height of the peak, `[2, n_frames]`, of activations."""
     peak = activation.argmax(axis=1)
     near = np.abs(np.arange(activation.shape[1]) - peak[:, np.newaxis]) <= _CREPE_REACH
-    weights: npt.NDArray[np.float64] = np.where(near, activation, 0).astype(np.float64)
+    weights: Float64 = np.where(near, activation, 0).astype(np.float64)
     cents = weights @ _CREPE_CENTS / np.maximum(weights.sum(axis=1), np.finfo(float).tiny)
     return np.stack([10 * 2 ** (cents / 1200), activation.max(axis=1)]).astype(np.float32)

@@ -15,17 +15,15 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 import scipy.signal
 
+from pipeline.arrays import Float32
 from pipeline.errors import UsageError
-
-Samples = npt.NDArray[np.float32]
 
 _DITHER = 1e-9  # -180 dB: keeps spectral gating from dividing by the zeros of digital silence
 
 
-def low_pass(samples: Samples, *, sample_rate_hz: int, cutoff_hz: float, order: int = 8) -> Samples:
+def low_pass(samples: Float32, *, sample_rate_hz: int, cutoff_hz: float, order: int = 8) -> Float32:
     """Return the samples without what is above a frequency, in phase with the input.
 
     Parameters
@@ -55,13 +53,13 @@ def low_pass(samples: Samples, *, sample_rate_hz: int, cutoff_hz: float, order: 
 
 
 def windowed(
-    samples: Samples,
+    samples: Float32,
     *,
     sample_rate_hz: int,
     window_s: float = 0.025,
     hop_s: float = 0.010,
     window: str = "hann",
-) -> Samples:
+) -> Float32:
     """Return frames times a window function, `[n_frames, n]`; zeros fill up the last one.
 
     Parameters
@@ -83,7 +81,7 @@ def windowed(
 
 
 def silent_share(
-    samples: Samples, *, sample_rate_hz: int, below_db: float = -60.0, frame_s: float = 0.05
+    samples: Float32, *, sample_rate_hz: int, below_db: float = -60.0, frame_s: float = 0.05
 ) -> float:
     """Return the share of frames, 0 to 1, whose RMS is under a level.
 
@@ -104,7 +102,7 @@ def silent_share(
     return float(np.mean(np.sqrt(energy / n_heard) < 10 ** (below_db / 20)))
 
 
-def denoise(samples: Samples, *, sample_rate_hz: int, stationary: bool = False) -> Samples:
+def denoise(samples: Float32, *, sample_rate_hz: int, stationary: bool = False) -> Float32:
     """Return the samples after spectral gating; deterministic.
 
     What does not rise above its own mean over 2 s is taken for noise, so a tone that is held much
@@ -130,7 +128,7 @@ def denoise(samples: Samples, *, sample_rate_hz: int, stationary: bool = False) 
     return np.asarray(cleaned, np.float32)
 
 
-def standardise(samples: Samples, *, mean: float, deviation: float) -> Samples:
+def standardise(samples: Float32, *, mean: float, deviation: float) -> Float32:
     """Return `(samples - mean) / deviation`, with the mean and deviation of a training set."""
     if deviation <= 0:
         raise UsageError(f"found a deviation of {deviation:g}; expected more than 0")
@@ -163,26 +161,26 @@ def parse_steps(text: str) -> tuple[Step, ...]:
     return tuple(_parsed(part.strip()) for part in text.split(",")) if text.strip() else ()
 
 
-def apply_steps(samples: Samples, steps: Iterable[Step], *, sample_rate_hz: int) -> Samples:
+def apply_steps(samples: Float32, steps: Iterable[Step], *, sample_rate_hz: int) -> Float32:
     """Return the samples after each step in turn; the samples themselves where there is none."""
     for step in steps:
         samples = _STEPS[step.name][1](samples, sample_rate_hz, *step.values)
     return samples
 
 
-def _low_pass(samples: Samples, sample_rate_hz: int, cutoff_hz: float) -> Samples:
+def _low_pass(samples: Float32, sample_rate_hz: int, cutoff_hz: float) -> Float32:
     return low_pass(samples, sample_rate_hz=sample_rate_hz, cutoff_hz=cutoff_hz)
 
 
-def _denoise(samples: Samples, sample_rate_hz: int) -> Samples:
+def _denoise(samples: Float32, sample_rate_hz: int) -> Float32:
     return denoise(samples, sample_rate_hz=sample_rate_hz)
 
 
-def _standardise(samples: Samples, _rate_hz: int, mean: float, deviation: float) -> Samples:
+def _standardise(samples: Float32, _rate_hz: int, mean: float, deviation: float) -> Float32:
     return standardise(samples, mean=mean, deviation=deviation)
 
 
-_STEPS: Mapping[str, tuple[tuple[str, ...], Callable[..., Samples]]] = {
+_STEPS: Mapping[str, tuple[tuple[str, ...], Callable[..., Float32]]] = {
     "lowpass": (("CUTOFF_HZ",), _low_pass),
     "denoise": ((), _denoise),
     "standardise": (("MEAN", "DEVIATION"), _standardise),
@@ -212,7 +210,7 @@ def _plain(value: float) -> str:
     return str(int(value)) if value.is_integer() else repr(value)
 
 
-def _frames(samples: Samples, *, length: int, hop: int) -> Samples:
+def _frames(samples: Float32, *, length: int, hop: int) -> Float32:
     n_frames = 1 + math.ceil(max(0, len(samples) - length) / hop)
     padded = np.pad(samples, (0, (n_frames - 1) * hop + length - len(samples)))
     return np.lib.stride_tricks.sliding_window_view(padded, length)[::hop]

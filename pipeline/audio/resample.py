@@ -12,12 +12,10 @@ from itertools import chain, groupby
 
 import av
 import numpy as np
-import numpy.typing as npt
 import soxr
 
+from pipeline.arrays import Float32
 from pipeline.audio.container import TimedFrame, check_form
-
-Samples = npt.NDArray[np.float32]
 
 QUALITY = "HQ"
 """soxr's: a stop band of -120 dB and lower, flat to 0.91 of half the rate, of linear phase."""
@@ -28,7 +26,7 @@ _STEREO_GAIN = np.float32(np.sqrt(0.5))  # swr mixes 0.707 (L + R); the mean is 
 
 def mono_blocks(
     frames: Iterable[TimedFrame], sample_rate_hz: int, *, n_ahead: int = 0
-) -> Iterator[Samples]:
+) -> Iterator[Float32]:
     """Yield the mean of the channels at the asked rate, a second or two at a time.
 
     Files that were joined from others change their form in the middle: each stretch has a
@@ -56,7 +54,7 @@ def mono_blocks(
         n_ahead = 0
 
 
-def resampled(blocks: Iterable[Samples], rate_in_hz: int, rate_out_hz: int) -> Iterator[Samples]:
+def resampled(blocks: Iterable[Float32], rate_in_hz: int, rate_out_hz: int) -> Iterator[Float32]:
     """Yield blocks of mono samples at another rate; the first sample of both is the same instant.
 
     `n` samples become `n * rate_out_hz / rate_in_hz`, rounded.
@@ -91,7 +89,7 @@ def _joined(frames: Iterable[TimedFrame], n_ahead: int) -> Iterator[av.AudioFram
         yield joined
 
 
-def _averaged(frames: Iterable[av.AudioFrame], n_channels: int, rate_hz: int) -> Iterator[Samples]:
+def _averaged(frames: Iterable[av.AudioFrame], n_channels: int, rate_hz: int) -> Iterator[Float32]:
     """Yield each frame's samples as float32, the mean of the channels."""
     mixes = n_channels <= 2  # more channels swr would weigh by where their speakers stand
     converter = av.AudioResampler("flt", "mono" if mixes else None, rate_hz)

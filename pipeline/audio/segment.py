@@ -15,10 +15,11 @@ import numpy.typing as npt
 from tenacity import RetryCallState, Retrying
 from tenacity.wait import wait_exponential_jitter
 
+from pipeline.arrays import Float32
+from pipeline.audio.circuit_breaker import OpenGate, RequestGate, is_line_fault
 from pipeline.audio.clip import fit_length, from_pcm16, to_pcm16, wav_bytes
 from pipeline.audio.decode import decode
 from pipeline.audio.fetch import Source
-from pipeline.audio.gate import OpenGate, Pass, is_line_fault
 from pipeline.audio.logmel import LogMelSpec, log_mel
 from pipeline.audio.moments import Moments
 from pipeline.audio.network import Meter
@@ -92,7 +93,7 @@ def get_segment(
     segment: Mapping[str, Any],
     spec: LogMelSpec,
     *,
-    gate: Pass = _OPEN,
+    gate: RequestGate = _OPEN,
     max_attempts: int = 3,
 ) -> SegmentRows:
     """Fetch, decode, trim and describe one segment; a fault of the item becomes its LEDGER row.
@@ -164,9 +165,9 @@ def _retrying(effort: _Effort, max_attempts: int) -> Retrying:
 
 
 def _attempt(
-    source: Source, segment: Mapping[str, Any], spec: LogMelSpec, gate: Pass, effort: _Effort
+    source: Source, segment: Mapping[str, Any], spec: LogMelSpec, gate: RequestGate, effort: _Effort
 ) -> tuple[Row, Row, Moments, Moments]:
-    """Try once; say at the gate how it went."""
+    """Try once; tell the request gate how it went."""
     ytid = segment["ytid"]
     with effort.clocked("wait_s"):
         ticket = gate.enter(ytid)
@@ -194,9 +195,7 @@ def _attempt(
         return clip, features, Moments.of(stored), Moments.of(logmel)
 
 
-def _samples(
-    file: BinaryIO, segment: Mapping[str, Any], sample_rate_hz: int
-) -> npt.NDArray[np.float32]:
+def _samples(file: BinaryIO, segment: Mapping[str, Any], sample_rate_hz: int) -> Float32:
     duration_s = segment["end_s"] - segment["start_s"]
     samples = decode(
         file, sample_rate_hz=sample_rate_hz, start_s=segment["start_s"], duration_s=duration_s
@@ -217,7 +216,7 @@ def _clip(pcm: npt.NDArray[np.int16], segment: Mapping[str, Any], sample_rate_hz
     }
 
 
-def _features(logmel: npt.NDArray[np.float32], segment: Mapping[str, Any]) -> Row:
+def _features(logmel: Float32, segment: Mapping[str, Any]) -> Row:
     return _shared(segment) | {
         "logmel": logmel.astype("<f2").tobytes(),
         "n_frames": logmel.shape[1],

@@ -13,7 +13,8 @@ from typing import Any
 
 import numpy as np
 
-from pipeline.audio.front_end import Float32, Input
+from pipeline.arrays import Float32
+from pipeline.audio.front_end import InputSpec
 from pipeline.audio.resample import resampled
 from pipeline.errors import UsageError
 
@@ -30,7 +31,7 @@ class StackedInput:
     columns of its own.
     """
 
-    parts: tuple[Input, ...]
+    parts: tuple[InputSpec, ...]
     """From the top row down."""
     dtype = "<f4"
 
@@ -45,7 +46,7 @@ class StackedInput:
             raise UsageError("a front end that hears each window at its own level stands alone")
 
     @property
-    def _widest(self) -> Input:
+    def _widest(self) -> InputSpec:
         return max(self.parts, key=lambda part: part.sample_rate_hz)
 
     @property
@@ -122,19 +123,19 @@ class StackedInput:
         return {"kind": "stacked", "parts": [part.to_dict() for part in self.parts]}
 
 
-def row_scaling(heard: Input) -> tuple[Float32, Float32]:
+def row_scaling(input_spec: InputSpec) -> tuple[Float32, Float32]:
     """Return mean and deviation of each row of any input, `[n_rows]`; NaN where the data says them.
 
     A scaling that is part of a pretrained front end is known; that of one's own features is
     measured on the training set.
     """
-    if isinstance(heard, StackedInput):
-        return heard.row_scaling
-    mean, deviation = heard.scaling or (np.nan, np.nan)
-    return _column(heard, mean)[:, 0], _column(heard, deviation)[:, 0]
+    if isinstance(input_spec, StackedInput):
+        return input_spec.row_scaling
+    mean, deviation = input_spec.scaling or (np.nan, np.nan)
+    return _column(input_spec, mean)[:, 0], _column(input_spec, deviation)[:, 0]
 
 
-def _column(part: Input, values: float | Float32) -> Float32:
+def _column(part: InputSpec, values: float | Float32) -> Float32:
     """Return a value a row, `[n_rows, 1]`."""
     return np.full((part.n_rows, 1), values, np.float32)
 

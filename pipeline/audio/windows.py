@@ -1,4 +1,4 @@
-"""A matrix in, the windows that a model hears out: the same at training and serving. PURE."""
+"""A matrix in, the windows that a model takes out: the same at training and serving. PURE."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from pipeline.audio.inputs import Input
+from pipeline.arrays import Float32, Int64
+from pipeline.audio.inputs import InputSpec
 from pipeline.errors import UsageError
 
 
@@ -27,9 +28,9 @@ class WindowSpec:
         if not (0 < self.window_s < math.inf and 0 < self.hop_s < math.inf):
             raise UsageError(f"window {self.window_s} s, hop {self.hop_s} s: expected more than 0")
 
-    def n_frames(self, heard: Input) -> int:
+    def n_frames(self, input_spec: InputSpec) -> int:
         """Return the columns of a window: 87 for 1 s at 44.1 kHz and hop 512."""
-        return heard.n_frames(round(self.window_s * heard.sample_rate_hz))
+        return input_spec.n_frames(round(self.window_s * input_spec.sample_rate_hz))
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain values, for model.json."""
@@ -41,14 +42,14 @@ class WindowSpec:
         return cls(**values)
 
 
-def window_starts(n_frames: int, windows: WindowSpec, heard: Input) -> npt.NDArray[np.int64]:
+def window_starts(n_frames: int, windows: WindowSpec, input_spec: InputSpec) -> Int64:
     """Return the frame at which each window of a matrix of `n_frames` columns begins.
 
     The tail is heard too: where more than half a window is left at the end, a last window ends with
     the last frame. A matrix shorter than one window has one window, that `cut_windows` fills up.
     """
-    length = windows.n_frames(heard)
-    hop_frames = windows.hop_s * heard.sample_rate_hz / heard.hop
+    length = windows.n_frames(input_spec)
+    hop_frames = windows.hop_s * input_spec.sample_rate_hz / input_spec.hop
     last = n_frames - length
     if last <= 0:
         return np.zeros(1, np.int64)
@@ -60,10 +61,10 @@ def window_starts(n_frames: int, windows: WindowSpec, heard: Input) -> npt.NDArr
 
 def cut_windows(
     matrix: npt.NDArray[Any],
-    starts: npt.NDArray[np.int64],
+    starts: Int64,
     n_frames: int,
     *,
-    silence: float | npt.NDArray[np.float32],
+    silence: float | Float32,
 ) -> npt.NDArray[Any]:
     """Return the windows that begin at `starts`, `[n_windows, n_rows, n_frames]`.
 

@@ -14,8 +14,8 @@ from random import Random
 
 from pipeline.demo.compose import Section
 from pipeline.demo.corpus import backing, deal
+from pipeline.demo.recording import Recording, record_all, with_soundfont
 from pipeline.demo.soundfonts import Soundfont
-from pipeline.demo.studio import Recording, record_all, with_soundfont
 
 SUFFIXES = (".wav", ".flac", ".mp3", ".ogg", ".opus", ".m4a", ".webm")
 FOLDERS = ("", "Été & Orages", 'It\'s "live" (2)', "a/b/c")

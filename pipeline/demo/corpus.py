@@ -18,9 +18,9 @@ from random import Random
 
 from pipeline.demo.compose import Section
 from pipeline.demo.idioms import CLASSES
-from pipeline.demo.origin import Fault
+from pipeline.demo.media_server import Fault
+from pipeline.demo.recording import Recording, record_all, with_soundfont
 from pipeline.demo.soundfonts import Soundfont
-from pipeline.demo.studio import Recording, record_all, with_soundfont
 
 SUBSETS = ("balanced_train", "eval")
 FAULTS = (Fault.MISSING,) * 4 + (Fault.TRUNCATED,) * 2 + (Fault.NOT_AUDIO,) * 2
@@ -101,7 +101,7 @@ def plan_corpus(seed: int, *, n_videos: int = 280, faults: Sequence[Fault] = FAU
 
 
 def faults_of(plan: Iterable[Video]) -> dict[str, Fault]:
-    """Return the faults by id, as `Origin` takes them."""
+    """Return the faults by id, as `MediaServer` takes them."""
     return {video.ytid: video.fault for video in plan if video.fault is not Fault.NONE}
 
 

@@ -15,13 +15,11 @@ from pathlib import Path
 import av
 import midirenderer
 import numpy as np
-import numpy.typing as npt
 import soundfile
 from scipy import signal
 
+from pipeline.arrays import Float32
 from pipeline.demo.soundfonts import soundfont_bytes
-
-Samples = npt.NDArray[np.float32]
 
 RATE_HZ = 48_000  # what the synthesizer puts out
 N_WAV_HEADER_BYTES = 44
@@ -58,7 +56,7 @@ FORMATS = {
 SUFFIXES = (*FORMATS, ".ogg")
 
 
-def synthesize(midi: bytes, *, duration_s: float, soundfont: str = "") -> Samples:
+def synthesize(midi: bytes, *, duration_s: float, soundfont: str = "") -> Float32:
     """Return what the soundfont plays, in stereo at `RATE_HZ`, exactly `duration_s` long.
 
     `soundfont` is its path; where that is empty it is the one that TIMBRE_SOUNDFONT names, or the
@@ -73,7 +71,7 @@ def synthesize(midi: bytes, *, duration_s: float, soundfont: str = "") -> Sample
     return samples
 
 
-def master(samples: Samples, *, seed: str, loud_s: tuple[float, float]) -> Samples:
+def master(samples: Float32, *, seed: str, loud_s: tuple[float, float]) -> Float32:
     """Return the stereo recording with a sound of its own: tone, width, hiss, loudness.
 
     From `loud_s[0]` to `loud_s[1]` it comes to a level between -27 and -15 dBFS RMS. What stands
@@ -92,18 +90,18 @@ def master(samples: Samples, *, seed: str, loud_s: tuple[float, float]) -> Sampl
     return _limit(toned)
 
 
-def resample(samples: Samples, rate_hz: int) -> Samples:
+def resample(samples: Float32, rate_hz: int) -> Float32:
     """Return samples at `RATE_HZ` at another rate."""
     if rate_hz == RATE_HZ:
         return samples
     divisor = math.gcd(rate_hz, RATE_HZ)
-    resampled: Samples = signal.resample_poly(
+    resampled: Float32 = signal.resample_poly(
         samples, rate_hz // divisor, RATE_HZ // divisor, axis=0
     )
     return resampled
 
 
-def encode(samples: Samples, sample_rate_hz: int, path: Path, *, comment: str = "") -> None:
+def encode(samples: Float32, sample_rate_hz: int, path: Path, *, comment: str = "") -> None:
     """Write samples, `[n]` or `[n, n_channels]`, in the format of the path's suffix (`SUFFIXES`).
 
     The file appears whole or not at all; `comment` can be read again with `comment_of`.
@@ -132,7 +130,7 @@ def _soundfont(path: str) -> bytes:
     return soundfont_bytes(path)
 
 
-def _narrow(rng: np.random.Generator, samples: Samples) -> Samples:
+def _narrow(rng: np.random.Generator, samples: Float32) -> Float32:
     """Return the recording with less stereo width, sometimes none."""
     width = np.float32(rng.choice((0.0, rng.uniform(0.2, 1.0), 1.0)))
     middle = (samples[:, :1] + samples[:, 1:]) / np.float32(2)
@@ -142,14 +140,14 @@ def _narrow(rng: np.random.Generator, samples: Samples) -> Samples:
     return narrowed
 
 
-def _equalize(rng: np.random.Generator, samples: Samples) -> Samples:
+def _equalize(rng: np.random.Generator, samples: Float32) -> Float32:
     """Return the recording through two shelves, as rooms, microphones and taste would have it."""
     bass, treble = 10 ** (rng.uniform(-6, 4) / 20), 10 ** (rng.uniform(-9, 5) / 20)
     sections = (
         _shelf(bass, 1.0, corner_hz=rng.uniform(80, 300)),
         _shelf(1.0, treble, corner_hz=rng.uniform(1500, 6000)),
     )
-    filtered: Samples = signal.sosfilt(np.array(sections, np.float32), samples, axis=0)
+    filtered: Float32 = signal.sosfilt(np.array(sections, np.float32), samples, axis=0)
     return filtered
 
 
@@ -160,18 +158,18 @@ def _shelf(low_gain: float, high_gain: float, *, corner_hz: float) -> list[float
     return [*b, 0.0, *a, 0.0]
 
 
-def _hiss(rng: np.random.Generator, n_frames: int) -> Samples:
+def _hiss(rng: np.random.Generator, n_frames: int) -> Float32:
     """Return noise, the same few seconds again and again: nobody hears that, and it is cheap."""
     noise = rng.standard_normal((4 * RATE_HZ, 1), dtype=np.float32)
     noise *= np.float32(10 ** (rng.uniform(-85, -62) / 20))
     return np.resize(noise, (n_frames, 1))
 
 
-def _rms(samples: Samples) -> float:
+def _rms(samples: Float32) -> float:
     return math.sqrt(np.square(samples).sum(dtype=np.float64) / max(1, samples.size)) + 1e-9
 
 
-def _limit(samples: Samples) -> Samples:
+def _limit(samples: Float32) -> Float32:
     """Return the samples with peaks above `SOFT` bent to stay below `HARD`."""
     loud = np.abs(samples) > SOFT
     peaks, room = samples[loud], HARD - SOFT
@@ -179,7 +177,7 @@ def _limit(samples: Samples) -> Samples:
     return samples
 
 
-def _write_av(frames: Samples, rate_hz: int, path: Path, comment: str) -> None:
+def _write_av(frames: Float32, rate_hz: int, path: Path, comment: str) -> None:
     form = FORMATS[path.suffix]
     layout = "mono" if frames.shape[1] == 1 else "stereo"
     frame = av.AudioFrame.from_ndarray(frames.reshape(1, -1), format="flt", layout=layout)
@@ -195,7 +193,7 @@ def _write_av(frames: Samples, rate_hz: int, path: Path, comment: str) -> None:
         file.mux(stream.encode(None))
 
 
-def _write_ogg(frames: Samples, rate_hz: int, path: Path, comment: str) -> None:
+def _write_ogg(frames: Float32, rate_hz: int, path: Path, comment: str) -> None:
     n_channels = frames.shape[1]
     with soundfile.SoundFile(
         path, "w", rate_hz, n_channels, format="OGG", subtype="VORBIS"

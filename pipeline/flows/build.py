@@ -14,15 +14,15 @@ import pyarrow.compute as pc
 import ray
 
 from pipeline.audio.fetch import IRMAS
-from pipeline.catalog.plan import Shard, count_to_do, shards_to_do
 from pipeline.flows.build_plan import BuildConfig, Plan, make_plan
 from pipeline.flows.cluster import cpus, ray_session
-from pipeline.flows.crew import Crew, Order
-from pipeline.flows.gate import start_gate
+from pipeline.flows.downloaders import BuildJob, DownloaderPool
 from pipeline.flows.logs import progress_bar, say
 from pipeline.flows.provenance import provenance
+from pipeline.flows.request_gate import start_gate
 from pipeline.report.page import render_page
 from pipeline.report.reports import build_report
+from pipeline.selection.plan import Shard, count_to_do, shards_to_do
 from pipeline.store.dataset import Dataset
 from pipeline.store.folder import Folder
 from schemas.ledger import latest
@@ -35,16 +35,16 @@ def build(config: BuildConfig) -> dict[str, Any]:
     plan = make_plan(config)
     dataset = Dataset(Folder(config.out))
     with dataset.folder.claimed():
-        unsettled = dataset.begin(plan.identity())
+        unfinished = dataset.begin(plan.identity())
         segments = dataset.write_plan(plan.segments)
-        settled = dataset.settled(plan.segments, config.retry, unsettled=unsettled)
-        n_left = count_to_do(segments, settled)
+        finished = dataset.finished(plan.segments, config.retry, unfinished=unfinished)
+        n_left = count_to_do(segments, finished)
         del segments  # millions of rows need not stay in memory while the downloads run
         pause = {"n_outages": 0, "paused_s": 0.0}
         if n_left:
             dataset.open_again(plan.identity())
             shards = shards_to_do(
-                dataset.segments_in_pieces(), settled, shard_size=config.shard_size
+                dataset.segments_in_pieces(), finished, shard_size=config.shard_size
             )
             with ray_session():
                 pause = run_shards(plan, dataset, shards, n_left)
@@ -59,7 +59,7 @@ def run_shards(
     gate = start_gate(
         rate_per_s=config.rate, known_good=dataset.last_got(), max_outage_s=config.max_outage_s
     )
-    order = Order(
+    job = BuildJob(
         source=_everywhere(config.source),
         access=config.access,
         out=dataset.folder,
@@ -68,16 +68,16 @@ def run_shards(
         is_rated=config.rate is not None,
         wav_dir=Folder(config.wav_dir) if config.wav_dir else None,
     )
-    crew = Crew(order, gate, max_downloads=config.max_downloads, n_cpus=cpus())
+    pool = DownloaderPool(job, gate, max_downloads=config.max_downloads, n_cpus=cpus())
     try:
         waits = "waiting for the downloaders to start"
         with progress_bar(total=n_left, unit=" segments", desc="build", postfix=waits) as bar:
-            for _ in crew.run(shards, tick_s=_TICK_S):
+            for _ in pool.run(shards, tick_s=_TICK_S):
                 status = ray.get(gate.status.remote())
                 show(bar, status)
             show(bar, status := ray.get(gate.status.remote()))
     finally:
-        crew.stop()
+        pool.stop()
         ray.kill(gate)
     return {key: status[key] for key in ("n_outages", "paused_s")}
 
@@ -153,12 +153,12 @@ def train_moments(dataset: Dataset) -> dict[str, Any]:
 
 def check_none_lost(segments: pa.Table, ledger: pa.Table) -> None:
     """Raise AssertionError unless every segment has its outcome, and only one."""
-    wanted, settled = segments["segment_id"], ledger["segment_id"].combine_chunks()
-    all_in = pc.all(pc.is_in(wanted, value_set=settled), min_count=0).as_py()
+    wanted, finished = segments["segment_id"], ledger["segment_id"].combine_chunks()
+    all_in = pc.all(pc.is_in(wanted, value_set=finished), min_count=0).as_py()
     if (
         not all_in
-        or len(wanted) != len(settled)
-        or pc.count_distinct(settled).as_py() != len(settled)
+        or len(wanted) != len(finished)
+        or pc.count_distinct(finished).as_py() != len(finished)
     ):
         raise AssertionError("SEGMENTS and LEDGER differ: rows were lost or done twice")
 

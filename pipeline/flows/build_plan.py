@@ -19,9 +19,13 @@ from pipeline.audio.access import Access
 from pipeline.audio.fetch import IRMAS, FolderSource, IrmasSource, Source, open_source
 from pipeline.audio.irmas_source import list_irmas
 from pipeline.audio.logmel import LogMelSpec
-from pipeline.catalog.audioset import read_segments
-from pipeline.catalog.cap import cap_classes, cap_text
-from pipeline.catalog.plan import (
+from pipeline.errors import StoreError, UsageError
+from pipeline.flows.logs import progress_bar
+from pipeline.report.forecast import forecast
+from pipeline.report.in_folder import InFolder, look_into
+from pipeline.selection.audioset import read_segments
+from pipeline.selection.cap import cap_classes, cap_text
+from pipeline.selection.plan import (
     count_to_do,
     parse_split,
     plan_segments,
@@ -29,18 +33,14 @@ from pipeline.catalog.plan import (
     split_as_audioset,
     split_by_hash,
 )
-from pipeline.catalog.retry import Retry
-from pipeline.catalog.select import select, select_counts
-from pipeline.catalog.vocabulary import (
+from pipeline.selection.retry import Retry
+from pipeline.selection.select import select, select_counts
+from pipeline.selection.vocabulary import (
     Vocabulary,
     audioset_mids,
     default_vocabulary,
     parse_vocabulary,
 )
-from pipeline.errors import StoreError, UsageError
-from pipeline.flows.logs import progress_bar
-from pipeline.report.forecast import forecast
-from pipeline.report.in_folder import InFolder, look_into
 from pipeline.store.dataset import FORMAT, Dataset
 from pipeline.store.folder import Folder, read_input
 from pipeline.store.out import DATASET, check_out
@@ -144,19 +144,19 @@ def dry_run(config: BuildConfig) -> dict[str, Any]:
     plan = make_plan(config)
     dataset = Dataset(Folder(config.out))
     dataset.check(plan.identity())
-    settled = dataset.settled(plan.segments, config.retry)
+    finished = dataset.finished(plan.segments, config.retry)
     source = open_source(config.source, config.access)
     return forecast(
         plan.segments,
         class_names=plan.vocabulary.names,
         counts=plan.counts,
-        n_to_do=count_to_do(plan.segments, settled),
+        n_to_do=count_to_do(plan.segments, finished),
         rate_per_s=config.rate,
         max_downloads=config.max_downloads,
         bytes_per_s=bytes_per_second(plan.spec),
         is_remote=source.is_remote,
         cap_text=plan.cap_text,
-        in_folder=_in_folder(source, plan.segments, rows_to_do(plan.segments, settled)),
+        in_folder=_in_folder(source, plan.segments, rows_to_do(plan.segments, finished)),
     )
 
 

@@ -8,26 +8,26 @@ from functools import partial
 import pyarrow as pa
 import ray.data
 
-from pipeline.catalog.vocabulary import Vocabulary
 from pipeline.errors import SpecMismatch, UsageError
-from pipeline.learn.tagging import Tagging
+from pipeline.learn.inference_config import InferenceConfig
+from pipeline.selection.vocabulary import Vocabulary
 from pipeline.store.catalogue import TRACKS
 from pipeline.store.dataset import Dataset
 
 
-def check_split(dataset: Dataset, split: str, how: Tagging) -> None:
+def check_split(dataset: Dataset, split: str, inference: InferenceConfig) -> None:
     """Refuse a dataset that a model cannot be scored on, and a split without clips.
 
     A model of a cross-validation has learned from most of train and val, divided anew.
     """
-    if split == "val" and how.is_of_fold:
+    if split == "val" and inference.is_of_fold:
         raise UsageError(
-            f"{how.model}: a model of a cross-validation has learned from clips of the val split; "
-            "take a model that was trained without --folds, or what folds.json says"
+            f"{inference.model}: a model of a cross-validation has learned from clips of the val "
+            "split; take a model that was trained without --folds, or what folds.json says"
         )
     vocabulary = Vocabulary.from_dict(dataset.built()["classes"])
-    if vocabulary.without_unknown() != how.card.vocabulary.without_unknown():
-        raise SpecMismatch(f"{dataset.folder.uri} and {how.model} have different classes")
+    if vocabulary.without_unknown() != inference.card.vocabulary.without_unknown():
+        raise SpecMismatch(f"{dataset.folder.uri} and {inference.model} have different classes")
     if not clip_shards(dataset, split):
         raise UsageError(f"{dataset.folder.uri}: the dataset has no clips in its {split} split")
 

@@ -12,7 +12,7 @@ from pipeline.errors import UsageError
 from pipeline.flows.provenance import provenance
 from pipeline.report.comparison_page import comparison_page
 from pipeline.report.page import render_page
-from pipeline.score.comparison import Contender, check_same, compare
+from pipeline.score.comparison import EvaluationRun, check_same, compare
 from pipeline.score.scored import from_table
 from pipeline.store.folder import Folder, split_uri
 from pipeline.store.out import COMPARISON, check_out
@@ -57,7 +57,7 @@ def compare_evaluations(config: CompareConfig) -> dict[str, Any]:
     return report
 
 
-def read_evaluation(uri: str) -> tuple[Contender, dict[str, str]]:
+def read_evaluation(uri: str) -> tuple[EvaluationRun, dict[str, str]]:
     """Return an evaluation from its folder, and its classes' names by code."""
     folder = Folder(uri)
     for name in ("metrics.json", "scores.parquet"):
@@ -77,14 +77,14 @@ def read_evaluation(uri: str) -> tuple[Contender, dict[str, str]]:
     names: dict[str, str] = report["class_names"]
     name = split_uri(uri.rstrip("/"))[1] or uri
     training = report.get("training", {})  # older evaluations say nothing of it
-    return Contender(name, origin, thresholds, scored, training), names
+    return EvaluationRun(name, origin, thresholds, scored, training), names
 
 
-def _named(contenders: Sequence[Contender]) -> list[Contender]:
+def _named(contenders: Sequence[EvaluationRun]) -> list[EvaluationRun]:
     """Name those whose folders are called the same by where their addresses differ."""
     n_called = Counter(one.name for one in contenders)
     alike = [one for one in contenders if n_called[one.name] > 1]
-    names = iter(told_apart([one.origin["folder"] for one in alike]))
+    names = iter(shortest_unique_names([one.origin["folder"] for one in alike]))
     named = [
         one if n_called[one.name] == 1 else replace(one, name=next(names)) for one in contenders
     ]
@@ -93,7 +93,7 @@ def _named(contenders: Sequence[Contender]) -> list[Contender]:
     return named
 
 
-def told_apart(addresses: Sequence[str]) -> list[str]:
+def shortest_unique_names(addresses: Sequence[str]) -> list[str]:
     """Return addresses without the folders that all of them begin or end with.
 
     >>> told_apart(["runs/svm/real", "runs/knn/real"]), told_apart(["a/real", "a/b/real"])

@@ -13,10 +13,10 @@ from itertools import chain
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from pipeline.arrays import Bools
 from pipeline.errors import SpecMismatch, UsageError
 from pipeline.flows.provenance import provenance
 from pipeline.report.page import render_page
@@ -74,12 +74,12 @@ def compare_tags(config: CompareTagsConfig) -> dict[str, Any]:
     codes = _common_codes(*sides)
     a, b = (tagged(_rows_of(side), codes) for side in sides)
     said = {key: _said(side, rows) for key, side, rows in zip("ab", sides, (a, b), strict=True)}
-    pairs, apart = pair(a, b)
+    pairs, unmatched = pair(a, b)
     if not len(pairs.uris):
-        raise UsageError(_no_overlap(config, a, b, apart))
+        raise UsageError(_no_overlap(config, a, b, unmatched))
     del a, b  # `pairs` has copies of what counts
     table = differences_table(pairs, codes)
-    report = said | _classes(*sides, codes=codes) | findings(pairs, codes) | _apart(apart)
+    report = said | _classes(*sides, codes=codes) | findings(pairs, codes) | _unmatched(unmatched)
     share = report["labels"]["changed_share"]
     report |= {
         "n_compared": len(pairs.uris),
@@ -92,7 +92,7 @@ def compare_tags(config: CompareTagsConfig) -> dict[str, Any]:
     out = Folder(config.out)
     with out.claimed():
         out.write_table("differences.parquet", table)
-        out.write_table("apart.parquet", apart)
+        out.write_table("apart.parquet", unmatched)
         out.write_json("differences.json", report)
         page = tag_differences_page(report, pairs)
         out.write_bytes("report.html", render_page(page).encode())
@@ -151,7 +151,7 @@ def _columns(piece: pa.Table, codes: Sequence[str]) -> list[Any]:
     ]
 
 
-def _label_matrix(lists: pa.ListArray, codes: Sequence[str]) -> npt.NDArray[np.bool_]:
+def _label_matrix(lists: pa.ListArray, codes: Sequence[str]) -> Bools:
     """Return lists of codes as bools, `[n_rows, n_classes]`, without codes of other classes."""
     found = pc.index_in(lists.flatten(), value_set=pa.array(codes, pa.string())).fill_null(-1)
     rows, columns = pc.list_parent_indices(lists).to_numpy(), found.to_numpy()
@@ -234,16 +234,16 @@ def _classes(a: _Side, b: _Side, *, codes: Sequence[str]) -> dict[str, Any]:
     }
 
 
-def _apart(apart: pa.Table) -> dict[str, Any]:
+def _unmatched(unmatched: pa.Table) -> dict[str, Any]:
     counts, first = {}, {}
     for why in ("only_a", "only_b", "other_bytes", "failed_a", "failed_b", "failed_both"):
-        uris = apart["uri"].filter(pc.equal(apart["why"], why))
+        uris = unmatched["uri"].filter(pc.equal(unmatched["why"], why))
         counts[why], first[why] = len(uris), uris[:_N_LISTED].to_pylist()
     return {"apart": counts, "apart_first": first}
 
 
-def _no_overlap(config: CompareTagsConfig, a: Tagged, b: Tagged, apart: pa.Table) -> str:
-    counts = ", ".join(f"{why} {n}" for why, n in _apart(apart)["apart"].items() if n)
+def _no_overlap(config: CompareTagsConfig, a: Tagged, b: Tagged, unmatched: pa.Table) -> str:
+    counts = ", ".join(f"{why} {n}" for why, n in _unmatched(unmatched)["apart"].items() if n)
     return (
         f"--a {config.a} and --b {config.b}: no track with the same bytes is tagged in both "
         f"({counts}); A's first is {a.uris[0].as_py()!r}, B's {b.uris[0].as_py()!r}; tag the same "

@@ -22,6 +22,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import ray
 
+from pipeline.arrays import Float32
 from pipeline.audio.activity import Activity
 from pipeline.audio.windows import cut_windows, window_starts
 from pipeline.errors import SpecMismatch, StoreError
@@ -31,7 +32,7 @@ from pipeline.learn.engines import Engine, engine_of
 from pipeline.learn.mapped import samples_of
 from pipeline.learn.model import fingerprint_of
 from pipeline.learn.probe import ProbeDesign
-from pipeline.learn.tracks import Hearing
+from pipeline.learn.tracks import TrackFrontEnd
 from pipeline.store.dataset import Dataset
 from pipeline.store.folder import Folder
 from schemas.clip_embeddings import clip_embeddings_schema
@@ -64,7 +65,7 @@ class EmbedJob:
     def key(self) -> str:
         """What embeddings depend on but the clips, as twelve hex digits."""
         design = self.design
-        parts = (design.heard.to_dict(), design.windows.to_dict(), design.encoders)
+        parts = (design.input_spec.to_dict(), design.windows.to_dict(), design.encoders)
         return fingerprint_of(design.model_ids, parts, self.precision)
 
     @property
@@ -121,7 +122,7 @@ def _writable(
     """Return the job where it can write, and what is missing there."""
     about = {
         "model_ids": job.design.model_ids,
-        "feature_spec": job.design.heard.to_dict(),
+        "feature_spec": job.design.input_spec.to_dict(),
         "window": job.design.windows.to_dict(),
         "precision": job.precision,
     }
@@ -184,14 +185,16 @@ def embedded_rows(
     clips: Sequence[Mapping[str, Any]], design: ProbeDesign, engine: Engine
 ) -> Iterator[Row]:
     """Yield the rows of CLIP_EMBEDDINGS of some clips, whose windows fill the engine's batches."""
-    heard, windows = design.heard, design.windows
-    hearing, described, parts = Hearing(heard, windows, Activity()), [], []
+    input_spec, windows = design.input_spec, design.windows
+    front_end, described, parts = TrackFrontEnd(input_spec, windows, Activity()), [], []
     for clip in clips:
-        samples = samples_of(clip["audio"]["bytes"], heard.sample_rate_hz)
-        matrix = heard.matrix(samples)
-        starts = window_starts(matrix.shape[1], windows, heard)
-        parts.append(cut_windows(matrix, starts, windows.n_frames(heard), silence=heard.silence))
-        described.append((clip["segment_id"], starts, hearing.active(samples, starts)))
+        samples = samples_of(clip["audio"]["bytes"], input_spec.sample_rate_hz)
+        matrix = input_spec.matrix(samples)
+        starts = window_starts(matrix.shape[1], windows, input_spec)
+        parts.append(
+            cut_windows(matrix, starts, windows.n_frames(input_spec), silence=input_spec.silence)
+        )
+        described.append((clip["segment_id"], starts, front_end.active(samples, starts)))
     vectors = _embedded(np.concatenate(parts), engine)
     bounds = np.cumsum([len(part) for part in parts])[:-1]
     for (segment_id, starts, active), own in zip(described, np.split(vectors, bounds), strict=True):
@@ -199,13 +202,13 @@ def embedded_rows(
             yield {
                 "segment_id": segment_id,
                 "window": k,
-                "start_s": start * heard.hop / heard.sample_rate_hz,
+                "start_s": start * input_spec.hop / input_spec.sample_rate_hz,
                 "is_active": bool(active[k]),
                 "embedding": own[k],
             }
 
 
-def _embedded(windows: npt.NDArray[Any], engine: Engine) -> npt.NDArray[np.float32]:
+def _embedded(windows: npt.NDArray[Any], engine: Engine) -> Float32:
     vectors = engine.scores(windows)[1]
     assert vectors is not None  # they were asked for
     return vectors

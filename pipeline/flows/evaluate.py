@@ -17,7 +17,6 @@ from typing import Any
 
 import pyarrow as pa
 
-from pipeline.catalog.plan import SPLITS
 from pipeline.errors import UsageError
 from pipeline.flows.clips import check_split, clip_shards, clip_tracks, count_clips
 from pipeline.flows.cluster import ray_session
@@ -27,6 +26,7 @@ from pipeline.flows.tag_stages import Writing, run_stages
 from pipeline.flows.truth import aligned, as_tagged, read_tags, read_truth, split_truth
 from pipeline.flows.validate import validation_of
 from pipeline.learn.ensemble import Card, EnsembleCard, save_ensemble
+from pipeline.learn.inference_config import InferenceConfig, check_model, inference_config
 from pipeline.learn.model import ModelCard, save_card
 from pipeline.learn.starter import (
     ENSEMBLE_FILE,
@@ -36,7 +36,6 @@ from pipeline.learn.starter import (
     model_names,
     model_uri,
 )
-from pipeline.learn.tagging import Tagging, check_model, tagging
 from pipeline.report.page import render_page
 from pipeline.report.reports import evaluation_report
 from pipeline.score.calibration import fit as fit_calibration
@@ -45,6 +44,7 @@ from pipeline.score.scored import Scored, to_table
 from pipeline.score.targets import target_matrix
 from pipeline.score.thresholds import FROM_VALIDATION, RULES, TARGET_PRECISION, check_share
 from pipeline.score.validation import Choice, Validation, choose_thresholds
+from pipeline.selection.plan import SPLITS
 from pipeline.store.dataset import Dataset
 from pipeline.store.folder import Folder
 from pipeline.store.out import EVALUATION, check_out
@@ -138,7 +138,7 @@ class EvaluateConfig:
 class _Tagged:
     """What there is to score."""
 
-    how: Tagging
+    inference: InferenceConfig
     """With the thresholds that `config` asks for."""
     tags: pa.Table
     truth: dict[str, list[str]]
@@ -156,33 +156,33 @@ def evaluate(config: EvaluateConfig) -> Metrics:
     models = model_folders(config.model)
     inputs = {"--model": models, "--dataset": config.dataset, "--tags": config.tags}
     check_out(config.out, EVALUATION, inputs)
-    how = _how(config)
+    inference = _how(config)
     dataset = None if config.dataset is None else Dataset.open(config.dataset)
     if dataset is not None:
-        check_split(dataset, config.split, how)
+        check_split(dataset, config.split, inference)
         if config.needs_validation:
-            check_split(dataset, "val", how)
+            check_split(dataset, "val", inference)
     out = Folder(config.out)
     choice = Choice(
-        how.aggregation, config.thresholds, config.target_precision, _name_of_own(config)
+        inference.aggregation, config.thresholds, config.target_precision, _name_of_own(config)
     )
     with out.claimed():
         if dataset is not None:
-            tagged = _tag(config, dataset, how, choice, out)
+            tagged = _tag(config, dataset, inference, choice, out)
         else:
-            tagged = _read(config, how, choice)
+            tagged = _read(config, inference, choice)
         say("finishing", text="measuring, with resamples for the intervals, and writing the page")
-        metrics = _score(config, choice, tagged, out, own=how.thresholds)
+        metrics = _score(config, choice, tagged, out, own=inference.thresholds)
         if tagged.held is not None:
-            _keep(config, tagged.how, choice, tagged.held)
+            _keep(config, tagged.inference, choice, tagged.held)
     return metrics
 
 
-def _how(config: EvaluateConfig) -> Tagging:
-    how = tagging(config.model, config.aggregate, config.threshold, gpu=config.gpu)
+def _how(config: EvaluateConfig) -> InferenceConfig:
+    inference = inference_config(config.model, config.aggregate, config.threshold, gpu=config.gpu)
     if config.tags is None:
-        return how
-    return as_tagged(config.tags, how, aggregate=config.aggregate, threshold=config.threshold)
+        return inference
+    return as_tagged(config.tags, inference, aggregate=config.aggregate, threshold=config.threshold)
 
 
 def _name_of_own(config: EvaluateConfig) -> str:
@@ -192,55 +192,61 @@ def _name_of_own(config: EvaluateConfig) -> str:
 
 
 def _tag(
-    config: EvaluateConfig, dataset: Dataset, how: Tagging, choice: Choice, out: Folder
+    config: EvaluateConfig,
+    dataset: Dataset,
+    inference: InferenceConfig,
+    choice: Choice,
+    out: Folder,
 ) -> _Tagged:
     """Tag a dataset's split with the thresholds that its validation split gives."""
-    with ray_session(min_cpus=4, gpu=how.gpu):
+    with ray_session(min_cpus=4, gpu=inference.gpu):
         held = None
-        if how.is_of_fold:
+        if inference.is_of_fold:
             say("no_validation", text="val is not looked at: a fold's model has learned from it")
         elif config.looks_at_validation:
-            held = validate(dataset, how)
-        how = _with_thresholds(how, choice, held)
-        tags = tag_split(dataset, config.split, how, out)
+            held = validate(dataset, inference)
+        inference = _with_thresholds(inference, choice, held)
+        tags = tag_split(dataset, config.split, inference, out)
     build = dataset.folder.read_json("report.json")
     truth = split_truth(dataset, config.split)
     unknown = dataset.unknown(config.split)
-    return _Tagged(how, tags, truth, dataset.groups(list(truth)), unknown, build, held)
+    return _Tagged(inference, tags, truth, dataset.groups(list(truth)), unknown, build, held)
 
 
-def _read(config: EvaluateConfig, how: Tagging, choice: Choice) -> _Tagged:
+def _read(config: EvaluateConfig, inference: InferenceConfig, choice: Choice) -> _Tagged:
     """Take the TAGS and the truth that are there."""
-    how = _with_thresholds(how, choice, None)
-    truth = read_truth(str(config.truth), how.codes)
-    return _Tagged(how, read_tags(str(config.tags), how, truth), truth, list(truth))
+    inference = _with_thresholds(inference, choice, None)
+    truth = read_truth(str(config.truth), inference.codes)
+    return _Tagged(inference, read_tags(str(config.tags), inference, truth), truth, list(truth))
 
 
 def _score(
     config: EvaluateConfig, choice: Choice, tagged: _Tagged, out: Folder, *, own: tuple[float, ...]
 ) -> Metrics:
     """Measure, and write metrics.json, scores.parquet and report.html."""
-    how, truth = tagged.how, tagged.truth
-    training = how.card.training if isinstance(how.card, ModelCard) else {"history": []}
-    names, scores, named = aligned(tagged.tags, truth, how)
-    targets = target_matrix(truth.values(), map(tagged.unknown.get, names), how.codes)
-    metrics = multilabel_metrics(targets, scores, thresholds=how.thresholds, class_codes=how.codes)
+    inference, truth = tagged.inference, tagged.truth
+    training = inference.card.training if isinstance(inference.card, ModelCard) else {"history": []}
+    names, scores, named = aligned(tagged.tags, truth, inference)
+    targets = target_matrix(truth.values(), map(tagged.unknown.get, names), inference.codes)
+    metrics = multilabel_metrics(
+        targets, scores, thresholds=inference.thresholds, class_codes=inference.codes
+    )
     report, page = evaluation_report(
         metrics,
         truth=targets,
         scores=scores,
-        class_codes=how.codes,
-        class_names=how.card.vocabulary.names,
+        class_codes=inference.codes,
+        class_names=inference.card.vocabulary.names,
         history=training["history"],
         build=tagged.build,
-        provenance=provenance() | _origin(config, how),
+        provenance=provenance() | _origin(config, inference),
         choice=choice,
         own=own,
         held=tagged.held,
         named=None if config.tags is None else named,
         groups=tagged.groups,
     )
-    scored = Scored(names, how.codes, targets, scores, tagged.groups)
+    scored = Scored(names, inference.codes, targets, scores, tagged.groups)
     out.write_table("scores.parquet", to_table(scored))
     out.write_json("metrics.json", report | {"training": training_cost(training)})
     out.write_bytes("report.html", render_page(page).encode())
@@ -253,7 +259,7 @@ def training_cost(training: Mapping[str, Any]) -> dict[str, float | None]:
     return {"seconds": training.get("seconds"), "peak_memory_mib": peak_mib}
 
 
-def validate(dataset: Dataset, how: Tagging) -> Validation | None:
+def validate(dataset: Dataset, inference: InferenceConfig) -> Validation | None:
     """Score the clips of the validation split by every aggregation; None where it has none."""
     shards = clip_shards(dataset, "val")
     if not shards:
@@ -261,13 +267,13 @@ def validate(dataset: Dataset, how: Tagging) -> Validation | None:
     return validation_of(
         clip_tracks(dataset, shards),
         split_truth(dataset, "val"),
-        how,
+        inference,
         n_blocks=len(shards),
         unknown=dataset.unknown("val"),
     )
 
 
-def tag_split(dataset: Dataset, split: str, how: Tagging, out: Folder) -> pa.Table:
+def tag_split(dataset: Dataset, split: str, inference: InferenceConfig, out: Folder) -> pa.Table:
     """Tag the clips of one split, and return their TAGS; a clip's uri is its segment_id."""
     shards = clip_shards(dataset, split)
     store = TagStore(out)
@@ -276,7 +282,7 @@ def tag_split(dataset: Dataset, split: str, how: Tagging, out: Folder) -> pa.Tab
     with ray_session(min_cpus=4):
         run_stages(
             clip_tracks(dataset, shards),
-            how,
+            inference,
             Writing(store, f"{datetime.now(UTC):%Y-%m-%d}"),
             n_tracks=n_clips,
             n_blocks=len(shards),
@@ -287,26 +293,30 @@ def tag_split(dataset: Dataset, split: str, how: Tagging, out: Folder) -> pa.Tab
     return tags
 
 
-def _with_thresholds(how: Tagging, choice: Choice, held: Validation | None) -> Tagging:
-    found = choose_thresholds(choice, held, own=how.thresholds, class_codes=how.codes)
+def _with_thresholds(
+    inference: InferenceConfig, choice: Choice, held: Validation | None
+) -> InferenceConfig:
+    found = choose_thresholds(choice, held, own=inference.thresholds, class_codes=inference.codes)
     for warning in found.warnings:
         say("thresholds", level=logging.WARNING, text=f"warning: {warning}")
-    return replace(how, thresholds=tuple(found.values.values()))
+    return replace(inference, thresholds=tuple(found.values.values()))
 
 
-def _keep(config: EvaluateConfig, how: Tagging, choice: Choice, held: Validation) -> None:
+def _keep(
+    config: EvaluateConfig, inference: InferenceConfig, choice: Choice, held: Validation
+) -> None:
     """Write what is to be kept of what validation says: see `kept_in`."""
-    card = how.card
+    card = inference.card
     if config.keep_thresholds:
-        card = _with_found_thresholds(card, how, choice, held)
+        card = _with_found_thresholds(card, inference, choice, held)
     if config.keep_calibration:
         maps = {
-            method: fit_calibration(held.truth, scores, class_codes=how.codes).to_dict()
+            method: fit_calibration(held.truth, scores, class_codes=inference.codes).to_dict()
             for method, scores in held.scores.items()
         }
         card = replace(card, calibration=maps)
-    if card is not how.card:
-        check_model(how)  # a training may have ended there: its card is not to be overwritten
+    if card is not inference.card:
+        check_model(inference)  # a training may have ended there: its card is not to be overwritten
         folder, _ = kept_in(config)
         if isinstance(card, EnsembleCard):
             save_ensemble(Folder(folder), card)
@@ -325,11 +335,13 @@ def kept_in(config: EvaluateConfig) -> tuple[str, str]:
     return config.model, MODEL_FILE if is_model else ENSEMBLE_FILE
 
 
-def _with_found_thresholds(card: Card, how: Tagging, choice: Choice, held: Validation) -> Card:
+def _with_found_thresholds(
+    card: Card, inference: InferenceConfig, choice: Choice, held: Validation
+) -> Card:
     """Return the card with what a rule finds on validation, for every aggregation."""
     found = {
         method: choose_thresholds(
-            replace(choice, aggregation=method), held, own=own, class_codes=how.codes
+            replace(choice, aggregation=method), held, own=own, class_codes=inference.codes
         )
         for method, own in held.own.items()
     }
@@ -337,15 +349,15 @@ def _with_found_thresholds(card: Card, how: Tagging, choice: Choice, held: Valid
     return replace(card, thresholds=kept, threshold_notes=found[choice.aggregation].warnings)
 
 
-def _origin(config: EvaluateConfig, how: Tagging) -> dict[str, str]:
+def _origin(config: EvaluateConfig, inference: InferenceConfig) -> dict[str, str]:
     what = (
         f"{config.dataset}, split {config.split}"
         if config.dataset
         else f"{config.tags} against {config.truth}"
     )
     return {
-        "model_id": how.card.model_id,
-        "aggregation": how.aggregation,
+        "model_id": inference.card.model_id,
+        "aggregation": inference.aggregation,
         "thresholds": config.thresholds if config.threshold is None else f"{config.threshold:g}",
         "scored": what,
     }

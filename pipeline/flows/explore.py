@@ -15,17 +15,17 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from pipeline.audio.logmel import LogMelSpec
-from pipeline.catalog.plan import SPLITS
-from pipeline.catalog.vocabulary import Vocabulary
 from pipeline.errors import UsageError
 from pipeline.flows.pooled import ALL, Pooled, check_features, read_pooled, shards_of
 from pipeline.flows.provenance import provenance
-from pipeline.report.clip_plots import Example
+from pipeline.report.clip_plots import ClipExample
 from pipeline.report.clusters import clusters
 from pipeline.report.explore_page import explore_page
 from pipeline.report.explore_report import Comparison, durations_s, explore_report
 from pipeline.report.page import render_page
 from pipeline.score.anova import anova, anova_table, best_of_each, by_recording
+from pipeline.selection.plan import SPLITS
+from pipeline.selection.vocabulary import Vocabulary
 from pipeline.store.dataset import Dataset
 from pipeline.store.folder import Folder
 from pipeline.store.out import EXPLORATION, check_out
@@ -104,7 +104,7 @@ def count_segments(dataset: Dataset) -> dict[str, int]:
     return {n["values"]: n["counts"] for n in pc.value_counts(splits).to_pylist()}
 
 
-def find_examples(dataset: Dataset, split: str, codes: list[str]) -> list[Example]:
+def find_examples(dataset: Dataset, split: str, codes: list[str]) -> list[ClipExample]:
     """Return a clip for every class that has one: the first with only it, or the first with it."""
     alone: dict[str, tuple[str, int]] = {}
     among: dict[str, tuple[str, int]] = {}
@@ -120,9 +120,9 @@ def find_examples(dataset: Dataset, split: str, codes: list[str]) -> list[Exampl
     return [_read_example(dataset.folder, code, *places[code]) for code in codes if code in places]
 
 
-def _read_example(folder: Folder, code: str, name: str, row: int) -> Example:
+def _read_example(folder: Folder, code: str, name: str, row: int) -> ClipExample:
     clip = folder.read_table(name, ["segment_id", "logmel"]).slice(row, 1)
-    return Example(code, clip["segment_id"][0].as_py(), read_logmels(clip)[0])
+    return ClipExample(code, clip["segment_id"][0].as_py(), read_logmels(clip)[0])
 
 
 def compare(folder: Folder, dataset: Dataset, split: str, codes: list[str]) -> Comparison:

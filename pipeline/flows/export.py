@@ -20,10 +20,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from pipeline.errors import StoreError
-from pipeline.flows.export_source import BATCH_ROWS, Intervals, Source
+from pipeline.flows.export_source import BATCH_ROWS, ExportSource, Intervals
 from pipeline.flows.logs import progress_bar
 from pipeline.report import exports
-from pipeline.report.exports import ENTRIES, Origin, Row, Span
+from pipeline.report.exports import ENTRIES, Row, Span, TagSource
 from pipeline.store.folder import Folder
 from pipeline.store.out import EXPORT, check_out
 from pipeline.store.tagstore import TagStore
@@ -63,7 +63,7 @@ class Exported:
 def export_tags(config: ExportConfig) -> Exported:
     """Write the tags of one model in another format."""
     check_out(config.out, EXPORT, {"--tags": config.tags})
-    source = Source.open(TagStore(Folder(config.tags)), config.model_id)
+    source = ExportSource.open(TagStore(Folder(config.tags)), config.model_id)
     out = Folder(config.out)
     with out.claimed():
         for name in filter(_HALF_WRITTEN.fullmatch, out.names("", ".tmp") if out.is_local else ()):
@@ -82,7 +82,7 @@ def export_tags(config: ExportConfig) -> Exported:
 class Task:
     """An export under way."""
 
-    source: Source
+    source: ExportSource
     out: Folder
     counts: Counter[str]
     """Of tracks that the summary tells of, by what it says."""
@@ -148,7 +148,9 @@ def _audacity(task: Task) -> str:
     return _file_each(task, "txt", lambda _, spans, origin: exports.audacity_text(spans, origin))
 
 
-def _file_each(task: Task, suffix: str, text_of: Callable[[Row, list[Span], Origin], str]) -> str:
+def _file_each(
+    task: Task, suffix: str, text_of: Callable[[Row, list[Span], TagSource], str]
+) -> str:
     """Write a file for every track that is ok."""
     intervals, n_files = Intervals(task.source), 0
     whole = (

@@ -15,12 +15,12 @@ from itertools import chain
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from pipeline.arrays import Int64
 from pipeline.errors import SpecMismatch, StoreError, UsageError
-from pipeline.report.exports import Origin, Row
+from pipeline.report.exports import Row, TagSource
 from pipeline.store.folder import Folder
 from pipeline.store.tagstore import TagStore, file_beside
 from schemas.timeline import INTERVALS
@@ -29,11 +29,11 @@ BATCH_ROWS = 1024
 
 
 @dataclass(frozen=True)
-class Source:
+class ExportSource:
     """One model's tags in a folder."""
 
     store: TagStore
-    origin: Origin
+    origin: TagSource
     codes: list[str]
     names: list[str]
     """The model's files of TAGS."""
@@ -43,7 +43,7 @@ class Source:
     notes: tuple[str, ...]
 
     @classmethod
-    def open(cls, store: TagStore, model_id: str | None) -> Source:
+    def open(cls, store: TagStore, model_id: str | None) -> ExportSource:
         """Choose the model and see what there is of it; UsageError where there is nothing."""
         chosen = _choose(store, model_id)
         folder, names, runs = store.folder, store.files(chosen), store.runs(chosen)
@@ -99,7 +99,7 @@ class Intervals:
     run with --keep-windows and one without, or a copy that was made while those were left behind.
     """
 
-    def __init__(self, source: Source) -> None:
+    def __init__(self, source: ExportSource) -> None:
         self._folder = source.store.folder
         there = set(source.store.files(source.origin.model_id, "intervals"))
         pairs = [(name, file_beside(name, "intervals")) for name in source.names]
@@ -165,10 +165,10 @@ def _choose(store: TagStore, model_id: str | None) -> str:
     )
 
 
-def _origin(runs: Iterable[dict[str, Any]], model_id: str) -> Origin:
+def _origin(runs: Iterable[dict[str, Any]], model_id: str) -> TagSource:
     """Return what a model's last run that has ended says of it."""
     run: dict[str, Any] = next((run for run in runs if "class_names" in run), {})
-    return Origin(
+    return TagSource(
         model_id,
         run.get("class_names", {}),
         str(run.get("identity", {}).get("aggregation", "unknown")),
@@ -176,7 +176,7 @@ def _origin(runs: Iterable[dict[str, Any]], model_id: str) -> Origin:
     )
 
 
-def _uri_hashes(folder: Folder, name: str) -> npt.NDArray[np.int64]:
+def _uri_hashes(folder: Folder, name: str) -> Int64:
     """Return 8 bytes a row of a file, that stand for its uri."""
     uris = folder.read_table(name, ["uri"])["uri"].to_pylist()
     return np.fromiter(map(hash, uris), np.int64, len(uris))

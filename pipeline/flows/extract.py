@@ -67,7 +67,7 @@ class ExtractConfig:
 
 
 @dataclass(frozen=True)
-class Work:
+class ExtractJob:
     """What is the same for every shard of a run."""
 
     clips: Folder
@@ -111,7 +111,7 @@ def extract_features(config: ExtractConfig) -> dict[str, Any]:
     return meta | {"n_shards_done_now": len(left), "n_clips_done_now": n_clips}
 
 
-def plan(config: ExtractConfig, dataset: Dataset, out: Folder) -> Work:
+def plan(config: ExtractConfig, dataset: Dataset, out: Folder) -> ExtractJob:
     """Check what a user can get wrong; features that are there already are kept complete."""
     meta = dataset.built()
     rate_hz = meta["feature_spec"]["sample_rate_hz"]
@@ -120,7 +120,7 @@ def plan(config: ExtractConfig, dataset: Dataset, out: Folder) -> Work:
     except ValueError as error:
         raise UsageError(f"--n-fft {config.n_fft} --hop {config.hop}: {error}") from error
     known = out.read_json("features.json")["features"] if out.exists("features.json") else {}
-    return Work(
+    return ExtractJob(
         clips=dataset.folder,
         fingerprint=meta["fingerprint"],
         out=out,
@@ -146,7 +146,7 @@ def _with_numbers(steps: str, meta: Mapping[str, Any]) -> str:
     return ",".join(numbers if word == "standardise" else word for word in words)
 
 
-def claim(work: Work, shards: list[str], meta: Mapping[str, Any]) -> None:
+def claim(work: ExtractJob, shards: list[str], meta: Mapping[str, Any]) -> None:
     """Refuse to mix tables that were made in different ways or of different datasets."""
     out = work.out
     if out.exists("features.json"):
@@ -167,7 +167,7 @@ def claim(work: Work, shards: list[str], meta: Mapping[str, Any]) -> None:
     out.write_json("features.json", {**meta, "complete": False})
 
 
-def drop_changed(work: Work, shards: list[str]) -> None:
+def drop_changed(work: ExtractJob, shards: list[str]) -> None:
     """Delete the features of shards whose clips are others by now: the dataset was built anew.
 
     One that was only extended has its old shards as they were.
@@ -191,7 +191,7 @@ def identity_of(clips: Iterable[Mapping[str, Any]]) -> bytes:
     return f"sha256:{hashlib.sha256(rows.encode()).hexdigest()}".encode()
 
 
-def tidy(work: Work, shards: list[str]) -> None:
+def tidy(work: ExtractJob, shards: list[str]) -> None:
     """Delete what a killed task left, and the shards that the dataset has no more."""
     for feature in work.descriptions:
         table = work.file(feature, "").rstrip("/")
@@ -201,7 +201,7 @@ def tidy(work: Work, shards: list[str]) -> None:
                 work.out.delete(name)
 
 
-def missing(work: Work, shards: list[str]) -> list[tuple[str, list[str]]]:
+def missing(work: ExtractJob, shards: list[str]) -> list[tuple[str, list[str]]]:
     """Return the shards that lack a file, each with the features that it lacks."""
     tables = [work.file(feature, "").rstrip("/") for feature in work.descriptions]
     there = {name for table in tables for name in work.out.names(table)}
@@ -212,7 +212,7 @@ def missing(work: Work, shards: list[str]) -> list[tuple[str, list[str]]]:
     return [(shard, features) for shard, features in lacks if features]
 
 
-def run_shards(work: Work, left: list[tuple[str, list[str]]]) -> int:
+def run_shards(work: ExtractJob, left: list[tuple[str, list[str]]]) -> int:
     """Extract the shards as tasks, a CPU each; return how many clips that were."""
     n_clips = 0
     waits = "waiting for the workers to start"
@@ -231,7 +231,7 @@ def run_shards(work: Work, left: list[tuple[str, list[str]]]) -> int:
     return n_clips
 
 
-def extract_shard(work: Work, shard: str, features: list[str]) -> int:
+def extract_shard(work: ExtractJob, shard: str, features: list[str]) -> int:
     """Extract the features of one shard of clips, and write its files; return the clips."""
     clips = work.clips.read_table(f"clips/{shard}", _CLIP_COLUMNS).to_pylist()
     rows: dict[str, list[dict[str, Any]]] = {name: [] for name in features}
@@ -251,7 +251,7 @@ def extract_shard(work: Work, shard: str, features: list[str]) -> int:
     return len(clips)
 
 
-def samples_of(clip: Mapping[str, Any], work: Work) -> Matrix:
+def samples_of(clip: Mapping[str, Any], work: ExtractJob) -> Matrix:
     """Return a clip's samples as FEATURES were made of them, prepared."""
     samples, rate_hz = from_wav(clip["audio"]["bytes"])
     assert rate_hz == work.spec.sample_rate_hz

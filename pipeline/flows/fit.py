@@ -21,7 +21,6 @@ from ray.train import CheckpointConfig, FailureConfig, RunConfig, ScalingConfig
 from ray.train.torch import TorchConfig, TorchTrainer
 
 from pipeline.errors import TimbreError, UsageError
-from pipeline.flows.board import Board, shown
 from pipeline.flows.cluster import own_signal, ray_session
 from pipeline.flows.curves import write_curves
 from pipeline.flows.fit_worker import (
@@ -31,9 +30,10 @@ from pipeline.flows.fit_worker import (
     worker,
 )
 from pipeline.flows.logs import progress_bar, say
-from pipeline.flows.material import Material
 from pipeline.flows.probe import train_probe
 from pipeline.flows.provenance import provenance
+from pipeline.flows.training_data import TrainingData
+from pipeline.flows.training_progress import ProgressActor, show_progress
 from pipeline.learn.augment_examples import AugmentedWindow
 from pipeline.learn.config import NO_WEIGHTS, TrainConfig, check_start
 from pipeline.learn.cost import cost_of
@@ -120,8 +120,8 @@ def fit(config: FitConfig) -> FitResult:
     dataset = Dataset.open(config.dataset)
     meta = dataset.built()
     check_name(config.train.model)
-    material = Material(dataset, meta, config.train)
-    identity = config.train.identity() | material.named_by
+    training_data = TrainingData(dataset, meta, config.train)
+    identity = config.train.identity() | training_data.named_by
     name = f"{config.train.model}-{fingerprint_of(identity, meta['fingerprint'])}"
     out = Folder(config.out)
     if out.exists("model.json"):
@@ -133,26 +133,26 @@ def fit(config: FitConfig) -> FitResult:
     for split in ("train", "val"):
         if not any(dataset.features(split, ["segment_id"])):
             raise UsageError(f"{config.dataset}: the dataset has no clips in its {split} split")
-    material.check_model()
-    _warn_of_untrained(material)
+    training_data.check_model()
+    _warn_of_untrained(training_data)
     with out.claimed(), ray_session(min_cpus=config.workers + 1, gpu=config.gpu):
         shown: dict[str, Any] = {}
         about_probe: dict[str, Any] = {}
         if config.train.model in CLASSICAL:
-            progress = _fit_classical(material)
+            progress = _fit_classical(training_data)
         elif config.train.model == PROBE:
-            progress, about_probe = train_probe(material, out, gpu=config.gpu)
+            progress, about_probe = train_probe(training_data, out, gpu=config.gpu)
         else:
-            progress, shown = _fit(config, material, name)
+            progress, shown = _fit(config, training_data, name)
     say("finishing", text="writing the model and its page")
-    vocabulary = material.vocabulary
+    vocabulary = training_data.vocabulary
     card = ModelCard(
-        architecture=material.architecture,
+        architecture=training_data.architecture,
         vocabulary=vocabulary,
-        heard=material.heard,
-        windows=material.windows,
+        input_spec=training_data.input_spec,
+        windows=training_data.windows,
         aggregation=config.train.aggregation,
-        thresholds={method: _thresholds(material) for method in METHODS},
+        thresholds={method: _thresholds(training_data) for method in METHODS},
         dataset_fingerprint=meta["fingerprint"],
         training={
             "run": name,
@@ -170,7 +170,7 @@ def fit(config: FitConfig) -> FitResult:
             **{key: shown[key] for key in ("steps_per_epoch",) if key in shown},
             "windows": progress.windows,
             **about_probe,
-            **_begun_from(material),
+            **_begun_from(training_data),
         },
         provenance=provenance(),
     )
@@ -180,7 +180,7 @@ def fit(config: FitConfig) -> FitResult:
         model_id,
         card.training,
         card.provenance,
-        training_pictures(card.training, shown, material),
+        training_pictures(card.training, shown, training_data),
         untrained=card.untrained_classes,
     )
     out.write_bytes("report.html", render_page(page).encode())
@@ -204,11 +204,11 @@ def _with_absolute_models(config: TrainConfig) -> TrainConfig:
     return replace(config, init=init, encoder=encoder, teacher=teacher)
 
 
-def _begun_from(material: Material) -> dict[str, Any]:
+def _begun_from(training_data: TrainingData) -> dict[str, Any]:
     """Return what model.json says of the models that a training began from, and was taught by."""
-    init, teaching = material.init, material.teaching
+    init, teaching = training_data.init, training_data.teaching
     return {
-        **({} if init is None else {"init": init.to_dict(material.vocabulary)}),
+        **({} if init is None else {"init": init.to_dict(training_data.vocabulary)}),
         **({} if teaching is None else {"teachers": teaching.model_ids}),
     }
 
@@ -223,76 +223,90 @@ def worker_env(*, gpu: bool, narrower: bool = False, deterministic: bool = False
     return {"env_vars": names} if names else {}
 
 
-def wants_narrower_isa(material: Material) -> bool:
+def wants_narrower_isa(training_data: TrainingData) -> bool:
     """Say whether bfloat16 is wrong with AMX, and right and faster than float32 without it.
 
     Each trial is a task of its own, as an instruction set is chosen once in a process.
     """
-    if material.config.precision == "f32":
+    if training_data.config.precision == "f32":
         return False
     trial = ray.remote(num_cpus=1)(bf16_trial)
     wide, narrow = (
         trial.options(runtime_env=worker_env(gpu=False, narrower=narrower))
         for narrower in (False, True)
     )
-    with_amx: Trial | None = ray.get(wide.remote(material))
+    with_amx: Trial | None = ray.get(wide.remote(training_data))
     if with_amx is None or with_amx.is_right:
         return False
-    without: Trial | None = ray.get(narrow.remote(material))
+    without: Trial | None = ray.get(narrow.remote(training_data))
     if without is None or not (without.is_right and without.bf16_s < with_amx.f32_s):
         return False
-    say("note", text=f"{material.config.model}: bfloat16 without AMX; with it, {with_amx.fault}")
+    say(
+        "note",
+        text=f"{training_data.config.model}: bfloat16 without AMX; with it, {with_amx.fault}",
+    )
     return True
 
 
 def training_pictures(
-    training: Mapping[str, Any], shown: Mapping[str, Any], material: Material
+    training: Mapping[str, Any], shown: Mapping[str, Any], training_data: TrainingData
 ) -> list[Picture]:
     """Return the pictures of how a network was trained; none of an older checkpoint's training."""
     if not shown:
         return []
-    steps, examples = shown["steps_per_epoch"], map(AugmentedWindow.from_state, shown["examples"])
-    curves = rate_curves(material.config, steps * material.config.epochs)
+    steps, examples = (
+        shown["steps_per_epoch"],
+        map(AugmentedWindow.from_state, shown["examples"]),
+    )
+    curves = rate_curves(training_data.config, steps * training_data.config.epochs)
     return [
         learning_rates(curves, steps_per_epoch=steps, n_epochs=len(training["history"])),
         *(
-            augmentations(one, window_s=material.config.window_s, spec=material.drawn_spec)
+            augmentations(
+                one, window_s=training_data.config.window_s, spec=training_data.drawn_spec
+            )
             for one in examples
         ),
     ]
 
 
-def _warn_of_untrained(material: Material) -> None:
+def _warn_of_untrained(training_data: TrainingData) -> None:
     """Say which classes have no clip to learn from."""
-    if codes := [material.vocabulary.codes[k] for k in material.untrained]:
+    if codes := [training_data.vocabulary.codes[k] for k in training_data.untrained]:
         text = f"warning: no clip to learn from has {', '.join(codes)}: the model never names them"
         say("untrained_classes", level=logging.WARNING, text=text, classes=codes)
 
 
-def _thresholds(material: Material) -> dict[str, float]:
+def _thresholds(training_data: TrainingData) -> dict[str, float]:
     """Return 0.5 for each class, and 1 for those that are not learned, whose scores are 0."""
-    codes = enumerate(material.vocabulary.codes)
-    return {code: 1.0 if k in material.untrained else 0.5 for k, code in codes}
+    codes = enumerate(training_data.vocabulary.codes)
+    return {code: 1.0 if k in training_data.untrained else 0.5 for k, code in codes}
 
 
-def _fit_classical(material: Material) -> Progress:
+def _fit_classical(training_data: TrainingData) -> Progress:
     """Fit in one task that has the cores of its node to itself."""
     task = ray.remote(num_cpus=1, max_retries=_MAX_FAILURES)(classical_worker)
-    title, waits = material.config.model, "reading the dataset and fitting, all in one step"
+    title, waits = training_data.config.model, "reading the dataset and fitting, all in one step"
     with progress_bar(total=1, unit=" fits", desc=title, postfix=waits) as bar:
-        progress: Progress = ray.get(task.remote(material))
+        progress: Progress = ray.get(task.remote(training_data))
         bar.update()
     return progress
 
 
-def _fit(config: FitConfig, material: Material, name: str) -> tuple[Progress, dict[str, Any]]:
+def _fit(
+    config: FitConfig, training_data: TrainingData, name: str
+) -> tuple[Progress, dict[str, Any]]:
     """Train on the workers; return how it went, and what of it its page shows."""
-    board = Board.remote()  # type: ignore[attr-defined]
-    narrower = not config.gpu and wants_narrower_isa(material)
+    progress_actor = ProgressActor.remote()  # type: ignore[attr-defined]
+    narrower = not config.gpu and wants_narrower_isa(training_data)
     filesystem, storage_path = Folder(config.out).location("runs")
     trainer = TorchTrainer(
         worker,
-        train_loop_config={"material": material, "board": board, "gpu": config.gpu},
+        train_loop_config={
+            "training_data": training_data,
+            "progress_actor": progress_actor,
+            "gpu": config.gpu,
+        },
         scaling_config=ScalingConfig(
             num_workers=config.workers,
             use_gpu=config.gpu,
@@ -310,9 +324,9 @@ def _fit(config: FitConfig, material: Material, name: str) -> tuple[Progress, di
             ),
         ),
     )
-    with shown(board, config.train.model), own_signal(signal.SIGINT):
+    with show_progress(progress_actor, config.train.model), own_signal(signal.SIGINT):
         result = trainer.fit()
-        refusal = ray.get(board.refusal.remote())
+        refusal = ray.get(progress_actor.refusal.remote())
     if refusal is not None:
         raise refusal
     if result.checkpoint is None:

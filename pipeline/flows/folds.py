@@ -17,8 +17,8 @@ import torch
 
 from pipeline.flows.cluster import own_cpus, ray_session
 from pipeline.flows.fit import FitConfig, fit
-from pipeline.flows.material import Material
 from pipeline.flows.provenance import provenance
+from pipeline.flows.training_data import TrainingData
 from pipeline.learn.loop import clip_scores
 from pipeline.learn.model import ModelCard, load_model
 from pipeline.report.folds_page import folds_report
@@ -52,20 +52,20 @@ def cross_validate(config: FitConfig, n_folds: int) -> FoldsResult:
             uri = out.uri_of(f"fold-{train.fold}")
             card = fit(replace(config, out=uri, train=train)).card
             task = ray.remote(num_cpus=1)(held_out_scores)
-            material = Material(dataset, dataset.meta(), train)
-            runs.append((card, ray.get(task.remote(material, uri))))
+            training_data = TrainingData(dataset, dataset.meta(), train)
+            runs.append((card, ray.get(task.remote(training_data, uri))))
     cards, scored = [card for card, _ in runs], [part for _, part in runs]
     return FoldsResult(_write(out, cards, scored, config), cards)
 
 
-def held_out_scores(material: Material, model_uri: str) -> Scored:
+def held_out_scores(training_data: TrainingData, model_uri: str) -> Scored:
     """Return what a fold's model says of the clips that it has never met."""
     torch.set_num_threads(own_cpus())
     model, card = load_model(model_uri)
-    with material.kept(is_last=material.config.fold + 1 == material.config.folds):
-        data = material.held_out()
+    with training_data.kept(is_last=training_data.config.fold + 1 == training_data.config.folds):
+        data = training_data.held_out()
         scores = clip_scores(model, data, card.aggregation, torch.device("cpu"))
-    groups = material.dataset.groups(data.segment_ids)
+    groups = training_data.dataset.groups(data.segment_ids)
     return Scored(data.segment_ids, card.vocabulary.codes, data.targets, scores, groups)
 
 

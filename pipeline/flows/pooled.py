@@ -18,10 +18,11 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from pipeline.arrays import Float32, Int64
 from pipeline.audio.features import FEATURES, FrameSpec
 from pipeline.errors import SpecMismatch, UsageError
 from pipeline.report.feature_plots import RowValues
-from pipeline.score.anova import Groups, single_groups
+from pipeline.score.anova import single_groups
 from pipeline.score.summary import label_matrix
 from pipeline.store.dataset import Dataset
 from pipeline.store.folder import Folder
@@ -42,13 +43,13 @@ class Pooled:
     """All clips read, those with none or several classes too."""
     segment_ids: list[str]
     """Of the clips with exactly one class, `[n_single]`."""
-    groups: Groups
+    groups: Int64
     """Each clip's class as its index, `[n_single]`."""
     rows: Mapping[str, list[str]]
     """The names of the rows, by statistic."""
     units: Mapping[str, str]
     """What a statistic counts in, such as dB and dB²; of several rows, where they differ, each."""
-    values: Mapping[str, npt.NDArray[np.float32]]
+    values: Mapping[str, Float32]
     """By statistic, `[n_single, n_rows]`."""
 
     def row_values(self, row: str, statistic: str) -> RowValues:
@@ -140,7 +141,7 @@ def row_unit(feature: str, row: str, statistic: str, *, of_all: str) -> str:
     return squared(unit) if statistic == "var" else unit
 
 
-def _matrix(column: pa.ChunkedArray, n_rows: int, what: str) -> npt.NDArray[np.float32]:
+def _matrix(column: pa.ChunkedArray, n_rows: int, what: str) -> Float32:
     """Return a column of lists as `[n_clips, n_rows]`, NaN for nulls."""
     lists = column.combine_chunks()
     if not pc.all(pc.equal(pc.list_value_length(lists), n_rows), skip_nulls=False).as_py():

@@ -13,7 +13,7 @@ import torch
 
 from pipeline.flows.embed import EmbedJob, embed
 from pipeline.flows.logs import progress_bar
-from pipeline.flows.material import Material
+from pipeline.flows.training_data import TrainingData
 from pipeline.learn.loop import Progress
 from pipeline.learn.probe_fit import Labels, fit_probe, load_embedded
 from pipeline.learn.windows import WindowSet
@@ -30,32 +30,36 @@ class KeptEmbeddings:
     table: str
     """The sub-folder of the files."""
 
-    def windows(self, material: Material, splits: list[str]) -> WindowSet:
+    def windows(self, training_data: TrainingData, splits: list[str]) -> WindowSet:
         """Return the windows of some splits, in the order of the shards' names."""
         starts = tuple(f"{self.table}/{split}-" for split in splits)
         names = [name for name in self.folder.names(self.table) if name.startswith(starts)]
         tables: list[pa.Table] = [self.folder.read_table(name) for name in names]
         return load_embedded(
             tables,
-            _labels(material, splits),
-            codes=material.vocabulary.codes,
-            activity=material.config.activity,
+            _labels(training_data, splits),
+            codes=training_data.vocabulary.codes,
+            activity=training_data.config.activity,
         )
 
 
-def train_probe(material: Material, out: Folder, *, gpu: bool) -> tuple[Progress, dict[str, Any]]:
+def train_probe(
+    training_data: TrainingData, out: Folder, *, gpu: bool
+) -> tuple[Progress, dict[str, Any]]:
     """Embed what is missing and fit the head; return how it went, and what model.json says of it.
 
     `out` is the model's folder, which takes the embeddings where the dataset's cannot.
     """
-    design, config, began_s = material.probe, material.config, monotonic()
-    job = EmbedJob(material.dataset.folder, material.dataset.folder, design, config.precision, gpu)
-    job = embed(job, material.dataset, out, ["train", "val"])
+    design, config, began_s = training_data.probe, training_data.config, monotonic()
+    job = EmbedJob(
+        training_data.dataset.folder, training_data.dataset.folder, design, config.precision, gpu
+    )
+    job = embed(job, training_data.dataset, out, ["train", "val"])
     embedded_s = monotonic() - began_s
     kept = KeptEmbeddings(job.out, job.table)
     task = ray.remote(num_cpus=1, max_retries=_MAX_FAILURES)(_fit)
     with progress_bar(total=1, unit=" fits", desc="probe", postfix="fitting the head") as bar:
-        progress: Progress = ray.get(task.remote(material, kept))
+        progress: Progress = ray.get(task.remote(training_data, kept))
         bar.update()
     return progress, {
         "encoders": design.origins,
@@ -64,22 +68,22 @@ def train_probe(material: Material, out: Folder, *, gpu: bool) -> tuple[Progress
     }
 
 
-def _fit(material: Material, kept: KeptEmbeddings) -> Progress:
+def _fit(training_data: TrainingData, kept: KeptEmbeddings) -> Progress:
     """Fit on one core: on vectors, threads would wait for one another."""
     torch.set_num_threads(1)
-    windows_of = partial(kept.windows, material)
-    train_set = material.part("train", windows_of)
-    material.check_not_silent(train_set)
-    model = material.new_model(train_set)
-    return fit_probe(material.config, model, train_set, material.part("val", windows_of))
+    windows_of = partial(kept.windows, training_data)
+    train_set = training_data.part("train", windows_of)
+    training_data.check_not_silent(train_set)
+    model = training_data.new_model(train_set)
+    return fit_probe(training_data.config, model, train_set, training_data.part("val", windows_of))
 
 
-def _labels(material: Material, splits: list[str]) -> Labels:
+def _labels(training_data: TrainingData, splits: list[str]) -> Labels:
     """Return the classes of the clips of some splits, by segment_id."""
     found: dict[str, tuple[list[str], list[str] | None]] = {}
     for split in splits:
-        unknown = material.dataset.unknown(split)
-        for table in material.dataset.features(split, ["segment_id", "classes"]):
+        unknown = training_data.dataset.unknown(split)
+        for table in training_data.dataset.features(split, ["segment_id", "classes"]):
             for row in table.to_pylist():
                 one = row["segment_id"]
                 found[one] = (row["classes"], unknown.get(one))

@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from pipeline.catalog.plan import SPLITS
+from pipeline.arrays import Float32
 from pipeline.errors import UsageError
 from pipeline.flows.clips import check_split, clip_shards, clip_tracks, count_clips, read_clips
 from pipeline.flows.cluster import ray_session
@@ -26,21 +26,21 @@ from pipeline.flows.truth import split_truth
 from pipeline.flows.validate import window_scores_of
 from pipeline.learn.engines import make_engine
 from pipeline.learn.graphs import INT8_FILES, best_precision
+from pipeline.learn.inference_config import InferenceConfig, inference_config
 from pipeline.learn.model import load_card, load_model
 from pipeline.learn.networks.classical import CLASSICAL
 from pipeline.learn.quantize import quantized_graph, save_quantized
 from pipeline.learn.starter import model_folders, model_uri
 from pipeline.learn.tagger import describe, windows_of
-from pipeline.learn.tagging import Tagging, tagging
 from pipeline.score.aggregate import aggregate
 from pipeline.score.metrics import multilabel_metrics
 from pipeline.score.targets import target_matrix
+from pipeline.selection.plan import SPLITS
 from pipeline.store.dataset import Dataset
 from pipeline.store.folder import Folder
 from pipeline.store.out import MODEL, check_out
 
 _N_TIMED, _N_TIMINGS = 16, 3
-Floats = npt.NDArray[np.float32]
 
 
 @dataclass(frozen=True)
@@ -73,18 +73,18 @@ def quantize(config: QuantizeConfig) -> dict[str, Any]:
     """Write the int8 model, score it beside the others, and return quantize.json."""
     inputs = {"--model": model_folders(config.model), "--dataset": config.dataset}
     check_out(config.out, MODEL, inputs)
-    how = replace(tagging(config.model, None, None, gpu=False), engine="openvino")
-    if how.model_card.architecture.name in CLASSICAL:
+    inference = replace(inference_config(config.model, None, None, gpu=False), engine="openvino")
+    if inference.model_card.architecture.name in CLASSICAL:
         raise UsageError(
-            f"{config.model}: {how.card.model_id} is computed in float64, as scikit-learn does; "
-            "int8 is for networks"
+            f"{config.model}: {inference.card.model_id} is computed in float64, as scikit-learn "
+            "does; int8 is for networks"
         )
     dataset, out = Dataset.open(config.dataset), Folder(config.out)
-    _check(dataset, config, how)
-    _check_out(out, how)
+    _check(dataset, config, inference)
+    _check_out(out, inference)
     with out.claimed():
         windows, n_clips = calibration_windows(
-            dataset, how, n_windows=config.n_windows, seed=config.seed
+            dataset, inference, n_windows=config.n_windows, seed=config.seed
         )
         tagger, card = load_model(config.model)
         files = quantized_graph(tagger, windows)
@@ -96,14 +96,16 @@ def quantize(config: QuantizeConfig) -> dict[str, Any]:
             "seed": config.seed,
         }
         new = save_quantized(Folder(model_uri(config.model)), card, files, out, calibration)
-        ways = {p: replace(how, precision=p) for p in dict.fromkeys(("f32", best_precision()))}
-        ways["int8"] = replace(how, model=config.out, card=new, precision="int8")
+        ways = {
+            p: replace(inference, precision=p) for p in dict.fromkeys(("f32", best_precision()))
+        }
+        ways["int8"] = replace(inference, model=config.out, card=new, precision="int8")
         figures = _figures(dataset, config, ways, windows[:_N_TIMED])
         report = {
             "model_id": new.model_id,
             "quantized": new.quantized,
             "split": config.split,
-            "aggregation": how.aggregation,
+            "aggregation": inference.aggregation,
             "precisions": figures,
             "drop": _macro_f1(figures["f32"]) - _macro_f1(figures["int8"]),
             "max_drop": config.max_drop,
@@ -115,7 +117,7 @@ def quantize(config: QuantizeConfig) -> dict[str, Any]:
 
 
 def calibration_windows(
-    dataset: Dataset, how: Tagging, *, n_windows: int, seed: int
+    dataset: Dataset, inference: InferenceConfig, *, n_windows: int, seed: int
 ) -> tuple[npt.NDArray[Any], int]:
     """Return windows of the training split as serving has them, and of how many clips they are.
 
@@ -128,8 +130,8 @@ def calibration_windows(
     parts: list[npt.NDArray[Any]] = []
     for k in rng.permutation(len(shards)):
         for clip in read_clips(pa.table({"shard": [shards[k]]}), dataset=dataset):
-            (described,) = describe(clip, how)
-            windows = windows_of(described["windows"][0].as_buffer(), how)
+            (described,) = describe(clip, inference)
+            windows = windows_of(described["windows"][0].as_buffer(), inference)
             windows = windows[np.array(described["active"][0].as_py(), bool)]
             chosen = rng.choice(len(windows), min(a_clip, len(windows)), replace=False)
             parts.append(windows[np.sort(chosen)])
@@ -139,7 +141,10 @@ def calibration_windows(
 
 
 def _figures(
-    dataset: Dataset, config: QuantizeConfig, ways: dict[str, Tagging], timed: npt.NDArray[Any]
+    dataset: Dataset,
+    config: QuantizeConfig,
+    ways: dict[str, InferenceConfig],
+    timed: npt.NDArray[Any],
 ) -> dict[str, dict[str, Any]]:
     """Return how f32, bf16 where this CPU has it, and int8 do on a split."""
     shards = clip_shards(dataset, config.split)
@@ -160,13 +165,17 @@ def _figures(
     }
 
 
-def _quality(windows: Sequence[Floats | None], targets: Floats, how: Tagging) -> dict[str, Any]:
+def _quality(
+    windows: Sequence[Float32 | None], targets: Float32, inference: InferenceConfig
+) -> dict[str, Any]:
     """Return the metrics of clips from the scores of their windows; a broken clip has none."""
-    none = np.zeros((0, len(how.codes)), np.float32)
-    hop_s = how.windows.hop_s
-    scores = [aggregate(none if of is None else of, how.aggregation, hop_s=hop_s) for of in windows]
+    none = np.zeros((0, len(inference.codes)), np.float32)
+    hop_s = inference.windows.hop_s
+    scores = [
+        aggregate(none if of is None else of, inference.aggregation, hop_s=hop_s) for of in windows
+    ]
     metrics = multilabel_metrics(
-        targets, np.stack(scores), thresholds=how.thresholds, class_codes=how.codes
+        targets, np.stack(scores), thresholds=inference.thresholds, class_codes=inference.codes
     )
     return {
         "macro_f1_present": metrics.macro_f1_present,
@@ -181,14 +190,14 @@ def _macro_f1(figures: Mapping[str, Any]) -> float:
     return float(figures["macro_f1_present"] or 0.0)
 
 
-def _largest_difference(windows: dict[str, Floats], reference: dict[str, Floats]) -> float:
+def _largest_difference(windows: dict[str, Float32], reference: dict[str, Float32]) -> float:
     apart = [float(np.abs(windows[uri] - scores).max()) for uri, scores in reference.items()]
     return max(apart, default=0.0)
 
 
-def _speed(how: Tagging, windows: npt.NDArray[Any]) -> float:
+def _speed(inference: InferenceConfig, windows: npt.NDArray[Any]) -> float:
     """Return windows a second of one core's time, the median of some runs."""
-    engine = make_engine(how.model, engine=how.engine, precision=how.precision)
+    engine = make_engine(inference.model, engine=inference.engine, precision=inference.precision)
     seconds = []
     for _ in range(_N_TIMINGS + 1):
         began = process_time()
@@ -197,16 +206,16 @@ def _speed(how: Tagging, windows: npt.NDArray[Any]) -> float:
     return len(windows) / float(np.median(seconds[1:]))  # the first one is slower
 
 
-def _check_out(out: Folder, how: Tagging) -> None:
+def _check_out(out: Folder, inference: InferenceConfig) -> None:
     """Refuse another model's folder: a tagging may be using it."""
     if out.exists("model.json"):
         there = load_card(out.uri)
-        if there.quantized is None or there.quantized["model_id"] != how.card.model_id:
+        if there.quantized is None or there.quantized["model_id"] != inference.card.model_id:
             raise UsageError(f"--out {out.uri}: {there.model_id} is there; name another folder")
 
 
-def _check(dataset: Dataset, config: QuantizeConfig, how: Tagging) -> None:
-    if how.model_card.quantized is not None:
-        raise UsageError(f"{config.model}: {how.card.model_id} is int8 already")
+def _check(dataset: Dataset, config: QuantizeConfig, inference: InferenceConfig) -> None:
+    if inference.model_card.quantized is not None:
+        raise UsageError(f"{config.model}: {inference.card.model_id} is int8 already")
     for split in ("train", config.split):
-        check_split(dataset, split, how)
+        check_split(dataset, split, inference)

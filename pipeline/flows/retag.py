@@ -26,7 +26,7 @@ from pipeline.flows.provenance import provenance
 from pipeline.learn.starter import model_folders
 from pipeline.score.calibration import Calibration
 from pipeline.score.labelling import Changes, changes, labels_of_tags
-from pipeline.score.thresholds import check_share, own
+from pipeline.score.thresholds import check_share, thresholds_for
 from pipeline.store.disk import Walked
 from pipeline.store.folder import Folder, read_input, split_uri
 from pipeline.store.out import TAGS, check_out
@@ -56,18 +56,20 @@ class RetagConfig:
     """The model that tagged: its thresholds as they are in model.json now."""
     threshold: float | None = None
     """One for every class."""
-    gate: float | None = None
-    """The least evidence; what the tags were made with when None."""
+    min_confidence: float | None = None
+    """Lowest confidence of a label, 0 to 1; None takes what the tags were made with."""
 
     def __post_init__(self) -> None:
         ways = [self.thresholds, self.model, self.threshold]
         if sum(way is not None for way in ways) > 1:
             raise UsageError("--thresholds, --model and --threshold do not go together: give one")
-        if all(way is None for way in (*ways, self.gate)):
-            raise UsageError("expected --thresholds, --model, --threshold or --gate: what is new?")
-        for name in ("threshold", "gate"):
+        if all(way is None for way in (*ways, self.min_confidence)):
+            raise UsageError(
+                "expected --thresholds, --model, --threshold or --min-confidence: what is new?"
+            )
+        for name in ("threshold", "min_confidence"):
             if getattr(self, name) is not None:
-                check_share(f"--{name}", getattr(self, name))
+                check_share(f"--{name.replace('_', '-')}", getattr(self, name))
 
 
 def retag(config: RetagConfig) -> dict[str, Any]:
@@ -117,7 +119,7 @@ def _retag_file(
     name, size_bytes, modified_ns = file
     tags = source.read_table(name)
     try:
-        found = labels_of_tags(tags, thresholds=limits["thresholds"], gate=limits["gate"])
+        found = labels_of_tags(tags, thresholds=limits["thresholds"], min_confidence=limits["gate"])
     except UsageError as error:
         raise UsageError(f"{source.uri_of(name)}: {error}") from error
     at = tags.schema.get_field_index("labels")
@@ -172,14 +174,16 @@ def _limits(config: RetagConfig, before: Identity, card: Card | None) -> Identit
                 f"{config.tags}: its scores are the mean of probabilities, of which {config.model} "
                 "has no thresholds; give --thresholds FILE or --threshold X"
             )
-        values = own(card.thresholds, before["aggregation"], codes)
+        values = thresholds_for(card.thresholds, before["aggregation"], codes)
         if before.get("calibration"):  # the scores there are probabilities
             values = Calibration.from_dict(before["calibration"], codes).thresholds(values)
         limits = dict(zip(codes, values.tolist(), strict=True))
     elif config.thresholds is not None:
         limits |= read_thresholds(config.thresholds, codes)
-    gate = before.get("gate", 0.0) if config.gate is None else config.gate
-    return before | {"thresholds": limits, "gate": float(gate)}
+    min_confidence = (
+        before.get("gate", 0.0) if config.min_confidence is None else config.min_confidence
+    )
+    return before | {"thresholds": limits, "gate": float(min_confidence)}
 
 
 def read_thresholds(uri: str, codes: list[str]) -> dict[str, float]:

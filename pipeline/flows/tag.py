@@ -1,6 +1,6 @@
 """A catalogue and a model in, TAGS out: what is new or changed, and nothing twice.
 
-    list → what is left → [the stages, some ten thousand tracks at a time] → settle → reconcile
+    list → what is left → [the stages, some ten thousand tracks at a time] → deduplicate → reconcile
 
 After a kill at any moment the same command tags what has no row yet. A run ends with run.json, a
 page, and the proof that every track of the catalogue has its row.
@@ -35,9 +35,15 @@ from pipeline.flows.tag_report import write_report
 from pipeline.flows.tag_stages import Writing, places, run_stages
 from pipeline.learn.engines import check_engine
 from pipeline.learn.ensemble import Card, EnsembleCard
+from pipeline.learn.inference_config import (
+    InferenceConfig,
+    calibrated,
+    for_parts,
+    inference_config,
+    other_windows,
+)
 from pipeline.learn.model import DEFAULT_MIN_CONFIDENCE, read_weights
 from pipeline.learn.starter import STARTER, model_folders
-from pipeline.learn.tagging import Tagging, calibrated, for_parts, other_windows, tagging
 from pipeline.score.pace import expected_s
 from pipeline.score.tally import Tally
 from pipeline.score.thresholds import check_share
@@ -46,7 +52,7 @@ from pipeline.store.folder import Folder
 from pipeline.store.left_out import LeftOut
 from pipeline.store.out import TAGS, check_out
 from pipeline.store.tagstore import TagStore
-from pipeline.store.worklist import Known, Work, audio_s_of, plan_work, text_hashes
+from pipeline.store.worklist import Known, WorkList, audio_s_of, plan_work, text_hashes
 from schemas.tags import tags_schema
 
 RETRY = ("none", "failed")
@@ -77,8 +83,8 @@ class TagConfig:
     """Length of a window; the model's own when None."""
     hop_s: float | None = None
     """Distance of windows; the model's own when None."""
-    gate: float | None = None
-    """Evidence below which a class is no label, 0 for none; the model's own `min_confidence` or,
+    min_confidence: float | None = None
+    """Confidence below which a class is no label, 0 for none; the model's own `min_confidence` or,
     where it has none, `DEFAULT_MIN_CONFIDENCE` when None."""
     activity: bool = True
     """Whether windows of silence and noise are left out."""
@@ -104,10 +110,10 @@ class TagConfig:
     def __post_init__(self) -> None:
         if not self.out:
             raise UsageError("--out: expected a folder")
-        for name in ("threshold", "gate"):
+        for name in ("threshold", "min_confidence"):
             value = getattr(self, name)
             if value is not None:
-                check_share(f"--{name}", value)
+                check_share(f"--{name.replace('_', '-')}", value)
         check_share("--max-failed", self.max_failed)
         if self.retry not in RETRY:
             raise UsageError(f"--retry {self.retry!r}: expected one of {', '.join(RETRY)}")
@@ -115,15 +121,15 @@ class TagConfig:
             raise UsageError(f"--workers {self.workers}: expected 1 or more")
 
 
-def tagging_of(config: TagConfig) -> Tagging:
+def tagging_of(config: TagConfig) -> InferenceConfig:
     """Return how a config's scores become labels."""
-    how = _tagging(config)
+    inference = _tagging(config)
     if config.calibrated:
-        how = calibrated(how, threshold=config.threshold)
+        inference = calibrated(inference, threshold=config.threshold)
     activity = Activity() if config.activity else None
     return replace(
-        for_parts(how, partial(_run_by, config=config, activity=activity)),
-        gate=_gate(config, how.card),
+        for_parts(inference, partial(_run_by, config=config, activity=activity)),
+        min_confidence=_gate(config, inference.card),
         activity=activity,
         keep_windows=config.keep_windows,
         embeddings=config.embeddings,
@@ -137,12 +143,14 @@ def _source_of(card: Card) -> dict[str, Any]:
 
 
 def _gate(config: TagConfig, card: Card) -> float:
-    if config.gate is not None:
-        return config.gate
+    if config.min_confidence is not None:
+        return config.min_confidence
     return DEFAULT_MIN_CONFIDENCE if card.min_confidence is None else card.min_confidence
 
 
-def _run_by(part: Tagging, *, config: TagConfig, activity: Activity | None) -> Tagging:
+def _run_by(
+    part: InferenceConfig, *, config: TagConfig, activity: Activity | None
+) -> InferenceConfig:
     """Return how one model tags: its windows, and what runs it."""
     check_engine(
         part.model_card,
@@ -166,44 +174,46 @@ def check_tag_out(config: TagConfig) -> None:
     check_out(config.out, TAGS, {"--model": model_folders(config.model)}, catalog=config.catalog)
 
 
-def _tagging(config: TagConfig) -> Tagging:
+def _tagging(config: TagConfig) -> InferenceConfig:
     """Return the aggregation and thresholds: the default is newer than some folders of tags."""
-    how = tagging(
+    inference = inference_config(
         config.model, config.aggregate, config.threshold, gpu=config.gpu, whole_tracks=True
     )
-    own = how.card.aggregation
-    if how.members:
-        return how
-    if config.aggregate is not None or own == how.aggregation:
-        return how
-    if aggregation_there(TagStore(Folder(config.out)), how.card.model_id) != own:
-        return how
+    own = inference.card.aggregation
+    if inference.members:
+        return inference
+    if config.aggregate is not None or own == inference.aggregation:
+        return inference
+    if aggregation_there(TagStore(Folder(config.out)), inference.card.model_id) != own:
+        return inference
     say(
         "aggregation",
-        text=f"{config.out}: its tags are by {own}, and so it goes on; {how.aggregation} finds "
-        "solos in long tracks: for that give another --out",
+        text=f"{config.out}: its tags are by {own}, and so it goes on; {inference.aggregation} "
+        "finds solos in long tracks: for that give another --out",
     )
-    return tagging(config.model, own, config.threshold, gpu=config.gpu)
+    return inference_config(config.model, own, config.threshold, gpu=config.gpu)
 
 
 def plan_tagging(config: TagConfig) -> dict[str, Any]:
     """Return what `tag_catalog` would do; read no audio, and write nothing."""
     check_tag_out(config)
-    how, store = tagging_of(config), TagStore(Folder(config.out))
-    check_identity(store, how)
-    known = store.known(how.card.model_id)
+    inference, store = tagging_of(config), TagStore(Folder(config.out))
+    check_identity(store, inference)
+    known = store.known(inference.card.model_id)
     left_out = LeftOut()
     batches = track_batches(config.catalog, left_out)
     work = plan_work(batches, known, retry_failed=config.retry == "failed")
     audio_s = audio_s_of(work.left, known)
-    seconds = expected_s(store.runs(how.card.model_id), audio_s) if work.left.num_rows else 0.0
+    seconds = (
+        expected_s(store.runs(inference.card.model_id), audio_s) if work.left.num_rows else 0.0
+    )
     return {
         "tracks": work.n_tracks,
         "unchanged": work.n_unchanged,
         "left": work.left.num_rows,
         "changed": work.n_changed,
         "retried": work.n_retried,
-        "gone": work.n_gone,
+        "gone": work.n_removed,
         "left_out": left_out.counts,
         "bytes": pc.sum(work.left["size_bytes"]).as_py() or 0,
         "audio_s": audio_s,
@@ -223,35 +233,44 @@ def tag_catalog(config: TagConfig) -> dict[str, Any]:
     """
     began, started = monotonic(), datetime.now(UTC)
     check_tag_out(config)
-    how, store = tagging_of(config), TagStore(Folder(config.out))
-    model_id = how.card.model_id
-    check_identity(store, how)
+    inference, store = tagging_of(config), TagStore(Folder(config.out))
+    model_id = inference.card.model_id
+    check_identity(store, inference)
     left_out = LeftOut()
     batches = track_batches(config.catalog, left_out)
     batches = chain([next(batches)], batches)  # a catalogue without tracks is an error before all
     with store.folder.claimed():
-        claim(store, how)
+        claim(store, inference)
         known = store.known(model_id)
         work = plan_work(batches, known, retry_failed=config.retry == "failed")
         started = _last_of_all(started, known)
-        tally = _tag(config, how, store, work, known, started)
+        tally = _tag(config, inference, store, work, known, started)
         say("finishing", text="joining the files of tags, and writing run.json and the page")
         if work.n_changed + work.n_retried:
-            store.settle(model_id)
+            store.deduplicate(model_id)
         if work.left.num_rows:
             store.compact(model_id, date=f"{started:%Y-%m-%d}")
         ended = store.known(model_id) if work.left.num_rows else known
-        lacking = store.lacking(model_id, _beside(how))
+        missing_tables = store.missing_tables(model_id, _beside(inference))
         seconds = monotonic() - began
-        run = _run_json(config, how, work, tally, ended, started, lacking=lacking, seconds=seconds)
+        run = _run_json(
+            config,
+            inference,
+            work,
+            tally,
+            ended,
+            started,
+            missing_tables=missing_tables,
+            seconds=seconds,
+        )
         run["left_out"] = left_out.counts
         _write_run(store, run)
         write_report(
             config.out,
             run,
-            model_uri=how.parts[0].model,
+            model_uri=inference.parts[0].model,
             n_examples=config.n_examples,
-            catalogue=work.uris if work.n_gone else None,
+            catalogue=work.uris if work.n_removed else None,
         )
         if work.left.num_rows:  # what the page took counts, too
             work_s = (tally.done_at or began) - (tally.begun_at or began)
@@ -269,22 +288,29 @@ def _write_run(store: TagStore, run: dict[str, Any]) -> None:
 
 
 def _tag(
-    config: TagConfig, how: Tagging, store: TagStore, work: Work, known: Known, started: datetime
+    config: TagConfig,
+    inference: InferenceConfig,
+    store: TagStore,
+    work: WorkList,
+    known: Known,
+    started: datetime,
 ) -> Tally:
     """Tag what is left, some ten thousand tracks at a time; return what became of it."""
     tally = Tally()
     if not work.left.num_rows:
         return tally
     date = f"{started:%Y-%m-%d}"
-    before = frozenset(store.files(how.card.model_id))  # later tranches may copy of their rows
-    writing = Writing(store, date, lineage_of(how), not_before=started)
-    with ray_session(min_cpus=4, gpu=how.gpu):
+    before = frozenset(
+        store.files(inference.card.model_id)
+    )  # later tranches may copy of their rows
+    writing = Writing(store, date, lineage_of(inference), not_before=started)
+    with ray_session(min_cpus=4, gpu=inference.gpu):
         contents = ray.put(known.contents) if len(known.contents) else None
         for start in range(0, work.left.num_rows, _TRANCHE_TRACKS):
-            blocks = list(_blocks(work.left.slice(start, _TRANCHE_TRACKS), how))
+            blocks = list(_blocks(work.left.slice(start, _TRANCHE_TRACKS), inference))
             part, same = run_stages(
                 ray.data.from_arrow(blocks),
-                how,
+                inference,
                 writing,
                 n_tracks=sum(block.num_rows for block in blocks),
                 n_blocks=len(blocks),
@@ -292,11 +318,11 @@ def _tag(
                 n_actors=config.workers,
             )
             if same.num_rows:
-                schema = tags_schema(how.codes).with_metadata(dict(writing.lineage))
-                store.copy(same, how.card.model_id, date=date, schema=schema)
-                tally.n_touched += int(known.find(text_hashes(same["uri"]))[1].sum())
+                schema = tags_schema(inference.codes).with_metadata(dict(writing.lineage))
+                store.copy(same, inference.card.model_id, date=date, schema=schema)
+                tally.n_renamed_in_place += int(known.find(text_hashes(same["uri"]))[1].sum())
             tally.add(part)
-            store.compact(how.card.model_id, date=date, but=before)
+            store.compact(inference.card.model_id, date=date, but=before)
     return tally
 
 
@@ -310,46 +336,46 @@ def _last_of_all(started: datetime, known: Known) -> datetime:
     return max(started, known.latest + timedelta(seconds=1))  # runs are named by the second
 
 
-def _blocks(tracks: pa.Table, how: Tagging) -> Iterator[pa.Table]:
+def _blocks(tracks: pa.Table, inference: InferenceConfig) -> Iterator[pa.Table]:
     """Cut tracks into blocks: enough for all processes to end together, not more than needed."""
-    n_blocks = _BLOCKS_A_PLACE * places(gpu=how.gpu)
+    n_blocks = _BLOCKS_A_PLACE * places(gpu=inference.gpu)
     n_tracks = min(max(8, tracks.num_rows // n_blocks), _MAX_BLOCK_TRACKS)
     for start in range(0, tracks.num_rows, n_tracks):
         yield tracks.slice(start, n_tracks)
 
 
-def lineage_of(how: Tagging) -> dict[str, str]:
+def lineage_of(inference: InferenceConfig) -> dict[str, str]:
     """Return what the files of TAGS say of where they are from."""
-    weights = [read_weights(part.model, part.model_card) for part in how.parts]
+    weights = [read_weights(part.model, part.model_card) for part in inference.parts]
     return {
-        "timbre.model_id": how.card.model_id,
+        "timbre.model_id": inference.card.model_id,
         "timbre.model_sha256": "+".join(hashlib.sha256(one).hexdigest() for one in weights),
-        "timbre.tagging": json.dumps(how.identity),
-        "timbre.classes": json.dumps(how.card.vocabulary.to_dict()),
+        "timbre.tagging": json.dumps(inference.identity),
+        "timbre.classes": json.dumps(inference.card.vocabulary.to_dict()),
         "timbre.provenance": json.dumps(provenance()),
     }
 
 
-def _beside(how: Tagging) -> list[str]:
+def _beside(inference: InferenceConfig) -> list[str]:
     """Return the tables that are written beside TAGS."""
-    return ["windows", "intervals"] * how.keep_windows + ["embeddings"] * how.embeddings
+    return ["windows", "intervals"] * inference.keep_windows + ["embeddings"] * inference.embeddings
 
 
-def _n_failed(work: Work, ended: Known) -> int:
-    """Return how many tracks of the catalogue have failed; those that are gone do not count."""
+def _n_failed(work: WorkList, ended: Known) -> int:
+    """Return how many tracks of the catalogue have failed; those that were removed do not count."""
     failed = ended.uris[~ended.is_ok]
-    return int(np.isin(failed, work.uris).sum()) if work.n_gone else len(failed)
+    return int(np.isin(failed, work.uris).sum()) if work.n_removed else len(failed)
 
 
 def _run_json(
     config: TagConfig,
-    how: Tagging,
-    work: Work,
+    inference: InferenceConfig,
+    work: WorkList,
     tally: Tally,
     ended: Known,
     started: datetime,
     *,
-    lacking: list[str],
+    missing_tables: list[str],
     seconds: float,
 ) -> dict[str, Any]:
     """Return run.json; every track of the catalogue must have its row by now, and only one."""
@@ -363,7 +389,7 @@ def _run_json(
     engine = tally.engines.most_common(1)[0][0] if tally.engines else "{}"
     n_failed = _n_failed(work, ended)
     return {
-        "identity": how.identity,
+        "identity": inference.identity,
         "complete": True,
         "run_id": f"{started:%Y%m%dT%H%M%SZ}",
         "started_at": started.isoformat(timespec="seconds"),
@@ -374,21 +400,21 @@ def _run_json(
         "skipped": work.n_unchanged + tally.n_same,
         "unchanged": work.n_unchanged,
         "same_content": tally.n_same,
-        "touched": tally.n_touched,
+        "touched": tally.n_renamed_in_place,
         "changed": work.n_changed,
         "retried": work.n_retried,
-        "gone": work.n_gone,
+        "gone": work.n_removed,
         "failed_in_all": n_failed,
         "max_failed": config.max_failed,
         "past_limit": n_failed > config.max_failed * work.n_tracks,
-        "lacking": lacking,
+        "lacking": missing_tables,
         "audio_s": round(tally.audio_s, 3),
         "seconds": round(seconds, 3),
         "stages": {stage: round(spent, 3) for stage, spent in tally.stages.items()},
         "reasons": dict(tally.reasons),
-        "labels": {code: ended.labels[code] for code in how.codes},
-        "labels_of_run": {code: tally.labels[code] for code in how.codes},
-        "labels_in_all": {code: ended.labels[code] for code in how.codes},
+        "labels": {code: ended.labels[code] for code in inference.codes},
+        "labels_of_run": {code: tally.labels[code] for code in inference.codes},
+        "labels_in_all": {code: ended.labels[code] for code in inference.codes},
         "unlabelled": tally.n_unlabelled,
         "histograms": tally.histograms,
         "memory": {
@@ -396,7 +422,7 @@ def _run_json(
             "worker_peak_mib": tally.peak_mib,
         },
         "engine": json.loads(engine),
-        "class_names": how.card.vocabulary.names,
-        **_source_of(how.card),
+        "class_names": inference.card.vocabulary.names,
+        **_source_of(inference.card),
         "provenance": provenance(),
     }

@@ -7,13 +7,13 @@ from collections.abc import Iterator
 from typing import Any
 
 from pipeline.errors import SpecMismatch
-from pipeline.learn.tagging import Tagging
+from pipeline.learn.inference_config import InferenceConfig
 from pipeline.store.tagstore import TagStore
 
 
-def check_identity(store: TagStore, how: Tagging) -> None:
+def check_identity(store: TagStore, inference: InferenceConfig) -> None:
     """Refuse to mix rows that were made in different ways."""
-    mine, model_id = json.loads(json.dumps(how.identity)), how.card.model_id
+    mine, model_id = json.loads(json.dumps(inference.identity)), inference.card.model_id
     for before in identities(store, model_id):
         keys = dict.fromkeys([*mine, *before])
         changed = [key for key in keys if mine.get(key) != before.get(key)]
@@ -58,7 +58,7 @@ def identities(store: TagStore, model_id: str) -> Iterator[dict[str, Any]]:
             return
 
 
-def claim(store: TagStore, how: Tagging) -> None:
+def claim(store: TagStore, inference: InferenceConfig) -> None:
     """Take a folder over from whatever run was there last, which may have been killed."""
     folder = store.folder
     last = folder.read_json("run.json") if folder.exists("run.json") else None
@@ -66,6 +66,6 @@ def claim(store: TagStore, how: Tagging) -> None:
     store.clear_up()
     if last is not None and not last["complete"]:
         killed_id = last["identity"]["model_id"]  # which need not be this run's
-        store.settle(killed_id)
+        store.deduplicate(killed_id)
         store.compact(killed_id)  # of whatever day it was
-    folder.write_json("run.json", {"identity": how.identity, "complete": False})
+    folder.write_json("run.json", {"identity": inference.identity, "complete": False})

@@ -11,10 +11,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
 import torch
 
+from pipeline.arrays import Float32, Int64
 from pipeline.audio.activity import Activity
 from pipeline.audio.decode import decode
 from pipeline.audio.guard import Guard
@@ -24,7 +23,7 @@ from pipeline.audio.windows import WindowSpec, cut_windows, window_starts
 from pipeline.errors import DecodeError, ItemFault, Reason, TimbreError
 from pipeline.learn.loop import window_scores
 from pipeline.learn.model import ModelCard, Tagger, load_model
-from pipeline.learn.tracks import Hearing
+from pipeline.learn.tracks import TrackFrontEnd
 from pipeline.report.listening import (
     Example,
     Stretch,
@@ -34,15 +33,13 @@ from pipeline.report.listening import (
     time_line,
     windows_within,
 )
-from pipeline.score.spread import Candidate, title_of, words_of
+from pipeline.score.example_picker import Candidate, title_of, words_of
 from pipeline.store.track import open_track
 
 _log = logging.getLogger(__name__)
 
 Run = Mapping[str, Any]
 Row = Mapping[str, Any]
-Floats = npt.NDArray[np.float32]
-Ints = npt.NDArray[np.int64]
 
 CLIP_S = 8.0
 """What is heard of an example."""
@@ -102,7 +99,7 @@ class Listener:
     model: Tagger
     """The network."""
     card: ModelCard
-    """What it hears."""
+    """Its front end."""
     run: Run
     """run.json: windows, thresholds and names."""
     guard: Guard
@@ -125,19 +122,23 @@ class Listener:
 
     def stretch(self, row: Row, code: str) -> Stretch:
         """Return the stretch of a track, from its middle, with a class's largest scores."""
-        heard, codes = self.card.heard, self.card.vocabulary.codes
-        rate_hz, window_s = heard.sample_rate_hz, self._hearing.windows.window_s
+        input_spec, codes = self.card.input_spec, self.card.vocabulary.codes
+        rate_hz, window_s = input_spec.sample_rate_hz, self._front_end.windows.window_s
         samples, matrix, starts, span_s = self._span(row)
-        n_frames = self._hearing.windows.n_frames(heard)
-        cut = cut_windows(matrix, starts, n_frames, silence=heard.silence)
+        n_frames = self._front_end.windows.n_frames(input_spec)
+        cut = cut_windows(matrix, starts, n_frames, silence=input_spec.silence)
         scores = window_scores(self.model, cut, torch.device("cpu"))
-        starts_s = starts * heard.hop / rate_hz
+        starts_s = starts * input_spec.hop / rate_hz
         at_s = best_start_s(
             scores[:, codes.index(code)], starts_s, window_s=window_s, length_s=CLIP_S
         )
         inside = windows_within(starts_s, at_s=at_s, window_s=window_s, length_s=CLIP_S)
         clip = samples[round(at_s * rate_hz) :][: round(CLIP_S * rate_hz)]
-        spec = heard.spec if isinstance(heard, LogMelInput) else LogMelSpec(sample_rate_hz=rate_hz)
+        spec = (
+            input_spec.spec
+            if isinstance(input_spec, LogMelInput)
+            else LogMelSpec(sample_rate_hz=rate_hz)
+        )
         return Stretch(
             samples=clip,
             sample_rate_hz=rate_hz,
@@ -145,36 +146,38 @@ class Listener:
             logmel=log_mel(clip, spec),
             spec=spec,
             middles_s=starts_s[inside] + window_s / 2 - at_s,
-            hop_s=self._hearing.windows.hop_s,
+            hop_s=self._front_end.windows.hop_s,
             scores=scores[inside],
-            active=self._hearing.active(samples, starts[inside]),
+            active=self._front_end.active(samples, starts[inside]),
             codes=codes,
         )
 
-    def _span(self, row: Row) -> tuple[Floats, Floats, Ints, float]:
+    def _span(self, row: Row) -> tuple[Float32, Float32, Int64, float]:
         """Return samples of a track's middle, what is heard of them, and where they begin.
 
         The windows are the track's own: its frames begin at the same samples, and those at the ends
         of what is decoded, which lack what lies beyond, are left out.
         """
-        heard, windows = self.card.heard, self._hearing.windows
+        input_spec, windows = self.card.input_spec, self._front_end.windows
         middle_s = max(0.0, (row["duration_s"] - SPAN_S) / 2)
-        first = round(middle_s // windows.hop_s * windows.hop_s * heard.sample_rate_hz / heard.hop)
+        first = round(
+            middle_s // windows.hop_s * windows.hop_s * input_spec.sample_rate_hz / input_spec.hop
+        )
         lead = min(first, _LEAD_FRAMES)
-        frame_s = heard.hop / heard.sample_rate_hz
+        frame_s = input_spec.hop / input_spec.sample_rate_hz
         samples = self._decoded(
             row, start_s=(first - lead) * frame_s, duration_s=SPAN_S + 2 * _LEAD_FRAMES * frame_s
         )
-        n_frames = heard.n_frames(round(SPAN_S * heard.sample_rate_hz))
-        matrix = heard.matrix(samples)[:, lead : lead + n_frames]
-        starts = window_starts(first + matrix.shape[1], windows, heard) - first
-        return samples[lead * heard.hop :], matrix, starts[starts >= 0], first * frame_s
+        n_frames = input_spec.n_frames(round(SPAN_S * input_spec.sample_rate_hz))
+        matrix = input_spec.matrix(samples)[:, lead : lead + n_frames]
+        starts = window_starts(first + matrix.shape[1], windows, input_spec) - first
+        return samples[lead * input_spec.hop :], matrix, starts[starts >= 0], first * frame_s
 
-    def _decoded(self, row: Row, *, start_s: float, duration_s: float) -> Floats:
+    def _decoded(self, row: Row, *, start_s: float, duration_s: float) -> Float32:
         source, fingerprint = open_track(row["uri"])
         if fingerprint != row["fingerprint"]:
             raise DecodeError(Reason.UNREADABLE, "its bytes have changed since it was tagged")
-        rate_hz = self.card.heard.sample_rate_hz
+        rate_hz = self.card.input_spec.sample_rate_hz
         samples = self.guard(
             decode, source, sample_rate_hz=rate_hz, start_s=start_s, duration_s=duration_s
         )
@@ -185,12 +188,12 @@ class Listener:
         return samples
 
     @property
-    def _hearing(self) -> Hearing:
+    def _front_end(self) -> TrackFrontEnd:
         identity = self.run["identity"]
         rule = identity.get("activity")
         first = next(iter(identity.get("members", ())), identity)  # whose windows are drawn
-        return Hearing(
-            self.card.heard,
+        return TrackFrontEnd(
+            self.card.input_spec,
             WindowSpec(first["window_s"], first["hop_s"]),
             None if rule is None else Activity(**rule),
         )

@@ -26,7 +26,7 @@ from pipeline.flows.tag_examples import find_examples
 from pipeline.report.page import render_page
 from pipeline.report.tagging_page import tagging_page
 from pipeline.report.tagging_tables import N_FAILURES
-from pipeline.score.spread import Spread
+from pipeline.score.example_picker import ExamplePicker
 from pipeline.store.folder import Folder
 from pipeline.store.tagstore import TagStore
 from pipeline.store.worklist import Hashes, text_hashes
@@ -155,13 +155,13 @@ def _slots(folder: Folder, run: Run, n: int, catalogue: Hashes | None) -> list[A
     if not n:
         return []
     frequent = sorted(run["class_names"], key=lambda code: -run["labels_in_all"].get(code, 0))
-    spread = Spread(run["identity"]["thresholds"])
+    example_picker = ExamplePicker(run["identity"]["thresholds"])
     for rows in chain(_rows_of(folder, run), [None], _older_rows(folder, run)):
         if rows is not None:
-            spread.add(_of_catalogue(rows, catalogue))
-        elif len(spread.slots(n, frequent)) >= n:
+            example_picker.add(_of_catalogue(rows, catalogue))
+        elif len(example_picker.slots(n, frequent)) >= n:
             break
-    return spread.slots(n, frequent)
+    return example_picker.slots(n, frequent)
 
 
 def _rows_of(folder: Folder, run: Run) -> Iterator[pa.Table]:

@@ -27,9 +27,9 @@ from ray.util.metrics import Counter as Metric
 from pipeline.errors import StoreError
 from pipeline.flows.cluster import count, cpus
 from pipeline.flows.logs import log_as_objects, progress_bar
+from pipeline.learn.inference_config import InferenceConfig
 from pipeline.learn.model import read_weights
 from pipeline.learn.tagger import TrackTagger, describe, tables_of
-from pipeline.learn.tagging import Tagging
 from pipeline.learn.tracks import SAME
 from pipeline.score.tally import Tally, tally_of
 from pipeline.store.tagrows import not_before
@@ -56,7 +56,7 @@ class Writing:
 
 def run_stages(
     tracks: Dataset,
-    how: Tagging,
+    inference: InferenceConfig,
     writing: Writing,
     *,
     n_tracks: int,
@@ -72,14 +72,14 @@ def run_stages(
     quiet()
     # On the CPU Ray Data fuses decoding into the model's actors: each core then does what is next.
     windows = tracks.map_batches(
-        partial(described, how=how, known=known),
+        partial(described, inference=inference, known=known),
         batch_size=None,
         batch_format="pyarrow",
         num_cpus=1,
     )
-    n_actors = min(n_actors or places(gpu=how.gpu), n_blocks)
-    committed = scored(windows, how, batch_size=_MODEL_TRACKS, n_actors=n_actors).map_batches(
-        partial(commit, how=how, writing=writing),
+    n_actors = min(n_actors or places(gpu=inference.gpu), n_blocks)
+    committed = scored(windows, inference, batch_size=_MODEL_TRACKS, n_actors=n_actors).map_batches(
+        partial(commit, inference=inference, writing=writing),
         batch_size=COMMIT_TRACKS,
         batch_format="pyarrow",
         num_cpus=0.5,
@@ -100,17 +100,19 @@ def run_stages(
     return tally, pa.concat_tables(same) if same else pa.table({})
 
 
-def scored(described: Dataset, how: Tagging, *, batch_size: int, n_actors: int) -> Dataset:
+def scored(
+    described: Dataset, inference: InferenceConfig, *, batch_size: int, n_actors: int
+) -> Dataset:
     """Return rows of DESCRIBED as SCORED: each of the actors holds the model, or its members."""
-    for part in how.parts:  # actors look too, but Ray loses what their starts said
+    for part in inference.parts:  # actors look too, but Ray loses what their starts said
         read_weights(part.model, part.model_card)
     return described.map_batches(
         TrackTagger,
-        fn_constructor_args=(how,),
+        fn_constructor_args=(inference,),
         batch_size=batch_size,
         batch_format="pyarrow",
-        num_cpus=0 if how.gpu else 1,
-        num_gpus=1 if how.gpu else 0,
+        num_cpus=0 if inference.gpu else 1,
+        num_gpus=1 if inference.gpu else 0,
         compute=ActorPoolStrategy(size=n_actors),
     )
 
@@ -125,38 +127,38 @@ def places(*, gpu: bool) -> int:
 
 
 def described(
-    tracks: pa.Table, how: Tagging, known: ray.ObjectRef[Fingerprints] | None
+    tracks: pa.Table, inference: InferenceConfig, known: ray.ObjectRef[Fingerprints] | None
 ) -> Iterator[pa.Table]:
     """Describe tracks; what has been told of contents lies in shared memory."""
     if known is None:
-        return describe(tracks, how)
-    return describe(tracks, how, ray.get(known).__contains__)
+        return describe(tracks, inference)
+    return describe(tracks, inference, ray.get(known).__contains__)
 
 
-def commit(scored: pa.Table, how: Tagging, writing: Writing) -> pa.Table:
+def commit(scored: pa.Table, inference: InferenceConfig, writing: Writing) -> pa.Table:
     """Write rows of SCORED as TAGS; return the tally, and the tracks of known content.
 
     A disk or bucket that refuses is handed on as data: Ray Data loses what an exception was caused
     by, and with it the line that says what to mend.
     """
     try:
-        return _commit(scored, how, writing)
+        return _commit(scored, inference, writing)
     except StoreError as fault:
         nothing = pa.array([None], pa.binary())
         return pa.table({"tally": nothing, "same": nothing, "fault": [pickle.dumps(fault)]})
 
 
-def _commit(scored: pa.Table, how: Tagging, writing: Writing) -> pa.Table:
+def _commit(scored: pa.Table, inference: InferenceConfig, writing: Writing) -> pa.Table:
     began = monotonic()
     if writing.not_before is not None:
         scored = not_before(scored, writing.not_before)
     is_same = pc.equal(scored["status"], SAME)
     same, new = scored.filter(is_same), scored.filter(pc.invert(is_same))
     if new.num_rows:
-        tags, beside = tables_of(new, how)
+        tags, beside = tables_of(new, inference)
         tags = tags.replace_schema_metadata(dict(writing.lineage))
         writing.store.commit(tags, date=writing.date, beside=beside)
-    tally = tally_of(scored.to_pylist(), how.codes, same=SAME)
+    tally = tally_of(scored.to_pylist(), inference.codes, same=SAME)
     tally.stages["write_s"] += monotonic() - began
     publish(tally)
     sink = pa.BufferOutputStream()

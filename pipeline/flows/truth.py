@@ -6,14 +6,14 @@ from collections.abc import Iterable
 from dataclasses import replace
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from pipeline.arrays import Bools, Float64
 from pipeline.errors import SpecMismatch, TableError, UsageError
 from pipeline.flows.tag_claim import identities
-from pipeline.learn.tagging import Tagging
-from pipeline.score.thresholds import own
+from pipeline.learn.inference_config import InferenceConfig
+from pipeline.score.thresholds import thresholds_for
 from pipeline.store.catalogue import read_csv, resolve
 from pipeline.store.dataset import Dataset
 from pipeline.store.folder import Folder, split_uri
@@ -31,40 +31,44 @@ def split_truth(dataset: Dataset, split: str) -> dict[str, list[str]]:
 
 
 def as_tagged(
-    uri: str, how: Tagging, *, aggregate: str | None = None, threshold: float | None = None
-) -> Tagging:
+    uri: str,
+    inference: InferenceConfig,
+    *,
+    aggregate: str | None = None,
+    threshold: float | None = None,
+) -> InferenceConfig:
     """Return how a tagging run's labels were made: its aggregation, and its thresholds.
 
     The model's own may have changed since. A `threshold` is in place of the run's; an `aggregate`
     that is not the run's is refused, as its scores are in TAGS and no others.
     """
-    store, model_id = TagStore(Folder(uri)), how.card.model_id
+    store, model_id = TagStore(Folder(uri)), inference.card.model_id
     models = store.models()
     if not models:
         raise UsageError(f"{uri}: no tags there; make some with python -m jobs.tag_catalog")
     if model_id not in models:
         raise SpecMismatch(f"{uri}: no tags there by this model, {model_id}")
     said = next(identities(store, model_id), {})
-    theirs = said.get("aggregation", how.aggregation)
-    if aggregate is not None and how.aggregation != theirs:
+    theirs = said.get("aggregation", inference.aggregation)
+    if aggregate is not None and inference.aggregation != theirs:
         raise SpecMismatch(
-            f"{uri}: this model's scores there are by {theirs}, not {how.aggregation}; give "
+            f"{uri}: this model's scores there are by {theirs}, not {inference.aggregation}; give "
             f"--aggregate {theirs}, or none"
         )
     if threshold is None:
-        of_model = own(how.card.thresholds, theirs, how.codes).tolist()
-        limits = said.get("thresholds") or dict(zip(how.codes, of_model, strict=True))
-        how = replace(how, thresholds=tuple(limits[code] for code in how.codes))
-    return replace(how, aggregation=theirs)
+        of_model = thresholds_for(inference.card.thresholds, theirs, inference.codes).tolist()
+        limits = said.get("thresholds") or dict(zip(inference.codes, of_model, strict=True))
+        inference = replace(inference, thresholds=tuple(limits[code] for code in inference.codes))
+    return replace(inference, aggregation=theirs)
 
 
-def read_tags(uri: str, how: Tagging, tracks: Iterable[str]) -> pa.Table:
+def read_tags(uri: str, inference: InferenceConfig, tracks: Iterable[str]) -> pa.Table:
     """Return the scores and labels that this model gave some tracks in a tagging run's folder.
 
     A killed run may leave several rows of a track: they are sorted by time, the last one counts.
     """
-    store, model_id = TagStore(Folder(uri)), how.card.model_id
-    whole = tags_schema(how.codes)
+    store, model_id = TagStore(Folder(uri)), inference.card.model_id
+    whole = tags_schema(inference.codes)
     schema = pa.schema([whole.field(name) for name in ("uri", "labels", "scores", "tagged_at")])
     wanted = pa.array(tracks, pa.string())
     parts = [
@@ -90,8 +94,8 @@ def read_truth(uri: str, codes: list[str]) -> dict[str, list[str]]:
 
 
 def aligned(
-    tags: pa.Table, truth: dict[str, list[str]], how: Tagging
-) -> tuple[list[str], npt.NDArray[np.float64], npt.NDArray[np.bool_]]:
+    tags: pa.Table, truth: dict[str, list[str]], inference: InferenceConfig
+) -> tuple[list[str], Float64, Bools]:
     """Return the truth's tracks, their scores and their labels, `[n, n_classes]` each.
 
     A failed one has scores of 0. Of several rows of a track the last one counts.
@@ -101,8 +105,8 @@ def aligned(
         raise UsageError(
             f"{len(missing)} tracks of the truth have no row in TAGS, the first is {missing[0]}"
         )
-    zeros = dict.fromkeys(how.codes, 0.0)
-    shape = len(truth), len(how.codes)
-    scores = [[(rows[name]["scores"] or zeros)[code] for code in how.codes] for name in truth]
-    named = [[code in rows[name]["labels"] for code in how.codes] for name in truth]
+    zeros = dict.fromkeys(inference.codes, 0.0)
+    shape = len(truth), len(inference.codes)
+    scores = [[(rows[name]["scores"] or zeros)[code] for code in inference.codes] for name in truth]
+    named = [[code in rows[name]["labels"] for code in inference.codes] for name in truth]
     return list(truth), np.array(scores, float).reshape(shape), np.array(named, bool).reshape(shape)

@@ -16,18 +16,18 @@ from types import MappingProxyType
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 import ray.data
 
+from pipeline.arrays import Float32
 from pipeline.errors import UsageError
 from pipeline.flows.logs import progress_bar
 from pipeline.flows.tag_stages import places, quiet, scored
+from pipeline.learn.inference_config import InferenceConfig, aggregated_by
 from pipeline.learn.tagger import describe
-from pipeline.learn.tagging import Tagging, aggregated_by
 from pipeline.score.aggregate import METHODS
 from pipeline.score.targets import target_matrix
-from pipeline.score.thresholds import own
+from pipeline.score.thresholds import thresholds_for
 from pipeline.score.validation import Validation
 
 _MODEL_WINDOWS = 64
@@ -36,7 +36,7 @@ _MODEL_WINDOWS = 64
 def validation_of(
     clips: ray.data.Dataset,
     truth: dict[str, list[str]],
-    how: Tagging,
+    inference: InferenceConfig,
     *,
     n_blocks: int,
     unknown: Mapping[str, list[str]] = MappingProxyType({}),
@@ -46,49 +46,52 @@ def validation_of(
     `truth` gives the classes of every clip by its uri, `unknown` those that its labels leave open;
     needs a running Ray. Of an ensemble each model hears the clips by itself.
     """
-    windows = [window_scores_of(clips, part, n_blocks=n_blocks) for part in how.parts]
+    windows = [window_scores_of(clips, part, n_blocks=n_blocks) for part in inference.parts]
     if strange := sorted(windows[0].keys() - truth.keys()):
         raise UsageError(f"{len(strange)} clips have no FEATURES, the first is {strange[0]}")
-    none = np.zeros((0, len(how.codes)), np.float32)
+    none = np.zeros((0, len(inference.codes)), np.float32)
     clip_windows = [[of_part.get(name, none) for of_part in windows] for name in truth]
-    methods = list(dict.fromkeys([*METHODS, *how.card.thresholds, how.aggregation]))
-    ways = {method: aggregated_by(how, method) for method in methods}
+    methods = list(dict.fromkeys([*METHODS, *inference.card.thresholds, inference.aggregation]))
+    ways = {method: aggregated_by(inference, method) for method in methods}
     return Validation(
-        truth=target_matrix(truth.values(), map(unknown.get, truth), how.codes),
+        truth=target_matrix(truth.values(), map(unknown.get, truth), inference.codes),
         scores={
             method: np.stack([way.track_scores(each) for each in clip_windows])
             for method, way in ways.items()
         },
-        own={method: own(how.card.thresholds, method, how.codes) for method in methods},
+        own={
+            method: thresholds_for(inference.card.thresholds, method, inference.codes)
+            for method in methods
+        },
     )
 
 
 def window_scores_of(
-    clips: ray.data.Dataset, how: Tagging, *, n_blocks: int
-) -> dict[str, npt.NDArray[np.float32]]:
+    clips: ray.data.Dataset, inference: InferenceConfig, *, n_blocks: int
+) -> dict[str, Float32]:
     """Return every clip's window scores, `[n_windows, n_classes]`, in the order of time.
 
     A broken clip is not there.
     """
     quiet()
-    alone = replace(how, aggregation="s1")
+    alone = replace(inference, aggregation="s1")
     windows = clips.map_batches(
-        partial(describe, how=how), batch_size=None, batch_format="pyarrow", num_cpus=1
+        partial(describe, inference=inference), batch_size=None, batch_format="pyarrow", num_cpus=1
     ).map_batches(one_row_a_window, batch_size=None, batch_format="pyarrow", num_cpus=1)
-    n_actors = min(places(gpu=how.gpu), n_blocks)
+    n_actors = min(places(gpu=inference.gpu), n_blocks)
     rows = scored(windows, alone, batch_size=_MODEL_WINDOWS, n_actors=n_actors)
     gathered: dict[str, list[tuple[float, list[float]]]] = defaultdict(list)
     waits = "waiting for the model's processes to start"
     with progress_bar(unit=" windows", desc="validate", postfix=waits) as bar:
         for row in rows.select_columns(["uri", "starts_s", "scores"]).iter_rows():
-            scores = [row["scores"][code] for code in how.codes]
+            scores = [row["scores"][code] for code in inference.codes]
             gathered[row["uri"]].append((row["starts_s"][0], scores))
             bar.set_postfix_str("", refresh=False)
             bar.update()
     return {uri: in_time(rows) for uri, rows in gathered.items()}
 
 
-def in_time(rows: list[tuple[float, list[float]]]) -> npt.NDArray[np.float32]:
+def in_time(rows: list[tuple[float, list[float]]]) -> Float32:
     """Return the scores of (start, scores) in the order of time: actors hand them on as they end.
 
     >>> in_time([(1.0, [0.5]), (0.0, [0.25])]).tolist()

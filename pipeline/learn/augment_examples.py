@@ -11,12 +11,12 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 import torch
 from torch import Tensor
 
-from pipeline.audio.inputs import Input, LogMelInput, SamplesInput
+from pipeline.arrays import Float32
+from pipeline.audio.inputs import InputSpec, LogMelInput, SamplesInput
 from pipeline.audio.logmel import LogMelSpec
 from pipeline.audio.windows import WindowSpec
 from pipeline.learn.augment import N_MASKS, mask
@@ -41,8 +41,6 @@ _N_DRAWS = 9
 _MOST_DRAWS = 200  # mixing leaves most windows as they are
 _LEAST_PEAK = 1e-6  # of samples: silence is not divided by nothing
 
-Floats = npt.NDArray[np.float32]
-
 
 @dataclass(frozen=True)
 class AugmentedWindow:
@@ -50,7 +48,7 @@ class AugmentedWindow:
 
     segment_id: str
     classes: list[str]
-    images: dict[str, Floats]
+    images: dict[str, Float32]
     """`[n_rows, n_columns]` by augmentation, `ORIGINAL` first: log-mels in dB, or the rows of
     another feature, each in deviations from its mean. What changes nothing is missing."""
     unused: list[str]
@@ -74,7 +72,7 @@ class TrainingInput:
 
     config: TrainConfig
     model: Tagger
-    input_spec: Input
+    input_spec: InputSpec
     windows: WindowSpec
     spec: LogMelSpec
     """The log-mel that samples are drawn as."""
@@ -153,11 +151,11 @@ class _Maker:
         to_log_mel = given.to_log_mel or SamplesToLogMel(spec, mean=mean, deviation=deviation)
         return cls(given, stored, with_margins(samples, spec), to_log_mel, rng, samples)
 
-    def originals(self) -> list[Floats]:
+    def originals(self) -> list[Float32]:
         """Return the windows as they are."""
         return [_image(window) for window in self._drawn(self._plain())]
 
-    def typical(self, name: str) -> list[Floats | None]:
+    def typical(self, name: str) -> list[Float32 | None]:
         """Return each window after an augmentation, the middle one of some draws; None of none."""
         before, _ = self._after(name, is_on=False)
         found: list[list[Tensor]] = [[] for _ in before]
@@ -200,19 +198,19 @@ class _Maker:
         windows, joined = augmented(model, windows, labels, config, self.rng)
         return windows, (joined.sum(dim=1) > 1).tolist()
 
-    def _randomised(self, recorded: WindowSet, *, on_device: bool) -> Floats:
+    def _randomised(self, recorded: WindowSet, *, on_device: bool) -> Float32:
         """Return the windows as other recordings: samples, for bands of the device, or the input.
 
         They stay where they are in their clips, so that they can be compared.
         """
         spec = self.given.input_spec
         n_samples = round(self.given.windows.window_s * spec.sample_rate_hz)
-        work = RandomisedWindows.heard_by(spec, n_samples, on_device=on_device)
+        work = RandomisedWindows.input_spec_of(spec, n_samples, on_device=on_device)
         data = replace(recorded, margins=work.margins, places_short=True)
         seed = int(torch.randint(1 << 30, (), generator=self.rng))
         return work(data.windows(np.arange(len(data))), [seed]).astype(np.float32)
 
-    def _batches(self, data: WindowSet, config: TrainConfig) -> list[npt.NDArray[np.float32]]:
+    def _batches(self, data: WindowSet, config: TrainConfig) -> list[Float32]:
         """Return a batch of each clip alone, of one window: `shift` moves it within the clip."""
         epoch = int(torch.randint(1 << 30, (), generator=self.rng))
         jitter = "shift" in config.augment and self.given.model.architecture.input_shape[0] > 1
@@ -244,7 +242,7 @@ class _Maker:
         return self.given.model.scaled(windows)
 
 
-def loudest_start_s(samples: Floats, rate_hz: int, window_s: float) -> float:
+def loudest_start_s(samples: Float32, rate_hz: int, window_s: float) -> float:
     """Return where the window of the most power begins, of those that stand side by side."""
     length = max(1, round(window_s * rate_hz))
     starts = range(0, max(1, len(samples) - length + 1), length)
@@ -252,7 +250,7 @@ def loudest_start_s(samples: Floats, rate_hz: int, window_s: float) -> float:
 
 
 def window_of_each(
-    waves: Sequence[Floats], starts_s: Sequence[float], input_spec: Input, windows: WindowSpec
+    waves: Sequence[Float32], starts_s: Sequence[float], input_spec: InputSpec, windows: WindowSpec
 ) -> WindowSet:
     """Return clips of samples as a set with one window of each: the one that begins nearest."""
     codes = [str(k) for k in range(len(waves))]
@@ -263,7 +261,7 @@ def window_of_each(
             [input_spec.matrix(wave).tobytes() for wave in waves], pa.large_binary()
         ),
     }
-    data = load_windows([pa.table(columns)], codes=codes, windows=windows, heard=input_spec)
+    data = load_windows([pa.table(columns)], codes=codes, windows=windows, input_spec=input_spec)
     columns_a_second = input_spec.sample_rate_hz / input_spec.hop
     away = np.abs(data.start_of - np.array(starts_s)[data.clip_of] * columns_a_second)
     own = [np.flatnonzero(data.clip_of == k) for k in range(len(waves))]
@@ -276,5 +274,5 @@ def _middle(found: Sequence[Tensor], before: Tensor) -> Tensor:
     return sorted(found, key=lambda one: float((one - before).abs().mean()))[len(found) // 2]
 
 
-def _image(window: Tensor) -> Floats:
+def _image(window: Tensor) -> Float32:
     return window.detach().numpy().astype(np.float32)

@@ -54,7 +54,7 @@ class TrainConfig:
     ema: float = 0.99
     """Decay a step of the running mean of the weights, which is what is validated and kept."""
     augment: tuple[str, ...] = ("masks", "tilt", "mix", "shift")
-    """Names in `augment.AUGMENTATIONS`; those that do not fit what is heard do nothing."""
+    """Names in `augment.AUGMENTATIONS`; those that do not fit the front end do nothing."""
     weights: str | None = None
     """Weights to begin with: 'imagenet', or a path; 'none' says that there shall be none."""
     accumulate: int = 1

@@ -18,7 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from pipeline.audio.clip import FULL_SCALE
-from pipeline.audio.inputs import Input, MelInput, SamplesInput
+from pipeline.audio.inputs import InputSpec, MelInput, SamplesInput
 from pipeline.audio.windows import window_starts
 from pipeline.errors import UsageError
 from pipeline.learn.augment import mix_samples, noise
@@ -33,7 +33,7 @@ from pipeline.score.aggregate import aggregate, equal_on_clips
 
 OF_SAMPLES = {"mix", "noise", "pitch"}
 """Augmentations that all hear, and that the student's input has behind it."""
-_EDGE = 256  # samples beyond those that are heard, for the ends of the resampler's filter
+_EDGE = 256  # samples beyond those that are used, for the ends of the resampler's filter
 
 
 def joint_losses(logits: Tensor, targets: Tensor, soft: Tensor, hard_share: float) -> Tensor:
@@ -102,9 +102,9 @@ class Teacher(nn.Module):
     def __init__(self, tagger: Tagger, card: ModelCard, codes: Sequence[str], rate_hz: int) -> None:
         super().__init__()
         self.tagger = tagger.eval().requires_grad_(False)
-        self.card, self.heard, self.rate_hz = card, card.heard, rate_hz
-        self.resampled = resampler(rate_hz, card.heard.sample_rate_hz)
-        self.front = front_of(card.heard)
+        self.card, self.input_spec, self.rate_hz = card, card.input_spec, rate_hz
+        self.resampled = resampler(rate_hz, card.input_spec.sample_rate_hz)
+        self.front = front_of(card.input_spec)
         columns = [-1 if column is None else column for column in known_columns(card, codes)]
         self.register_buffer("columns", torch.tensor(columns), persistent=False)
 
@@ -129,7 +129,7 @@ class Teacher(nn.Module):
         Those of a longer sound stand as in tagging. A shorter one is given as it is where the
         network takes any length, else silence follows it.
         """
-        clock, n = SamplesInput(self.heard.sample_rate_hz), samples.shape[1]
+        clock, n = SamplesInput(self.input_spec.sample_rate_hz), samples.shape[1]
         length = self.card.windows.n_frames(clock)
         if n <= length:
             missing = 0 if self._takes(n) else length - n
@@ -142,7 +142,7 @@ class Teacher(nn.Module):
         if name not in variants():
             return False
         family = variants()[name][0]
-        return family.takes_any_window and self.heard.n_frames(n_samples) >= family.smallest[1]
+        return family.takes_any_window and self.input_spec.n_frames(n_samples) >= family.smallest[1]
 
     def _fitted(self, inputs: Tensor) -> Tensor:
         """Return inputs with as many columns as the network has learned from, where it matters."""
@@ -151,7 +151,7 @@ class Teacher(nn.Module):
         missing = self.card.architecture.input_shape[1] - inputs.shape[2]
         if missing <= 0:
             return inputs[..., : inputs.shape[2] + missing]
-        silence = torch.as_tensor(self.heard.silence, dtype=inputs.dtype, device=inputs.device)
+        silence = torch.as_tensor(self.input_spec.silence, dtype=inputs.dtype, device=inputs.device)
         return torch.cat([inputs, silence.expand(*inputs.shape[:2], missing)], dim=2)
 
 
@@ -161,7 +161,7 @@ class Distiller(nn.Module):
     Parameters
     ----------
     student
-        What makes the student's mel bands of samples at its rate; None where it hears samples.
+        What makes the student's mel bands of samples at its rate; None where it takes samples.
     teachers
         At the rate of the samples.
     cut
@@ -218,10 +218,10 @@ class Distiller(nn.Module):
         return torch.stack([teacher(alone) for teacher in self.teachers]).nanmean(dim=0)
 
     def _student(self, samples: Tensor) -> Tensor:
-        heard = self.cut.student(self.resampled(samples))
+        input_spec = self.cut.student(self.resampled(samples))
         if self.student is None:
-            return (heard * FULL_SCALE).unsqueeze(1)
-        bands: Tensor = self.student.log_mel(heard)
+            return (input_spec * FULL_SCALE).unsqueeze(1)
+        bands: Tensor = self.student.log_mel(input_spec)
         return bands
 
 
@@ -231,14 +231,14 @@ def students_own(config: TrainConfig) -> TrainConfig:
     return replace(config, augment=left)
 
 
-def student_of(heard: Input, *, mean: Tensor, deviation: Tensor) -> SamplesToLogMel | None:
-    """Return what makes a student's mel bands; None where it hears samples."""
-    if not isinstance(heard, MelInput):
+def student_of(input_spec: InputSpec, *, mean: Tensor, deviation: Tensor) -> SamplesToLogMel | None:
+    """Return what makes a student's mel bands; None where it takes samples."""
+    if not isinstance(input_spec, MelInput):
         return None
-    return SamplesToLogMel(heard.spec, mean=mean, deviation=deviation)
+    return SamplesToLogMel(input_spec.spec, mean=mean, deviation=deviation)
 
 
-def cut_for(student: Input, rate_hz: int, window_s: float) -> WindowCut:
+def cut_for(student: InputSpec, rate_hz: int, window_s: float) -> WindowCut:
     """Return the cut of windows at `rate_hz` that a student's front end needs."""
     own_rate_hz, margins = student.sample_rate_hz, (0, 0)
     if isinstance(student, MelInput):
@@ -291,24 +291,24 @@ def known_columns(card: ModelCard, codes: Sequence[str]) -> list[int | None]:
     return found
 
 
-def front_of(heard: Input) -> nn.Module:
+def front_of(input_spec: InputSpec) -> nn.Module:
     """Return what makes a model's input of whole windows of samples, `[n, n_samples]`."""
-    if isinstance(heard, MelInput):
-        return bands_of(heard.spec, has_margins=False)
-    return MatrixFront(heard)
+    if isinstance(input_spec, MelInput):
+        return bands_of(input_spec.spec, has_margins=False)
+    return MatrixFront(input_spec)
 
 
 class MatrixFront(nn.Module):
     """A front end that torch does not have: made on the CPU, a window after another."""
 
-    def __init__(self, heard: Input) -> None:
+    def __init__(self, input_spec: InputSpec) -> None:
         super().__init__()
-        self.heard = heard
+        self.input_spec = input_spec
 
     def forward(self, samples: Tensor) -> Tensor:
         """Return `[n, n_rows, n_columns]` for samples, `[n, n_samples]`."""
         rows = samples.cpu().numpy().astype(np.float32)
-        matrices = np.stack([self.heard.matrix(row) for row in rows])
+        matrices = np.stack([self.input_spec.matrix(row) for row in rows])
         return torch.from_numpy(matrices).to(samples.device)
 
 

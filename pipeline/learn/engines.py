@@ -16,10 +16,10 @@ import torch
 from scipy.special import expit
 from torch import Tensor, nn
 
+from pipeline.arrays import Float32
 from pipeline.errors import SpecMismatch, UsageError
 from pipeline.learn.graphs import (
     BATCH,
-    Floats,
     Graph,
     NotConvertible,
     check_precision,
@@ -56,7 +56,7 @@ class Engine(Protocol):
     about: dict[str, str]
     """name (torch or openvino), precision (f32, bf16 or int8) and note, as in run.json."""
 
-    def scores(self, windows: Windows) -> tuple[Floats, Floats | None]:
+    def scores(self, windows: Windows) -> tuple[Float32, Float32 | None]:
         """Return scores and embeddings of windows as they are stored, `[n, n_rows, n_frames]`.
 
         Scores are the sigmoids, `[n, n_classes]`; embeddings what the last linear layer sees,
@@ -222,7 +222,7 @@ class TorchEngine:
         if self._is_gpu and not tagger.is_classical if compiles is None else compiles:
             self._compile()
 
-    def scores(self, windows: Windows) -> tuple[Floats, Floats | None]:
+    def scores(self, windows: Windows) -> tuple[Float32, Float32 | None]:
         """Return scores, and embeddings where they were asked for."""
         found: list[list[Tensor]] = []
         done: deque[Any] = deque()
@@ -278,7 +278,7 @@ class OpenVinoEngine:
         self._preparation, self._graph = preparation, graph
         self._sizes = _sizes(preparation, graph.sizes, embeddings=embeddings)
 
-    def scores(self, windows: Windows) -> tuple[Floats, Floats | None]:
+    def scores(self, windows: Windows) -> tuple[Float32, Float32 | None]:
         """Return scores, and embeddings where they were asked for."""
         found = [np.zeros((len(windows), size), np.float32) for size in self._sizes]
         for start in range(0, len(windows), BATCH):
@@ -316,8 +316,8 @@ def _sizes(preparation: Preparation, sizes: list[int], *, embeddings: bool) -> l
     return sizes[: 1 + embeddings]
 
 
-def _scores(outputs: list[Floats], preparation: Preparation) -> tuple[Floats, Floats | None]:
+def _scores(outputs: list[Float32], preparation: Preparation) -> tuple[Float32, Float32 | None]:
     # One value at a time: torch's vectors end in another last bit where an array's end is near, and
     # a track's scores must not depend on which tracks stand beside it.
-    scores: Floats = expit(outputs[0].astype(np.float64)).astype(np.float32)
+    scores: Float32 = expit(outputs[0].astype(np.float64)).astype(np.float32)
     return preparation.silenced(scores), outputs[1] if len(outputs) > 1 else None

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from pipeline.catalog.vocabulary import Vocabulary
+from pipeline.arrays import Float64
 from pipeline.errors import SpecMismatch, UsageError
 from pipeline.learn.model import DEFAULT_MIN_CONFIDENCE, ModelCard, fingerprint_of, load_card
 from pipeline.learn.starter import (
@@ -25,7 +25,8 @@ from pipeline.learn.starter import (
     model_uri,
 )
 from pipeline.score.aggregate import for_tracks
-from pipeline.score.thresholds import own
+from pipeline.score.thresholds import thresholds_for
+from pipeline.selection.vocabulary import Vocabulary
 from pipeline.store.folder import Folder
 
 FORMAT = "timbre-ensemble-1"
@@ -89,7 +90,7 @@ class EnsembleCard:
         values = [DEFAULT_MIN_CONFIDENCE if value is None else value for value in own_values]
         return float(np.average(values, weights=[one.weight for one in self.members]))
 
-    def mean(self, values: Sequence[npt.ArrayLike]) -> npt.NDArray[np.float64]:
+    def mean(self, values: Sequence[npt.ArrayLike]) -> Float64:
         """Return the weighted mean of the members' values, each `[n_classes]` in its own order.
 
         A member that has not learned a class has no say in it.
@@ -179,7 +180,7 @@ def _mean_thresholds(card: EnsembleCard) -> Iterator[tuple[str, dict[str, float]
     of_tracks = joined([for_tracks(method) for method in own_methods])
     for method in dict.fromkeys([*known, joined(own_methods), of_tracks]):
         limits = [
-            own(one.thresholds, part, one.vocabulary.codes)
+            thresholds_for(one.thresholds, part, one.vocabulary.codes)
             for one, part in zip(cards, of_members(method, len(cards)), strict=True)
         ]
         yield method, dict(zip(codes, card.mean(limits).tolist(), strict=True))

@@ -13,9 +13,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from pipeline.audio.inputs import Input
+from pipeline.audio.inputs import InputSpec
 from pipeline.audio.windows import WindowSpec
-from pipeline.catalog.vocabulary import Instrument, Vocabulary
 from pipeline.errors import SpecMismatch, UsageError
 from pipeline.learn.config import TrainConfig
 from pipeline.learn.model import Architecture, ModelCard, Tagger, load_card, load_model
@@ -25,6 +24,7 @@ from pipeline.learn.networks.pooling import Pooled
 from pipeline.learn.networks.probe import PROBE
 from pipeline.learn.networks.weights import head_names, load_weights
 from pipeline.learn.pretrained.family import variants
+from pipeline.selection.vocabulary import Instrument, Vocabulary
 
 LR, HEAD_LR = 1e-4, 1e-3
 EPOCHS = 20
@@ -95,9 +95,9 @@ class Init:
         return cls(uri, card)
 
     @property
-    def heard(self) -> Input:
+    def input_spec(self) -> InputSpec:
         """The front end."""
-        return self.card.heard
+        return self.card.input_spec
 
     def architecture(
         self, config: TrainConfig, *, n_classes: int, untrained: tuple[int, ...]
@@ -109,7 +109,7 @@ class Init:
             n_classes=n_classes,
             input_size=config.input_size,
             dropout=config.dropout,
-            input_shape=(self.heard.n_rows, windows.n_frames(self.heard)),
+            input_shape=(self.input_spec.n_rows, windows.n_frames(self.input_spec)),
             untrained=untrained,
             n_outputs=None,
             outputs=(),
@@ -127,7 +127,7 @@ class Init:
             Where the network does not take the windows, or has not as many blocks.
         """
         old, new = pinned_model(self.uri, self.card), Tagger(architecture)
-        new.db_per_unit = self.heard.db_per_unit
+        new.db_per_unit = self.input_spec.db_per_unit
         for name in ("row_mean", "row_deviation"):
             if name in dict(old.named_buffers()):
                 getattr(new, name).copy_(getattr(old, name))

@@ -13,10 +13,10 @@ import warnings
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from pipeline.arrays import Float32
 from pipeline.errors import SpecMismatch, UsageError
 from pipeline.learn.model import ModelCard, Preparation, Tagger
 from pipeline.learn.networks.embedding import Outputs
@@ -27,8 +27,6 @@ from pipeline.store.folder import Folder
 INT8_FILES = ("model.int8.xml", "model.int8.bin")
 BATCH = 8
 """Windows that a graph takes at once: more are no faster on a core."""
-
-Floats = npt.NDArray[np.float32]
 
 
 class NotConvertible(Exception):
@@ -56,7 +54,7 @@ class Graph:
         self._request.set_input_tensor(ov.Tensor(self._input, shared_memory=True))
         self.sizes = [int(output.get_shape()[1]) for output in self._request.output_tensors]
 
-    def outputs(self, prepared: Tensor) -> list[Floats]:
+    def outputs(self, prepared: Tensor) -> list[Float32]:
         """Return logits, and embeddings where it has some, of at most `BATCH` prepared windows."""
         n = len(prepared)
         self._input[:n] = prepared.numpy()
@@ -133,7 +131,7 @@ def proved_graph(model: Any, tagger: Tagger, *, precision: str) -> tuple[Graph, 
     return (exact, f"float32, as bfloat16 is wrong here: {fault}") if fault else (graph, "")
 
 
-def int8_logits(model: Any, preparation: Preparation) -> Floats:
+def int8_logits(model: Any, preparation: Preparation) -> Float32:
     """Return what an int8 graph makes of the example: kept when it is made, to compare with."""
     return Graph(model, precision="int8").outputs(example_of(preparation, n=BATCH))[0]
 

@@ -23,6 +23,7 @@ import torch.distributed as dist
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
+from pipeline.arrays import Float32
 from pipeline.learn.augment import augment, augment_samples, masks
 from pipeline.learn.config import TrainConfig
 from pipeline.learn.determinism import as_configured
@@ -311,7 +312,7 @@ def clip_scores(
     device: torch.device,
     *,
     precision: str = "f32",
-) -> npt.NDArray[np.float32]:
+) -> Float32:
     """Return the score of every clip, `[n_clips, n_classes]`, gathered from all ranks by clip."""
     return clip_scores_by(model, data, [aggregation], device, precision=precision)[aggregation]
 
@@ -334,8 +335,8 @@ def clip_scores_by(
     device: torch.device,
     *,
     precision: str = "f32",
-) -> dict[str, npt.NDArray[np.float32]]:
-    """Return the score of every clip by several aggregations; each window is heard once."""
+) -> dict[str, Float32]:
+    """Return the score of every clip by several aggregations; each window is scored once."""
     rank, n_ranks = _rank()
     model.eval()
     mine = {}
@@ -362,7 +363,7 @@ def window_scores(
     *,
     batch_size: int = 32,
     precision: str = "f32",
-) -> npt.NDArray[np.float32]:
+) -> Float32:
     """Return the sigmoid outputs of windows, `[n, n_classes]`; the one inference path.
 
     `precision` is bf16 only where that was compared with float32 before.
@@ -413,9 +414,7 @@ def restore(
     return Progress(**checkpoint["progress"])
 
 
-def clip_metrics(
-    scores: npt.NDArray[np.float32], targets: npt.NDArray[np.float32]
-) -> dict[str, float]:
+def clip_metrics(scores: Float32, targets: Float32) -> dict[str, float]:
     """Return what an epoch is judged by: loss and macro F1 of clips, `[n_clips, n_classes]`.
 
     What is unknown (NaN) is left out. `val_macro_f1` is the mean over the classes that are there,

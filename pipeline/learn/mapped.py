@@ -1,4 +1,4 @@
-"""A dataset in, memory-mapped clips out, as a model hears them.
+"""A dataset in, memory-mapped clips out, through a model's front end.
 
 What a model hears is read through memory-mapped Arrow files, made once from the dataset's tables
 (which may be in a bucket): a copy of FEATURES where the model hears those, else made of CLIPS. So
@@ -14,26 +14,29 @@ import uuid
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 
+from pipeline.arrays import Float32
 from pipeline.audio.activity import Activity
 from pipeline.audio.clip import from_wav
 from pipeline.audio.decode import decode
-from pipeline.audio.inputs import Input, LogMelInput
+from pipeline.audio.inputs import InputSpec, LogMelInput
 from pipeline.audio.windows import WindowSpec
 from pipeline.errors import UsageError
-from pipeline.learn.tracks import Hearing
+from pipeline.learn.tracks import TrackFrontEnd
 from pipeline.learn.windows import looked_at
 from pipeline.store.dataset import Dataset
-from pipeline.store.faults import clear_errors
+from pipeline.store.faults import store_errors
 
 _ACTIVE = pa.list_(pa.bool_())
 
 
 def mapped_clips(
-    dataset: Dataset, split: str, heard: Input, cache: Path, active: WindowSpec | None = None
+    dataset: Dataset,
+    split: str,
+    input_spec: InputSpec,
+    cache: Path,
+    active: WindowSpec | None = None,
 ) -> list[pa.Table]:
     """Return a split as mapped tables of `segment_id, classes, matrix`, made where need be.
 
@@ -44,25 +47,31 @@ def mapped_clips(
     """
     from joblib import cpu_count  # here, as tagging does without it
 
-    table = "features" if is_in_features(dataset, heard) else "clips"
+    table = "features" if is_in_features(dataset, input_spec) else "clips"
     names = [n for n in dataset.folder.names(table) if n.startswith(f"{table}/{split}-")]
     if not names:
         raise UsageError(f"{dataset.folder.uri}: the dataset has no clips in its {split} split")
-    spec = [heard.to_dict(), *([] if active is None else [active.to_dict()])]
+    spec = [input_spec.to_dict(), *([] if active is None else [active.to_dict()])]
     folder = cache / hashlib.sha256(json.dumps(spec).encode()).hexdigest()[:12]
     with ThreadPoolExecutor(cpu_count()) as pool:  # decoding and log-mel let go of the GIL
         paths = [folder / f"{Path(name).stem}.arrow" for name in names]
-        list(pool.map(lambda name, path: _make(dataset, name, heard, path, active), names, paths))
+        list(
+            pool.map(
+                lambda name, path: _make(dataset, name, input_spec, path, active), names, paths
+            )
+        )
     return [pa.ipc.open_file(pa.memory_map(str(path))).read_all() for path in paths]
 
 
-def is_in_features(dataset: Dataset, heard: Input) -> bool:
-    """Whether the dataset's FEATURES are what is heard."""
+def is_in_features(dataset: Dataset, input_spec: InputSpec) -> bool:
+    """Whether the dataset's FEATURES are what the front end gives."""
     spec = dataset.meta()["feature_spec"]
-    return isinstance(heard, LogMelInput) and heard.spec.to_dict() == spec
+    return isinstance(input_spec, LogMelInput) and input_spec.spec.to_dict() == spec
 
 
-def _make(dataset: Dataset, name: str, heard: Input, path: Path, active: WindowSpec | None) -> None:
+def _make(
+    dataset: Dataset, name: str, input_spec: InputSpec, path: Path, active: WindowSpec | None
+) -> None:
     if path.exists():
         return
     labels = _columns_of(dataset, name)
@@ -70,19 +79,21 @@ def _make(dataset: Dataset, name: str, heard: Input, path: Path, active: WindowS
         table = dataset.folder.read_table(name, [*labels, "logmel"])
         table = table.rename_columns([*labels, "matrix"])
         if active is not None:
-            table = table.append_column("active", _active_of(dataset, name, table, heard, active))
+            table = table.append_column(
+                "active", _active_of(dataset, name, table, input_spec, active)
+            )
     else:
         table = dataset.folder.read_table(name, [*labels, "audio"])
-        rate_hz = heard.sample_rate_hz
+        rate_hz = input_spec.sample_rate_hz
         clips = [samples_of(row["bytes"], rate_hz) for row in table["audio"].to_pylist()]
         table = table.drop_columns(["audio"])
-        matrices = [heard.matrix(samples).tobytes() for samples in clips]
+        matrices = [input_spec.matrix(samples).tobytes() for samples in clips]
         table = table.append_column("matrix", pa.array(matrices, pa.large_binary()))
         if active is not None:
-            found = [active_starts(samples, heard, active) for samples in clips]
+            found = [active_starts(samples, input_spec, active) for samples in clips]
             table = table.append_column("active", pa.array(found, _ACTIVE))
     temporary = path.with_suffix(f".{os.getpid()}-{uuid.uuid4().hex[:8]}.tmp")
-    with clear_errors("write", str(path)):
+    with store_errors("write", str(path)):
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
             with (
@@ -101,29 +112,29 @@ def _columns_of(dataset: Dataset, name: str) -> list[str]:
     return ["segment_id", "classes", *(["unknown"] if has_unknown else [])]
 
 
-def active_starts(
-    samples: npt.NDArray[np.float32], heard: Input, windows: WindowSpec
-) -> list[bool]:
+def active_starts(samples: Float32, input_spec: InputSpec, windows: WindowSpec) -> list[bool]:
     """Return which windows of a clip tagging would count, of those at `windows.looked_at`."""
-    starts = looked_at(heard.n_frames(len(samples)), windows, heard)
-    found: list[bool] = Hearing(heard, windows, Activity()).active(samples, starts).tolist()
+    starts = looked_at(input_spec.n_frames(len(samples)), windows, input_spec)
+    found: list[bool] = (
+        TrackFrontEnd(input_spec, windows, Activity()).active(samples, starts).tolist()
+    )
     return found
 
 
 def _active_of(
-    dataset: Dataset, name: str, features: pa.Table, heard: Input, windows: WindowSpec
+    dataset: Dataset, name: str, features: pa.Table, input_spec: InputSpec, windows: WindowSpec
 ) -> pa.Array:
     """Return the column `active` of a shard of FEATURES, from the CLIPS that it was made of."""
     shard = name.removeprefix("features/")
     clips = dataset.folder.read_table(f"clips/{shard}", ["segment_id", "audio"])
     audio = dict(zip(clips["segment_id"].to_pylist(), clips["audio"].to_pylist(), strict=True))
     wavs = [audio[segment_id]["bytes"] for segment_id in features["segment_id"].to_pylist()]
-    rate_hz = heard.sample_rate_hz
-    found = [active_starts(samples_of(wav, rate_hz), heard, windows) for wav in wavs]
+    rate_hz = input_spec.sample_rate_hz
+    found = [active_starts(samples_of(wav, rate_hz), input_spec, windows) for wav in wavs]
     return pa.array(found, _ACTIVE)
 
 
-def samples_of(wav: bytes, sample_rate_hz: int) -> npt.NDArray[np.float32]:
+def samples_of(wav: bytes, sample_rate_hz: int) -> Float32:
     """Return a clip's samples in -1..1, at the rate that is asked for."""
     samples, rate_hz = from_wav(wav)
     return samples if rate_hz == sample_rate_hz else decode(wav, sample_rate_hz=sample_rate_hz)

@@ -1,4 +1,4 @@
-"""The tagger: windows of what it hears in, a logit per class out. model.safetensors, model.json.
+"""The tagger: windows of its front end in, a logit per class out. model.safetensors, model.json.
 
 model.json carries all that tagging needs: architecture, classes, feature spec, window, aggregation,
 thresholds; the weights are safetensors, so a model from anywhere loads without running its code.
@@ -13,17 +13,15 @@ from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
 import safetensors.torch
 import torch
 from safetensors import SafetensorError
 from torch import Tensor, nn
 
+from pipeline.arrays import Float32
 from pipeline.audio.analysis import N_MELS
-from pipeline.audio.inputs import Input, input_from_dict
+from pipeline.audio.inputs import InputSpec, input_from_dict
 from pipeline.audio.windows import WindowSpec
-from pipeline.catalog.vocabulary import Vocabulary
 from pipeline.errors import SpecMismatch, UsageError
 from pipeline.learn.networks.classical import CLASSICAL
 from pipeline.learn.networks.pooling import pooled
@@ -37,6 +35,7 @@ from pipeline.learn.networks.registry import (
 )
 from pipeline.learn.pretrained.outputs import OutputMap
 from pipeline.learn.starter import ENSEMBLE_FILE, model_uri
+from pipeline.selection.vocabulary import Vocabulary
 from pipeline.store.folder import Folder
 
 FORMAT = "timbre-model-1"
@@ -74,9 +73,9 @@ class Architecture:
     untrained: tuple[int, ...] = ()
     """Classes by number that it has not learned, as no clip had them: their scores are 0."""
     db_rows: tuple[int, ...] = ()
-    """Rows that say how loud a frame is, in MFCC's dB: heard below the window's loudest frame."""
+    """Rows that say how loud a frame is, in MFCC's dB: taken below the window's loudest frame."""
     linear_rows: tuple[int, ...] = ()
-    """Rows that say so in full scale: heard relative to their root mean square in the window."""
+    """Rows that say so in full scale: taken relative to their root mean square in the window."""
     n_outputs: int | None = None
     """Number of outputs of a pretrained network whose outputs are not the classes themselves."""
     outputs: OutputMap = ()
@@ -182,7 +181,7 @@ class Preparation(nn.Module):
         )
         return image.squeeze(1)
 
-    def silenced(self, scores: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+    def silenced(self, scores: Float32) -> Float32:
         """Return scores, `[n, n_classes]`, with 0 for the classes that it has not learned.
 
         Here and not at the labels: S2 divides by the largest class's sum, and a class that nothing
@@ -255,8 +254,8 @@ class ModelCard:
 
     architecture: Architecture
     vocabulary: Vocabulary
-    heard: Input
-    """What the model hears; `feature_spec` in model.json."""
+    input_spec: InputSpec
+    """The model's front end; `feature_spec` in model.json."""
     windows: WindowSpec
     aggregation: str
     """How window scores become a clip's; what it is for whole tracks, `for_tracks` says."""
@@ -275,7 +274,7 @@ class ModelCard:
     calibration: dict[str, dict[str, Any]] | None = None
     """Per aggregation, the map from scores to probabilities, as `Calibration.to_dict` gives it."""
     min_confidence: float | None = None
-    """Of a pretrained tagger: tagging's least evidence for a label, where none is asked for."""
+    """Lowest confidence of a label, 0 to 1, of a pretrained tagger; a run may ask for another."""
     source: dict[str, Any] | None = None
     """Of a pretrained tagger: whose it is, its licence, and which files were read."""
 
@@ -296,7 +295,7 @@ class ModelCard:
             "model_id": self.model_id,
             "architecture": self.architecture.to_dict(),
             "classes": self.vocabulary.to_dict(),
-            "feature_spec": self.heard.to_dict(),
+            "feature_spec": self.input_spec.to_dict(),
             "window": self.windows.to_dict(),
             "aggregation": self.aggregation,
             "thresholds": self.thresholds,
@@ -322,7 +321,7 @@ class ModelCard:
         return cls(
             architecture=replace(architecture, untrained=tuple(untrained)),
             vocabulary=vocabulary,
-            heard=input_from_dict(values["feature_spec"]),
+            input_spec=input_from_dict(values["feature_spec"]),
             windows=WindowSpec.from_dict(values["window"]),
             aggregation=values["aggregation"],
             thresholds=values["thresholds"],

@@ -1,4 +1,4 @@
-"""Imported or own models in, a probe of them out: what it hears, how it is built, its weights."""
+"""Imported or own models in, a probe of them out: its front end, how it is built, its weights."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from pipeline.audio.inputs import Input, LogMelInput
+from pipeline.audio.inputs import InputSpec, LogMelInput
 from pipeline.audio.stacked import StackedInput
 from pipeline.audio.windows import WindowSpec, window_starts
 from pipeline.errors import UsageError
@@ -31,14 +31,14 @@ _AS_STORED = (0.0, 1.0)
 
 @dataclass(frozen=True)
 class ProbeDesign:
-    """A probe before it is fitted: its encoders, and how long a clip it hears."""
+    """A probe before it is fitted: its encoders, and how long a clip it takes."""
 
     uris: tuple[str, ...]
     """Folders of the encoders, in their order."""
     cards: tuple[ModelCard, ...]
     """What each encoder's model.json says."""
     windows: WindowSpec
-    """Length and distance of the windows that the probe hears."""
+    """Length and distance of the windows that the probe takes."""
 
     @classmethod
     def of(cls, config: TrainConfig) -> ProbeDesign:
@@ -66,13 +66,13 @@ class ProbeDesign:
         return [{"model_id": one, "uri": uri, "source": card.source} for one, uri, card in ids]
 
     @property
-    def parts(self) -> tuple[Input, ...]:
+    def parts(self) -> tuple[InputSpec, ...]:
         """The encoders' front ends, each once."""
-        return tuple(dict.fromkeys(card.heard for card in self.cards))
+        return tuple(dict.fromkeys(card.input_spec for card in self.cards))
 
     @property
-    def heard(self) -> Input:
-        """What the probe hears: its encoders' front end, or several of them stacked."""
+    def input_spec(self) -> InputSpec:
+        """The probe's front end: its encoders', or several of them stacked."""
         return self.parts[0] if len(self.parts) == 1 else StackedInput(self.parts)
 
     @property
@@ -91,7 +91,7 @@ class ProbeDesign:
             name=PROBE,
             n_classes=n_classes,
             dropout=dropout,
-            input_shape=(self.heard.n_rows, self.windows.n_frames(self.heard)),
+            input_shape=(self.input_spec.n_rows, self.windows.n_frames(self.input_spec)),
             below_peak=False,
             sizes={
                 "hidden": hidden,
@@ -106,7 +106,7 @@ class ProbeDesign:
         ends = [0, *accumulate(part.n_rows for part in self.parts)]
         found = []
         for card, uri in zip(self.cards, self.uris, strict=True):
-            at = self.parts.index(card.heard)
+            at = self.parts.index(card.input_spec)
             rows = ends[at : at + 2]
             found.append({"rows": rows, **encoder_sizes(card, self.windows, uri=uri)})
         return found
@@ -128,14 +128,14 @@ def weights_id(card: ModelCard) -> str:
     return str((card.quantized or {}).get("model_id", card.model_id))
 
 
-def scaling_of(heard: Input) -> tuple[float, float]:
-    """Return mean and deviation by which a probe scales what an encoder hears.
+def scaling_of(input_spec: InputSpec) -> tuple[float, float]:
+    """Return mean and deviation by which a probe scales what an encoder takes.
 
     The encoder's own where these are numbers of its front end; else what brings log-mels near 1.
     """
-    if heard.scaling is not None:
-        return heard.scaling
-    return _DB_SCALING if isinstance(heard, LogMelInput) else _AS_STORED
+    if input_spec.scaling is not None:
+        return input_spec.scaling
+    return _DB_SCALING if isinstance(input_spec, LogMelInput) else _AS_STORED
 
 
 def encoder_sizes(card: ModelCard, windows: WindowSpec, *, uri: str) -> dict[str, Any]:
@@ -144,10 +144,10 @@ def encoder_sizes(card: ModelCard, windows: WindowSpec, *, uri: str) -> dict[str
     Its patches are cut as serving cuts the encoder's own windows out of a whole clip. UsageError
     where the probe's window is too short for it, or it has no embeddings.
     """
-    n_columns = windows.n_frames(card.heard)
-    n_frames, starts = card.windows.n_frames(card.heard), [0]
+    n_columns = windows.n_frames(card.input_spec)
+    n_frames, starts = card.windows.n_frames(card.input_spec), [0]
     if n_frames <= n_columns:
-        starts = window_starts(n_columns, card.windows, card.heard).tolist()
+        starts = window_starts(n_columns, card.windows, card.input_spec).tolist()
     elif takes_any_window(card.architecture):
         n_frames = n_columns
     else:
@@ -155,22 +155,22 @@ def encoder_sizes(card: ModelCard, windows: WindowSpec, *, uri: str) -> dict[str
             f"--window-s {windows.window_s:g}: the encoder {uri} hears windows of "
             f"{card.windows.window_s:g} s; give at least that"
         )
-    own = replace(card.architecture, input_shape=(card.heard.n_rows, n_frames), untrained=())
+    own = replace(card.architecture, input_shape=(card.input_spec.n_rows, n_frames), untrained=())
     n_features = n_features_of(Tagger(own).eval(), own.input_shape)
     if n_features is None:
         raise UsageError(
             f"--encoder {uri}: {own.name} has no embeddings: no linear layer at its end sees a "
             "vector"
         )
-    mean, deviation = scaling_of(card.heard)
+    mean, deviation = scaling_of(card.input_spec)
     return {
         "architecture": {k: v for k, v in own.to_dict().items() if v is not None},
         "starts": starts,
         "n_frames": n_frames,
         "n_features": n_features * min(2, len(starts)),
         "scaling": [mean, deviation],
-        "silence": (card.heard.silence - mean) / deviation,
-        "is_prepared": card.heard.scaling is not None and is_known(own.name),
+        "silence": (card.input_spec.silence - mean) / deviation,
+        "is_prepared": card.input_spec.scaling is not None and is_known(own.name),
     }
 
 
@@ -192,7 +192,7 @@ def _check_encoder(uri: str, card: ModelCard) -> None:
 
 def _check_hops(uris: Sequence[str], cards: Sequence[ModelCard]) -> None:
     """Refuse front ends that have no columns in common."""
-    hops_s = [card.heard.hop / card.heard.sample_rate_hz for card in cards]
+    hops_s = [card.input_spec.hop / card.input_spec.sample_rate_hz for card in cards]
     for uri, hop_s in zip(uris, hops_s, strict=True):
         if not math.isclose(hop_s, hops_s[0]):
             raise UsageError(

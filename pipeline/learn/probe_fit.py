@@ -6,11 +6,11 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 import torch
 from torch import Tensor
 
+from pipeline.arrays import Float32
 from pipeline.errors import TimbreError
 from pipeline.learn.config import TrainConfig
 from pipeline.learn.cost import CostMeter
@@ -25,7 +25,7 @@ from pipeline.learn.windows import WindowSet
 from pipeline.score.aggregate import aggregate, equal_on_clips
 from pipeline.score.targets import target_matrix
 
-Float32 = npt.NDArray[np.float32]
+Float32 = Float32
 Labels = Mapping[str, tuple[Sequence[str], Sequence[str] | None]]
 """By segment_id, the codes of the classes of a clip, and of those that are unknown."""
 

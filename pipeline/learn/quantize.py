@@ -1,4 +1,4 @@
-"""A network and windows that it hears in, its graph in int8 out: weights and activations.
+"""A network and windows of its front end in, its graph in int8 out: weights and activations.
 
 Static post-training quantisation by nncf: it runs the windows through the network, takes the range
 of every activation from that, and corrects the biases for what rounding does to the means.
@@ -22,6 +22,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from pipeline.arrays import Float32
 from pipeline.errors import UsageError
 from pipeline.learn.graphs import (
     BATCH,
@@ -120,7 +121,7 @@ def save_quantized(
 
 
 @torch.inference_mode()
-def _prepared(tagger: Tagger, windows: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
+def _prepared(tagger: Tagger, windows: npt.NDArray[Any]) -> Float32:
     return np.ascontiguousarray(tagger.prepared(torch.from_numpy(windows.copy())).numpy())
 
 

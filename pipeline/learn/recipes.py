@@ -1,4 +1,4 @@
-"""Names in, what they stand for out: what a model hears, and the presets of the report's runs."""
+"""Names in, what they stand for out: front ends of models, and the presets of the report's runs."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import replace
 from types import MappingProxyType
 
 from pipeline.audio.features import FrameSpec
-from pipeline.audio.inputs import FeatureInput, Input, LogMelInput, SamplesInput
+from pipeline.audio.inputs import FeatureInput, InputSpec, LogMelInput, SamplesInput
 from pipeline.audio.kaldi import KaldiInput
 from pipeline.audio.logmel import LogMelSpec
 from pipeline.errors import UsageError
@@ -17,10 +17,10 @@ from pipeline.learn.networks.probe import PROBE
 from pipeline.learn.pretrained.family import variants
 
 
-def heard_by(model: str, feature_spec: LogMelSpec) -> Input:
-    """Return what a model hears: the dataset's log-mel, where it has no input of its own."""
+def input_spec_of(model: str, feature_spec: LogMelSpec) -> InputSpec:
+    """Return a model's front end: the dataset's log-mel, where it has none of its own."""
     frames = FrameSpec(feature_spec.sample_rate_hz, feature_spec.n_fft, feature_spec.hop)
-    own: dict[str, Input] = {
+    own: dict[str, InputSpec] = {
         "cnn1d-raw": SamplesInput(feature_spec.sample_rate_hz, "window"),
         "cnn2d-mfcc": FeatureInput("mfcc", frames, "window"),
         "cnn1d-descriptors": FeatureInput("descriptors", frames, "window"),

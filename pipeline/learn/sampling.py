@@ -14,8 +14,8 @@ from types import MappingProxyType
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from pipeline.arrays import Float32, Float64, Int64
 from pipeline.errors import UsageError
 
 SAMPLINGS = ("plain", "dynamic", "persistent")
@@ -23,12 +23,10 @@ BALANCES: Mapping[str, float] = MappingProxyType({"none": 0.0, "sqrt": 0.5, "ful
 """By name, the power of a class's share that balancing takes away."""
 
 Draw = list[int]
-Ints = npt.NDArray[np.int64]
-Floats = npt.NDArray[np.float32]
 
 
 def n_draws(n_windows: int, *, missed: float, least: int, most: int) -> int:
-    """Return how many draws an epoch needs so that on average a share `missed` is never heard.
+    """Return how many draws an epoch needs so that on average a share `missed` is never drawn.
 
     N = log(P) / log(1 - 1/n) * 2 / (min + max), the report's formula.
 
@@ -40,7 +38,7 @@ def n_draws(n_windows: int, *, missed: float, least: int, most: int) -> int:
     return int(math.log(missed) / math.log(1 - 1 / n_windows) * 2 / (least + most))
 
 
-def epoch_size(targets: Floats, *, missed: float, least: int, most: int) -> int:
+def epoch_size(targets: Float32, *, missed: float, least: int, most: int) -> int:
     """Return how many draws hear all of `targets`, `[n_windows, n_classes]`, but a share `missed`.
 
     The report's formula takes each window for as likely as another, but classes are drawn evenly:
@@ -54,13 +52,13 @@ def epoch_size(targets: Floats, *, missed: float, least: int, most: int) -> int:
 
 
 def true_dynamic(
-    targets: Floats,
+    targets: Float32,
     rng: np.random.Generator,
     *,
     n: int,
     least: int,
     most: int,
-    clip_of: Ints | None = None,
+    clip_of: Int64 | None = None,
 ) -> list[Draw]:
     """Return `n` draws of `least` to `most` windows with distinct classes, uniformly chosen.
 
@@ -79,13 +77,13 @@ def true_dynamic(
 
 
 def others(
-    targets: Floats,
-    base: Ints,
+    targets: Float32,
+    base: Int64,
     rng: np.random.Generator,
     *,
     least: int,
     most: int,
-    clip_of: Ints | None = None,
+    clip_of: Int64 | None = None,
 ) -> list[Draw]:
     """Return, for each window of `base`, `least` to `most` windows of classes that it has not.
 
@@ -104,13 +102,15 @@ def others(
     return draws
 
 
-def windows_by_class(targets: Floats) -> dict[int, Ints]:
+def windows_by_class(targets: Float32) -> dict[int, Int64]:
     """Return the windows of each class that has any."""
     columns = {c: np.flatnonzero(targets[:, c] > 0.5) for c in range(targets.shape[1])}
     return {c: windows for c, windows in columns.items() if len(windows)}
 
 
-def balanced_order(targets: Floats, clip_of: Ints, rng: np.random.Generator, balance: str) -> Ints:
+def balanced_order(
+    targets: Float32, clip_of: Int64, rng: np.random.Generator, balance: str
+) -> Int64:
     """Return as many windows as there are, in a random order, by the rarest class of their clip.
 
     Parameters
@@ -135,7 +135,7 @@ def balanced_order(targets: Floats, clip_of: Ints, rng: np.random.Generator, bal
     return rng.permutation(windows)
 
 
-def clip_shares(targets: Floats, power: float) -> npt.NDArray[np.float64]:
+def clip_shares(targets: Float32, power: float) -> Float64:
     """Return a weight a clip: the number of clips of its rarest class to the power of `-power`.
 
     Clips without any class count as one class more.
@@ -149,7 +149,7 @@ def clip_shares(targets: Floats, power: float) -> npt.NDArray[np.float64]:
 class _Deck:
     """Windows in a shuffled order, each once before any comes again."""
 
-    def __init__(self, windows: Ints, rng: np.random.Generator) -> None:
+    def __init__(self, windows: Int64, rng: np.random.Generator) -> None:
         self._windows, self._rng = windows, rng
         self._left: list[int] = []
 
@@ -164,7 +164,7 @@ class _Deck:
         return None
 
 
-def _decks(targets: Floats, rng: np.random.Generator) -> dict[int, _Deck]:
+def _decks(targets: Float32, rng: np.random.Generator) -> dict[int, _Deck]:
     return {c: _Deck(windows, rng) for c, windows in windows_by_class(targets).items()}
 
 

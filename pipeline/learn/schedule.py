@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import numpy as np
-import numpy.typing as npt
 import torch
 
+from pipeline.arrays import Float64, Int64
 from pipeline.learn.config import TrainConfig
 from pipeline.learn.model import Tagger
 from pipeline.learn.networks.weights import parameter_groups
 
-Curve = tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]]
+Curve = tuple[Int64, Float64]
 """Steps, and the learning rate of each."""
 
 _N_CURVE_POINTS = 300

@@ -11,11 +11,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from pipeline.arrays import Float32
 from pipeline.errors import UsageError
-
-Floats = npt.NDArray[np.float32]
 
 DEFAULT = "s2-loss"
 """The report's."""
@@ -42,7 +40,7 @@ METHODS = ("s1", "s2")
 
 
 def figures(
-    judged: Mapping[str, Mapping[str, float]], scores: Floats, targets: Floats, aggregation: str
+    judged: Mapping[str, Mapping[str, float]], scores: Float32, targets: Float32, aggregation: str
 ) -> dict[str, float]:
     """Return what an epoch's row of the history says of the validation clips.
 
@@ -68,7 +66,7 @@ def figures(
     return {**judged[aggregation], **losses, **({} if found is None else {"val_map": found})}
 
 
-def mean_average_precision(scores: Floats, targets: Floats) -> float | None:
+def mean_average_precision(scores: Float32, targets: Float32) -> float | None:
     """Return the mean of the classes' average precisions; None where no class has one.
 
     A class has one where it is there in some clips and not in others, of those where it is known.
@@ -84,7 +82,7 @@ def mean_average_precision(scores: Floats, targets: Floats) -> float | None:
     return float(np.mean(each)) if each else None
 
 
-def check_selection(select: str, targets: Floats) -> None:
+def check_selection(select: str, targets: Float32) -> None:
     """Raise UsageError where the validation clips, by their targets, cannot choose so."""
     if select == "map" and mean_average_precision(np.zeros_like(targets), targets) is None:
         raise UsageError(

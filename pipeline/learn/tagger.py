@@ -17,16 +17,15 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from pipeline.arrays import Float32
 from pipeline.learn.engines import Engine, make_engine
-from pipeline.learn.tagging import Tagging, check_model, tagging
+from pipeline.learn.inference_config import InferenceConfig, check_model, inference_config
 from pipeline.learn.tracks import DESCRIBED, Row, column, described_rows, described_schema
-from pipeline.score.aggregate import evidence
+from pipeline.score.aggregate import confidence
 from pipeline.score.intervals import merged_intervals
 from pipeline.score.labelling import labels
 from schemas.tags import tags_schema
 from schemas.timeline import EMBEDDINGS, INTERVALS, windows_schema
-
-Floats = npt.NDArray[np.float32]
 
 _GROUP_WINDOWS = 2048
 """Copied for the model at a time, some 100 MB, as eight long tracks have gigabytes. A multiple of
@@ -34,29 +33,29 @@ every engine's batch, so batches are what they would be of all windows at once."
 
 
 def describe(
-    tracks: pa.Table, how: Tagging, is_known: Callable[[str], bool] = lambda _: False
+    tracks: pa.Table, inference: InferenceConfig, is_known: Callable[[str], bool] = lambda _: False
 ) -> Iterator[pa.Table]:
     """Decode each track and cut its windows; yield a row a track, with windows or with a fault."""
-    hearings = how.hearings
-    schema = described_schema(len(hearings))
-    for row in described_rows(tracks.to_pylist(), hearings, is_known):
+    front_ends = inference.front_ends
+    schema = described_schema(len(front_ends))
+    for row in described_rows(tracks.to_pylist(), front_ends, is_known):
         yield pa.Table.from_pylist([row], schema)
 
 
-def windows_of(described: Any, how: Tagging) -> npt.NDArray[Any]:
+def windows_of(described: Any, inference: InferenceConfig) -> npt.NDArray[Any]:
     """Return one model's windows from the bytes of DESCRIBED, `[n_windows, n_rows, n_frames]`."""
-    heard = how.model_card.heard
+    heard = inference.model_card.input_spec
     return np.frombuffer(described, heard.dtype).reshape(
-        -1, heard.n_rows, how.windows.n_frames(heard)
+        -1, heard.n_rows, inference.windows.n_frames(heard)
     )
 
 
-def scored_schema(how: Tagging) -> pa.Schema:
+def scored_schema(inference: InferenceConfig) -> pa.Schema:
     """SCORED: TAGS, and what else is known of a track on the way to them."""
     timed = [DESCRIBED.field(key) for key in ("starts_s", "read_s", "decode_s", "features_s")]
     return pa.schema(
         [
-            *tags_schema(how.codes),
+            *tags_schema(inference.codes),
             *timed,
             DESCRIBED.field("active"),
             pa.field("model_s", pa.float64()),
@@ -71,8 +70,8 @@ def scored_schema(how: Tagging) -> pa.Schema:
 class TrackTagger:
     """Models, loaded once: described tracks in, scores and labels out; the starter if not given."""
 
-    def __init__(self, how: Tagging | None = None) -> None:
-        self._how = how = tagging() if how is None else how
+    def __init__(self, inference: InferenceConfig | None = None) -> None:
+        self._inference = inference = inference_config() if inference is None else inference
         self._engines: list[Engine] = [
             make_engine(
                 part.model,
@@ -81,16 +80,16 @@ class TrackTagger:
                 gpu=part.gpu,
                 embeddings=part.embeddings,
             )
-            for part in how.parts
+            for part in inference.parts
         ]
-        check_model(how)  # after the weights are read: a training may write others meanwhile
+        check_model(inference)  # after the weights are read: a training may write others meanwhile
 
     def __call__(self, tracks: pa.Table) -> pa.Table:
         """Return the tracks as rows of SCORED; batches of a model are filled across tracks."""
-        how, began = self._how, monotonic()
-        named = [column("windows", k) for k in range(len(how.hearings))]
+        inference, began = self._inference, monotonic()
+        named = [column("windows", k) for k in range(len(inference.front_ends))]
         rows = tracks.drop_columns(named).to_pylist()
-        heard = [self._heard(tracks, k) for k in range(len(how.parts))]
+        heard = [self._heard(tracks, k) for k in range(len(inference.parts))]
         n_windows = sum(len(scores) for scores, _ in heard[0])
         each_s = (monotonic() - began) / max(1, n_windows)
         here = {
@@ -101,13 +100,13 @@ class TrackTagger:
         for row, *parts in zip(rows, *heard, strict=True):
             scores, vectors = [one for one, _ in parts], parts[0][1]
             spent = {"model_s": len(scores[0]) * each_s}
-            scored.append(scored_row(row | here | spent, scores, vectors, how))
-        return pa.Table.from_pylist(scored, scored_schema(how))
+            scored.append(scored_row(row | here | spent, scores, vectors, inference))
+        return pa.Table.from_pylist(scored, scored_schema(inference))
 
-    def _heard(self, tracks: pa.Table, k: int) -> list[tuple[Floats, Floats | None]]:
+    def _heard(self, tracks: pa.Table, k: int) -> list[tuple[Float32, Float32 | None]]:
         """Return each track's window scores and embeddings by one of the models."""
-        part = self._how.parts[k]
-        named = column("windows", self._how.hearings.index(part.hearing))
+        part = self._inference.parts[k]
+        named = column("windows", self._inference.front_ends.index(part.front_end))
         windows = [windows_of(value, part) for value in buffers_of(tracks[named])]
         scores, vectors = _scores(self._engines[k], windows)
         bounds = np.cumsum([len(each) for each in windows])[:-1]
@@ -115,7 +114,7 @@ class TrackTagger:
         return list(zip(np.split(scores, bounds), vectors_of, strict=True))
 
 
-def _scores(engine: Engine, windows: list[npt.NDArray[Any]]) -> tuple[Floats, Floats | None]:
+def _scores(engine: Engine, windows: list[npt.NDArray[Any]]) -> tuple[Float32, Float32 | None]:
     """Return scores and embeddings of all windows of some tracks, in their order."""
     found = [engine.scores(part) for part in in_groups(windows, _GROUP_WINDOWS)]
     scores, vectors = zip(*found, strict=True)
@@ -159,7 +158,9 @@ def in_groups(windows: list[npt.NDArray[Any]], size: int) -> Iterator[npt.NDArra
         )
 
 
-def scored_row(row: Row, scores: Sequence[Floats], vectors: Floats | None, how: Tagging) -> Row:
+def scored_row(
+    row: Row, scores: Sequence[Float32], vectors: Float32 | None, inference: InferenceConfig
+) -> Row:
     """Return a track's row of SCORED; what is of windows in it is of the first model's.
 
     Parameters
@@ -171,77 +172,84 @@ def scored_row(row: Row, scores: Sequence[Floats], vectors: Floats | None, how: 
     vectors
         Of its windows, `[n_windows, n_features]`, where embeddings are asked for.
     """
-    row = row | {"model_id": how.card.model_id, "tagged_at": datetime.now(UTC)}
+    row = row | {"model_id": inference.card.model_id, "tagged_at": datetime.now(UTC)}
     if row["status"] != "ok":
         return row | {"labels": [], "scores": None, "peaks": None}
-    hearings = how.hearings
-    named = [column("active", hearings.index(part.hearing)) for part in how.parts]
+    front_ends = inference.front_ends
+    named = [column("active", front_ends.index(part.front_end)) for part in inference.parts]
     active = [np.array(row[name], bool) for name in named]
     heard = [values[counts] for values, counts in zip(scores, active, strict=True)]
-    track_scores, peaks = how.track_scores(heard), how.mean([evidence(each) for each in heard])
+    track_scores, peaks = (
+        inference.track_scores(heard),
+        inference.mean([confidence(each) for each in heard]),
+    )
     found = labels(
-        track_scores, peaks, thresholds=how.thresholds, gate=how.gate, class_codes=how.codes
+        track_scores,
+        peaks,
+        thresholds=inference.thresholds,
+        min_confidence=inference.min_confidence,
+        class_codes=inference.codes,
     )
     row |= {
         "labels": found if any(map(len, heard)) else [],
-        "scores": dict(zip(how.codes, track_scores.tolist(), strict=True)),
-        "peaks": dict(zip(how.codes, peaks.tolist(), strict=True)),
+        "scores": dict(zip(inference.codes, track_scores.tolist(), strict=True)),
+        "peaks": dict(zip(inference.codes, peaks.tolist(), strict=True)),
         "n_active": len(heard[0]),
     }
-    if how.keep_windows:
+    if inference.keep_windows:
         row["window_scores"] = scores[0].astype("<f4").tobytes()
     if vectors is not None:
         row["embedding"] = (vectors[active[0]] if len(heard[0]) else vectors).mean(axis=0).tolist()
     return row
 
 
-def tables_of(scored: pa.Table, how: Tagging) -> tuple[pa.Table, dict[str, pa.Table]]:
+def tables_of(scored: pa.Table, inference: InferenceConfig) -> tuple[pa.Table, dict[str, pa.Table]]:
     """Return TAGS of rows of SCORED, and the tables that are asked for beside them, by name."""
-    schema = tags_schema(how.codes)
+    schema = tags_schema(inference.codes)
     tags = scored.select(schema.names).cast(schema)
     beside: dict[str, pa.Table] = {}
-    if not (how.keep_windows or how.embeddings):
+    if not (inference.keep_windows or inference.embeddings):
         return tags, beside
     heard = [row for row in scored.to_pylist() if row["status"] == "ok"]
-    if how.keep_windows:
-        windows = [line for row in heard for line in window_rows(row, how)]
-        intervals = [line for row in heard for line in interval_rows(row, how)]
-        beside["windows"] = pa.Table.from_pylist(windows, windows_schema(how.codes))
+    if inference.keep_windows:
+        windows = [line for row in heard for line in window_rows(row, inference)]
+        intervals = [line for row in heard for line in interval_rows(row, inference)]
+        beside["windows"] = pa.Table.from_pylist(windows, windows_schema(inference.codes))
         beside["intervals"] = pa.Table.from_pylist(intervals, INTERVALS)
-    if how.embeddings:
+    if inference.embeddings:
         beside["embeddings"] = pa.Table.from_pylist(heard, EMBEDDINGS)
     return tags, beside
 
 
-def window_rows(row: Row, how: Tagging) -> Iterator[Row]:
+def window_rows(row: Row, inference: InferenceConfig) -> Iterator[Row]:
     """Yield the rows of WINDOWS of a row of SCORED."""
-    scores, starts_s, ends_s = _timeline(row, how)
+    scores, starts_s, ends_s = _timeline(row, inference)
     for k, values in enumerate(scores.tolist()):
         yield _of(row) | {
             "window": k,
             "start_s": starts_s[k],
             "end_s": ends_s[k],
             "is_active": row["active"][k],
-            "scores": dict(zip(how.codes, values, strict=True)),
+            "scores": dict(zip(inference.codes, values, strict=True)),
         }
 
 
-def interval_rows(row: Row, how: Tagging) -> Iterator[Row]:
+def interval_rows(row: Row, inference: InferenceConfig) -> Iterator[Row]:
     """Yield the rows of INTERVALS of a row of SCORED: of the classes that are its labels."""
-    scores, starts_s, ends_s = _timeline(row, how)
+    scores, starts_s, ends_s = _timeline(row, inference)
     for one in merged_intervals(
         *(scores, starts_s, ends_s, row["active"]),
-        gate=how.gate,
-        codes=how.codes,
-        limits=how.window_limits,
+        min_confidence=inference.min_confidence,
+        codes=inference.codes,
+        limits=inference.window_limits,
     ):
         if one.code in row["labels"]:
             yield _of(row) | vars(one)
 
 
-def _timeline(row: Row, how: Tagging) -> tuple[Floats, list[float], list[float]]:
-    scores = np.frombuffer(row["window_scores"], "<f4").reshape(-1, len(how.codes))
-    ends_s = [min(s + how.windows.window_s, row["duration_s"]) for s in row["starts_s"]]
+def _timeline(row: Row, inference: InferenceConfig) -> tuple[Float32, list[float], list[float]]:
+    scores = np.frombuffer(row["window_scores"], "<f4").reshape(-1, len(inference.codes))
+    ends_s = [min(s + inference.windows.window_s, row["duration_s"]) for s in row["starts_s"]]
     return scores, row["starts_s"], ends_s
 
 

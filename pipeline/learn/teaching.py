@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from pipeline.audio.inputs import Input, MelInput, SamplesInput
+from pipeline.audio.inputs import InputSpec, MelInput, SamplesInput
 from pipeline.errors import UsageError
 from pipeline.learn.config import TrainConfig
 from pipeline.learn.distillation import (
@@ -42,11 +42,11 @@ class Teaching:
         """The teachers' model ids."""
         return [card.model_id for card in self.cards]
 
-    def rate_hz(self, student: Input) -> int:
+    def rate_hz(self, student: InputSpec) -> int:
         """Return the highest sample rate of the student and its teachers."""
-        return max(student.sample_rate_hz, *(card.heard.sample_rate_hz for card in self.cards))
+        return max(student.sample_rate_hz, *(card.input_spec.sample_rate_hz for card in self.cards))
 
-    def cut(self, student: Input, window_s: float) -> WindowCut:
+    def cut(self, student: InputSpec, window_s: float) -> WindowCut:
         """Return where the student's windows lie in the samples that all of them hear."""
         return cut_for(student, self.rate_hz(student), window_s)
 
@@ -55,7 +55,7 @@ class Teaching:
         columns = [known_columns(card, codes) for card in self.cards]
         return {k for own in columns for k, column in enumerate(own) if column is not None}
 
-    def check(self, student: Input, codes: Sequence[str], model: str) -> None:
+    def check(self, student: InputSpec, codes: Sequence[str], model: str) -> None:
         """Raise UsageError where the student cannot be taught so; read each teacher once."""
         if model in CLASSICAL or not isinstance(student, MelInput | SamplesInput):
             raise UsageError(
@@ -68,7 +68,7 @@ class Teaching:
 
     def distiller(
         self,
-        student: Input,
+        student: InputSpec,
         codes: Sequence[str],
         window_s: float,
         mean: Tensor,

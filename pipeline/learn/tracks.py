@@ -1,4 +1,4 @@
-"""Tracks in, their windows out: what is done to audio before a model hears it. No torch here.
+"""Tracks in, their windows out: what is done to audio before a model sees it. No torch here.
 
 One row in, one row out: a fault of a track becomes its status and reason. Tracks are rows of `uri,
 size_bytes, modified_ns, attempts` and, where the audio is at hand, `bytes`. It runs in a process of
@@ -19,10 +19,11 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from pipeline.arrays import Bools, Float32, Int64
 from pipeline.audio.activity import Activity, active_windows
 from pipeline.audio.decode import decode
 from pipeline.audio.guard import Guard
-from pipeline.audio.inputs import Input
+from pipeline.audio.inputs import InputSpec
 from pipeline.audio.windows import WindowSpec, cut_windows, window_starts
 from pipeline.errors import DecodeError, ItemFault, Reason
 from pipeline.store.catalogue import is_uri
@@ -36,8 +37,6 @@ _DEATHS = 3
 _READERS = 4  # a bucket's or a server's answers take their time
 
 Row = dict[str, Any]
-Floats = npt.NDArray[np.float32]
-Ints = npt.NDArray[np.int64]
 
 _OF_TRACK = (
     ("uri", pa.string()),
@@ -60,7 +59,7 @@ _TIMES = (("read_s", pa.float64()), ("decode_s", pa.float64()), ("features_s", p
 
 
 def column(name: str, k: int) -> str:
-    """Return the name of a column of windows, by the number of what they are heard by.
+    """Return the name of a column of windows, by the number of their front end.
 
     >>> column("windows", 0), column("windows", 1)
     ('windows', 'windows_1')
@@ -78,26 +77,26 @@ DESCRIBED = described_schema(1)
 
 
 @dataclass(frozen=True)
-class Hearing:
+class TrackFrontEnd:
     """How a track becomes windows."""
 
-    heard: Input
+    input_spec: InputSpec
     windows: WindowSpec
     activity: Activity | None
     """Which windows are silence or noise; None: all count."""
 
-    def active(self, samples: Floats, starts: Ints) -> npt.NDArray[np.bool_]:
+    def active(self, samples: Float32, starts: Int64) -> Bools:
         """Return which windows count, `[n_windows]`, of those that begin at some columns."""
         if self.activity is None:
             return np.ones(len(starts), bool)
-        rate_hz = self.heard.sample_rate_hz
+        rate_hz = self.input_spec.sample_rate_hz
         n_samples = round(self.windows.window_s * rate_hz)
-        first = starts * self.heard.hop
+        first = starts * self.input_spec.hop
         return active_windows(samples, first, n_samples, sample_rate_hz=rate_hz, rule=self.activity)
 
 
 def described_rows(
-    tracks: Iterable[Row], hearings: Sequence[Hearing], is_known: Callable[[str], bool]
+    tracks: Iterable[Row], front_ends: Sequence[TrackFrontEnd], is_known: Callable[[str], bool]
 ) -> Iterator[Row]:
     """Yield the row of DESCRIBED of each track, whatever its bytes do to the decoder.
 
@@ -109,7 +108,7 @@ def described_rows(
     rows = list(tracks)
     is_remote = any(is_uri(row["uri"]) for row in rows)
     for row, opened in _read_ahead(rows) if is_remote else ((row, _opened(row)) for row in rows):
-        yield _described(row, opened, hearings, is_known)
+        yield _described(row, opened, front_ends, is_known)
 
 
 Opened = tuple[Any, str | None, float] | ItemFault
@@ -141,12 +140,12 @@ def _opened(track: Row) -> Opened:
 
 
 def _described(
-    track: Row, opened: Opened, hearings: Sequence[Hearing], is_known: Callable[[str], bool]
+    track: Row, opened: Opened, front_ends: Sequence[TrackFrontEnd], is_known: Callable[[str], bool]
 ) -> Row:
     row: Row = {key: track[key] for key in ("uri", "size_bytes", "modified_ns")}
     row["attempts"] = (track.get("attempts") or 0) + 1
     row |= {"status": "ok", "reason": Reason.OK}
-    for k in range(len(hearings)):
+    for k in range(len(front_ends)):
         row |= {column("n_windows", k): 0, column("windows", k): b""}
     try:
         if isinstance(opened, ItemFault):
@@ -154,21 +153,21 @@ def _described(
         source, row["fingerprint"], row["read_s"] = opened
         if row["fingerprint"] is not None and is_known(row["fingerprint"]):
             return row | {"status": SAME}
-        row |= _decoded(source, hearings)
+        row |= _decoded(source, front_ends)
     except ItemFault as fault:
         row |= {"status": "failed", "reason": fault.reason, "detail": fault.detail}
     return row
 
 
-def _decoded(source: Any, hearings: Sequence[Hearing]) -> Row:
+def _decoded(source: Any, front_ends: Sequence[TrackFrontEnd]) -> Row:
     """Decode in a process of its own; a file is to blame once several of these have died on it."""
     for _ in range(_DEATHS - 1):
         try:
-            return _guard()(_windows_of, source, hearings)
+            return _guard()(_windows_of, source, front_ends)
         except DecodeError as error:
             if error.reason is not Reason.CRASHED:
                 raise
-    return _guard()(_windows_of, source, hearings)
+    return _guard()(_windows_of, source, front_ends)
 
 
 @cache
@@ -177,36 +176,36 @@ def _guard() -> Guard:
     return Guard()
 
 
-def _windows_of(source: Any, hearings: Sequence[Hearing]) -> Row:
+def _windows_of(source: Any, front_ends: Sequence[TrackFrontEnd]) -> Row:
     """Return a track's duration and windows; it is decoded once at each rate that is needed."""
     row: Row = {"decode_s": 0.0, "features_s": 0.0}
-    for rate_hz in dict.fromkeys(one.heard.sample_rate_hz for one in hearings):
+    for rate_hz in dict.fromkeys(one.input_spec.sample_rate_hz for one in front_ends):
         began = monotonic()
         samples = decode(source, sample_rate_hz=rate_hz, max_duration_s=MAX_TRACK_S)
         if not len(samples):
             raise DecodeError(Reason.EMPTY, "no audio samples")
         row.setdefault("duration_s", len(samples) / rate_hz)
         decoded = monotonic()
-        matrices: dict[Input, npt.NDArray[Any]] = {}
-        for k, one in enumerate(hearings):
-            if one.heard.sample_rate_hz == rate_hz:
-                if one.heard not in matrices:
-                    matrices[one.heard] = one.heard.matrix(samples)
-                cut = _cut(samples, matrices[one.heard], one)
+        matrices: dict[InputSpec, npt.NDArray[Any]] = {}
+        for k, one in enumerate(front_ends):
+            if one.input_spec.sample_rate_hz == rate_hz:
+                if one.input_spec not in matrices:
+                    matrices[one.input_spec] = one.input_spec.matrix(samples)
+                cut = _cut(samples, matrices[one.input_spec], one)
                 row |= {column(key, k): value for key, value in cut.items()}
         row["decode_s"] += decoded - began
         row["features_s"] += monotonic() - decoded
     return row
 
 
-def _cut(samples: Floats, matrix: npt.NDArray[Any], hearing: Hearing) -> Row:
+def _cut(samples: Float32, matrix: npt.NDArray[Any], front_end: TrackFrontEnd) -> Row:
     """Return the windows of a track's matrix, when they begin, and which of them count."""
-    heard, windows = hearing.heard, hearing.windows
-    starts = window_starts(matrix.shape[1], windows, heard)
-    cut = cut_windows(matrix, starts, windows.n_frames(heard), silence=heard.silence)
+    input_spec, windows = front_end.input_spec, front_end.windows
+    starts = window_starts(matrix.shape[1], windows, input_spec)
+    cut = cut_windows(matrix, starts, windows.n_frames(input_spec), silence=input_spec.silence)
     return {
         "n_windows": len(cut),
         "windows": cut.tobytes(),
-        "starts_s": (starts * heard.hop / heard.sample_rate_hz).tolist(),
-        "active": hearing.active(samples, starts).tolist(),
+        "starts_s": (starts * input_spec.hop / input_spec.sample_rate_hz).tolist(),
+        "active": front_end.active(samples, starts).tolist(),
     }

@@ -12,13 +12,13 @@ import pyarrow as pa
 import torch
 from torch import Tensor
 
-from pipeline.audio.inputs import Input
+from pipeline.arrays import Bools, Float32, Float64, Int64
+from pipeline.audio.inputs import InputSpec
 from pipeline.audio.moments import Moments
 from pipeline.audio.windows import WindowSpec, cut_windows, window_starts
 from pipeline.score.targets import joined_groups, target_matrix
 
 Windows = npt.NDArray[Any]
-Ints = npt.NDArray[np.int64]
 
 SHIFT_SHARE = 0.4
 """How far a window may be moved, as a share of its length."""
@@ -33,9 +33,9 @@ class Batch:
 
     windows: Windows
     """`[n, n_rows, n_frames]`, as they are stored."""
-    targets: npt.NDArray[np.float32]
+    targets: Float32
     """`[n, n_classes]`: 0, 1, or NaN where it is unknown."""
-    weights: npt.NDArray[np.float32]
+    weights: Float32
     """`[n]`, 0 or 1."""
     n_global: int
     """Windows of this step over all ranks."""
@@ -45,9 +45,9 @@ class Batch:
 class ActiveStarts:
     """At which columns of a clip a window would begin that is neither silence nor noise."""
 
-    starts: Ints
+    starts: Int64
     """Columns that were looked at (`looked_at`)."""
-    active: npt.NDArray[np.bool_]
+    active: Bools
     """What was found there."""
 
     def at(self, start: int) -> bool:
@@ -62,15 +62,15 @@ class WindowSet:
     segment_ids: list[str]
     matrices: list[Windows]
     """A clip each, `[n_rows, n_columns]`."""
-    targets: npt.NDArray[np.float32]
+    targets: Float32
     """`[n_clips, n_classes]`: 0, 1, or NaN where it is unknown."""
-    clip_of: npt.NDArray[np.int64]
+    clip_of: Int64
     """The clip of each window."""
-    start_of: npt.NDArray[np.int64]
+    start_of: Int64
     """The frame where each window begins."""
     n_frames: int
     """Columns of a window."""
-    silence: float | npt.NDArray[np.float32]
+    silence: float | Float32
     """What stands beyond the end of a clip: one value, or one a row, `[n_rows, 1]`."""
     db_per_unit: float | None
     """Decibels in one unit of the values; None where these are not logarithms of power."""
@@ -89,7 +89,7 @@ class WindowSet:
         """Return the number of windows."""
         return len(self.clip_of)
 
-    def windows(self, index: Ints, shifts: Ints | int = 0) -> Windows:
+    def windows(self, index: Int64, shifts: Int64 | int = 0) -> Windows:
         """Return windows by number, `[n, n_rows, n_frames]`, moved by `shifts` columns.
 
         A window begins so much later, within its clip; where the clip has no room for that, as it
@@ -117,7 +117,7 @@ class WindowSet:
             found[k] = cut[0]
         return found
 
-    def _cut(self, clip: int, start: Ints, n_columns: int) -> Windows:
+    def _cut(self, clip: int, start: Int64, n_columns: int) -> Windows:
         """Return the columns of a clip that begin at `start`, `[1, n_rows, n_columns]`."""
         matrix, edge = self.matrices[clip], self.margins[0]
         is_inside = 0 <= start[0] <= matrix.shape[1] - n_columns
@@ -125,13 +125,13 @@ class WindowSet:
             matrix, start = np.pad(matrix, ((0, 0), (edge, edge)), "reflect"), start + edge
         return cut_windows(matrix, start, n_columns, silence=self.silence)
 
-    def _moved(self, index: Ints, shifts: Ints, last: Ints) -> Ints:
+    def _moved(self, index: Int64, shifts: Int64, last: Int64) -> Int64:
         """Return where windows begin that are moved within their clips, which begin at `last` last.
 
         A window that would be silence or noise there stays where it is.
         """
         starts = self.start_of[index]
-        moved: Ints = np.clip(starts + shifts, 0, last)
+        moved: Int64 = np.clip(starts + shifts, 0, last)
         if not self.active:
             return moved
         for k in np.flatnonzero(moved != starts):
@@ -177,8 +177,8 @@ class WindowSet:
         self,
         items: Sequence[Sequence[int]],
         n_global: int,
-        shifts: Ints,
-        gains_db: npt.NDArray[np.float64] | None = None,
+        shifts: Int64,
+        gains_db: Float64 | None = None,
     ) -> Batch:
         """Return the batch of items of one or several windows, filled up to two by others.
 
@@ -200,9 +200,7 @@ class WindowSet:
             windows, targets = self._mixed(windows, targets, counts)
         return Batch(windows, targets, weights, n_global)
 
-    def _at_levels(
-        self, windows: Windows, counts: Sequence[int], gains_db: npt.NDArray[np.float64]
-    ) -> Windows:
+    def _at_levels(self, windows: Windows, counts: Sequence[int], gains_db: Float64) -> Windows:
         """Bring what is played along to its gain above the level of an item's first window."""
         values, unit = windows.astype(np.float32), self.db_per_unit
         power = np.square(values) if unit is None else 10 ** (values * unit / 10)
@@ -217,8 +215,8 @@ class WindowSet:
         return levelled
 
     def _mixed(
-        self, windows: Windows, targets: npt.NDArray[np.float32], counts: Sequence[int]
-    ) -> tuple[Windows, npt.NDArray[np.float32]]:
+        self, windows: Windows, targets: Float32, counts: Sequence[int]
+    ) -> tuple[Windows, Float32]:
         """Play windows together: samples add up, and so do the powers that decibels stand for."""
         firsts = np.concatenate([[0], np.cumsum(counts)[:-1]])
         values = windows.astype(np.float32)
@@ -232,22 +230,22 @@ class WindowSet:
 
 
 def load_windows(
-    tables: Sequence[pa.Table], *, codes: Sequence[str], windows: WindowSpec, heard: Input
+    tables: Sequence[pa.Table], *, codes: Sequence[str], windows: WindowSpec, input_spec: InputSpec
 ) -> WindowSet:
     """Return the windows of mapped tables, with the classes as targets in `codes`' order.
 
     Where the tables say which are active, the others are left out; a clip may have none then.
     """
     matrices = [
-        np.frombuffer(value.as_buffer(), heard.dtype).reshape(heard.n_rows, -1)
+        np.frombuffer(value.as_buffer(), input_spec.dtype).reshape(input_spec.n_rows, -1)
         for table in tables
         for chunk in table["matrix"].chunks
         for value in chunk
     ]
     classes = [row for table in tables for row in table["classes"].to_pylist()]
     unknown = [row for table in tables for row in _unknown_of(table)]
-    starts = [window_starts(matrix.shape[1], windows, heard) for matrix in matrices]
-    n_all, active = list(map(len, starts)), _active(tables, matrices, windows, heard)
+    starts = [window_starts(matrix.shape[1], windows, input_spec) for matrix in matrices]
+    n_all, active = list(map(len, starts)), _active(tables, matrices, windows, input_spec)
     if active:
         starts = [
             start[[found.at(column) for column in start]]
@@ -260,9 +258,9 @@ def load_windows(
         targets=target_matrix(classes, unknown, codes),
         clip_of=np.repeat(np.arange(len(matrices)), counts),
         start_of=np.concatenate([np.zeros(0, np.int64), *starts]),
-        n_frames=windows.n_frames(heard),
-        silence=heard.silence,
-        db_per_unit=heard.db_per_unit,
+        n_frames=windows.n_frames(input_spec),
+        silence=input_spec.silence,
+        db_per_unit=input_spec.db_per_unit,
         active=active,
         left_out=[n - n_active for n, n_active in zip(n_all, counts, strict=True)],
     )
@@ -275,32 +273,32 @@ def _unknown_of(table: pa.Table) -> list[Sequence[str] | None]:
     return list(table["unknown"].to_pylist())
 
 
-def looked_at(n_columns: int, windows: WindowSpec, heard: Input) -> Ints:
+def looked_at(n_columns: int, windows: WindowSpec, input_spec: InputSpec) -> Int64:
     """Return the columns of a clip at which it is asked whether a window there is active.
 
     Those of its windows, and for windows that are moved five more in the time of one.
     """
     between = WindowSpec(windows.window_s, windows.hop_s / _LOOKS)
-    own = window_starts(n_columns, windows, heard)
-    return np.union1d(own, window_starts(n_columns, between, heard))
+    own = window_starts(n_columns, windows, input_spec)
+    return np.union1d(own, window_starts(n_columns, between, input_spec))
 
 
 def _active(
-    tables: Sequence[pa.Table], matrices: list[Windows], windows: WindowSpec, heard: Input
+    tables: Sequence[pa.Table], matrices: list[Windows], windows: WindowSpec, input_spec: InputSpec
 ) -> list[ActiveStarts]:
     """Return what tables say of their clips' windows; nothing where they say nothing."""
     if not all("active" in table.column_names for table in tables):
         return []
     found = [row for table in tables for row in table["active"].to_pylist()]
     return [
-        ActiveStarts(looked_at(matrix.shape[1], windows, heard), np.array(row, bool))
+        ActiveStarts(looked_at(matrix.shape[1], windows, input_spec), np.array(row, bool))
         for matrix, row in zip(matrices, found, strict=True)
     ]
 
 
 def row_moments(
     data: WindowSet, levelled: Callable[[Tensor], Tensor] | None = None
-) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
+) -> tuple[Float32, Float32]:
     """Return mean and deviation of every row over all clips, `[n_rows, 1]`; 1 where it is still.
 
     With `levelled`, of the windows that it gives (`Preparation.levelled`), not of the clips.

@@ -9,8 +9,8 @@ from typing import Any
 from pipeline.report import data_plots
 from pipeline.report.page import Page, Table, Tile
 from pipeline.report.picture import Picture
-from pipeline.score.summary import STAGES
-from pipeline.score.words import duration_text, size_text
+from pipeline.score.summary import BUILD_STAGES
+from pipeline.score.wording import duration_text, size_text
 
 Report = Mapping[str, Any]
 
@@ -127,7 +127,7 @@ def _outcomes_table(report: Report) -> Table:
 def _stages_table(report: Report) -> Table:
     tries, total_s = report["tries"], sum(report["stages"].values())
     rows = [
-        (STAGES[stage], duration_text(s), _ratio(s, total_s), s / tries if tries else None)
+        (BUILD_STAGES[stage], duration_text(s), _ratio(s, total_s), s / tries if tries else None)
         for stage, s in report["stages"].items()
     ]
     outages = report["outages"]
@@ -143,10 +143,10 @@ def _stages_table(report: Report) -> Table:
 
 def _slowest_table(report: Report) -> Table:
     rows = [
-        tuple(row[key] for key in ("segment_id", "outcome", "attempts", "seconds", *STAGES))
+        tuple(row[key] for key in ("segment_id", "outcome", "attempts", "seconds", *BUILD_STAGES))
         for row in report["slowest"]
     ]
-    columns = ("segment", "outcome", "attempts", "seconds", *STAGES.values())
+    columns = ("segment", "outcome", "attempts", "seconds", *BUILD_STAGES.values())
     return Table("The slowest segments", columns, rows, "Times in seconds.")
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import librosa
 import numpy as np
@@ -13,6 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.image import AxesImage
 from matplotlib.ticker import MaxNLocator, ScalarFormatter
 
+from pipeline.arrays import Floats
 from pipeline.audio.logmel import LogMelSpec
 from pipeline.report.decibels import draw_decibels
 from pipeline.report.picture import BLUE, Picture, as_picture, class_labels, drawing, say_empty
@@ -28,12 +28,12 @@ _MIN_TICK_SPACE = 0.08  # of the axis
 
 
 @dataclass(frozen=True)
-class Example:
+class ClipExample:
     """One clip that stands for a class."""
 
     code: str
     segment_id: str
-    logmel: npt.NDArray[np.floating[Any]]
+    logmel: Floats
     """In dB, `[n_mels, n_frames]`."""
 
 
@@ -66,7 +66,7 @@ def durations(durations_s: npt.ArrayLike) -> Picture:
 
 
 def example_spectrograms(
-    examples: Sequence[Example], *, spec: LogMelSpec, class_names: Mapping[str, str]
+    examples: Sequence[ClipExample], *, spec: LogMelSpec, class_names: Mapping[str, str]
 ) -> Picture:
     """Draw the log-mel of one clip a class, over time in s and mel frequency in kHz.
 
@@ -103,7 +103,7 @@ def example_spectrograms(
 
 def draw_logmel(
     axes: Axes,
-    logmel: npt.NDArray[np.floating[Any]],
+    logmel: Floats,
     spec: LogMelSpec,
     *,
     pixels: tuple[int, int] = _PIXELS,
@@ -154,7 +154,7 @@ def _ticks(bottom: float, top: float, spec: LogMelSpec) -> dict[float, int]:
     return ticks
 
 
-def _caption(examples: Sequence[Example]) -> str:
+def _caption(examples: Sequence[ClipExample]) -> str:
     n_left_out = max(0, len(examples) - _N_PANELS)
     more = f" {n_left_out:,d} more classes are left out." if n_left_out else ""
     ids = ", ".join(f"{example.code} {example.segment_id}" for example in examples[:_N_PANELS])

@@ -18,6 +18,7 @@ from sklearn.metrics import adjusted_mutual_info_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
+from pipeline.arrays import Float32, Int64
 from pipeline.report.page import Table
 from pipeline.report.picture import BLACK, Picture, as_picture, class_labels, drawing
 
@@ -30,7 +31,7 @@ class Clusters:
     """What k-means makes of one feature, with as many clusters as there are classes."""
 
     feature: str
-    counts: npt.NDArray[np.int64]
+    counts: Int64
     """Clips, `[n_clusters, n_classes]`; the largest class of a cluster rises with its number."""
     mutual_information: float
     """Between cluster and class, adjusted for chance: 0 for chance, 1 for the same groups."""
@@ -52,7 +53,7 @@ class Clusters:
 
 def clusters(
     feature: str,
-    values: npt.NDArray[np.float32],
+    values: Float32,
     groups: npt.NDArray[np.integer[Any]],
     n_classes: int,
 ) -> Clusters | None:

@@ -14,6 +14,7 @@ import numpy.typing as npt
 from matplotlib.axes import Axes
 from sklearn.metrics import multilabel_confusion_matrix
 
+from pipeline.arrays import Bools, Int64
 from pipeline.report.picture import (
     BLACK,
     BLUE,
@@ -30,8 +31,7 @@ from pipeline.report.picture import (
 )
 from pipeline.score.targets import Targets, is_known, is_there
 
-Truth = npt.NDArray[np.bool_]
-Counts = npt.NDArray[np.int64]
+Counts = Int64
 
 KINDS = ("true_positive", "false_negative", "false_positive", "true_negative")
 
@@ -40,7 +40,7 @@ _COLOURS = (BLUE, ORANGE, VERMILLION, "#DDE2E7")
 _N_NUMBERED = 20
 
 
-def confusion_counts(targets: Targets, predicted: Truth) -> Counts:
+def confusion_counts(targets: Targets, predicted: Bools) -> Counts:
     """Return how many items every class has of each of `KINDS`, `[n_classes, 4]`.
 
     Items of which a class is unknown are in none of its kinds.
@@ -59,7 +59,7 @@ def confusion_counts(targets: Targets, predicted: Truth) -> Counts:
     return np.stack(kinds, axis=1).astype(np.int64)
 
 
-def named_instead(targets: Targets, predicted: Truth) -> Counts:
+def named_instead(targets: Targets, predicted: Bools) -> Counts:
     """Return what was named for the items in which a class was missed.
 
     Returns
@@ -83,7 +83,7 @@ def named_instead(targets: Targets, predicted: Truth) -> Counts:
     return np.asarray(missed.T @ columns.astype(np.int64))
 
 
-def confusion_dict(truth: Targets, predicted: Truth, *, class_codes: list[str]) -> dict[str, Any]:
+def confusion_dict(truth: Targets, predicted: Bools, *, class_codes: list[str]) -> dict[str, Any]:
     """Return both as plain values, by code."""
     counts, instead = confusion_counts(truth, predicted), named_instead(truth, predicted)
     return {

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -11,6 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import StrMethodFormatter
 from sklearn.metrics import roc_auc_score, roc_curve
 
+from pipeline.arrays import Bools, Float64, Floats
 from pipeline.report.panels import one_legend, panels_height_in, unit_panels
 from pipeline.report.picture import (
     BLUE,
@@ -26,15 +26,13 @@ from pipeline.report.picture import (
 from pipeline.score.calibration import Reliability
 from pipeline.score.targets import Targets, is_known, is_there
 
-Truth = npt.NDArray[np.bool_]
-Scores = npt.NDArray[np.floating[Any]]
-Curve = tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]
+Curve = tuple[Float64, Float64]
 
 _N_CURVE_POINTS = 1100  # of all the curves of a picture
 
 
 def roc_curves(
-    truth: Targets, scores: Scores, *, thresholds: npt.ArrayLike, class_names: Mapping[str, str]
+    truth: Targets, scores: Floats, *, thresholds: npt.ArrayLike, class_names: Mapping[str, str]
 ) -> Picture:
     """Draw every class's ROC curve in a panel of its own, over the curve of all classes as one.
 
@@ -95,7 +93,7 @@ def reliability(diagrams: Mapping[str, Reliability]) -> Picture:
 
 
 def _roc_panel(
-    axes: Axes, truth: Truth, scores: Scores, limit: float, label: str, n_points: int
+    axes: Axes, truth: Bools, scores: Floats, limit: float, label: str, n_points: int
 ) -> None:
     n_positive = int(truth.sum())
     if n_positive in (0, len(truth)):
@@ -110,7 +108,7 @@ def _roc_panel(
     axes.set_title(f"{label}\nAUC {area:.3f} · n {n_positive:,d}", fontsize=8.5)
 
 
-def _roc_curve(truth: Truth, scores: Scores, n_points: int) -> Curve:
+def _roc_curve(truth: Bools, scores: Floats, n_points: int) -> Curve:
     """Return false and true positive rates, thinned to points even along the curve."""
     if len(np.unique(truth)) < 2:
         return np.empty(0), np.empty(0)

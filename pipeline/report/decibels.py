@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import matplotlib
 import numpy as np
-import numpy.typing as npt
 from matplotlib.axes import Axes
 from matplotlib.image import AxesImage
+
+from pipeline.arrays import Float32, Floats
 
 _DEPTH_DB = 80.0
 _QUIETEST_PEAK_DB = -30.0  # silence is dark, not as bright as its own loudest point
@@ -16,7 +15,7 @@ _QUIETEST_PEAK_DB = -30.0  # silence is dark, not as bright as its own loudest p
 
 def draw_decibels(
     axes: Axes,
-    logmel: npt.NDArray[np.floating[Any]],
+    logmel: Floats,
     *,
     extent: tuple[float, float, float, float],
     pixels: tuple[int, int],
@@ -38,15 +37,13 @@ def draw_decibels(
     )
 
 
-def _below_peak(logmel: npt.NDArray[np.floating[Any]]) -> npt.NDArray[np.float32]:
+def _below_peak(logmel: Floats) -> Float32:
     """Return a log-mel in dB below its loudest point."""
     level = np.asarray(logmel, np.float32)
     return level - max(float(level.max(initial=-np.inf)), _QUIETEST_PEAK_DB)
 
 
-def _pooled(
-    matrix: npt.NDArray[np.floating[Any]], shape: tuple[int, int]
-) -> npt.NDArray[np.floating[Any]]:
+def _pooled(matrix: Floats, shape: tuple[int, int]) -> Floats:
     """Return the means over blocks, so that the matrix has at most `shape`."""
     for axis, wanted in enumerate(shape):
         size = matrix.shape[axis]

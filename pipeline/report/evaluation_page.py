@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from pipeline.arrays import Floats
 from pipeline.report import curves, data_plots, model_plots
 from pipeline.report.build_page import label_counts
 from pipeline.report.confusion import confusion_bars, confusion_counts, instead_map, named_instead
@@ -24,7 +24,7 @@ from pipeline.report.picture import Picture
 from pipeline.score.calibration import Reliability
 from pipeline.score.metrics import Metrics
 from pipeline.score.targets import Targets
-from pipeline.score.words import macro_text
+from pipeline.score.wording import macro_text
 
 
 def evaluation_page(
@@ -32,7 +32,7 @@ def evaluation_page(
     report: Mapping[str, Any],
     *,
     truth: Targets,
-    scores: npt.NDArray[np.floating[Any]],
+    scores: Floats,
     diagrams: Mapping[str, Reliability],
 ) -> Page:
     """Return the page that shows an evaluation's report (see `reports.evaluation_report`)."""
@@ -94,7 +94,7 @@ def _model_pictures(
     metrics: Metrics,
     report: Mapping[str, Any],
     truth: Targets,
-    scores: npt.NDArray[np.floating[Any]],
+    scores: Floats,
 ) -> list[Picture]:
     rows, names = metrics.per_class, report["class_names"]
     limits = np.array([row.threshold for row in rows])
@@ -118,7 +118,7 @@ def _confusion_pictures(
     metrics: Metrics,
     names: Mapping[str, str],
     truth: Targets,
-    scores: npt.NDArray[np.floating[Any]],
+    scores: Floats,
 ) -> list[Picture]:
     predicted = scores >= np.array([row.threshold for row in metrics.per_class])
     counts = confusion_counts(truth, predicted)

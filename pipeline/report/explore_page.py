@@ -5,12 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
-
+from pipeline.arrays import Float64
 from pipeline.audio.logmel import LogMelSpec
 from pipeline.report import clip_plots, data_plots, feature_plots
-from pipeline.report.clip_plots import Example
+from pipeline.report.clip_plots import ClipExample
 from pipeline.report.clusters import clusters_map, clusters_table
 from pipeline.report.explore_report import Comparison
 from pipeline.report.page import Page, Table, Tile
@@ -28,8 +26,8 @@ HOW_TO_GET_FEATURES = (
 def explore_page(
     report: Report,
     *,
-    durations_s: npt.NDArray[np.float64],
-    examples: Sequence[Example],
+    durations_s: Float64,
+    examples: Sequence[ClipExample],
     spec: LogMelSpec,
     tested: Comparison | None,
 ) -> Page:

@@ -11,15 +11,15 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 
-from pipeline.catalog.plan import SPLITS
-from pipeline.report.clip_plots import Example
+from pipeline.arrays import Bools, Float64
+from pipeline.report.clip_plots import ClipExample
 from pipeline.report.clusters import Clusters
 from pipeline.report.feature_plots import RowValues
 from pipeline.score.anova import P_LIMIT, Row, by_feature, ranked
 from pipeline.score.summary import cooccurrence_counts, label_matrix, labels_per_clip
+from pipeline.selection.plan import SPLITS
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,7 @@ def explore_report(
     class_names: Mapping[str, str],
     n_segments: Mapping[str, int],
     split: str,
-    examples: Sequence[Example],
+    examples: Sequence[ClipExample],
     tested: Comparison | None,
     provenance: Mapping[str, str],
 ) -> dict[str, Any]:
@@ -77,7 +77,7 @@ def explore_report(
     }
 
 
-def durations_s(clips: pa.Table) -> npt.NDArray[np.float64]:
+def durations_s(clips: pa.Table) -> Float64:
     """Return how long every clip is, `[n_clips]`."""
     n_samples, rate_hz = (clips[name].to_numpy() for name in ("n_samples", "sample_rate_hz"))
     return np.asarray(n_samples / rate_hz, np.float64)
@@ -115,9 +115,7 @@ def _counts(
     }
 
 
-def _by_split(
-    has_class: npt.NDArray[np.bool_], masks: Mapping[str, npt.NDArray[np.bool_]]
-) -> dict[str, int]:
+def _by_split(has_class: Bools, masks: Mapping[str, Bools]) -> dict[str, int]:
     return {name: int((has_class & mask).sum()) for name, mask in masks.items()}
 
 

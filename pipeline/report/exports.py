@@ -48,7 +48,7 @@ _STEM_BYTES = 100
 
 
 @dataclass(frozen=True)
-class Origin:
+class TagSource:
     """Who has said it."""
 
     model_id: str
@@ -156,13 +156,13 @@ def without_interval(row: Row, intervals: Sequence[Row]) -> list[str]:
     return [code for code in row["labels"] or () if code not in there]
 
 
-def audacity_text(found: Iterable[Span], origin: Origin) -> str:
+def audacity_text(found: Iterable[Span], origin: TagSource) -> str:
     """Return a label track for Audacity."""
     lines = [f"{s.start_s:.6f}\t{s.end_s:.6f}\t{origin.name(s.code)}\n" for s in found]
     return "".join(lines)
 
 
-def jams_text(row: Row, found: Iterable[Span], origin: Origin) -> str:
+def jams_text(row: Row, found: Iterable[Span], origin: TagSource) -> str:
     """Return a JAMS file with one annotation; the track's own scores are in its sandbox."""
     duration_s = _number(row["duration_s"]) or 0.0
     about = {
@@ -193,7 +193,7 @@ def jams_text(row: Row, found: Iterable[Span], origin: Origin) -> str:
     return _json({"file_metadata": file, "annotations": [annotation], "sandbox": {}}) + "\n"
 
 
-def _observation(span: Span, origin: Origin) -> dict[str, Any]:
+def _observation(span: Span, origin: TagSource) -> dict[str, Any]:
     return {
         "time": _number(span.start_s),
         "duration": _number(max(0.0, span.end_s - span.start_s)),

@@ -9,10 +9,8 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
@@ -20,6 +18,7 @@ from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator
 from scipy import stats
 
+from pipeline.arrays import Floats, Int64
 from pipeline.report.picture import (
     BLACK,
     BLUE,
@@ -31,7 +30,7 @@ from pipeline.report.picture import (
     say_empty,
     tidy_bars,
 )
-from pipeline.score.anova import P_LIMIT, Groups, Row, p_text, ranked, row_label
+from pipeline.score.anova import P_LIMIT, Row, p_text, ranked, row_label
 
 _N_BARS = 40
 _N_COLUMNS = 3
@@ -47,9 +46,9 @@ class RowValues:
     statistic: str
     unit: str
     """What the statistic counts in, such as dB or Hz²; empty for plain numbers."""
-    values: npt.NDArray[np.floating[Any]]
+    values: Floats
     """`[n_clips]`"""
-    groups: Groups
+    groups: Int64
     """Each clip's class, `[n_clips]`."""
 
     @property
@@ -199,7 +198,7 @@ def _panel_title(row: RowValues) -> str:
     return text if len(text) <= 40 else text[:39] + "…"
 
 
-def _box(values: npt.NDArray[np.floating[Any]]) -> dict[str, float] | None:
+def _box(values: Floats) -> dict[str, float] | None:
     """Return what matplotlib needs for a box; None for a class without clips."""
     finite = values[np.isfinite(values)].astype(np.float64)
     if not len(finite):

@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 
 from pipeline.report.in_folder import InFolder, in_folder_lines
 from pipeline.score.summary import cooccurrence_counts, label_matrix, labels_per_clip
-from pipeline.score.words import duration_text, size_text
+from pipeline.score.wording import duration_text, size_text
 
 REQUESTS_PER_SEGMENT = 4
 """Of a source over HTTP: the head, the index and the segment's bytes; a page where it has one."""
@@ -97,7 +97,7 @@ def forecast_text(report: Mapping[str, Any]) -> str:
     lines += [
         "",
         f"classes per segment: {n_by_labels}",
-        f"to do {report['to_do']:,d}; settled already, got or failed for good: "
+        f"to do {report['to_do']:,d}; finished already, got or failed for good: "
         f"{report['there']:,d}",
         f"to expect: about {report['requests']:,d} requests, {size_text(report['bytes'])} on disk, "
         f"{duration_text(report['seconds'])}",

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from pipeline.errors import UsageError
-from pipeline.score.summary import STAGES
+from pipeline.score.summary import BUILD_STAGES
 
 
 def history_text(
@@ -41,7 +41,9 @@ def _unknown_text(planned: Mapping[str, Any]) -> str:
 def _run_lines(row: Mapping[str, Any]) -> list[str]:
     ended_at = row["ended_at"].isoformat(timespec="seconds") if row["ended_at"] else "?"
     status = f", HTTP {row['http_status']}" if row["http_status"] else ""
-    stages = ", ".join(f"{key[:-2]} {row[key]:.2f} s" for key in STAGES if row[key] is not None)
+    stages = ", ".join(
+        f"{key[:-2]} {row[key]:.2f} s" for key in BUILD_STAGES if row[key] is not None
+    )
     lines = [
         f"  run {row['run']}, {ended_at}: {row['outcome']} / {row['reason']}{status}, "
         f"attempts {row['attempts']}"

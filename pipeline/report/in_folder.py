@@ -30,7 +30,7 @@ class InFolder:
     unasked: Sequence[str]
     """The names of the first of those."""
     n_to_get: int
-    """Segments with a file that no earlier run has settled."""
+    """Segments with a file that no earlier run has finished."""
 
 
 def look_into(
@@ -43,7 +43,7 @@ def look_into(
     names
         The name of each file, by the id that it is of.
     planned, to_do
-        The ids of the planned segments, and of those that are not settled: one a segment.
+        The ids of the planned segments, and of those that are not finished: one a segment.
 
     >>> plan = pa.chunked_array([["a", "a", "b"]])
     >>> found = look_into({"a": "a.wav", "c": "c.mp3"}, plan, plan, folder="videos")

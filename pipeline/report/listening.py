@@ -19,13 +19,12 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 from scipy.signal import resample_poly
 
+from pipeline.arrays import Bools, Floats
 from pipeline.audio.clip import to_pcm16, wav_bytes
 from pipeline.audio.logmel import LogMelSpec
 from pipeline.report.decibels import draw_decibels
 from pipeline.report.page import Sound
 from pipeline.report.picture import BLACK, BLUE, Picture, as_picture, drawing
-
-Floats = npt.NDArray[np.floating[Any]]
 
 CODECS = ("libopus", "libmp3lame")
 """In the order in which they are tried; wav, which every machine can write, is the last resort."""
@@ -64,7 +63,7 @@ class Stretch:
     """Distance of the windows."""
     scores: Floats
     """The model's sigmoids, `[n_windows, n_classes]`."""
-    active: npt.NDArray[np.bool_]
+    active: Bools
     """Which windows are neither silence nor noise, `[n_windows]`: the others do not count."""
     codes: Sequence[str]
     """The classes, in the order of the scores."""
@@ -99,7 +98,7 @@ class Example:
 
 def windows_within(
     starts_s: npt.ArrayLike, *, at_s: float, window_s: float, length_s: float
-) -> npt.NDArray[np.bool_]:
+) -> Bools:
     """Return which windows lie in a stretch as a whole; the nearest one where none does.
 
     >>> windows_within([0.0, 1.0, 2.0, 3.0], at_s=1.0, window_s=1, length_s=2).tolist()

@@ -14,6 +14,7 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator, StrMethodFormatter
 from sklearn.metrics import average_precision_score, precision_recall_curve
 
+from pipeline.arrays import Bools, Float64, Floats
 from pipeline.report.panels import one_legend, panels_height_in, unit_panels
 from pipeline.report.picture import (
     BLUE,
@@ -32,15 +33,12 @@ from pipeline.report.picture import (
 from pipeline.score.bootstrap import LEVEL
 from pipeline.score.targets import Targets, is_known, is_there
 
-Truth = npt.NDArray[np.bool_]
-Scores = npt.NDArray[np.floating[Any]]
-
 _N_BINS = 40
 _N_CURVE_POINTS = 1100  # of all the curves of a picture
 
 
 def pr_curves(
-    truth: Targets, scores: Scores, *, thresholds: npt.ArrayLike, class_names: Mapping[str, str]
+    truth: Targets, scores: Floats, *, thresholds: npt.ArrayLike, class_names: Mapping[str, str]
 ) -> Picture:
     """Draw every class's P-R curve in a panel of its own, over the curve of all classes as one."""
     n_classes = len(class_names)
@@ -94,7 +92,7 @@ def class_scores(
         )
 
 
-def truth_and_tags(truth: Targets, predicted: Truth, *, class_names: Mapping[str, str]) -> Picture:
+def truth_and_tags(truth: Targets, predicted: Bools, *, class_names: Mapping[str, str]) -> Picture:
     """Draw how often every class is there, and how often it was named."""
     counts = {
         "in the truth": is_there(truth).sum(axis=0).tolist(),
@@ -113,7 +111,7 @@ def truth_and_tags(truth: Targets, predicted: Truth, *, class_names: Mapping[str
         )
 
 
-def score_histogram(truth: Targets, scores: Scores) -> Picture:
+def score_histogram(truth: Targets, scores: Floats) -> Picture:
     """Draw how the scores lie where the class is there, and where it is not."""
     with drawing(height_in=3.4) as figure:
         panels = figure.subplots(2, 1, sharex=True)
@@ -175,7 +173,7 @@ def training_curves(
 
 
 def _pr_panel(
-    axes: Axes, truth: Truth, scores: Scores, limit: float, label: str, n_points: int
+    axes: Axes, truth: Bools, scores: Floats, limit: float, label: str, n_points: int
 ) -> None:
     if not truth.any():
         axes.set_title(f"{label}\nnot in the truth", fontsize=8.5)
@@ -192,9 +190,7 @@ def _pr_panel(
     axes.set_title(f"{label}\nAP {precision:.3f} · n {truth.sum():,d}", fontsize=8.5)
 
 
-def _pr_curve(
-    truth: Truth, scores: Scores, n_points: int
-) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+def _pr_curve(truth: Bools, scores: Floats, n_points: int) -> tuple[Float64, Float64]:
     """Return recall and precision, both rising in recall, thinned to points even in recall."""
     if not truth.any():
         return np.empty(0), np.empty(0)
@@ -210,7 +206,7 @@ def _pr_curve(
 def _mark_best(
     axes: Axes,
     epochs: Sequence[int],
-    losses: npt.NDArray[np.float64],
+    losses: Float64,
     best_epoch: float | None,
 ) -> None:
     if best_epoch is None and np.isfinite(losses).any():

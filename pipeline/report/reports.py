@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from pipeline.arrays import Bools, Floats
 from pipeline.report.build_page import build_page
 from pipeline.report.confusion import confusion_dict
 from pipeline.report.evaluation_page import evaluation_page
@@ -65,7 +66,7 @@ def evaluation_report(
     metrics: Metrics,
     *,
     truth: Targets,
-    scores: npt.NDArray[np.floating[Any]],
+    scores: Floats,
     class_codes: Sequence[str],
     class_names: Mapping[str, str],
     history: Sequence[Mapping[str, Any]],
@@ -74,7 +75,7 @@ def evaluation_report(
     choice: Choice | None = None,
     own: npt.ArrayLike | None = None,
     held: Validation | None = None,
-    named: npt.NDArray[np.bool_] | None = None,
+    named: Bools | None = None,
     groups: Sequence[str] | None = None,
 ) -> tuple[dict[str, Any], Page]:
     """Return how well a model tags: its metrics, and a page that shows them.

@@ -15,7 +15,7 @@ from pipeline.report.tag_differences_plots import (
 )
 from pipeline.score.anova import p_text
 from pipeline.score.tag_differences import Pairs
-from pipeline.score.words import thresholds_text
+from pipeline.score.wording import thresholds_text
 
 _APART = {
     "only_a": "only A has the track",
@@ -32,7 +32,7 @@ def summary_lines(report: Report) -> list[str]:
     """Return what the terminal shows of a comparison: seven lines."""
     labels = report["labels"]
     most = sorted(report["per_class"], key=lambda row: -(row["only_a"] + row["only_b"]))[:3]
-    apart = [f"{why} {n:,d}" for why, n in report["apart"].items() if n]
+    unmatched = [f"{why} {n:,d}" for why, n in report["apart"].items() if n]
     sides = [(key.upper(), report[key]) for key in "ab"]
     return [
         *(
@@ -40,7 +40,7 @@ def summary_lines(report: Report) -> list[str]:
             for key, x in sides
         ),
         f"{report['n_compared']:,d} tracks compared in {len(report['class_names'])} classes; not "
-        f"compared: {', '.join(apart) or 'none'}",
+        f"compared: {', '.join(unmatched) or 'none'}",
         f"labels differ in {labels['changed']:,d} ({labels['changed_share']:.2%}): B adds "
         f"{labels['added']:,d} and removes {labels['removed']:,d}, mean Jaccard "
         f"{labels['jaccard_mean']:.3f}",
@@ -67,7 +67,7 @@ def tag_differences_page(report: Report, pairs: Pairs) -> Page:
             labels_grid(report),
             score_panels(report, pairs),
             _scores_table(report),
-            _apart_table(report),
+            _unmatched_table(report),
             _largest_table(report),
         ],
         notes=_notes(report),
@@ -150,7 +150,7 @@ def _scores_table(report: Report) -> Table:
     return Table("Thresholds and scores by class", columns, rows, note)
 
 
-def _apart_table(report: Report) -> Table:
+def _unmatched_table(report: Report) -> Table:
     rows = [
         (_APART[why], n, next(iter(report["apart_first"][why]), None))
         for why, n in report["apart"].items()

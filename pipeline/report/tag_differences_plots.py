@@ -6,10 +6,10 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 from matplotlib.axes import Axes
 from matplotlib.colors import LogNorm
 
+from pipeline.arrays import Float64, Int64
 from pipeline.report.page import cell_text
 from pipeline.report.panels import panels_height_in, unit_panels
 from pipeline.report.picture import (
@@ -129,7 +129,7 @@ def count_ticks(most: float) -> list[float]:
     return [*far_enough.tolist(), float(most)]
 
 
-def score_grid(pairs: Pairs, k: int) -> npt.NDArray[np.int64]:
+def score_grid(pairs: Pairs, k: int) -> Int64:
     """Return how many tracks have which scores of a class, `[bins of A, bins of B]`."""
     cells = [
         np.clip((x * _N_BINS).astype(np.int64), 0, _N_BINS - 1) for x in known_scores(pairs, k)
@@ -138,7 +138,7 @@ def score_grid(pairs: Pairs, k: int) -> npt.NDArray[np.int64]:
     return counts.reshape(_N_BINS, _N_BINS)
 
 
-def _draw_shares(axes: Axes, shares: npt.NDArray[np.float64]) -> None:
+def _draw_shares(axes: Axes, shares: Float64) -> None:
     """Draw a square of shares: the diagonal in one colour, what is beside it in another."""
     kept = np.eye(len(shares), dtype=bool)
     top = max(0.01, float(shares[~kept].max(initial=0)))

@@ -20,8 +20,8 @@ from pipeline.report.tagging_tables import (
     reasons_table,
     stages_table,
 )
-from pipeline.score.attention import (
-    attention,
+from pipeline.score.alerts import (
+    alerts,
     engine_of,
     n_new,
     n_renamed,
@@ -29,7 +29,7 @@ from pipeline.score.attention import (
     tried,
 )
 from pipeline.score.drift import class_drift
-from pipeline.score.words import duration_text, thresholds_text
+from pipeline.score.wording import duration_text, thresholds_text
 
 Run = Mapping[str, Any]
 
@@ -72,7 +72,7 @@ def tagging_page(
         What else must be said: which examples are missing, and why.
     """
     drifts = class_drift(run, before)
-    points = attention(run, before, drifts)
+    points = alerts(run, before, drifts)
     blocks: list[Block] = [
         Points("What needs attention first", points or [_calm(run, before)], calm=not points),
         changes_table(run, before).filled(),
@@ -191,5 +191,5 @@ def _provenance(run: Run, before: Run | None) -> dict[str, str]:
     }
 
 
-def _windows_text(heard: Run) -> str:
-    return f"{heard['window_s']:g} s, every {heard['hop_s']:g} s"
+def _windows_text(input_spec: Run) -> str:
+    return f"{input_spec['window_s']:g} s, every {input_spec['hop_s']:g} s"

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from pipeline.report.page import Cell, Table
-from pipeline.score.attention import REASONS, cost_of, n_new, n_renamed, ratio, speed_of
+from pipeline.score.alerts import REASONS, cost_of, n_new, n_renamed, ratio, speed_of
 from pipeline.score.drift import (
     CHANGED_ABOVE,
     ENOUGH_TRACKS,
@@ -19,8 +19,8 @@ from pipeline.score.drift import (
     label_share,
     labels_of_run,
 )
-from pipeline.score.tally import STAGES
-from pipeline.score.words import duration_text
+from pipeline.score.tally import TAG_STAGES
+from pipeline.score.wording import duration_text
 
 Run = Mapping[str, Any]
 
@@ -166,7 +166,7 @@ def stages_table(run: Run, before: Run | None) -> Table:
             cost_of(run, stage) if run["audio_s"] else None,
             cost_of(before, stage) if before and before["audio_s"] else None,
         )
-        for stage, words in STAGES.items()
+        for stage, words in TAG_STAGES.items()
     ]
     columns = ("stage", "workers' time", "share", "s an hour of audio", "last run")
     return Table("Where the time went", columns, rows, _time_note(run), numbers=("workers' time",))
@@ -174,14 +174,14 @@ def stages_table(run: Run, before: Run | None) -> Table:
 
 def _time_note(run: Run) -> str:
     speed, total_s = speed_of(run), sum(run["stages"].values())
-    slowest = max(STAGES, key=lambda stage: run["stages"].get(stage, 0.0))
+    slowest = max(TAG_STAGES, key=lambda stage: run["stages"].get(stage, 0.0))
     memory = ", ".join(
         f"{key.removesuffix('_mib').replace('_', ' ')} {value:,.0f} MiB"
         for key, value in run["memory"].items()
         if value is not None
     )
     words = [
-        f"The slowest stage is {STAGES[slowest]}." if total_s else "Nothing was decoded.",
+        f"The slowest stage is {TAG_STAGES[slowest]}." if total_s else "Nothing was decoded.",
         f"{speed:,.0f} s of audio a second of wall time." if speed else "",
         "The workers' time is summed over all of them.",
         f"Memory: {memory}." if memory else "",

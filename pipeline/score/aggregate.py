@@ -11,29 +11,26 @@ from argparse import ArgumentTypeError
 from collections.abc import Callable, Mapping
 from functools import partial
 from types import MappingProxyType
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from pipeline.arrays import Floats
 from pipeline.errors import UsageError
 
-Scores = npt.NDArray[np.floating[Any]]
-
 EVIDENCE_WINDOWS = 3
-"""What a class's evidence is the mean of: one loud false window is a third of it."""
+"""What a class's confidence is the mean of: one loud false window is a third of it."""
 
 
 class UnknownMethod(UsageError, ArgumentTypeError):
     """No aggregation has that name; argparse prints the message of such a type as it is."""
 
 
-def mean_of_windows(window_scores: Scores) -> Scores:
+def mean_of_windows(window_scores: Floats) -> Floats:
     """Return S1: every class's mean over the windows, `[n_classes]`."""
     return np.asarray(window_scores.mean(axis=0, dtype=np.float64))
 
 
-def share_of_loudest(window_scores: Scores) -> Scores:
+def share_of_loudest(window_scores: Floats) -> Floats:
     """Return S2: every class's sum over the windows, divided by the largest class's sum.
 
     The largest class gets exactly 1, so S2 always names at least one class, even for silence: a
@@ -44,7 +41,7 @@ def share_of_loudest(window_scores: Scores) -> Scores:
     return np.asarray(sums / peak if peak > 0 else sums)
 
 
-def loudest_window(window_scores: Scores) -> Scores:
+def loudest_window(window_scores: Floats) -> Floats:
     """Return every class's largest score over the windows: enough is to be heard once.
 
     The longer the track, the more windows there are for a false one to be the largest.
@@ -52,7 +49,7 @@ def loudest_window(window_scores: Scores) -> Scores:
     return np.asarray(window_scores.max(axis=0, initial=0.0).astype(np.float64))
 
 
-def highest_windows(window_scores: Scores, *, n_windows: int) -> Scores:
+def highest_windows(window_scores: Floats, *, n_windows: int) -> Floats:
     """Return every class's mean over its highest windows, or over all where there are fewer.
 
     A class that is heard in a few bars of a long track keeps its score there, as with the largest
@@ -62,7 +59,7 @@ def highest_windows(window_scores: Scores, *, n_windows: int) -> Scores:
     return np.asarray(highest.mean(axis=0, dtype=np.float64))
 
 
-def segments_of(window_scores: Scores, *, windows_per_segment: int) -> list[Scores]:
+def segments_of(window_scores: Floats, *, windows_per_segment: int) -> list[Floats]:
     """Return the windows of a track in segments of equal length, each with its own windows.
 
     A segment has at least `windows_per_segment` windows and fewer than twice as many, so a track of
@@ -78,18 +75,18 @@ def segments_of(window_scores: Scores, *, windows_per_segment: int) -> list[Scor
 
 
 def by_segments(
-    window_scores: Scores,
+    window_scores: Floats,
     *,
-    of_segment: Callable[[Scores], Scores],
-    of_track: Callable[[Scores], Scores],
+    of_segment: Callable[[Floats], Floats],
+    of_track: Callable[[Floats], Floats],
     windows_per_segment: int,
-) -> Scores:
+) -> Floats:
     """Return a track's scores by way of its segments: windows to a segment, segments to a track."""
     parts = segments_of(window_scores, windows_per_segment=windows_per_segment)
     return of_track(np.stack([of_segment(part) for part in parts]))
 
 
-_PLAIN: Mapping[str, Callable[[Scores], Scores]] = MappingProxyType(
+_PLAIN: Mapping[str, Callable[[Floats], Floats]] = MappingProxyType(
     {"s1": mean_of_windows, "s2": share_of_loudest, "max": loudest_window}
 )
 
@@ -146,7 +143,7 @@ def equal_on_clips(method: str) -> str:
     return method.partition("-")[0]
 
 
-def aggregate(window_scores: Scores, method: str, *, hop_s: float = 1.0) -> Scores:
+def aggregate(window_scores: Floats, method: str, *, hop_s: float = 1.0) -> Floats:
     """Return a clip's or a track's scores from those of its windows.
 
     Parameters
@@ -197,19 +194,19 @@ def aggregate(window_scores: Scores, method: str, *, hop_s: float = 1.0) -> Scor
     return of_windows(window_scores).astype(window_scores.dtype)
 
 
-def evidence(window_scores: Scores) -> Scores:
-    """Return every class's mean over its three highest windows, `[n_classes]`: what a gate asks.
+def confidence(window_scores: Floats) -> Floats:
+    """Return every class's mean over its three highest windows, `[n_classes]`.
 
     S2 always names a class; whether the model was sure of it anywhere, S2 does not say. The
     parameters and the type are those of `aggregate`.
 
-    >>> evidence(np.array([[0.9], [0.1], [0.6], [0.3]])).round(3).tolist()
+    >>> confidence(np.array([[0.9], [0.1], [0.6], [0.3]])).round(3).tolist()
     [0.6]
     """
     return aggregate(window_scores, f"top{EVIDENCE_WINDOWS}")
 
 
-def _function(method: str, hop_s: float) -> Callable[[Scores], Scores]:
+def _function(method: str, hop_s: float) -> Callable[[Floats], Floats]:
     """Return the function of a name that `method_named` gave."""
     if found := _SEGMENTS.fullmatch(method):
         inner, seconds, outer = found.groups()

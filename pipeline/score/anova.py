@@ -13,16 +13,14 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 from sklearn.feature_selection import f_classif
 
+from pipeline.arrays import Bools, Float64, Floats, Int64
 from schemas.anova import ANOVA
 
-Floats = npt.NDArray[np.float64]
-Groups = npt.NDArray[np.int64]
 Row = dict[str, Any]
 
 P_LIMIT = 0.001
@@ -35,14 +33,14 @@ _MIN_CLIPS = 2  # one clip has no variance within its class
 class Anova:
     """One test a row; every array is `[n_rows]`, NaN where a row cannot be tested."""
 
-    f_value: Floats
-    p_value: Floats
-    eta_squared: Floats
-    n_clips: npt.NDArray[np.int64]
+    f_value: Float64
+    p_value: Float64
+    eta_squared: Float64
+    n_clips: Int64
     """Clips that the row's test is made of."""
 
 
-def single_groups(labels: npt.NDArray[np.bool_]) -> Groups:
+def single_groups(labels: Bools) -> Int64:
     """Return each clip's class as its index, `[n_clips]`; -1 for none or several classes.
 
     Parameters
@@ -56,8 +54,8 @@ def single_groups(labels: npt.NDArray[np.bool_]) -> Groups:
 
 
 def by_recording(
-    values: npt.NDArray[np.floating[Any]], *, groups: Groups, recordings: Sequence[str]
-) -> tuple[Floats, Groups]:
+    values: Floats, *, groups: Int64, recordings: Sequence[str]
+) -> tuple[Float64, Int64]:
     """Return the means of clips that were cut from one recording, and these means' classes.
 
     Such clips are alike, and would count as so many independent ones: of 1,000 rows of pure noise
@@ -82,7 +80,7 @@ def by_recording(
     return means.to_numpy(), means.index.get_level_values(1).to_numpy()
 
 
-def anova(values: npt.NDArray[np.floating[Any]], groups: Groups) -> Anova:
+def anova(values: Floats, groups: Int64) -> Anova:
     """Return the one-way ANOVA of every row over the classes.
 
     Parameters
@@ -115,7 +113,7 @@ def anova(values: npt.NDArray[np.floating[Any]], groups: Groups) -> Anova:
     return Anova(found[0], found[1], found[2], found[3].astype(np.int64))
 
 
-def _alike(finite: npt.NDArray[np.bool_]) -> Iterator[list[int]]:
+def _alike(finite: Bools) -> Iterator[list[int]]:
     """Yield the rows by which clips they have: those are tested together."""
     patterns: dict[bytes, list[int]] = {}
     for row in range(finite.shape[1]):
@@ -123,12 +121,12 @@ def _alike(finite: npt.NDArray[np.bool_]) -> Iterator[list[int]]:
     yield from patterns.values()
 
 
-def _in_a_class(groups: Groups) -> npt.NDArray[np.bool_]:
+def _in_a_class(groups: Int64) -> Bools:
     """Return which clips have others in their class."""
     return (np.bincount(groups) >= _MIN_CLIPS)[groups]
 
 
-def _test(values: Floats, groups: Groups) -> Floats:
+def _test(values: Float64, groups: Int64) -> Float64:
     """Return F, p, eta squared and the number of clips, `[4, n_rows]`, of finite values."""
     found = np.full((4, values.shape[1]), np.nan)
     n_clips, n_classes = len(values), len(np.unique(groups))
@@ -145,7 +143,7 @@ def _test(values: Floats, groups: Groups) -> Floats:
     return found
 
 
-def _f_and_p(values: Floats, groups: Groups) -> tuple[Floats, Floats]:
+def _f_and_p(values: Float64, groups: Int64) -> tuple[Float64, Float64]:
     """Return F and p of every row of centred values, without warnings.
 
     scikit-learn takes sums of squares from each other: what should be 0 may come out a little

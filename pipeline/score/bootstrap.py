@@ -15,12 +15,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from pipeline.arrays import Bools, Float64, Floats, Int64
 from pipeline.score.targets import Targets, is_known, is_there
 
-Truth = npt.NDArray[np.bool_]
-Scores = npt.NDArray[np.floating[Any]]
-Floats = npt.NDArray[np.float64]
-Numbers = npt.NDArray[np.int64]
+Numbers = Int64
 
 N_RESAMPLES = 1000
 LEVEL = 0.95
@@ -30,7 +28,7 @@ _CHUNK_WEIGHTS = 4_000_000  # weights held at a time: 32 MB
 
 
 @dataclass(frozen=True)
-class Interval:
+class ConfidenceInterval:
     """Between which two values a figure lies; None where too few resamples define it."""
 
     low: float | None
@@ -41,18 +39,18 @@ class Interval:
 class Resampled:
     """The figures of every resample; NaN where its items leave one undefined."""
 
-    macro_f1_present: Floats
+    macro_f1_present: Float64
     """Shape [n_resamples], as the three below; of the classes that the items have, drawn or not."""
-    macro_f1: Floats
-    micro_f1: Floats
-    mean_average_precision: Floats
-    f1: Floats
+    macro_f1: Float64
+    micro_f1: Float64
+    mean_average_precision: Float64
+    f1: Float64
     """Shape [n_resamples, n_classes], as the one below."""
-    average_precision: Floats
-    hamming_score: Floats
+    average_precision: Float64
+    hamming_score: Float64
     """Shape [n_resamples], as the two below."""
-    macro_precision_present: Floats
-    macro_recall_present: Floats
+    macro_precision_present: Float64
+    macro_recall_present: Float64
 
 
 @dataclass(frozen=True)
@@ -67,7 +65,7 @@ class PairedTest:
 
 def resample(
     truth: Targets,
-    scores: Scores,
+    scores: Floats,
     *,
     thresholds: npt.ArrayLike,
     groups: Sequence[str] | None = None,
@@ -116,7 +114,7 @@ def resample(
 
 def intervals(
     truth: Targets,
-    scores: Scores,
+    scores: Floats,
     *,
     thresholds: npt.ArrayLike,
     class_codes: Sequence[str],
@@ -156,7 +154,7 @@ def intervals(
 
 
 def paired_test(
-    first: Floats, second: Floats, *, observed: float | None, level: float = LEVEL
+    first: Float64, second: Float64, *, observed: float | None, level: float = LEVEL
 ) -> PairedTest:
     """Test whether two models differ in a figure, from resamples of the same items.
 
@@ -197,20 +195,20 @@ def paired_test(
     return PairedTest(float(observed), found.low, found.high, p_value)
 
 
-def percentiles(values: Floats, level: float = LEVEL) -> Interval:
+def percentiles(values: Float64, level: float = LEVEL) -> ConfidenceInterval:
     """Return the interval that holds the middle `level` of the values, leaving NaN out.
 
     >>> percentiles(np.arange(101.0), 0.5)
-    Interval(low=25.0, high=75.0)
+    ConfidenceInterval(low=25.0, high=75.0)
     """
     known = values[np.isfinite(values)]
     if not len(known) or 2 * len(known) < len(values):
-        return Interval(None, None)
+        return ConfidenceInterval(None, None)
     low, high = np.quantile(known, [(1 - level) / 2, (1 + level) / 2])
-    return Interval(float(low), float(high))
+    return ConfidenceInterval(float(low), float(high))
 
 
-def average_precisions(truth: Targets, scores: Scores, *, weights: Floats) -> Floats:
+def average_precisions(truth: Targets, scores: Floats, *, weights: Float64) -> Float64:
     """Return every class's average precision for many weightings of the items.
 
     `weights` says how often each item counts, `[n_resamples, n_items]`; NaN of `[n_resamples,
@@ -226,7 +224,7 @@ def average_precisions(truth: Targets, scores: Scores, *, weights: Floats) -> Fl
     return np.stack(columns, axis=1)
 
 
-def _average_precision(truth: Truth, scores: Scores, weights: Floats) -> Floats:
+def _average_precision(truth: Bools, scores: Floats, weights: Float64) -> Float64:
     if not len(truth):
         return np.full(len(weights), np.nan)
     order = np.argsort(-scores, kind="stable")
@@ -242,7 +240,7 @@ def _average_precision(truth: Truth, scores: Scores, weights: Floats) -> Floats:
     return np.where(is_known, total / np.maximum(1, n_positive), np.nan)
 
 
-def _f1(truth: Truth, predicted: Truth, weights: Floats) -> tuple[Floats, Floats]:
+def _f1(truth: Bools, predicted: Bools, weights: Float64) -> tuple[Float64, Float64]:
     """Return F1 by class, `[n_resamples, n_classes]`, and of all answers as one list.
 
     A class that is there, but not drawn, is NaN: a perfect tagger is not to lose by the draw. One
@@ -255,7 +253,7 @@ def _f1(truth: Truth, predicted: Truth, weights: Floats) -> tuple[Floats, Floats
     return np.where(is_undrawn, np.nan, 2 * hits / np.maximum(1, both)), one_list
 
 
-def _right_shares(truth: Targets, predicted: Truth, weights: Floats) -> tuple[Floats, ...]:
+def _right_shares(truth: Targets, predicted: Bools, weights: Float64) -> tuple[Float64, ...]:
     """Return Hamming score, macro precision and macro recall, `[n_resamples]` each.
 
     The macro figures are of the classes that are there; one that is not drawn counts in no mean, as
@@ -282,7 +280,7 @@ def _numbered(n_items: int, groups: Sequence[str] | None) -> Numbers:
     return np.array([numbers[group] for group in groups], np.int64)
 
 
-def _weights(group_of: Numbers, n_resamples: int, seed: int) -> Iterator[Floats]:
+def _weights(group_of: Numbers, n_resamples: int, seed: int) -> Iterator[Float64]:
     """Yield, in chunks, how often each item is drawn, with its group: `[n, n_items]` floats."""
     rng = np.random.default_rng(seed)
     chunk = max(1, _CHUNK_WEIGHTS // max(1, len(group_of)))
@@ -297,7 +295,7 @@ def _weights(group_of: Numbers, n_resamples: int, seed: int) -> Iterator[Floats]
         yield counts.reshape(n, n_groups)[:, group_of].astype(np.float64)
 
 
-def _nan_mean(values: Floats) -> Floats:
+def _nan_mean(values: Float64) -> Float64:
     """Return the mean of each row's known values; NaN, without a warning, where it has none."""
     is_known = np.isfinite(values)
     n_known = is_known.sum(axis=1)

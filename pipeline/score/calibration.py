@@ -16,12 +16,9 @@ import numpy.typing as npt
 from scipy.optimize import minimize
 from scipy.special import expit, logit
 
+from pipeline.arrays import Bools, Float64, Floats, Int64
 from pipeline.errors import SpecMismatch
 from pipeline.score.targets import Targets, is_known, is_there
-
-Truth = npt.NDArray[np.bool_]
-Scores = npt.NDArray[np.floating[Any]]
-Floats = npt.NDArray[np.float64]
 
 N_BINS = 15
 
@@ -37,10 +34,10 @@ _OFFSETS = (-15.0, 15.0)
 class Reliability:
     """What scores promise, and what is there, by bins of equal width; all `[n_bins]`."""
 
-    n: npt.NDArray[np.int64]
-    mean_score: Floats
+    n: Int64
+    mean_score: Float64
     """NaN in empty bins, as the one below."""
-    share_true: Floats
+    share_true: Float64
 
     @property
     def error(self) -> float | None:
@@ -67,7 +64,7 @@ class Calibration:
     """By code, in the order of the scores' columns: `slope` and `offset` of the logit; empty where
     validation does not have the class, or has nothing else: its scores stay as they are."""
 
-    def apply(self, scores: Scores) -> Floats:
+    def apply(self, scores: Floats) -> Float64:
         """Return the probabilities of scores, `[n_items, n_classes]`, as multiples of float32.
 
         TAGS hold float32: rounded alike, scores and thresholds compare there as they do here.
@@ -77,7 +74,7 @@ class Calibration:
         columns = [_apply(value, scores[:, k]) for k, value in enumerate(self.classes.values())]
         return np.stack(columns, axis=1).astype(np.float32).astype(np.float64)
 
-    def thresholds(self, values: npt.ArrayLike) -> Floats:
+    def thresholds(self, values: npt.ArrayLike) -> Float64:
         """Return the thresholds, `[n_classes]`, that give mapped scores the same labels."""
         return np.asarray(self.apply(np.asarray(values, np.float64)[None])[0])
 
@@ -101,7 +98,7 @@ class Calibration:
         return cls({code: classes[code] for code in (classes if codes is None else codes)})
 
 
-def reliability(truth: Targets, scores: Scores, *, n_bins: int = N_BINS) -> Reliability:
+def reliability(truth: Targets, scores: Floats, *, n_bins: int = N_BINS) -> Reliability:
     """Return what scores of 0..1 promise and what is there, over bins of equal width.
 
     `truth` and `scores` may have any shape, and are taken as one list, without those of which the
@@ -121,7 +118,7 @@ def reliability(truth: Targets, scores: Scores, *, n_bins: int = N_BINS) -> Reli
 
 
 def calibration_errors(
-    truth: Targets, scores: Scores, *, n_bins: int = N_BINS
+    truth: Targets, scores: Floats, *, n_bins: int = N_BINS
 ) -> list[float | None]:
     """Return the expected calibration error of each class; None where there are no items.
 
@@ -134,7 +131,7 @@ def calibration_errors(
     ]
 
 
-def fit(truth: Targets, scores: Scores, *, class_codes: Sequence[str]) -> Calibration:
+def fit(truth: Targets, scores: Floats, *, class_codes: Sequence[str]) -> Calibration:
     """Return the map, fitted on validation items, that brings scores closest to probabilities.
 
     Parameters
@@ -170,12 +167,12 @@ def fit(truth: Targets, scores: Scores, *, class_codes: Sequence[str]) -> Calibr
     )
 
 
-def _platt(truth: Truth, scores: Floats) -> dict[str, float]:
+def _platt(truth: Bools, scores: Float64) -> dict[str, float]:
     """Return slope and offset; the loss is convex in both."""
     logits, n_true = _logits(scores), truth.sum()
     target = np.where(truth, (n_true + 1) / (n_true + 2), 1 / (len(truth) - n_true + 2))
 
-    def loss(line: Floats) -> tuple[float, Floats]:
+    def loss(line: Float64) -> tuple[float, Float64]:
         mapped = line[0] * logits + line[1]
         slopes = (expit(mapped) - target) / len(truth)
         value = (np.logaddexp(0.0, mapped) - target * mapped).mean()
@@ -185,16 +182,16 @@ def _platt(truth: Truth, scores: Floats) -> dict[str, float]:
     return {"slope": float(found.x[0]), "offset": float(found.x[1])}
 
 
-def _apply(value: Mapping[str, float], scores: Scores) -> Floats:
+def _apply(value: Mapping[str, float], scores: Floats) -> Float64:
     wide = np.asarray(scores, np.float64)
     if not value:
         return wide
     return np.asarray(expit(value["slope"] * _logits(wide) + value["offset"]))
 
 
-def _logits(scores: Floats) -> Floats:
+def _logits(scores: Float64) -> Float64:
     return np.asarray(logit(np.clip(scores, _EDGE, 1 - _EDGE)))
 
 
-def _plain(values: Floats) -> list[float | None]:
+def _plain(values: Float64) -> list[float | None]:
     return [value if np.isfinite(value) else None for value in values.tolist()]

@@ -7,8 +7,8 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from pipeline.arrays import Bools, Float64
 from pipeline.errors import SpecMismatch, UsageError
 from pipeline.score.bootstrap import (
     LEVEL,
@@ -32,7 +32,7 @@ _CURE = "compare evaluations of the same --dataset and --split, or of the same -
 
 
 @dataclass(frozen=True)
-class Contender:
+class EvaluationRun:
     """One evaluation: a model, how its scores become labels, and the items."""
 
     name: str
@@ -47,12 +47,12 @@ class Contender:
 
 @dataclass(frozen=True)
 class _Run:
-    contender: Contender
+    contender: EvaluationRun
     metrics: Metrics
     drawn: Resampled
 
 
-def check_same(first: Contender, other: Contender) -> None:
+def check_same(first: EvaluationRun, other: EvaluationRun) -> None:
     """Raise UsageError where two evaluations are not of the same items, classes and truth."""
     one, two = first.scored, other.scored
     if strange := set(one.codes) ^ set(two.codes):
@@ -73,14 +73,14 @@ def check_same(first: Contender, other: Contender) -> None:
         )
 
 
-def _differ(one: Targets, other: Targets) -> npt.NDArray[np.bool_]:
+def _differ(one: Targets, other: Targets) -> Bools:
     """Return where two truths differ; unknown and unknown are the same."""
     there, known = (is_there(one) != is_there(other)), (is_known(one) != is_known(other))
     return np.asarray(there | known, np.bool_)
 
 
 def compare(
-    contenders: Sequence[Contender],
+    contenders: Sequence[EvaluationRun],
     *,
     class_names: Mapping[str, str],
     n_resamples: int = N_RESAMPLES,
@@ -142,7 +142,7 @@ def compare(
 
 
 def _run(
-    contender: Contender, same: Scored, groups: Sequence[str], n_resamples: int, seed: int
+    contender: EvaluationRun, same: Scored, groups: Sequence[str], n_resamples: int, seed: int
 ) -> _Run:
     limits = [contender.thresholds[code] for code in same.codes]
     return _Run(
@@ -196,7 +196,7 @@ def _correct(tests: Sequence[Mapping[str, dict[str, float | None]]]) -> None:
             test["p_holm"] = p_value
 
 
-def _interval(values: npt.NDArray[np.float64]) -> dict[str, float | None]:
+def _interval(values: Float64) -> dict[str, float | None]:
     return asdict(percentiles(values))
 
 

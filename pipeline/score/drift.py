@@ -14,10 +14,10 @@ import numpy as np
 import numpy.typing as npt
 from scipy import stats
 
+from pipeline.arrays import Float64, Int64
 from pipeline.score.significance import holm
 from pipeline.score.tally import N_BINS
 
-Floats = npt.NDArray[np.float64]
 Run = Mapping[str, Any]
 
 ENOUGH_TRACKS = 50
@@ -172,7 +172,7 @@ def _reading(psi: float, by_chance: float) -> str:
     return CHANGED if psi > CHANGED_ABOVE else LOOK
 
 
-def histogram(run: Run | None, code: str) -> Floats:
+def histogram(run: Run | None, code: str) -> Float64:
     """Return how many of a run's scores of a class lie in each bin; zeros where there is no run."""
     return np.asarray((run or {}).get("histograms", {}).get(code, [0] * N_BINS), np.float64)
 
@@ -187,12 +187,12 @@ def labels_of_run(run: Run) -> Mapping[str, int]:
     return found
 
 
-def _smoothed(counts: Floats) -> Floats:
+def _smoothed(counts: Float64) -> Float64:
     """Return shares, with half a track more in every bin: none is empty."""
     return np.asarray((counts + 0.5) / (counts.sum() + 0.5 * len(counts)))
 
 
-def _joined_bins(shares: Floats) -> npt.NDArray[np.int64]:
+def _joined_bins(shares: Float64) -> Int64:
     """Return where the bins begin that have `_MIN_SHARE` or more each, from left to right."""
     starts, filled = [0], 0.0
     for k, share in enumerate(shares):

@@ -9,14 +9,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-Scores = npt.NDArray[np.floating[Any]]
-Floats = npt.NDArray[np.float64]
-Bools = npt.NDArray[np.bool_]
+from pipeline.arrays import Float64, Floats
 
 LEAST_SCORE = 0.5
 """From here on a model says yes rather than no."""
@@ -37,22 +34,22 @@ class Interval:
     """Mean score of the windows in which it is heard."""
 
 
-def heard_from(gate: float) -> float:
+def interval_threshold(min_confidence: float) -> float:
     """Return the sigmoid from which a class counts as heard in a window.
 
     That is 0.5, or the gate where it is higher: evidence, which the gate is for, is a mean of such
     sigmoids, so what the gate refuses as evidence does not count in a window either.
     """
-    return max(gate, LEAST_SCORE)
+    return max(min_confidence, LEAST_SCORE)
 
 
 def merged_intervals(
-    window_scores: Scores,
+    window_scores: Floats,
     start_s: npt.ArrayLike,
     end_s: npt.ArrayLike,
     is_active: npt.ArrayLike,
     *,
-    gate: float,
+    min_confidence: float,
     codes: Sequence[str],
     max_gap_s: float = 0.0,
     limits: npt.ArrayLike | None = None,
@@ -87,9 +84,9 @@ def merged_intervals(
     """
     starts, ends = np.asarray(start_s, np.float64), np.asarray(end_s, np.float64)
     scores = np.asarray(window_scores, np.float64)
-    heard = (scores >= (heard_from(gate) if limits is None else np.asarray(limits))) & np.asarray(
-        is_active, bool
-    )[:, None]
+    heard = (
+        scores >= (interval_threshold(min_confidence) if limits is None else np.asarray(limits))
+    ) & np.asarray(is_active, bool)[:, None]
     found: list[Interval] = []
     for code, there, column in zip(codes, heard.T, scores.T, strict=True):
         stretches = _merged(starts[there], ends[there], column[there], max_gap_s)
@@ -98,7 +95,7 @@ def merged_intervals(
 
 
 def _merged(
-    starts: Floats, ends: Floats, scores: Floats, max_gap_s: float
+    starts: Float64, ends: Float64, scores: Float64, max_gap_s: float
 ) -> Iterator[tuple[float, float, float]]:
     """Yield beginning, end and mean score of windows that follow each other without a break."""
     if not len(starts):

@@ -1,4 +1,4 @@
-"""Scores and evidence in, labels out: of one track, or of a whole table of TAGS. PURE.
+"""Scores and confidences in, labels out: of one track, or of a whole table of TAGS. PURE.
 
 A class is named where its score reaches its threshold and its evidence reaches the gate. The score
 ranks classes within a track, and after S2 one of them always has 1; the evidence, the mean of a
@@ -11,26 +11,23 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from pipeline.arrays import Bools, Floats
 from pipeline.errors import UsageError
 from schemas.columns import CODES
 
-Scores = npt.NDArray[np.floating[Any]]
-Bools = npt.NDArray[np.bool_]
-
 
 def labels(
-    scores: Scores,
-    peaks: Scores,
+    scores: Floats,
+    peaks: Floats,
     *,
     thresholds: npt.ArrayLike,
-    gate: float,
+    min_confidence: float,
     class_codes: Sequence[str],
 ) -> list[str]:
     """Return the codes that a track is labelled with, in the classes' order.
@@ -52,11 +49,13 @@ def labels(
     >>> labels(scores, peaks, thresholds=0.5, gate=0.3, class_codes=["cel", "pia", "voi"])
     ['cel', 'voi']
     """
-    named = _named(scores, peaks, thresholds, gate)
+    named = _named(scores, peaks, thresholds, min_confidence)
     return [code for code, there in zip(class_codes, named, strict=True) if there]
 
 
-def labels_of_tags(tags: pa.Table, *, thresholds: Mapping[str, float], gate: float) -> pa.Array:
+def labels_of_tags(
+    tags: pa.Table, *, thresholds: Mapping[str, float], min_confidence: float
+) -> pa.Array:
     """Return the labels of every row of TAGS, a list array; `labels` says the same of each row.
 
     Rows that failed keep what they have. TAGS of an older layout have no `peaks` and no `n_active`:
@@ -68,7 +67,7 @@ def labels_of_tags(tags: pa.Table, *, thresholds: Mapping[str, float], gate: flo
     is_ok = _flags(pc.equal(tags["status"], "ok"))
     limits = np.array([thresholds[code] for code in codes], np.float64)
     scores = _matrix(tags["scores"])
-    named = _named(scores, _peaks(tags, is_ok, gate), limits, gate)
+    named = _named(scores, _peaks(tags, is_ok, min_confidence), limits, min_confidence)
     if "n_active" in tags.column_names:
         named &= _flags(pc.not_equal(tags["n_active"], 0), missing=True)[:, None]
     return _lists(named, codes, kept=tags["labels"], keeps=~is_ok)
@@ -119,30 +118,33 @@ def changes(before: pa.Table, after: pa.Table) -> Changes:
     )
 
 
-def _named(scores: Scores, peaks: Scores, thresholds: npt.ArrayLike, gate: float) -> Bools:
-    # In float64 throughout: a plain number as the gate would otherwise be rounded to float32.
+def _named(
+    scores: Floats, peaks: Floats, thresholds: npt.ArrayLike, min_confidence: float
+) -> Bools:
+    # In float64 throughout: a plain number would otherwise be rounded to float32.
     wide = np.asarray(peaks, np.float64)
     reached = np.asarray(scores, np.float64) >= np.asarray(thresholds, np.float64)
-    return np.asarray(reached & (wide >= gate) & (wide > 0))
+    return np.asarray(reached & (wide >= min_confidence) & (wide > 0))
 
 
-def _peaks(tags: pa.Table, is_ok: Bools, gate: float) -> Scores:
-    """Return the evidence of every row, `[n_rows, n_classes]`: 1 where nobody asks for it."""
+def _peaks(tags: pa.Table, is_ok: Bools, min_confidence: float) -> Floats:
+    """Return the confidence of every row, `[n_rows, n_classes]`: 1 where nobody asks for it."""
     if "peaks" in tags.column_names:
         peaks = _matrix(tags["peaks"])
         unknown = np.isnan(peaks).any(axis=1) & is_ok
     else:
         peaks = np.full((tags.num_rows, 1), np.nan)
         unknown = is_ok
-    if gate > 0 and unknown.any():
+    if min_confidence > 0 and unknown.any():
         raise UsageError(
-            f"a gate of {gate:g} asks for evidence, and {int(unknown.sum())} rows have no peaks: "
-            "they are from before there were any; tag them again, or give no gate"
+            f"a lowest confidence of {min_confidence:g} cannot be asked of {int(unknown.sum())} "
+            "rows: they are from before peaks were written; tag them again, or give no "
+            "--min-confidence"
         )
     return np.where(unknown[:, None], 1.0, peaks)
 
 
-def _matrix(structs: pa.ChunkedArray) -> Scores:
+def _matrix(structs: pa.ChunkedArray) -> Floats:
     """Return a struct column as floats `[n_rows, n_fields]`, NaN where it is null."""
     columns = structs.combine_chunks().flatten()
     parts = [part.to_numpy(zero_copy_only=False) for part in columns]

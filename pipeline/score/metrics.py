@@ -24,11 +24,8 @@ from sklearn.metrics import (
     roc_auc_score,
 )
 
+from pipeline.arrays import Bools, Floats
 from pipeline.score.targets import Targets, is_known, is_there
-
-Truth = npt.NDArray[np.bool_]
-Scores = npt.NDArray[np.floating[Any]]
-
 
 PRESENT = ("macro_f1_present", "macro_precision_present", "macro_recall_present")
 """The macro figures that leave out classes which the truth does not have."""
@@ -104,7 +101,7 @@ class Metrics:
 
 
 def multilabel_metrics(
-    truth: Targets, scores: Scores, *, thresholds: npt.ArrayLike, class_codes: Sequence[str]
+    truth: Targets, scores: Floats, *, thresholds: npt.ArrayLike, class_codes: Sequence[str]
 ) -> Metrics:
     """Return every metric of a multi-label tagger.
 
@@ -212,7 +209,7 @@ def d_prime(roc_auc: float | None) -> float | None:
 
 
 def _class_metrics(
-    code: str, truth: Truth, known: Truth, predicted: Truth, scores: Scores, threshold: float
+    code: str, truth: Bools, known: Bools, predicted: Bools, scores: Floats, threshold: float
 ) -> ClassMetrics:
     n_unknown = int((~known).sum())
     truth, predicted, scores = truth[known], predicted[known], scores[known]
@@ -235,7 +232,7 @@ def _class_metrics(
     )
 
 
-def _precision_recall_f1(truth: Truth, predicted: Truth) -> tuple[float, float, float]:
+def _precision_recall_f1(truth: Bools, predicted: Bools) -> tuple[float, float, float]:
     if not len(truth):
         return 0.0, 0.0, 0.0
     precision, recall, f1, _ = precision_recall_fscore_support(
@@ -254,7 +251,7 @@ def _weighted_means(rows: Sequence[ClassMetrics]) -> dict[str, float]:
     }
 
 
-def _samples_means(truth: Truth, predicted: Truth) -> dict[str, float | None]:
+def _samples_means(truth: Bools, predicted: Bools) -> dict[str, float | None]:
     """Return the items' means; scikit-learn's "samples" will not take a single class."""
     hits = (truth & predicted).sum(axis=1)
     there, named = truth.sum(axis=1), predicted.sum(axis=1)
@@ -267,7 +264,7 @@ def _samples_means(truth: Truth, predicted: Truth) -> dict[str, float | None]:
     return {name: _mean(np.sort(values)) for name, values in figures.items()}
 
 
-def _lrap(truth: Truth, scores: Scores, known: Truth) -> float | None:
+def _lrap(truth: Bools, scores: Floats, known: Bools) -> float | None:
     """Return LRAP over the known classes: the others stand below all, where they do not count."""
     if not len(truth):
         return None

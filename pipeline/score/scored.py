@@ -4,16 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 
+from pipeline.arrays import Floats
 from pipeline.score.targets import Targets, code_lists, is_known, is_there, target_matrix
 from schemas.scores import scores_schema
-
-Scores = npt.NDArray[np.floating[Any]]
 
 
 @dataclass(frozen=True)
@@ -24,7 +21,7 @@ class Scored:
     codes: list[str]
     truth: Targets
     """Shape [n_items, n_classes], as `scores`; NaN where it is unknown."""
-    scores: Scores
+    scores: Floats
     groups: list[str]
     """What each item was cut from: a video, a song; the item itself where nothing is known."""
 

@@ -9,20 +9,20 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from pipeline.arrays import Bools, Int64
 from pipeline.errors import Outcome, SpecMismatch
 
-Labels = npt.NDArray[np.bool_]
+Labels = Bools
 
 _SPLITS = ("train", "val", "test")
 _OUTCOMES = [str(outcome) for outcome in Outcome]
 _N_SLOWEST_SHOWN = 20
 _FAILED_COLUMNS = ["segment_id", "outcome", "reason", "attempts", "http_status", "detail"]
 
-STAGES = {
+BUILD_STAGES = {
     "wait_s": "waiting (back-off, rate, pauses)",
     "fetch_s": "fetching",
     "decode_s": "decoding and trimming",
@@ -58,7 +58,7 @@ def build_summary(
         "bytes_fetched": int(_total(history["bytes_fetched"])),
         "bytes_saved": bytes_saved(history),
         "seconds": _total(history["seconds"]),
-        "stages": {stage: _total(history[stage]) for stage in STAGES},
+        "stages": {stage: _total(history[stage]) for stage in BUILD_STAGES},
         "attempts": int(_total(history["attempts"])),
         "tries": len(history),
         "splits": {
@@ -94,7 +94,7 @@ def label_matrix(classes: pa.ChunkedArray, class_codes: Sequence[str]) -> Labels
     return labels
 
 
-def cooccurrence_counts(labels: Labels) -> npt.NDArray[np.int64]:
+def cooccurrence_counts(labels: Labels) -> Int64:
     """Return how many rows have both classes, `[n_classes, n_classes]`; the diagonal has each."""
     return np.array([labels[labels[:, k]].sum(axis=0) for k in range(labels.shape[1])])
 
@@ -132,7 +132,7 @@ def slowest_rows(ledger: pa.Table, *, n_rows: int) -> list[dict[str, Any]]:
     by_time = [("seconds", "descending"), ("segment_id", "ascending")]
     order = pc.sort_indices(ledger, sort_keys=by_time)[:n_rows]
     rows: list[dict[str, Any]] = (
-        ledger.select(["segment_id", "outcome", "attempts", "seconds", *STAGES])
+        ledger.select(["segment_id", "outcome", "attempts", "seconds", *BUILD_STAGES])
         .take(order)
         .to_pylist()
     )

@@ -11,18 +11,16 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 from scipy.stats import binomtest, rankdata
 
+from pipeline.arrays import Bools, Float32, Float64, Int64
 from pipeline.score.significance import holm
 from schemas.columns import CODES, column
 from schemas.tags import scores_struct
 
-Bools = npt.NDArray[np.bool_]
-Floats = npt.NDArray[np.float64]
-Index = npt.NDArray[np.int64]
+Index = Int64
 
 APART = pa.schema(
     [
@@ -43,11 +41,11 @@ class Tagged:
     uris: pa.Array
     fingerprints: pa.Array
     """Null where unknown."""
-    duration_s: Floats
+    duration_s: Float64
     is_ok: Bools
     labels: Bools
     """Shape [n_tracks, n_classes], as `scores`."""
-    scores: npt.NDArray[np.float32]
+    scores: Float32
     """NaN where there are none."""
 
 
@@ -57,11 +55,11 @@ class Pairs:
 
     uris: pa.Array
     fingerprints: pa.Array
-    duration_s: Floats
+    duration_s: Float64
     labels_a: Bools
     labels_b: Bools
-    scores_a: npt.NDArray[np.float32]
-    scores_b: npt.NDArray[np.float32]
+    scores_a: Float32
+    scores_b: Float32
     n_unverified: int
     """Of them, those paired by uri alone, as one of the runs has no fingerprint."""
 
@@ -90,7 +88,7 @@ def pair(a: Tagged, b: Tagged) -> tuple[Pairs, pa.Table]:
         b.scores[of_b],
         n_unverified=int((equal.is_null().to_numpy(zero_copy_only=False) & both).sum()),
     )
-    apart = {
+    unmatched = {
         "only_a": a.uris.take(np.flatnonzero(at < 0)),
         "only_b": b.uris.take(np.delete(np.arange(len(b.uris)), in_b)),
         "other_bytes": a.uris.take(in_a[~same]),
@@ -98,8 +96,8 @@ def pair(a: Tagged, b: Tagged) -> tuple[Pairs, pa.Table]:
         "failed_b": a.uris.take(in_a[same & ok_a & ~ok_b]),
         "failed_both": a.uris.take(in_a[same & ~ok_a & ~ok_b]),
     }
-    why = pa.concat_arrays([pa.repeat(key, len(uris)) for key, uris in apart.items()])
-    return pairs, pa.table([pa.concat_arrays(list(apart.values())), why], schema=APART)
+    why = pa.concat_arrays([pa.repeat(key, len(uris)) for key, uris in unmatched.items()])
+    return pairs, pa.table([pa.concat_arrays(list(unmatched.values())), why], schema=APART)
 
 
 def findings(pairs: Pairs, codes: Sequence[str]) -> dict[str, Any]:
@@ -126,10 +124,12 @@ def changed(pairs: Pairs) -> Index:
     return rows[np.lexsort((-distance(pairs, rows), -n_labels[rows]))]
 
 
-def distance(pairs: Pairs, rows: Index) -> npt.NDArray[np.float32]:
+def distance(pairs: Pairs, rows: Index) -> Float32:
     """Return the root mean square of A's and B's scores' differences, of 0..1, for some tracks."""
-    apart = pairs.scores_a[rows] - pairs.scores_b[rows]
-    return np.asarray(np.sqrt(np.einsum("ij,ij->i", apart, apart) / max(1, apart.shape[1])))
+    unmatched = pairs.scores_a[rows] - pairs.scores_b[rows]
+    return np.asarray(
+        np.sqrt(np.einsum("ij,ij->i", unmatched, unmatched) / max(1, unmatched.shape[1]))
+    )
 
 
 def differences_table(pairs: Pairs, codes: Sequence[str]) -> pa.Table:
@@ -232,14 +232,14 @@ def _scores(pairs: Pairs, k: int) -> dict[str, Any]:
     }
 
 
-def known_scores(pairs: Pairs, k: int) -> tuple[Floats, Floats]:
+def known_scores(pairs: Pairs, k: int) -> tuple[Float64, Float64]:
     """Return A's and B's scores of a class, of the tracks for which both have one."""
     a, b = pairs.scores_a[:, k].astype(np.float64), pairs.scores_b[:, k].astype(np.float64)
     known = np.isfinite(a) & np.isfinite(b)
     return a[known], b[known]
 
 
-def _correlation(a: Floats, b: Floats) -> float | None:
+def _correlation(a: Float64, b: Float64) -> float | None:
     if len(a) < 2 or not np.ptp(a) or not np.ptp(b):
         return None
     return float(np.corrcoef(a, b)[0, 1])
@@ -266,6 +266,6 @@ def _lists(labels: Bools, codes: Sequence[str]) -> pa.ListArray:
     return pa.ListArray.from_arrays(offsets, named)
 
 
-def _structs(scores: npt.NDArray[np.float32], codes: Sequence[str]) -> pa.StructArray:
+def _structs(scores: Float32, codes: Sequence[str]) -> pa.StructArray:
     columns = [pa.array(np.ascontiguousarray(row), from_pandas=True) for row in scores.T]
     return pa.StructArray.from_arrays(columns, fields=list(scores_struct(codes)))

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-STAGES = {
+TAG_STAGES = {
     "read_s": "reading",
     "decode_s": "decoding",
     "features_s": "log-mel and windows",
@@ -20,7 +20,7 @@ STAGES = {
     "write_s": "writing",
 }
 """The stages of a run, by their key in run.json."""
-_STAGES_OF_ROWS = tuple(STAGES)[:-1]  # a file is written for many of them
+_TAG_STAGES_OF_ROWS = tuple(TAG_STAGES)[:-1]  # a file is written for many of them
 N_BINS = 20
 
 
@@ -31,11 +31,11 @@ class Tally:
     n_ok: int = 0
     n_failed: int = 0
     n_same: int = 0
-    n_touched: int = 0
+    n_renamed_in_place: int = 0
     """Of those that are the same: under the same name, too."""
     n_unlabelled: int = 0
     audio_s: float = 0.0
-    stages: dict[str, float] = field(default_factory=lambda: dict.fromkeys(STAGES, 0.0))
+    stages: dict[str, float] = field(default_factory=lambda: dict.fromkeys(TAG_STAGES, 0.0))
     """Seconds of the workers, by stage."""
     reasons: Counter[str] = field(default_factory=Counter)
     labels: Counter[str] = field(default_factory=Counter)
@@ -57,7 +57,7 @@ class Tally:
 
     def add(self, other: Tally) -> None:
         """Add another one's counts."""
-        for key in ("n_ok", "n_failed", "n_same", "n_touched", "n_unlabelled", "audio_s"):
+        for key in ("n_ok", "n_failed", "n_same", "n_renamed_in_place", "n_unlabelled", "audio_s"):
             setattr(self, key, getattr(self, key) + getattr(other, key))
         for key in ("reasons", "labels", "engines"):
             getattr(self, key).update(getattr(other, key))
@@ -65,7 +65,7 @@ class Tally:
         self.begun_at = min(times, default=None)
         times = [one for one in (self.done_at, other.done_at) if one is not None]
         self.done_at = max(times, default=None)
-        self.stages = {stage: self.stages[stage] + other.stages[stage] for stage in STAGES}
+        self.stages = {stage: self.stages[stage] + other.stages[stage] for stage in TAG_STAGES}
         self.peak_mib = max(self.peak_mib, other.peak_mib)
         for code, counts in other.histograms.items():
             before = self.histograms.get(code, [0] * N_BINS)
@@ -77,7 +77,7 @@ def tally_of(rows: Iterable[Mapping[str, Any]], codes: Sequence[str], *, same: s
     tally = Tally(histograms={code: [0] * N_BINS for code in codes})
     scores: list[list[float]] = []
     for row in rows:
-        for stage in _STAGES_OF_ROWS:
+        for stage in _TAG_STAGES_OF_ROWS:
             tally.stages[stage] += row[stage] or 0.0
         if row["status"] == same:
             tally.n_same += 1

@@ -12,9 +12,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from pipeline.arrays import Bools, Float32, Int64
+
 Targets = npt.NDArray[Any]
 """Bools, or floats of 0, 1 and NaN."""
-Bools = npt.NDArray[np.bool_]
 
 _UNKNOWN = np.float32(0.5)  # between 0 and 1, so that a maximum prefers it as it should
 
@@ -23,7 +24,7 @@ def target_matrix(
     classes: Iterable[Sequence[str]],
     unknown: Iterable[Sequence[str] | None],
     codes: Sequence[str],
-) -> npt.NDArray[np.float32]:
+) -> Float32:
     """Return the targets of items, `[n_items, n_classes]`, from their lists of class codes.
 
     `unknown` lists the codes that are open; None, as older tables have it, is an empty list.
@@ -53,9 +54,7 @@ def code_lists(mask: Bools, codes: Sequence[str]) -> list[list[str]]:
     return [[code for code, one in zip(codes, row, strict=True) if one] for row in mask.tolist()]
 
 
-def joined_groups(
-    targets: npt.NDArray[np.float32], firsts: npt.NDArray[np.int64]
-) -> npt.NDArray[np.float32]:
+def joined_groups(targets: Float32, firsts: Int64) -> Float32:
     """Return the targets of items that sound together: a row for each group of rows.
 
     A class is there where any of the group has it, else unknown where it is so for any, else not

@@ -11,15 +11,11 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from pipeline.arrays import Bools, Float64, Floats
 from pipeline.errors import UsageError
 from pipeline.score.aggregate import equal_on_clips
 from pipeline.score.targets import Targets, is_known, is_there
-
-Truth = npt.NDArray[np.bool_]
-Scores = npt.NDArray[np.floating[Any]]
-Floats = npt.NDArray[np.float64]
 
 DEFAULT = 0.5
 TARGET_PRECISION = 0.9
@@ -55,7 +51,7 @@ class Thresholds:
         )
         return (*self.notes, line)
 
-    def array(self) -> Floats:
+    def array(self) -> Float64:
         """Return the thresholds, `[n_classes]`."""
         return np.array(list(self.values.values()), np.float64)
 
@@ -72,16 +68,19 @@ def fixed(class_codes: Sequence[str], *, value: float = DEFAULT) -> Thresholds:
     return Thresholds(dict.fromkeys(class_codes, value))
 
 
-def own(by_method: Mapping[str, Mapping[str, float]], method: str, codes: Sequence[str]) -> Floats:
+def thresholds_for(
+    by_method: Mapping[str, Mapping[str, float]], method: str, codes: Sequence[str]
+) -> Float64:
     """Return a model's thresholds for an aggregation, `[n_classes]`.
 
     A model.json that is older than the aggregation does not name it. Of S2 over segments the
     thresholds are then those of S2, which were found on clips that both give the same scores; of
     another one the default stands in.
 
-    >>> own({"s2": {"cel": 0.4}}, "s2", ["cel"]), own({"s2": {"cel": 0.4}}, "max", ["cel"])
+    >>> by_method = {"s2": {"cel": 0.4}}
+    >>> thresholds_for(by_method, "s2", ["cel"]), thresholds_for(by_method, "max", ["cel"])
     (array([0.4]), array([0.5]))
-    >>> own({"s2": {"cel": 0.4}}, "s2-10s-top3", ["cel"])
+    >>> thresholds_for(by_method, "s2-10s-top3", ["cel"])
     array([0.4])
     """
     known = by_method.get(method) or by_method.get(equal_on_clips(method), {})
@@ -89,7 +88,7 @@ def own(by_method: Mapping[str, Mapping[str, float]], method: str, codes: Sequen
 
 
 def tuned(
-    truth: Targets, scores: Scores, *, class_codes: Sequence[str], default: float = DEFAULT
+    truth: Targets, scores: Floats, *, class_codes: Sequence[str], default: float = DEFAULT
 ) -> Thresholds:
     """Return the thresholds of largest F1, class by class.
 
@@ -136,7 +135,7 @@ def tuned(
 
 def for_precision(
     truth: Targets,
-    scores: Scores,
+    scores: Floats,
     *,
     class_codes: Sequence[str],
     target: float = TARGET_PRECISION,
@@ -160,21 +159,21 @@ def for_precision(
     return Thresholds(values, tuple(notes), _few(truth, class_codes))
 
 
-def _few(truth: Truth, class_codes: Sequence[str]) -> dict[str, int]:
+def _few(truth: Bools, class_codes: Sequence[str]) -> dict[str, int]:
     counts = zip(class_codes, truth.sum(axis=0).tolist(), strict=True)
     return {code: n for code, n in counts if 0 < n < ENOUGH_ITEMS}
 
 
 def _columns(
-    truth: Targets, scores: Scores, class_codes: Sequence[str]
-) -> list[tuple[str, Truth, Floats]]:
+    truth: Targets, scores: Floats, class_codes: Sequence[str]
+) -> list[tuple[str, Bools, Float64]]:
     """Return each class's code, truth and scores, of the items of which it is known."""
     wide = np.asarray(scores, np.float64)
     columns = zip(class_codes, is_there(truth).T, is_known(truth).T, wide.T, strict=True)
     return [(code, there[known], column[known]) for code, there, known, column in columns]
 
 
-def _cuts(truth: Truth, scores: Floats) -> tuple[Floats, Floats, Floats]:
+def _cuts(truth: Bools, scores: Float64) -> tuple[Float64, Float64, Float64]:
     """Return every cut between two scores, and how many are named rightly and named above it."""
     levels, where = np.unique(scores, return_inverse=True)
     named = np.bincount(where, minlength=len(levels))[::-1].cumsum()[::-1]
@@ -185,6 +184,6 @@ def _cuts(truth: Truth, scores: Floats) -> tuple[Floats, Floats, Floats]:
     return cuts, hits, named.astype(np.float64)
 
 
-def _f1(truth: Truth, named: Truth) -> float:
+def _f1(truth: Bools, named: Bools) -> float:
     both = truth.sum() + named.sum()
     return float(2 * (truth & named).sum() / both) if both else 0.0

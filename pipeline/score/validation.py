@@ -13,16 +13,13 @@ import numpy as np
 import numpy.typing as npt
 from sklearn.metrics import log_loss
 
+from pipeline.arrays import Bools, Float64, Floats
 from pipeline.errors import UsageError
 from pipeline.score import calibration, thresholds
 from pipeline.score.calibration import Reliability, calibration_errors, reliability
 from pipeline.score.metrics import PRESENT, Metrics, multilabel_metrics
 from pipeline.score.targets import Targets, is_known, is_there
 from pipeline.score.thresholds import TARGET_PRECISION, Thresholds
-
-Truth = npt.NDArray[np.bool_]
-Scores = npt.NDArray[np.floating[Any]]
-Floats = npt.NDArray[np.float64]
 
 CRITERION = "macro F1 of the classes that are there, at tuned thresholds"
 
@@ -33,9 +30,9 @@ class Validation:
 
     truth: Targets
     """Shape [n_items, n_classes]; NaN where it is unknown."""
-    scores: Mapping[str, Scores]
+    scores: Mapping[str, Floats]
     """By aggregation, each of the same shape."""
-    own: Mapping[str, Floats]
+    own: Mapping[str, Float64]
     """The model's own thresholds by aggregation, `[n_classes]`."""
 
 
@@ -101,13 +98,13 @@ def choose_thresholds(
 
 def compare_rules(
     truth: Targets,
-    scores: Scores,
+    scores: Floats,
     *,
     choice: Choice,
     held: Validation | None,
     own: npt.ArrayLike,
     class_codes: Sequence[str],
-    named: Truth | None = None,
+    named: Bools | None = None,
 ) -> list[dict[str, Any]]:
     """Return how well the items are tagged with the thresholds of every rule that can be had.
 
@@ -142,7 +139,7 @@ def _rule_row(rule: str, at: Metrics, found: Thresholds) -> dict[str, Any]:
 
 def compare_calibrations(
     truth: Targets,
-    scores: Scores,
+    scores: Floats,
     *,
     aggregation: str,
     held: Validation | None,
@@ -153,7 +150,7 @@ def compare_calibrations(
     The map is fitted on validation, and returned as plain values beside the errors: it is the one
     that `jobs.evaluate --keep-calibration` keeps, and `jobs.tag_catalog --calibrated` uses.
     """
-    kinds: dict[str, tuple[Floats, dict[str, Any] | None]] = {
+    kinds: dict[str, tuple[Float64, dict[str, Any] | None]] = {
         "raw": (np.asarray(scores, np.float64), None)
     }
     if held is not None and len(held.truth):
@@ -172,7 +169,7 @@ def compare_calibrations(
     return {"n_bins": calibration.N_BINS, "scores": errors}, diagrams
 
 
-def _loss(truth: Targets, scores: Scores) -> float | None:
+def _loss(truth: Targets, scores: Floats) -> float | None:
     """Return the mean binary cross-entropy over all answers that are known."""
     known = is_known(truth)
     if not known.any():

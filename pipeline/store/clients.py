@@ -14,7 +14,7 @@ import pyarrow as pa
 from pyarrow import fs
 
 from pipeline.errors import UsageError
-from pipeline.store.faults import clear_errors
+from pipeline.store.faults import store_errors
 
 _CLIENTS = 16
 
@@ -29,7 +29,7 @@ def opened(address: str, options: str) -> tuple[fs.FileSystem, str]:
             "tables and reports; set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or a profile"
         )
     uri = address + options
-    with clear_errors("open", uri):
+    with store_errors("open", uri):
         try:
             if scheme == "s3" and host:
                 return _bucket(host, options, os.getpid(), _environment()), f"{host}{slash}{path}"

@@ -20,9 +20,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from pipeline.audio.moments import Moments
-from pipeline.catalog.plan import Settled
-from pipeline.catalog.retry import Retry, is_due
 from pipeline.errors import SpecMismatch, UsageError
+from pipeline.selection.plan import FinishedSegments
+from pipeline.selection.retry import Retry, is_due
 from pipeline.store.folder import Folder
 from schemas.columns import CODES, MOMENTS_KEY
 from schemas.features import SPEC_KEY
@@ -150,7 +150,7 @@ class Dataset:
         return self.folder.read_pieces("segments.parquet")
 
     def write_plan(self, segments: pa.Table) -> pa.Table:
-        """Write and return SEGMENTS: what is planned now, and what earlier runs have settled."""
+        """Write and return SEGMENTS: what is planned now, and what earlier runs have finished."""
         before = self.segments()
         planned_ids = segments["segment_id"].combine_chunks()
         others = before.filter(pc.invert(pc.is_in(before["segment_id"], value_set=planned_ids)))
@@ -162,27 +162,27 @@ class Dataset:
             self.folder.write_table("segments.parquet", planned, row_group_size=_PIECE_ROWS)
         return planned
 
-    def settled(
+    def finished(
         self,
         planned: pa.Table,
         retry: Retry = Retry.NONE,
         *,
-        unsettled: frozenset[str] = frozenset(),
-    ) -> Settled:
-        """Return what earlier runs have settled of a plan, and what of it to try again.
+        unfinished: frozenset[str] = frozenset(),
+    ) -> FinishedSegments:
+        """Return what earlier runs have finished of a plan, and what of it to try again.
 
         `unsettled` are shards that do not count whatever is there (see `begin`).
         """
         names = {name: _shard_of(name) for name in self.folder.names("ledger")}
-        names = {name: shard for name, shard in names.items() if shard not in unsettled}
+        names = {name: shard for name, shard in names.items() if shard not in unfinished}
         known = set(pc.unique(planned["shard"]).to_pylist())
         strays = [name for name, shard in names.items() if shard not in known]
-        again = Settled().again
+        again = FinishedSegments().again
         if retry is not Retry.NONE:
             again = self._again(retry)
             ids = planned["segment_id"].combine_chunks()
             again = again.filter(pc.is_in(again["segment_id"], value_set=ids))
-        return Settled(
+        return FinishedSegments(
             shards=frozenset(names.values()),
             stray_ids=self.ledger(["segment_id"], strays)["segment_id"].combine_chunks(),
             again=again,

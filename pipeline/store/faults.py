@@ -31,7 +31,7 @@ _CURES = {
 
 
 @contextmanager
-def clear_errors(what: str, uri: str) -> Iterator[None]:
+def store_errors(what: str, uri: str) -> Iterator[None]:
     """Turn what a disk or bucket says into a StoreError of one clear line.
 
     A file in the place of a folder is a UsageError: no disk is to blame.

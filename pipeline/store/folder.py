@@ -25,7 +25,7 @@ from pyarrow import dataset, fs
 from pipeline.errors import StoreError, UsageError
 from pipeline.store.clients import opened
 from pipeline.store.disk import TEMPORARY, Walked, renamed, walk_local
-from pipeline.store.faults import clear_errors
+from pipeline.store.faults import store_errors
 
 _OPTIONS = re.compile(r"\?\w+=[^?]*$")
 _LOCAL = fs.LocalFileSystem()
@@ -78,7 +78,7 @@ class Folder:
         path = self.local_path("")
         if found := next((one for one in (path, *path.parents) if one.is_file()), None):
             raise UsageError(f"{self.uri}: {found} is a file; name a folder")
-        with clear_errors("write", self.uri):
+        with store_errors("write", self.uri):
             path.mkdir(parents=True, exist_ok=True)
             lock = (path / ".lock").open("wb")
         with lock:
@@ -90,7 +90,7 @@ class Folder:
 
     def exists(self, name: str) -> bool:
         """Say whether a file is there."""
-        with clear_errors("read", self.uri_of(name)):
+        with store_errors("read", self.uri_of(name)):
             found = self._fs.get_file_info(self._path(name)).type
             if found == fs.FileType.NotFound:
                 self._check_bucket()
@@ -108,7 +108,7 @@ class Folder:
         Local files come as they are met: a million of them are never in memory at once.
         """
         if self.is_local:
-            with clear_errors("list", self.uri_of(folder)):
+            with store_errors("list", self.uri_of(folder)):
                 yield from walk_local(self._path(folder), f"{folder}/" if folder else "")
             return
         for info in self._infos(folder, recursive=True):
@@ -118,7 +118,7 @@ class Folder:
     @contextmanager
     def open(self, name: str) -> Iterator[BinaryIO]:
         """Open a file for reading, wherever it is; it can seek."""
-        with clear_errors("read", self.uri_of(name)):
+        with store_errors("read", self.uri_of(name)):
             if self.is_local:
                 with self.local_path(name).open("rb") as file:
                     yield file
@@ -128,7 +128,7 @@ class Folder:
 
     def stat(self, name: str) -> tuple[int, int | None]:
         """Return a file's size in bytes and time in ns; StoreError where it is not there."""
-        with clear_errors("read", self.uri_of(name)):
+        with store_errors("read", self.uri_of(name)):
             info = self._fs.get_file_info(self._path(name))
             if info.type != fs.FileType.File:
                 raise FileNotFoundError("no such file")
@@ -136,7 +136,7 @@ class Folder:
 
     def read_table(self, name: str, columns: Sequence[str] | None = None) -> pa.Table:
         """Read a Parquet file; local ones are mapped, not copied."""
-        with clear_errors("read", self.uri_of(name)):
+        with store_errors("read", self.uri_of(name)):
             return pq.read_table(
                 self._path(name),
                 filesystem=self._fs,
@@ -150,7 +150,7 @@ class Folder:
         paths = [self._path(name) for name in names]
         if not paths:
             return schema.empty_table()
-        with clear_errors("read", self.uri):
+        with store_errors("read", self.uri):
             source = dataset.dataset(paths, schema=schema, format="parquet", filesystem=self._fs)
             return source.to_table()
 
@@ -162,7 +162,7 @@ class Folder:
         paths = [self._path(name) for name in names]
         if not paths:
             return
-        with clear_errors("read", self.uri):
+        with store_errors("read", self.uri):
             source = dataset.dataset(paths, schema=schema, format="parquet", filesystem=self._fs)
             for batch in source.to_batches(batch_readahead=2, fragment_readahead=16):
                 if batch.num_rows:
@@ -171,7 +171,7 @@ class Folder:
     def read_pieces(self, name: str) -> Iterator[pa.Table]:
         """Read a Parquet file a row group at a time."""
         with (
-            clear_errors("read", self.uri_of(name)),
+            store_errors("read", self.uri_of(name)),
             self._fs.open_input_file(self._path(name)) as raw,
         ):
             file = pq.ParquetFile(raw)
@@ -180,13 +180,13 @@ class Folder:
 
     def read_schema(self, name: str) -> pa.Schema:
         """Read the schema of a Parquet file, metadata and all."""
-        with clear_errors("read", self.uri_of(name)):
+        with store_errors("read", self.uri_of(name)):
             return pq.read_schema(self._path(name), filesystem=self._fs)
 
     def n_rows(self, name: str) -> int:
         """Return how many rows a Parquet file has."""
         with (
-            clear_errors("read", self.uri_of(name)),
+            store_errors("read", self.uri_of(name)),
             self._fs.open_input_file(self._path(name)) as raw,
         ):
             return int(pq.read_metadata(raw).num_rows)
@@ -194,7 +194,7 @@ class Folder:
     def read_bytes(self, name: str) -> bytes:
         """Read a file."""
         with (
-            clear_errors("read", self.uri_of(name)),
+            store_errors("read", self.uri_of(name)),
             self._fs.open_input_stream(self._path(name), compression=None) as stream,
         ):
             data: bytes = stream.read()
@@ -225,7 +225,7 @@ class Folder:
     def delete(self, name: str) -> None:
         """Delete a file; one that is not there is no error."""
         if self.exists(name):
-            with clear_errors("delete", self.uri_of(name)):
+            with store_errors("delete", self.uri_of(name)):
                 self._fs.delete_file(self._path(name))
 
     def delete_temporary(self, folder: str = "") -> None:
@@ -236,7 +236,7 @@ class Folder:
     @contextmanager
     def _writing(self, name: str) -> Iterator[BinaryIO]:
         """Give a stream whose bytes become the file once the block has ended well."""
-        with clear_errors("write", self.uri_of(name)):
+        with store_errors("write", self.uri_of(name)):
             if self.is_local:
                 with renamed(self.local_path(name)) as file:
                     yield file
@@ -252,7 +252,7 @@ class Folder:
     def _infos(self, folder: str, *, recursive: bool = False) -> list[fs.FileInfo]:
         """List a sub-folder, a thousand files a request; one that is not there has no files."""
         selector = fs.FileSelector(self._path(folder), allow_not_found=True, recursive=recursive)
-        with clear_errors("list", self.uri_of(folder)):
+        with store_errors("list", self.uri_of(folder)):
             infos: list[fs.FileInfo] = self._fs.get_file_info(selector)
             if not infos:
                 self._check_bucket()

@@ -110,7 +110,7 @@ class TagStore:
         """Write rows of one model as one file, named by what it holds: twice, it is there once.
 
         The contents are in the name, too: a uri may have another one later that day, and until
-        `settle` the row of the one before is what tells of it.
+        `deduplicate` the row of the one before is what tells of it.
         """
         model_id = tags["model_id"][0].as_py()
         contents = [text or "" for text in tags["fingerprint"].to_pylist()]
@@ -122,7 +122,7 @@ class TagStore:
             self.folder.write_table(f"{table}/{place}", rows, compression="zstd")
         self.folder.write_table(f"tags/{place}", tags, compression="zstd")
 
-    def lacking(self, model_id: str, tables: Sequence[str]) -> list[str]:
+    def missing_tables(self, model_id: str, tables: Sequence[str]) -> list[str]:
         """Return of some tables those that a file of a model's TAGS does not have beside it."""
         places = {_place(name) for name in self.files(model_id)} if tables else set()
         return [
@@ -147,7 +147,7 @@ class TagStore:
                 if name.endswith(".tmp") or is_lost:
                     self.folder.delete(name)
 
-    def settle(self, model_id: str) -> int:
+    def deduplicate(self, model_id: str) -> int:
         """Keep the last row of every track, where it was done again; return how many went.
 
         The new rows are there before the old ones go, so a kill in between loses none.
@@ -173,7 +173,7 @@ class TagStore:
 
         Only files with the same tables beside them become one: so it stays known what rows lack.
         The joined file is there before its parts go; a kill in between leaves rows twice, the same
-        ones, and `settle` keeps one of each. Files named in `but` stay as they are.
+        ones, and `deduplicate` keeps one of each. Files named in `but` stay as they are.
         """
         below = _part(model_id) if date is None else f"{_part(model_id)}/date={date}"
         sizes = {

@@ -18,12 +18,13 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from pipeline.arrays import Bools
 from pipeline.errors import OUTCOME_OF, Outcome
 from pipeline.store.catalogue import TRACKS
 from schemas.columns import CODES
 
 Hashes = npt.NDArray[np.uint64]
-Flags = npt.NDArray[np.bool_]
+Flags = Bools
 
 KNOWN = pa.schema(
     [
@@ -127,7 +128,7 @@ class Known:
 
 
 @dataclass(frozen=True)
-class Work:
+class WorkList:
     """A catalogue, counted, and what of it is left."""
 
     left: pa.Table
@@ -138,7 +139,7 @@ class Work:
     """Of those left: known, but with another size or time."""
     n_retried: int
     """Of those left: failed before, and asked for again or by a fault that may have passed."""
-    n_gone: int
+    n_removed: int
     """Known, but not in the catalogue any more."""
 
     @property
@@ -152,7 +153,7 @@ class Work:
         return self.n_tracks - int(self.left.num_rows)
 
 
-def plan_work(catalogue: Iterable[pa.Table], known: Known, *, retry_failed: bool) -> Work:
+def plan_work(catalogue: Iterable[pa.Table], known: Known, *, retry_failed: bool) -> WorkList:
     """Return what is new, changed or to be tried again in batches of TRACKS.
 
     Faults of the line and of buckets are always tried again, others with `retry_failed`.
@@ -181,8 +182,10 @@ def plan_work(catalogue: Iterable[pa.Table], known: Known, *, retry_failed: bool
     if len(firsts) < table.num_rows:  # a manifest may name a track twice
         firsts.sort()
         table, kind = table.take(pa.array(firsts)), kind[firsts]
-    n_gone = int(np.isin(known.uris, catalogue_uris, invert=True).sum()) if len(known.uris) else 0
-    return Work(table, catalogue_uris, int(kind[:, 0].sum()), int(kind[:, 1].sum()), n_gone)
+    n_removed = (
+        int(np.isin(known.uris, catalogue_uris, invert=True).sum()) if len(known.uris) else 0
+    )
+    return WorkList(table, catalogue_uris, int(kind[:, 0].sum()), int(kind[:, 1].sum()), n_removed)
 
 
 def audio_s_of(tracks: pa.Table, known: Known) -> float:

@@ -375,7 +375,7 @@ def test_a_folder_needs_no_access(tmp_path):
 
 
 def test_irmas_is_opened_by_the_ids_of_its_files(make_wav, tmp_path):
-    from pipeline.catalog.irmas import irmas_id
+    from pipeline.selection.irmas import irmas_id
 
     wav = make_wav("irmas/cel/[cel][cla]0001__1.wav", 0.1, 440)
     source = open_source(f"irmas:{tmp_path / 'irmas'}")

@@ -16,7 +16,7 @@ from pipeline.audio.clip import fit_length
 from pipeline.audio.decode import decode
 from pipeline.audio.fetch import TemplateSource, open_source
 from pipeline.audio.network import Meter
-from pipeline.demo.origin import Fault, Origin, Trouble
+from pipeline.demo.media_server import Fault, InjectedFault, MediaServer
 from pipeline.errors import FetchFault, ItemFault, Outcome, Reason
 from tests.conftest import SAMPLE_RATE_HZ
 
@@ -87,7 +87,7 @@ def what_became(call: Callable[[], object]) -> tuple[Outcome, Reason, int | None
 @pytest.mark.parametrize("fault", CASES)
 def test_what_a_fault_is_called(folder, fault):
     access = IMPATIENT if fault is Fault.STALL else None
-    with Origin(folder, {YTID: fault}) as origin:
+    with MediaServer(folder, {YTID: fault}) as origin:
         assert what_became(lambda: get(origin.url_template, access=access)) == CASES[fault]
 
 
@@ -100,7 +100,7 @@ def test_every_fault_of_the_origin_is_tried():
 def test_without_ranges_the_samples_are_the_same(folder, fault, suffix):
     path = folder / f"{YTID}{suffix or '.webm'}"
     expected = decode(path, sample_rate_hz=SAMPLE_RATE_HZ)[40 * SAMPLE_RATE_HZ :]
-    with Origin(folder, {YTID: fault}) as origin:
+    with MediaServer(folder, {YTID: fault}) as origin:
         got = get(origin.url_template + suffix)
     np.testing.assert_allclose(got, expected[: len(got)], atol=1e-3)
 
@@ -111,7 +111,7 @@ def test_a_name_that_does_not_resolve_is_the_network():
 
 
 def test_nobody_listening_is_the_network(folder):
-    with Origin(folder) as origin:
+    with MediaServer(folder) as origin:
         origin.unplug()
         call = lambda: get(origin.url_template)  # noqa: E731
         assert what_became(call) == (Outcome.NETWORK, Reason.CONNECTION, None)
@@ -120,26 +120,26 @@ def test_nobody_listening_is_the_network(folder):
 
 
 def test_an_empty_body_is_rejected(folder):
-    with Origin(folder) as origin:
+    with MediaServer(folder) as origin:
         call = lambda: get(origin.url_template, "empty_id-01")  # noqa: E731
         assert what_became(call) == (Outcome.REJECTED, Reason.EMPTY, None)
 
 
 def test_a_good_index_of_rotten_audio_is_rejected(folder):
-    with Origin(folder) as origin:
+    with MediaServer(folder) as origin:
         call = lambda: get(origin.url_template, "rotten_id01")  # noqa: E731
         assert what_became(call) == (Outcome.REJECTED, Reason.UNDECODABLE, None)
 
 
 def test_an_id_that_the_origin_does_not_have_is_unavailable(folder):
-    with Origin(folder) as origin:
+    with MediaServer(folder) as origin:
         call = lambda: get(origin.url_template, "other_id-01")  # noqa: E731
         assert what_became(call) == (Outcome.UNAVAILABLE, Reason.NOT_FOUND, 404)
 
 
 @pytest.mark.parametrize(("missing_s", "is_padded"), [(0.4, True), (0.7, False)])
 def test_half_a_second_may_be_missing(folder, missing_s, is_padded):
-    with Origin(folder) as origin:
+    with MediaServer(folder) as origin:
         if is_padded:
             got = get(origin.url_template, start_s=50 + missing_s)
             assert len(got) == 10 * SAMPLE_RATE_HZ
@@ -150,21 +150,21 @@ def test_half_a_second_may_be_missing(folder, missing_s, is_padded):
 
 
 def test_retry_after_is_kept(folder):
-    trouble = Trouble(Fault.THROTTLED, retry_after="7")
-    with Origin(folder, {YTID: trouble}) as origin, pytest.raises(FetchFault) as caught:
+    trouble = InjectedFault(Fault.THROTTLED, retry_after="7")
+    with MediaServer(folder, {YTID: trouble}) as origin, pytest.raises(FetchFault) as caught:
         get(origin.url_template)
     assert caught.value.retry_after_s == 7.0
 
 
 def test_a_trouble_that_passes(folder):
-    with Origin(folder, {YTID: Trouble(Fault.OVERLOADED, n_failures=2)}) as origin:
+    with MediaServer(folder, {YTID: InjectedFault(Fault.OVERLOADED, n_failures=2)}) as origin:
         for _ in range(2):
             assert what_became(lambda: get(origin.url_template))[2] == 503
         assert len(get(origin.url_template)) == 10 * SAMPLE_RATE_HZ
 
 
 def test_a_stall_ends_with_the_time_out(folder):
-    with Origin(folder, {YTID: Fault.STALL}) as origin:
+    with MediaServer(folder, {YTID: Fault.STALL}) as origin:
         began_s = time.monotonic()
         what_became(lambda: get(origin.url_template, access=IMPATIENT))
         assert time.monotonic() - began_s > 0.4
@@ -199,7 +199,7 @@ def test_a_body_that_stops_coming_is_a_time_out(slow_url):
 
 def test_the_cost_is_counted_where_it_fails(folder):
     meter = Meter()
-    with Origin(folder, {YTID: Fault.TRUNCATED}) as origin:
+    with MediaServer(folder, {YTID: Fault.TRUNCATED}) as origin:
         with TemplateSource(origin.url_template, Access()).open(YTID, meter) as file:
             with pytest.raises(FetchFault):
                 decode(file, sample_rate_hz=SAMPLE_RATE_HZ, start_s=40, duration_s=10)

@@ -35,7 +35,7 @@ SPECS = {
     "a wide hop": replace(CED.spec, hop=500, window="hann_symmetric"),
 }
 LENGTHS = [0, 1, 2, 100, 160, 399, 400, 401, 511, 512, 513, 1000, 16_000, 20_123]
-EACH_INPUT = pytest.mark.parametrize("heard", INPUTS.values(), ids=INPUTS)
+EACH_INPUT = pytest.mark.parametrize("input_spec", INPUTS.values(), ids=INPUTS)
 EACH_SPEC = pytest.mark.parametrize("spec", SPECS.values(), ids=SPECS)
 PATHS = pytest.mark.parametrize("bank", [filter_bank, plain_filter_bank])
 
@@ -50,10 +50,10 @@ def strained(rate_hz):
     return (tones(1.0, 110, sample_rate_hz=rate_hz) + noise(rate_hz, level=1e-5)).astype(np.float32)
 
 
-def assert_near(ours, theirs, heard, *, within, below_peak_db=80):
+def assert_near(ours, theirs, input_spec, *, within, below_peak_db=80):
     """Compare down to 80 dB below the peak: further down float32's rounding is all there is."""
     assert ours.shape == theirs.shape
-    floor = theirs.max() - below_peak_db / heard.db_per_unit
+    floor = theirs.max() - below_peak_db / input_spec.db_per_unit
     np.testing.assert_allclose(
         np.maximum(ours, floor), np.maximum(theirs, floor), rtol=0, atol=within
     )
@@ -88,11 +88,11 @@ def test_efficientats_by_torchs_own_parts(bank, make):
 
 
 @PATHS
-@pytest.mark.parametrize("heard", [PANNS, CED], ids=["P", "C"])
+@pytest.mark.parametrize("input_spec", [PANNS, CED], ids=["P", "C"])
 @pytest.mark.parametrize("make", [noise, strained], ids=["noise", "strained"])
 @pytest.mark.parametrize("n_samples", [1101, 16_000])
-def test_those_of_panns_and_ced_are_librosas(bank, heard, make, n_samples):
-    spec = heard.spec
+def test_those_of_panns_and_ced_are_librosas(bank, input_spec, make, n_samples):
+    spec = input_spec.spec
     samples = make(spec.sample_rate_hz)[:n_samples]
     power = librosa.feature.melspectrogram(
         y=samples,
@@ -107,7 +107,9 @@ def test_those_of_panns_and_ced_are_librosas(bank, heard, make, n_samples):
         pad_mode="reflect",
     )
     theirs = librosa.power_to_db(power, amin=1e-10, top_db=None)
-    assert_near(bank(samples, spec), theirs, heard, within=1e-3 if bank is filter_bank else 3e-3)
+    assert_near(
+        bank(samples, spec), theirs, input_spec, within=1e-3 if bank is filter_bank else 3e-3
+    )
 
 
 def yamnets(samples):
@@ -161,19 +163,23 @@ def test_all_paths_are_equal_at_any_length(spec, n_samples):
     assert fused.shape == (spec.n_mels, spec.n_frames(n_samples))
     assert fused.dtype == np.float32 and np.isfinite(fused).all()
     if fused.size:
-        heard, within = FilterBankInput(spec), 1e-4 * spec.per_neper
-        assert_near(plain_filter_bank(samples, spec), fused, heard, within=within)
-        assert_near(in_torch(samples, spec), fused, heard, within=within)
+        input_spec, within = FilterBankInput(spec), 1e-4 * spec.per_neper
+        assert_near(plain_filter_bank(samples, spec), fused, input_spec, within=within)
+        assert_near(in_torch(samples, spec), fused, input_spec, within=within)
 
 
 @EACH_INPUT
-def test_all_paths_are_equal_on_real_recordings(heard):
+def test_all_paths_are_equal_on_real_recordings(input_spec):
     """To 2e-3 dB: loud partials round away what lies 80 dB below them."""
     for path in sorted(shared("audio").glob("**/*.flac"))[::60]:
-        samples = decode(path, sample_rate_hz=heard.sample_rate_hz, duration_s=3.0)
-        fused, spec, within = filter_bank(samples, heard.spec), heard.spec, 2e-3 / heard.db_per_unit
-        assert_near(plain_filter_bank(samples, spec), fused, heard, within=within)
-        assert_near(in_torch(samples, spec), fused, heard, within=within)
+        samples = decode(path, sample_rate_hz=input_spec.sample_rate_hz, duration_s=3.0)
+        fused, spec, within = (
+            filter_bank(samples, input_spec.spec),
+            input_spec.spec,
+            2e-3 / input_spec.db_per_unit,
+        )
+        assert_near(plain_filter_bank(samples, spec), fused, input_spec, within=within)
+        assert_near(in_torch(samples, spec), fused, input_spec, within=within)
 
 
 def test_the_kernel_is_what_runs():
@@ -208,9 +214,9 @@ def test_silence_in_known_numbers():
     {"S": (0, 1, 100), "C": (1, 2, 101), "P": (1, 1, 101), "Y": (0, 0, 98)}.items(),
 )
 def test_numbers_of_frames(name, frames):
-    heard = INPUTS[name]
-    assert tuple(heard.n_frames(n) for n in (1, 160, heard.sample_rate_hz)) == frames
-    assert heard.n_frames(0) == 0
+    input_spec = INPUTS[name]
+    assert tuple(input_spec.n_frames(n) for n in (1, 160, input_spec.sample_rate_hz)) == frames
+    assert input_spec.n_frames(0) == 0
 
 
 @pytest.mark.parametrize("n", [1, 2, 3, 10])
@@ -233,11 +239,11 @@ def test_a_window_of_yamnets_is_what_its_samples_alone_give():
         np.testing.assert_allclose(window, YAMNET.matrix(second), rtol=0, atol=1e-4)
 
 
-@pytest.mark.parametrize("heard", [EFFICIENTAT, CED, PANNS], ids=["S", "C", "P"])
-def test_a_window_is_what_its_samples_give_but_for_its_edges(heard):
-    samples, rate_hz = noise(2 * heard.sample_rate_hz), heard.sample_rate_hz
-    second = heard.matrix(samples[rate_hz:])
-    window = heard.matrix(samples)[:, 100:]
+@pytest.mark.parametrize("input_spec", [EFFICIENTAT, CED, PANNS], ids=["S", "C", "P"])
+def test_a_window_is_what_its_samples_give_but_for_its_edges(input_spec):
+    samples, rate_hz = noise(2 * input_spec.sample_rate_hz), input_spec.sample_rate_hz
+    second = input_spec.matrix(samples[rate_hz:])
+    window = input_spec.matrix(samples)[:, 100:]
     n = second.shape[1]
     np.testing.assert_allclose(window[:, 2 : n - 2], second[:, 2:-2], rtol=0, atol=1e-3)
     assert np.abs(window[:, 0] - second[:, 0]).max() > 0.1
@@ -258,21 +264,21 @@ def sample_set(samples, rate_hz):
 
 
 @EACH_INPUT
-def test_windows_of_samples_have_the_edges_of_the_whole_clip(heard):
-    rate_hz = heard.sample_rate_hz
+def test_windows_of_samples_have_the_edges_of_the_whole_clip(input_spec):
+    rate_hz = input_spec.sample_rate_hz
     samples = np.round(noise(3 * rate_hz) * 32_768) / np.float32(32_768)
-    whole, n = heard.matrix(samples), heard.n_frames(rate_hz)
-    data = with_margins(sample_set(samples, rate_hz), heard.spec)
+    whole, n = input_spec.matrix(samples), input_spec.n_frames(rate_hz)
+    data = with_margins(sample_set(samples, rate_hz), input_spec.spec)
     zero = torch.zeros(1, 1)
-    front = SamplesToLogMel(heard.spec, mean=zero, deviation=zero)
+    front = SamplesToLogMel(input_spec.spec, mean=zero, deviation=zero)
     windows = torch.from_numpy(data.windows(np.arange(3)))
     bands = front(windows, torch.Generator(), ()).numpy()
-    assert bands.shape == (3, heard.n_rows, n)
+    assert bands.shape == (3, input_spec.n_rows, n)
     expected = [whole[:, 100 * k : 100 * k + n] for k in range(3)]
     np.testing.assert_allclose(bands[1], expected[1], rtol=0, atol=1e-3)
     # A whole clip is emphasised and then mirrored, and here it is the other way round: of S the
     # very first frame differs, and the last one. The others are mirrored all the same.
-    edge = 2 if heard is EFFICIENTAT else 0
+    edge = 2 if input_spec is EFFICIENTAT else 0
     n_last = expected[2].shape[1]
     np.testing.assert_allclose(bands[0, :, edge:], expected[0][:, edge:], rtol=0, atol=1e-3)
     np.testing.assert_allclose(
@@ -284,8 +290,8 @@ def test_windows_of_samples_have_the_edges_of_the_whole_clip(heard):
 
 
 @EACH_INPUT
-def test_the_input_survives_json(heard):
-    assert input_from_dict(heard.to_dict()) == heard
+def test_the_input_survives_json(input_spec):
+    assert input_from_dict(input_spec.to_dict()) == input_spec
 
 
 def test_what_is_of_another_version_is_refused():
@@ -301,8 +307,8 @@ def test_units_in_decibels():
     assert CED.db_per_unit == 1
     assert EFFICIENTAT.db_per_unit == pytest.approx(4.3429, abs=1e-4)
     assert YAMNET.db_per_unit == pytest.approx(8.6859, abs=1e-4)
-    for heard in INPUTS.values():  # twice the amplitude is 6.02 dB more
+    for input_spec in INPUTS.values():  # twice the amplitude is 6.02 dB more
         samples = noise(4000, level=0.3)
-        rise = filter_bank(samples * 2, heard.spec) - filter_bank(samples, heard.spec)
-        assert np.median(rise) * heard.db_per_unit == pytest.approx(6.02, abs=0.05)
+        rise = filter_bank(samples * 2, input_spec.spec) - filter_bank(samples, input_spec.spec)
+        assert np.median(rise) * input_spec.db_per_unit == pytest.approx(6.02, abs=0.05)
     assert isinstance(YAMNET, FilterBankInput)

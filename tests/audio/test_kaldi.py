@@ -95,19 +95,19 @@ def test_less_than_a_frame_gives_none(fbank):
 
 
 def test_a_window_is_what_its_second_alone_gives():
-    heard, windows = KaldiInput(), WindowSpec()
+    input_spec, windows = KaldiInput(), WindowSpec()
     samples = noise(48_000)
-    matrix = heard.matrix(samples)
-    starts = window_starts(matrix.shape[1], windows, heard)
-    cut = cut_windows(matrix, starts, windows.n_frames(heard), silence=heard.silence)
+    matrix = input_spec.matrix(samples)
+    starts = window_starts(matrix.shape[1], windows, input_spec)
+    cut = cut_windows(matrix, starts, windows.n_frames(input_spec), silence=input_spec.silence)
     assert cut.shape == (3, 128, 98)
     for window, second in zip(cut, np.split(samples, 3), strict=True):
-        np.testing.assert_allclose(window, heard.matrix(second), rtol=0, atol=1e-3)
+        np.testing.assert_allclose(window, input_spec.matrix(second), rtol=0, atol=1e-3)
 
 
 def test_the_input_survives_json():
-    heard = KaldiInput(KaldiSpec(n_mels=64))
-    assert input_from_dict(heard.to_dict()) == heard
+    input_spec = KaldiInput(KaldiSpec(n_mels=64))
+    assert input_from_dict(input_spec.to_dict()) == input_spec
     with pytest.raises(SpecMismatch, match="Kaldi spec of another version"):
         input_from_dict({"kind": "kaldi", "smell": 1})
 

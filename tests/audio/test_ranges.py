@@ -15,7 +15,7 @@ from pipeline.audio.decode import decode
 from pipeline.audio.fetch import TemplateSource
 from pipeline.audio.network import Meter
 from pipeline.audio.ranges import BLOCK_BYTES, RangeFile, has_fragment_index, index_bytes
-from pipeline.demo.origin import Fault, Origin
+from pipeline.demo.media_server import Fault, MediaServer
 from pipeline.errors import FetchFault, Reason
 
 RATE_HZ = 22_050
@@ -116,12 +116,12 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def origin(folder: Path) -> Iterator[Origin]:
-    with Origin(folder) as origin:
+def origin(folder: Path) -> Iterator[MediaServer]:
+    with MediaServer(folder) as origin:
         yield origin
 
 
-def fetched(origin: Origin, ytid: str, start_s: float, duration_s: float = 10.0) -> np.ndarray:
+def fetched(origin: MediaServer, ytid: str, start_s: float, duration_s: float = 10.0) -> np.ndarray:
     source = TemplateSource(origin.url_template, Access())
     with source.open(ytid, Meter()) as file:
         return decode(file, sample_rate_hz=RATE_HZ, start_s=start_s, duration_s=duration_s)
@@ -194,7 +194,7 @@ def test_an_index_of_200_kb_leaves_room_for_a_lean_segment(origin, folder, ytid,
 def test_without_ranges_the_whole_is_read_once(folder, layout, fault):
     ytid = ytid_of(layout, 4)
     path = folder / f"{ytid}.{LAYOUTS[layout][0]}"
-    with Origin(folder, {ytid: fault}) as origin:
+    with MediaServer(folder, {ytid: fault}) as origin:
         got = fetched(origin, ytid, start_s_of("middle", 4))
     assert origin.n_bytes[ytid] == path.stat().st_size
     np.testing.assert_allclose(got, full_decode(path)["middle"], atol=1e-3)

@@ -6,7 +6,7 @@ import pytest
 
 from pipeline.demo.catalogue import plan_catalogue, render_catalogue
 from pipeline.demo.corpus import Video, plan_corpus, render_corpus
-from pipeline.demo.origin import Fault
+from pipeline.demo.media_server import Fault
 
 SEED = 55
 

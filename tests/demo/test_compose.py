@@ -7,12 +7,12 @@ from random import Random
 import numpy as np
 import pytest
 
-from pipeline.catalog.vocabulary import default_vocabulary
 from pipeline.demo.compose import Event, Section, _midi_file, compose
 from pipeline.demo.idioms import CLASSES, SOUNDS, Voice
 from pipeline.demo.phrases import LONGEST_REST_S, play
 from pipeline.demo.render import RATE_HZ, synthesize
 from pipeline.demo.song import random_song
+from pipeline.selection.vocabulary import default_vocabulary
 
 VOICES = [
     pytest.param(voice, id=f"{sound}-{voice.program}-{voice.low}")

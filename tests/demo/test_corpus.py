@@ -8,9 +8,6 @@ import pytest
 
 from pipeline.audio.decode import decode
 from pipeline.audio.logmel import LogMelSpec, log_mel
-from pipeline.catalog.audioset import read_segments
-from pipeline.catalog.select import select
-from pipeline.catalog.vocabulary import audioset_mids, default_vocabulary
 from pipeline.demo.corpus import (
     Video,
     faults_of,
@@ -18,8 +15,11 @@ from pipeline.demo.corpus import (
     render_corpus,
     write_segments_csv,
 )
-from pipeline.demo.origin import Fault
+from pipeline.demo.media_server import Fault
 from pipeline.errors import DecodeError
+from pipeline.selection.audioset import read_segments
+from pipeline.selection.select import select
+from pipeline.selection.vocabulary import audioset_mids, default_vocabulary
 from tests.demo.conftest import SEED
 
 CODES = default_vocabulary().codes

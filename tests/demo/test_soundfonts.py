@@ -10,6 +10,7 @@ import pytest
 
 from pipeline.demo.compose import Section
 from pipeline.demo.idioms import SOUNDS
+from pipeline.demo.recording import Recording, record, with_soundfont, write_chosen
 from pipeline.demo.soundfonts import (
     WHEEL,
     Soundfont,
@@ -19,7 +20,6 @@ from pipeline.demo.soundfonts import (
     soundfont_bytes,
     usable,
 )
-from pipeline.demo.studio import Recording, record, with_soundfont, write_chosen
 from pipeline.errors import UsageError
 
 CELLO = 42

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from pipeline.demo.corpus import Video, faults_of, plan_corpus, render_corpus, write_segments_csv
-from pipeline.demo.origin import Origin
+from pipeline.demo.media_server import MediaServer
 from pipeline.flows.build import build
 from pipeline.flows.build_plan import BuildConfig
 from pipeline.flows.fit import FitConfig, fit
@@ -37,9 +37,9 @@ class Corpus:
         """The videos whose segment has a class."""
         return [video for video in self.plan if video.codes]
 
-    def origin(self, **options: float) -> Origin:
+    def origin(self, **options: float) -> MediaServer:
         """Return a server of the videos, with their faults."""
-        return Origin(self.folder / "videos", faults_of(self.plan), **options)
+        return MediaServer(self.folder / "videos", faults_of(self.plan), **options)
 
 
 Once = Callable[[str, Callable[[Path], object]], Path]

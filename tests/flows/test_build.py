@@ -18,11 +18,11 @@ from jobs import build_subset
 from pipeline.audio.clip import from_pcm16
 from pipeline.audio.decode import decode
 from pipeline.audio.logmel import LogMelSpec, log_mel
-from pipeline.demo.origin import Fault, Origin
+from pipeline.demo.media_server import Fault, MediaServer
 from pipeline.errors import SpecMismatch, UsageError
 from pipeline.flows.build import build
 from pipeline.flows.build_plan import BuildConfig
-from pipeline.flows.crew import downloads_per_worker
+from pipeline.flows.downloaders import downloads_per_worker
 from pipeline.store.dataset import Dataset
 from schemas.features import read_logmels
 from tests.flows.conftest import SPLIT, Corpus, kill
@@ -183,7 +183,7 @@ def test_downloads_are_shared_out(max_downloads, n_cpus, expected):
     assert downloads_per_worker(max_downloads, n_cpus=n_cpus) == expected
 
 
-def wait_until_it_asks(origin: Origin, process: subprocess.Popen[str], n_times: int) -> None:
+def wait_until_it_asks(origin: MediaServer, process: subprocess.Popen[str], n_times: int) -> None:
     before = origin.n_requests.total()
     wait_for(lambda: origin.n_requests.total() >= before + n_times, process)
 

@@ -11,8 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from jobs import build_subset
-from pipeline.catalog.retry import Retry
-from pipeline.demo.origin import Fault, Origin, Trouble
+from pipeline.demo.media_server import Fault, InjectedFault, MediaServer
 from pipeline.errors import UsageError
 from pipeline.flows.build import build, train_moments
 from pipeline.flows.build_plan import BuildConfig, dry_run
@@ -20,6 +19,7 @@ from pipeline.flows.evaluate import EvaluateConfig, evaluate
 from pipeline.flows.fit import FitConfig, fit
 from pipeline.learn.recipes import preset
 from pipeline.report.forecast import forecast_text
+from pipeline.selection.retry import Retry
 from pipeline.store.dataset import Dataset
 from pipeline.store.folder import Folder
 from schemas.ledger import latest
@@ -30,7 +30,7 @@ def ledger(out: Path):
     return pq.read_table(out / "ledger", partitioning=None)
 
 
-def config(corpus: Corpus, origin: Origin, out: Path, **options) -> BuildConfig:
+def config(corpus: Corpus, origin: MediaServer, out: Path, **options) -> BuildConfig:
     settings = {"shard_size": 4, "split": SPLIT, "max_downloads": 4} | options
     return BuildConfig(corpus.sheets, str(out), origin.url_template, **settings)
 
@@ -65,7 +65,7 @@ def test_a_later_run_tries_again_and_the_ledger_keeps_both(corpus: Corpus, ray_l
         first = build(config(corpus, origin, out, attempts=1))
         n_asked = origin.n_requests.total()
     cut = [v.ytid for v in corpus.selected if v.fault is Fault.TRUNCATED]
-    with Origin(corpus.folder / "videos") as mended:  # no faults any more
+    with MediaServer(corpus.folder / "videos") as mended:  # no faults any more
         assert build(config(corpus, mended, out)) | {"provenance": 0} == first | {"provenance": 0}
         assert not mended.n_requests
         again = build(config(corpus, mended, out, retry=Retry.TRANSIENT))
@@ -105,13 +105,13 @@ def test_wav_files_beside_the_tables_also_of_clips_got_before(corpus: Corpus, ra
     assert found == {f"{row['segment_id']}.wav": row["audio"]["bytes"] for row in clips.to_pylist()}
 
 
-class KillingOrigin(Origin):
+class KillingOrigin(MediaServer):
     """A server at whose answer for one id the asking process dies, as by a decoder's fault."""
 
     poison = ""
     n_killed = 0
 
-    def trouble(self, ytid: str, client_port: int = 0) -> Trouble:
+    def injected(self, ytid: str, client_port: int = 0) -> InjectedFault:
         if ytid == self.poison:
             for connection in psutil.net_connections("tcp"):
                 ends = [end.port for end in (connection.laddr, connection.raddr) if end]
@@ -120,7 +120,7 @@ class KillingOrigin(Origin):
                     os.kill(connection.pid, signal.SIGKILL)
                     self.n_killed += 1
                     break
-        return super().trouble(ytid, client_port)
+        return super().injected(ytid, client_port)
 
 
 def test_a_process_killer_costs_one_row(corpus: Corpus, dataset, ray_local, tmp_path):

@@ -11,9 +11,9 @@ import ray
 
 from jobs import harness
 from pipeline.audio.access import Access
-from pipeline.demo.origin import Fault, Origin, Trouble
+from pipeline.demo.media_server import Fault, InjectedFault, MediaServer
 from pipeline.flows import build as building
-from pipeline.flows import gate as gating
+from pipeline.flows import request_gate as gating
 from pipeline.flows.build import build
 from pipeline.flows.build_plan import BuildConfig
 from tests.audio.test_fetch import CASES, FINE
@@ -37,14 +37,14 @@ def rows_of(out: Path) -> dict[str, tuple]:
 def test_every_fault_is_told_and_costs_its_own_segment_only(corpus: Corpus, ray_local, tmp_path):
     good = [video.ytid for video in corpus.selected if video.fault is Fault.NONE]
     passing = {
-        good.pop(): Trouble(fault, n_failures=1) for fault in (Fault.OVERLOADED, Fault.RESET)
+        good.pop(): InjectedFault(fault, n_failures=1) for fault in (Fault.OVERLOADED, Fault.RESET)
     }
     throttled = good.pop()
-    patient = {throttled: Trouble(Fault.THROTTLED, n_failures=1, retry_after="2")}
+    patient = {throttled: InjectedFault(Fault.THROTTLED, n_failures=1, retry_after="2")}
     lasting = {good.pop(): fault for fault in (*CASES, *FINE)}
     faults = {**corpus.origin().faults, **passing, **patient, **lasting}
     out = tmp_path / "ds"
-    with Origin(corpus.folder / "videos", faults) as origin:
+    with MediaServer(corpus.folder / "videos", faults) as origin:
         config = BuildConfig(
             corpus.sheets,
             str(out),

@@ -115,8 +115,8 @@ def test_two_runs(two, tmp_path):
     assert (labels["lost_all"], labels["gained_first"]) == (1, 1)
     assert labels["changed_share"] == 0.6
     assert labels["jaccard_mean"] == pytest.approx((1 + 0 + 0 + 1 / 3 + 1) / 5)
-    apart = {why: n for why, n in report["apart"].items() if n}
-    assert apart == {"only_a": 1, "only_b": 1, "failed_both": 1}
+    unmatched = {why: n for why, n in report["apart"].items() if n}
+    assert unmatched == {"only_a": 1, "only_b": 1, "failed_both": 1}
     assert report["apart_first"]["only_b"] == ["new"]
     assert report["class_names"] == {"cel": "cello", "pia": "piano", "voi": "voi"}
     assert report["a"]["identity"]["thresholds"] == dict.fromkeys(CODES, 0.5)
@@ -129,9 +129,9 @@ def test_two_runs(two, tmp_path):
     assert table["uri"][0].as_py() == "4"
     assert [row["uri"] for row in report["largest"]] == table["uri"].to_pylist()
     assert report["largest"][0]["duration_s"] == 60
-    apart = pq.read_table(out / "apart.parquet")
-    assert_meant(apart.schema, APART)
-    assert sorted(apart["uri"].to_pylist()) == ["broken", "gone", "new"]
+    unmatched = pq.read_table(out / "apart.parquet")
+    assert_meant(unmatched.schema, APART)
+    assert sorted(unmatched["uri"].to_pylist()) == ["broken", "gone", "new"]
     page = (out / "report.html").read_text()
     assert "m1" in page
     assert page.count("data:image/svg+xml") == 3

@@ -18,8 +18,8 @@ from pipeline.flows.export import ExportConfig, export_tags
 from pipeline.flows.retag import RetagConfig, retag
 from pipeline.flows.tag import TagConfig, tag_catalog
 from pipeline.learn.ensemble import load_any
+from pipeline.learn.inference_config import inference_config
 from pipeline.learn.tagger import TrackTagger, describe
-from pipeline.learn.tagging import tagging
 from pipeline.score.aggregate import METHODS, aggregate
 from pipeline.score.validation import Choice, choose_thresholds
 from pipeline.store.catalogue import list_tracks
@@ -46,24 +46,24 @@ def rows(out):
 def test_validation_means_every_aggregation_over_the_models(tmp_path, monkeypatch):
     """Each model's windows by themselves, then the mean; what is found goes into the out."""
     a, b = (write(tmp_path / name, name) for name in FRONT_ENDS)
-    how, n = tagging(f"{a},{b}"), len(CODES)
+    inference, n = inference_config(f"{a},{b}"), len(CODES)
     rng = np.random.default_rng(0)
     windows = {
         part.card.model_id: {"x": rng.random((k + 3, n)), "y": rng.random((2, n))}
-        for k, part in enumerate(how.parts)
+        for k, part in enumerate(inference.parts)
     }
     monkeypatch.setattr(
         validate, "window_scores_of", lambda clips, part, n_blocks: windows[part.card.model_id]
     )
     truth = {"x": ["cel"], "y": ["pia"], "broken": []}
-    held = validate.validation_of(None, truth, how, n_blocks=1)
-    assert set(held.scores) == set(held.own) >= {*METHODS, how.aggregation}
-    for method in ("s1", "max", how.aggregation):
+    held = validate.validation_of(None, truth, inference, n_blocks=1)
+    assert set(held.scores) == set(held.own) >= {*METHODS, inference.aggregation}
+    for method in ("s1", "max", inference.aggregation):
         each = method.split("+") if "+" in method else [method] * 2
         for row, name in zip(held.scores[method], truth, strict=True):
             said = [
                 aggregate(of_part[name], one, hop_s=part.windows.hop_s)
-                for of_part, one, part in zip(windows.values(), each, how.parts, strict=True)
+                for of_part, one, part in zip(windows.values(), each, inference.parts, strict=True)
                 if name in of_part
             ] or [np.zeros(n)]
             np.testing.assert_allclose(row, np.mean(said, axis=0), rtol=1e-6)
@@ -71,11 +71,11 @@ def test_validation_means_every_aggregation_over_the_models(tmp_path, monkeypatc
         f"{a},{b}", str(tmp_path / "e"), "d", thresholds="tuned", keep_thresholds=True,
         keep_calibration=True,
     )  # fmt: skip
-    choice = Choice(how.aggregation, "tuned")
-    evaluation._keep(config, how, choice, held)
+    choice = Choice(inference.aggregation, "tuned")
+    evaluation._keep(config, inference, choice, held)
     card = load_any(str(tmp_path / "e"))
-    expected = choose_thresholds(choice, held, own=how.thresholds, class_codes=CODES).values
-    assert card.thresholds[how.aggregation] == pytest.approx(expected)
+    expected = choose_thresholds(choice, held, own=inference.thresholds, class_codes=CODES).values
+    assert card.thresholds[inference.aggregation] == pytest.approx(expected)
     assert set(card.calibration) == set(held.scores)
     assert evaluation.kept_in(config) == (str(tmp_path / "e"), "ensemble.json")
 
@@ -90,7 +90,7 @@ def test_an_ensemble_is_evaluated_kept_and_tags(dataset, music, tmp_path, capsys
     said, report = (
         json.loads((kept / name).read_text()) for name in ("ensemble.json", "metrics.json")
     )
-    mixed = tagging(str(kept)).aggregation
+    mixed = inference_config(str(kept)).aggregation
     assert set(said["thresholds"]) >= {*METHODS, mixed}
     used = {row["code"]: row["threshold"] for row in report["metrics"]["per_class"]}
     assert said["thresholds"][mixed] == pytest.approx(used)
@@ -103,12 +103,12 @@ def test_an_ensemble_is_evaluated_kept_and_tags(dataset, music, tmp_path, capsys
     assert (run["tracks"], run["tagged"], run["failed"]) == (4, 3, 1)
     assert run["identity"]["model_id"] == said["model_id"]
     assert [one["window_s"] for one in run["identity"]["members"]] == [
-        part.windows.window_s for part in tagging(str(kept)).parts
+        part.windows.window_s for part in inference_config(str(kept)).parts
     ]
-    how = all_count(tagging(str(kept), whole_tracks=True))
-    how = replace(how, gate=run["identity"]["gate"])
-    tagger = TrackTagger(how)
-    for described in describe(list_tracks(str(music)), how):
+    inference = all_count(inference_config(str(kept), whole_tracks=True))
+    inference = replace(inference, min_confidence=run["identity"]["gate"])
+    tagger = TrackTagger(inference)
+    for described in describe(list_tracks(str(music)), inference):
         (row,) = tagger(described).to_pylist()
         tagged = found[row["uri"]]
         assert (tagged["status"], tagged["labels"]) == (row["status"], row["labels"])
@@ -122,7 +122,7 @@ def test_an_ensemble_is_evaluated_kept_and_tags(dataset, music, tmp_path, capsys
     config = TagConfig(str(music), str(kept), str(out), engine="torch", precision="f32")
     assert tag_catalog(config)["unchanged"] == 4
     assert retag(RetagConfig(str(out), str(tmp_path / "r"), model=str(kept)))["relabelled"] == 0
-    retag(RetagConfig(str(out), str(tmp_path / "all"), threshold=0.0, gate=0.0))
+    retag(RetagConfig(str(out), str(tmp_path / "all"), threshold=0.0, min_confidence=0.0))
     compared = compare_tags(
         CompareTagsConfig(str(out), str(tmp_path / "all"), str(tmp_path / "differences"))
     )

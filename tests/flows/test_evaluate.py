@@ -16,8 +16,8 @@ from pipeline.flows import evaluate as evaluation
 from pipeline.flows.evaluate import EvaluateConfig, evaluate
 from pipeline.flows.tag import TagConfig, tag_catalog
 from pipeline.flows.truth import aligned, as_tagged, read_tags, read_truth, split_truth
+from pipeline.learn.inference_config import calibrated, inference_config
 from pipeline.learn.model import load_card, load_model, save_model
-from pipeline.learn.tagging import calibrated, tagging
 from pipeline.score.aggregate import METHODS
 from pipeline.score.scored import from_table
 from pipeline.score.thresholds import RULES, tuned
@@ -123,7 +123,9 @@ def test_a_run_is_scored_with_its_own_aggregation_thresholds_and_gate(model, cor
     lines = [f"{path},{'+'.join(v.codes)}" for path, v in zip(paths, videos, strict=True)]
     truth, run = tmp_path / "truth.csv", str(tmp_path / "tagging")
     truth.write_text("\n".join(["uri,labels", *lines]) + "\n")
-    tag_catalog(TagConfig(str(truth), str(model), run, aggregate="max", threshold=0.1, gate=0.4))
+    tag_catalog(
+        TagConfig(str(truth), str(model), run, aggregate="max", threshold=0.1, min_confidence=0.4)
+    )
     config = EvaluateConfig(str(model), str(tmp_path / "e"), tags=run, truth=str(truth))
     metrics = evaluate(config)
     never = load_card(str(model)).untrained_classes  # 1.0: no score reaches it
@@ -154,22 +156,22 @@ def test_a_run_is_scored_with_its_own_aggregation_thresholds_and_gate(model, cor
 
 def test_only_the_truth_s_tracks_are_read_and_their_last_rows(tmp_path):
     """Another model's classes do not matter, nor in which order the files lie."""
-    how = SimpleNamespace(
+    inference = SimpleNamespace(
         card=SimpleNamespace(model_id="m"), aggregation="s2", codes=["cel"], identity={}
     )
     with pytest.raises(UsageError, match="no tags there; make some"):
-        as_tagged(str(tmp_path), how)
+        as_tagged(str(tmp_path), inference)
     store = TagStore(Folder(str(tmp_path)))
     other = pa.table({"uri": ["a"], "model_id": ["other"], "scores": [{"kazoo": 1}],
                       "fingerprint": [None]})  # fmt: skip
     store.commit(other, date="2026-01-01", beside={})
     with pytest.raises(SpecMismatch, match="no tags there by this model, m"):
-        as_tagged(str(tmp_path), how)
+        as_tagged(str(tmp_path), inference)
     store.commit(tag_rows(("a", 9), ("b", 2), ("c", 3), at=9), date="2026-01-01", beside={})
     store.commit(tag_rows(("a", 1), at=1), date="2026-01-02", beside={})
-    tags = read_tags(str(tmp_path), how, ["a", "b"])
+    tags = read_tags(str(tmp_path), inference, ["a", "b"])
     assert set(tags["uri"].to_pylist()) == {"a", "b"}
-    names, scores, named = aligned(tags, {"b": [], "a": []}, how)
+    names, scores, named = aligned(tags, {"b": [], "a": []}, inference)
     labels = {row["uri"]: row["labels"] for row in tags.sort_by("tagged_at").to_pylist()}
     assert names == ["b", "a"]
     assert named.tolist() == [["cel" in labels["b"]], ["cel" in labels["a"]]]
@@ -192,11 +194,11 @@ def test_what_validation_says_is_kept_for_tagging(model, dataset, scored_split, 
     card = load_card(str(mine))
     assert said in card.threshold_notes[-1]
     assert set(card.calibration) == set(METHODS)
-    served = calibrated(tagging(str(mine)))
+    served = calibrated(inference_config(str(mine)))
     assert served.calibration.to_dict() == card.calibration["s2"]
     assert card.model_id == before.model_id
     found = {row.code: row.threshold for row in metrics.per_class}
-    assert tagging(str(mine), None, None, gpu=False).thresholds == tuple(found.values())
+    assert inference_config(str(mine), None, None, gpu=False).thresholds == tuple(found.values())
     assert set(card.thresholds) == set(METHODS)
     assert found != before.thresholds["s2"]
     top = replace(config, aggregate="top5")

@@ -30,8 +30,8 @@ def test_the_model_carries_all_that_tagging_needs(model, dataset):
     tagger, card = load_model(str(model))
     meta = Dataset.open(str(dataset)).meta()
     assert card.dataset_fingerprint == meta["fingerprint"]
-    assert card.heard.to_dict()["kind"] == "logmel"  # though its samples were disturbed
-    assert card.heard.spec.to_dict() == meta["feature_spec"]
+    assert card.input_spec.to_dict()["kind"] == "logmel"  # though its samples were disturbed
+    assert card.input_spec.spec.to_dict() == meta["feature_spec"]
     assert [c["code"] for c in meta["classes"]] == card.vocabulary.codes
     assert [row["epoch"] for row in card.training["history"]] == [1, 2]
     assert set(card.thresholds) == set(METHODS)

@@ -65,8 +65,8 @@ def test_serving_gives_what_the_head_makes_of_kept_embeddings(probe, copied):
         clips = dataset.folder.read_table(name, ["segment_id", "audio"]).to_pylist()
         assert [row["segment_id"] for row in rows] == [clip["segment_id"] for clip in clips]
         for row, clip in zip(rows, clips, strict=True):
-            samples = samples_of(clip["audio"]["bytes"], card.heard.sample_rate_hz)
-            matrix = card.heard.matrix(samples)[None, :, : card.architecture.input_shape[1]]
+            samples = samples_of(clip["audio"]["bytes"], card.input_spec.sample_rate_hz)
+            matrix = card.input_spec.matrix(samples)[None, :, : card.architecture.input_shape[1]]
             scores, hidden = engine.scores(matrix)
             head = tagger.backbone.head
             vectors = np.float32([row["embedding"]])
@@ -82,7 +82,7 @@ def test_serving_gives_what_the_head_makes_of_kept_embeddings(probe, copied):
 
 def test_the_card_says_whose_weights_it_holds(probe, encoders, copied):
     card = load_card(str(probe))
-    assert card.heard.to_dict()["kind"] == "stacked"
+    assert card.input_spec.to_dict()["kind"] == "stacked"
     ids = [load_card(uri).model_id for uri in encoders]
     assert [one["model_id"] for one in card.training["encoders"]] == ids
     assert card.training["embeddings"].startswith(str(copied))

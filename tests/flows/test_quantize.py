@@ -12,9 +12,9 @@ from pipeline.errors import SpecMismatch, UsageError
 from pipeline.flows.quantize import QuantizeConfig, calibration_windows, quantize
 from pipeline.learn.engines import make_engine
 from pipeline.learn.graphs import best_precision
+from pipeline.learn.inference_config import inference_config
 from pipeline.learn.mapped import mapped_clips
 from pipeline.learn.model import load_card, load_model, save_model
-from pipeline.learn.tagging import tagging
 from pipeline.learn.windows import load_windows
 from pipeline.score.aggregate import aggregate
 from pipeline.store.dataset import Dataset
@@ -36,18 +36,21 @@ def report(config):
 def windows_of(config, split, cache):
     """Return a split's windows as training has them."""
     card = load_card(config.model)
-    tables = mapped_clips(Dataset.open(config.dataset), split, card.heard, cache)
+    tables = mapped_clips(Dataset.open(config.dataset), split, card.input_spec, cache)
     codes = card.vocabulary.codes
-    return load_windows(tables, codes=codes, windows=card.windows, heard=card.heard)
+    return load_windows(tables, codes=codes, windows=card.windows, input_spec=card.input_spec)
 
 
 def test_the_figures_are_those_of_the_model_that_was_written(config, report, tmp_path):
-    val, how = windows_of(config, "val", tmp_path), tagging(config.model, None, None, gpu=False)
+    val, inference = (
+        windows_of(config, "val", tmp_path),
+        inference_config(config.model, None, None, gpu=False),
+    )
     for name, uri in [("f32", config.model), ("int8", config.out)]:
         engine = make_engine(uri, precision=name)
         windows = [engine.scores(val.clip_windows(clip))[0] for clip in range(len(val.matrices))]
-        scores = np.stack([aggregate(one, how.aggregation) for one in windows])
-        named = scores >= np.array(how.thresholds)
+        scores = np.stack([aggregate(one, inference.aggregation) for one in windows])
+        named = scores >= np.array(inference.thresholds)
         expected = f1_score(val.targets > 0.5, named, average="macro", zero_division=0)
         assert report["precisions"][name]["macro_f1"] == pytest.approx(expected)
         assert report["precisions"][name]["windows_per_cpu_s"] > 0
@@ -70,17 +73,20 @@ def test_the_folder_says_what_it_is(config, report):
 
 
 def test_it_is_calibrated_with_training_windows_of_many_clips(config, tmp_path):
-    dataset, how = Dataset.open(config.dataset), tagging(config.model, None, None, gpu=False)
+    dataset, inference = (
+        Dataset.open(config.dataset),
+        inference_config(config.model, None, None, gpu=False),
+    )
     train = windows_of(config, "train", tmp_path)
     known = {window.tobytes() for window in train.windows(np.arange(len(train)))}
     for n in (10, 10_000):
-        windows, n_clips = calibration_windows(dataset, how, n_windows=n, seed=0)
+        windows, n_clips = calibration_windows(dataset, inference, n_windows=n, seed=0)
         assert len(windows) == min(n, len(train))
         assert n_clips == min(n, len(train.matrices))
         assert {window.tobytes() for window in windows} <= known
-    again, _ = calibration_windows(dataset, how, n_windows=10, seed=0)
-    other, _ = calibration_windows(dataset, how, n_windows=10, seed=1)
-    first, _ = calibration_windows(dataset, how, n_windows=10, seed=0)
+    again, _ = calibration_windows(dataset, inference, n_windows=10, seed=0)
+    other, _ = calibration_windows(dataset, inference, n_windows=10, seed=1)
+    first, _ = calibration_windows(dataset, inference, n_windows=10, seed=0)
     assert first.tobytes() == again.tobytes() != other.tobytes()
 
 

@@ -13,7 +13,7 @@ import pytest
 import torch
 
 from pipeline.flows.fit import FitConfig, fit
-from pipeline.flows.material import Material
+from pipeline.flows.training_data import TrainingData
 from pipeline.learn.config import TrainConfig
 from pipeline.store.dataset import Dataset
 from tests.flows.conftest import TINY
@@ -28,7 +28,7 @@ def test_a_killed_worker_takes_its_loader_processes_with_it(dataset: Path, tmp_p
     history = card.training["history"]
     assert [row["epoch"] for row in history] == [1, 2, 3, 4]
     assert all(0 < row["waiting_share"] < 1 for row in history)
-    assert card.heard.to_dict()["kind"] == "logmel"
+    assert card.input_spec.to_dict()["kind"] == "logmel"
     loaders = killed.result()
     assert len(loaders) >= 2
     wait_for(lambda: not any(is_running(one) for one in loaders))
@@ -73,19 +73,19 @@ def test_bands_are_made_by_the_loader_or_on_the_device(
 ) -> None:  # fmt: skip
     stored = Dataset.open(str(dataset))
     config = TrainConfig(model=model, augment=augment, activity=False, weights="none")
-    material = Material(stored, stored.meta(), config)
-    with material.kept():
-        windows = material.train_set(gpu=gpu)
-        work = material.randomised_windows(gpu=gpu)
+    training_data = TrainingData(stored, stored.meta(), config)
+    with training_data.kept():
+        windows = training_data.train_set(gpu=gpu)
+        work = training_data.randomised_windows(gpu=gpu)
         assert work is not None
         assert (work.front is not None) == has_front
-        bands = material.samples_to_log_mel(windows, gpu=gpu)
+        bands = training_data.samples_to_log_mel(windows, gpu=gpu)
         assert (bands is not None) == is_on_device
         found = work.plain(windows.windows(np.array([0])))
         if bands is not None:
             found = bands(torch.from_numpy(found), torch.Generator(), ()).numpy()
-        assert found.shape[1:] == material.architecture.input_shape
-        expected = Material(
+        assert found.shape[1:] == training_data.architecture.input_shape
+        expected = TrainingData(
             stored, stored.meta(), replace(config, augment=())
         ).train_set().windows(np.array([0]))  # fmt: skip
         loud = expected.max() - (60 if model != "cnn1d-raw" else np.inf)
@@ -96,6 +96,8 @@ def test_bands_are_made_by_the_loader_or_on_the_device(
 @pytest.mark.parametrize("model", ["cnn2d-mfcc", "svm"])
 def test_features_are_not_randomised(dataset: Path, model: str) -> None:
     stored = Dataset.open(str(dataset))
-    material = Material(stored, stored.meta(), TrainConfig(model=model, augment=("randomise",)))
-    assert material.randomised_windows() is None
-    assert not material.trains_on_samples
+    training_data = TrainingData(
+        stored, stored.meta(), TrainConfig(model=model, augment=("randomise",))
+    )
+    assert training_data.randomised_windows() is None
+    assert not training_data.trains_on_samples

@@ -18,11 +18,11 @@ import pytest
 from jobs import retag as job
 from pipeline.audio.inputs import LogMelInput
 from pipeline.audio.windows import WindowSpec
-from pipeline.catalog.vocabulary import Vocabulary
 from pipeline.errors import SpecMismatch, StoreError, UsageError
 from pipeline.flows.retag import IDENTITY_KEY, RetagConfig, retag
 from pipeline.learn.model import Architecture, ModelCard, save_card
 from pipeline.score.calibration import Calibration
+from pipeline.selection.vocabulary import Vocabulary
 from pipeline.store.folder import Folder
 from schemas.tags import tags_schema
 from tests.flows.conftest import kill
@@ -77,7 +77,7 @@ def write_model(folder, model_id=ME, **thresholds):
     card = ModelCard(
         architecture=Architecture("resnet10t", 3),
         vocabulary=vocabulary,
-        heard=LogMelInput(),
+        input_spec=LogMelInput(),
         windows=WindowSpec(),
         aggregation="s1",
         thresholds={"s1": dict.fromkeys(CODES, 0.9), "s2": LIMITS | thresholds},
@@ -111,11 +111,11 @@ def rows(folder: Path) -> list[dict]:
     ]
 
 
-def expected(folder, thresholds, gate):
+def expected(folder, thresholds, min_confidence):
     """Say by SQL what the labels must be."""
     named = ", ".join(
-        f"case when scores.{c} >= {thresholds[c]}::double and peaks.{c} >= {gate}::double "
-        f"then '{c}' end"
+        f"case when scores.{c} >= {thresholds[c]}::double "
+        f"and peaks.{c} >= {min_confidence}::double then '{c}' end"
         for c in CODES
     )
     query = f"""select uri, case when status = 'failed' then labels when n_active = 0 then []
@@ -126,7 +126,7 @@ def expected(folder, thresholds, gate):
 
 def test_labels_follow_the_new_limits_and_nothing_else_changes(tagged, tmp_path):
     out = tmp_path / "out"
-    run = made(tagged, out, threshold=0.3, gate=0.4)
+    run = made(tagged, out, threshold=0.3, min_confidence=0.4)
     assert files(out) == files(tagged)
     new, old = rows(out), rows(tagged)
     assert {row["uri"]: row["labels"] for row in new} == expected(
@@ -154,7 +154,7 @@ def test_the_same_limits_give_the_same_labels(tagged, tmp_path):
 
 def test_files_say_where_they_are_from(tagged, tmp_path):
     out = tmp_path / "out"
-    run = made(tagged, out, gate=0.6)
+    run = made(tagged, out, min_confidence=0.6)
     assert json.loads((out / "run.json").read_text()) == run
     assert (run["complete"], run["retagged_from"]) == (True, str(tagged))
     assert run["identity"]["gate"] == 0.6
@@ -168,8 +168,8 @@ def test_files_say_where_they_are_from(tagged, tmp_path):
 
 
 def test_a_retag_can_be_made_anew(tagged, tmp_path):
-    made(tagged, tmp_path / "a", threshold=0.1, gate=0)
-    made(tmp_path / "a", tmp_path / "b", threshold=0.5, gate=0.2)
+    made(tagged, tmp_path / "a", threshold=0.1, min_confidence=0)
+    made(tmp_path / "a", tmp_path / "b", threshold=0.5, min_confidence=0.2)
     assert rows(tmp_path / "b") == rows(tagged)
 
 
@@ -222,9 +222,9 @@ def test_thresholds_of_the_model_now(tagged, tmp_path):
 def test_one_model_among_several(tagged, tmp_path, rng):
     """The last run's, or the one that is named; the other's files stay where they are."""
     write_run(tagged, [tags_of(rng, 5, model_id="net-9999")], model_id="net-9999", night=22)
-    last = made(tagged, tmp_path / "last", gate=0.5)
+    last = made(tagged, tmp_path / "last", min_confidence=0.5)
     assert (last["tracks"], last["identity"]["model_id"]) == (5, "net-9999")
-    named = made(tagged, tmp_path / "named", model=write_model(tmp_path / "m"), gate=0.5)
+    named = made(tagged, tmp_path / "named", model=write_model(tmp_path / "m"), min_confidence=0.5)
     assert (named["tracks"], named["identity"]["model_id"]) == (66, ME)
     assert {row["model_id"] for row in rows(tmp_path / "named")} == {ME}
 
@@ -232,16 +232,16 @@ def test_one_model_among_several(tagged, tmp_path, rng):
 def test_a_file_without_evidence_among_others_stops_a_gate(tagged, tmp_path, rng):
     older = tags_of(rng, 9).drop_columns(["peaks", "n_active"])
     write_run(tagged, [older], night=22)
-    with pytest.raises(UsageError, match=r"22-000\.parquet: a gate of 0\.2 asks for evidence"):
+    with pytest.raises(UsageError, match=r"22-000\.parquet: a lowest confidence of 0\.2"):
         made(tagged, tmp_path / "out", threshold=0.4)
     assert json.loads((tmp_path / "out" / "run.json").read_text())["complete"] is False
 
 
 def test_a_rerun_writes_only_what_is_new(tagged, tmp_path, rng):
     out = tmp_path / "out"
-    first = made(tagged, out, gate=0.5)
+    first = made(tagged, out, min_confidence=0.5)
     times = {name: (out / name).stat().st_mtime_ns for name in files(out)}
-    again = made(tagged, out, gate=0.5)
+    again = made(tagged, out, min_confidence=0.5)
     assert {name: (out / name).stat().st_mtime_ns for name in files(out)} == times
     keys = [key for key in first if key not in ("seconds", "run_id", "started_at", "memory")]
     assert [first[key] for key in keys] == [again[key] for key in keys]
@@ -250,20 +250,20 @@ def test_a_rerun_writes_only_what_is_new(tagged, tmp_path, rng):
     (tagged / gone).unlink()
     pq.write_table(tags_of(rng, 6), tagged / changed)
     write_run(tagged, [tags_of(rng, 3)], night=22)
-    run = made(tagged, out, gate=0.5)
+    run = made(tagged, out, min_confidence=0.5)
     assert files(out) == files(tagged)
     assert run["tracks"] == 6 + 25 + 3
     assert {row["uri"]: row["labels"] for row in rows(out)} == expected(tagged, LIMITS, 0.5)
 
 
 def test_labels_of_two_makings_are_not_mixed(tagged, tmp_path, rng):
-    made(tagged, tmp_path / "out", gate=0.5)
+    made(tagged, tmp_path / "out", min_confidence=0.5)
     with pytest.raises(SpecMismatch, match="give another --out"):
-        made(tagged, tmp_path / "out", gate=0.4)
+        made(tagged, tmp_path / "out", min_confidence=0.4)
     write_run(tmp_path / "other", [tags_of(rng, 3)])
     with pytest.raises(SpecMismatch, match="give another --out"):
-        made(tagged, tmp_path / "other", gate=0.5)
-    assert made(tagged, tmp_path / "out", gate=0.5)["tracks"] == 66
+        made(tagged, tmp_path / "other", min_confidence=0.5)
+    assert made(tagged, tmp_path / "out", min_confidence=0.5)["tracks"] == 66
 
 
 @pytest.mark.parametrize("spelling", ["{}", "{}/", "{}/../run", "link"])
@@ -271,7 +271,7 @@ def test_never_in_place(tagged, tmp_path, spelling):
     (tmp_path / "link").symlink_to(tagged)
     out = str(tmp_path / "link") if spelling == "link" else spelling.format(tagged)
     with pytest.raises(UsageError, match="that is what --tags names; name another folder"):
-        retag(RetagConfig(str(tagged), out, gate=0.5))
+        retag(RetagConfig(str(tagged), out, min_confidence=0.5))
 
 
 def test_what_a_user_gets_wrong(tagged, tmp_path):
@@ -279,21 +279,21 @@ def test_what_a_user_gets_wrong(tagged, tmp_path):
         RetagConfig("a", "b", threshold=0.5, model="m")
     with pytest.raises(UsageError, match="what is new"):
         RetagConfig("a", "b")
-    for options in ({"threshold": 1.5}, {"gate": -0.1}):
+    for options in ({"threshold": 1.5}, {"min_confidence": -0.1}):
         with pytest.raises(UsageError, match="expected 0 to 1"):
             RetagConfig("a", "b", **options)
     with pytest.raises(UsageError, match=r"no run\.json there"):
-        made(tmp_path / "nothing", tmp_path / "out", gate=0.5)
+        made(tmp_path / "nothing", tmp_path / "out", min_confidence=0.5)
     with pytest.raises(UsageError, match=r"no model\.json"):
         made(tagged, tmp_path / "out", model=str(tmp_path))
     with pytest.raises(UsageError, match=r"t\.json"):
         made(tagged, tmp_path / "out", thresholds=str(tmp_path / "t.json"))
     write_run(tagged, [], complete=False)
     with pytest.raises(UsageError, match="has not ended"):
-        made(tagged, tmp_path / "out", gate=0.5)
+        made(tagged, tmp_path / "out", min_confidence=0.5)
     write_run(tmp_path / "empty", [])
     with pytest.raises(UsageError, match="no tags by"):
-        made(tmp_path / "empty", tmp_path / "out", gate=0.5)
+        made(tmp_path / "empty", tmp_path / "out", min_confidence=0.5)
     assert not (tmp_path / "out").exists()
 
 
@@ -301,7 +301,7 @@ def test_a_broken_file_stops_it_by_name(tagged, tmp_path):
     broken = files(tagged)[1]
     (tagged / broken).write_bytes(b"no parquet")
     with pytest.raises(StoreError, match=Path(broken).name):
-        made(tagged, tmp_path / "out", gate=0.5)
+        made(tagged, tmp_path / "out", min_confidence=0.5)
     assert files(tmp_path / "out") == [name for name in files(tagged) if name != broken]
 
 
@@ -313,7 +313,7 @@ def test_memory_does_not_grow_with_the_catalogue(tmp_path, rng):
         POOLS.append(pool)
         pa.set_memory_pool(pool)
         try:
-            made(tmp_path / f"run{n_files}", tmp_path / f"out{n_files}", gate=0.5)
+            made(tmp_path / f"run{n_files}", tmp_path / f"out{n_files}", min_confidence=0.5)
         finally:
             pa.set_memory_pool(before)
         most.append(pool.max_memory())
@@ -369,15 +369,15 @@ def test_no_torch_where_no_model_is_named(tagged, tmp_path):
 
 
 def test_in_a_bucket(tagged, tmp_path):
-    here = made(tagged, tmp_path / "here", gate=0.5)
+    here = made(tagged, tmp_path / "here", min_confidence=0.5)
     with S3Server() as server:
         source, out = server.uri("run"), server.uri("out")
         for path in filter(Path.is_file, tagged.glob("**/*.*")):
             Folder(source).write_bytes(str(path.relative_to(tagged)), path.read_bytes())
-        run = made(source, out, gate=0.5)
+        run = made(source, out, min_confidence=0.5)
         assert [key.removeprefix("out/") for key in server.keys("out/tags")] == files(tagged)
         written = server.etags("out/tags")
-        again = made(source, out, gate=0.5)
+        again = made(source, out, min_confidence=0.5)
         assert server.etags("out/tags") == written
         for name in files(tagged):
             labels = Folder(out).read_table(name)["labels"]

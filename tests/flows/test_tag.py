@@ -24,17 +24,17 @@ from jobs import tag_catalog as tag_catalog_job
 from pipeline.audio.activity import Activity
 from pipeline.audio.decode import decode
 from pipeline.audio.logmel import LogMelSpec, log_mel
-from pipeline.demo.origin import Fault, Origin
+from pipeline.demo.media_server import Fault, MediaServer
 from pipeline.errors import SpecMismatch, UsageError
 from pipeline.flows import tag as tagging_flow
 from pipeline.flows import tag_stages
 from pipeline.flows.retag import RetagConfig, retag
 from pipeline.flows.tag import TagConfig, plan_tagging, tag_catalog
+from pipeline.learn.inference_config import inference_config
 from pipeline.learn.model import DEFAULT_MIN_CONFIDENCE, load_model, save_model
 from pipeline.learn.tagger import describe
-from pipeline.learn.tagging import tagging
 from pipeline.learn.windows import load_windows
-from pipeline.score.attention import REASONS
+from pipeline.score.alerts import REASONS
 from pipeline.store.catalogue import list_tracks
 from pipeline.store.folder import Folder
 from tests.conftest import tones
@@ -183,22 +183,27 @@ def test_a_rerun_skips_all_and_a_change_is_tagged_again(music, model, tagged, tm
 
 def test_windows_are_what_training_would_see(music, model):
     """The serving path and the training path give the same windows, to the bit."""
-    how = tagging(str(model), None, None, gpu=False)
+    inference = inference_config(str(model), None, None, gpu=False)
     wav = next((music / "sub 1").glob("*.wav"))
-    (described,) = describe(list_tracks(str(wav)), replace(how, activity=Activity()))
-    heard, n_frames = how.card.heard, how.card.windows.n_frames(how.card.heard)
+    (described,) = describe(list_tracks(str(wav)), replace(inference, activity=Activity()))
+    input_spec, n_frames = (
+        inference.card.input_spec,
+        inference.card.windows.n_frames(inference.card.input_spec),
+    )
     served = np.frombuffer(described["windows"][0].as_py(), "<f2").reshape(-1, 256, n_frames)
     logmel = log_mel(decode(wav, sample_rate_hz=44_100), LogMelSpec()).astype("<f2")
     table = pa.table({"segment_id": ["s"], "matrix": [logmel.tobytes()], "classes": [["a"]]})
     table = table.cast(table.schema.set(1, pa.field("matrix", pa.large_binary())))
-    trained = load_windows([table], codes=["a"], windows=how.card.windows, heard=heard)
+    trained = load_windows(
+        [table], codes=["a"], windows=inference.card.windows, input_spec=input_spec
+    )
     np.testing.assert_array_equal(served, trained.clip_windows(0))
 
 
 def test_a_manifest_with_a_missing_file_by_s1_and_a_threshold(music, model, tmp_path):
     good, out = next((music / "sub 1").glob("*.wav")), tmp_path / "out"
     (tmp_path / "m.csv").write_text(f'uri\n"{good}"\ngone.wav\n')
-    run = tag(tmp_path / "m.csv", model, out, aggregate="s1", threshold=0.01, gate=0.0)
+    run = tag(tmp_path / "m.csv", model, out, aggregate="s1", threshold=0.01, min_confidence=0.0)
     assert (run["tagged"], run["failed"]) == (1, 1)
     failed, ok = sorted(rows(out), key=lambda row: row["status"])
     assert (failed["reason"], failed["uri"]) == ("unreadable", str(tmp_path / "gone.wav"))
@@ -392,21 +397,21 @@ def test_silence_and_noise_get_no_label(music, model, tmp_path, rng):
     soundfile.write(folder / "silence.wav", np.zeros(5 * 44_100), 44_100)
     soundfile.write(folder / "hiss.wav", rng.normal(0, 0.1, 5 * 44_100), 44_100)
     shutil.copy(next((music / "sub 1").glob("*.wav")), folder / "music.wav")
-    tag(folder, model, tmp_path / "gated", gate=0.0)
+    tag(folder, model, tmp_path / "gated", min_confidence=0.0)
     gated = {Path(row["uri"]).stem: row for row in rows(tmp_path / "gated")}
     assert gated["silence"]["labels"] == gated["hiss"]["labels"] == []
     assert gated["silence"]["n_active"] == gated["hiss"]["n_active"] == 0
     assert gated["hiss"]["n_windows"] == 5
     assert gated["music"]["labels"]
-    tag(folder, model, tmp_path / "open", gate=0.0, activity=False)
+    tag(folder, model, tmp_path / "open", min_confidence=0.0, activity=False)
     open_ = {Path(row["uri"]).stem: row for row in rows(tmp_path / "open")}
     assert open_["silence"]["labels"]  # what S2 does by itself
-    retag(RetagConfig(str(tmp_path / "gated"), str(tmp_path / "shut"), gate=1.0))
+    retag(RetagConfig(str(tmp_path / "gated"), str(tmp_path / "shut"), min_confidence=1.0))
     assert [row["labels"] for row in rows(tmp_path / "shut")] == [[], [], []]
 
 
 def test_windows_intervals_and_embeddings(small, model, tmp_path):
-    options = {"keep_windows": True, "embeddings": True, "hop_s": 0.5, "gate": 0.0}
+    options = {"keep_windows": True, "embeddings": True, "hop_s": 0.5, "min_confidence": 0.0}
     run = tag(small, model, tmp_path, **options)
     assert run["identity"]["hop_s"] == 0.5
     before = [table(tmp_path, name).num_rows for name in BESIDE]
@@ -425,10 +430,10 @@ def test_windows_intervals_and_embeddings(small, model, tmp_path):
         assert mine[1]["start_s"] == pytest.approx(0.5, abs=0.02)
         assert all(w["end_s"] - w["start_s"] <= 1.0 for w in mine)
         assert mine[-1]["end_s"] == pytest.approx(track["duration_s"], abs=0.6)
-        heard = np.array([list(w["scores"].values()) for w in mine if w["is_active"]])
-        sums = heard.sum(axis=0)
+        input_spec = np.array([list(w["scores"].values()) for w in mine if w["is_active"]])
+        sums = input_spec.sum(axis=0)
         np.testing.assert_allclose(list(track["scores"].values()), sums / sums.max(), rtol=1e-4)
-        top = np.sort(heard, axis=0)[-3:].mean(axis=0)
+        top = np.sort(input_spec, axis=0)[-3:].mean(axis=0)
         np.testing.assert_allclose(list(track["peaks"].values()), top, rtol=1e-4)
     for one in intervals:
         track = tracks[one["uri"]]
@@ -443,7 +448,7 @@ BESIDE = ("windows", "intervals", "embeddings")
 
 def test_tracks_of_a_server_and_its_faults(corpus, model, tmp_path):
     videos = sorted(path.stem for path in (corpus.folder / "videos").glob("*.webm"))[:3]
-    with Origin(corpus.folder / "videos", {videos[1]: Fault.BROKEN}) as origin:
+    with MediaServer(corpus.folder / "videos", {videos[1]: Fault.BROKEN}) as origin:
         uris = [origin.url_template.format(ytid=ytid) for ytid in [*videos, "nothing0000"]]
         lines = [json.dumps({"uri": uri}) for uri in [*uris, "http://169.254.169.254/x.mp3"]]
         (tmp_path / "m.jsonl").write_text("\n".join(lines))

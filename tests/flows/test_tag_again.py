@@ -57,15 +57,15 @@ def test_the_small_files_of_a_killed_night_are_joined_on_a_later_day(tmp_path):
 def test_rows_of_a_killed_run_say_how_they_were_made(tmp_path):
     """Its run.json may be another model's by the time that the first one goes on."""
 
-    def how(model_id: str, hop_s: float) -> SimpleNamespace:
+    def inference(model_id: str, hop_s: float) -> SimpleNamespace:
         identity = {"model_id": model_id, "hop_s": hop_s, "windows": (1, 2)}
         return SimpleNamespace(identity=identity, card=SimpleNamespace(model_id=model_id))
 
     store = TagStore(Folder(str(tmp_path)))
-    first, other = how("A", 1.0), how("B", 1.0)
+    first, other = inference("A", 1.0), inference("B", 1.0)
     check_identity(store, first)
     claim(store, first)
-    check_identity(store, how("A", 2.0))  # killed before its first row: nothing to mix with
+    check_identity(store, inference("A", 2.0))  # killed before its first row: nothing to mix with
     made = {"timbre.tagging": json.dumps(first.identity)}
     rows = tag_rows(("a", 1), model_id="A").replace_schema_metadata(made)
     store.commit(rows, date="2026-01-01", beside={})
@@ -73,7 +73,7 @@ def test_rows_of_a_killed_run_say_how_they_were_made(tmp_path):
     claim(store, other)
     check_identity(store, first)
     with pytest.raises(SpecMismatch, match="A has tagged there with another hop_s; give"):
-        check_identity(store, how("A", 2.0))
+        check_identity(store, inference("A", 2.0))
 
 
 def test_failed_tracks_that_are_gone_do_not_count():
@@ -90,11 +90,11 @@ def test_failed_tracks_that_are_gone_do_not_count():
 def test_probabilities_and_scores_do_not_mix(tmp_path):
     """Either way round: rows whose scores are of the aggregation, and rows of probabilities."""
 
-    def how(**more) -> SimpleNamespace:
+    def inference(**more) -> SimpleNamespace:
         identity = {"model_id": "A", "thresholds": {"cel": 0.5}, **more}
         return SimpleNamespace(identity=identity, card=SimpleNamespace(model_id="A"))
 
-    ways = [how(), how(calibration={"method": "platt", "classes": {"cel": {}}})]
+    ways = [inference(), inference(calibration={"method": "platt", "classes": {"cel": {}}})]
     for k, first in enumerate(ways):
         store = TagStore(Folder(str(tmp_path / str(k))))
         made = {"timbre.tagging": json.dumps(first.identity)}
@@ -117,9 +117,9 @@ def test_an_older_folder_goes_on_by_s2_and_says_so(tmp_path, capsys):
     rows = tag_rows(("a", 1), model_id=card.model_id).replace_schema_metadata(made)
     store = TagStore(Folder(str(out)))
     store.commit(rows, date="2026-01-01", beside={})
-    how = tagging_of(config)
-    assert how == older
-    check_identity(store, how)
+    inference = tagging_of(config)
+    assert inference == older
+    check_identity(store, inference)
     assert (
         f"{out}: its tags are by s2, and so it goes on; {TRACKS} finds" in capsys.readouterr().err
     )
@@ -137,17 +137,20 @@ def test_a_quiet_night_says_what_the_catalogue_has(tmp_path, capsys):
         soundfile.write(music / f"{k}.wav", tones(3, 330 * (k + 1)), 44_100)
     (music / "bad.mp3").write_bytes(b"no music " * 99)
     flags = {"catalog": str(music), "model": model, "out": str(out), "engine": "torch"}
-    how, store = tagging_of(TagConfig(**flags, gate=0.0)), TagStore(Folder(str(out)))
-    scored = [TrackTagger(how)(one) for one in describe(list_tracks(str(music)), how)]
-    tags, _ = tables_of(pa.concat_tables(scored), how)
-    rows = tags.replace_schema_metadata(lineage_of(how))
+    inference, store = (
+        tagging_of(TagConfig(**flags, min_confidence=0.0)),
+        TagStore(Folder(str(out))),
+    )
+    scored = [TrackTagger(inference)(one) for one in describe(list_tracks(str(music)), inference)]
+    tags, _ = tables_of(pa.concat_tables(scored), inference)
+    rows = tags.replace_schema_metadata(lineage_of(inference))
     store.commit(rows, date="2026-01-01", beside={})
     words = [word for key, value in flags.items() for word in (f"--{key}", value)]
     assert job.main([*words, "--gate", "0"]) == 0
     run = json.loads((out / "run.json").read_text())
     named = Counter(label for row in tags.to_pylist() for label in row["labels"])
     assert sum(named.values()) > 0
-    assert run["labels"] == run["labels_in_all"] == {code: named[code] for code in how.codes}
+    assert run["labels"] == run["labels_in_all"] == {code: named[code] for code in inference.codes}
     assert sum(run["labels_of_run"].values()) == 0
     assert (run["unchanged"], run["failed_in_all"]) == (3, 1)
     html = (out / "report.html").read_text()

@@ -68,14 +68,14 @@ def scores_of(table, card):
 
 
 @pytest.mark.parametrize(
-    ("own", "asked", "gate"),
+    ("own", "asked", "min_confidence"),
     [(0.0, None, 0.0), (0.3, None, 0.3), (0.3, 0.1, 0.1), (None, None, DEFAULT_MIN_CONFIDENCE)],
 )
-def test_a_model_may_bring_its_own_gate(own, asked, gate, model, tmp_path):
+def test_a_model_may_bring_its_own_gate(own, asked, min_confidence, model, tmp_path):
     card = load_card(str(model))
     folder = Folder(str(tmp_path))
     for name in ("model.safetensors", "model.json"):
         folder.write_bytes(name, (model / name).read_bytes())
     save_card(folder, replace(card, min_confidence=own))
-    config = TagConfig("music", str(tmp_path), "out", gate=asked)
-    assert tagging_of(config).gate == gate
+    config = TagConfig("music", str(tmp_path), "out", min_confidence=asked)
+    assert tagging_of(config).min_confidence == min_confidence

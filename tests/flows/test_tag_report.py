@@ -18,12 +18,12 @@ from pipeline.audio.guard import Guard
 from pipeline.audio.inputs import LogMelInput
 from pipeline.audio.logmel import LogMelSpec
 from pipeline.audio.windows import WindowSpec, cut_windows, window_starts
-from pipeline.catalog.vocabulary import default_vocabulary
 from pipeline.flows.tag_examples import CLIP_S, Listener
 from pipeline.flows.tag_report import find_failures, run_before, write_report
 from pipeline.learn.loop import window_scores
 from pipeline.learn.model import Architecture, ModelCard, Tagger, load_model, save_model
 from pipeline.score.tally import N_BINS
+from pipeline.selection.vocabulary import default_vocabulary
 from pipeline.store.folder import Folder
 from pipeline.store.tagstore import TagStore
 from pipeline.store.track import open_track
@@ -44,7 +44,7 @@ def model(tmp_path_factory) -> tuple[Path, ModelCard]:
     card = ModelCard(
         architecture=architecture,
         vocabulary=default_vocabulary(),
-        heard=LogMelInput(LogMelSpec()),
+        input_spec=LogMelInput(LogMelSpec()),
         windows=WindowSpec(),
         aggregation="s1",
         thresholds={"s1": dict.fromkeys(CODES, 0.5)},
@@ -173,9 +173,11 @@ def test_a_run_is_reported(model, tmp_path):
     rows[3] |= {"scores": dict.fromkeys(CODES, 0.1) | {"voi": 0.49}}
     rows[4] |= {"peaks": dict.fromkeys(CODES, 0.1) | {"org": 0.2}}
     html = report(tmp_path / "out", model, rows)
-    heard = sounds(html)
-    assert [heard_hz(samples) for samples in heard] == [300, 500, 700, 900]
-    assert [len(samples) / 44_100 for samples in heard] == pytest.approx([CLIP_S, 6, 5, 3], abs=0.1)
+    input_spec = sounds(html)
+    assert [heard_hz(samples) for samples in input_spec] == [300, 500, 700, 900]
+    assert [len(samples) / 44_100 for samples in input_spec] == pytest.approx(
+        [CLIP_S, 6, 5, 3], abs=0.1
+    )
     for words in (
         "Cello: the highest score, 0.95",
         "Piano: the highest score, 0.90",
@@ -342,9 +344,11 @@ def test_the_clip_is_the_best_stretch_of_the_track_s_own_windows(model, tmp_path
             tagged(path, "cel"), "cel"
         )
     windows = WindowSpec(1.0, 0.5)
-    matrix = card.heard.matrix(decode(path, sample_rate_hz=44_100))
-    starts = window_starts(matrix.shape[1], windows, card.heard)
-    cut = cut_windows(matrix, starts, windows.n_frames(card.heard), silence=card.heard.silence)
+    matrix = card.input_spec.matrix(decode(path, sample_rate_hz=44_100))
+    starts = window_starts(matrix.shape[1], windows, card.input_spec)
+    cut = cut_windows(
+        matrix, starts, windows.n_frames(card.input_spec), silence=card.input_spec.silence
+    )
     scores = window_scores(load_model(str(folder))[0], cut, torch.device("cpu"))
     first = round(stretch.start_s / windows.hop_s)
     n_windows = len(stretch.scores)

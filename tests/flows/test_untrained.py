@@ -9,18 +9,18 @@ import pytest
 import torch
 
 from pipeline.audio.logmel import LogMelSpec
-from pipeline.catalog.vocabulary import default_vocabulary
 from pipeline.flows import evaluate, fit
 from pipeline.flows.compare import read_evaluation
-from pipeline.flows.material import Material
+from pipeline.flows.training_data import TrainingData
 from pipeline.learn.config import TrainConfig
 from pipeline.learn.engines import make_engine
+from pipeline.learn.inference_config import inference_config
 from pipeline.learn.loop import window_scores
 from pipeline.learn.model import ModelCard, load_card, load_model, save_card
-from pipeline.learn.tagging import tagging
 from pipeline.report.training_page import training_page
 from pipeline.score.aggregate import aggregate
 from pipeline.score.validation import Choice
+from pipeline.selection.vocabulary import default_vocabulary
 from pipeline.store.dataset import Dataset
 from pipeline.store.folder import Folder
 from schemas.features import features_schema
@@ -67,31 +67,31 @@ def stored(tmp_path, monkeypatch):
     return dataset
 
 
-def material_of(stored, **options) -> Material:
-    return Material(
+def material_of(stored, **options) -> TrainingData:
+    return TrainingData(
         stored, stored.meta(), TrainConfig(model="resnet10t", activity=False, **options)
     )
 
 
 def test_classes_without_a_clip_are_known_before_the_training(stored, capfd):
-    material = material_of(stored)
-    found = [CODES[k] for k in material.untrained]
+    training_data = material_of(stored)
+    found = [CODES[k] for k in training_data.untrained]
     assert found == [code for code in CODES if code not in ("cel", "pia", "voi")]
-    fit._warn_of_untrained(material)
+    fit._warn_of_untrained(training_data)
     said = capfd.readouterr().err
     assert said.startswith("warning: no clip to learn from has cla, flu, gac")
     assert said.count("\n") == 1
-    assert material.architecture.untrained == material.untrained
-    assert fit._thresholds(material) == {
+    assert training_data.architecture.untrained == training_data.untrained
+    assert fit._thresholds(training_data) == {
         code: 0.5 if code in ("cel", "pia", "voi") else 1.0 for code in CODES
     }
 
 
 def test_nothing_is_taught_of_them_and_no_epoch_judged_by_them(stored):
-    material, org = material_of(stored), CODES.index("org")
-    train, val = material.train_set(), material.val_set()
+    training_data, org = material_of(stored), CODES.index("org")
+    train, val = training_data.train_set(), training_data.val_set()
     assert np.isnan(train.targets).all(axis=0).tolist() == [
-        k in material.untrained for k in range(len(CODES))
+        k in training_data.untrained for k in range(len(CODES))
     ]
     assert np.isnan(val.targets[:, org]).all()
     assert (train.targets[:, CODES.index("cel")] == [1, 1, 0, 0]).all()
@@ -99,14 +99,14 @@ def test_nothing_is_taught_of_them_and_no_epoch_judged_by_them(stored):
 
 def test_folds_are_without_what_their_own_clips_lack(stored):
     in_folds = [material_of(stored, folds=3, fold=k) for k in range(3)]
-    for material in in_folds:
-        ids = {*material.train_set().segment_ids}
+    for training_data in in_folds:
+        ids = {*training_data.train_set().segment_ids}
         there = {
             code for split, clips in CLIPS.items() for k, has in enumerate(clips)
             for code in has if f"{split}{k}_0" in ids
         }  # fmt: skip
-        assert [CODES[k] for k in material.untrained] == [c for c in CODES if c not in there]
-        assert not np.isnan(material.held_out().targets).all(axis=0).any()
+        assert [CODES[k] for k in training_data.untrained] == [c for c in CODES if c not in there]
+        assert not np.isnan(training_data.held_out().targets).all(axis=0).any()
 
 
 @pytest.fixture
@@ -148,22 +148,22 @@ def test_they_have_no_score_with_any_engine(uri, engine):
 
 
 def test_no_threshold_names_them(uri):
-    how = tagging(uri, None, 0.0)
-    limits = dict(zip(how.codes, how.thresholds, strict=True))
+    inference = inference_config(uri, None, 0.0)
+    limits = dict(zip(inference.codes, inference.thresholds, strict=True))
     assert limits["org"] == limits["voi"] == 1.0
     assert limits["cel"] == 0.0
-    assert replace(how, thresholds=(0.2,) * 11).thresholds[CODES.index("voi")] == 1.0
+    assert replace(inference, thresholds=(0.2,) * 11).thresholds[CODES.index("voi")] == 1.0
 
 
 def test_an_evaluation_leaves_out_what_a_split_does_not_know(uri, tmp_path):
-    how, codes = tagging(uri), CODES[:2]
+    inference, codes = inference_config(uri), CODES[:2]
     truth = {"a": ["cel"], "b": [], "c": ["cla"]}
     scores = [{code: 0.9 if code in codes else 0.1 for code in CODES}] * 3
     tags = pa.table({"uri": list(truth), "labels": [codes] * 3, "scores": scores})
-    tagged = evaluate._Tagged(how, tags, truth, list(truth), {"b": codes})
+    tagged = evaluate._Tagged(inference, tags, truth, list(truth), {"b": codes})
     config = evaluate.EvaluateConfig(uri, str(tmp_path / "e"), dataset="ds")
     metrics = evaluate._score(
-        config, Choice(how.aggregation), tagged, Folder(config.out), own=how.thresholds
+        config, Choice(inference.aggregation), tagged, Folder(config.out), own=inference.thresholds
     )
     rows = metrics.per_class[:2]
     assert [(row.n_positive, row.n_predicted, row.n_unknown) for row in rows] == [(1, 2, 1)] * 2

@@ -5,7 +5,7 @@ import threading
 
 import pytest
 
-from pipeline.flows import board
+from pipeline.flows import training_progress
 from pipeline.flows.build import show
 from pipeline.flows.logs import logged, progress_bar
 from pipeline.score.pace import expected_s
@@ -35,10 +35,10 @@ class Notes:
 @pytest.mark.parametrize("form", ["text", "json"])
 def test_a_training_waits_for_its_workers(form, capsys, monkeypatch):
     monkeypatch.setenv("TIMBRE_LOG", form)
-    monkeypatch.setattr(board, "_LOOK_EVERY_S", 0.01)
-    monkeypatch.setattr(board.ray, "get", lambda state: state)
+    monkeypatch.setattr(training_progress, "_LOOK_EVERY_S", 0.01)
+    monkeypatch.setattr(training_progress.ray, "get", lambda state: state)
     asked = Asked()
-    with logged("jobs.train"), board.shown(asked, "resnet10t"):
+    with logged("jobs.train"), training_progress.show_progress(asked, "resnet10t"):
         assert asked.twice.wait(60)
     first, *_, last = capsys.readouterr().err.splitlines()
     waits = "waiting for the workers to start and to read the dataset"

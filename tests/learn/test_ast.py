@@ -17,23 +17,23 @@ from pipeline.audio.inputs import LogMelInput, SamplesInput
 from pipeline.audio.kaldi import DB_PER_NEPER, KaldiInput
 from pipeline.audio.logmel import LogMelSpec
 from pipeline.audio.windows import WindowSpec
-from pipeline.catalog.vocabulary import (
+from pipeline.errors import UsageError
+from pipeline.flows.fit import FitConfig
+from pipeline.flows.training_data import TrainingData
+from pipeline.learn.config import TrainConfig
+from pipeline.learn.inference_config import InferenceConfig, inference_config
+from pipeline.learn.logmel import SamplesToLogMel, with_margins
+from pipeline.learn.loop import augmented
+from pipeline.learn.model import Architecture, ModelCard, Tagger, load_model, save_model
+from pipeline.learn.networks.ast_weights import LANDMARKS
+from pipeline.learn.recipes import input_spec_of, preset
+from pipeline.learn.tagger import TrackTagger, describe
+from pipeline.selection.vocabulary import (
     Instrument,
     Vocabulary,
     audioset_order,
     default_vocabulary,
 )
-from pipeline.errors import UsageError
-from pipeline.flows.fit import FitConfig
-from pipeline.flows.material import Material
-from pipeline.learn.config import TrainConfig
-from pipeline.learn.logmel import SamplesToLogMel, with_margins
-from pipeline.learn.loop import augmented
-from pipeline.learn.model import Architecture, ModelCard, Tagger, load_model, save_model
-from pipeline.learn.networks.ast_weights import LANDMARKS
-from pipeline.learn.recipes import heard_by, preset
-from pipeline.learn.tagger import TrackTagger, describe
-from pipeline.learn.tagging import Tagging, tagging
 from pipeline.store.catalogue import list_tracks
 from pipeline.store.folder import Folder
 from tests.conftest import tones
@@ -66,7 +66,7 @@ def published(tmp_path):
     return publish(tmp_path / "ast"), tmp_path / "ast"
 
 
-def material(weights, vocabulary=None, **settings) -> Material:
+def training_data(weights, vocabulary=None, **settings) -> TrainingData:
     """What a run is about, as far as it needs no audio."""
     meta = {
         "classes": (vocabulary or default_vocabulary()).to_dict(),
@@ -76,14 +76,14 @@ def material(weights, vocabulary=None, **settings) -> Material:
         {"segment_id": ["s_0"], "classes": [(vocabulary or default_vocabulary()).codes]}
     )
     dataset = SimpleNamespace(features=lambda split, columns: [labelled])  # every class is learned
-    return Material(dataset, meta, TrainConfig(model="ast", weights=str(weights), **settings))
+    return TrainingData(dataset, meta, TrainConfig(model="ast", weights=str(weights), **settings))
 
 
-def save(model: Tagger, run: Material, folder: Path) -> str:
+def save(model: Tagger, run: TrainingData, folder: Path) -> str:
     card = ModelCard(
         architecture=model.architecture,
         vocabulary=run.vocabulary,
-        heard=run.heard,
+        input_spec=run.input_spec,
         windows=run.windows,
         aggregation="s1",
         thresholds={"s1": dict.fromkeys(run.vocabulary.codes, 0.5)},
@@ -116,17 +116,17 @@ def test_a_file_s_scores_are_the_published_network_s(published, ten_seconds, tmp
     features = extractor(samples, sampling_rate=16_000, return_tensors="pt")["input_values"]
     with torch.inference_mode():
         expected = network(features).logits[0]
-    run = material(folder, EVERY_LABEL, window_s=10.24)
+    run = training_data(folder, EVERY_LABEL, window_s=10.24)
     model = run.new_model(None).eval()
-    how = tagging(save(model, run, tmp_path / "model"))
-    how = Tagging(**{**vars(how), "engine": engine, "precision": "f32"})
-    (described,) = describe(list_tracks(str(music)), how)
+    inference = inference_config(save(model, run, tmp_path / "model"))
+    inference = InferenceConfig(**{**vars(inference), "engine": engine, "precision": "f32"})
+    (described,) = describe(list_tracks(str(music)), inference)
     windows = np.frombuffer(described["windows"][0].as_buffer(), "<f4").reshape(1, 128, -1)
     ours = model.scaled(torch.from_numpy(windows.copy()))
     n_frames = ours.shape[2]
     assert n_frames == 1022  # the network has no patch of the other two
     torch.testing.assert_close(ours[0].T, features[0, :n_frames], rtol=0, atol=1e-3)
-    (row,) = TrackTagger(how)(described).to_pylist()
+    (row,) = TrackTagger(inference)(described).to_pylist()
     logits = torch.logit(torch.tensor(list(row["scores"].values()), dtype=torch.float64))
     torch.testing.assert_close(logits.float(), expected, rtol=0, atol=1e-3)
     assert expected.std() > 0.3
@@ -134,7 +134,7 @@ def test_a_file_s_scores_are_the_published_network_s(published, ten_seconds, tmp
 
 def test_a_head_begins_from_the_published_rows(published):
     network, folder = published
-    head = material(folder).new_model(None).backbone.head
+    head = training_data(folder).new_model(None).backbone.head
     theirs = network.classifier
     torch.testing.assert_close(head[0].weight, theirs.layernorm.weight)
     torch.testing.assert_close(head[0].bias, theirs.layernorm.bias)
@@ -147,23 +147,23 @@ def test_a_head_begins_from_the_published_rows(published):
 
 def test_one_file_is_as_good_as_the_folder(published, tmp_path):
     _, folder = published
-    whole = material(folder).new_model(None).state_dict()
-    alone = material(folder / "model.safetensors").new_model(None).state_dict()
+    whole = training_data(folder).new_model(None).state_dict()
+    alone = training_data(folder / "model.safetensors").new_model(None).state_dict()
     assert all(torch.equal(whole[name], alone[name]) for name in whole)
 
 
 def test_labels_in_another_order_are_refused(tmp_path):
     names = {row: f"sound {row}" for row in range(527)} | LANDMARKS
     publish(tmp_path / "right", id2label=names)
-    assert material(tmp_path / "right").new_model(None).backbone.n_kept == 11
+    assert training_data(tmp_path / "right").new_model(None).backbone.n_kept == 11
     publish(tmp_path / "wrong", id2label=names | {137: "Dog", 70: "Music"})
     with pytest.raises(UsageError, match="row 137 of its classifier is 'Dog', and 'Music' in Aud"):
-        material(tmp_path / "wrong").check_model()
+        training_data(tmp_path / "wrong").check_model()
 
 
 def test_a_classifier_of_other_labels_leaves_only_its_norm(tmp_path):
     network = publish(tmp_path / "ast", num_labels=35)
-    backbone = material(tmp_path / "ast").new_model(None).backbone
+    backbone = training_data(tmp_path / "ast").new_model(None).backbone
     assert backbone.n_kept == 0
     torch.testing.assert_close(backbone.head[0].weight, network.classifier.layernorm.weight)
 
@@ -171,7 +171,7 @@ def test_a_classifier_of_other_labels_leaves_only_its_norm(tmp_path):
 def test_an_encoder_without_a_classifier_will_do(published, tmp_path):
     network, _ = published
     network.audio_spectrogram_transformer.save_pretrained(tmp_path / "encoder")
-    backbone = material(tmp_path / "encoder").new_model(None).backbone
+    backbone = training_data(tmp_path / "encoder").new_model(None).backbone
     assert backbone.n_kept == 0
     torch.testing.assert_close(
         backbone.encoder.layernorm.weight, network.audio_spectrogram_transformer.layernorm.weight
@@ -180,7 +180,7 @@ def test_an_encoder_without_a_classifier_will_do(published, tmp_path):
 
 def test_a_trained_one_is_served_without_the_weights_it_began_from(published, tmp_path):
     _, folder = published
-    run = material(folder)
+    run = training_data(folder)
     assert run.architecture.input_shape == (128, 98)
     model = run.new_model(None).eval()
     positions = model.backbone.encoder.embeddings.position_embeddings
@@ -189,7 +189,7 @@ def test_a_trained_one_is_served_without_the_weights_it_began_from(published, tm
     for file in folder.iterdir():
         file.unlink()
     loaded, card = load_model(uri)
-    assert card.heard == KaldiInput()
+    assert card.input_spec == KaldiInput()
     windows = torch.randn(2, 128, 98) - 4
     with torch.inference_mode():
         torch.testing.assert_close(loaded(windows), model(windows))
@@ -199,20 +199,20 @@ def test_a_model_of_before_is_served_as_it_was(tmp_path, monkeypatch):
     """AST heard log-mels of its own, scaled to each window's peak, and model.json knew no sizes."""
     assert transformers.ASTModel  # to load it sets ASTConfig anew
     monkeypatch.setattr(transformers, "ASTConfig", partial(transformers.ASTConfig, **SMALL))
-    heard = LogMelInput(
+    input_spec = LogMelInput(
         LogMelSpec(sample_rate_hz=16_000, n_fft=1024, hop=160, n_mels=128, htk=True)
     )
-    shape = (128, WindowSpec().n_frames(heard))
+    shape = (128, WindowSpec().n_frames(input_spec))
     torch.manual_seed(0)
     model = Tagger(Architecture("ast", 11, input_shape=shape)).eval()
-    run = material("none")
+    run = training_data("none")
     uri = save(model, run, tmp_path)
     card = json.loads((tmp_path / "model.json").read_text())
-    card["feature_spec"] = heard.to_dict()
+    card["feature_spec"] = input_spec.to_dict()
     del card["architecture"]["sizes"]
     (tmp_path / "model.json").write_text(json.dumps(card))
     loaded, card = load_model(uri)
-    assert card.heard == heard
+    assert card.input_spec == input_spec
     assert not any(name.startswith("row_") for name in loaded.state_dict())
     windows = 20 * torch.randn(2, *shape) - 50
     below_peak = 1 + (windows - windows.amax(dim=(1, 2), keepdim=True)).clamp(min=-60) / 30
@@ -252,15 +252,15 @@ def test_weights_are_found_from_the_workers_folder(tmp_path, monkeypatch):
 
 def test_disturbed_samples_become_the_same_filter_bank():
     data = set_of(SamplesInput(16_000), 2)
-    heard = heard_by("ast", LogMelSpec())
-    spec = heard.spec
+    input_spec = input_spec_of("ast", LogMelSpec())
+    spec = input_spec.spec
     windows = with_margins(data, spec).clip_windows(0)
     zero = torch.zeros(1, 1)
     front = SamplesToLogMel(spec, mean=zero, deviation=zero)
     bands = front(torch.from_numpy(windows), torch.Generator(), ("shift", "masks"))
     assert bands.shape == (2, 128, 98)
     for one, samples in zip(bands, windows[:, 0], strict=True):
-        expected = heard.matrix(samples.astype(np.float32) / 32_768)
+        expected = input_spec.matrix(samples.astype(np.float32) / 32_768)
         np.testing.assert_allclose(one, expected, rtol=0, atol=1e-3)
 
 
@@ -278,7 +278,7 @@ def test_its_bands_are_disturbed_in_decibels():
 
 
 def test_powers_add_up_where_clips_are_mixed():
-    data = set_of(heard_by("ast", LogMelSpec()), 2)
+    data = set_of(input_spec_of("ast", LogMelSpec()), 2)
     mixed = data.batch([[0, 2], [1, 3]], 2, np.zeros(len(data), np.int64)).windows
     first = np.stack([data.clip_windows(0), data.clip_windows(1)]).astype(np.float64)
     np.testing.assert_allclose(mixed, np.log(np.exp(first).sum(axis=0)), rtol=0, atol=1e-3)

@@ -11,7 +11,7 @@ from torch import nn
 from pipeline.audio.clip import FULL_SCALE
 from pipeline.audio.inputs import LogMelInput
 from pipeline.errors import UsageError
-from pipeline.flows.material import Material
+from pipeline.flows.training_data import TrainingData
 from pipeline.learn.config import TrainConfig
 from pipeline.learn.distillation import Distiller, Teacher, WindowCut, joint_losses, resampler
 from pipeline.learn.loop import Hooks, train
@@ -60,10 +60,10 @@ class Spy(nn.Module):
 
     def __init__(self, score: list[float]) -> None:
         super().__init__()
-        self.score, self.heard = score, []
+        self.score, self.input_spec = score, []
 
     def forward(self, samples):
-        self.heard.append(samples)
+        self.input_spec.append(samples)
         return torch.tensor(self.score).expand(len(samples), -1)
 
 
@@ -80,8 +80,8 @@ def test_all_hear_the_mixture_and_its_targets_are_joined():
     targets = torch.tensor([[1.0, 0.0], [0.0, 1.0]]).repeat(4, 1)
     rng = torch.Generator().manual_seed(3)
     student, joined, soft = made.taught(windows, targets, rng, ("mix",))
-    torch.testing.assert_close(student[:, 0] / FULL_SCALE, spy.heard[0])
-    is_mixed = (spy.heard[0] - windows[:, 0] / FULL_SCALE).abs().amax(dim=1) > 1e-3
+    torch.testing.assert_close(student[:, 0] / FULL_SCALE, spy.input_spec[0])
+    is_mixed = (spy.input_spec[0] - windows[:, 0] / FULL_SCALE).abs().amax(dim=1) > 1e-3
     assert 0 < is_mixed.sum() < 8
     assert (joined.sum(dim=1) > 1).any()
     assert not (joined.sum(dim=1) > 1)[~is_mixed].any()
@@ -103,10 +103,10 @@ def test_a_student_of_a_lower_rate_hears_the_same_window(student_hz):
     n_all = cut.margins[0] + cut.n_samples + cut.margins[1]
     start_s = cut.margins[0] / 44_100
     tone = torch.sin(2 * math.pi * 440 * (torch.arange(n_all) / 44_100 - start_s))[None]
-    heard = cut.student(resampler(44_100, student_hz)(tone))[0]
-    assert len(heard) == 700 + cut.n_student + 900
-    expected = torch.sin(2 * math.pi * 440 * (torch.arange(len(heard)) - 700) / student_hz)
-    torch.testing.assert_close(heard[200:-200], expected[200:-200], atol=2e-3, rtol=0)
+    input_spec = cut.student(resampler(44_100, student_hz)(tone))[0]
+    assert len(input_spec) == 700 + cut.n_student + 900
+    expected = torch.sin(2 * math.pi * 440 * (torch.arange(len(input_spec)) - 700) / student_hz)
+    torch.testing.assert_close(input_spec[200:-200], expected[200:-200], atol=2e-3, rtol=0)
 
 
 def test_a_teacher_hears_windows_of_its_own_length(tmp_path):
@@ -144,16 +144,16 @@ def test_unlabelled_clips_are_learned_from(tmp_path):
         augment=("mix", "masks"), teacher=(teacher,), hard_share=0.0, aggregation="s1",
         select="s1-loss",
     )  # fmt: skip
-    material = Material(dataset, META, config)
-    material.check_model()
-    assert material.untrained == ()
-    data = material.train_set()
+    training_data = TrainingData(dataset, META, config)
+    training_data.check_model()
+    assert training_data.untrained == ()
+    data = training_data.train_set()
     assert np.isnan(data.targets).all()
-    samples = material.samples_to_log_mel(data)
-    val_set = material.soft_val_set(material.val_set(), samples, CPU)
+    samples = training_data.samples_to_log_mel(data)
+    val_set = training_data.soft_val_set(training_data.val_set(), samples, CPU)
     assert not np.isnan(val_set.targets).any()
     progress = train(
-        config, material.new_model(data), data, val_set, device=CPU, checkpoint=None,
+        config, training_data.new_model(data), data, val_set, device=CPU, checkpoint=None,
         hooks=Hooks(lambda step: None, lambda metrics, state: None), samples=samples,
     )  # fmt: skip
     losses = [(row["train_loss"], row["val_loss"]) for row in progress.history]
@@ -162,7 +162,7 @@ def test_unlabelled_clips_are_learned_from(tmp_path):
     )
     assert losses[-1][0] < losses[0][0]
     assert min(val for _, val in losses[1:]) - floor < 0.9 * (losses[0][1] - floor)
-    assert material.named_by == {"teacher": [load_card(teacher).model_id]}
+    assert training_data.named_by == {"teacher": [load_card(teacher).model_id]}
 
 
 def logits_of(data):
@@ -172,26 +172,26 @@ def logits_of(data):
 
 def test_where_a_clip_has_labels_validation_keeps_them(tmp_path):
     config = TrainConfig(model="resnet10t", teacher=(small(tmp_path / "t"),))
-    material = Material(dataset_of(tmp_path / "ds", labelled=True), META, config)
-    val_set = material.val_set()
-    samples = material.samples_to_log_mel(material.train_set())
-    assert material.soft_val_set(val_set, samples, CPU) is val_set
-    assert not material.untrained  # the teacher knows the nine that no clip has
-    assert len(material.without_clips) == 9
+    training_data = TrainingData(dataset_of(tmp_path / "ds", labelled=True), META, config)
+    val_set = training_data.val_set()
+    samples = training_data.samples_to_log_mel(training_data.train_set())
+    assert training_data.soft_val_set(val_set, samples, CPU) is val_set
+    assert not training_data.untrained  # the teacher knows the nine that no clip has
+    assert len(training_data.without_clips) == 9
 
 
 def test_masks_are_the_students_alone(tmp_path):
     """With nothing else, the student's input is what it would be without a teacher."""
     config = TrainConfig(model="resnet10t", augment=("masks",), teacher=(small(tmp_path / "t"),))
     dataset = dataset_of(tmp_path / "ds", labelled=True)
-    material = Material(dataset, META, config)
-    data = material.train_set()
+    training_data = TrainingData(dataset, META, config)
+    data = training_data.train_set()
     rng = torch.Generator().manual_seed(0)
     windows = torch.from_numpy(data.windows(np.arange(len(data))))
     targets = torch.from_numpy(data.targets[data.clip_of])
-    made = material.samples_to_log_mel(data)
+    made = training_data.samples_to_log_mel(data)
     bands, _, soft = made.taught(windows, targets, rng, config.augment)
-    other = Material(dataset, META, replace(config, teacher=(), augment=("noise",)))
+    other = TrainingData(dataset, META, replace(config, teacher=(), augment=("noise",)))
     alone = other.train_set()
     stored = torch.from_numpy(alone.windows(np.arange(len(alone))))
     torch.testing.assert_close(bands, other.samples_to_log_mel(alone)(stored, rng, ()))
@@ -201,9 +201,9 @@ def test_masks_are_the_students_alone(tmp_path):
 @pytest.mark.parametrize("model", ["cnn2d-mfcc", "svm"])
 def test_a_student_of_features_is_one_line(tmp_path, model):
     config = TrainConfig(model=model, teacher=(small(tmp_path / "t"),), augment=())
-    material = Material(dataset_of(tmp_path / "ds", labelled=True), META, config)
+    training_data = TrainingData(dataset_of(tmp_path / "ds", labelled=True), META, config)
     with pytest.raises(UsageError, match=f"--teacher: {model} hears features"):
-        material.check_model()
+        training_data.check_model()
 
 
 def test_a_teacher_of_other_classes_is_one_line(tmp_path):

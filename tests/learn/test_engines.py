@@ -14,14 +14,14 @@ from torch._dynamo.testing import CompileCounter
 from pipeline.audio.inputs import LogMelInput
 from pipeline.audio.logmel import LogMelSpec
 from pipeline.audio.windows import WindowSpec
-from pipeline.catalog.vocabulary import default_vocabulary
 from pipeline.errors import UsageError
 from pipeline.learn import engines, graphs
 from pipeline.learn.engines import TorchEngine, make_engine
 from pipeline.learn.graphs import best_precision
 from pipeline.learn.loop import window_scores
 from pipeline.learn.model import Architecture, ModelCard, Tagger, load_model, save_model
-from pipeline.learn.recipes import heard_by
+from pipeline.learn.recipes import input_spec_of
+from pipeline.selection.vocabulary import default_vocabulary
 from pipeline.store.folder import Folder
 
 CPU = torch.device("cpu")
@@ -40,20 +40,20 @@ def _threads():
 def write_model(path, name="resnet10t", *, seed=0):
     """Write a model of random weights whose scores differ from window to window."""
     torch.manual_seed(seed)
-    heard, spec = heard_by(name, LogMelSpec()), WindowSpec()
-    shape = (heard.n_rows, spec.n_frames(heard))
-    is_db = isinstance(heard, LogMelInput)
+    input_spec, spec = input_spec_of(name, LogMelSpec()), WindowSpec()
+    shape = (input_spec.n_rows, spec.n_frames(input_spec))
+    is_db = isinstance(input_spec, LogMelInput)
     tagger = Tagger(Architecture(name, 11, (32, 32), input_shape=shape, below_peak=is_db)).eval()
     if not is_db:
         tagger.row_deviation.fill_(3000 if name == "cnn1d-raw" else 3)
         tagger.row_mean.fill_(0.5)
     if not tagger.is_classical:
-        spread_scores(tagger, torch.from_numpy(some_windows(heard, shape).copy()))
+        spread_scores(tagger, torch.from_numpy(some_windows(input_spec, shape).copy()))
     codes = default_vocabulary().codes
     card = ModelCard(
         architecture=tagger.architecture,
         vocabulary=default_vocabulary(),
-        heard=heard,
+        input_spec=input_spec,
         windows=spec,
         aggregation="s2",
         thresholds={"s2": dict.fromkeys(codes, 0.5)},
@@ -78,20 +78,20 @@ def spread_scores(tagger, windows):
     head.bias -= tagger(windows).mean(dim=0)
 
 
-def some_windows(heard, shape, n=N, seed=1):
+def some_windows(input_spec, shape, n=N, seed=1):
     """Return windows of the stored type, no two alike, and read-only as Arrow gives them."""
     rng = np.random.default_rng(seed)
     values = rng.normal(size=(n, *shape)) * rng.uniform(0.2, 1, size=(n, 1, 1))
     slope = rng.normal(size=(n, 1, 1)) * np.linspace(-1, 1, shape[0])[:, None]
-    scale = {"<f2": 10, "<i2": 3000, "<f4": 3}[heard.dtype]
-    windows = ((values + slope) * scale).astype(heard.dtype)
+    scale = {"<f2": 10, "<i2": 3000, "<f4": 3}[input_spec.dtype]
+    windows = ((values + slope) * scale).astype(input_spec.dtype)
     windows.setflags(write=False)
     return windows
 
 
 def windows_for(card, n=N):
     """Return windows that a model hears."""
-    return some_windows(card.heard, card.architecture.input_shape, n)
+    return some_windows(card.input_spec, card.architecture.input_shape, n)
 
 
 def by_model(uri, windows):

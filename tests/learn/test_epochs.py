@@ -35,7 +35,9 @@ def window_set(lengths: list[int]):
         ]
     )
     table = pa.Table.from_pylist(rows, schema)
-    return load_windows([table], codes=["a", "b"], windows=WindowSpec(), heard=LogMelInput(SPEC))
+    return load_windows(
+        [table], codes=["a", "b"], windows=WindowSpec(), input_spec=LogMelInput(SPEC)
+    )
 
 
 def test_targets_and_windows_of_a_clip():

@@ -6,16 +6,16 @@ import pytest
 import torch
 
 from jobs import train as job
-from pipeline.catalog.vocabulary import default_vocabulary
 from pipeline.errors import SpecMismatch, UsageError
 from pipeline.flows.fit import FitConfig
-from pipeline.flows.material import Material
+from pipeline.flows.training_data import TrainingData
 from pipeline.learn.config import TrainConfig
 from pipeline.learn.fine_tuning import Init, check_windows, fine_tuning_config
 from pipeline.learn.loop import Hooks, train
 from pipeline.learn.model import Architecture, Tagger, load_card, load_model, save_card
 from pipeline.learn.networks.blocks import blocks_of, core_of
 from pipeline.learn.pretrained.efficientat import INPUT
+from pipeline.selection.vocabulary import default_vocabulary
 from pipeline.store.folder import Folder
 from tests.learn.transfer import CODES, META, dataset_of, noise, pretrained, small, some_classes
 
@@ -80,14 +80,14 @@ def test_defaults_are_the_models_own(mn04, tmp_path):
     config = fine_tuning_config(mn04)
     assert (config.model, config.window_s, config.aggregation) == ("mn04", 2.0, "s1")
     assert config.lr < config.head_lr
-    material = Material(dataset_of(tmp_path / "ds", labelled=True), META, config)
-    assert material.heard == INPUT
-    model = material.new_model(material.train_set())
+    training_data = TrainingData(dataset_of(tmp_path / "ds", labelled=True), META, config)
+    assert training_data.input_spec == INPUT
+    model = training_data.new_model(training_data.train_set())
     assert model.architecture.input_shape == (128, 200)
     assert (model.row_mean == -4.5).all()
     assert (model.row_deviation == 5).all()
     assert "outputs" not in model.architecture.to_dict()
-    assert material.named_by == {"init": load_card(mn04).model_id}
+    assert training_data.named_by == {"init": load_card(mn04).model_id}
 
 
 def test_frozen_blocks_do_not_move_and_others_do(mn04, tmp_path):
@@ -95,12 +95,12 @@ def test_frozen_blocks_do_not_move_and_others_do(mn04, tmp_path):
     config = replace(
         fine_tuning_config(mn04), freeze=15, epochs=1, batch_size=4, augment=(), window_s=1.0
     )
-    material = Material(dataset_of(tmp_path / "ds", labelled=True), META, config)
-    data = material.train_set()
-    model = material.new_model(data)
+    training_data = TrainingData(dataset_of(tmp_path / "ds", labelled=True), META, config)
+    data = training_data.train_set()
+    model = training_data.new_model(data)
     core = core_of(model.backbone)
     before = {name: tensor.clone() for name, tensor in core.state_dict().items()}
-    train(config, model, data, material.val_set(), device=CPU, checkpoint=None,
+    train(config, model, data, training_data.val_set(), device=CPU, checkpoint=None,
           hooks=Hooks(lambda step: None, lambda metrics, state: None))  # fmt: skip
     moved = {n for n, tensor in core.state_dict().items() if not torch.equal(tensor, before[n])}
     frozen = tuple(f"features.{k}." for k in range(15))

@@ -11,16 +11,16 @@ import torch
 from pipeline.audio.inputs import FeatureInput, SamplesInput, input_from_dict
 from pipeline.audio.logmel import LogMelSpec
 from pipeline.audio.windows import WindowSpec
-from pipeline.catalog.vocabulary import default_vocabulary
 from pipeline.errors import SpecMismatch
-from pipeline.flows.material import Material
+from pipeline.flows.training_data import TrainingData
 from pipeline.learn.config import TrainConfig
 from pipeline.learn.engines import make_engine
+from pipeline.learn.inference_config import inference_config
 from pipeline.learn.model import Architecture, ModelCard, Preparation, save_model
 from pipeline.learn.networks.classical import pooled
 from pipeline.learn.tagger import describe, windows_of
-from pipeline.learn.tagging import tagging
 from pipeline.learn.windows import load_windows
+from pipeline.selection.vocabulary import default_vocabulary
 from pipeline.store.catalogue import list_tracks
 from pipeline.store.dataset import Dataset
 from pipeline.store.folder import Folder
@@ -42,42 +42,44 @@ def plucked(f0_hz: float, seed: int) -> np.ndarray:
     return (notes + 1e-3 * rng.standard_normal(len(notes))).astype(np.float32)
 
 
-def trained(model: str, path) -> Material:
+def trained(model: str, path) -> TrainingData:
     """Write a model of that name as a training's first step has it, scaled by four recordings."""
-    material = Material(Dataset(Folder(str(path))), META, TrainConfig(model=model))
-    heard = material.heard
+    training_data = TrainingData(Dataset(Folder(str(path))), META, TrainConfig(model=model))
+    input_spec = training_data.input_spec
     table = pa.table(
         {
             "segment_id": ["s0", "s1", "s2", "s3"],
             "classes": [["pia"]] * 4,
             "matrix": pa.array(
-                [heard.matrix(plucked(f, f)).tobytes() for f in (110, 196, 330, 700)],
+                [input_spec.matrix(plucked(f, f)).tobytes() for f in (110, 196, 330, 700)],
                 pa.large_binary(),
             ),
         }
     )
-    data = load_windows([table], codes=material.vocabulary.codes, windows=WindowSpec(), heard=heard)
-    tagger = material.new_model(data).eval()
+    data = load_windows(
+        [table], codes=training_data.vocabulary.codes, windows=WindowSpec(), input_spec=input_spec
+    )
+    tagger = training_data.new_model(data).eval()
     card = ModelCard(
         architecture=tagger.architecture,
-        vocabulary=material.vocabulary,
-        heard=heard,
-        windows=material.windows,
+        vocabulary=training_data.vocabulary,
+        input_spec=input_spec,
+        windows=training_data.windows,
         aggregation="s1",
-        thresholds={"s1": dict.fromkeys(material.vocabulary.codes, 0.5)},
+        thresholds={"s1": dict.fromkeys(training_data.vocabulary.codes, 0.5)},
         dataset_fingerprint="sha256:x",
         training={"history": []},
         provenance={},
     )
     save_model(Folder(str(path)), tagger.state_dict(), card)
-    return material
+    return training_data
 
 
 def served(model_uri: str, path) -> np.ndarray:
     """Return a track's windows as tagging cuts them and the network sees them."""
-    how = tagging(model_uri)
-    (described,) = describe(list_tracks(str(path)), how)
-    return windows_of(described["windows"][0].as_buffer(), how)
+    inference = inference_config(model_uri)
+    (described,) = describe(list_tracks(str(path)), inference)
+    return windows_of(described["windows"][0].as_buffer(), inference)
 
 
 @pytest.mark.parametrize(("subtype", "most"), [("FLOAT", 0.02), ("PCM_16", 0.1)])
@@ -104,10 +106,14 @@ def test_a_softer_or_louder_copy_is_heard_as_the_same(model, gain_db, subtype, m
 
 @pytest.mark.parametrize("model", ["svm", "knn"])
 def test_classical_models_pool_what_is_levelled(model, tmp_path):
-    material = Material(Dataset(Folder(str(tmp_path))), META, TrainConfig(model=model))
-    preparation = Preparation(material.architecture)
+    training_data = TrainingData(Dataset(Folder(str(tmp_path))), META, TrainConfig(model=model))
+    preparation = Preparation(training_data.architecture)
     soft, loud = (
-        pooled(preparation.prepared(torch.from_numpy(material.heard.matrix(sound)[None].copy())))
+        pooled(
+            preparation.prepared(
+                torch.from_numpy(training_data.input_spec.matrix(sound)[None].copy())
+            )
+        )
         for sound in (0.1 * plucked(262, 9), 2 * plucked(262, 9))
     )
     torch.testing.assert_close(soft, loud, atol=1e-2, rtol=1e-2)
@@ -116,31 +122,31 @@ def test_classical_models_pool_what_is_levelled(model, tmp_path):
 @pytest.mark.parametrize("model", OWN)
 def test_the_loudest_frame_and_silence(model, tmp_path):
     """A frame's level is told from the loudest, down to 60 dB; what fills up a clip stays zero."""
-    material = Material(Dataset(Folder(str(tmp_path))), META, TrainConfig(model=model))
+    training_data = TrainingData(Dataset(Folder(str(tmp_path))), META, TrainConfig(model=model))
     sound = plucked(262, 9)[:44_100]
     sound[22_050:] = 0
-    matrix = material.heard.matrix(sound).astype(np.float32)
+    matrix = training_data.input_spec.matrix(sound).astype(np.float32)
     n = matrix.shape[1]
     windows = torch.from_numpy(np.pad(matrix, ((0, 0), (0, n // 3)))[None])
-    levelled = Preparation(material.architecture).levelled(windows)[0]
+    levelled = Preparation(training_data.architecture).levelled(windows)[0]
     assert levelled.isfinite().all()
     assert not levelled[:, n:].any()
     if model != "cnn1d-raw":
         mfcc_db = levelled[0, :n] / 128**0.5
         assert mfcc_db.max() == 0
         assert mfcc_db.min() == pytest.approx(-60)
-    zeros = Preparation(material.architecture).levelled(torch.zeros_like(windows))
+    zeros = Preparation(training_data.architecture).levelled(torch.zeros_like(windows))
     assert not zeros.any()
 
 
 def test_models_of_before_are_served_as_they_were_trained(tmp_path):
     frames = {"sample_rate_hz": 44_100, "n_fft": 2048, "hop": 512}
     before = {"kind": "local feature", "name": "mfcc", **frames}
-    heard = input_from_dict(before)
-    assert heard == FeatureInput("mfcc")
-    assert heard.to_dict() == before  # runs of tagging compare it
+    input_spec = input_from_dict(before)
+    assert input_spec == FeatureInput("mfcc")
+    assert input_spec.to_dict() == before  # runs of tagging compare it
     assert input_from_dict({"kind": "samples", "sample_rate_hz": 44_100}) == SamplesInput()
-    soft, loud = (heard.matrix(gain * plucked(262, 9)) for gain in (0.1, 1.0))
+    soft, loud = (input_spec.matrix(gain * plucked(262, 9)) for gain in (0.1, 1.0))
     assert np.median(loud[0] - soft[0]) > 50
     architecture = Architecture("cnn2d-mfcc", 11, input_shape=(40, 87), below_peak=False)
     values = architecture.to_dict()
@@ -148,4 +154,4 @@ def test_models_of_before_are_served_as_they_were_trained(tmp_path):
     assert Architecture.from_dict(values) == architecture
     with pytest.raises(SpecMismatch, match="level 'loud'"):
         input_from_dict({**before, "level": "loud"})
-    assert input_from_dict(replace(heard, level="window").to_dict()).level == "window"
+    assert input_from_dict(replace(input_spec, level="window").to_dict()).level == "window"

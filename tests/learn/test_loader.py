@@ -18,7 +18,7 @@ import pytest
 import torch
 
 from pipeline.audio.filterbank import FilterBankInput, FilterBankSpec
-from pipeline.audio.inputs import Input, LogMelInput, SamplesInput
+from pipeline.audio.inputs import InputSpec, LogMelInput, SamplesInput
 from pipeline.audio.kaldi import KaldiInput, KaldiSpec
 from pipeline.audio.logmel import LogMelSpec
 from pipeline.audio.windows import WindowSpec
@@ -53,44 +53,50 @@ def sound(seed: int, n: int) -> np.ndarray:
     return (0.1 * np.random.default_rng(seed).standard_normal(n)).astype(np.float32)
 
 
-def window_set(waves: list[np.ndarray], heard: Input) -> WindowSet:
+def window_set(waves: list[np.ndarray], input_spec: InputSpec) -> WindowSet:
     columns = {
         "segment_id": pa.array([f"{k}" for k in range(len(waves))]),
         "classes": pa.array([["a"] if k % 2 else ["b"] for k in range(len(waves))]),
-        "matrix": pa.array([heard.matrix(wave).tobytes() for wave in waves], pa.large_binary()),
+        "matrix": pa.array(
+            [input_spec.matrix(wave).tobytes() for wave in waves], pa.large_binary()
+        ),
     }
     table = pa.table(columns)
-    return load_windows([table], codes=["a", "b"], windows=WindowSpec(), heard=heard)
+    return load_windows([table], codes=["a", "b"], windows=WindowSpec(), input_spec=input_spec)
 
 
-def randomised_set(waves: list[np.ndarray], heard: Input, work: RandomisedWindows) -> WindowSet:
-    samples = window_set(waves, SamplesInput(heard.sample_rate_hz))
+def randomised_set(
+    waves: list[np.ndarray], input_spec: InputSpec, work: RandomisedWindows
+) -> WindowSet:
+    samples = window_set(waves, SamplesInput(input_spec.sample_rate_hz))
     return replace(samples, margins=work.margins, places_short=True)
 
 
-@pytest.mark.parametrize("heard", [LOG_MEL, KALDI, BANK], ids=["log-mel", "kaldi", "filter bank"])
-def test_window_without_anything_random_is_the_clips_own(heard: Input) -> None:
-    rate_hz = heard.sample_rate_hz
+@pytest.mark.parametrize(
+    "input_spec", [LOG_MEL, KALDI, BANK], ids=["log-mel", "kaldi", "filter bank"]
+)
+def test_window_without_anything_random_is_the_clips_own(input_spec: InputSpec) -> None:
+    rate_hz = input_spec.sample_rate_hz
     wave = sound(0, 4 * rate_hz)
     for config in (NOTHING, Randomisation()):
-        work = RandomisedWindows.heard_by(heard, rate_hz, config=config)
-        found = work.plain(randomised_set([wave], heard, work).windows(np.arange(4)))
-        whole = heard.matrix(SamplesInput(rate_hz).matrix(wave)[0].astype(np.float32) / 32768)
-        n = heard.n_frames(rate_hz)
+        work = RandomisedWindows.input_spec_of(input_spec, rate_hz, config=config)
+        found = work.plain(randomised_set([wave], input_spec, work).windows(np.arange(4)))
+        whole = input_spec.matrix(SamplesInput(rate_hz).matrix(wave)[0].astype(np.float32) / 32768)
+        n = input_spec.n_frames(rate_hz)
         for k in (1, 2):
-            start = k * rate_hz // heard.hop
+            start = k * rate_hz // input_spec.hop
             np.testing.assert_allclose(
                 found[k].astype(np.float32), whole[:, start : start + n].astype(np.float32),
                 atol=0.05 if found.dtype == np.float16 else 1e-3,
             )  # fmt: skip
-    heard_again = RandomisedWindows.heard_by(heard, rate_hz, config=NOTHING)
-    windows = randomised_set([wave], heard, heard_again).windows(np.arange(4))
-    assert heard_again(windows, [0]).shape == (4, heard.n_rows, heard.n_frames(rate_hz))
+    heard_again = RandomisedWindows.input_spec_of(input_spec, rate_hz, config=NOTHING)
+    windows = randomised_set([wave], input_spec, heard_again).windows(np.arange(4))
+    assert heard_again(windows, [0]).shape == (4, input_spec.n_rows, input_spec.n_frames(rate_hz))
 
 
 def test_samples_that_are_given_on_keep_their_unit_and_length() -> None:
     wave = sound(0, 4 * RATE_HZ)
-    work = RandomisedWindows.heard_by(SamplesInput(RATE_HZ), RATE_HZ)
+    work = RandomisedWindows.input_spec_of(SamplesInput(RATE_HZ), RATE_HZ)
     data = randomised_set([wave], SamplesInput(RATE_HZ), work)
     found = work.plain(data.windows(np.array([1])))
     np.testing.assert_array_equal(found[0, 0], data.matrices[0][0, RATE_HZ : 2 * RATE_HZ])
@@ -100,16 +106,16 @@ def test_samples_that_are_given_on_keep_their_unit_and_length() -> None:
     assert 300 < np.abs(randomised).max() < 100_000
 
 
-@pytest.mark.parametrize("heard", [LOG_MEL, BANK], ids=["log-mel", "filter bank"])
-def test_bands_made_on_the_device_get_what_their_frames_reach(heard: Input) -> None:
+@pytest.mark.parametrize("input_spec", [LOG_MEL, BANK], ids=["log-mel", "filter bank"])
+def test_bands_made_on_the_device_get_what_their_frames_reach(input_spec: InputSpec) -> None:
     waves = [sound(0, 4 * RATE_HZ)]
-    work = RandomisedWindows.heard_by(heard, RATE_HZ, on_device=True)
-    data = randomised_set(waves, heard, work)
+    work = RandomisedWindows.input_spec_of(input_spec, RATE_HZ, on_device=True)
+    data = randomised_set(waves, input_spec, work)
     mean, deviation = map(torch.from_numpy, row_moments(data))
-    bands = SamplesToLogMel(heard.spec, mean=mean, deviation=deviation)
+    bands = SamplesToLogMel(input_spec.spec, mean=mean, deviation=deviation)
     windows = torch.from_numpy(work.plain(data.windows(np.array([1, 2]))))
     found = bands(windows, torch.Generator(), ()).numpy()
-    expected = window_set(waves, heard).windows(np.array([1, 2])).astype(np.float32)
+    expected = window_set(waves, input_spec).windows(np.array([1, 2])).astype(np.float32)
     np.testing.assert_allclose(found, expected, atol=0.05)
 
 
@@ -135,7 +141,7 @@ CONFIG = TrainConfig(
 def trained(n_processes: int, waits: list[tuple[float, float]] | None = None) -> Progress:
     torch.manual_seed(0)
     model = Tagger(Architecture("resnet10t", 2, (32, 32)))
-    work = RandomisedWindows.heard_by(LOG_MEL, RATE_HZ)
+    work = RandomisedWindows.input_spec_of(LOG_MEL, RATE_HZ)
     waves = [sound(seed, n) for seed, n in enumerate([30_000, 20_000, 3_000])]
     hooks = Hooks(
         lambda step: None,

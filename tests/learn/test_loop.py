@@ -133,18 +133,18 @@ def test_it_learns_what_is_there():
     assert progress.epoch == len(progress.history) == 12
 
 
-def sample_set(heard, n_clips=4):
+def sample_set(input_spec, n_clips=4):
     """Two seconds of tones a clip, as samples."""
     rows = [
         {
             "segment_id": f"s{k}_0",
             "classes": ["ab"[k % 2]],
-            "matrix": heard.matrix(tones(2.0, (300, 2500)[k % 2])).tobytes(),
+            "matrix": input_spec.matrix(tones(2.0, (300, 2500)[k % 2])).tobytes(),
         }
         for k in range(n_clips)
     ]
     table = pa.table({name: [row[name] for row in rows] for name in rows[0]})
-    return load_windows([table], codes=["a", "b"], windows=WindowSpec(), heard=heard)
+    return load_windows([table], codes=["a", "b"], windows=WindowSpec(), input_spec=input_spec)
 
 
 def test_samples_become_the_log_mels_that_the_model_hears():

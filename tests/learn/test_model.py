@@ -8,11 +8,11 @@ import torch
 from pipeline.audio.inputs import LogMelInput
 from pipeline.audio.logmel import LogMelSpec
 from pipeline.audio.windows import WindowSpec
-from pipeline.catalog.vocabulary import default_vocabulary
 from pipeline.errors import SpecMismatch, UsageError
+from pipeline.learn.inference_config import inference_config
 from pipeline.learn.model import Architecture, ModelCard, Tagger, load_card, load_model, save_model
 from pipeline.learn.tagger import TrackTagger
-from pipeline.learn.tagging import tagging
+from pipeline.selection.vocabulary import default_vocabulary
 from pipeline.store.folder import Folder
 
 
@@ -23,7 +23,7 @@ def saved(tmp_path):
     card = ModelCard(
         architecture=architecture,
         vocabulary=default_vocabulary(),
-        heard=LogMelInput(LogMelSpec()),
+        input_spec=LogMelInput(LogMelSpec()),
         windows=WindowSpec(),
         aggregation="s2",
         thresholds={"s2": dict.fromkeys(default_vocabulary().codes, 0.5)},
@@ -81,13 +81,13 @@ def test_weights_of_another_model_are_refused(saved, tmp_path):
 
 def test_a_model_that_is_trained_anew_does_not_tag_by_the_old_id(saved):
     tagger, card, path = saved
-    how = tagging(str(path))
-    TrackTagger(how)
+    inference = inference_config(str(path))
+    TrackTagger(inference)
     tagger.backbone.fc.bias.data += 1
     new = save_model(Folder(str(path)), tagger.state_dict(), card)
     expected = f"holds {new.model_id} by now, and held {card.model_id} when this began"
     with pytest.raises(SpecMismatch, match=expected):
-        TrackTagger(how)
+        TrackTagger(inference)
 
 
 def test_no_model_is_a_usage_error(tmp_path):

@@ -13,6 +13,7 @@ from pipeline.errors import UsageError
 from pipeline.learn.model import Architecture, Tagger
 from pipeline.learn.networks.ast import build_ast, fitted_positions, grid_of
 from pipeline.learn.networks.classical import CLASSICAL
+from pipeline.learn.networks.harmony_cnns import RawCnn
 from pipeline.learn.networks.music import ShortChunk
 from pipeline.learn.networks.registry import (
     NETWORKS,
@@ -21,7 +22,6 @@ from pipeline.learn.networks.registry import (
     known_names,
     timm_backbone,
 )
-from pipeline.learn.networks.report import RawCnn
 from pipeline.learn.networks.weights import parameter_groups
 from pipeline.learn.pretrained.family import variants
 

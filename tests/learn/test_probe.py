@@ -13,7 +13,6 @@ from torch import nn
 from pipeline.audio.filterbank import FilterBankInput, FilterBankSpec
 from pipeline.audio.stacked import StackedInput
 from pipeline.audio.windows import WindowSpec
-from pipeline.catalog.vocabulary import default_vocabulary
 from pipeline.errors import UsageError
 from pipeline.learn.config import TrainConfig, check_start
 from pipeline.learn.engines import make_engine
@@ -23,6 +22,7 @@ from pipeline.learn.networks.probe import Head, PatchEncoder, Probe, pooled
 from pipeline.learn.probe import ProbeDesign
 from pipeline.learn.probe_fit import fit_probe, load_embedded
 from pipeline.learn.recipes import preset
+from pipeline.selection.vocabulary import default_vocabulary
 from pipeline.store.folder import Folder
 from schemas.clip_embeddings import clip_embeddings_schema
 from tests.learn.test_engines import spread_scores, write_model
@@ -85,17 +85,17 @@ def test_what_an_encoder_scales_itself_is_as_stored_again():
     assert found == [10 * (2 * 2 + 5), 10 * (1 * 2 + 5)]  # one patch: neither mean nor maximum
 
 
-def write_encoder(path, heard, seed, window_s=0.5, hop_s=0.25):
+def write_encoder(path, input_spec, seed, window_s=0.5, hop_s=0.25):
     """Write a model of a front end of its own, with random weights that differ on its windows."""
     torch.manual_seed(seed)
     spec = WindowSpec(window_s, hop_s)
-    shape = (heard.n_rows, spec.n_frames(heard))
+    shape = (input_spec.n_rows, spec.n_frames(input_spec))
     tagger = Tagger(Architecture("crnn", 11, input_shape=shape, below_peak=False)).eval()
-    tagger.row_mean.fill_(heard.scaling[0])
-    tagger.row_deviation.fill_(heard.scaling[1])
+    tagger.row_mean.fill_(input_spec.scaling[0])
+    tagger.row_deviation.fill_(input_spec.scaling[1])
     spread_scores(tagger, torch.from_numpy(RNG.normal(-4, 2, (8, *shape)).astype(np.float32)))
     card = ModelCard(
-        tagger.architecture, default_vocabulary(), heard, spec, "s1", {"s1": {}}, "x", {}, {}
+        tagger.architecture, default_vocabulary(), input_spec, spec, "s1", {"s1": {}}, "x", {}, {}
     )
     return str(path), save_model(Folder(str(path)), tagger.state_dict(), card)
 
@@ -126,7 +126,7 @@ def sound(seconds):
 
 def embedded_by_hand(matrix, uri, card, n_columns):
     """Return mean and maximum of an encoder's embeddings of a clip that fills `n_columns`."""
-    length, hop = card.windows.n_frames(card.heard), round(100 * card.windows.hop_s)
+    length, hop = card.windows.n_frames(card.input_spec), round(100 * card.windows.hop_s)
     starts = range(0, n_columns - length + 1, hop)
     patches = np.stack([matrix[:, start : start + length] for start in starts])
     engine = make_engine(uri, engine="torch", precision="f32", embeddings=True)
@@ -136,15 +136,15 @@ def embedded_by_hand(matrix, uri, card, n_columns):
 
 def test_encoders_with_front_ends_of_their_own_are_joined(two):
     design, model = probe_of(*(uri for uri, _ in two))
-    assert isinstance(design.heard, StackedInput)
+    assert isinstance(design.input_spec, StackedInput)
     assert design.model_ids == [card.model_id for _, card in two]
     samples = sound(2.0)
-    stacked = design.heard.matrix(samples)
+    stacked = design.input_spec.matrix(samples)
     assert stacked.shape == model.architecture.input_shape == (255, 201)
     by_hand = [
-        embedded_by_hand(stacked[rows], uri, card, card.heard.n_frames(2 * rate_hz))
+        embedded_by_hand(stacked[rows], uri, card, card.input_spec.n_frames(2 * rate_hz))
         for (uri, card), rows, rate_hz in zip(
-            two, design.heard.rows_of_parts, (16_000, 8_000), strict=True
+            two, design.input_spec.rows_of_parts, (16_000, 8_000), strict=True
         )
     ]
     with torch.inference_mode():
@@ -160,19 +160,22 @@ def test_a_probe_is_one_folder_and_every_engine_runs_it(two, tmp_path):
     design, model = probe_of(*(uri for uri, _ in two))
     head = model.backbone.head
     gains = np.geomspace(0.03, 3, 9).astype(np.float32)
-    windows = np.stack([design.heard.matrix(gain * sound(2.0)) for gain in gains])
-    windows[0, :, 60:] = design.heard.silence  # shorter than the window
+    windows = np.stack([design.input_spec.matrix(gain * sound(2.0)) for gain in gains])
+    windows[0, :, 60:] = design.input_spec.silence  # shorter than the window
     with torch.inference_mode():
         vectors = model.backbone.embedded(model.prepared(torch.from_numpy(windows)))
         head.mean.copy_(vectors.mean(dim=0))
         head.deviation.copy_(vectors.std(dim=0))
         expected = torch.sigmoid(model(torch.from_numpy(windows))).numpy()
     card = replace(
-        two[0][1], architecture=model.architecture, heard=design.heard, windows=design.windows
+        two[0][1],
+        architecture=model.architecture,
+        input_spec=design.input_spec,
+        windows=design.windows,
     )
     card = save_model(Folder(str(tmp_path)), model.state_dict(), card)
     again = load_model(str(tmp_path))[1]
-    assert (again.architecture, again.heard) == (card.architecture, design.heard)
+    assert (again.architecture, again.input_spec) == (card.architecture, design.input_spec)
     for engine in ("torch", "openvino"):
         exact = make_engine(str(tmp_path), engine=engine, precision="f32", embeddings=True)
         assert exact.about == {"name": engine, "precision": "f32", "note": ""}
@@ -202,7 +205,7 @@ def test_a_log_mel_model_is_heard_below_each_patch_s_own_peak(tmp_path):
 def test_encoders_of_one_front_end_are_given_it_once(two, tmp_path):
     other = write_encoder(tmp_path, WIDE, 3)
     design, model = probe_of(two[0][0], other[0])
-    assert design.heard == WIDE
+    assert design.input_spec == WIDE
     assert [one["rows"] for one in model.architecture.sizes["encoders"]] == [[0, 128], [0, 128]]
 
 

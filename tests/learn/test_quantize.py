@@ -13,9 +13,9 @@ import pytest
 
 from pipeline.errors import SpecMismatch, UsageError
 from pipeline.learn.engines import make_engine
+from pipeline.learn.inference_config import inference_config
 from pipeline.learn.model import load_card, load_model
 from pipeline.learn.quantize import quantized_graph, save_quantized
-from pipeline.learn.tagging import tagging
 from pipeline.store.folder import Folder
 from tests.learn.test_engines import _threads as _threads  # a fixture
 from tests.learn.test_engines import by_model, windows_for, write_model
@@ -103,7 +103,7 @@ def test_int8_is_not_passed_off_as_anything_else(made, monkeypatch):
 
 def test_rows_that_say_int8_are_of_int8(made):
     with pytest.raises(UsageError, match=f"--precision f32: .*; take {made.card.model_id}, which"):
-        replace(tagging(made.out), precision="f32")
+        replace(inference_config(made.out), precision="f32")
 
 
 @pytest.mark.parametrize("name", ["model.int8.xml", "model.int8.bin"])

@@ -16,7 +16,7 @@ from pipeline.learn.config import TrainConfig
 from pipeline.learn.logmel import SamplesToLogMel, with_margins
 from pipeline.learn.loop import Hooks, augmented, train
 from pipeline.learn.model import Architecture, Tagger
-from pipeline.learn.recipes import PRESETS, heard_by, preset
+from pipeline.learn.recipes import PRESETS, input_spec_of, preset
 from pipeline.learn.windows import load_windows, row_moments
 from tests.conftest import tones
 
@@ -28,12 +28,12 @@ CPU = torch.device("cpu")
     "model", ["cnn1d-raw", "cnn2d-mfcc", "cnn1d-descriptors", "ast", "resnet18"]
 )
 def test_what_a_model_hears_survives_json_and_has_its_shape(model):
-    heard = heard_by(model, SPEC)
-    assert input_from_dict(heard.to_dict()) == heard
-    samples = tones(1.0, 440, sample_rate_hz=heard.sample_rate_hz)
-    matrix = heard.matrix(samples)
-    assert matrix.shape == (heard.n_rows, WindowSpec().n_frames(heard))
-    assert matrix.dtype == np.dtype(heard.dtype)
+    input_spec = input_spec_of(model, SPEC)
+    assert input_from_dict(input_spec.to_dict()) == input_spec
+    samples = tones(1.0, 440, sample_rate_hz=input_spec.sample_rate_hz)
+    matrix = input_spec.matrix(samples)
+    assert matrix.shape == (input_spec.n_rows, WindowSpec().n_frames(input_spec))
+    assert matrix.dtype == np.dtype(input_spec.dtype)
 
 
 def test_samples_are_the_16_bits_of_clips():
@@ -51,12 +51,12 @@ def test_older_models_hear_log_mels_and_newer_kinds_are_refused():
         FeatureInput("nmf_components")
 
 
-def set_of(heard, n_clips=4):
+def set_of(input_spec, n_clips=4):
     rows = []
     for k in range(n_clips):
-        samples = tones(2.0, 300 if k % 2 else 2500, sample_rate_hz=heard.sample_rate_hz)
+        samples = tones(2.0, 300 if k % 2 else 2500, sample_rate_hz=input_spec.sample_rate_hz)
         samples += np.random.default_rng(k).standard_normal(len(samples)).astype(np.float32) * 0.02
-        matrix = heard.matrix(samples)
+        matrix = input_spec.matrix(samples)
         rows.append({"segment_id": f"s{k}", "classes": ["ab"[k % 2]], "matrix": matrix.tobytes()})
     schema = pa.schema(
         [
@@ -66,17 +66,17 @@ def set_of(heard, n_clips=4):
         ]
     )
     table = pa.Table.from_pylist(rows, schema)
-    return load_windows([table], codes=["a", "b"], windows=WindowSpec(), heard=heard)
+    return load_windows([table], codes=["a", "b"], windows=WindowSpec(), input_spec=input_spec)
 
 
 @pytest.mark.parametrize("model", ["cnn1d-raw", "cnn2d-mfcc", "cnn1d-descriptors", "crnn"])
 def test_each_learns_two_tones(model):
-    heard = heard_by(model, SPEC)
-    data = set_of(heard)
-    shape = (heard.n_rows, WindowSpec().n_frames(heard))
+    input_spec = input_spec_of(model, SPEC)
+    data = set_of(input_spec)
+    shape = (input_spec.n_rows, WindowSpec().n_frames(input_spec))
     torch.manual_seed(0)
     architecture = Architecture(
-        model, 2, input_shape=shape, dropout=0.0, below_peak=isinstance(heard, LogMelInput)
+        model, 2, input_shape=shape, dropout=0.0, below_peak=isinstance(input_spec, LogMelInput)
     )
     tagger = Tagger(architecture)
     if not architecture.below_peak:
@@ -96,8 +96,8 @@ def test_each_learns_two_tones(model):
 
 def test_masks_leave_rows_of_small_numbers_small():
     """Descriptors are hertz in one row and millionths in another; a mask must be near both."""
-    heard = heard_by("cnn1d-descriptors", SPEC)
-    data = set_of(heard)
+    input_spec = input_spec_of("cnn1d-descriptors", SPEC)
+    data = set_of(input_spec)
     tagger = Tagger(Architecture("cnn1d-descriptors", 2, input_shape=(40, 87), below_peak=False))
     mean, deviation = row_moments(data)
     tagger.row_mean.copy_(torch.from_numpy(mean))
@@ -113,21 +113,22 @@ def test_masks_leave_rows_of_small_numbers_small():
 def test_every_preset_trains(name):
     """One epoch of it; without the ImageNet weights, which no test can have."""
     config = replace(preset(name), epochs=1, weights=None)
-    heard = heard_by(config.model, SPEC)
-    val_set = set_of(heard, 2)
-    on_samples = isinstance(heard, LogMelInput | KaldiInput)
+    input_spec = input_spec_of(config.model, SPEC)
+    val_set = set_of(input_spec, 2)
+    on_samples = isinstance(input_spec, LogMelInput | KaldiInput)
     data = val_set
     if on_samples:
-        data = with_margins(set_of(SamplesInput(heard.sample_rate_hz), 2), heard.spec)
-    shape = (heard.n_rows, WindowSpec().n_frames(heard))
-    is_below_peak = isinstance(heard, LogMelInput)
+        data = with_margins(set_of(SamplesInput(input_spec.sample_rate_hz), 2), input_spec.spec)
+    shape = (input_spec.n_rows, WindowSpec().n_frames(input_spec))
+    is_below_peak = isinstance(input_spec, LogMelInput)
     tagger = Tagger(Architecture(config.model, 2, input_shape=shape, below_peak=is_below_peak))
-    tagger.db_per_unit = heard.db_per_unit
+    tagger.db_per_unit = input_spec.db_per_unit
     mean, deviation = map(torch.from_numpy, row_moments(data))
+    front_end = SamplesToLogMel(input_spec.spec, mean=mean, deviation=deviation)
     progress = train(
         config, tagger, data, val_set, device=CPU, checkpoint=None,
         hooks=Hooks(lambda step: None, lambda metrics, state: None),
-        samples=SamplesToLogMel(heard.spec, mean=mean, deviation=deviation) if on_samples else None,
+        samples=front_end if on_samples else None,
     )  # fmt: skip
     assert np.isfinite(progress.history[0]["val_loss"])
     assert progress.best_weights

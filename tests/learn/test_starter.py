@@ -16,9 +16,9 @@ from pipeline.flows.evaluate import EvaluateConfig
 from pipeline.flows.retag import RetagConfig
 from pipeline.flows.tag import TagConfig
 from pipeline.learn import starter
+from pipeline.learn.inference_config import inference_config
 from pipeline.learn.model import load_card, load_model
 from pipeline.learn.tagger import TrackTagger
-from pipeline.learn.tagging import tagging
 from tests.learn.test_engines import _threads as _threads  # a fixture
 from tests.learn.test_engines import write_model
 
@@ -36,10 +36,10 @@ def stand_in(tmp_path, monkeypatch):
 
 def test_without_a_model_the_starter_tags(stand_in, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    how = tagging()
-    assert how.card == stand_in == load_model("starter")[1]
-    assert (how.model, pickle.loads(pickle.dumps(how)).model) == ("starter", "starter")
-    assert TrackTagger()._how == TrackTagger(how)._how == how
+    inference = inference_config()
+    assert inference.card == stand_in == load_model("starter")[1]
+    assert (inference.model, pickle.loads(pickle.dumps(inference)).model) == ("starter", "starter")
+    assert TrackTagger()._inference == TrackTagger(inference)._inference == inference
     assert TagConfig("music", out="tags").model == "starter"
     flags = job._parser().parse_args(["--catalog", "music", "--out", "tags"])
     assert flags.model == "starter"
@@ -49,9 +49,9 @@ def test_without_a_model_the_starter_tags(stand_in, tmp_path, monkeypatch):
 
 def test_it_can_be_one_of_several(stand_in, tmp_path):
     other = write_model(tmp_path / "other", seed=1)[0]
-    how = tagging(f"starter,{other}")
-    assert how.model == f"starter,{other}"
-    assert {one["model"] for one in how.card.to_dict()["members"]} == {"starter", other}
+    inference = inference_config(f"starter,{other}")
+    assert inference.model == f"starter,{other}"
+    assert {one["model"] for one in inference.card.to_dict()["members"]} == {"starter", other}
 
 
 def test_a_folder_of_that_name_is_named_by_its_path(stand_in, tmp_path, monkeypatch):
@@ -62,14 +62,14 @@ def test_a_folder_of_that_name_is_named_by_its_path(stand_in, tmp_path, monkeypa
 
 def test_a_comma_in_a_folder_s_own_name(tmp_path):
     folder, card = write_model(tmp_path / "a,b")
-    assert tagging(folder).card == card
+    assert inference_config(folder).card == card
     with pytest.raises(UsageError, match="expected folders with a comma between them"):
-        tagging("a,,b")
+        inference_config("a,,b")
 
 
 def test_a_package_without_it_says_so_in_one_line(tmp_path, monkeypatch):
     monkeypatch.setattr(starter, "_FOLDER", tmp_path)
-    for ask in (load_card, tagging, starter.model_folders):
+    for ask in (load_card, inference_config, starter.model_folders):
         with pytest.raises(UsageError, match=f"the package has none in {tmp_path}") as said:
             ask("starter")
         assert "\n" not in str(said.value)
@@ -90,7 +90,7 @@ def test_each_process_takes_that_of_its_own_package(tmp_path):
     shutil.copytree(ROOT / "schemas", tmp_path / "schemas", ignore=ignored)
     shutil.rmtree(tmp_path / "pipeline" / "starter", ignore_errors=True)
     card = write_model(tmp_path / "pipeline" / "starter", seed=3)[1]
-    code = "from pipeline.learn.tagging import tagging; print(tagging().card.model_id)"
+    code = "from pipeline.learn.inference_config import tagging; print(tagging().card.model_id)"
     environment = os.environ | {"PYTHONPATH": str(tmp_path)}
     done = subprocess.run(
         [sys.executable, "-c", code],

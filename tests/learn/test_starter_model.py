@@ -8,11 +8,11 @@ import pytest
 
 import pipeline
 from pipeline.demo.compose import Section
-from pipeline.demo.studio import Recording, record_all
+from pipeline.demo.recording import Recording, record_all
 from pipeline.learn.engines import make_engine
+from pipeline.learn.inference_config import inference_config
 from pipeline.learn.model import load_card
 from pipeline.learn.tagger import TrackTagger, describe, windows_of
-from pipeline.learn.tagging import tagging
 from pipeline.score.metrics import multilabel_metrics
 from pipeline.store.catalogue import list_tracks
 from tests.learn.test_engines import _threads as _threads  # a fixture
@@ -47,8 +47,8 @@ def rendered(tmp_path_factory):
     return {code: one.path for code, one in zip(RENDERED, recordings, strict=True)}
 
 
-def tagged(tagger, how, path):
-    (described,) = describe(list_tracks(str(path)), how)
+def tagged(tagger, inference, path):
+    (described,) = describe(list_tracks(str(path)), inference)
     (row,) = tagger(described).to_pylist()
     assert row["status"] == "ok", row["detail"]
     return row
@@ -68,17 +68,17 @@ def test_it_is_small_and_says_what_it_is_made_of():
 
 
 def test_it_hears_what_a_soundfont_plays(rendered, _threads):
-    how = tagging(str(FOLDER))
-    tagger = TrackTagger(how)
-    scores = {code: tagged(tagger, how, path)["scores"] for code, path in rendered.items()}
-    heard = {code: max(found, key=found.get) for code, found in scores.items()}
-    assert heard == {code: code for code in RENDERED}
+    inference = inference_config(str(FOLDER))
+    tagger = TrackTagger(inference)
+    scores = {code: tagged(tagger, inference, path)["scores"] for code, path in rendered.items()}
+    input_spec = {code: max(found, key=found.get) for code, found in scores.items()}
+    assert input_spec == {code: code for code in RENDERED}
 
 
 def test_both_engines_hear_the_same(rendered, _threads):
-    how = tagging(str(FOLDER))
-    (described,) = describe(list_tracks(str(rendered["cel"])), how)
-    windows = windows_of(described["windows"][0].as_py(), how)
+    inference = inference_config(str(FOLDER))
+    (described,) = describe(list_tracks(str(rendered["cel"])), inference)
+    windows = windows_of(described["windows"][0].as_py(), inference)
     exact, embeddings = make_engine(
         str(FOLDER), engine="torch", precision="f32", embeddings=True
     ).scores(windows)
@@ -92,10 +92,10 @@ def test_a_tenth_of_the_level_is_the_same_music(rendered, tmp_path, _threads):
 
     samples, rate_hz = soundfile.read(rendered["flu"])
     soundfile.write(tmp_path / "soft.wav", samples / 10, rate_hz, subtype="FLOAT")
-    how = tagging(str(FOLDER))
-    tagger = TrackTagger(how)
-    loud = tagged(tagger, how, rendered["flu"])["scores"]
-    soft = tagged(tagger, how, tmp_path / "soft.wav")["scores"]
+    inference = inference_config(str(FOLDER))
+    tagger = TrackTagger(inference)
+    loud = tagged(tagger, inference, rendered["flu"])["scores"]
+    soft = tagged(tagger, inference, tmp_path / "soft.wav")["scores"]
     np.testing.assert_allclose(list(soft.values()), list(loud.values()), atol=0.02)
 
 
@@ -104,10 +104,14 @@ def test_it_knows_the_recordings_that_it_has_learned_from(_threads):
     folder = shared("audio")
     with (folder / "manifest.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))[::5]
-    how = tagging(str(FOLDER))
-    tagger = TrackTagger(how)
-    found = [tagged(tagger, how, folder / row["path"])["scores"] for row in rows]
-    scores = np.array([[one[code] for code in how.codes] for one in found])
-    truth = np.array([[code in row["label"].split("+") for code in how.codes] for row in rows])
-    metrics = multilabel_metrics(truth, scores, thresholds=how.thresholds, class_codes=how.codes)
+    inference = inference_config(str(FOLDER))
+    tagger = TrackTagger(inference)
+    found = [tagged(tagger, inference, folder / row["path"])["scores"] for row in rows]
+    scores = np.array([[one[code] for code in inference.codes] for one in found])
+    truth = np.array(
+        [[code in row["label"].split("+") for code in inference.codes] for row in rows]
+    )
+    metrics = multilabel_metrics(
+        truth, scores, thresholds=inference.thresholds, class_codes=inference.codes
+    )
     assert metrics.macro_f1_present > 0.85

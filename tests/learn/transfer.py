@@ -9,15 +9,15 @@ import pyarrow as pa
 import torch
 
 from pipeline.audio.clip import from_pcm16, to_pcm16, wav_bytes
-from pipeline.audio.inputs import Input, LogMelInput
+from pipeline.audio.inputs import InputSpec, LogMelInput
 from pipeline.audio.logmel import LogMelSpec
 from pipeline.audio.windows import WindowSpec
-from pipeline.catalog.vocabulary import Vocabulary, default_vocabulary
 from pipeline.learn.fine_tuning import last_layer
 from pipeline.learn.model import Architecture, ModelCard, Tagger, save_model
 from pipeline.learn.networks.blocks import core_of
 from pipeline.learn.pretrained.efficientat import FAMILY
 from pipeline.learn.pretrained.outputs import output_map
+from pipeline.selection.vocabulary import Vocabulary, default_vocabulary
 from pipeline.store.dataset import Dataset
 from pipeline.store.folder import Folder
 from tests.conftest import tones
@@ -40,21 +40,25 @@ def some_classes(*codes: str) -> Vocabulary:
 
 
 def saved(
-    folder: Path, architecture: Architecture, heard: Input, windows: WindowSpec, vocabulary=None
+    folder: Path,
+    architecture: Architecture,
+    input_spec: InputSpec,
+    windows: WindowSpec,
+    vocabulary=None,
 ) -> str:
     """Save a model of random weights: it is sure of some classes, and its norms have seen much."""
     torch.manual_seed(0)
     tagger = Tagger(architecture)
     torch.nn.init.normal_(last_layer(core_of(tagger.backbone)).get_parameter("bias"), std=3.0)
-    if heard.scaling is not None:
-        tagger.row_mean.fill_(heard.scaling[0])
-        tagger.row_deviation.fill_(heard.scaling[1])
+    if input_spec.scaling is not None:
+        tagger.row_mean.fill_(input_spec.scaling[0])
+        tagger.row_deviation.fill_(input_spec.scaling[1])
     with torch.no_grad():
         tagger.train()(20 * torch.randn(4, *architecture.input_shape))
     card = ModelCard(
         architecture=architecture,
         vocabulary=vocabulary or default_vocabulary(),
-        heard=heard,
+        input_spec=input_spec,
         windows=windows,
         aggregation="s1",
         thresholds={},
@@ -70,12 +74,12 @@ def pretrained(folder: Path, window_s: float = 2.0) -> str:
     """Save a mn04 with AudioSet's 527 outputs, which are mapped to the default classes."""
     windows = WindowSpec(window_s, window_s)
     outputs = output_map(default_vocabulary(), FAMILY.mids, model="mn04")
-    heard = FAMILY.input_spec
-    shape = (heard.n_rows, windows.n_frames(heard))
+    input_spec = FAMILY.input_spec
+    shape = (input_spec.n_rows, windows.n_frames(input_spec))
     architecture = Architecture(
         "mn04", len(CODES), input_shape=shape, below_peak=False, n_outputs=527, outputs=outputs
     )
-    return saved(folder, architecture, heard, windows)
+    return saved(folder, architecture, input_spec, windows)
 
 
 def small(folder: Path, vocabulary: Vocabulary | None = None, *, name: str = "resnet10t") -> str:
@@ -103,8 +107,8 @@ def dataset_of(folder: Path, *, labelled: bool, n_clips: int = 4, seconds: float
         }
         audio = pa.array([{"bytes": wav_bytes(to_pcm16(clip), RATE_HZ)} for clip in clips])
         store.write_table(f"clips/{split}-0.parquet", pa.table({**shared, "audio": audio}))
-        heard = [LogMelInput(SPEC).matrix(clip).tobytes() for clip in clips]
-        logmel = pa.array(heard, pa.large_binary())
+        input_spec = [LogMelInput(SPEC).matrix(clip).tobytes() for clip in clips]
+        logmel = pa.array(input_spec, pa.large_binary())
         store.write_table(f"features/{split}-0.parquet", pa.table({**shared, "logmel": logmel}))
     return Dataset(store)
 

@@ -13,7 +13,7 @@ from sklearn.metrics import f1_score, hamming_loss, precision_recall_fscore_supp
 from pipeline.errors import SpecMismatch, UsageError
 from pipeline.report.comparison_page import comparison_page
 from pipeline.report.page import Table, render_page
-from pipeline.score.comparison import Contender, compare
+from pipeline.score.comparison import EvaluationRun, compare
 from pipeline.score.scored import Scored, from_table, to_table
 from pipeline.score.significance import holm
 from schemas.scores import scores_schema
@@ -29,7 +29,7 @@ def contender(name, skill, seed=0, *, n_items=150):
     noise = np.random.default_rng(seed + 100).random(truth.shape)
     scores = (1 - skill) * noise + skill * truth
     uris = [f"item {k}" for k in range(n_items)]
-    return Contender(
+    return EvaluationRun(
         name, ORIGIN, dict.fromkeys(CODES, 0.5), Scored(uris, CODES, truth, scores, uris)
     )
 
@@ -40,7 +40,7 @@ def run(*contenders):
 
 def with_scored(one, **changes):
     fields = {**vars(one.scored), **changes}
-    return Contender("other", ORIGIN, one.thresholds, Scored(**fields))
+    return EvaluationRun("other", ORIGIN, one.thresholds, Scored(**fields))
 
 
 def test_best_first_and_the_worse_one_is_surely_worse():
@@ -117,12 +117,12 @@ def test_order_of_items_and_classes_does_not_matter():
     order = np.random.default_rng(0).permutation(150)
     turned = two.scored.ordered([two.scored.uris[k] for k in order], CODES[::-1])
     assert turned.codes == CODES[::-1]
-    assert run(one, two) == run(one, Contender("two", ORIGIN, two.thresholds, turned))
+    assert run(one, two) == run(one, EvaluationRun("two", ORIGIN, two.thresholds, turned))
 
 
 def test_the_same_scores_twice_differ_by_nothing():
     one = contender("one", 0.3)
-    again = Contender("again", ORIGIN, one.thresholds, one.scored)
+    again = EvaluationRun("again", ORIGIN, one.thresholds, one.scored)
     test = run(one, again)["models"][1]["against_best"]["macro_f1"]
     assert test == {"difference": 0.0, "low": 0.0, "high": 0.0, "p_value": 1.0, "p_holm": 1.0}
 

@@ -10,7 +10,7 @@ import pytest
 
 from pipeline.audio.logmel import LogMelSpec
 from pipeline.report import clip_plots, decibels, feature_plots
-from pipeline.report.clip_plots import Example
+from pipeline.report.clip_plots import ClipExample
 from pipeline.report.explore_page import explore_page
 from pipeline.report.explore_report import Comparison, durations_s, explore_report
 from pipeline.report.feature_plots import RowValues
@@ -42,7 +42,7 @@ def clips_of(classes, splits=("train",), rate_hz=1000):
 def examples_of(names, n_frames=500):
     rng = np.random.default_rng(0)
     shape = (SPEC.n_mels, n_frames)
-    return [Example(c, f"{c}_0", rng.normal(-30, 20, shape).astype(np.float16)) for c in names]
+    return [ClipExample(c, f"{c}_0", rng.normal(-30, 20, shape).astype(np.float16)) for c in names]
 
 
 def comparison_of(names, n_clips, n_rows=5, feature="mfcc", n_drawn=12):
@@ -111,7 +111,7 @@ def test_spectrograms_of_any_length(n_frames, svg_of):
     ids=str,
 )
 def test_spectrograms_of_any_spec(spec, svg_of):
-    silent = Example("c0", "s_0", np.full((64, 20), -100, np.float16))
+    silent = ClipExample("c0", "s_0", np.full((64, 20), -100, np.float16))
     svg_of(clip_plots.example_spectrograms([silent], spec=spec, class_names=names_of(1)))
 
 

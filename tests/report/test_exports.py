@@ -16,10 +16,10 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from pipeline.report import exports
-from pipeline.report.exports import Origin, Span
+from pipeline.report.exports import Span, TagSource
 
 CODES = ["cel", "vio"]
-ORIGIN = Origin("cnn-0123", {"cel": "cello", "vio": "violin, fiddle"}, "s2", "0.1.0")
+ORIGIN = TagSource("cnn-0123", {"cel": "cello", "vio": "violin, fiddle"}, "s2", "0.1.0")
 HOSTILE = [
     "../../etc/passwd",
     "/music/..",
@@ -175,7 +175,7 @@ def test_spans():
 
 def test_audacity():
     spans = [Span(0.5, 2.0, "vio", 0.5), Span(1.0, 3.25, "org", 0.5)]
-    origin = Origin("m", {"vio": "violin\tand\nfiddle"}, "s2", "0")
+    origin = TagSource("m", {"vio": "violin\tand\nfiddle"}, "s2", "0")
     assert exports.audacity_text(spans, origin) == (
         "0.500000\t2.000000\tviolin and fiddle\n1.000000\t3.250000\torg\n"
     )

@@ -18,7 +18,7 @@ from pipeline.report.listening import (
     encoded,
     time_line,
 )
-from pipeline.score.spread import MAX_BYTES, Spread, title_of, words_of
+from pipeline.score.example_picker import MAX_BYTES, ExamplePicker, title_of, words_of
 from schemas.tags import tags_schema
 from tests.conftest import tones
 
@@ -122,15 +122,15 @@ def track(name: str, scores: list[float], labels: list[str], **changes) -> dict:
     return row | {"labels": labels, "scores": values, "peaks": values} | changes
 
 
-def spread_of(*batches: list[dict], thresholds: float = 0.5) -> Spread:
-    spread = Spread(dict.fromkeys(CODES, thresholds))
+def spread_of(*batches: list[dict], thresholds: float = 0.5) -> ExamplePicker:
+    example_picker = ExamplePicker(dict.fromkeys(CODES, thresholds))
     for rows in batches:
-        spread.add(pa.Table.from_pylist(rows, tags_schema(CODES)))
-    return spread
+        example_picker.add(pa.Table.from_pylist(rows, tags_schema(CODES)))
+    return example_picker
 
 
-def shown(spread: Spread, n: int) -> list[tuple[str, str]]:
-    return [(slot[0].row["uri"], slot[0].code) for slot in spread.slots(n, CODES)]
+def shown(example_picker: ExamplePicker, n: int) -> list[tuple[str, str]]:
+    return [(slot[0].row["uri"], slot[0].code) for slot in example_picker.slots(n, CODES)]
 
 
 SOME = [

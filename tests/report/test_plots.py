@@ -8,10 +8,10 @@ import pytest
 from matplotlib.figure import Figure
 from sklearn.metrics import average_precision_score
 
-from pipeline.catalog.vocabulary import default_vocabulary
 from pipeline.errors import OUTCOME_OF
 from pipeline.report import data_plots, model_plots
 from pipeline.report.picture import class_labels
+from pipeline.selection.vocabulary import default_vocabulary
 
 MAX_URI_CHARS = 160_000
 NAMES = default_vocabulary().names

@@ -19,7 +19,7 @@ from pipeline.report.page import Page, render_page
 from pipeline.report.reports import build_report, evaluation_report
 from pipeline.report.training_page import training_page
 from pipeline.score.bootstrap import resample
-from pipeline.score.comparison import Contender, compare
+from pipeline.score.comparison import EvaluationRun, compare
 from pipeline.score.metrics import multilabel_metrics
 from pipeline.score.scored import Scored
 from schemas.columns import CODES as LISTS
@@ -105,7 +105,9 @@ def test_folds_and_comparison_lead_with_them(items):
     assert f"macro F1 is {mean:.3f} ±" in page.lead and "of the classes that are there" in page.lead
     uris = [str(k) for k in range(60)]
     keys = ("folder", "model_id", "aggregation", "thresholds", "scored")
-    one = Contender("x", dict.fromkeys(keys, "x"), LIMITS, Scored(uris, CODES, truth, scores, uris))
+    one = EvaluationRun(
+        "x", dict.fromkeys(keys, "x"), LIMITS, Scored(uris, CODES, truth, scores, uris)
+    )
     worse = replace(one, name="y", scored=replace(one.scored, scores=scores * 0.9))
     report = compare([one, worse], class_names=NAMES, n_resamples=50)
     best = report["models"][0]
@@ -122,7 +124,9 @@ def test_two_truths_that_are_unknown_alike_are_the_same(items):
     truth[3, 0] = np.nan
     uris = [str(k) for k in range(60)]
     keys = ("folder", "model_id", "aggregation", "thresholds", "scored")
-    one = Contender("x", dict.fromkeys(keys, "x"), LIMITS, Scored(uris, CODES, truth, scores, uris))
+    one = EvaluationRun(
+        "x", dict.fromkeys(keys, "x"), LIMITS, Scored(uris, CODES, truth, scores, uris)
+    )
     assert compare([one, replace(one, name="y")], class_names=NAMES, n_resamples=20)
     other = replace(one, name="y", scored=replace(one.scored, truth=np.nan_to_num(truth)))
     with pytest.raises(Exception, match="another truth for 1 items, the first is 3"):

@@ -118,7 +118,7 @@ def test_tracks_are_paired_by_uri_and_bytes():
             ("new bytes", "y", True),
         ]
     )
-    pairs, apart = pair(a, b)
+    pairs, unmatched = pair(a, b)
     assert pairs.uris.to_pylist() == ["1", "2", "unread"]
     assert pairs.n_unverified == 1
     assert pairs.duration_s.tolist() == [1, 4, 8]
@@ -127,8 +127,8 @@ def test_tracks_are_paired_by_uri_and_bytes():
     assert (pairs.scores_b == b.scores[rows_b]).all()
     assert (pairs.labels_a == a.labels[rows_a]).all()
     assert (pairs.labels_b == b.labels[rows_b]).all()
-    assert apart.schema.equals(APART, check_metadata=True)
-    assert [tuple(row.values()) for row in apart.to_pylist()] == [
+    assert unmatched.schema.equals(APART, check_metadata=True)
+    assert [tuple(row.values()) for row in unmatched.to_pylist()] == [
         ("only a", "only_a"),
         ("only b", "only_b"),
         ("new bytes", "other_bytes"),

@@ -12,7 +12,7 @@ from pipeline.report.listening import Example, data_uri
 from pipeline.report.page import Points, Sounds, Table, render_page
 from pipeline.report.picture import Picture
 from pipeline.report.tagging_page import tagging_page
-from pipeline.score.attention import attention
+from pipeline.score.alerts import alerts
 from pipeline.score.drift import class_drift
 from tests.report.test_page import Reader, read
 
@@ -130,7 +130,7 @@ def block_of(page, title: str):
 
 
 def points(run: dict, before: dict | None) -> list[str]:
-    return attention(run, before, class_drift(run, before))
+    return alerts(run, before, class_drift(run, before))
 
 
 def test_a_night_like_any_other(run, before, svg_of):

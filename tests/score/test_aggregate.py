@@ -16,7 +16,7 @@ from pipeline.score.aggregate import (
     METHODS,
     TRACKS,
     aggregate,
-    evidence,
+    confidence,
     for_tracks,
     method_named,
 )
@@ -128,7 +128,7 @@ def test_more_windows_lie_closer_to_the_mean(scores, n):
 @quick
 @given(windows)
 def test_evidence_is_the_mean_of_the_three_highest(scores):
-    found = evidence(scores)
+    found = confidence(scores)
     assert found.dtype == scores.dtype
     expected = [sum(nlargest(3, column)) / max(1, min(3, len(column))) for column in scores.T]
     np.testing.assert_allclose(found, expected, atol=1e-6)

@@ -7,18 +7,24 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.score.intervals import heard_from, merged_intervals
+from pipeline.score.intervals import interval_threshold, merged_intervals
 
 quick = settings(deadline=None, max_examples=60)
 
 
-def found(heard, *, hop_s=1.0, window_s=1.0, active=None, gate=0.0, **options):
+def found(heard, *, hop_s=1.0, window_s=1.0, active=None, min_confidence=0.0, **options):
     """Return start and end of each interval of one class; 'x' is 0.8, '-' is 0.1."""
     scores = np.array([[0.8 if letter == "x" else 0.1] for letter in heard]).reshape(-1, 1)
     start_s = np.arange(len(heard)) * hop_s
     is_active = [True] * len(heard) if active is None else [letter == "x" for letter in active]
     made = merged_intervals(
-        scores, start_s, start_s + window_s, is_active, gate=gate, codes=["cel"], **options
+        scores,
+        start_s,
+        start_s + window_s,
+        is_active,
+        min_confidence=min_confidence,
+        codes=["cel"],
+        **options,
     )
     return [(round(one.start_s, 6), round(one.end_s, 6)) for one in made]
 
@@ -52,16 +58,16 @@ def test_in_silence_nothing_is_heard():
 
 
 def test_the_gate_raises_what_counts_and_never_lowers_it():
-    assert heard_from(0) == heard_from(0.3) == 0.5
-    assert heard_from(0.7) == 0.7
-    assert found("x", gate=0.8) == [(0, 1)]
-    assert found("x", gate=0.81) == []
+    assert interval_threshold(0) == interval_threshold(0.3) == 0.5
+    assert interval_threshold(0.7) == 0.7
+    assert found("x", min_confidence=0.8) == [(0, 1)]
+    assert found("x", min_confidence=0.81) == []
 
 
 def test_the_score_is_the_mean_of_the_windows_in_which_it_is_heard():
     scores = np.array([[0.5, 0.9], [0.7, 0.2], [0.1, 0.3], [0.6, 0.8]], np.float32)
     times = np.arange(4.0)
-    options = {"gate": 0.0, "codes": ["cel", "pia"]}
+    options = {"min_confidence": 0.0, "codes": ["cel", "pia"]}
     made = merged_intervals(scores, times, times + 1, [True] * 4, **options)
     assert [(one.code, one.start_s, one.end_s) for one in made] == [
         ("cel", 0, 2),
@@ -76,14 +82,14 @@ def test_the_score_is_the_mean_of_the_windows_in_which_it_is_heard():
 
 def test_the_last_window_ends_with_the_track():
     made = merged_intervals(
-        np.full((3, 1), 0.9), [0, 1, 1.6], [1, 2, 2.4], [True] * 3, gate=0, codes=["cel"]
+        np.full((3, 1), 0.9), [0, 1, 1.6], [1, 2, 2.4], [True] * 3, min_confidence=0, codes=["cel"]
     )
     assert [(one.start_s, one.end_s) for one in made] == [(0, 2.4)]
 
 
 def test_codes_and_scores_must_be_as_many():
     with pytest.raises(ValueError, match="zip"):
-        merged_intervals(np.ones((1, 2)), [0], [1], [True], gate=0, codes=["cel"])
+        merged_intervals(np.ones((1, 2)), [0], [1], [True], min_confidence=0, codes=["cel"])
 
 
 @quick
@@ -95,7 +101,7 @@ def test_every_moment_of_a_heard_window_is_in_one_interval(heard, hop, length):
         starts,
         starts + length,
         [True] * len(heard),
-        gate=0,
+        min_confidence=0,
         codes=["cel"],
     )
     moments = {

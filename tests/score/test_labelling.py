@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline.errors import UsageError
-from pipeline.score.aggregate import aggregate, evidence
+from pipeline.score.aggregate import aggregate, confidence
 from pipeline.score.labelling import changes, labels, labels_of_tags
 from schemas.tags import tags_schema
 
@@ -34,19 +34,19 @@ def table(*rows):
     return pa.Table.from_pylist(list(rows), tags_schema(CODES))
 
 
-def named(tags, thresholds=(0.5, 0.5, 0.5), gate=0.0):
+def named(tags, thresholds=(0.5, 0.5, 0.5), min_confidence=0.0):
     limits = dict(zip(CODES, thresholds, strict=True))
-    return labels_of_tags(tags, thresholds=limits, gate=gate).to_pylist()
+    return labels_of_tags(tags, thresholds=limits, min_confidence=min_confidence).to_pylist()
 
 
 def test_score_and_evidence_must_both_suffice():
     scores, peaks = np.array([1.0, 0.7, 0.4]), np.array([0.5, 0.2, 0.9])
     options = {"thresholds": 0.5, "class_codes": CODES}
-    assert labels(scores, peaks, gate=0, **options) == ["cel", "pia"]
-    assert labels(scores, peaks, gate=0.3, **options) == ["cel"]
-    assert labels(scores, peaks, gate=0.5, **options) == ["cel"]
-    assert labels(scores, peaks, gate=0.51, **options) == []
-    assert labels(scores, peaks, gate=0.3, thresholds=[1, 0, 0.4], class_codes=CODES) == [
+    assert labels(scores, peaks, min_confidence=0, **options) == ["cel", "pia"]
+    assert labels(scores, peaks, min_confidence=0.3, **options) == ["cel"]
+    assert labels(scores, peaks, min_confidence=0.5, **options) == ["cel"]
+    assert labels(scores, peaks, min_confidence=0.51, **options) == []
+    assert labels(scores, peaks, min_confidence=0.3, thresholds=[1, 0, 0.4], class_codes=CODES) == [
         "cel",
         "voi",
     ]
@@ -55,8 +55,8 @@ def test_score_and_evidence_must_both_suffice():
 def test_no_windows_no_labels():
     """Even with limits of 0: what has not been heard is not there."""
     nothing = np.zeros((0, 3), np.float32)
-    scores, peaks = aggregate(nothing, "s2"), evidence(nothing)
-    assert labels(scores, peaks, thresholds=0, gate=0, class_codes=CODES) == []
+    scores, peaks = aggregate(nothing, "s2"), confidence(nothing)
+    assert labels(scores, peaks, thresholds=0, min_confidence=0, class_codes=CODES) == []
     assert named(table(row([0.0] * 3, [0.0] * 3, n_active=0)), (0, 0, 0)) == [[]]
     assert named(table(row([0.9] * 3, [0.9] * 3, n_active=0)), (0, 0, 0)) == [[]]
 
@@ -65,40 +65,40 @@ def test_the_gate_is_not_rounded_to_the_scores_type():
     """0.7 as a float32 is a little less than 0.7, 0.3 a little more."""
     low, high = np.array([0.7], np.float32), np.array([0.3], np.float32)
     one = np.ones(1, np.float32)
-    assert labels(one, low, thresholds=0.5, gate=0.7, class_codes=["cel"]) == []
-    assert labels(one, high, thresholds=0.5, gate=0.3, class_codes=["cel"]) == ["cel"]
-    assert labels(low, one, thresholds=[0.7], gate=0, class_codes=["cel"]) == []
+    assert labels(one, low, thresholds=0.5, min_confidence=0.7, class_codes=["cel"]) == []
+    assert labels(one, high, thresholds=0.5, min_confidence=0.3, class_codes=["cel"]) == ["cel"]
+    assert labels(low, one, thresholds=[0.7], min_confidence=0, class_codes=["cel"]) == []
 
 
 def test_codes_and_scores_must_be_as_many():
     with pytest.raises(ValueError, match="zip"):
-        labels(np.ones(2), np.ones(2), thresholds=0.5, gate=0, class_codes=CODES)
+        labels(np.ones(2), np.ones(2), thresholds=0.5, min_confidence=0, class_codes=CODES)
 
 
 @quick
 @given(st.lists(st.tuples(triple, triple, st.integers(0, 3)), max_size=9), triple, unit)
-def test_a_table_is_labelled_as_its_tracks(rows, thresholds, gate):
+def test_a_table_is_labelled_as_its_tracks(rows, thresholds, min_confidence):
     made = table(*(row(s, p, n_active=n) for s, p, n in rows))
     expected = [
         labels(
             np.array(scores, np.float32),
             np.array(peaks, np.float32),
             thresholds=thresholds,
-            gate=gate,
+            min_confidence=min_confidence,
             class_codes=CODES,
         )
         if n_active
         else []
         for scores, peaks, n_active in rows
     ]
-    assert named(made, thresholds, gate) == expected
+    assert named(made, thresholds, min_confidence) == expected
 
 
 def test_failed_rows_keep_what_they_have():
     failed = row(None, None, status="failed", n_active=None)
     odd = row([1.0] * 3, [1.0] * 3, named=["voi"], status="failed")
     good = row([1.0, 0, 0], [1.0, 0, 0], named=["voi"])
-    assert named(table(failed, good, odd, failed), gate=0.5) == [[], ["cel"], ["voi"], []]
+    assert named(table(failed, good, odd, failed), min_confidence=0.5) == [[], ["cel"], ["voi"], []]
     assert named(table(failed, failed)) == [[], []]
 
 
@@ -107,31 +107,31 @@ def test_tables_in_pieces_and_without_rows():
     pieces = pa.concat_tables([whole.slice(3, 4), whole.slice(0, 0), whole.slice(7, 2)])
     assert named(pieces) == named(whole)[3:9]
     assert named(whole.slice(0, 0)) == []
-    assert labels_of_tags(whole, thresholds=dict.fromkeys(CODES, 0.5), gate=0).type == pa.list_(
-        pa.string()
-    )
+    assert labels_of_tags(
+        whole, thresholds=dict.fromkeys(CODES, 0.5), min_confidence=0
+    ).type == pa.list_(pa.string())
 
 
 def test_older_tables_know_no_gate():
     older = table(row([1.0, 0.6, 0.1], None)).drop_columns(["peaks", "n_active"])
     assert named(older) == [["cel", "pia"]]
-    with pytest.raises(UsageError, match=r"gate of 0\.3 .* 1 rows have no peaks"):
-        named(older, gate=0.3)
+    with pytest.raises(UsageError, match=r"confidence of 0\.3 .* of 1 rows"):
+        named(older, min_confidence=0.3)
     failed = table(row(None, None, status="failed")).drop_columns(["peaks", "n_active"])
-    assert named(failed, gate=0.3) == [[]]
+    assert named(failed, min_confidence=0.3) == [[]]
 
 
 def test_rows_without_evidence_among_others():
     """Files may be joined: a row of before has null for what it does not know."""
     mixed = table(row([1.0] * 3, None, n_active=None), row([1.0] * 3, [0.6] * 3))
     assert named(mixed) == [CODES, CODES]
-    with pytest.raises(UsageError, match="1 rows have no peaks"):
-        named(mixed, gate=0.5)
+    with pytest.raises(UsageError, match="of 1 rows: they are from before peaks were written"):
+        named(mixed, min_confidence=0.5)
 
 
 def test_thresholds_must_be_of_the_classes():
     with pytest.raises(UsageError, match="expected cel, pia, voi"):
-        labels_of_tags(table(row([1.0] * 3, [1.0] * 3)), thresholds={"cel": 0.5}, gate=0)
+        labels_of_tags(table(row([1.0] * 3, [1.0] * 3)), thresholds={"cel": 0.5}, min_confidence=0)
 
 
 def test_changes_are_counted_by_class():

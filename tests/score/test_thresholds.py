@@ -10,7 +10,7 @@ from hypothesis.extra import numpy as hnp
 from sklearn.metrics import f1_score
 
 from pipeline.errors import UsageError
-from pipeline.score.thresholds import fixed, for_precision, own, tuned
+from pipeline.score.thresholds import fixed, for_precision, thresholds_for, tuned
 
 quick = settings(deadline=None, max_examples=60)
 SCORES = np.array([[0.1], [0.2], [0.3], [0.4], [0.6]])
@@ -37,8 +37,8 @@ def test_fixed():
 
 def test_own_of_an_older_model_falls_back():
     by_method = {"s1": {"cel": 0.2, "pia": 0.3}}
-    assert own(by_method, "s1", ["pia", "cel"]).tolist() == [0.3, 0.2]
-    assert own(by_method, "max", ["pia", "cel"]).tolist() == [0.5, 0.5]
+    assert thresholds_for(by_method, "s1", ["pia", "cel"]).tolist() == [0.3, 0.2]
+    assert thresholds_for(by_method, "max", ["pia", "cel"]).tolist() == [0.5, 0.5]
 
 
 @pytest.mark.parametrize(

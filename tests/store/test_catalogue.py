@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from pipeline.demo.origin import Fault, Origin
+from pipeline.demo.media_server import Fault, MediaServer
 from pipeline.errors import DecodeError, FetchFault, ItemFault, TableError, UsageError
 from pipeline.store import track
 from pipeline.store.catalogue import list_tracks, track_batches
@@ -260,7 +260,7 @@ def test_a_catalogue_may_be_named_by_a_file_uri(tmp_path):
 
 def test_a_server_s_track_is_read_whole_and_its_faults_are_told(tmp_path):
     (tmp_path / "good0000000.webm").write_bytes(os.urandom(300_000))
-    with Origin(tmp_path, {"bad00000000": Fault.GONE}) as origin:
+    with MediaServer(tmp_path, {"bad00000000": Fault.GONE}) as origin:
         data, print_ = open_track(origin.url_template.format(ytid="good0000000"))
         assert data == (tmp_path / "good0000000.webm").read_bytes()
         assert print_ == open_track(str(tmp_path / "good0000000.webm"))[1]

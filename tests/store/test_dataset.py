@@ -9,9 +9,9 @@ import pyarrow as pa
 import pytest
 
 from pipeline.audio.logmel import LogMelSpec
-from pipeline.catalog.plan import count_to_do
-from pipeline.catalog.retry import Retry
 from pipeline.errors import OUTCOME_OF, Reason, SpecMismatch, UsageError
+from pipeline.selection.plan import count_to_do
+from pipeline.selection.retry import Retry
 from pipeline.store.dataset import Dataset
 from pipeline.store.folder import Folder
 from schemas.clips import clips_schema
@@ -86,11 +86,11 @@ def test_a_shard_of_a_process_that_outlives_its_killed_driver_is_made_again(data
 
     with monkeypatch.context() as patched:
         patched.setattr(Folder, "delete", outlived)
-        unsettled = dataset.begin(IDENTITY)
+        unfinished = dataset.begin(IDENTITY)
     assert dataset.folder.names("ledger") and not dataset.folder.names("clips")
-    assert unsettled == {"s"}
-    assert not dataset.settled(planned, unsettled=unsettled).shards
-    assert dataset.settled(planned).shards == {"s"}  # for who only reads
+    assert unfinished == {"s"}
+    assert not dataset.finished(planned, unfinished=unfinished).shards
+    assert dataset.finished(planned).shards == {"s"}  # for who only reads
 
 
 def test_begin_removes_what_has_no_ledger(dataset):
@@ -133,13 +133,13 @@ def test_a_plan_of_an_older_version_goes_on(dataset):
 
 def test_what_is_settled_is_known_by_names_and_by_stray_ids(dataset):
     planned = dataset.write_plan(segments("a", "b", "c"))  # all in shard "s"
-    assert not dataset.settled(planned).shards
+    assert not dataset.finished(planned).shards
     commit(dataset, "train-1", "b")
-    settled = dataset.settled(planned)
-    assert settled.stray_ids.to_pylist() == ["b"]
+    finished = dataset.finished(planned)
+    assert finished.stray_ids.to_pylist() == ["b"]
     commit(dataset, "s", "a", "c")
-    assert dataset.settled(planned).shards == {"s", "train-1"}
-    assert dataset.settled(planned).stray_ids.to_pylist() == ["b"]
+    assert dataset.finished(planned).shards == {"s", "train-1"}
+    assert dataset.finished(planned).stray_ids.to_pylist() == ["b"]
 
 
 def fail(dataset: Dataset, shard: str, run: int, reasons: dict[str, Reason], age_h: float = 0.0):
@@ -171,7 +171,7 @@ def test_what_is_tried_again(dataset, retry, age_h, expected):
         "k": Reason.OK,
     }
     fail(dataset, "s", 1, reasons, age_h)
-    again = dataset.settled(planned, Retry(retry)).again
+    again = dataset.finished(planned, Retry(retry)).again
     assert sorted(again["segment_id"].to_pylist()) == sorted(expected)
     assert set(again["run"].to_pylist()) <= {2}
 
@@ -184,10 +184,10 @@ def test_a_smaller_plan_settles_and_retries_its_own_only(dataset):
         SEGMENTS.get_field_index("shard"), SEGMENTS.field("shard"), pa.array(["other"])
     )
     union = dataset.write_plan(smaller)
-    settled = dataset.settled(smaller, Retry.ALL)
-    assert sorted(settled.stray_ids.to_pylist()) == ["a", "b", "c"]
-    assert count_to_do(union, settled) == 0
-    assert dataset.settled(union, Retry.ALL).again["segment_id"].to_pylist() == ["c"]
+    finished = dataset.finished(smaller, Retry.ALL)
+    assert sorted(finished.stray_ids.to_pylist()) == ["a", "b", "c"]
+    assert count_to_do(union, finished) == 0
+    assert dataset.finished(union, Retry.ALL).again["segment_id"].to_pylist() == ["c"]
 
 
 def test_the_last_run_of_a_segment_counts(dataset):
@@ -197,8 +197,8 @@ def test_the_last_run_of_a_segment_counts(dataset):
     fail(dataset, "latest", 3, {"b": Reason.REMOVED})
     rows = {r["segment_id"]: r["reason"] for r in latest(dataset.ledger()).to_pylist()}
     assert rows == {"a": "ok", "b": "removed"}
-    assert dataset.settled(planned, Retry.TRANSIENT).again.num_rows == 0
-    assert dataset.settled(planned, Retry.ALL).again.to_pylist() == [{"segment_id": "b", "run": 4}]
+    assert dataset.finished(planned, Retry.TRANSIENT).again.num_rows == 0
+    assert dataset.finished(planned, Retry.ALL).again.to_pylist() == [{"segment_id": "b", "run": 4}]
     row, runs = dataset.history("b")
     assert row["shard"] == "s"
     assert [run["reason"] for run in runs] == ["timeout", "removed"]

@@ -87,10 +87,10 @@ def test_what_stands_beside_a_touched_track_stays(store):
     commit(store, tags(("a", 1), ("b", 2)), windows=windows(("a", 1), ("b", 2)))
     before = rows(store)
     store.copy(moved(("a", 1)), "m", date="2026-01-02", schema=SCHEMA)
-    assert store.settle("m") == 1
+    assert store.deduplicate("m") == 1
     assert [uri for _, uri, _ in rows(store)] == [uri for _, uri, _ in before]
     assert beside(store) == [("a", 1), ("b", 2)]
-    assert store.settle("m") == 0
+    assert store.deduplicate("m") == 0
 
 
 @pytest.mark.parametrize("day", ["2026-01-01", "2026-01-02"])
@@ -101,7 +101,7 @@ def test_what_stands_beside_a_renamed_track_outlives_the_old_name(store, day):
     store.copy(tracks, "m", date=day, schema=SCHEMA)
     store.commit(tags(("latest", 2), at=9), date=day, beside={"windows": windows(("latest", 2))})
     store.compact("m", date=day)
-    store.settle("m")
+    store.deduplicate("m")
     assert beside(store) == [("backup", 1)] * 2 + [("latest", 2)] + [("previous", 1)] * 2
 
 
@@ -111,7 +111,7 @@ def test_a_track_done_again_on_one_day_has_its_windows_once(store):
     commit(store, tags(("a", 2), at=5), windows=windows(("a", 2)))
     store.copy(moved(("b", 5)), "m", date="2026-01-01", schema=SCHEMA)  # touched, besides
     store.compact("m", date="2026-01-01")
-    store.settle("m")
+    store.deduplicate("m")
     assert len(store.files("m")) == 1
     assert beside(store) == [("a", 2), ("b", 5)]
 
@@ -120,7 +120,7 @@ def test_a_file_with_two_rows_of_a_track_keeps_what_is_of_the_last(store):
     """As it was joined by versions that did not look."""
     both = pa.concat_tables([tags(("a", 1)), tags(("a", 2), at=5)])
     commit(store, both, windows=windows(("a", 1), ("a", 2)))
-    assert store.settle("m") == 1
+    assert store.deduplicate("m") == 1
     assert beside(store) == [("a", 2)]
 
 
@@ -128,11 +128,11 @@ def test_a_table_beside_that_runs_out_of_rows_is_still_there(store):
     """A track changes, and what stays in its file has no window: it was asked for, all the same."""
     commit(store, tags(("a", 1), ("b", 2)), windows=windows(("a", 1)))
     commit(store, tags(("a", 3), at=5), windows=windows(("a", 3)))
-    assert store.settle("m") == 1
-    assert store.lacking("m", ["windows"]) == []
+    assert store.deduplicate("m") == 1
+    assert store.missing_tables("m", ["windows"]) == []
     assert beside(store) == [("a", 3)]
     commit(store, tags(("a", 4), ("b", 4), at=9), windows=windows(("a", 4)))
-    assert store.settle("m") == 2
+    assert store.deduplicate("m") == 2
     assert len(store.files("m")) == len(store.files("m", "windows")) == 1
 
 
@@ -141,7 +141,7 @@ def test_a_file_that_is_rotated_twice_a_day(store):
     commit(store, tags(("latest", 1)))
     commit(store, tags(("latest", 2), at=5))
     store.copy(moved(("previous", 1)), "m", date="2026-01-01", schema=SCHEMA)
-    store.settle("m")
+    store.deduplicate("m")
     found = {row["uri"]: row["scores"]["cel"] for row in store.read().to_pylist()}
     assert found == {"latest": pytest.approx(0.2), "previous": pytest.approx(0.1)}
 
@@ -151,19 +151,19 @@ def test_the_last_word_counts_and_other_models_are_left_alone(store):
     commit(store, tags(("a", 9), model_id="other"))
     commit(store, tags(("b", 2), ("c", 1), at=5), windows=windows(("b", 2), ("b", 2), ("c", 1)))
     commit(store, tags(("b", 3), at=9), windows=windows(("b", 3), ("b", 3)))
-    store.settle("m")
+    store.deduplicate("m")
     assert rows(store) == [("m", "a", 1), ("m", "b", 3), ("m", "c", 1), ("other", "a", 9)]
     kept = [
         store.folder.read_table(name)["uri"].to_pylist() for name in store.files("m", "windows")
     ]
     assert sorted(kept) == [["b", "b"], ["c"]]
-    assert store.settle("m") == 0
+    assert store.deduplicate("m") == 0
 
 
 def test_nothing_is_settled(store):
-    assert store.settle("m") == 0
+    assert store.deduplicate("m") == 0
     commit(store, tags(("a", 1), model_id="other"))
-    assert store.settle("m") == 0
+    assert store.deduplicate("m") == 0
 
 
 @pytest.mark.parametrize("again", [f"t{k}" for k in range(8)])  # the order of hashes decides
@@ -173,7 +173,7 @@ def test_a_track_done_again_every_run_of_a_day_is_never_lost(store, again):
         done = every if run == 0 else [again]
         commit(store, tags(*[(uri, run) for uri in done], at=run))
         store.compact("m", date="2026-01-01")
-        store.settle("m")
+        store.deduplicate("m")
         assert rows(store) == [("m", uri, run if uri == again else 0) for uri in every]
 
 
@@ -194,7 +194,7 @@ def test_small_files_become_one(store, tmp_path):
     assert (tmp_path / name.replace("windows/", "tags/")).exists()
     (tmp_path / kept).write_bytes(saved)  # as if killed before the last part went
     assert len(rows(store)) == len(before) + 1
-    store.settle("m")
+    store.deduplicate("m")
     assert rows(store) == before
 
 
@@ -226,7 +226,7 @@ def test_files_of_all_days_are_joined_up_to_a_limit_and_with_their_like(store, m
     n_rows = [store.folder.n_rows(name) for name in store.files("m")]
     assert sorted(n_rows) == [1, 1, 2, 3, 3, 4, 4, 4, 4]
     assert beside(store) == [("and", 1), ("with", 1)]
-    assert store.lacking("m", ["windows", "embeddings"]) == ["windows", "embeddings"]
+    assert store.missing_tables("m", ["windows", "embeddings"]) == ["windows", "embeddings"]
 
 
 def test_known_is_of_one_model(store):

@@ -48,7 +48,7 @@ def test_new_changed_and_failed():
         {"uri": "b", "size_bytes": 2, "modified_ns": 2, "attempts": 0},
     ]
     assert (work.n_tracks, work.n_unchanged) == (4, 2)
-    assert (work.n_changed, work.n_retried, work.n_gone) == (1, 0, 1)
+    assert (work.n_changed, work.n_retried, work.n_removed) == (1, 0, 1)
     again = plan_work(catalogue, there, retry_failed=True)
     assert again.left["uri"].to_pylist() == ["new", "b", "c"]
     assert again.left["attempts"].to_pylist() == [0, 0, 3]
@@ -79,7 +79,7 @@ def test_unknown_size_and_time_are_a_state_of_their_own():
 
 def test_nothing_known_and_nothing_there():
     work = plan_work([tracks(("a", 1))], Known.of([]), retry_failed=True)
-    assert (work.left.num_rows, work.n_gone) == (1, 0)
+    assert (work.left.num_rows, work.n_removed) == (1, 0)
     assert plan_work([], Known.of([]), retry_failed=True).n_tracks == 0
 
 
@@ -102,7 +102,7 @@ def test_as_plain_python_would_say(catalogue, before, retry):
     work = plan_work([tracks(row) for row in catalogue], there, retry_failed=retry)
     assert work.left["uri"].to_pylist() == left
     assert work.n_tracks == len(first)
-    assert work.n_gone == len(before.keys() - first.keys())
+    assert work.n_removed == len(before.keys() - first.keys())
 
 
 def test_fingerprints_are_compared_to_the_last_bit():

@@ -17,8 +17,8 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import nn
 
-from pipeline.catalog.vocabulary import audioset_order
 from pipeline.errors import UsageError
+from pipeline.selection.vocabulary import audioset_order
 
 PRETRAINED = "MIT/ast-finetuned-audioset-10-10-0.4593"
 """The published AST, trained on AudioSet; named in messages, never downloaded here."""

@@ -17,7 +17,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
-Floats = npt.NDArray[np.floating[Any]]
+from pipeline.arrays import Float32, Floats, Int64
 
 _SURE = 1e-6  # a probability of 0 or 1 has no logit
 _N_TREES = 200
@@ -73,7 +73,7 @@ class Classical(nn.Module):
         """Return a probability a class, `[n, n_classes]`, for scaled points."""
         raise NotImplementedError
 
-    def _fit(self, points: Floats, targets: npt.NDArray[np.int64], seed: int) -> None:
+    def _fit(self, points: Floats, targets: Int64, seed: int) -> None:
         raise NotImplementedError
 
     def _keep(self, **arrays: npt.ArrayLike) -> None:
@@ -113,7 +113,7 @@ class SupportVectors(Classical):
         margin = torch.exp(-self.gamma * distance.square()) @ self.weights.T + self.offset
         return torch.sigmoid(self.slope * margin + self.shift)
 
-    def _fit(self, points: Floats, targets: npt.NDArray[np.int64], seed: int) -> None:
+    def _fit(self, points: Floats, targets: Int64, seed: int) -> None:
         from sklearn.linear_model import LogisticRegression
         from sklearn.model_selection import cross_val_predict
         from sklearn.svm import SVC
@@ -165,7 +165,7 @@ class Forest(Classical):
                 return self.share[at].double().mean(dim=1)
             at = below
 
-    def _fit(self, points: Floats, targets: npt.NDArray[np.int64], seed: int) -> None:
+    def _fit(self, points: Floats, targets: Int64, seed: int) -> None:
         from sklearn.ensemble import RandomForestClassifier
 
         parts = _fitted_together(targets)
@@ -217,7 +217,7 @@ class Perceptron(Classical):
         hidden = torch.relu(points @ self.hidden + self.hidden_bias)
         return torch.sigmoid(hidden @ self.out + self.out_bias)
 
-    def _fit(self, points: Floats, targets: npt.NDArray[np.int64], seed: int) -> None:
+    def _fit(self, points: Floats, targets: Int64, seed: int) -> None:
         from sklearn.neural_network import MLPClassifier
 
         hidden, hidden_bias, outs = [], [], []
@@ -257,13 +257,13 @@ class Neighbours(Classical):
         nearest = distance.topk(min(_N_NEIGHBOURS, len(self.known)), largest=False).indices
         return self.labels[nearest].double().nanmean(dim=1).nan_to_num(0.0)
 
-    def _fit(self, points: Floats, targets: npt.NDArray[np.int64], seed: int) -> None:
+    def _fit(self, points: Floats, targets: Int64, seed: int) -> None:
         labels = np.where(targets == _UNKNOWN, np.nan, targets)
         self._keep(known=points, labels=labels.astype(np.float32))
 
 
 def _fitted_together(
-    targets: npt.NDArray[np.int64],
+    targets: Int64,
 ) -> list[tuple[list[int], npt.NDArray[np.intp]]]:
     """Return which classes are fitted as one, by number, and the windows that they are fitted to.
 
@@ -277,7 +277,7 @@ def _fitted_together(
     return [(group, np.flatnonzero(is_known[:, group].all(axis=1))) for group in groups if group]
 
 
-def _share_of_ones(value: Floats, classes: Any, n_classes: int) -> npt.NDArray[np.float32]:
+def _share_of_ones(value: Floats, classes: Any, n_classes: int) -> Float32:
     """Return each node's share of label 1 by class, `[n_nodes, n_classes]`, from a tree's values.
 
     A class that no window or every window has is a single label to scikit-learn.

@@ -20,9 +20,9 @@ from pipeline.learn.networks.ast import build_ast
 from pipeline.learn.networks.ast_weights import is_published
 from pipeline.learn.networks.classical import CLASSICAL, Classical
 from pipeline.learn.networks.compact import Compact
+from pipeline.learn.networks.harmony_cnns import DescriptorCnn, MfccCnn, RawCnn
 from pipeline.learn.networks.music import Crnn, ShortChunk
 from pipeline.learn.networks.probe import PROBE
-from pipeline.learn.networks.report import DescriptorCnn, MfccCnn, RawCnn
 from pipeline.learn.networks.weights import load_weights, read_weights
 from pipeline.learn.pretrained.family import variants
 from pipeline.learn.pretrained.outputs import MappedNetwork, OutputMap

@@ -14,7 +14,6 @@ from torch import Tensor, nn
 
 from pipeline.audio.kaldi import KaldiInput
 from pipeline.audio.windows import WindowSpec
-from pipeline.catalog.vocabulary import audioset_order
 from pipeline.errors import UsageError
 from pipeline.learn.networks.ast import Ast, build_ast, fitted_positions, grid_of
 from pipeline.learn.networks.ast_weights import (
@@ -24,8 +23,9 @@ from pipeline.learn.networks.ast_weights import (
     encoder_sizes,
     read_published,
 )
-from pipeline.learn.pretrained.family import Family, Source, Variant
+from pipeline.learn.pretrained.family import Family, Variant, WeightsSource
 from pipeline.learn.pretrained.tensors import tensors_of
+from pipeline.selection.vocabulary import audioset_order
 
 INPUT = KaldiInput()
 N_FRAMES = 1024
@@ -92,7 +92,7 @@ FAMILY = Family(
     variants=(
         Variant(
             "ast-0.4593",
-            source=Source(
+            source=WeightsSource(
                 f"https://huggingface.co/{PRETRAINED}/resolve/main/model.safetensors", None
             ),
             n_parameters=86_594_063,

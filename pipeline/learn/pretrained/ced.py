@@ -17,11 +17,11 @@ from torch import Tensor, nn
 
 from pipeline.audio.filterbank import FilterBankInput, FilterBankSpec
 from pipeline.audio.windows import WindowSpec
-from pipeline.catalog.vocabulary import audioset_order
 from pipeline.errors import UsageError
 from pipeline.learn.networks.weights import read_weights
-from pipeline.learn.pretrained.family import Family, Source, Variant
+from pipeline.learn.pretrained.family import Family, Variant, WeightsSource
 from pipeline.learn.pretrained.tensors import tensors_of
+from pipeline.selection.vocabulary import audioset_order
 
 N_MELS = 64
 PATCH = 16
@@ -143,7 +143,7 @@ def _variant(
     return Variant(
         name,
         sizes={"width": width, "depth": 12, "n_heads": n_heads},
-        source=Source(f"{_HUB}{name}/resolve/main/model.safetensors", None),
+        source=WeightsSource(f"{_HUB}{name}/resolve/main/model.safetensors", None),
         n_parameters=n_parameters,
         published_map=published_map,
     )

@@ -18,10 +18,10 @@ from torch import Tensor, nn
 
 from pipeline.audio.filterbank import FilterBankInput, FilterBankSpec
 from pipeline.audio.windows import WindowSpec
-from pipeline.catalog.vocabulary import audioset_order
 from pipeline.learn.networks.weights import read_weights
-from pipeline.learn.pretrained.family import Family, Source, Variant
+from pipeline.learn.pretrained.family import Family, Variant, WeightsSource
 from pipeline.learn.pretrained.tensors import tensors_of
+from pipeline.selection.vocabulary import audioset_order
 
 INPUT = FilterBankInput(
     FilterBankSpec(
@@ -176,7 +176,7 @@ FAMILY = Family(
         Variant(
             "mn04",
             {"width": 0.4},
-            Source(
+            WeightsSource(
                 f"{_RELEASE}/mn04_as_mAP_432.pt",
                 "899a8c6217063f6941793102a2780b3dd788ab11fce468d9cf5f0577c453321c",
                 4_066_513,
@@ -189,7 +189,7 @@ FAMILY = Family(
         Variant(
             "mn10",
             {"width": 1.0},
-            Source(f"{_RELEASE}/mn10_as_mAP_471.pt", None),
+            WeightsSource(f"{_RELEASE}/mn10_as_mAP_471.pt", None),
             n_parameters=4_876_831,
             published_map=0.471,
             thresholds=_THRESHOLDS,
@@ -198,7 +198,7 @@ FAMILY = Family(
         Variant(
             "mn40",
             {"width": 4.0},
-            Source(f"{_RELEASE}/mn40_as_mAP_484.pt", None),
+            WeightsSource(f"{_RELEASE}/mn40_as_mAP_484.pt", None),
             n_parameters=68_427_303,
             published_map=0.484,
             thresholds=_THRESHOLDS,

@@ -18,13 +18,13 @@ from urllib.parse import unquote
 
 from torch import Tensor, nn
 
-from pipeline.audio.inputs import Input
+from pipeline.audio.inputs import InputSpec
 from pipeline.audio.windows import WindowSpec
 from pipeline.errors import UsageError
 
 
 @dataclass(frozen=True)
-class Source:
+class WeightsSource:
     """Where a file of weights is, and what it must be."""
 
     url: str
@@ -42,7 +42,7 @@ class Variant:
     """Unique over all families: it is the architecture's name, and begins the model_id."""
     sizes: Mapping[str, Any] = field(default_factory=dict)
     """What tells it from the family's other networks; `Family.build` knows the keys."""
-    source: Source | None = None
+    source: WeightsSource | None = None
     """None where it cannot be fetched by an address."""
     n_parameters: int = 0
     published_map: float = 0.0
@@ -61,7 +61,7 @@ class Family:
     """Name of the family, as `jobs.import_model --family` takes it."""
     variants: tuple[Variant, ...]
     """The first one is the default."""
-    input_spec: Input
+    input_spec: InputSpec
     """The front end of all its networks."""
     windows: WindowSpec
     """The network's own length and hop."""

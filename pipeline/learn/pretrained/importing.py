@@ -14,19 +14,19 @@ from typing import Any
 import torch
 
 from pipeline.audio.windows import WindowSpec
-from pipeline.catalog.vocabulary import (
-    Vocabulary,
-    audioset_vocabulary,
-    default_vocabulary,
-    parse_vocabulary,
-)
 from pipeline.errors import UsageError
 from pipeline.learn.graphs import example_of
 from pipeline.learn.model import Architecture, ModelCard, Tagger, load_card, named, save_model
 from pipeline.learn.networks.embedding import Outputs
 from pipeline.learn.pretrained.download import cache_folder, download, file_name, file_sha256
-from pipeline.learn.pretrained.family import Family, Source, Variant, families
+from pipeline.learn.pretrained.family import Family, Variant, WeightsSource, families
 from pipeline.learn.pretrained.outputs import MappedNetwork, output_map
+from pipeline.selection.vocabulary import (
+    Vocabulary,
+    audioset_vocabulary,
+    default_vocabulary,
+    parse_vocabulary,
+)
 from pipeline.store.folder import Folder
 from pipeline.store.out import MODEL, check_out
 
@@ -99,7 +99,7 @@ def import_model(config: ImportConfig, provenance: Mapping[str, str]) -> Importe
     card = ModelCard(
         architecture=architecture,
         vocabulary=vocabulary,
-        heard=family.input_spec,
+        input_spec=family.input_spec,
         windows=windows,
         aggregation=AGGREGATION,
         thresholds={AGGREGATION: thresholds},
@@ -151,7 +151,7 @@ def _vocabulary(classes: str, family: Family) -> Vocabulary:
 
 def _file(weights: str | None, family: Family, variant: Variant) -> tuple[Path, dict[str, Any]]:
     """Return the file or folder to read, and what model.json says of it."""
-    known = variant.source or Source("", None)
+    known = variant.source or WeightsSource("", None)
     url = weights if weights is not None and _is_url(weights) else None
     if weights is None:
         url = known.url

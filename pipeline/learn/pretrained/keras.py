@@ -7,15 +7,15 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from pipeline.arrays import Float32
 from pipeline.errors import UsageError
 
 Layer = tuple[Tensor, Tensor]
 """Weight and bias, as torch has them."""
-Arrays = dict[str, npt.NDArray[np.float32]]
+Arrays = dict[str, Float32]
 
 _EPSILON = 1e-4
 """Of YAMNet's batch norms, which have no scale."""
@@ -64,7 +64,7 @@ def _head(kernel: str, arrays: Arrays) -> Layer:
     return _tensor(arrays[kernel].T), _tensor(arrays[kernel.rpartition("/")[0] + "/bias"])
 
 
-def _tensor(values: npt.NDArray[np.float32]) -> Tensor:
+def _tensor(values: Float32) -> Tensor:
     return torch.from_numpy(np.ascontiguousarray(values, np.float32))
 
 

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from pipeline.catalog.vocabulary import Vocabulary
 from pipeline.errors import UsageError
+from pipeline.selection.vocabulary import Vocabulary
 
 OutputMap = tuple[tuple[int, ...], ...]
 """The outputs of each class, by number."""

@@ -17,11 +17,11 @@ from torch.nn import functional
 
 from pipeline.audio.filterbank import FilterBankInput, FilterBankSpec
 from pipeline.audio.windows import WindowSpec
-from pipeline.catalog.vocabulary import audioset_order
 from pipeline.errors import UsageError
 from pipeline.learn.networks.weights import read_weights
-from pipeline.learn.pretrained.family import Family, Source, Variant
+from pipeline.learn.pretrained.family import Family, Variant, WeightsSource
 from pipeline.learn.pretrained.tensors import tensors_of
+from pipeline.selection.vocabulary import audioset_order
 
 N_MELS = 64
 
@@ -200,14 +200,16 @@ FAMILY = Family(
         Variant(
             "cnn14",
             sizes={"cnn14_widths": CNN14_WIDTHS},
-            source=Source("https://zenodo.org/record/3987831/files/Cnn14_mAP%3D0.431.pth", None),
+            source=WeightsSource(
+                "https://zenodo.org/record/3987831/files/Cnn14_mAP%3D0.431.pth", None
+            ),
             n_parameters=80_753_615,
             published_map=0.431,
         ),
         Variant(
             "mobilenetv1",
             sizes={"mobilenet_share": 1.0},
-            source=Source(
+            source=WeightsSource(
                 "https://zenodo.org/record/3987831/files/MobileNetV1_mAP%3D0.389.pth", None
             ),
             n_parameters=4_796_303,

@@ -16,6 +16,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from pipeline.arrays import Float32
 from pipeline.errors import UsageError
 from pipeline.learn.graphs import openvino
 
@@ -74,7 +75,7 @@ def _constant(output: Any) -> npt.NDArray[Any] | None:
     return node.get_data() if node.get_type_name() == "Constant" else None
 
 
-def _values(output: Any) -> npt.NDArray[np.float32] | None:
+def _values(output: Any) -> Float32 | None:
     """Return what a part of a graph without inputs comes to; None where it has one."""
     ov = openvino()
     nodes, left = [], [output.get_node()]
@@ -87,5 +88,5 @@ def _values(output: Any) -> npt.NDArray[np.float32] | None:
     graph = ov.Model([output], [])
     # In float32 throughout: by itself, OpenVINO may compute in bfloat16.
     compiled = ov.Core().compile_model(graph, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
-    found: npt.NDArray[np.float32] = compiled({})[0]
+    found: Float32 = compiled({})[0]
     return found.astype(np.float32)

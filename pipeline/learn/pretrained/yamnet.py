@@ -18,12 +18,12 @@ from torch.nn import functional
 
 from pipeline.audio.filterbank import FilterBankInput, FilterBankSpec
 from pipeline.audio.windows import WindowSpec
-from pipeline.catalog.vocabulary import audioset_order
 from pipeline.errors import UsageError
-from pipeline.learn.pretrained.family import Family, Source, Variant
+from pipeline.learn.pretrained.family import Family, Variant, WeightsSource
 from pipeline.learn.pretrained.keras import read_keras
 from pipeline.learn.pretrained.tensors import empty_network, tensors_of
 from pipeline.learn.pretrained.tflite import read_tflite
+from pipeline.selection.vocabulary import audioset_order
 
 INPUT = FilterBankInput(
     FilterBankSpec(
@@ -173,7 +173,7 @@ FAMILY = Family(
         Variant(
             "yamnet",
             {"is_capped": True},
-            Source(
+            WeightsSource(
                 "https://storage.googleapis.com/download.tensorflow.org/models/tflite/task_library"
                 "/audio_classification/android/lite-model_yamnet_classification_tflite_1.tflite",
                 "10c95ea3eb9a7bb4cb8bddf6feb023250381008177ac162ce169694d05c317de",
@@ -187,7 +187,7 @@ FAMILY = Family(
         Variant(
             "yamnet-float",
             {"is_capped": False},
-            Source("https://storage.googleapis.com/audioset/yamnet.h5", None),
+            WeightsSource("https://storage.googleapis.com/audioset/yamnet.h5", None),
             n_parameters=3_729_481,
             published_map=0.306,
             thresholds=_THRESHOLDS,

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from pipeline.learn.randomise.base import Samples, Transform, log_uniform
+from pipeline.arrays import Float32
+from pipeline.learn.randomise.base import Transform, log_uniform
 from pipeline.learn.randomise.spectrum import filtered, n_padded, octaves
 
 
@@ -19,7 +20,7 @@ class LowPass(Transform):
     slope_db: tuple[float, float] = (12.0, 60.0)
     """How steep the fall is, in dB an octave."""
 
-    def apply(self, samples: Samples, rng: np.random.Generator, sample_rate_hz: int) -> Samples:
+    def apply(self, samples: Float32, rng: np.random.Generator, sample_rate_hz: int) -> Float32:
         """Return the samples without what lies far above the cutoff."""
         cutoff, slope = np.log2(log_uniform(rng, *self.cutoff_hz)), rng.uniform(*self.slope_db)
         above = octaves(n_padded(len(samples), sample_rate_hz), sample_rate_hz) - np.float32(cutoff)
@@ -35,7 +36,7 @@ class HighPass(Transform):
     slope_db: tuple[float, float] = (6.0, 24.0)
     """How steep the fall is, in dB an octave."""
 
-    def apply(self, samples: Samples, rng: np.random.Generator, sample_rate_hz: int) -> Samples:
+    def apply(self, samples: Float32, rng: np.random.Generator, sample_rate_hz: int) -> Float32:
         """Return the samples without what lies far below the cutoff."""
         cutoff, slope = np.log2(log_uniform(rng, *self.cutoff_hz)), rng.uniform(*self.slope_db)
         below = np.float32(cutoff) - octaves(n_padded(len(samples), sample_rate_hz), sample_rate_hz)

@@ -6,10 +6,8 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
-Samples = npt.NDArray[np.float32]
-"""Mono samples, `[n_samples]`, full scale at -1 to 1."""
+from pipeline.arrays import Float32
 
 
 @dataclass(frozen=True)
@@ -23,7 +21,7 @@ class Transform(ABC):
     probability: float = 0.5
     """Share of the calls that change anything, 0 to 1."""
 
-    def __call__(self, samples: Samples, rng: np.random.Generator, sample_rate_hz: int) -> Samples:
+    def __call__(self, samples: Float32, rng: np.random.Generator, sample_rate_hz: int) -> Float32:
         """Return the samples, float32, changed in a share of the calls.
 
         Silence (all samples 0) and no samples at all come back as they are.
@@ -34,11 +32,11 @@ class Transform(ABC):
         return changed.astype(np.float32, copy=False)
 
     @abstractmethod
-    def apply(self, samples: Samples, rng: np.random.Generator, sample_rate_hz: int) -> Samples:
+    def apply(self, samples: Float32, rng: np.random.Generator, sample_rate_hz: int) -> Float32:
         """Return the samples changed; they hold sound."""
 
 
-def rms(samples: Samples) -> float:
+def rms(samples: Float32) -> float:
     """Return the root mean square, 0 of no samples."""
     return float(np.sqrt(np.mean(np.square(samples)))) if len(samples) else 0.0
 

@@ -7,8 +7,9 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from pipeline.arrays import Float32
 from pipeline.learn.randomise.band import HighPass, LowPass
-from pipeline.learn.randomise.base import Samples, Transform
+from pipeline.learn.randomise.base import Transform
 from pipeline.learn.randomise.codec import Codec
 from pipeline.learn.randomise.dynamics import Clipping, Compressor, Gain
 from pipeline.learn.randomise.eq import Equaliser
@@ -54,13 +55,13 @@ DEFAULT = Randomisation()
 
 
 def randomised(
-    samples: Samples,
+    samples: Float32,
     rng: np.random.Generator,
     sample_rate_hz: int,
     config: Randomisation = DEFAULT,
     *,
     n_samples: int | None = None,
-) -> Samples:
+) -> Float32:
     """Return the samples as another recording of the same sound; float32, `[n_samples]`.
 
     Parameters

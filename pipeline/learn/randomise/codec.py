@@ -11,7 +11,8 @@ import numpy as np
 import soxr
 from scipy import signal
 
-from pipeline.learn.randomise.base import Samples, Transform
+from pipeline.arrays import Float32
+from pipeline.learn.randomise.base import Transform
 
 _LOW_RATE_KBITS = 32
 """Below it MPEG-1 layer 3 has no mono rates, so encoders take a lower sample rate."""
@@ -60,7 +61,7 @@ class Codec(Transform):
     names: tuple[str, ...] = tuple(CODERS)
     """In `CODERS`; those that the build cannot encode are left out."""
 
-    def apply(self, samples: Samples, rng: np.random.Generator, sample_rate_hz: int) -> Samples:
+    def apply(self, samples: Float32, rng: np.random.Generator, sample_rate_hz: int) -> Float32:
         """Return the samples as they come back from the codec; what is over full scale, clipped."""
         names = [name for name in self.names if name in coders()]
         draw, kbits = rng.random(), int(rng.choice(self.kbits))
@@ -69,7 +70,7 @@ class Codec(Transform):
         return coded(samples, sample_rate_hz, names[int(draw * len(names))], kbits)
 
 
-def coded(samples: Samples, sample_rate_hz: int, name: str, kbits: int) -> Samples:
+def coded(samples: Float32, sample_rate_hz: int, name: str, kbits: int) -> Float32:
     """Return mono samples after a codec in `CODERS` at a rate in kbit/s: as long, and in place.
 
     They are coded at another sample rate where the codec has not theirs.
@@ -103,7 +104,7 @@ def delay_of(name: str, rate_hz: int, kbits: int) -> int:
     return int(np.argmax(likeness[rate_hz - 1 : rate_hz - 1 + n_delays]))
 
 
-def _round_trip(samples: Samples, coder: Coder, rate_hz: int, kbits: int) -> Samples:
+def _round_trip(samples: Float32, coder: Coder, rate_hz: int, kbits: int) -> Float32:
     """Return what the decoder makes of the encoder's packets: delayed, and somewhat longer."""
     padded = np.pad(samples.clip(-1, 1), (0, round(_PAD_S * rate_hz)))
     frame = av.AudioFrame.from_ndarray(padded[None], format="fltp", layout="mono")

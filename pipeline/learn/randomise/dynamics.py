@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
-from pipeline.learn.randomise.base import Samples, Transform, ratio, rms
+from pipeline.arrays import Float32, Float64
+from pipeline.learn.randomise.base import Transform, ratio, rms
 
 _BLOCK_S = 0.002  # the compressor's level is measured in blocks of this length
 _SILENCE = 1e-6
@@ -20,7 +20,7 @@ class Gain(Transform):
     probability: float = 0.8
     gain_db: tuple[float, float] = (-12.0, 12.0)
 
-    def apply(self, samples: Samples, rng: np.random.Generator, sample_rate_hz: int) -> Samples:
+    def apply(self, samples: Float32, rng: np.random.Generator, sample_rate_hz: int) -> Float32:
         """Return the samples louder or softer; nothing is clipped."""
         return samples * np.float32(ratio(rng.uniform(*self.gain_db)))
 
@@ -38,7 +38,7 @@ class Clipping(Transform):
     hard_share: float = 0.4
     """Share of the overloads that have hard corners."""
 
-    def apply(self, samples: Samples, rng: np.random.Generator, sample_rate_hz: int) -> Samples:
+    def apply(self, samples: Float32, rng: np.random.Generator, sample_rate_hz: int) -> Float32:
         """Return the samples clipped."""
         driven = samples * np.float32(ratio(rng.uniform(*self.drive_db)) / np.abs(samples).max())
         is_hard = rng.random() < self.hard_share
@@ -61,7 +61,7 @@ class Compressor(Transform):
     attack_s: tuple[float, float] = (0.002, 0.03)
     release_s: tuple[float, float] = (0.05, 0.4)
 
-    def apply(self, samples: Samples, rng: np.random.Generator, sample_rate_hz: int) -> Samples:
+    def apply(self, samples: Float32, rng: np.random.Generator, sample_rate_hz: int) -> Float32:
         """Return the samples compressed."""
         block = max(1, round(_BLOCK_S * sample_rate_hz))
         level_db = block_levels_db(samples, block)
@@ -75,16 +75,14 @@ class Compressor(Transform):
         return compressed * np.float32(rms(samples) / rms(compressed))
 
 
-def block_levels_db(samples: Samples, block: int) -> npt.NDArray[np.float64]:
+def block_levels_db(samples: Float32, block: int) -> Float64:
     """Return the RMS in dB of each block of `block` samples, the last one filled up with zeros."""
     n_blocks = -(-len(samples) // block)
     filled = np.pad(samples, (0, n_blocks * block - len(samples))).reshape(n_blocks, block)
     return 20 * np.log10(np.sqrt(np.mean(np.square(filled), axis=1, dtype=np.float64)) + _SILENCE)
 
 
-def smoothed(
-    gains_db: npt.NDArray[np.float64], attack: float, release: float
-) -> npt.NDArray[np.float64]:
+def smoothed(gains_db: Float64, attack: float, release: float) -> Float64:
     """Return gains that follow the given ones, by time constants counted in values.
 
     They fall with `attack` and rise with `release`; the first is 0 dB or the given one.

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
-from pipeline.learn.randomise.base import Samples, Transform
+from pipeline.arrays import Float32, Float64
+from pipeline.learn.randomise.base import Transform
 from pipeline.learn.randomise.spectrum import filtered, n_padded, octaves
 
 
@@ -30,14 +30,14 @@ class Equaliser(Transform):
     """Of the gain that the tilt has at its upper end; at the lower end it has the opposite."""
     most_tilt_db: float = 12.0
 
-    def apply(self, samples: Samples, rng: np.random.Generator, sample_rate_hz: int) -> Samples:
+    def apply(self, samples: Float32, rng: np.random.Generator, sample_rate_hz: int) -> Float32:
         """Return the samples with the drawn gains."""
         gains_db = self.draw_db(rng)
         at = octaves(n_padded(len(samples), sample_rate_hz), sample_rate_hz)
         points = np.linspace(np.log2(self.low_hz), np.log2(sample_rate_hz / 2), self.n_points)
         return filtered(samples, np.interp(at, points, gains_db).astype(np.float32))
 
-    def draw_db(self, rng: np.random.Generator) -> npt.NDArray[np.float64]:
+    def draw_db(self, rng: np.random.Generator) -> Float64:
         """Draw the gain in dB of each point, `[n_points]`."""
         own = rng.normal(0, self.deviation_db, self.n_points).clip(-self.most_db, self.most_db)
         tilt = np.clip(rng.normal(0, self.tilt_deviation_db), -self.most_tilt_db, self.most_tilt_db)

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
-from pipeline.learn.randomise.base import Samples, ratio, rms
+from pipeline.arrays import Float32
+from pipeline.learn.randomise.base import ratio, rms
 from pipeline.score.targets import joined_groups
 
 
@@ -30,7 +30,7 @@ class Mixture:
         return int(rng.integers(2, self.most + 1))
 
 
-def mixed(clips: Sequence[Samples], gains_db: Sequence[float]) -> Samples:
+def mixed(clips: Sequence[Float32], gains_db: Sequence[float]) -> Float32:
     """Return the sum of clips of one length, each brought to `gains_db` over the first (RMS).
 
     The first gain is not asked. A silent first clip takes the others' levels as they are, and a
@@ -45,7 +45,7 @@ def mixed(clips: Sequence[Samples], gains_db: Sequence[float]) -> Samples:
     return total
 
 
-def joined(targets: Sequence[npt.NDArray[np.float32]]) -> npt.NDArray[np.float32]:
+def joined(targets: Sequence[Float32]) -> Float32:
     """Return the targets of clips that sound together, each `[n_classes]` of 0, 1, NaN (unknown).
 
     1 where any is 1, else NaN where any is NaN, else 0, as `learn.targets.joined` has it. A clip

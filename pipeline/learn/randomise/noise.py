@@ -7,7 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import fft
 
-from pipeline.learn.randomise.base import Samples, Transform, ratio, rms
+from pipeline.arrays import Float32
+from pipeline.learn.randomise.base import Transform, ratio, rms
 
 SLOPES = {"white": 0.0, "pink": -0.5, "brown": -1.0}
 """Exponent of frequency that the amplitude follows: power falls by 0, 3 and 6 dB an octave."""
@@ -24,7 +25,7 @@ class Noise(Transform):
     """RMS of the samples over RMS of the noise."""
     colours: tuple[str, ...] = ("white", "pink", "brown")
 
-    def apply(self, samples: Samples, rng: np.random.Generator, sample_rate_hz: int) -> Samples:
+    def apply(self, samples: Float32, rng: np.random.Generator, sample_rate_hz: int) -> Float32:
         """Return the samples with noise under them."""
         colour = self.colours[rng.integers(len(self.colours))]
         snr_db = rng.uniform(*self.snr_db)
@@ -32,7 +33,7 @@ class Noise(Transform):
         return samples + noise * np.float32(rms(samples) / ratio(snr_db))
 
 
-def coloured(rng: np.random.Generator, n_samples: int, sample_rate_hz: int, colour: str) -> Samples:
+def coloured(rng: np.random.Generator, n_samples: int, sample_rate_hz: int, colour: str) -> Float32:
     """Return Gaussian noise of RMS 1 of a colour in `SLOPES`, `[n_samples]`; flat below 20 Hz."""
     n = fft.next_fast_len(n_samples, real=True)
     if SLOPES[colour] == 0:

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import fft
 
-from pipeline.learn.randomise.base import Samples, Transform, log_uniform, ratio
+from pipeline.arrays import Float32
+from pipeline.learn.randomise.base import Transform, log_uniform, ratio
 
 _RT60_NEPERS = float(np.log(1000))  # 60 dB
 
@@ -26,7 +27,7 @@ class Room(Transform):
     wet_db: tuple[float, float] = (-18.0, 3.0)
     """Energy of the reverberation over that of the direct sound."""
 
-    def apply(self, samples: Samples, rng: np.random.Generator, sample_rate_hz: int) -> Samples:
+    def apply(self, samples: Float32, rng: np.random.Generator, sample_rate_hz: int) -> Float32:
         """Return the samples as they sound in a room drawn from the ranges."""
         response = impulse_response(
             rng,
@@ -48,7 +49,7 @@ def impulse_response(
     rt60_s: float,
     pre_delay_s: float,
     wet_db: float,
-) -> Samples:
+) -> Float32:
     """Return 1, then silence for the delay, then Gaussian noise that falls by 60 dB in `rt60_s`.
 
     The noise's energy is `wet_db` over the first sample's; it ends where it has fallen by 60 dB.

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from pipeline.learn.randomise.base import Samples
+from pipeline.arrays import Float32
 
 
-def placed(samples: Samples, rng: np.random.Generator, n_samples: int) -> Samples:
+def placed(samples: Float32, rng: np.random.Generator, n_samples: int) -> Float32:
     """Return exactly `n_samples`: a part of longer ones, shorter ones somewhere in silence.
 
     The place is uniform in both cases. So a one-shot is not always at its window's beginning.

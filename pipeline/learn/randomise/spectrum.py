@@ -5,10 +5,9 @@ from __future__ import annotations
 from functools import lru_cache
 
 import numpy as np
-import numpy.typing as npt
 from scipy import fft
 
-from pipeline.learn.randomise.base import Samples
+from pipeline.arrays import Float32
 
 _LEAST_HZ = 1.0
 _PAD_S = 0.125  # what a filter rings over the ends falls into this, not onto the other end
@@ -20,7 +19,7 @@ def n_padded(n_samples: int, sample_rate_hz: int) -> int:
 
 
 @lru_cache(maxsize=16)
-def octaves(n: int, sample_rate_hz: int) -> npt.NDArray[np.float32]:
+def octaves(n: int, sample_rate_hz: int) -> Float32:
     """Return log2 of the frequency in Hz of each bin of a transform of `n` samples, read only.
 
     The first bin counts as 1 Hz.
@@ -31,7 +30,7 @@ def octaves(n: int, sample_rate_hz: int) -> npt.NDArray[np.float32]:
     return found
 
 
-def filtered(samples: Samples, gain_db: npt.NDArray[np.float32]) -> Samples:
+def filtered(samples: Float32, gain_db: Float32) -> Float32:
     """Return the samples with a gain a bin; `[n_padded // 2 + 1]`, as `octaves(n_padded, ..)` is.
 
     The gain has no phase: an onset stays where it is, and rings equally before and after.

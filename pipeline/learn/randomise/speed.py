@@ -7,7 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 import soxr
 
-from pipeline.learn.randomise.base import Samples, Transform
+from pipeline.arrays import Float32
+from pipeline.learn.randomise.base import Transform
 
 
 @dataclass(frozen=True)
@@ -21,7 +22,7 @@ class Speed(Transform):
     semitones: float = 2.0
     """The change of pitch is uniform from -`semitones` to `semitones`."""
 
-    def apply(self, samples: Samples, rng: np.random.Generator, sample_rate_hz: int) -> Samples:
+    def apply(self, samples: Float32, rng: np.random.Generator, sample_rate_hz: int) -> Float32:
         """Return the samples at another speed, by a band-limited resampler (soxr, MQ)."""
         speed = 2 ** (rng.uniform(-self.semitones, self.semitones) / 12)
         return np.asarray(soxr.resample(samples, speed, 1.0, quality="MQ"), np.float32)

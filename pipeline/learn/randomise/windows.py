@@ -13,9 +13,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from pipeline.arrays import Float32
 from pipeline.audio.clip import FULL_SCALE
-from pipeline.audio.inputs import Input, MelInput
-from pipeline.learn.randomise.base import Samples
+from pipeline.audio.inputs import InputSpec, MelInput
 from pipeline.learn.randomise.chain import Randomisation, randomised
 
 Windows = npt.NDArray[Any]
@@ -29,17 +29,17 @@ class RandomisedWindows:
     """Sample rate of the windows, in hertz."""
     n_samples: int
     """Samples of a window, without margins."""
-    front: Input | None = None
+    front: InputSpec | None = None
     """The front end that follows; None where samples are given on."""
     reach: tuple[int, int] = (0, 0)
-    """Samples before and behind the window that are given on or heard by the front end, too."""
+    """Samples before and behind the window that are given on or used by the front end, too."""
     config: Randomisation = Randomisation()  # noqa: RUF009 (frozen, so it may be shared)
     """The transforms and their ranges."""
 
     @classmethod
-    def heard_by(
+    def input_spec_of(
         cls,
-        heard: Input,
+        input_spec: InputSpec,
         n_samples: int,
         *,
         on_device: bool = False,
@@ -49,14 +49,16 @@ class RandomisedWindows:
 
         With `on_device` the front end follows later (`SamplesToLogMel`), on the model's device.
         """
-        rate_hz = heard.sample_rate_hz
-        if not isinstance(heard, MelInput):  # the model hears the samples themselves
+        rate_hz = input_spec.sample_rate_hz
+        if not isinstance(input_spec, MelInput):  # the model takes the samples themselves
             return cls(rate_hz, n_samples, config=config)
-        margins = before, behind = heard.spec.margins(n_samples)
+        margins = before, behind = input_spec.spec.margins(n_samples)
         if on_device:
             return cls(rate_hz, n_samples, None, margins, config)
-        before = -(-before // heard.hop) * heard.hop  # whole columns, which are then left out
-        return cls(rate_hz, n_samples, heard, (before, behind), config)
+        before = (
+            -(-before // input_spec.hop) * input_spec.hop
+        )  # whole columns, which are then left out
+        return cls(rate_hz, n_samples, input_spec, (before, behind), config)
 
     @property
     def margins(self) -> tuple[int, int]:
@@ -88,7 +90,7 @@ class RandomisedWindows:
         cut = windows[:, :, before : before + self._n_given]
         return self._input_of(list(_at_full_scale(cut)))
 
-    def _input_of(self, samples: Sequence[Samples]) -> Windows:
+    def _input_of(self, samples: Sequence[Float32]) -> Windows:
         """Return the matrices of samples that reach over the window's ends by `reach`."""
         if self.front is None:
             return np.stack(samples)[:, None] * np.float32(FULL_SCALE)
@@ -97,5 +99,5 @@ class RandomisedWindows:
         return np.stack(matrices)
 
 
-def _at_full_scale(windows: Windows) -> Samples:
+def _at_full_scale(windows: Windows) -> Float32:
     return windows[:, 0].astype(np.float32) / np.float32(FULL_SCALE)

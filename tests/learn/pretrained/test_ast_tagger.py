@@ -39,8 +39,8 @@ def read(folder) -> torch.nn.Module:
 def windows(n_samples: int) -> np.ndarray:
     """What the network hears of two sounds, scaled."""
     mean, deviation = FAMILY.input_spec.scaling
-    heard = [FAMILY.input_spec.matrix(one[:n_samples]) for one in sounds(16_000, 10.255)]
-    return ((np.stack(heard) - mean) / deviation).astype(np.float32)
+    input_spec = [FAMILY.input_spec.matrix(one[:n_samples]) for one in sounds(16_000, 10.255)]
+    return ((np.stack(input_spec) - mean) / deviation).astype(np.float32)
 
 
 def test_features_and_logits_are_the_published_network_s(published):

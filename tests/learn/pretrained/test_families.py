@@ -7,9 +7,9 @@ import pytest
 import torch
 
 from pipeline.audio.inputs import input_from_dict
-from pipeline.catalog.vocabulary import default_vocabulary
 from pipeline.learn.pretrained.family import families, variants
 from pipeline.learn.pretrained.outputs import output_map
+from pipeline.selection.vocabulary import default_vocabulary
 
 FAMILIES = pytest.mark.parametrize("family", families().values(), ids=families())
 VARIANTS = pytest.mark.parametrize("name", variants())

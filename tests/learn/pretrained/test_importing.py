@@ -10,7 +10,6 @@ import pytest
 import torch
 
 from jobs import harness
-from pipeline.catalog.vocabulary import audioset_vocabulary, default_vocabulary, parse_vocabulary
 from pipeline.errors import UsageError
 from pipeline.learn.engines import make_engine
 from pipeline.learn.model import load_card, load_model
@@ -19,6 +18,7 @@ from pipeline.learn.precision import rounded_to_bf16
 from pipeline.learn.pretrained import efficientat, yamnet
 from pipeline.learn.pretrained.download import file_sha256
 from pipeline.learn.pretrained.importing import ImportConfig, import_model, thresholds_of
+from pipeline.selection.vocabulary import audioset_vocabulary, default_vocabulary, parse_vocabulary
 from tests.learn.pretrained.published import write_published
 
 MN04 = efficientat.FAMILY.variant("mn04")

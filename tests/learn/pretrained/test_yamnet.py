@@ -7,10 +7,10 @@ import pytest
 import torch
 from scipy.special import expit
 
-from pipeline.catalog.vocabulary import audioset_names
 from pipeline.errors import UsageError
 from pipeline.learn.graphs import Outputs, openvino
 from pipeline.learn.pretrained.yamnet import FAMILY
+from pipeline.selection.vocabulary import audioset_names
 from tests.shared_files import shared
 
 TFLITE, KERAS = FAMILY.variants

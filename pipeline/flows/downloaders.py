@@ -18,14 +18,14 @@ import ray
 from ray.exceptions import RayActorError
 
 from pipeline.audio.access import Access
+from pipeline.audio.circuit_breaker import OpenGate, Report, RequestGate
 from pipeline.audio.fetch import open_source
-from pipeline.audio.gate import News, OpenGate, Pass
 from pipeline.audio.logmel import LogMelSpec
 from pipeline.audio.moments import Moments
 from pipeline.audio.segment import SegmentRows, crashed_row, get_segment
-from pipeline.catalog.plan import Shard
 from pipeline.errors import Outcome
-from pipeline.flows.gate import RemoteGate
+from pipeline.flows.request_gate import RemoteGate
+from pipeline.selection.plan import Shard
 from pipeline.store.dataset import Dataset
 from pipeline.store.folder import Folder
 from schemas.clips import clips_schema
@@ -39,7 +39,7 @@ _CRASHES = 2  # a shard may take down its process so often before it is taken ap
 
 
 @dataclass(frozen=True)
-class Order:
+class BuildJob:
     """What is the same for every shard of a run."""
 
     source: str
@@ -48,7 +48,7 @@ class Order:
     spec: LogMelSpec
     max_attempts: int
     is_rated: bool
-    """Whether the gate counts every single attempt."""
+    """Whether the rate limit counts every single attempt."""
     wav_dir: Folder | None = None
     """Where the clips also go as files."""
 
@@ -56,49 +56,49 @@ class Order:
 class _Downloader:
     """Gets shards; lives in a process of its own."""
 
-    def __init__(self, order: Order, gate: Any, n_threads: int) -> None:
-        self._order = order
+    def __init__(self, job: BuildJob, gate: Any, n_threads: int) -> None:
+        self._job = job
         self._gate = gate
         self._pool = ThreadPoolExecutor(n_threads)
 
     def ready(self) -> None:
         """Open the source; raises what is wrong with it."""
-        order = self._order
-        self._source = open_source(order.source, order.access)
-        self._news = RemoteGate(self._gate, self._source, is_rated=order.is_rated)
-        self._pass: Pass = self._news if self._source.is_remote else OpenGate()
+        job = self._job
+        self._source = open_source(job.source, job.access)
+        self._reports = RemoteGate(self._gate, self._source, is_rated=job.is_rated)
+        self._pass: RequestGate = self._reports if self._source.is_remote else OpenGate()
 
     def build(self, shard: Shard) -> None:
         """Get every segment of a shard, and commit."""
-        if not hasattr(self, "_source"):  # one that is not of the crew
+        if not hasattr(self, "_source"):  # one that the pool has not started
             self.ready()
         futures = [self._pool.submit(self._get, s) for s in shard.segments.to_pylist()]
         done, _ = wait(futures, return_when=FIRST_EXCEPTION)
         for future in done:
             future.result()  # what stops the run stops it now
-        self._news.tell()
-        commit(self._order, shard.name, [future.result() for future in futures])
+        self._reports.tell()
+        commit(self._job, shard.name, [future.result() for future in futures])
 
     def _get(self, segment: dict[str, Any]) -> SegmentRows:
-        order = self._order
+        job = self._job
         rows = get_segment(
-            self._source, segment, order.spec, gate=self._pass, max_attempts=order.max_attempts
+            self._source, segment, job.spec, gate=self._pass, max_attempts=job.max_attempts
         )
-        self._news.settle(str(rows.ledger["outcome"]))
+        self._reports.finish(str(rows.ledger["outcome"]))
         return rows
 
 
-def commit(order: Order, name: str, rows: list[SegmentRows]) -> None:
+def commit(job: BuildJob, name: str, rows: list[SegmentRows]) -> None:
     """Write what a shard's segments came to; the wav files first, the LEDGER last."""
     clips = [row.clip for row in rows if row.clip]
     features = [row.features for row in rows if row.features]
-    if order.wav_dir:
+    if job.wav_dir:
         for clip in clips:
-            order.wav_dir.write_bytes(clip["audio"]["path"], clip["audio"]["bytes"])
+            job.wav_dir.write_bytes(clip["audio"]["path"], clip["audio"]["bytes"])
     samples = sum((row.samples for row in rows), Moments())
     logmel = sum((row.logmel for row in rows), Moments())
-    spec = order.spec
-    Dataset(order.out).commit(
+    spec = job.spec
+    Dataset(job.out).commit(
         name,
         clips=pa.Table.from_pylist(
             clips, with_moments(clips_schema(spec.sample_rate_hz), samples.to_dict())
@@ -111,7 +111,7 @@ def commit(order: Order, name: str, rows: list[SegmentRows]) -> None:
 
 
 @dataclass(eq=False)
-class _Hand:
+class _Worker:
     """A downloader, and how many threads it has."""
 
     actor: Any
@@ -119,21 +119,21 @@ class _Hand:
     is_lost: bool = False
 
 
-class Crew:
+class DownloaderPool:
     """The downloaders of a run.
 
     One whose process or node dies is replaced, where there is room for another; its shards go to
     whoever is free, so that a cluster that has become smaller still ends what it has begun.
     """
 
-    def __init__(self, order: Order, gate: Any, *, max_downloads: int, n_cpus: int) -> None:
-        self._order = order
+    def __init__(self, job: BuildJob, gate: Any, *, max_downloads: int, n_cpus: int) -> None:
+        self._job = job
         self._gate = gate
         sizes = downloads_per_worker(max_downloads, n_cpus=n_cpus)
         self._n_cpus = min(1.0, n_cpus / len(sizes)) if n_cpus else 1.0
-        self._starting: dict[Any, _Hand] = {}
-        self._free: list[_Hand] = []
-        self._running: dict[Any, tuple[_Hand, Shard]] = {}
+        self._starting: dict[Any, _Worker] = {}
+        self._free: list[_Worker] = []
+        self._running: dict[Any, tuple[_Worker, Shard]] = {}
         self._again: deque[Shard] = deque()
         self._n_crashes: Counter[str] = Counter()
         self._n_failed_starts = 0
@@ -154,8 +154,8 @@ class Crew:
                 if shard is None:
                     more = False
                     continue
-                hand = self._free.pop()
-                self._running[hand.actor.build.remote(shard)] = (hand, shard)
+                worker = self._free.pop()
+                self._running[worker.actor.build.remote(shard)] = (worker, shard)
             crashed += self._wait(tick_s)
             yield
         self.stop()  # their CPUs are wanted
@@ -164,20 +164,20 @@ class Crew:
 
     def stop(self) -> None:
         """End the downloaders, whatever they are at."""
-        running = [hand for hand, _ in self._running.values()]
-        for hand in {*self._starting.values(), *self._free, *running}:
-            ray.kill(hand.actor)
+        running = [worker for worker, _ in self._running.values()]
+        for worker in {*self._starting.values(), *self._free, *running}:
+            ray.kill(worker.actor)
         self._starting, self._free, self._running = {}, [], {}
 
     def _hire(self, n_threads: int) -> None:
-        hand = _Hand(self._actor(n_threads), n_threads)
-        self._starting[hand.actor.ready.remote()] = hand
+        worker = _Worker(self._actor(n_threads), n_threads)
+        self._starting[worker.actor.ready.remote()] = worker
 
     def _actor(self, n_threads: int) -> Any:
         actor = ray.remote(_Downloader).options(
             num_cpus=self._n_cpus, max_concurrency=_SHARDS_AT_ONCE
         )
-        return actor.remote(self._order, self._gate, n_threads)
+        return actor.remote(self._job, self._gate, n_threads)
 
     def _wait(self, tick_s: float) -> list[Shard]:
         """Wait for something to end; return the shards that keep taking down their process."""
@@ -188,19 +188,19 @@ class Crew:
             if reference in self._starting:
                 self._welcome(reference, self._starting.pop(reference))
                 continue
-            hand, shard = self._running.pop(reference)
+            worker, shard = self._running.pop(reference)
             try:
                 ray.get(reference)
             except RayActorError:
-                self._replace(hand)
+                self._replace(worker)
                 self._n_crashes[shard.name] += 1
                 is_over = self._n_crashes[shard.name] > _CRASHES
                 (crashed if is_over else self._again).append(shard)
             else:
-                self._free += [] if hand.is_lost else [hand]
+                self._free += [] if worker.is_lost else [worker]
         return crashed
 
-    def _welcome(self, reference: Any, hand: _Hand) -> None:
+    def _welcome(self, reference: Any, worker: _Worker) -> None:
         """Take in a downloader that is ready; start another in the place of one that died."""
         try:
             ray.get(reference)
@@ -208,27 +208,27 @@ class Crew:
             self._n_failed_starts += 1
             if self._n_failed_starts > _CRASHES:
                 raise
-            self._hire(hand.n_threads)
+            self._hire(worker.n_threads)
         else:
             self._n_failed_starts = 0
-            self._free += [hand] * _SHARDS_AT_ONCE
+            self._free += [worker] * _SHARDS_AT_ONCE
 
-    def _replace(self, hand: _Hand) -> None:
+    def _replace(self, worker: _Worker) -> None:
         """Start another downloader in the place of one that is lost, once."""
-        if hand.is_lost:
+        if worker.is_lost:
             return
-        hand.is_lost = True
-        self._free = [one for one in self._free if one is not hand]
-        ray.kill(hand.actor)  # it may be out of reach only
-        self._hire(hand.n_threads)
+        worker.is_lost = True
+        self._free = [one for one in self._free if one is not worker]
+        ray.kill(worker.actor)  # it may be out of reach only
+        self._hire(worker.n_threads)
 
     def _one_by_one(self, shard: Shard) -> Iterator[None]:
         for k, segment in enumerate(shard.segments.to_pylist()):
             single = Shard(f"{shard.name}-{k:04d}", shard.segments.slice(k, 1))
             error = self._crash_of(single)
             if error is not None:
-                commit(self._order, single.name, [crashed_row(segment, str(error))])
-                self._gate.hear.remote([News(outcome=Outcome.REJECTED)])
+                commit(self._job, single.name, [crashed_row(segment, str(error))])
+                self._gate.hear.remote([Report(outcome=Outcome.REJECTED)])
             yield
 
     def _crash_of(self, single: Shard) -> RayActorError | None:

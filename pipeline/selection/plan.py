@@ -34,13 +34,13 @@ class Shard:
 
 
 @dataclass(frozen=True)
-class Settled:
-    """What earlier runs have settled, and which of it is to be tried again."""
+class FinishedSegments:
+    """What earlier runs have finished, and which of it is to be tried again."""
 
     shards: frozenset[str] = frozenset()
     """Names of the shards that have a ledger."""
     stray_ids: pa.Array = field(default_factory=lambda: _NO_IDS)
-    """Segments settled by shards that the plan does not name: of another --shard-size, say."""
+    """Segments finished by shards that the plan does not name: of another --shard-size, say."""
     again: pa.Table = field(default_factory=lambda: _NO_RUNS)
     """segment_id, run: what to try again, as which run."""
 
@@ -128,51 +128,51 @@ def shard_name(split: str, parts: Sequence[str]) -> str:
     return f"{split}-{digest}"
 
 
-def rows_to_do(segments: pa.Table, settled: Settled) -> pa.Table:
-    """Return the rows of SEGMENTS that are not settled, or that are to be tried again."""
+def rows_to_do(segments: pa.Table, finished: FinishedSegments) -> pa.Table:
+    """Return the rows of SEGMENTS that are not finished, or that are to be tried again."""
     ids = pa.concat_arrays(
         [
-            _unsettled(segments, settled)["segment_id"].combine_chunks(),
-            settled.again["segment_id"].combine_chunks(),
+            _unfinished(segments, finished)["segment_id"].combine_chunks(),
+            finished.again["segment_id"].combine_chunks(),
         ]
     )
     return segments.filter(pc.is_in(segments["segment_id"], value_set=ids))
 
 
-def count_to_do(segments: pa.Table, settled: Settled) -> int:
+def count_to_do(segments: pa.Table, finished: FinishedSegments) -> int:
     """Return how many segments the shards to do hold."""
-    return int(_unsettled(segments, settled).num_rows + settled.again.num_rows)
+    return int(_unfinished(segments, finished).num_rows + finished.again.num_rows)
 
 
 def shards_to_do(
-    segments: Iterable[pa.Table], settled: Settled, *, shard_size: int
+    segments: Iterable[pa.Table], finished: FinishedSegments, *, shard_size: int
 ) -> Iterator[Shard]:
-    """Yield the shards that are not settled, cut down to what is left; then what to try again.
+    """Yield the shards that are not finished, cut down to what is left; then what to try again.
 
     `segments` comes in pieces, so that a plan of millions need not be in memory.
     """
     again = []
     held = SEGMENTS.empty_table()
     for piece in segments:
-        again.append(piece.filter(pc.is_in(piece["segment_id"], value_set=_ids(settled.again))))
-        left = pa.concat_tables([held, _unsettled(piece, settled)]).combine_chunks()
+        again.append(piece.filter(pc.is_in(piece["segment_id"], value_set=_ids(finished.again))))
+        left = pa.concat_tables([held, _unfinished(piece, finished)]).combine_chunks()
         *whole, held = _by_shard(left) or [held]
         yield from (_shard(part, run=1) for part in whole)
     if held.num_rows:
         yield _shard(held, run=1)
-    if settled.again.num_rows:
-        yield from _shards_again(pa.concat_tables(again), settled.again, shard_size)
+    if finished.again.num_rows:
+        yield from _shards_again(pa.concat_tables(again), finished.again, shard_size)
 
 
 def _ids(table: pa.Table) -> pa.Array:
     return table["segment_id"].combine_chunks()
 
 
-def _unsettled(segments: pa.Table, settled: Settled) -> pa.Table:
-    names = pa.array(sorted(settled.shards), pa.string())
+def _unfinished(segments: pa.Table, finished: FinishedSegments) -> pa.Table:
+    names = pa.array(sorted(finished.shards), pa.string())
     done = pc.or_(
         pc.is_in(segments["shard"], value_set=names),
-        pc.is_in(segments["segment_id"], value_set=settled.stray_ids),
+        pc.is_in(segments["segment_id"], value_set=finished.stray_ids),
     )
     return segments.filter(pc.invert(done))
 

@@ -14,14 +14,20 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import torch
 
-from pipeline.audio.inputs import Input, LogMelInput, MelInput, SamplesInput, adds_up, level_rows
+from pipeline.arrays import Float32
+from pipeline.audio.inputs import (
+    InputSpec,
+    LogMelInput,
+    MelInput,
+    SamplesInput,
+    adds_up,
+    level_rows,
+)
 from pipeline.audio.logmel import LogMelSpec
 from pipeline.audio.stacked import row_scaling
 from pipeline.audio.windows import WindowSpec
-from pipeline.catalog.vocabulary import Vocabulary
 from pipeline.errors import UsageError
 from pipeline.learn.augment_examples import TrainingInput
 from pipeline.learn.config import TrainConfig
@@ -37,17 +43,18 @@ from pipeline.learn.networks.classical import CLASSICAL
 from pipeline.learn.networks.probe import PROBE
 from pipeline.learn.probe import ProbeDesign
 from pipeline.learn.randomise.windows import RandomisedWindows
-from pipeline.learn.recipes import heard_by
+from pipeline.learn.recipes import input_spec_of
 from pipeline.learn.selection import DEFAULT, check_selection
 from pipeline.learn.teaching import Teaching
 from pipeline.learn.windows import WindowSet, load_windows, row_moments
+from pipeline.selection.vocabulary import Vocabulary
 from pipeline.store.dataset import Dataset
-from pipeline.store.faults import clear_errors
+from pipeline.store.faults import store_errors
 
 
 @dataclass(frozen=True)
-class Material:
-    """What a run is about: a dataset, as a config hears and divides it."""
+class TrainingData:
+    """What a training learns from: a dataset, through a config's front end and split."""
 
     dataset: Dataset
     meta: dict[str, Any]
@@ -55,8 +62,8 @@ class Material:
     config: TrainConfig
 
     def __post_init__(self) -> None:
-        if self.config.sampling != "plain" and not adds_up(self.heard):
-            what = getattr(self.heard, "name", "several front ends")
+        if self.config.sampling != "plain" and not adds_up(self.input_spec):
+            what = getattr(self.input_spec, "name", "several front ends")
             raise UsageError(
                 f"--sampling {self.config.sampling}: {self.config.model} hears "
                 f"{what}, which do not add up as sounds do; leave it out"
@@ -72,11 +79,11 @@ class Material:
         """
         self._untrained()
         if self.teaching is not None:
-            self.teaching.check(self.heard, self.vocabulary.codes, self.config.model)
+            self.teaching.check(self.input_spec, self.vocabulary.codes, self.config.model)
         if self.config.select != DEFAULT and self.config.folds is None:
             check_selection(self.config.select, self._val_targets())
 
-    def _val_targets(self) -> npt.NDArray[np.float32]:
+    def _val_targets(self) -> Float32:
         """Return the classes of the validation clips, `[n_clips, n_classes]`, without the audio."""
         classes = [
             row
@@ -92,13 +99,13 @@ class Material:
         return Vocabulary.from_dict(self.meta["classes"])
 
     @property
-    def heard(self) -> Input:
-        """What the model hears."""
+    def input_spec(self) -> InputSpec:
+        """The model's front end."""
         if self.config.model == PROBE:
-            return self.probe.heard
+            return self.probe.input_spec
         if self.init is not None:
-            return self.init.heard
-        return heard_by(self.config.model, LogMelSpec.from_dict(self.meta["feature_spec"]))
+            return self.init.input_spec
+        return input_spec_of(self.config.model, LogMelSpec.from_dict(self.meta["feature_spec"]))
 
     @cached_property
     def probe(self) -> ProbeDesign:
@@ -141,14 +148,14 @@ class Material:
             return self.init.architecture(
                 self.config, n_classes=n_classes, untrained=self.untrained
             )
-        db_rows, linear_rows = level_rows(self.heard)
+        db_rows, linear_rows = level_rows(self.input_spec)
         return Architecture(
             name=self.config.model,
             n_classes=len(self.vocabulary.codes),
             input_size=self.config.input_size,
             dropout=self.config.dropout,
-            input_shape=(self.heard.n_rows, self.windows.n_frames(self.heard)),
-            below_peak=isinstance(self.heard, LogMelInput),
+            input_shape=(self.input_spec.n_rows, self.windows.n_frames(self.input_spec)),
+            below_peak=isinstance(self.input_spec, LogMelInput),
             untrained=self.untrained,
             sizes=encoder_sizes(self.config.begins_from) if self.config.model == "ast" else None,
             db_rows=db_rows,
@@ -191,7 +198,7 @@ class Material:
         whether this run itself has no more use for it.
         """
         path = self.cache.with_suffix(".lock")
-        with clear_errors("write", str(path)):
+        with store_errors("write", str(path)):
             path.parent.mkdir(parents=True, exist_ok=True)
             lock = path.open("w")
         with lock:
@@ -206,13 +213,13 @@ class Material:
     def trains_on_samples(self) -> bool:
         """Whether a model of mel bands is to train on samples, so that those can be disturbed."""
         wanted = {"noise", "pitch"} & set(self.config.augment)
-        return (bool(wanted) and isinstance(self.heard, MelInput)) or self.is_randomised
+        return (bool(wanted) and isinstance(self.input_spec, MelInput)) or self.is_randomised
 
     @property
     def is_randomised(self) -> bool:
         """Whether training windows are made other recordings of (`learn.randomise`)."""
-        heard = self.heard
-        fits = isinstance(heard, MelInput | SamplesInput)
+        input_spec = self.input_spec
+        fits = isinstance(input_spec, MelInput | SamplesInput)
         return "randomise" in self.config.augment and fits and self.config.model not in CLASSICAL
 
     def randomised_windows(self, *, gpu: bool = False) -> RandomisedWindows | None:
@@ -224,16 +231,16 @@ class Material:
         if not self.is_randomised:
             return None
         if self.teaching is not None:  # student and teachers hear the same other recording
-            cut = self.teaching.cut(self.heard, self.config.window_s)
+            cut = self.teaching.cut(self.input_spec, self.config.window_s)
             return RandomisedWindows(cut.rate_hz, cut.n_samples, None, cut.margins)
-        n_samples = round(self.config.window_s * self.heard.sample_rate_hz)
-        return RandomisedWindows.heard_by(
-            self.heard, n_samples, on_device=self._makes_bands_on_device(gpu=gpu)
+        n_samples = round(self.config.window_s * self.input_spec.sample_rate_hz)
+        return RandomisedWindows.input_spec_of(
+            self.input_spec, n_samples, on_device=self._makes_bands_on_device(gpu=gpu)
         )
 
     def _makes_bands_on_device(self, *, gpu: bool) -> bool:
         """Whether mel bands of training windows of samples are made where the model is."""
-        if not (self.trains_on_samples and isinstance(self.heard, MelInput)):
+        if not (self.trains_on_samples and isinstance(self.input_spec, MelInput)):
             return False
         return gpu or not self.is_randomised or bool({"noise", "pitch"} & set(self.config.augment))
 
@@ -243,19 +250,19 @@ class Material:
 
     def train_set(self, *, gpu: bool = False) -> WindowSet:
         """Return the windows to learn from: those of the model's input, or of samples."""
-        heard = self.heard
+        input_spec = self.input_spec
         if self.teaching is not None:
             windows = self._taught_windows("train", self.teaching)
             if (randomised := self.randomised_windows(gpu=gpu)) is not None:
                 windows = replace(windows, margins=randomised.margins, places_short=True)
         elif (randomised := self.randomised_windows(gpu=gpu)) is not None:
-            samples = self._samples_of("train", heard.sample_rate_hz)
+            samples = self._samples_of("train", input_spec.sample_rate_hz)
             windows = replace(samples, margins=randomised.margins, places_short=True)
-        elif self.trains_on_samples and isinstance(heard, MelInput):
-            samples = self._samples_of("train", heard.sample_rate_hz)
-            windows = with_margins(samples, heard.spec)
+        elif self.trains_on_samples and isinstance(input_spec, MelInput):
+            samples = self._samples_of("train", input_spec.sample_rate_hz)
+            windows = with_margins(samples, input_spec.spec)
         else:
-            windows = self.part("train", partial(self._windows_of, heard))
+            windows = self.part("train", partial(self._windows_of, input_spec))
         self.check_not_silent(windows)
         return windows
 
@@ -269,7 +276,7 @@ class Material:
 
     def val_set(self) -> WindowSet:
         """Return the windows that choose the epoch."""
-        return self.part("val", partial(self._windows_of, self.heard))
+        return self.part("val", partial(self._windows_of, self.input_spec))
 
     def soft_val_set(
         self, val_set: WindowSet, samples: SamplesToInput | None, device: torch.device
@@ -282,14 +289,14 @@ class Material:
 
     def _taught_windows(self, part: str, teaching: Teaching) -> WindowSet:
         """Return windows of samples for student and teachers, with what frames see beyond them."""
-        cut = teaching.cut(self.heard, self.config.window_s)
-        mirrors = isinstance(self.heard, MelInput) and self.heard.spec.mirrors
+        cut = teaching.cut(self.input_spec, self.config.window_s)
+        mirrors = isinstance(self.input_spec, MelInput) and self.input_spec.spec.mirrors
         samples = self._samples_of(part, cut.rate_hz)
         return replace(samples, margins=cut.margins, mirrors=mirrors)
 
     def held_out(self) -> WindowSet:
         """Return the windows of the fold that this run is measured on."""
-        return self.part("held_out", partial(self._windows_of, self.heard))
+        return self.part("held_out", partial(self._windows_of, self.input_spec))
 
     def part(self, part: str, windows_of: Callable[[list[str]], WindowSet]) -> WindowSet:
         """Return train, val or held_out of this run, from what gives the windows of splits."""
@@ -308,14 +315,16 @@ class Material:
             segment_ids, groups, n_folds=config.folds, fold=config.fold, seed=config.seed
         )
 
-    def _windows_of(self, heard: Input, splits: list[str]) -> WindowSet:
+    def _windows_of(self, input_spec: InputSpec, splits: list[str]) -> WindowSet:
         active = self.windows if self.config.activity else None
         tables = [
             table
             for split in splits
-            for table in mapped_clips(self.dataset, split, heard, self.cache, active)
+            for table in mapped_clips(self.dataset, split, input_spec, self.cache, active)
         ]
-        return load_windows(tables, codes=self.vocabulary.codes, windows=self.windows, heard=heard)
+        return load_windows(
+            tables, codes=self.vocabulary.codes, windows=self.windows, input_spec=input_spec
+        )
 
     def new_model(self, train_set: WindowSet) -> Tagger:
         """Return the model before its first step: of the seed, its rows scaled as they are here."""
@@ -331,11 +340,9 @@ class Material:
             model.row_deviation.copy_(torch.from_numpy(deviation))
         return model
 
-    def _row_scaling(
-        self, model: Tagger, train_set: WindowSet
-    ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
+    def _row_scaling(self, model: Tagger, train_set: WindowSet) -> tuple[Float32, Float32]:
         """Return what each row is scaled by, `[n_rows, 1]`: the front end's own, or measured."""
-        mean, deviation = (values[:, None] for values in row_scaling(self.heard))
+        mean, deviation = (values[:, None] for values in row_scaling(self.input_spec))
         if not (unknown := np.isnan(mean)).any():
             return mean, deviation
         measured = row_moments(train_set, model.levelled)
@@ -349,35 +356,35 @@ class Material:
         model = Tagger(
             self.architecture, weights=self.config.begins_from, vocabulary=self.vocabulary
         )
-        model.db_per_unit = self.heard.db_per_unit
+        model.db_per_unit = self.input_spec.db_per_unit
         return model
 
     def samples_to_log_mel(
         self, train_set: WindowSet, *, gpu: bool = False
     ) -> SamplesToInput | None:
         """Return what makes the model's input of the training set, where that has samples."""
-        heard = self.heard
+        input_spec = self.input_spec
         if self.teaching is not None:
             moments = [torch.from_numpy(values) for values in row_moments(train_set)]
             return self.teaching.distiller(
-                heard, self.vocabulary.codes, self.config.window_s, *moments
+                input_spec, self.vocabulary.codes, self.config.window_s, *moments
             )
         if not self._makes_bands_on_device(gpu=gpu):
             return None
-        assert isinstance(heard, MelInput)
+        assert isinstance(input_spec, MelInput)
         mean, deviation = map(torch.from_numpy, row_moments(train_set))
-        return SamplesToLogMel(heard.spec, mean=mean, deviation=deviation)
+        return SamplesToLogMel(input_spec.spec, mean=mean, deviation=deviation)
 
     @property
     def drawn_spec(self) -> LogMelSpec | None:
         """The log-mel that the model's windows are drawn as; None for other features."""
-        heard = self.heard
-        if isinstance(heard, SamplesInput):
+        input_spec = self.input_spec
+        if isinstance(input_spec, SamplesInput):
             return LogMelSpec.from_dict(self.meta["feature_spec"])
-        return heard.spec if isinstance(heard, LogMelInput) else None
+        return input_spec.spec if isinstance(input_spec, LogMelInput) else None
 
     def training_input(self, model: Tagger, samples: SamplesToInput | None) -> TrainingInput:
         """Return what becomes of samples on their way into the network (`augment_examples`)."""
         samples = None if isinstance(samples, Distiller) else samples
         spec = self.drawn_spec or LogMelSpec.from_dict(self.meta["feature_spec"])
-        return TrainingInput(self.config, model, self.heard, self.windows, spec, samples)
+        return TrainingInput(self.config, model, self.input_spec, self.windows, spec, samples)

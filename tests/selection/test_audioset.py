@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.catalog.audioset import read_segments
-from pipeline.catalog.vocabulary import audioset_mids
 from pipeline.errors import TableError, UsageError
+from pipeline.selection.audioset import read_segments
+from pipeline.selection.vocabulary import audioset_mids
 
 HEADER = (
     "# Segments csv created Sun Mar  5 10:54:25 2017\n# num_ytids=1\n# YTID, start, end, labels\n"

@@ -9,12 +9,12 @@ from pipeline.audio.inputs import LogMelInput, SamplesInput
 from pipeline.audio.logmel import LogMelSpec
 from pipeline.audio.stacked import StackedInput
 from pipeline.audio.windows import WindowSpec
-from pipeline.catalog.vocabulary import default_vocabulary
 from pipeline.errors import StoreError, UsageError
-from pipeline.flows.material import Material
+from pipeline.flows.training_data import TrainingData
 from pipeline.learn.config import TrainConfig
 from pipeline.learn.logmel import with_margins
 from pipeline.learn.windows import load_windows
+from pipeline.selection.vocabulary import default_vocabulary
 from pipeline.store.dataset import Dataset
 from pipeline.store.folder import Folder
 from tests.flows.conftest import mounted
@@ -22,55 +22,58 @@ from tests.front_ends import EFFICIENTAT, YAMNET
 
 
 @pytest.fixture
-def material(tmp_path, monkeypatch):
+def training_data(tmp_path, monkeypatch):
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     dataset = Dataset(Folder(str(tmp_path / "ds")))
-    return Material(dataset, {"fingerprint": "sha256:0123456789abcdef0123"}, TrainConfig())
+    return TrainingData(dataset, {"fingerprint": "sha256:0123456789abcdef0123"}, TrainConfig())
 
 
 def test_a_full_disk_is_one_clear_line(dataset, tmp_path, monkeypatch):
     with mounted(tmp_path / "disk", "1m") as disk:
         monkeypatch.setattr("tempfile.tempdir", str(disk))
         stored = Dataset.open(str(dataset))
-        material = Material(stored, stored.meta(), TrainConfig())
+        training_data = TrainingData(stored, stored.meta(), TrainConfig())
         with pytest.raises(StoreError, match=rf"^cannot write {disk}/.* free some space"):
-            with material.kept():
-                material.train_set()
+            with training_data.kept():
+                training_data.train_set()
         assert not list(disk.rglob("*.tmp"))
 
 
-def test_a_folder_that_cannot_be_made_is_one_clear_line(material, tmp_path, monkeypatch):
+def test_a_folder_that_cannot_be_made_is_one_clear_line(training_data, tmp_path, monkeypatch):
     (tmp_path / "file").touch()
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "file"))
-    with pytest.raises(UsageError, match=r"that is a file, or lies below one"), material.kept():
+    with (
+        pytest.raises(UsageError, match=r"that is a file, or lies below one"),
+        training_data.kept(),
+    ):
         pass
 
 
-def test_the_last_one_out_deletes_the_cache(material, tmp_path):
-    with material.kept():
-        material.cache.mkdir(parents=True)
-        with material.kept():
+def test_the_last_one_out_deletes_the_cache(training_data, tmp_path):
+    with training_data.kept():
+        training_data.cache.mkdir(parents=True)
+        with training_data.kept():
             pass
-        assert material.cache.is_dir()
-    assert not material.cache.exists()
-    assert material.cache.is_relative_to(tmp_path)
+        assert training_data.cache.is_dir()
+    assert not training_data.cache.exists()
+    assert training_data.cache.is_relative_to(tmp_path)
 
 
-def test_what_failed_or_goes_on_leaves_it_to_the_next(material):
-    with pytest.raises(ValueError), material.kept():
-        material.cache.mkdir(parents=True)
+def test_what_failed_or_goes_on_leaves_it_to_the_next(training_data):
+    with pytest.raises(ValueError), training_data.kept():
+        training_data.cache.mkdir(parents=True)
         raise ValueError
-    assert material.cache.is_dir()
-    with material.kept(is_last=False):
+    assert training_data.cache.is_dir()
+    with training_data.kept(is_last=False):
         pass
-    assert material.cache.is_dir()
+    assert training_data.cache.is_dir()
 
 
 @pytest.mark.parametrize("model", ["cnn2d-mfcc", "cnn1d-descriptors"])
 def test_features_are_not_mixed_as_sounds(dataset, model):
     stored = Dataset.open(str(dataset))
     with pytest.raises(UsageError, match=r"--sampling dynamic: .* do not add up"):
-        Material(stored, stored.meta(), TrainConfig(model=model, sampling="dynamic"))
+        TrainingData(stored, stored.meta(), TrainConfig(model=model, sampling="dynamic"))
 
 
 # Front ends of pretrained networks. No dataset is read: these say what becomes of samples.
@@ -82,12 +85,12 @@ META = {
 }
 
 
-def hearing(input_spec, monkeypatch, tmp_path, **settings):
+def front_end(input_spec, monkeypatch, tmp_path, **settings):
     """Return the material of a run whose model has that front end."""
-    monkeypatch.setattr("pipeline.flows.material.heard_by", lambda *_: input_spec)
-    monkeypatch.setattr(Material, "untrained", ())
+    monkeypatch.setattr("pipeline.flows.training_data.heard_by", lambda *_: input_spec)
+    monkeypatch.setattr(TrainingData, "untrained", ())
     config = TrainConfig(model="crnn", **settings)
-    return Material(Dataset(Folder(str(tmp_path))), META, config)
+    return TrainingData(Dataset(Folder(str(tmp_path))), META, config)
 
 
 def set_of(input_spec, n_seconds=2):
@@ -97,32 +100,32 @@ def set_of(input_spec, n_seconds=2):
     columns = {"segment_id": ["a"], "classes": [["pia"]]}
     table = pa.table({**columns, "matrix": pa.array([matrix], pa.large_binary())})
     codes = default_vocabulary().codes
-    return load_windows([table], codes=codes, windows=WindowSpec(), heard=input_spec)
+    return load_windows([table], codes=codes, windows=WindowSpec(), input_spec=input_spec)
 
 
 def test_a_pretrained_front_end_trains_on_samples(monkeypatch, tmp_path):
-    material = hearing(EFFICIENTAT, monkeypatch, tmp_path, augment=("noise",))
-    assert material.trains_on_samples
+    training_data = front_end(EFFICIENTAT, monkeypatch, tmp_path, augment=("noise",))
+    assert training_data.trains_on_samples
     data = with_margins(set_of(SamplesInput(32_000)), EFFICIENTAT.spec)
-    front = material.samples_to_log_mel(data)
+    front = training_data.samples_to_log_mel(data)
     windows = torch.from_numpy(data.windows(np.arange(2)))
     plain = front(windows, torch.Generator(), ())
     noisy = front(windows, torch.Generator().manual_seed(0), ("noise",))
     assert plain.shape == noisy.shape == (2, 128, 100)
     assert (noisy - plain).abs().max() > 0.1
-    assert not hearing(EFFICIENTAT, monkeypatch, tmp_path, augment=()).trains_on_samples
+    assert not front_end(EFFICIENTAT, monkeypatch, tmp_path, augment=()).trains_on_samples
 
 
 def test_rows_are_scaled_as_their_front_ends_say(monkeypatch, tmp_path):
     own = LogMelInput(LogMelSpec(32_000, 1024, 320, 64))
     for parts, expected in (((EFFICIENTAT,), [-4.5]), ((YAMNET, EFFICIENTAT), [0, -4.5])):
         stack = StackedInput(parts)
-        model = hearing(stack, monkeypatch, tmp_path).new_model(set_of(stack))
+        model = front_end(stack, monkeypatch, tmp_path).new_model(set_of(stack))
         rows = np.repeat(np.float32(expected), [part.n_rows for part in parts])
         np.testing.assert_array_equal(model.row_mean[:, 0], rows)
     stack = StackedInput((own, EFFICIENTAT))
     data = set_of(stack)
-    model = hearing(stack, monkeypatch, tmp_path).new_model(data)
+    model = front_end(stack, monkeypatch, tmp_path).new_model(data)
     measured = data.clip_windows(0)[:, :64].mean(axis=(0, 2))
     np.testing.assert_allclose(model.row_mean[:64, 0], measured, rtol=1e-4)
     np.testing.assert_array_equal(model.row_mean[64:, 0], np.float32(-4.5))
@@ -132,5 +135,5 @@ def test_rows_are_scaled_as_their_front_ends_say(monkeypatch, tmp_path):
 def test_stacked_units_are_not_mixed_as_sounds(monkeypatch, tmp_path):
     stack = StackedInput((YAMNET, EFFICIENTAT))
     with pytest.raises(UsageError, match="hears several front ends, which do not add up"):
-        hearing(stack, monkeypatch, tmp_path, sampling="dynamic")
-    hearing(StackedInput((EFFICIENTAT,)), monkeypatch, tmp_path, sampling="dynamic")
+        front_end(stack, monkeypatch, tmp_path, sampling="dynamic")
+    front_end(StackedInput((EFFICIENTAT,)), monkeypatch, tmp_path, sampling="dynamic")

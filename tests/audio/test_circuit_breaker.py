@@ -5,8 +5,8 @@ import selectors
 
 import pytest
 
-from pipeline.audio import gate as module
-from pipeline.audio.gate import FAULTS_IN_A_ROW, Gate, News, Verdict, Word
+from pipeline.audio import circuit_breaker as module
+from pipeline.audio.circuit_breaker import FAULTS_IN_A_ROW, Action, CircuitBreaker, Decision, Report
 from pipeline.errors import SourceUnreachable
 
 
@@ -28,9 +28,9 @@ def _new_loop() -> asyncio.AbstractEventLoop:
     return loop
 
 
-def gate(**options) -> Gate:
+def gate(**options) -> CircuitBreaker:
     clock = asyncio.get_running_loop().time
-    return Gate(**{"first_probe_s": 0.02, "clock": clock} | options)
+    return CircuitBreaker(**{"first_probe_s": 0.02, "clock": clock} | options)
 
 
 def run(coroutine):
@@ -42,12 +42,12 @@ def run(coroutine):
 class Line:
     """A line that is down until the n-th probe, and what its users do at a gate."""
 
-    def __init__(self, gate: Gate, n_probes_until_up: float) -> None:
+    def __init__(self, gate: CircuitBreaker, n_probes_until_up: float) -> None:
         self.gate, self._n_until_up = gate, n_probes_until_up
         self.n_probes = 0
         self._is_probed = False
 
-    async def probe(self, ticket: float | None) -> Verdict:
+    async def probe(self, ticket: float | None) -> Decision:
         assert not self._is_probed  # by one at a time
         self._is_probed = True
         await asyncio.sleep(0.001)
@@ -56,26 +56,26 @@ class Line:
         return await self.gate.probed(ticket, self.n_probes >= self._n_until_up, "still down")
 
     async def enter(self) -> float:
-        while isinstance(answer := await self.gate.enter(), Verdict):
-            assert (await self.probe(None)).word is Word.FREE
+        while isinstance(answer := await self.gate.enter(), Decision):
+            assert (await self.probe(None)).action is Action.FREE
         return answer
 
-    async def fail(self, ticket: float, why: str = "reset") -> Word:
-        verdict = await self.gate.failed(ticket, why)
-        while verdict.word is Word.PROBE:
-            verdict = await self.probe(ticket)
-        return verdict.word
+    async def fail(self, ticket: float, why: str = "reset") -> Action:
+        decision = await self.gate.failed(ticket, why)
+        while decision.action is Action.PROBE:
+            decision = await self.probe(ticket)
+        return decision.action
 
 
 def test_a_fault_between_successes_is_the_items():
     async def story():
         g = gate(known_good="good")
         ticket = await g.enter()
-        verdict = asyncio.create_task(g.failed(ticket, "503"))
+        decision = asyncio.create_task(g.failed(ticket, "503"))
         await asyncio.sleep(0.01)
-        assert not verdict.done()  # it may be everybody's
-        await g.hear([News(ticket=await g.enter(), ytid="other", got=True)])
-        assert (await verdict).word is Word.COUNTS
+        assert not decision.done()  # it may be everybody's
+        await g.hear([Report(ticket=await g.enter(), ytid="other", got=True)])
+        assert (await decision).action is Action.COUNTS
 
     run(story())
 
@@ -85,11 +85,11 @@ def test_a_success_that_began_before_the_fault_proves_nothing():
         g = gate(known_good="good")
         early = await g.enter()
         await asyncio.sleep(0.01)
-        verdict = asyncio.create_task(g.failed(await g.enter(), "reset"))
+        decision = asyncio.create_task(g.failed(await g.enter(), "reset"))
         await asyncio.sleep(0.01)
-        await g.hear([News(ticket=early, ytid="early", got=True)])
-        answer = await verdict
-        assert (answer.word, answer.ytid) == (Word.PROBE, "early")
+        await g.hear([Report(ticket=early, ytid="early", got=True)])
+        answer = await decision
+        assert (answer.action, answer.ytid) == (Action.PROBE, "early")
 
     run(story())
 
@@ -99,7 +99,7 @@ def test_a_probe_that_comes_through_makes_it_the_items_fault():
         g = gate(known_good="good")
         ticket = await g.enter()
         assert (await g.failed(ticket, "503")).ytid == "good"
-        assert (await g.probed(ticket, True, "")).word is Word.COUNTS
+        assert (await g.probed(ticket, True, "")).action is Action.COUNTS
         assert not (await g.status())["is_down"]
 
     run(story())
@@ -113,7 +113,7 @@ def test_a_probe_that_fails_pauses_everybody_and_nobody_pays():
         while not (await g.status())["is_down"]:
             await asyncio.sleep(0.001)
         at_the_gate = asyncio.create_task(line.enter())
-        assert set(await asyncio.gather(*words)) == {Word.FREE}
+        assert set(await asyncio.gather(*words)) == {Action.FREE}
         await at_the_gate
         assert line.n_probes == 4
         status = await g.status()
@@ -132,13 +132,13 @@ def test_faults_in_a_row_pause_at_once_without_a_known_good_item():
         assert (await g.status())["why"] == "429"
         done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
         answer = done.pop().result()
-        assert (answer.word, answer.ytid) == (Word.PROBE, None)
+        assert (answer.action, answer.ytid) == (Action.PROBE, None)
         again = asyncio.create_task(g.probed(tickets[0], False, "429"))
         probes = {again, *[task for task in tasks if not task.done()]}
         done, others = await asyncio.wait(probes, return_when=asyncio.FIRST_COMPLETED)
-        assert done.pop().result().word is Word.PROBE
-        assert (await g.probed(tickets[0], True, "")).word is Word.FREE
-        assert {(await task).word for task in others} == {Word.FREE}
+        assert done.pop().result().action is Action.PROBE
+        assert (await g.probed(tickets[0], True, "")).action is Action.FREE
+        assert {(await task).action for task in others} == {Action.FREE}
 
     run(story())
 
@@ -146,7 +146,7 @@ def test_faults_in_a_row_pause_at_once_without_a_known_good_item():
 def test_a_few_faults_before_anything_was_got_count():
     async def story():
         g = gate()
-        assert (await g.failed(await g.enter(), "503")).word is Word.COUNTS
+        assert (await g.failed(await g.enter(), "503")).action is Action.COUNTS
 
     run(story())
 
@@ -158,9 +158,9 @@ def test_a_request_from_before_an_outage_that_fails_after_it_is_free():
         ticket = await g.enter()
         await g.failed(ticket, "reset")
         again = await g.probed(ticket, False, "reset")
-        assert again.word is Word.PROBE
-        assert (await g.probed(ticket, True, "")).word is Word.FREE
-        assert (await g.failed(slow, "timed out")).word is Word.FREE
+        assert again.action is Action.PROBE
+        assert (await g.probed(ticket, True, "")).action is Action.FREE
+        assert (await g.failed(slow, "timed out")).action is Action.FREE
 
     run(story())
 
@@ -190,8 +190,10 @@ def test_a_prober_that_dies_is_replaced(monkeypatch):
     async def story():
         g = gate(known_good="good")
         first, second = await g.enter(), await g.enter()
-        assert (await g.failed(first, "reset")).word is Word.PROBE  # and is never heard of again
-        assert (await g.failed(second, "reset")).word is Word.PROBE
+        assert (
+            await g.failed(first, "reset")
+        ).action is Action.PROBE  # and is never heard of again
+        assert (await g.failed(second, "reset")).action is Action.PROBE
 
     run(story())
 
@@ -204,7 +206,7 @@ def test_a_prober_that_dies_is_replaced_by_one_at_the_gate(monkeypatch):
         g = gate(known_good="good")
         ticket = await g.enter()
         await g.failed(ticket, "reset")
-        assert (await g.probed(ticket, False, "reset")).word is Word.PROBE  # it dies here
+        assert (await g.probed(ticket, False, "reset")).action is Action.PROBE  # it dies here
         line = Line(g, 2)
         await asyncio.gather(*[line.enter() for _ in range(20)])
         assert line.n_probes == 2
@@ -220,9 +222,9 @@ def test_faults_from_before_an_outage_do_not_begin_another():
         tickets = [await g.enter() for _ in range(2 * FAULTS_IN_A_ROW)]
         line = Line(g, 2)
         early = [line.fail(ticket) for ticket in tickets[:FAULTS_IN_A_ROW]]
-        assert set(await asyncio.gather(*early)) == {Word.FREE}
+        assert set(await asyncio.gather(*early)) == {Action.FREE}
         for ticket in tickets[FAULTS_IN_A_ROW:]:
-            assert (await g.failed(ticket, "timed out")).word is Word.FREE
+            assert (await g.failed(ticket, "timed out")).action is Action.FREE
         status = await g.status()
         assert (status["is_down"], status["n_outages"]) == (False, 1)
 
@@ -233,10 +235,10 @@ def test_faults_from_before_an_outage_do_not_begin_another():
 def test_items_that_all_fail_are_not_free_for_ever(known_good):
     """The line is up all the time: each of them pays, and it is no outage."""
 
-    async def item(g: Gate, line: Line) -> int:
+    async def item(g: CircuitBreaker, line: Line) -> int:
         n_counted = n_tries = 0
         while n_counted < 3:
-            n_counted += await line.fail(await line.enter()) is Word.COUNTS
+            n_counted += await line.fail(await line.enter()) is Action.COUNTS
             n_tries += 1
         return n_tries
 

@@ -11,9 +11,9 @@ from contextlib import closing
 
 import pytest
 
-from pipeline.demo.origin import Fault, Origin, Trouble, byte_range
+from pipeline.demo.injected_faults import STATUS_OF
+from pipeline.demo.media_server import Fault, InjectedFault, MediaServer, byte_range
 from pipeline.demo.traffic import Traffic
-from pipeline.demo.trouble import STATUS_OF
 from tests.waiting import wait_for
 
 GOOD, GONE, CUT, PAGE = "-_good_id-0", "gone_id_000", "cut_id_0000", "page_id_000"
@@ -25,17 +25,17 @@ def origin(tmp_path):
     for ytid in (GOOD, CUT, GONE):
         (tmp_path / f"{ytid}.webm").write_bytes(DATA)
     faults = {GONE: Fault.MISSING, CUT: Fault.TRUNCATED, PAGE: Fault.NOT_AUDIO}
-    with Origin(tmp_path, faults) as origin:
+    with MediaServer(tmp_path, faults) as origin:
         yield origin
 
 
-def get(origin: Origin, ytid: str, byte_range: str = "") -> http.client.HTTPResponse:
+def get(origin: MediaServer, ytid: str, byte_range: str = "") -> http.client.HTTPResponse:
     headers = {"Range": byte_range} if byte_range else {}
     url = origin.url_template.replace("{ytid}", ytid)
     return urllib.request.urlopen(urllib.request.Request(url, headers=headers))
 
 
-def port_of(origin: Origin) -> int:
+def port_of(origin: MediaServer) -> int:
     return int(urllib.parse.urlsplit(origin.url_template.format(ytid="")).port or 0)
 
 
@@ -130,7 +130,7 @@ def test_many_clients_at_once_get_their_own_bytes(origin):
 
 
 def test_an_answer_is_held_back_for_the_latency(tmp_path):
-    with Origin(tmp_path, {PAGE: Fault.NOT_AUDIO}, latency_s=0.2) as origin:
+    with MediaServer(tmp_path, {PAGE: Fault.NOT_AUDIO}, latency_s=0.2) as origin:
         began_s = time.monotonic()
         get(origin, PAGE).read()
         assert time.monotonic() - began_s >= 0.2
@@ -164,7 +164,7 @@ def test_not_audio_is_a_page(origin):
 
 def test_the_end_does_not_wait_for_clients_that_stay(tmp_path):
     before = set(threading.enumerate())
-    with Origin(tmp_path, {PAGE: Fault.NOT_AUDIO}) as origin:
+    with MediaServer(tmp_path, {PAGE: Fault.NOT_AUDIO}) as origin:
         connections = [http.client.HTTPConnection("127.0.0.1", port_of(origin)) for _ in range(3)]
         for connection in connections:
             connection.request("GET", f"/{PAGE}")
@@ -178,7 +178,7 @@ def test_the_end_does_not_wait_for_clients_that_stay(tmp_path):
 def test_nothing_is_left_after_the_end(tmp_path):
     before = set(threading.enumerate())
     (tmp_path / f"{GOOD}.webm").write_bytes(DATA)
-    with Origin(tmp_path) as origin:
+    with MediaServer(tmp_path) as origin:
         get(origin, GOOD).read()
         url = origin.url_template
     assert set(threading.enumerate()) == before
@@ -186,7 +186,7 @@ def test_nothing_is_left_after_the_end(tmp_path):
         urllib.request.urlopen(url.replace("{ytid}", GOOD))
 
 
-def status_of(origin: Origin, ytid: str, byte_range: str = "") -> int:
+def status_of(origin: MediaServer, ytid: str, byte_range: str = "") -> int:
     try:
         with get(origin, ytid, byte_range) as answer:
             answer.read()
@@ -216,11 +216,11 @@ def test_a_fault_with_a_status(origin, fault, status):
 
 
 def test_retry_after_is_said_where_asked_for(origin):
-    for trouble, said in {
-        Trouble(Fault.THROTTLED, retry_after="3"): "3",
-        Trouble(Fault.THROTTLED): None,
+    for injected, said in {
+        InjectedFault(Fault.THROTTLED, retry_after="3"): "3",
+        InjectedFault(Fault.THROTTLED): None,
     }.items():
-        origin.faults[GOOD] = trouble
+        origin.faults[GOOD] = injected
         with pytest.raises(urllib.error.HTTPError) as caught:
             get(origin, GOOD)
         assert caught.value.headers["Retry-After"] == said
@@ -228,8 +228,8 @@ def test_retry_after_is_said_where_asked_for(origin):
 
 
 def test_a_trouble_passes_after_some_requests(origin):
-    origin.faults[GOOD] = Trouble(Fault.BROKEN, n_failures=2)
-    origin.faults[CUT] = Trouble(Fault.BROKEN)
+    origin.faults[GOOD] = InjectedFault(Fault.BROKEN, n_failures=2)
+    origin.faults[CUT] = InjectedFault(Fault.BROKEN)
     assert [status_of(origin, GOOD) for _ in range(4)] == [500, 500, 200, 200]
     assert [status_of(origin, CUT) for _ in range(4)] == [500] * 4
 
@@ -261,7 +261,7 @@ def test_a_stall_lasts_until_the_client_leaves(origin):
 
 
 def test_a_stall_does_not_hold_up_the_end(tmp_path):
-    with Origin(tmp_path, {GOOD: Fault.STALL}) as origin:
+    with MediaServer(tmp_path, {GOOD: Fault.STALL}) as origin:
         connection = http.client.HTTPConnection("127.0.0.1", port_of(origin))
         connection.request("GET", f"/{GOOD}")
         wait_for(lambda: origin.n_requests[GOOD])
@@ -325,7 +325,7 @@ def test_unplugged_and_plugged_in_again_at_the_same_port(origin):
 def test_unplugging_cuts_answers_short(tmp_path):
     big = bytes(50_000_000)  # more than the sockets hold
     (tmp_path / f"{GOOD}.webm").write_bytes(big)
-    with Origin(tmp_path) as origin:
+    with MediaServer(tmp_path) as origin:
         with get(origin, GOOD) as answer:
             answer.read(10)
             origin.unplug()
@@ -333,16 +333,16 @@ def test_unplugging_cuts_answers_short(tmp_path):
                 answer.read()
 
 
-class MeetingOrigin(Origin):
+class MeetingOrigin(MediaServer):
     """A server that answers nobody before eight have asked."""
 
     def __init__(self, *args: object) -> None:
         super().__init__(*args)
         self.all_are_here = threading.Barrier(8)
 
-    def trouble(self, ytid: str, client_port: int = 0) -> Trouble:
+    def injected(self, ytid: str, client_port: int = 0) -> InjectedFault:
         self.all_are_here.wait()
-        return super().trouble(ytid, client_port)
+        return super().injected(ytid, client_port)
 
 
 def test_requests_at_once_are_counted(tmp_path):

@@ -4,8 +4,8 @@ import json
 
 import pytest
 
-from pipeline.catalog.vocabulary import Vocabulary, default_vocabulary, parse_vocabulary
 from pipeline.errors import TableError, UsageError
+from pipeline.selection.vocabulary import Vocabulary, default_vocabulary, parse_vocabulary
 
 ONTOLOGY = json.dumps(
     [

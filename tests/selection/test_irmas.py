@@ -14,7 +14,8 @@ from pipeline.audio.fetch import open_source
 from pipeline.audio.irmas_source import irmas_paths, list_irmas
 from pipeline.audio.logmel import LogMelSpec
 from pipeline.audio.segment import get_segment
-from pipeline.catalog.irmas import (
+from pipeline.errors import TableError, UsageError
+from pipeline.selection.irmas import (
     IrmasFile,
     irmas_id,
     irmas_rows,
@@ -22,9 +23,8 @@ from pipeline.catalog.irmas import (
     recording_of,
     song_of,
 )
-from pipeline.catalog.plan import plan_segments
-from pipeline.catalog.vocabulary import default_vocabulary, parse_vocabulary
-from pipeline.errors import TableError, UsageError
+from pipeline.selection.plan import plan_segments
+from pipeline.selection.vocabulary import default_vocabulary, parse_vocabulary
 from schemas.clips import clips_schema
 from schemas.features import features_schema
 

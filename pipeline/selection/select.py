@@ -12,7 +12,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from pipeline.catalog.vocabulary import Vocabulary
+from pipeline.selection.vocabulary import Vocabulary
 from schemas.columns import CODES
 
 Masks = npt.NDArray[np.uint64]

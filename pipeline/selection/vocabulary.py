@@ -86,7 +86,7 @@ class Vocabulary:
 @cache
 def audioset_order() -> tuple[str, ...]:
     """Return AudioSet's 527 label ids, in the order of its class_labels_indices.csv."""
-    text = (resources.files("pipeline.catalog") / "audioset_mids.txt").read_text()
+    text = (resources.files("pipeline.selection") / "audioset_mids.txt").read_text()
     return tuple(line for line in text.splitlines() if not line.startswith("#"))
 
 
@@ -99,7 +99,7 @@ def audioset_mids() -> frozenset[str]:
 @cache
 def audioset_names() -> dict[str, str]:
     """Return the names of AudioSet's 527 labels by id."""
-    text = (resources.files("pipeline.catalog") / "audioset_names.txt").read_text()
+    text = (resources.files("pipeline.selection") / "audioset_names.txt").read_text()
     names = [line for line in text.splitlines() if not line.startswith("#")]
     return dict(zip(audioset_order(), names, strict=True))
 
@@ -117,7 +117,7 @@ def audioset_vocabulary(mids: Iterable[str]) -> Vocabulary:
 
 def default_vocabulary() -> Vocabulary:
     """Return the eleven instruments."""
-    path = resources.files("pipeline.catalog") / "instruments.toml"
+    path = resources.files("pipeline.selection") / "instruments.toml"
     return parse_vocabulary(path.read_text(), name="instruments.toml")
 
 

@@ -7,24 +7,22 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from pipeline.arrays import Floats
 from pipeline.audio.activity import Activity
 from pipeline.audio.windows import WindowSpec
 from pipeline.errors import SpecMismatch, UsageError
 from pipeline.learn.ensemble import Card, EnsembleCard, joined, load_any, of_members
 from pipeline.learn.model import ModelCard
 from pipeline.learn.starter import STARTER, for_all_processes
-from pipeline.learn.tracks import Hearing
+from pipeline.learn.tracks import TrackFrontEnd
 from pipeline.score.aggregate import aggregate, for_tracks, method_named
 from pipeline.score.calibration import Calibration
-from pipeline.score.thresholds import own
-
-Scores = npt.NDArray[np.floating[Any]]
+from pipeline.score.thresholds import thresholds_for
 
 
 @dataclass(frozen=True)
-class Tagging:
+class InferenceConfig:
     """How scores become labels: what the stages need besides the model's weights."""
 
     model: str
@@ -35,8 +33,8 @@ class Tagging:
     """A class each, in the vocabulary's order."""
     gpu: bool
     windows: WindowSpec
-    gate: float = 0.0
-    """Evidence below which a class is no label, whatever its score."""
+    min_confidence: float = 0.0
+    """Confidence below which a class is no label, whatever its score."""
     activity: Activity | None = None
     """Which windows are silence or noise, and do not count; None: all count."""
     engine: str = "torch"
@@ -45,7 +43,7 @@ class Tagging:
     embeddings: bool = False
     calibration: Calibration | None = None
     """The map that makes a track's scores probabilities; None: they are the aggregation's."""
-    members: tuple[Tagging, ...] = ()
+    members: tuple[InferenceConfig, ...] = ()
     """Of an ensemble, how each of its models tags; only the mean of their scores has labels."""
 
     def __post_init__(self) -> None:
@@ -86,19 +84,19 @@ class Tagging:
         return self.card
 
     @property
-    def parts(self) -> tuple[Tagging, ...]:
+    def parts(self) -> tuple[InferenceConfig, ...]:
         """The models that hear a track: the members, or this one alone."""
         return self.members or (self,)
 
     @property
-    def hearing(self) -> Hearing:
+    def front_end(self) -> TrackFrontEnd:
         """How a track becomes one model's windows."""
-        return Hearing(self.model_card.heard, self.windows, self.activity)
+        return TrackFrontEnd(self.model_card.input_spec, self.windows, self.activity)
 
     @property
-    def hearings(self) -> tuple[Hearing, ...]:
+    def front_ends(self) -> tuple[TrackFrontEnd, ...]:
         """How a track becomes windows of all models, those that hear alike once."""
-        return tuple(dict.fromkeys(part.hearing for part in self.parts))
+        return tuple(dict.fromkeys(part.front_end for part in self.parts))
 
     @property
     def is_of_fold(self) -> bool:
@@ -116,8 +114,8 @@ class Tagging:
             return None
         if self.aggregation != card.aggregation:
             return None
-        limits = own(card.thresholds, self.aggregation, self.codes).tolist()
-        return tuple(max(self.gate, limit) for limit in limits)
+        limits = thresholds_for(card.thresholds, self.aggregation, self.codes).tolist()
+        return tuple(max(self.min_confidence, limit) for limit in limits)
 
     @property
     def identity(self) -> dict[str, Any]:
@@ -127,7 +125,7 @@ class Tagging:
             "model_id": self.card.model_id,
             "aggregation": self.aggregation,
             "thresholds": dict(zip(self.codes, self.thresholds, strict=True)),
-            "gate": self.gate,
+            "gate": self.min_confidence,
             "activity": None if activity is None else dict(vars(activity)),
             **self._identity_of_windows(),
             **({} if self.calibration is None else {"calibration": self.calibration.to_dict()}),
@@ -135,17 +133,17 @@ class Tagging:
 
     def _identity_of_windows(self) -> dict[str, Any]:
         if not isinstance(self.card, EnsembleCard):
-            return {**self.windows.to_dict(), "feature_spec": self.card.heard.to_dict()}
+            return {**self.windows.to_dict(), "feature_spec": self.card.input_spec.to_dict()}
         kept = ("model_id", "aggregation", "window_s", "hop_s", "feature_spec", "calibration")
         return {
             "members": [
-                {key: value for key, value in how.identity.items() if key in kept}
+                {key: value for key, value in inference.identity.items() if key in kept}
                 | {"weight": member.weight}
-                for member, how in zip(self.card.members, self.members, strict=True)
+                for member, inference in zip(self.card.members, self.members, strict=True)
             ]
         }
 
-    def track_scores(self, windows: Sequence[Scores]) -> Scores:
+    def track_scores(self, windows: Sequence[Floats]) -> Floats:
         """Return a track's scores, `[n_classes]`, as TAGS hold them; of an inactive track 0.
 
         `windows` are the scores of the windows that count, `[n_windows, n_classes]` a part.
@@ -156,27 +154,27 @@ class Tagging:
         found = aggregate(windows[0], self.aggregation, hop_s=self.windows.hop_s)
         return self._served(found)
 
-    def mean(self, values: Sequence[Scores]) -> Scores:
+    def mean(self, values: Sequence[Floats]) -> Floats:
         """Return the mean over the parts of values of a track, `[n_classes]` a part."""
         if not isinstance(self.card, EnsembleCard):
             return values[0]
         return self.card.mean(values).astype(values[0].dtype)
 
-    def _served(self, scores: Scores) -> Scores:
+    def _served(self, scores: Floats) -> Floats:
         if self.calibration is None or not scores.any():
             return scores
         return np.asarray(self.calibration.apply(scores[None])[0], scores.dtype)
 
 
-def tagging(
+def inference_config(
     model: str = STARTER,
     method: str | None = None,
     threshold: float | None = None,
     *,
     gpu: bool = False,
     whole_tracks: bool = False,
-) -> Tagging:
-    """Read a model's card and settle how its scores become labels; `A,B` are averaged.
+) -> InferenceConfig:
+    """Read a model's card and decide how its scores become labels; `A,B` are averaged.
 
     Windows of silence and noise count where the model has learned from such.
     It runs in torch, as it was trained; what was quantised runs as it is meant to. Without a
@@ -185,7 +183,8 @@ def tagging(
     card = load_any(model)
     if isinstance(card, EnsembleCard):
         members = [
-            tagging(one.model, method, gpu=gpu, whole_tracks=whole_tracks) for one in card.members
+            inference_config(one.model, method, gpu=gpu, whole_tracks=whole_tracks)
+            for one in card.members
         ]
         return _averaged(model, card, members, threshold)
     of_model = for_tracks(card.aggregation) if whole_tracks else card.aggregation
@@ -193,14 +192,14 @@ def tagging(
     thresholds = _thresholds(card, aggregation, threshold)
     engine = "torch" if card.quantized is None else "auto"
     activity = Activity() if card.training.get("config", {}).get("activity") else None
-    return Tagging(
+    return InferenceConfig(
         model, card, aggregation, thresholds, gpu, card.windows, activity=activity, engine=engine
     )
 
 
 def _averaged(
-    model: str, card: EnsembleCard, members: Sequence[Tagging], threshold: float | None
-) -> Tagging:
+    model: str, card: EnsembleCard, members: Sequence[InferenceConfig], threshold: float | None
+) -> InferenceConfig:
     """Return how the mean of some models becomes labels; the settings are the first one's."""
     aggregation = joined([part.aggregation for part in members])
     return replace(
@@ -217,58 +216,67 @@ def _thresholds(card: Card, aggregation: str, threshold: float | None) -> tuple[
     codes = card.vocabulary.codes
     if threshold is not None:
         return (threshold,) * len(codes)
-    return tuple(own(card.thresholds, aggregation, codes).tolist())
+    return tuple(thresholds_for(card.thresholds, aggregation, codes).tolist())
 
 
-def for_parts(how: Tagging, change: Callable[[Tagging], Tagging]) -> Tagging:
+def for_parts(
+    inference: InferenceConfig, change: Callable[[InferenceConfig], InferenceConfig]
+) -> InferenceConfig:
     """Return the same with each of its models changed, such as in what runs them."""
-    if not how.members:
-        return change(how)
-    return replace(how, members=tuple(map(change, how.members)))
+    if not inference.members:
+        return change(inference)
+    return replace(inference, members=tuple(map(change, inference.members)))
 
 
-def aggregated_by(how: Tagging, method: str) -> Tagging:
+def aggregated_by(inference: InferenceConfig, method: str) -> InferenceConfig:
     """Return the same by another aggregation; `s1+s2` are those of an ensemble's members."""
-    each = zip(how.members, of_members(method, len(how.members)), strict=True)
+    each = zip(inference.members, of_members(method, len(inference.members)), strict=True)
     members = tuple(replace(part, aggregation=own_method) for part, own_method in each)
-    return replace(how, aggregation=method, members=members)
+    return replace(inference, aggregation=method, members=members)
 
 
-def calibrated(how: Tagging, *, threshold: float | None = None) -> Tagging:
+def calibrated(inference: InferenceConfig, *, threshold: float | None = None) -> InferenceConfig:
     """Return the same with probabilities as scores; the thresholds go with them.
 
     So the labels stay, but where one `threshold` for all classes was asked for: it is taken as the
     probability that it will be compared with.
     """
-    kept = (how.card.calibration or {}).get(how.aggregation)
-    if kept is None and isinstance(how.card, EnsembleCard):
-        return _of_calibrated(how, how.card, threshold)
+    kept = (inference.card.calibration or {}).get(inference.aggregation)
+    if kept is None and isinstance(inference.card, EnsembleCard):
+        return _of_calibrated(inference, inference.card, threshold)
     if kept is None:
         raise UsageError(
-            f"--calibrated: {how.model}/model.json has no calibration of {how.aggregation}; "
-            "python -m jobs.evaluate --dataset ... --keep-calibration finds one on validation"
+            f"--calibrated: {inference.model}/model.json has no calibration of "
+            f"{inference.aggregation}; python -m jobs.evaluate --dataset ... --keep-calibration "
+            "finds one on validation"
         )
-    found = Calibration.from_dict(kept, how.codes)
-    limits = how.thresholds if threshold is not None else found.thresholds(how.thresholds).tolist()
-    return replace(how, calibration=found, thresholds=tuple(limits))
+    found = Calibration.from_dict(kept, inference.codes)
+    limits = (
+        inference.thresholds
+        if threshold is not None
+        else found.thresholds(inference.thresholds).tolist()
+    )
+    return replace(inference, calibration=found, thresholds=tuple(limits))
 
 
-def _of_calibrated(how: Tagging, card: EnsembleCard, threshold: float | None) -> Tagging:
+def _of_calibrated(
+    inference: InferenceConfig, card: EnsembleCard, threshold: float | None
+) -> InferenceConfig:
     """Return the mean of the members' probabilities, by the calibration that each of them has."""
-    members = tuple(map(calibrated, how.members))
-    limits = how.thresholds
+    members = tuple(map(calibrated, inference.members))
+    limits = inference.thresholds
     if threshold is None:
         limits = tuple(card.mean([part.thresholds for part in members]).tolist())
-    return replace(how, members=members, thresholds=limits)
+    return replace(inference, members=members, thresholds=limits)
 
 
-def check_model(how: Tagging) -> None:
+def check_model(inference: InferenceConfig) -> None:
     """Raise SpecMismatch where the folder holds another model by now than when it was read."""
-    model_id = load_any(how.model).model_id
-    if model_id != how.card.model_id:
+    model_id = load_any(inference.model).model_id
+    if model_id != inference.card.model_id:
         raise SpecMismatch(
-            f"{how.model}: holds {model_id} by now, and held {how.card.model_id} when this began; "
-            "run the same command again, or train into another folder"
+            f"{inference.model}: holds {model_id} by now, and held {inference.card.model_id} when "
+            "this began; run the same command again, or train into another folder"
         )
 
 

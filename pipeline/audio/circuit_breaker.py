@@ -1,11 +1,11 @@
 """Who may ask the source, and when: one rate limit and one circuit breaker for all workers.
 
 Everybody enters before an attempt and says how it went. A fault of the line (network, blocked) may
-be the item's or everybody's, so its attempt waits for a verdict: it counts once the line is proven
+be the item's or everybody's, so its attempt waits for a decision: it counts once the line is proven
 good, by a later success or by a probe of an item that was got before; it is free when the probe
 fails, for then the line is down. While it is down nobody enters, and one probe goes out at growing
 intervals until one comes through; where the very first does, it was not down, and faults count, or
-items that all fail would be free for ever. Whoever waits, at the gate or for a verdict, may be the
+items that all fail would be free for ever. Whoever waits, to enter or for a decision, may be the
 one to send it, so there is a prober for as long as anybody waits; every second probe is of the
 prober's own item, as the one that was got before may have gone bad.
 """
@@ -35,8 +35,8 @@ NEVER_UP_S = 120.0
 """A source that has never given anything, and is down for so long, is not going to."""
 
 
-class Pass(Protocol):
-    """What an attempt sees of the gate."""
+class RequestGate(Protocol):
+    """What an attempt sees of the circuit breaker: ask before it, tell how it went after it."""
 
     def enter(self, ytid: str) -> float:
         """Wait for permission to ask for an item; return the ticket to leave with."""
@@ -55,7 +55,7 @@ class Pass(Protocol):
 
 
 class OpenGate:
-    """The gate of a source that needs none: a folder."""
+    """The request gate of a source that needs no limit: a folder."""
 
     def enter(self, ytid: str) -> float:
         """Let everybody in."""
@@ -74,8 +74,8 @@ def is_line_fault(fault: ItemFault) -> bool:
     return fault.outcome in (Outcome.NETWORK, Outcome.BLOCKED)
 
 
-class Word(StrEnum):
-    """What the gate answers to a fault."""
+class Action(StrEnum):
+    """What the circuit breaker answers to a fault."""
 
     COUNTS = "counts"
     FREE = "free"
@@ -83,16 +83,16 @@ class Word(StrEnum):
 
 
 @dataclass(frozen=True)
-class Verdict:
+class Decision:
     """The answer, and what it needs."""
 
-    word: Word
+    action: Action
     ytid: str | None = None
     """What to probe; None: the item that failed, or is to be asked for."""
 
 
 @dataclass(frozen=True)
-class News:
+class Report:
     """What an attempt or a segment came to, where nobody waits for an answer."""
 
     ticket: float | None = None
@@ -104,8 +104,8 @@ class News:
     """Of a segment that is done with."""
 
 
-class Gate:
-    """The one gate of a run, on one event loop; times are its own clock's, in s."""
+class CircuitBreaker:
+    """The one circuit breaker of a run, on one event loop; times are its own clock's, in s."""
 
     def __init__(
         self,
@@ -135,15 +135,15 @@ class Gate:
         self._outcomes: Counter[str] = Counter()
         self._n_outages = 0
         self._paused_s = 0.0
-        self._n_judged = 0  # faults that wait for their verdict
+        self._n_judged = 0  # faults that wait for their decision
 
-    async def enter(self, news: Sequence[News] = ()) -> float | Verdict:
+    async def enter(self, reports: Sequence[Report] = ()) -> float | Decision:
         """Wait until the line is up and the rate allows one more; return the ticket.
 
         Or a verdict, when it is time to probe: the caller says what came of it, and enters again.
         Raises SourceUnreachable when the line is down for too long.
         """
-        await self.hear(news)
+        await self.hear(reports)
         while True:
             while self._down_s is not None:
                 patience_s = self._patience_s()
@@ -154,10 +154,10 @@ class Gate:
             if self._down_s is None:
                 return self._clock()
 
-    async def hear(self, news: Sequence[News]) -> None:
+    async def hear(self, reports: Sequence[Report]) -> None:
         """Take note of what was answered, and of segments that are done with."""
-        self._outcomes.update(item.outcome for item in news if item.outcome is not None)
-        passed = [item for item in news if item.ticket is not None]
+        self._outcomes.update(item.outcome for item in reports if item.outcome is not None)
+        passed = [item for item in reports if item.ticket is not None]
         for item in passed:
             if item.got:
                 self._known_good = item.ytid
@@ -169,17 +169,17 @@ class Gate:
                 if self._n_judged:
                     await self._tell()
 
-    async def failed(self, ticket: float, why: str, news: Sequence[News] = ()) -> Verdict:
+    async def failed(self, ticket: float, why: str, reports: Sequence[Report] = ()) -> Decision:
         """Wait until it is known whose fault a fault of the line is."""
-        await self.hear(news)
+        await self.hear(reports)
         if ticket < self._up_again_s:
-            return Verdict(Word.FREE)  # the line was down meanwhile, and is not for that now
+            return Decision(Action.FREE)  # the line was down meanwhile, and is not for that now
         self._in_a_row += 1
         if self._in_a_row >= FAULTS_IN_A_ROW:
             await self._go_down(why)
         return await self._judged(ticket, failed_s=self._clock())
 
-    async def probed(self, ticket: float | None, came_through: bool, why: str) -> Verdict:
+    async def probed(self, ticket: float | None, came_through: bool, why: str) -> Decision:
         """Take a prober's answer, and go on judging the fault that made it one.
 
         Without a ticket, of one that was to enter, there is none to judge.
@@ -196,7 +196,9 @@ class Gate:
             self._next_probe_s = now_s + self._interval_s
             self._interval_s = min(self._interval_s * PROBE_GROWTH, PROBE_LONGEST_S)
             await self._tell()  # that it is later now
-        return Verdict(Word.FREE) if ticket is None else await self._judged(ticket, failed_s=now_s)
+        return (
+            Decision(Action.FREE) if ticket is None else await self._judged(ticket, failed_s=now_s)
+        )
 
     async def status(self) -> dict[str, Any]:
         """Return outcomes so far, and whether and why everybody waits."""
@@ -219,25 +221,25 @@ class Gate:
         self._next_token_s = mine_s + 1 / self._rate_per_s
         return mine_s - now_s
 
-    async def _judged(self, ticket: float, *, failed_s: float) -> Verdict:
+    async def _judged(self, ticket: float, *, failed_s: float) -> Decision:
         self._n_judged += 1
         try:
             return await self._verdict(ticket, failed_s=failed_s)
         finally:
             self._n_judged -= 1
 
-    async def _verdict(self, ticket: float, *, failed_s: float) -> Verdict:
+    async def _verdict(self, ticket: float, *, failed_s: float) -> Decision:
         while True:
             now_s = self._clock()
             if ticket < self._up_again_s:
-                return Verdict(Word.FREE)  # the line was down meanwhile
+                return Decision(Action.FREE)  # the line was down meanwhile
             if self._down_s is None and self._proven_s >= failed_s:
-                return Verdict(Word.COUNTS)
+                return Decision(Action.COUNTS)
             patience_s = self._patience_s()
             probe_s = self._probe_s(failed_s)
             if now_s >= probe_s:
                 if self._down_s is None and self._known_good is None:
-                    return Verdict(Word.COUNTS)  # nothing else to go by yet
+                    return Decision(Action.COUNTS)  # nothing else to go by yet
                 return self._probe()
             await self._wait(min(probe_s - now_s, patience_s))
 
@@ -247,11 +249,11 @@ class Gate:
             return self._probing_since_s + PROBE_LOST_S
         return failed_s + SUSPICION_S if self._down_s is None else self._next_probe_s
 
-    def _probe(self) -> Verdict:
+    def _probe(self) -> Decision:
         """Make whoever is told so the prober."""
         self._probing_since_s = self._clock()
         is_own = self._down_s is not None and self._n_probes_failed % 2 == 1
-        return Verdict(Word.PROBE, None if is_own else self._known_good)
+        return Decision(Action.PROBE, None if is_own else self._known_good)
 
     def _patience_s(self) -> float:
         """Return for how long the line may still be down; SourceUnreachable when no longer."""

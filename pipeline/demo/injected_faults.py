@@ -1,4 +1,4 @@
-"""What can be wrong with a video at the origin, for how long, and what its server then says."""
+"""What can be wrong with a video, for how long, and what the demo's server then says."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ STATUS_OF = {
 
 
 @dataclass(frozen=True)
-class Trouble:
+class InjectedFault:
     """A fault, and for how long."""
 
     fault: Fault

@@ -16,8 +16,8 @@ from typing import Any
 
 import pyarrow as pa
 
-from pipeline.catalog.plan import split_of
 from pipeline.errors import TableError, UsageError
+from pipeline.selection.plan import split_of
 from schemas.columns import CODES
 
 EXPECTED = (

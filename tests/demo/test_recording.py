@@ -10,14 +10,14 @@ from pathlib import Path
 import av
 
 from pipeline.demo.compose import Section
-from pipeline.demo.studio import Recording, record_all
+from pipeline.demo.recording import Recording, record_all
 from tests.waiting import wait_for
 
 ROOT = Path(__file__).parents[2]
 RUN = """
 import sys
 from pathlib import Path
-from pipeline.demo.studio import record_all
+from pipeline.demo.recording import record_all
 from tests.demo.test_studio import recordings
 
 if __name__ == "__main__":

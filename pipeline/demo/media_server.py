@@ -24,10 +24,10 @@ from types import TracebackType
 from typing import BinaryIO, Self
 from urllib.parse import unquote, urlsplit
 
+from pipeline.demo.injected_faults import STATUS_OF, Fault, InjectedFault
 from pipeline.demo.traffic import Traffic
-from pipeline.demo.trouble import STATUS_OF, Fault, Trouble
 
-__all__ = ["Fault", "Origin", "Trouble", "byte_range"]
+__all__ = ["Fault", "InjectedFault", "MediaServer", "byte_range"]
 
 CHUNK_BYTES = 65_536
 HTML = b"<!doctype html><title>Sorry</title><p>This page is all there is.</p>\n"
@@ -37,7 +37,7 @@ _RANGE = re.compile(r"bytes=(?:(\d+)-(\d*)|-(\d+))")
 _TYPES = {".m4a": "audio/mp4", ".mp3": "audio/mpeg"}
 
 
-class Origin:
+class MediaServer:
     """The server, as a context manager; it listens from the start of the `with` to its end.
 
     `folder` holds `{ytid}.webm` or files of other suffixes, `faults` says which ids misbehave, and
@@ -48,7 +48,7 @@ class Origin:
     def __init__(
         self,
         folder: Path,
-        faults: Mapping[str, Fault | Trouble] | None = None,
+        faults: Mapping[str, Fault | InjectedFault] | None = None,
         *,
         latency_s: float = 0.0,
     ) -> None:
@@ -97,15 +97,15 @@ class Origin:
             self._server.server_close()
             self._server = None
 
-    def trouble(self, ytid: str, client_port: int = 0) -> Trouble:
+    def injected(self, ytid: str, client_port: int = 0) -> InjectedFault:
         """Return what a request for an id meets now."""
-        trouble = self.faults.get(ytid, Fault.NONE)
-        if isinstance(trouble, Fault):
-            return Trouble(trouble)
+        injected = self.faults.get(ytid, Fault.NONE)
+        if isinstance(injected, Fault):
+            return InjectedFault(injected)
         with self._lock:
             self._n_failed[ytid] += 1
-            is_over = trouble.n_failures is not None and self._n_failed[ytid] > trouble.n_failures
-        return Trouble(Fault.NONE) if is_over else trouble
+            is_over = injected.n_failures is not None and self._n_failed[ytid] > injected.n_failures
+        return InjectedFault(Fault.NONE) if is_over else injected
 
     def path_of(self, ytid: str, suffix: str | None) -> Path | None:
         """Return the file of an id; one of any suffix where none is named, WebM first."""
@@ -120,7 +120,7 @@ class _Server(ThreadingHTTPServer):
     daemon_threads = False  # closing waits for them
     request_queue_size = 128
 
-    def __init__(self, origin: Origin) -> None:
+    def __init__(self, origin: MediaServer) -> None:
         self.origin = origin
         self._open: set[socket.socket] = set()
         self._lock = threading.Lock()
@@ -175,12 +175,12 @@ class _Handler(BaseHTTPRequestHandler):
         with origin.traffic.request(ytid):
             time.sleep(origin.latency_s)
             path = origin.path_of(ytid, suffix) if match else None
-            self._misbehave(ytid, path, origin.trouble(ytid, self.client_address[1]))
+            self._misbehave(ytid, path, origin.injected(ytid, self.client_address[1]))
 
-    def _misbehave(self, ytid: str, path: Path | None, trouble: Trouble) -> None:
-        fault = trouble.fault
+    def _misbehave(self, ytid: str, path: Path | None, injected: InjectedFault) -> None:
+        fault = injected.fault
         if fault in STATUS_OF:
-            self._send_page(ytid, STATUS_OF[fault], retry_after=trouble.retry_after)
+            self._send_page(ytid, STATUS_OF[fault], retry_after=injected.retry_after)
         elif fault is Fault.RESET:
             self._reset()
         elif fault is Fault.STALL:

@@ -18,7 +18,7 @@ _SHOWN = ("epoch", "train_loss", "val_loss", "val_macro_f1")
 
 # It may lie on a node that is taken away: it begins anew elsewhere then, and callers try again.
 @ray.remote(num_cpus=0, max_restarts=-1, max_task_retries=-1)
-class Board:
+class ProgressActor:
     """Steps done, steps in all, the metrics of each epoch, and lines for the user."""
 
     def __init__(self) -> None:
@@ -56,14 +56,14 @@ class Board:
 
 
 @contextmanager
-def shown(board: Any, title: str) -> Iterator[None]:
-    """Show the board on a progress bar while the driver waits for the run."""
+def show_progress(progress_actor: Any, title: str) -> Iterator[None]:
+    """Show an actor's progress on a bar while the driver waits for the run."""
     stop = threading.Event()
     n_said = 0
 
     def say_notes() -> None:
         nonlocal n_said
-        for line in (notes := ray.get(board.notes.remote()))[n_said:]:
+        for line in (notes := ray.get(progress_actor.notes.remote()))[n_said:]:
             say("note", text=f"{title}: {line}")
         n_said = len(notes)
 
@@ -72,7 +72,7 @@ def shown(board: Any, title: str) -> Iterator[None]:
         with progress_bar(unit=" steps", desc=title, postfix=waits) as bar:
             while not stop.wait(_LOOK_EVERY_S):
                 say_notes()
-                bar.n, total, epochs = ray.get(board.read.remote())
+                bar.n, total, epochs = ray.get(progress_actor.read.remote())
                 bar.total = total or None
                 if bar.n:
                     bar.set_postfix_str("", refresh=False)

@@ -1,4 +1,4 @@
-"""The gate as an actor, and what a downloader's threads see of it."""
+"""The circuit breaker as an actor, and the gate through which a downloader's threads reach it."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from typing import Any
 
 import ray
 
+from pipeline.audio.circuit_breaker import Action, CircuitBreaker, Decision, Report, is_line_fault
 from pipeline.audio.fetch import Source
-from pipeline.audio.gate import Gate, News, Verdict, Word, is_line_fault
 from pipeline.audio.network import Meter
 from pipeline.errors import ItemFault
 
@@ -18,8 +18,8 @@ _MAX_WAITING = 100_000  # callers at once: nearly all of them only wait
 
 
 def start_gate(**options: Any) -> Any:
-    """Start the one gate of a run; a gate that dies comes back without its memory."""
-    actor = ray.remote(Gate).options(
+    """Start the one circuit breaker of a run; one that dies comes back without its memory."""
+    actor = ray.remote(CircuitBreaker).options(
         num_cpus=0, max_concurrency=_MAX_WAITING, max_restarts=-1, max_task_retries=-1
     )
     return actor.remote(**options)
@@ -33,7 +33,7 @@ class RemoteGate:
         self._source = source
         self._lease_s = 0.0 if is_rated else LEASE_S
         self._ticket, self._leased_s = 0.0, float("-inf")
-        self._news: deque[News] = deque()  # goes along with the next call: a call costs 1 ms
+        self._reports: deque[Report] = deque()  # goes along with the next call: a call costs 1 ms
 
     def enter(self, ytid: str) -> float:
         """Wait for permission, and probe when asked to; return the ticket to leave with.
@@ -43,7 +43,7 @@ class RemoteGate:
         """
         if time.monotonic() - self._leased_s > self._lease_s:
             while isinstance(
-                answer := ray.get(self._actor.enter.remote(self._take_news())), Verdict
+                answer := ray.get(self._actor.enter.remote(self._take_reports())), Decision
             ):
                 self._probed(answer.ytid or ytid, None)
             self._ticket, self._leased_s = answer, time.monotonic()
@@ -51,39 +51,39 @@ class RemoteGate:
 
     def passed(self, ticket: float, ytid: str, *, got: bool) -> None:
         """Say that the source answered; nobody waits for that."""
-        self._news.append(News(ticket=ticket, ytid=ytid, got=got))
+        self._reports.append(Report(ticket=ticket, ytid=ytid, got=got))
 
-    def settle(self, outcome: str) -> None:
+    def finish(self, outcome: str) -> None:
         """Say what became of a segment; nobody waits for that."""
-        self._news.append(News(outcome=outcome))
+        self._reports.append(Report(outcome=outcome))
 
     def tell(self) -> None:
         """Pass on what has not gone along with another call."""
-        if self._news:
-            self._actor.hear.remote(self._take_news())
+        if self._reports:
+            self._actor.hear.remote(self._take_reports())
 
     def failed(self, ticket: float, ytid: str, fault: ItemFault) -> bool:
         """Say that the line failed, probe when asked to, and return whether the attempt counts."""
-        news = self._take_news()
-        verdict: Verdict = ray.get(self._actor.failed.remote(ticket, fault.detail, news))
-        while verdict.word is Word.PROBE:
-            verdict = self._probed(verdict.ytid or ytid, ticket)
-        return verdict.word is Word.COUNTS
+        reports = self._take_reports()
+        decision: Decision = ray.get(self._actor.failed.remote(ticket, fault.detail, reports))
+        while decision.action is Action.PROBE:
+            decision = self._probed(decision.ytid or ytid, ticket)
+        return decision.action is Action.COUNTS
 
-    def _probed(self, ytid: str, ticket: float | None) -> Verdict:
-        """Probe; return what the gate makes of it."""
+    def _probed(self, ytid: str, ticket: float | None) -> Decision:
+        """Probe; return what the circuit breaker decides."""
         why = probe(self._source, ytid)
-        verdict: Verdict = ray.get(self._actor.probed.remote(ticket, why is None, why or ""))
-        return verdict
+        decision: Decision = ray.get(self._actor.probed.remote(ticket, why is None, why or ""))
+        return decision
 
-    def _take_news(self) -> list[News]:
-        news = []
-        while self._news:
+    def _take_reports(self) -> list[Report]:
+        reports = []
+        while self._reports:
             try:
-                news.append(self._news.popleft())
+                reports.append(self._reports.popleft())
             except IndexError:  # another thread was faster
                 break
-        return news
+        return reports
 
 
 def probe(source: Source, ytid: str) -> str | None:

@@ -9,8 +9,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from pipeline.score.drift import CHANGED, ClassDrift, same_share_p
-from pipeline.score.tally import STAGES
-from pipeline.score.words import past_limit_text
+from pipeline.score.tally import TAG_STAGES
+from pipeline.score.wording import past_limit_text
 
 Run = Mapping[str, Any]
 
@@ -45,7 +45,7 @@ _MIN_AUDIO_S = 600.0  # a shorter run is mostly start-up
 _ALIKE = 4.0  # how much longer the audio of one run may be for their speeds to be compared
 
 
-def attention(run: Run, before: Run | None, drifts: Sequence[ClassDrift]) -> list[str]:
+def alerts(run: Run, before: Run | None, drifts: Sequence[ClassDrift]) -> list[str]:
     """Return what is unusual about a run, the worst first; nothing where all is as it was."""
     found = [
         "" if run["complete"] else "The run has not ended: these figures are of its beginning.",
@@ -140,10 +140,10 @@ def _slower(run: Run, before: Run | None) -> str:
     short, long = sorted((run["audio_s"], before["audio_s"]))
     if short < _MIN_AUDIO_S or long > _ALIKE * short or speed * _MUCH_MORE > last:
         return ""
-    grown = max(STAGES, key=lambda stage: cost_of(run, stage) - cost_of(before, stage))
+    grown = max(TAG_STAGES, key=lambda stage: cost_of(run, stage) - cost_of(before, stage))
     return (
         f"An hour of audio took {last / speed:.1f} times as long as last time; what grew most is "
-        f"{STAGES[grown]}."
+        f"{TAG_STAGES[grown]}."
     )
 
 
@@ -196,7 +196,7 @@ def cost_of(run: Run, stage: str) -> float:
 
 
 def engine_of(run: Run) -> str:
-    """Return what the model ran by: engine and precision; nothing where it heard nothing."""
+    """Return what the model ran by: engine and precision; nothing where it scored nothing."""
     return " ".join(run["engine"][key] for key in ("name", "precision") if run["engine"].get(key))
 
 

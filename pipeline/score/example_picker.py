@@ -11,12 +11,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-Floats = npt.NDArray[np.float64]
-Bools = npt.NDArray[np.bool_]
+from pipeline.arrays import Bools, Float64
 
 MAX_BYTES = 256 << 20
 """Larger files are not read again for the sake of a page."""
@@ -39,7 +37,7 @@ class Candidate:
     """Of TAGS."""
 
 
-class Spread:
+class ExamplePicker:
     """The best candidates among the rows that have been added."""
 
     def __init__(self, thresholds: Mapping[str, float]) -> None:
@@ -57,7 +55,7 @@ class Spread:
         scores, peaks = _matrix(tags["scores"], self._codes), _matrix(tags["peaks"], self._codes)
         named = _named(tags["labels"], self._codes)
         for k, code in enumerate(self._codes):
-            # Where scores are shares of the loudest class, many are 1: then the evidence decides.
+            # Where scores are shares of the loudest class, many are 1: then the confidence decides.
             self._offer(code, tags, scores[:, k] + 1e-3 * peaks[:, k], k, among=named[:, k])
         heard = np.asarray(pc.fill_null(tags["n_active"], 1)) > 0
         distance = np.abs(scores - self._thresholds)
@@ -78,7 +76,7 @@ class Spread:
         return (classes[:n_first] + others + classes[n_first:])[:n]
 
     def _offer(
-        self, reason: str, tags: pa.Table, ranks: Floats, classes: Any, *, among: Bools
+        self, reason: str, tags: pa.Table, ranks: Float64, classes: Any, *, among: Bools
     ) -> None:
         chosen = np.flatnonzero(among)
         best = chosen[np.argsort(-ranks[chosen], kind="stable")[:_KEPT]]
@@ -116,7 +114,7 @@ def words_of(row: Mapping[str, Any], class_names: Mapping[str, str]) -> str:
     return f"Labels: {labels}. Scores of the whole track: {each}."
 
 
-def _matrix(column: pa.ChunkedArray, codes: Sequence[str]) -> Floats:
+def _matrix(column: pa.ChunkedArray, codes: Sequence[str]) -> Float64:
     """Return a column of scores, `[n_rows, n_classes]`; 0 where there is none."""
     columns = [pc.fill_null(pc.struct_field(column, [code]), 0.0).to_numpy() for code in codes]
     return np.stack(columns, axis=1).astype(np.float64)

@@ -6,9 +6,9 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
-from pipeline.catalog.audioset import read_segments
-from pipeline.catalog.select import select
-from pipeline.catalog.vocabulary import (
+from pipeline.selection.audioset import read_segments
+from pipeline.selection.select import select
+from pipeline.selection.vocabulary import (
     Instrument,
     Vocabulary,
     audioset_mids,

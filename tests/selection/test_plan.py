@@ -5,8 +5,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.catalog.plan import (
-    Settled,
+from pipeline.errors import UsageError
+from pipeline.selection.plan import (
+    FinishedSegments,
     Shard,
     count_to_do,
     parse_split,
@@ -16,7 +17,6 @@ from pipeline.catalog.plan import (
     split_by_hash,
     split_of,
 )
-from pipeline.errors import UsageError
 
 RATIO = (70, 10, 20)
 
@@ -29,9 +29,11 @@ def ids_of(shards: list[Shard]) -> list[str]:
     return [i for shard in shards for i in shard.segments["segment_id"].to_pylist()]
 
 
-def to_do(segments: pa.Table, settled: Settled, size: int = 8, piece: int = 7) -> list[Shard]:
+def to_do(
+    segments: pa.Table, finished: FinishedSegments, size: int = 8, piece: int = 7
+) -> list[Shard]:
     pieces = (segments.slice(at, piece) for at in range(0, segments.num_rows, piece))
-    return list(shards_to_do(pieces, settled, shard_size=size))
+    return list(shards_to_do(pieces, finished, shard_size=size))
 
 
 def chosen(n: int, *, per_video: int = 1) -> pa.Table:
@@ -79,12 +81,12 @@ def test_shards_hold_exactly_what_is_left(n, size, data):
     ids = segments["segment_id"].to_pylist()
     whole = set(data.draw(st.lists(st.sampled_from(names), unique=True)))
     strays = data.draw(st.lists(st.sampled_from(ids), unique=True))
-    settled = Settled(frozenset(whole), pa.array(strays, pa.string()))
-    shards = to_do(segments, settled, size, piece=data.draw(st.integers(1, 50)))
+    finished = FinishedSegments(frozenset(whole), pa.array(strays, pa.string()))
+    shards = to_do(segments, finished, size, piece=data.draw(st.integers(1, 50)))
     rows = segments.to_pylist()
     done = {r["segment_id"] for r in rows if r["shard"] in whole or r["segment_id"] in strays}
     assert sorted(ids_of(shards)) == sorted(set(ids) - done)
-    assert count_to_do(segments, settled) == len(ids) - len(done)
+    assert count_to_do(segments, finished) == len(ids) - len(done)
     assert all(1 <= shard.segments.num_rows <= size for shard in shards)
     assert all(len(set(shard.segments["split"].to_pylist())) == 1 for shard in shards)
     assert all(set(shard.segments["run"].to_pylist()) == {1} for shard in shards)
@@ -93,9 +95,9 @@ def test_shards_hold_exactly_what_is_left(n, size, data):
 
 def test_a_rerun_plans_the_same_shards_and_leaves_out_the_done():
     segments = planned(chosen(100), 8)
-    first = to_do(segments, Settled())
+    first = to_do(segments, FinishedSegments())
     assert [s.name for s in first] == list(dict.fromkeys(segments["shard"].to_pylist()))
-    again = to_do(segments, Settled(frozenset(shard.name for shard in first[::2])))
+    again = to_do(segments, FinishedSegments(frozenset(shard.name for shard in first[::2])))
     assert [shard.name for shard in again] == [shard.name for shard in first[1::2]]
     assert again[0].segments.equals(first[1].segments)
 
@@ -105,15 +107,21 @@ def test_what_is_tried_again_has_its_run_and_a_name_of_its_own():
     names = frozenset(segments["shard"].to_pylist())
     ids = segments["segment_id"].to_pylist()[::3]
     runs = [2 + k % 3 for k in range(len(ids))]
-    settled = Settled(names, again=pa.table({"segment_id": ids, "run": pa.array(runs, pa.int32())}))
-    shards = to_do(segments, settled)
-    assert count_to_do(segments, settled) == len(ids)
+    finished = FinishedSegments(
+        names, again=pa.table({"segment_id": ids, "run": pa.array(runs, pa.int32())})
+    )
+    shards = to_do(segments, finished)
+    assert count_to_do(segments, finished) == len(ids)
     assert not names & {shard.name for shard in shards}
     found = {r["segment_id"]: r["run"] for s in shards for r in s.segments.to_pylist()}
     assert found == dict(zip(ids, runs, strict=True))
-    assert [s.name for s in shards] == [s.name for s in to_do(segments, settled, piece=3)]
-    later = Settled(names, again=pa.table({"segment_id": ids, "run": pa.array(runs, pa.int32())}))
-    later = Settled(names, again=later.again.set_column(1, "run", pa.array([9] * len(ids))))
+    assert [s.name for s in shards] == [s.name for s in to_do(segments, finished, piece=3)]
+    later = FinishedSegments(
+        names, again=pa.table({"segment_id": ids, "run": pa.array(runs, pa.int32())})
+    )
+    later = FinishedSegments(
+        names, again=later.again.set_column(1, "run", pa.array([9] * len(ids)))
+    )
     assert not {s.name for s in shards} & {s.name for s in to_do(segments, later)}
 
 

@@ -7,9 +7,9 @@ import pyarrow as pa
 import pytest
 
 from jobs import build_subset
-from pipeline.catalog.cap import cap_classes
 from pipeline.errors import UsageError
 from pipeline.flows.build_plan import BuildConfig, make_plan
+from pipeline.selection.cap import cap_classes
 from schemas.columns import CODES as LISTS
 
 CODES = ["cel", "pia", "voi"]

@@ -1,0 +1,22 @@
+"""The types of NumPy arrays, one name each: what a signature says of its values. PURE.
+
+Shapes stand in docstrings, as `[n_windows, n_classes]`.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+Float32 = npt.NDArray[np.float32]
+"""Samples, spectra, windows and a network's scores."""
+Float64 = npt.NDArray[np.float64]
+"""Statistics: what is summed over many items."""
+Floats = npt.NDArray[np.floating[Any]]
+"""Floating point of either width."""
+Int64 = npt.NDArray[np.int64]
+"""Indices, counts and positions."""
+Bools = npt.NDArray[np.bool_]
+"""Truth and masks."""
