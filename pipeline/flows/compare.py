@@ -96,8 +96,10 @@ def _named(contenders: Sequence[EvaluationRun]) -> list[EvaluationRun]:
 def shortest_unique_names(addresses: Sequence[str]) -> list[str]:
     """Return addresses without the folders that all of them begin or end with.
 
-    >>> told_apart(["runs/svm/real", "runs/knn/real"]), told_apart(["a/real", "a/b/real"])
-    (['svm', 'knn'], ['a/real', 'a/b/real'])
+    >>> shortest_unique_names(["runs/svm/real", "runs/knn/real"])
+    ['svm', 'knn']
+    >>> shortest_unique_names(["a/real", "a/b/real"])
+    ['a/real', 'a/b/real']
     """
     parts = [address.rstrip("/").split("/") for address in addresses]
     n_head, n_tail = _n_alike(parts), _n_alike([part[::-1] for part in parts])

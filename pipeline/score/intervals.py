@@ -65,19 +65,20 @@ def merged_intervals(
         may lie between its neighbours' ends.
     is_active : bools, shape [n_windows]
         In silence and noise nothing is heard.
-    gate : float of 0..1
-        See `heard_from`.
+    min_confidence : float of 0..1
+        See `interval_threshold`.
     codes : n_classes strings
     max_gap_s : float
         Breaks up to this long are bridged; none by default, so a break is never hidden.
     limits : floats of 0..1, shape [n_classes]
-        Sigmoids from which a class counts as heard; for all `heard_from(gate)` without them.
+        Sigmoids from which a class counts as sounding; without them `interval_threshold` is that
+        of all classes.
 
     Examples
     --------
     >>> scores = np.array([[0.9], [0.7], [0.2], [0.6]])
     >>> found = merged_intervals(
-    ...     scores, [0, 1, 2, 3], [1, 2, 3, 4], [True] * 4, gate=0.3, codes=["cel"]
+    ...     scores, [0, 1, 2, 3], [1, 2, 3, 4], [True] * 4, min_confidence=0.3, codes=["cel"]
     ... )
     >>> [(one.start_s, one.end_s, round(one.score, 2)) for one in found]
     [(0.0, 2.0, 0.8), (3.0, 4.0, 0.6)]

@@ -46,7 +46,7 @@ def labels(
     Examples
     --------
     >>> scores, peaks = np.array([1.0, 0.7, 0.6]), np.array([0.5, 0.2, 0.4])
-    >>> labels(scores, peaks, thresholds=0.5, gate=0.3, class_codes=["cel", "pia", "voi"])
+    >>> labels(scores, peaks, thresholds=0.5, min_confidence=0.3, class_codes=["cel", "pia", "voi"])
     ['cel', 'voi']
     """
     named = _named(scores, peaks, thresholds, min_confidence)
