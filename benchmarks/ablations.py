@@ -107,7 +107,7 @@ def main() -> None:
     real = recordings(flags.recordings)
     tests = {
         "FSDKaggle2018": [clip for clip in real if clip.source == TEST_SOURCE],
-        "unseen soundfonts": unseen_clips(flags.folder),
+        **unseen_clips(flags.folder),
     }
     learned = [clip for clip in real if clip.source != TEST_SOURCE]
     both = teachers(flags.folder / "teachers", flags.mn04, flags.yamnet)

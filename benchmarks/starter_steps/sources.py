@@ -105,7 +105,11 @@ TEST_SOUNDFONTS = (
         "usr/share/minuet/soundfonts/GeneralUser-v1.47.sf2",
     ),
 )
-"""Nothing is learned from these, and every model is scored on them."""
+GAMES = (
+    Source("gcompris", ("gcompris-qt-data",), "debian", "GPL-3 for the most part", "GCompris"),
+    Source("lmms", ("lmms-common",), "debian", "GPL-2", "the LMMS project"),
+)
+"""Nothing is learned from `TEST_SOUNDFONTS` and `GAMES`, and every model is scored on them."""
 
 
 def fetch(source: Source, folder: Path) -> list[Path]:
