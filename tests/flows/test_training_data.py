@@ -87,7 +87,7 @@ META = {
 
 def front_end(input_spec, monkeypatch, tmp_path, **settings):
     """Return the material of a run whose model has that front end."""
-    monkeypatch.setattr("pipeline.flows.training_data.heard_by", lambda *_: input_spec)
+    monkeypatch.setattr("pipeline.flows.training_data.input_spec_of", lambda *_: input_spec)
     monkeypatch.setattr(TrainingData, "untrained", ())
     config = TrainConfig(model="crnn", **settings)
     return TrainingData(Dataset(Folder(str(tmp_path))), META, config)
