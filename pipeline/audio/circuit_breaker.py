@@ -1,13 +1,20 @@
 """Who may ask the source, and when: one rate limit and one circuit breaker for all workers.
 
-Everybody enters before an attempt and says how it went. A fault of the line (network, blocked) may
-be the item's or everybody's, so its attempt waits for a decision: it counts once the line is proven
-good, by a later success or by a probe of an item that was got before; it is free when the probe
-fails, for then the line is down. While it is down nobody enters, and one probe goes out at growing
-intervals until one comes through; where the very first does, it was not down, and faults count, or
-items that all fail would be free for ever. Whoever waits, to enter or for a decision, may be the
-one to send it, so there is a prober for as long as anybody waits; every second probe is of the
-prober's own item, as the one that was got before may have gone bad.
+A fault of the network may be one item's or everybody's, and only the next answers tell which. So a
+fault waits for its decision: it counts against its item once the source is proven good by a later
+success or a probe, and it costs nothing where the probe fails. While the source is down, one probe
+goes out at growing intervals, and everybody else waits.
+
+                 a fault that no later success explains, or five in a row
+          ┌────┐ ──────────────────────────────────────────────────────→ ┌───────┐
+    ────→ │ up │                                                         │ probe │ ⟲ fails: down,
+          └────┘ ←────────────────────────────────────────────────────── └───────┘   wait longer
+                 it comes through: the waiting faults count if it is the first
+                 probe (a false alarm), and are free after an outage
+
+Whoever waits, to enter or for a decision, may be told to send the probe, so there is a prober for
+as long as anybody waits. Every second probe asks for the prober's own item, as the item that was
+got before may have disappeared since.
 """
 
 from __future__ import annotations
@@ -140,10 +147,10 @@ class CircuitBreaker:
     async def enter(self, reports: Sequence[Report] = ()) -> float | Decision:
         """Wait until the line is up and the rate allows one more; return the ticket.
 
-        Or a verdict, when it is time to probe: the caller says what came of it, and enters again.
+        Or a decision, when it is time to probe: the caller says what came of it, and enters again.
         Raises SourceUnreachable when the line is down for too long.
         """
-        await self.hear(reports)
+        await self.note(reports)
         while True:
             while self._down_s is not None:
                 patience_s = self._patience_s()
@@ -154,7 +161,7 @@ class CircuitBreaker:
             if self._down_s is None:
                 return self._clock()
 
-    async def hear(self, reports: Sequence[Report]) -> None:
+    async def note(self, reports: Sequence[Report]) -> None:
         """Take note of what was answered, and of segments that are done with."""
         self._outcomes.update(item.outcome for item in reports if item.outcome is not None)
         passed = [item for item in reports if item.ticket is not None]
@@ -171,7 +178,7 @@ class CircuitBreaker:
 
     async def failed(self, ticket: float, why: str, reports: Sequence[Report] = ()) -> Decision:
         """Wait until it is known whose fault a fault of the line is."""
-        await self.hear(reports)
+        await self.note(reports)
         if ticket < self._up_again_s:
             return Decision(Action.FREE)  # the line was down meanwhile, and is not for that now
         self._in_a_row += 1
@@ -224,11 +231,11 @@ class CircuitBreaker:
     async def _judged(self, ticket: float, *, failed_s: float) -> Decision:
         self._n_judged += 1
         try:
-            return await self._verdict(ticket, failed_s=failed_s)
+            return await self._decided(ticket, failed_s=failed_s)
         finally:
             self._n_judged -= 1
 
-    async def _verdict(self, ticket: float, *, failed_s: float) -> Decision:
+    async def _decided(self, ticket: float, *, failed_s: float) -> Decision:
         while True:
             now_s = self._clock()
             if ticket < self._up_again_s:

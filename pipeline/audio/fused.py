@@ -7,6 +7,18 @@ imaginary), which sorts itself; its two halves are then told apart. All its pass
 in float64: in float32 all through, bands 80 dB below the peak were up to 2e-3 dB off on real
 recordings, as a loud partial's rounding gathers in a few bins.
 
+    samples   frame 0 ├──── n_fft ────┤          lane 0 ┐
+              frame 1     ├──── n_fft ────┤      lane 1 │ one vector: the same sample of each frame
+              frame 2         ├──── n_fft ────┤  lane 2 ┘
+                      hop →
+
+    window → pack even and odd samples as n_fft / 2 complex numbers → FFT, radix 4, a pass each
+           → split into n_fft / 2 + 1 bins → power → weighted sums by band → 10 log10
+
+One pass reads four numbers that lie a quarter of the array apart, turns three of them by their
+twiddle factors, adds and subtracts, and writes the four results side by side. After the last pass
+the numbers stand in order, without a bit reversal.
+
 References
 ----------
 Van Loan, Computational Frameworks for the Fast Fourier Transform, 1992, sections 1.7 and 4.3.

@@ -4,6 +4,12 @@ FFmpeg reads the container's head and index through it, seeks, and reads the seg
 costs more than the bytes of a few blocks, so whoever knows what is read next says so (`expect`),
 and it comes in one range. Where the server refuses ranges the whole body is read once and served
 from memory.
+
+    file      │head│········│index│···········│ 10 s of audio │···········│
+    requests   1st           2nd               3rd: as many bytes as were `expect`ed
+
+What has come is kept as parts, sorted by where they start; a read is served from the part that
+holds its first byte, and only what no part holds is asked for.
 """
 
 from __future__ import annotations

@@ -228,7 +228,7 @@ class DownloaderPool:
             error = self._crash_of(single)
             if error is not None:
                 commit(self._job, single.name, [crashed_row(segment, str(error))])
-                self._gate.hear.remote([Report(outcome=Outcome.REJECTED)])
+                self._gate.note.remote([Report(outcome=Outcome.REJECTED)])
             yield
 
     def _crash_of(self, single: Shard) -> RayActorError | None:

@@ -60,7 +60,7 @@ class RemoteGate:
     def tell(self) -> None:
         """Pass on what has not gone along with another call."""
         if self._reports:
-            self._actor.hear.remote(self._take_reports())
+            self._actor.note.remote(self._take_reports())
 
     def failed(self, ticket: float, ytid: str, fault: ItemFault) -> bool:
         """Say that the line failed, probe when asked to, and return whether the attempt counts."""

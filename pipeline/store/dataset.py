@@ -5,6 +5,10 @@
 A shard's files are written with the LEDGER last: a shard with a ledger file is done, and CLIPS or
 FEATURES without one are what a killed task left; the next run deletes them before it plans. What is
 done is known from the names of the files, so a build of millions goes on at once.
+
+    shard 3f2a…   clips ✓  features ✓  ledger ✓   done: the next run leaves it out of its plan
+    shard 91c0…   clips ✓  features ✓             killed before its ledger: deleted, made again
+    shard c77e…   clips ✓ (a temporary name)      killed while it was written: deleted, made again
 """
 
 from __future__ import annotations
@@ -171,7 +175,7 @@ class Dataset:
     ) -> FinishedSegments:
         """Return what earlier runs have finished of a plan, and what of it to try again.
 
-        `unsettled` are shards that do not count whatever is there (see `begin`).
+        `unfinished` are shards that do not count whatever is there (see `begin`).
         """
         names = {name: _shard_of(name) for name in self.folder.names("ledger")}
         names = {name: shard for name, shard in names.items() if shard not in unfinished}

@@ -2,6 +2,16 @@
 
 A known track costs 36 bytes, whatever its uri: hashes of its uri, of its size and time, and of its
 content stand for them. A track is taken for known only where the 128 bits of the first two agree.
+
+    uri of the catalogue's row ──hash──→ among the known uris?
+        no  ───────────────────────────────────────────────────────→ left: new
+        yes, its hash of size and time differs ────────────────────→ left: changed
+        yes, it failed, and may succeed now (or --retry asks) ─────→ left: tried again
+        yes, otherwise ────────────────────────────────────────────→ done: unchanged
+
+The known hashes are sorted, so a batch is looked up by binary search, all its rows at once. What is
+left is read and hashed before it is decoded: where the content is known by another name, its row is
+copied and no audio is decoded.
 """
 
 from __future__ import annotations

@@ -74,7 +74,7 @@ def test_a_fault_between_successes_is_the_items():
         decision = asyncio.create_task(g.failed(ticket, "503"))
         await asyncio.sleep(0.01)
         assert not decision.done()  # it may be everybody's
-        await g.hear([Report(ticket=await g.enter(), ytid="other", got=True)])
+        await g.note([Report(ticket=await g.enter(), ytid="other", got=True)])
         assert (await decision).action is Action.COUNTS
 
     run(story())
@@ -87,7 +87,7 @@ def test_a_success_that_began_before_the_fault_proves_nothing():
         await asyncio.sleep(0.01)
         decision = asyncio.create_task(g.failed(await g.enter(), "reset"))
         await asyncio.sleep(0.01)
-        await g.hear([Report(ticket=early, ytid="early", got=True)])
+        await g.note([Report(ticket=early, ytid="early", got=True)])
         answer = await decision
         assert (answer.action, answer.ytid) == (Action.PROBE, "early")
 
