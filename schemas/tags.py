@@ -41,10 +41,10 @@ def tags_schema(class_codes: Sequence[str]) -> pa.Schema:
             column(
                 "peaks",
                 scores,
-                "evidence per class: mean of its three highest windows, what the gate looks at",
+                "confidence per class: mean of its three highest windows, for min_confidence",
                 range="0..1",
             ),
-            column("n_windows", pa.int32(), "windows the model heard"),
+            column("n_windows", pa.int32(), "windows that the model scored"),
             column(
                 "n_active", pa.int32(), "windows that are neither silence nor noise: those count"
             ),

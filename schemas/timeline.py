@@ -43,7 +43,7 @@ INTERVALS = pa.schema(
         column("score", pa.float32(), "mean score of these windows", range="0..1"),
     ]
 )
-"""One row is a stretch of a track in which one instrument is heard without a break."""
+"""One row is a stretch of a track in which one instrument sounds without a break."""
 
 EMBEDDINGS = pa.schema(
     [

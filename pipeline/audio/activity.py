@@ -1,6 +1,6 @@
 """Samples in, which of their windows hold sound out: silence and noise name no instrument. PURE.
 
-A model gives scores to whatever it hears, a pause or applause too. Silence is told by its level.
+A model gives scores to whatever it gets, a pause or applause too. Silence is told by its level.
 Noise is told by its spectrum: between neighbouring bins it is as flat as chance allows, whatever
 its colour, where music has partials. So each of eight bands, about an octave wide, is looked at
 alone, without its tilt; and as a tone may show in some bands only (a flute has nothing but breath
@@ -30,7 +30,7 @@ _FRAME_S = 0.093  # at 21 Hz a bin, the partials of a bass would be one
 _FRAMES = 5  # a window's spectrum is their mean: a single one of noise is far from flat
 _LOWEST_HZ, _HIGHEST_HZ, _HIGHEST_SHARE = 60.0, 10_000.0, 0.45
 _BANDS, _LEAST_BINS, _LEAST_HEARD = 8, 6, 5  # a Hann window's main lobe has four bins
-_RANGE = np.float32(6 * np.log(10))  # 60 dB, as the models hear below a window's peak
+_RANGE = np.float32(6 * np.log(10))  # 60 dB, as the models see below a window's peak
 _CHUNK = 16  # windows at once: their frames and spectra stay in the second-level cache
 _FLOOR = np.float32(1e-20)
 
@@ -147,19 +147,19 @@ def _band_flatness(logs: Float32, edges: Edges) -> Float32:
     or nothing where a recording was sampled at a lower rate. A band with too few is infinite.
     """
     begins, band_of, place = _layout(edges)
-    heard = (logs >= logs.max(axis=1, keepdims=True) - _RANGE).astype(np.float32)
+    audible = (logs >= logs.max(axis=1, keepdims=True) - _RANGE).astype(np.float32)
 
     def by_band(values: Float32) -> Float32:
-        sums: Float32 = np.add.reduceat(values * heard, begins, axis=1)
+        sums: Float32 = np.add.reduceat(values * audible, begins, axis=1)
         return sums
 
-    n_heard = np.add.reduceat(heard, begins, axis=1)
-    n_bins = np.maximum(n_heard, 1)
-    level = (logs - (by_band(logs) / n_bins)[:, band_of]) * heard
-    away = (place - (by_band(place) / n_bins)[:, band_of]) * heard
+    n_audible = np.add.reduceat(audible, begins, axis=1)
+    n_bins = np.maximum(n_audible, 1)
+    level = (logs - (by_band(logs) / n_bins)[:, band_of]) * audible
+    away = (place - (by_band(place) / n_bins)[:, band_of]) * audible
     tilt = by_band(level * away) / np.maximum(by_band(away * away), 1)
     power = by_band(np.exp(level - tilt[:, band_of] * away))  # its geometric mean is 1
-    judged = n_heard >= _LEAST_HEARD
+    judged = n_audible >= _LEAST_HEARD
     return np.where(judged, n_bins / np.where(judged, power, 1), np.float32(np.inf))
 
 

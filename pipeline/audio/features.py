@@ -75,7 +75,7 @@ def extract_locally(
     """Return one feature, each frame described by itself: float32 `[n_rows, n_frames]`.
 
     What a frame gives depends on its own samples only, whatever recording it stands in, so a model
-    hears in a track what it learned from a clip; and long recordings are described in blocks.
+    gets in a track what it learned from in a clip; and long recordings are described in blocks.
     Only features in `LOCAL`; samples as for `extract`. Where `is_levelled`, only the
     first MFCC (in dB, times the root of the mel bands) and RMS say how loud a frame is.
     """
@@ -122,11 +122,11 @@ def pool(matrix: Matrix, how: Collection[str]) -> dict[str, Matrix]:
     unknown = sorted(set(how) - {"mean", "var"})
     if unknown:
         raise UsageError(f"found pooling {', '.join(unknown)}; expected mean, var")
-    heard = ~np.isnan(matrix)
-    n_heard = np.where(heard.any(axis=1), heard.sum(axis=1), np.nan)
-    mean = np.where(heard, matrix, 0).sum(axis=1, dtype=float) / n_heard
-    off = np.where(heard, matrix - mean[:, np.newaxis], 0)
-    pooled = {"mean": mean, "var": np.square(off).sum(axis=1) / n_heard}
+    is_known = ~np.isnan(matrix)
+    n_known = np.where(is_known.any(axis=1), is_known.sum(axis=1), np.nan)
+    mean = np.where(is_known, matrix, 0).sum(axis=1, dtype=float) / n_known
+    off = np.where(is_known, matrix - mean[:, np.newaxis], 0)
+    pooled = {"mean": mean, "var": np.square(off).sum(axis=1) / n_known}
     return {name: pooled[name].astype(np.float32) for name in how}
 
 

@@ -1,7 +1,7 @@
 """The front ends of models: samples in, a matrix `[n_rows, n_columns]` out.
 
 Whatever the kind, windows are cut from a matrix of the whole clip or track, along its columns; the
-type that it is stored in is part of the input, so that both hear the same to the bit. PURE.
+type that it is stored in is part of the front end, so that both get the same to the bit. PURE.
 """
 
 from __future__ import annotations
@@ -142,7 +142,7 @@ def level_rows(input_spec: InputSpec) -> tuple[tuple[int, ...], tuple[int, ...]]
     """Return the rows that say how loud a window is: those in dB, and those in full scale.
 
     A network gets them relative to the window's own level (`learn.model.Preparation`); none where
-    the input is heard as it was recorded, or is a log-mel, of which the peak is taken away.
+    the level is as it was recorded, or is a log-mel, of which the peak is taken away.
     """
     if isinstance(input_spec, SamplesInput) and input_spec.level == "window":
         return (), (0,)

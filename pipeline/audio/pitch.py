@@ -61,7 +61,7 @@ def pitch_roll(analysis: Analysis) -> Matrix:
     """Return the pitch-activity roll, `[88, n_frames]`, rows MIDI 21 to 108.
 
     The value is pYIN's voiced probability in the row of the nearest note, and 0 in every other row
-    and where pYIN hears no pitch. pYIN looks from C2 to C7: rows beyond are 0.
+    and where pYIN finds no pitch. pYIN looks from C2 to C7: rows beyond are 0.
     """
     f0_hz, probability = analysis.voiced_pitch
     roll = np.zeros((N_NOTES, len(f0_hz)), np.float32)
@@ -93,10 +93,12 @@ def crepe(analysis: Analysis) -> Matrix:
 def _crepe_frames(analysis: Analysis) -> Matrix:
     """Return frames of 1,024 samples at 16 kHz, each of mean 0 and deviation 1."""
     spec = analysis.spec
-    heard = librosa.resample(analysis.samples, orig_sr=spec.sample_rate_hz, target_sr=CREPE_RATE_HZ)
+    resampled = librosa.resample(
+        analysis.samples, orig_sr=spec.sample_rate_hz, target_sr=CREPE_RATE_HZ
+    )
     times_s = np.arange(analysis.n_frames) * spec.hop / spec.sample_rate_hz
     starts = np.rint(times_s * CREPE_RATE_HZ).astype(int)
-    padded = np.pad(heard, (_CREPE_SAMPLES // 2, _CREPE_SAMPLES))
+    padded = np.pad(resampled, (_CREPE_SAMPLES // 2, _CREPE_SAMPLES))
     frames = np.lib.stride_tricks.sliding_window_view(padded, _CREPE_SAMPLES)[starts]
     frames = frames - frames.mean(axis=1, keepdims=True)
     deviation = frames.std(axis=1, ddof=1, keepdims=True)

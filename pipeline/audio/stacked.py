@@ -27,7 +27,7 @@ class StackedInput:
     columns as the part with the most has; where another part has fewer, its silence stands. So the
     first `part.n_frames(...)` columns of a part's rows are what that front end gives by itself.
 
-    UsageError where hops differ, or where a part is heard at each window's own level: that needs
+    UsageError where hops differ, or where a part takes each window at its own level: that needs
     columns of its own.
     """
 
@@ -43,7 +43,7 @@ class StackedInput:
             said = ", ".join(f"{1000 * float(hop):g} ms" for hop in hops)
             raise UsageError(f"front ends with hops of {said} have no columns in common")
         if any(getattr(part, "level", "recorded") != "recorded" for part in self.parts):
-            raise UsageError("a front end that hears each window at its own level stands alone")
+            raise UsageError("a front end that takes each window at its own level stands alone")
 
     @property
     def _widest(self) -> InputSpec:

@@ -45,7 +45,7 @@ class WindowSpec:
 def window_starts(n_frames: int, windows: WindowSpec, input_spec: InputSpec) -> Int64:
     """Return the frame at which each window of a matrix of `n_frames` columns begins.
 
-    The tail is heard too: where more than half a window is left at the end, a last window ends with
+    The tail counts too: where more than half a window is left at the end, a last window ends with
     the last frame. A matrix shorter than one window has one window, that `cut_windows` fills up.
     """
     length = windows.n_frames(input_spec)

@@ -44,10 +44,10 @@ def compare_evaluations(config: CompareConfig) -> dict[str, Any]:
     inputs = {f"--evaluations {uri}": uri for uri in config.evaluations}
     check_out(config.out, COMPARISON, inputs)
     read = [read_evaluation(uri) for uri in config.evaluations]
-    contenders = _named([contender for contender, _ in read])
-    for other in contenders[1:]:
-        check_same(contenders[0], other)
-    report = compare(contenders, class_names=read[0][1], seed=config.seed)
+    evaluations = _named([evaluation for evaluation, _ in read])
+    for other in evaluations[1:]:
+        check_same(evaluations[0], other)
+    report = compare(evaluations, class_names=read[0][1], seed=config.seed)
     where_from = provenance()
     page = comparison_page(report, provenance=where_from)
     out = Folder(config.out)
@@ -80,16 +80,16 @@ def read_evaluation(uri: str) -> tuple[EvaluationRun, dict[str, str]]:
     return EvaluationRun(name, origin, thresholds, scored, training), names
 
 
-def _named(contenders: Sequence[EvaluationRun]) -> list[EvaluationRun]:
+def _named(evaluations: Sequence[EvaluationRun]) -> list[EvaluationRun]:
     """Name those whose folders are called the same by where their addresses differ."""
-    n_called = Counter(one.name for one in contenders)
-    alike = [one for one in contenders if n_called[one.name] > 1]
+    n_called = Counter(one.name for one in evaluations)
+    alike = [one for one in evaluations if n_called[one.name] > 1]
     names = iter(shortest_unique_names([one.origin["folder"] for one in alike]))
     named = [
-        one if n_called[one.name] == 1 else replace(one, name=next(names)) for one in contenders
+        one if n_called[one.name] == 1 else replace(one, name=next(names)) for one in evaluations
     ]
     if len({one.name for one in named}) < len(named):
-        return [replace(one, name=one.origin["folder"]) for one in contenders]
+        return [replace(one, name=one.origin["folder"]) for one in evaluations]
     return named
 
 

@@ -158,9 +158,9 @@ def _choose(store: TagStore, model_id: str | None) -> str:
         return found[0]
     if model_id is not None and model_id in found:
         return model_id
-    lacking = "run.json, which names the last model" if model_id is None else f"tags of {model_id}"
+    missing = "run.json, which names the last model" if model_id is None else f"tags of {model_id}"
     raise UsageError(
-        f"{store.folder.uri}: no {lacking}; found tags of {', '.join(sorted(found))}: "
+        f"{store.folder.uri}: no {missing}; found tags of {', '.join(sorted(found))}: "
         "give --model-id"
     )
 

@@ -1,6 +1,6 @@
 """Tracks of a tagging run in, examples to hear and to see out.
 
-The tracks are decoded again, in a process of their own, and the model hears them again. One that
+The tracks are decoded again, in a process of their own, and the model scores them again. One that
 cannot be decoded any more is left out, and it is said why.
 """
 
@@ -42,7 +42,7 @@ Run = Mapping[str, Any]
 Row = Mapping[str, Any]
 
 CLIP_S = 8.0
-"""What is heard of an example."""
+"""Length of an example in s."""
 SPAN_S = 30.0
 """What is decoded of it: the clip is the stretch with the largest score."""
 _TIMEOUT_S = 30.0

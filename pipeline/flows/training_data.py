@@ -65,7 +65,7 @@ class TrainingData:
         if self.config.sampling != "plain" and not adds_up(self.input_spec):
             what = getattr(self.input_spec, "name", "several front ends")
             raise UsageError(
-                f"--sampling {self.config.sampling}: {self.config.model} hears "
+                f"--sampling {self.config.sampling}: {self.config.model} takes "
                 f"{what}, which do not add up as sounds do; leave it out"
             )
         most = self.config.mix_max
@@ -230,7 +230,7 @@ class TrainingData:
         """
         if not self.is_randomised:
             return None
-        if self.teaching is not None:  # student and teachers hear the same other recording
+        if self.teaching is not None:  # student and teachers get the same other recording
             cut = self.teaching.cut(self.input_spec, self.config.window_s)
             return RandomisedWindows(cut.rate_hz, cut.n_samples, None, cut.margins)
         n_samples = round(self.config.window_s * self.input_spec.sample_rate_hz)

@@ -3,7 +3,7 @@
     clips → [decode, windows] → a row a window → [the model] → gather a clip's windows → aggregate
 
 A window that is tagged as a track of its own has, after S1, exactly its own scores: so the stages
-of tagging run as they are, and the model hears each window once for all the aggregations.
+of tagging run as they are, and the model scores each window once for all the aggregations.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ def validation_of(
     """Return what the model says of clips, rows of TRACKS with bytes, by every aggregation.
 
     `truth` gives the classes of every clip by its uri, `unknown` those that its labels leave open;
-    needs a running Ray. Of an ensemble each model hears the clips by itself.
+    needs a running Ray. Of an ensemble each model scores the clips by itself.
     """
     windows = [window_scores_of(clips, part, n_blocks=n_blocks) for part in inference.parts]
     if strange := sorted(windows[0].keys() - truth.keys()):

@@ -1,7 +1,7 @@
 """Windows of samples in, a student's input and its teachers' scores of the same sounds out.
 
-Each teacher hears the samples by its own front end, at its own rate and in windows of its own
-length; what disturbs samples, mixtures included, is done before, so all hear the same. After
+Each teacher takes the samples through its own front end, at its own rate and in windows of its own
+length; what disturbs samples, mixtures included, is done before, so all get the same. After
 Hinton, Vinyals and Dean, "Distilling the knowledge in a neural network", 2015, for labels that do
 not exclude one another: Schmid, Koutini and Widmer, "Efficient large-scale audio tagging via
 transformer-to-CNN knowledge distillation", ICASSP 2023, section 2.
@@ -32,7 +32,7 @@ from pipeline.learn.windows import WindowSet
 from pipeline.score.aggregate import aggregate, equal_on_clips
 
 OF_SAMPLES = {"mix", "noise", "pitch"}
-"""Augmentations that all hear, and that the student's input has behind it."""
+"""Augmentations that reach all of them, and that the student's input has behind it."""
 _EDGE = 256  # samples beyond those that are used, for the ends of the resampler's filter
 
 
@@ -201,7 +201,7 @@ class Distiller(nn.Module):
     def disturbed(
         self, windows: Tensor, targets: Tensor, rng: torch.Generator, names: tuple[str, ...]
     ) -> tuple[Tensor, Tensor]:
-        """Return samples in -1..1, `[n, n_samples]` with margins, and targets: what all hear."""
+        """Return samples in -1..1, `[n, n_samples]` with margins, and targets: what all get."""
         samples = windows[:, 0].float() / FULL_SCALE
         if "pitch" in names:
             samples = pitch(samples, rng)
@@ -257,7 +257,7 @@ def with_soft_targets(
     Parameters
     ----------
     data
-        The clips as the student hears them.
+        The clips as the student gets them.
     samples
         The same clips as samples, with the distiller's margins.
     distiller, device

@@ -85,7 +85,7 @@ class InferenceConfig:
 
     @property
     def parts(self) -> tuple[InferenceConfig, ...]:
-        """The models that hear a track: the members, or this one alone."""
+        """The models that score a track: the members, or this one alone."""
         return self.members or (self,)
 
     @property
@@ -95,7 +95,7 @@ class InferenceConfig:
 
     @property
     def front_ends(self) -> tuple[TrackFrontEnd, ...]:
-        """How a track becomes windows of all models, those that hear alike once."""
+        """How a track becomes windows of all models, those of equal front ends once."""
         return tuple(dict.fromkeys(part.front_end for part in self.parts))
 
     @property
@@ -105,7 +105,7 @@ class InferenceConfig:
 
     @property
     def window_limits(self) -> tuple[float, ...] | None:
-        """Sigmoids from which a class is heard in a window, where its own thresholds say so.
+        """Sigmoids from which a class counts in a window, where its own thresholds say so.
 
         Those of a pretrained tagger do: they are of means of sigmoids, far below a half.
         """
@@ -285,7 +285,7 @@ def other_windows(card: ModelCard, window_s: float | None, hop_s: float | None) 
     own_s = card.windows.window_s
     if window_s not in (None, own_s) and not card.architecture.takes_any_window:
         raise UsageError(
-            f"--window-s {window_s:g}: {card.model_id} hears windows of {own_s:g} s and no others"
+            f"--window-s {window_s:g}: {card.model_id} takes windows of {own_s:g} s and no others"
         )
     hop = card.windows.hop_s if window_s is None else window_s
     return WindowSpec(own_s if window_s is None else window_s, hop if hop_s is None else hop_s)

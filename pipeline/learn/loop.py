@@ -98,8 +98,8 @@ def train(
     It ends before that where there is nothing to gain (`patience`), or where its loss is no number
     (`Progress.diverged_at`). Bfloat16 is compared with float32 on a batch before it is used.
     With `samples`, the training set's windows are samples, and disturbed as such, before they
-    become the log-mels that the model hears; a distiller has its teachers hear them, too. With
-    `loader`, they are samples as well, and its processes make of them what the model hears, or what
+    become the log-mels that the model sees; a distiller gives them to its teachers, too. With
+    `loader`, they are samples as well, and its processes make of them what the model sees, or what
     `samples` is to get.
     """
     rank, n_ranks = _rank()

@@ -1,8 +1,8 @@
 """A dataset in, memory-mapped clips out, through a model's front end.
 
-What a model hears is read through memory-mapped Arrow files, made once from the dataset's tables
-(which may be in a bucket): a copy of FEATURES where the model hears those, else made of CLIPS. So
-an epoch reads random windows at the speed of the page cache.
+What a front end gives is read through memory-mapped Arrow files. They are made once from the
+dataset's tables, which may be in a bucket: a copy of FEATURES where the front end is theirs, else
+made of CLIPS. So an epoch reads random windows at the speed of the page cache.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ def mapped_clips(
     They have `unknown` as well where the dataset has it: older ones do not.
     With `active` there is a column of that name, too: which of such windows of a clip, at the
     columns `windows.looked_at`, are neither silence nor noise. That is told by the samples, as in
-    tagging, so CLIPS are read also where FEATURES are what is heard.
+    tagging, so CLIPS are read also where FEATURES are what the front end gives.
     """
     from joblib import cpu_count  # here, as tagging does without it
 

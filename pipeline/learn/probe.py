@@ -152,7 +152,7 @@ def encoder_sizes(card: ModelCard, windows: WindowSpec, *, uri: str) -> dict[str
         n_frames = n_columns
     else:
         raise UsageError(
-            f"--window-s {windows.window_s:g}: the encoder {uri} hears windows of "
+            f"--window-s {windows.window_s:g}: the encoder {uri} takes windows of "
             f"{card.windows.window_s:g} s; give at least that"
         )
     own = replace(card.architecture, input_shape=(card.input_spec.n_rows, n_frames), untrained=())

@@ -48,8 +48,8 @@ def quantized_graph(tagger: Tagger, windows: npt.NDArray[Any]) -> dict[str, byte
     tagger
         The model.
     windows
-        What it hears, as stored, `[n, n_rows, n_frames]`: some hundred, of many clips. What does
-        not fill a batch is left out.
+        What its front end gives, as stored, `[n, n_rows, n_frames]`: some hundred, of many clips.
+        What does not fill a batch is left out.
 
     Raises
     ------

@@ -66,7 +66,7 @@ PRESETS: Mapping[str, TrainConfig] = MappingProxyType(
 
 
 CLASSICAL_WINDOW_S = 10.0
-"""The notes' classifiers hear a clip's means and variances: windows as long as AudioSet's clips."""
+"""The notes' classifiers see a clip's means and variances: windows as long as AudioSet's clips."""
 
 
 PROBE_CONFIG = TrainConfig(

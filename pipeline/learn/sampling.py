@@ -39,7 +39,7 @@ def n_draws(n_windows: int, *, missed: float, least: int, most: int) -> int:
 
 
 def epoch_size(targets: Float32, *, missed: float, least: int, most: int) -> int:
-    """Return how many draws hear all of `targets`, `[n_windows, n_classes]`, but a share `missed`.
+    """Return how many draws take all of `targets`, `[n_windows, n_classes]`, but a share `missed`.
 
     The report's formula takes each window for as likely as another, but classes are drawn evenly:
     where one has most of the windows, it takes more draws until it has had its turns.
@@ -122,7 +122,7 @@ def balanced_order(
     rng
         Of the order, and of what is left out or comes again.
     balance
-        none: each window once. full: clips whose rarest class is the same are heard as often, all
+        none: each window once. full: clips whose rarest class is the same are drawn as often, all
         together, as those of another one. sqrt: half way, in decibels.
 
     Each window comes as often as its share says, rounded up or down: that is systematic sampling

@@ -44,9 +44,9 @@ def describe(
 
 def windows_of(described: Any, inference: InferenceConfig) -> npt.NDArray[Any]:
     """Return one model's windows from the bytes of DESCRIBED, `[n_windows, n_rows, n_frames]`."""
-    heard = inference.model_card.input_spec
-    return np.frombuffer(described, heard.dtype).reshape(
-        -1, heard.n_rows, inference.windows.n_frames(heard)
+    input_spec = inference.model_card.input_spec
+    return np.frombuffer(described, input_spec.dtype).reshape(
+        -1, input_spec.n_rows, inference.windows.n_frames(input_spec)
     )
 
 
@@ -89,21 +89,21 @@ class TrackTagger:
         inference, began = self._inference, monotonic()
         named = [column("windows", k) for k in range(len(inference.front_ends))]
         rows = tracks.drop_columns(named).to_pylist()
-        heard = [self._heard(tracks, k) for k in range(len(inference.parts))]
-        n_windows = sum(len(scores) for scores, _ in heard[0])
+        of_parts = [self._scores_of(tracks, k) for k in range(len(inference.parts))]
+        n_windows = sum(len(scores) for scores, _ in of_parts[0])
         each_s = (monotonic() - began) / max(1, n_windows)
         here = {
             "engine": json.dumps(about([engine.about for engine in self._engines])),
             "peak_mib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss >> 10,
         }
         scored = []
-        for row, *parts in zip(rows, *heard, strict=True):
+        for row, *parts in zip(rows, *of_parts, strict=True):
             scores, vectors = [one for one, _ in parts], parts[0][1]
             spent = {"model_s": len(scores[0]) * each_s}
             scored.append(scored_row(row | here | spent, scores, vectors, inference))
         return pa.Table.from_pylist(scored, scored_schema(inference))
 
-    def _heard(self, tracks: pa.Table, k: int) -> list[tuple[Float32, Float32 | None]]:
+    def _scores_of(self, tracks: pa.Table, k: int) -> list[tuple[Float32, Float32 | None]]:
         """Return each track's window scores and embeddings by one of the models."""
         part = self._inference.parts[k]
         named = column("windows", self._inference.front_ends.index(part.front_end))
@@ -178,10 +178,10 @@ def scored_row(
     front_ends = inference.front_ends
     named = [column("active", front_ends.index(part.front_end)) for part in inference.parts]
     active = [np.array(row[name], bool) for name in named]
-    heard = [values[counts] for values, counts in zip(scores, active, strict=True)]
+    counted = [values[counts] for values, counts in zip(scores, active, strict=True)]
     track_scores, peaks = (
-        inference.track_scores(heard),
-        inference.mean([confidence(each) for each in heard]),
+        inference.track_scores(counted),
+        inference.mean([confidence(each) for each in counted]),
     )
     found = labels(
         track_scores,
@@ -191,15 +191,17 @@ def scored_row(
         class_codes=inference.codes,
     )
     row |= {
-        "labels": found if any(map(len, heard)) else [],
+        "labels": found if any(map(len, counted)) else [],
         "scores": dict(zip(inference.codes, track_scores.tolist(), strict=True)),
         "peaks": dict(zip(inference.codes, peaks.tolist(), strict=True)),
-        "n_active": len(heard[0]),
+        "n_active": len(counted[0]),
     }
     if inference.keep_windows:
         row["window_scores"] = scores[0].astype("<f4").tobytes()
     if vectors is not None:
-        row["embedding"] = (vectors[active[0]] if len(heard[0]) else vectors).mean(axis=0).tolist()
+        row["embedding"] = (
+            (vectors[active[0]] if len(counted[0]) else vectors).mean(axis=0).tolist()
+        )
     return row
 
 
@@ -210,14 +212,14 @@ def tables_of(scored: pa.Table, inference: InferenceConfig) -> tuple[pa.Table, d
     beside: dict[str, pa.Table] = {}
     if not (inference.keep_windows or inference.embeddings):
         return tags, beside
-    heard = [row for row in scored.to_pylist() if row["status"] == "ok"]
+    ok = [row for row in scored.to_pylist() if row["status"] == "ok"]
     if inference.keep_windows:
-        windows = [line for row in heard for line in window_rows(row, inference)]
-        intervals = [line for row in heard for line in interval_rows(row, inference)]
+        windows = [line for row in ok for line in window_rows(row, inference)]
+        intervals = [line for row in ok for line in interval_rows(row, inference)]
         beside["windows"] = pa.Table.from_pylist(windows, windows_schema(inference.codes))
         beside["intervals"] = pa.Table.from_pylist(intervals, INTERVALS)
     if inference.embeddings:
-        beside["embeddings"] = pa.Table.from_pylist(heard, EMBEDDINGS)
+        beside["embeddings"] = pa.Table.from_pylist(ok, EMBEDDINGS)
     return tags, beside
 
 

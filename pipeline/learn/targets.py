@@ -1,6 +1,6 @@
 """Targets of 0, 1 and NaN (unknown) as tensors: how they join, and the loss that leaves NaN out.
 
-The twin of `pipeline.score.targets`, which says what they mean.
+The same in torch as `pipeline.score.targets`, which says what they mean.
 """
 
 from __future__ import annotations

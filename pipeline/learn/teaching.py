@@ -1,4 +1,4 @@
-"""The teachers of a run, by their cards: what they know, what they hear, what teaches a student."""
+"""The teachers of a run, by their cards: their classes and front ends, and what teaches."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ class Teaching:
         return max(student.sample_rate_hz, *(card.input_spec.sample_rate_hz for card in self.cards))
 
     def cut(self, student: InputSpec, window_s: float) -> WindowCut:
-        """Return where the student's windows lie in the samples that all of them hear."""
+        """Return where the student's windows lie in the samples that all of them get."""
         return cut_for(student, self.rate_hz(student), window_s)
 
     def taught(self, codes: Sequence[str]) -> set[int]:
@@ -59,7 +59,7 @@ class Teaching:
         """Raise UsageError where the student cannot be taught so; read each teacher once."""
         if model in CLASSICAL or not isinstance(student, MelInput | SamplesInput):
             raise UsageError(
-                f"--teacher: {model} hears features that a training does not make; take a network "
+                f"--teacher: {model} takes features that a training does not make; take a network "
                 "of mel bands or samples"
             )
         self.taught(codes)

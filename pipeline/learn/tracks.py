@@ -68,7 +68,7 @@ def column(name: str, k: int) -> str:
 
 
 def described_schema(n_hearings: int) -> pa.Schema:
-    """DESCRIBED: a track and its windows, as many sets of them as models hear differently."""
+    """DESCRIBED: a track and its windows, as many sets of them as there are front ends."""
     windows = [(column(key, k), kind) for k in range(n_hearings) for key, kind in _OF_WINDOWS]
     return pa.schema([*_OF_TRACK, *windows, *_TIMES])
 

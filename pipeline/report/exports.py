@@ -5,7 +5,7 @@ Uris are text from the outside world, so each format says what it does with the 
 - csv: text cells are quoted, which keeps commas, quotes and line breaks whole. Quotes do not keep a
   spreadsheet from running a cell as a formula, so a cell that begins like one gets an apostrophe in
   front; so does a cell that begins with an apostrophe. Whoever takes one leading apostrophe off has
-  every uri back exactly, and a uri of a usual catalogue (`/...`, `s3://...`) is never touched.
+  every uri back exactly, and a uri of a usual catalogue (`/...`, `s3://...`) stays as it is.
 - jsonl and jams: as they are, by JSON's escapes.
 - m3u: a uri that cannot stand on a line is percent-encoded (`is_on_one_line`).
 - names of files: made of its harmless characters and a hash of the whole uri (`file_stem`).
@@ -65,7 +65,7 @@ class TagSource:
 
 @dataclass(frozen=True)
 class Span:
-    """A stretch of a track in which an instrument is heard."""
+    """A stretch of a track in which an instrument sounds."""
 
     start_s: float
     end_s: float
@@ -140,7 +140,7 @@ def _json_row(row: Row) -> dict[str, Any]:
 
 
 def spans(row: Row, intervals: Sequence[Row]) -> list[Span]:
-    """Return where which instrument is heard; a label without an interval spans the track."""
+    """Return where which instrument sounds; a label without an interval spans the track."""
     found = [Span(i["start_s"], i["end_s"], i["code"], _number(i["score"])) for i in intervals]
     scores, end_s = row["scores"] or {}, row["duration_s"] or 0.0
     found += [

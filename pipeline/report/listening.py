@@ -175,18 +175,18 @@ def time_line(
     """
     shown = _shown(stretch, labels)
     with drawing(height_in=2.2 + 0.26 * len(shown)) as figure:
-        heard, scored = figure.subplots(
+        logmel_axes, score_axes = figure.subplots(
             2, 1, sharex=True, height_ratios=(1.75, 0.3 + 0.26 * len(shown))
         )
-        _draw_logmel(heard, stretch)
-        _draw_scores(scored, stretch, shown)
+        _draw_logmel(logmel_axes, stretch)
+        _draw_scores(score_axes, stretch, shown)
         names = [class_names.get(stretch.codes[k], stretch.codes[k]) for k in shown]
         short = [name if len(name) <= 18 else name[:17] + "…" for name in names]
-        scored.set_yticks(range(len(shown)), short)
-        for text, k in zip(scored.get_yticklabels(), shown, strict=True):
+        score_axes.set_yticks(range(len(shown)), short)
+        for text, k in zip(score_axes.get_yticklabels(), shown, strict=True):
             text.set_color(BLUE if stretch.codes[k] in labels else BLACK)
-        scored.set_xlim(0, max(stretch.duration_s, 1e-3))
-        scored.set_xlabel("time in the clip (s)")
+        score_axes.set_xlim(0, max(stretch.duration_s, 1e-3))
+        score_axes.set_xlabel("time in the clip (s)")
         return as_picture(
             figure,
             title="Log-mel and scores",
@@ -199,8 +199,8 @@ def _shown(stretch: Stretch, labels: Sequence[str]) -> list[int]:
     height = stretch.scores.max(axis=0, initial=0.0)
     by_height = sorted(range(len(stretch.codes)), key=lambda k: -height[k])
     labelled = [k for k in by_height if stretch.codes[k] in labels]
-    heard = [k for k in by_height if k not in labelled and height[k] >= _LEAST_SCORE]
-    drawn = (labelled + heard)[:_N_CLASSES] or by_height[:1]
+    sounding = [k for k in by_height if k not in labelled and height[k] >= _LEAST_SCORE]
+    drawn = (labelled + sounding)[:_N_CLASSES] or by_height[:1]
     return [k for k in by_height if k in drawn]
 
 

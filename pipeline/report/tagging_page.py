@@ -154,7 +154,7 @@ def _tiles(run: Run) -> list[Tile]:
 
 def _notes(before: Run | None) -> list[str]:
     notes = [
-        "A run tags what is new. Two runs hear different tracks, so a class may move because the "
+        "A run tags what is new. Two runs tag different tracks, so a class may move because the "
         "music is other music: an album of piano is not a fault. Tracks of one album are alike, "
         "which makes every p here smaller than it should be.",
     ]

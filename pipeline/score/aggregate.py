@@ -42,7 +42,7 @@ def share_of_loudest(window_scores: Floats) -> Floats:
 
 
 def loudest_window(window_scores: Floats) -> Floats:
-    """Return every class's largest score over the windows: enough is to be heard once.
+    """Return every class's largest score over the windows: one window is enough.
 
     The longer the track, the more windows there are for a false one to be the largest.
     """
@@ -52,7 +52,7 @@ def loudest_window(window_scores: Floats) -> Floats:
 def highest_windows(window_scores: Floats, *, n_windows: int) -> Floats:
     """Return every class's mean over its highest windows, or over all where there are fewer.
 
-    A class that is heard in a few bars of a long track keeps its score there, as with the largest
+    A class that sounds in a few bars of a long track keeps its score there, as with the largest
     window, but no single false window makes it.
     """
     highest = np.sort(window_scores, axis=0)[-n_windows:]

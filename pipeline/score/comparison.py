@@ -47,7 +47,7 @@ class EvaluationRun:
 
 @dataclass(frozen=True)
 class _Run:
-    contender: EvaluationRun
+    evaluation: EvaluationRun
     metrics: Metrics
     drawn: Resampled
 
@@ -80,7 +80,7 @@ def _differ(one: Targets, other: Targets) -> Bools:
 
 
 def compare(
-    contenders: Sequence[EvaluationRun],
+    evaluations: Sequence[EvaluationRun],
     *,
     class_names: Mapping[str, str],
     n_resamples: int = N_RESAMPLES,
@@ -114,16 +114,16 @@ def compare(
     ----------
     Koehn, "Statistical significance tests for machine translation evaluation", EMNLP 2004.
     """
-    if len(contenders) < 2:
-        raise UsageError(f"{len(contenders)} evaluation: expected two or more to compare")
-    for other in contenders[1:]:
-        check_same(contenders[0], other)
-    uris, codes = contenders[0].scored.uris, list(class_names)
-    ordered = [one.scored.ordered(uris, codes) for one in contenders]
+    if len(evaluations) < 2:
+        raise UsageError(f"{len(evaluations)} evaluation: expected two or more to compare")
+    for other in evaluations[1:]:
+        check_same(evaluations[0], other)
+    uris, codes = evaluations[0].scored.uris, list(class_names)
+    ordered = [one.scored.ordered(uris, codes) for one in evaluations]
     groups = min((same.groups for same in ordered), key=_n_groups)  # older ones know none
     runs = [
         _run(one, same, groups, n_resamples, seed)
-        for one, same in zip(contenders, ordered, strict=True)
+        for one, same in zip(evaluations, ordered, strict=True)
     ]
     runs.sort(key=lambda run: -(run.metrics.macro_f1_present or 0.0))
     models = [_model(run, runs[0]) for run in runs]
@@ -133,7 +133,7 @@ def compare(
         "n_groups": _n_groups(groups),
         "n_present": runs[0].metrics.n_present,
         "class_names": dict(class_names),
-        "best": runs[0].contender.name,
+        "best": runs[0].evaluation.name,
         "level": LEVEL,
         "n_resamples": n_resamples,
         "seed": seed,
@@ -142,11 +142,11 @@ def compare(
 
 
 def _run(
-    contender: EvaluationRun, same: Scored, groups: Sequence[str], n_resamples: int, seed: int
+    evaluation: EvaluationRun, same: Scored, groups: Sequence[str], n_resamples: int, seed: int
 ) -> _Run:
-    limits = [contender.thresholds[code] for code in same.codes]
+    limits = [evaluation.thresholds[code] for code in same.codes]
     return _Run(
-        contender,
+        evaluation,
         multilabel_metrics(same.truth, same.scores, thresholds=limits, class_codes=same.codes),
         resample(
             same.truth,
@@ -161,8 +161,8 @@ def _run(
 
 def _model(run: _Run, best: _Run) -> dict[str, Any]:
     return {
-        "name": run.contender.name,
-        **run.contender.origin,
+        "name": run.evaluation.name,
+        **run.evaluation.origin,
         **{name: getattr(run.metrics, name) for name in _SHOWN},
         "intervals": {name: _interval(getattr(run.drawn, name)) for name in TESTED},
         "per_class": [
@@ -176,7 +176,7 @@ def _model(run: _Run, best: _Run) -> dict[str, Any]:
             }
             for k, row in enumerate(run.metrics.per_class)
         ],
-        "training": dict(run.contender.training),
+        "training": dict(run.evaluation.training),
         "against_best": None if run is best else {name: _test(run, best, name) for name in TESTED},
     }
 

@@ -1,6 +1,6 @@
 """Two runs' histograms and counts of labels in, how far each class has moved out. PURE.
 
-A run tags what is new, so two runs have heard different tracks: what moves may be the music (an
+A run tags what is new, so two runs have tagged different tracks: what moves may be the music (an
 album of piano) as well as the model or the files. The tests say what is more than chance, not why.
 """
 

@@ -57,12 +57,12 @@ class ExamplePicker:
         for k, code in enumerate(self._codes):
             # Where scores are shares of the loudest class, many are 1: then the confidence decides.
             self._offer(code, tags, scores[:, k] + 1e-3 * peaks[:, k], k, among=named[:, k])
-        heard = np.asarray(pc.fill_null(tags["n_active"], 1)) > 0
+        has_sound = np.asarray(pc.fill_null(tags["n_active"], 1)) > 0
         distance = np.abs(scores - self._thresholds)
         self._offer(
-            _AT_THRESHOLD, tags, -distance.min(axis=1), distance.argmin(axis=1), among=heard
+            _AT_THRESHOLD, tags, -distance.min(axis=1), distance.argmin(axis=1), among=has_sound
         )
-        bare = heard & ~named.any(axis=1)
+        bare = has_sound & ~named.any(axis=1)
         self._offer(_UNLABELLED, tags, peaks.max(axis=1), peaks.argmax(axis=1), among=bare)
 
     def slots(self, n: int, frequent: Sequence[str]) -> list[list[Candidate]]:

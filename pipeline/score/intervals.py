@@ -1,4 +1,4 @@
-"""A track's windows and their scores in, the stretches in which each instrument is heard out. PURE.
+"""A track's windows and their scores in, the stretches in which each instrument sounds out. PURE.
 
 A single window is judged by its sigmoids alone: thresholds belong to an aggregation over a whole
 track (S2 divides by the loudest class), and mean nothing for one window. Those of a mean of windows
@@ -22,7 +22,7 @@ _TOUCHING_S = 1e-6  # beginnings and ends are sums of floats
 
 @dataclass(frozen=True)
 class Interval:
-    """A stretch of a track in which one instrument is heard without a break."""
+    """A stretch of a track in which one instrument sounds without a break."""
 
     code: str
     """The instrument."""
@@ -31,11 +31,11 @@ class Interval:
     end_s: float
     """Where its last window ends."""
     score: float
-    """Mean score of the windows in which it is heard."""
+    """Mean score of the windows in which it sounds."""
 
 
 def interval_threshold(min_confidence: float) -> float:
-    """Return the sigmoid from which a class counts as heard in a window.
+    """Return the sigmoid from which a class counts as sounding in a window.
 
     That is 0.5, or the gate where it is higher: evidence, which the gate is for, is a mean of such
     sigmoids, so what the gate refuses as evidence does not count in a window either.
@@ -54,17 +54,17 @@ def merged_intervals(
     max_gap_s: float = 0.0,
     limits: npt.ArrayLike | None = None,
 ) -> list[Interval]:
-    """Return where each class is heard, by class, and in the track's order.
+    """Return where each class sounds, by class, and in the track's order.
 
     Parameters
     ----------
     window_scores : floats of 0..1, shape [n_windows, n_classes]
     start_s, end_s : floats, shape [n_windows]
         Where the windows are, both in rising order. Windows that overlap or touch make one
-        interval, so with a hop below the window's length a window in which the class is not heard
+        interval, so with a hop below the window's length a window in which the class does not sound
         may lie between its neighbours' ends.
     is_active : bools, shape [n_windows]
-        In silence and noise nothing is heard.
+        In silence and noise nothing counts.
     min_confidence : float of 0..1
         See `interval_threshold`.
     codes : n_classes strings
@@ -85,11 +85,11 @@ def merged_intervals(
     """
     starts, ends = np.asarray(start_s, np.float64), np.asarray(end_s, np.float64)
     scores = np.asarray(window_scores, np.float64)
-    heard = (
+    reached = (
         scores >= (interval_threshold(min_confidence) if limits is None else np.asarray(limits))
     ) & np.asarray(is_active, bool)[:, None]
     found: list[Interval] = []
-    for code, there, column in zip(codes, heard.T, scores.T, strict=True):
+    for code, there, column in zip(codes, reached.T, scores.T, strict=True):
         stretches = _merged(starts[there], ends[there], column[there], max_gap_s)
         found += [Interval(code, *stretch) for stretch in stretches]
     return found

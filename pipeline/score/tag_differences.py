@@ -158,7 +158,7 @@ def differences_schema(codes: Sequence[str]) -> pa.Schema:
         [
             column("uri", pa.large_string(), "the track, as in TAGS"),
             column("fingerprint", pa.large_string(), "the hash of its bytes; null where unknown"),
-            column("duration_s", pa.float64(), "its length as A heard it", unit="s"),
+            column("duration_s", pa.float64(), "its length as A decoded it", unit="s"),
             column("labels_a", CODES, "codes that A gives it"),
             column("labels_b", CODES, "codes that B gives it"),
             column("added", CODES, "codes that only B gives it"),

@@ -202,7 +202,7 @@ def test_masks_are_the_students_alone(tmp_path):
 def test_a_student_of_features_is_one_line(tmp_path, model):
     config = TrainConfig(model=model, teacher=(small(tmp_path / "t"),), augment=())
     training_data = TrainingData(dataset_of(tmp_path / "ds", labelled=True), META, config)
-    with pytest.raises(UsageError, match=f"--teacher: {model} hears features"):
+    with pytest.raises(UsageError, match=f"--teacher: {model} takes features"):
         training_data.check_model()
 
 

@@ -238,7 +238,7 @@ def test_what_cannot_be_an_encoder_is_one_line(two, tmp_path):
         ((two[0][0], mel), 2.0, "front ends have columns of 10 and 11.6 ms"),
         ((itself,), 2.0, "it is a probe itself; name the encoders that it is of"),
         ((nearest,), 2.0, "knn is no network"),
-        ((raw,), 0.5, "hears windows of 1 s; give at least that"),
+        ((raw,), 0.5, "takes windows of 1 s; give at least that"),
         ((str(tmp_path / "none"),), 2.0, "no model.json there"),
     ):
         with pytest.raises(UsageError, match=said) as caught:

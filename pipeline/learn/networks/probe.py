@@ -1,6 +1,6 @@
 """Frozen encoders and a head on what they make of a clip: the mean and the maximum over time.
 
-A window of the probe is a clip. Each encoder hears it in windows of its own length, here called
+A window of the probe is a clip. Each encoder takes it in windows of its own length, here called
 patches, and gives an embedding of each. Their mean and their maximum over the patches, side by side
 over all encoders and standardised, go through a linear layer or an MLP. Only that head is fitted.
 """
@@ -33,7 +33,7 @@ class PatchEncoder(nn.Module):
         The encoder: `prepared` scales stored patches, `backbone` is the network. It has an
         embedding.
     rows
-        The first of the probe's rows that the encoder hears, and the one behind the last.
+        The first of the probe's rows that the encoder takes, and the one behind the last.
     starts
         Columns of the window at which a patch begins.
     n_frames

@@ -88,7 +88,7 @@ class Ced(nn.Module):
     def forward(self, windows: Tensor) -> Tensor:
         """Return logits, `[n, n_outputs]`, for mel bands in dB, `[n, n_mels, n_frames]`.
 
-        Frames that do not fill a patch are not heard: of 1001, the last nine.
+        Frames that do not fill a patch are not used: of 1001, the last nine.
         """
         if windows.shape[2] > MAX_FRAMES:
             raise UsageError(
