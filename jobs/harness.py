@@ -140,7 +140,7 @@ def past_limit(text: str) -> int:
 
 
 def comma_list(text: str) -> tuple[str, ...]:
-    """Parse 'a,b' as words."""
+    """Parse words with commas between them: `a,b` is `('a', 'b')`."""
     return tuple(word.strip() for word in text.split(",") if word.strip())
 
 

@@ -45,5 +45,5 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    """Name what there is."""
+    """Return the public names, so that tools complete them."""
     return __all__

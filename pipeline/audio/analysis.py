@@ -58,7 +58,7 @@ class FrameSpec:
 
     @property
     def n_bins(self) -> int:
-        """Bins of a spectrum."""
+        """How many bins a spectrum has: n_fft / 2 + 1."""
         return 1 + self.n_fft // 2
 
     @property
@@ -93,7 +93,7 @@ class Analysis:
     samples: Matrix
     """Mono audio at `spec.sample_rate_hz`, `[n_samples]`, at least one sample."""
     spec: FrameSpec
-    """The frames."""
+    """Length, distance and sample rate of the frames."""
     is_local: bool = False
     """Whether MFCC, chroma and contrast describe each frame by itself: without librosa's floor of
     80 dB below the recording's loudest value, and without a tuning estimated from all of it."""

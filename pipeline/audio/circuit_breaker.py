@@ -65,14 +65,14 @@ class OpenGate:
     """The request gate of a source that needs no limit: a folder."""
 
     def enter(self, ytid: str) -> float:
-        """Let everybody in."""
+        """Let every attempt in at once; return ticket 0."""
         return 0.0
 
     def passed(self, ticket: float, ytid: str, *, got: bool) -> None:
-        """Note nothing."""
+        """Ignore the answer: there is no state to keep."""
 
     def failed(self, ticket: float, ytid: str, fault: ItemFault) -> bool:
-        """Count every attempt."""
+        """Count every failed attempt against its item."""
         return True
 
 

@@ -282,5 +282,5 @@ class FilterBankInput(BandInput):
         return filter_bank(samples, self.spec).astype(self.dtype, copy=False)
 
     def to_dict(self) -> dict[str, Any]:
-        """Return plain values."""
+        """Return the front end as plain values, as model.json keeps it."""
         return {"kind": "filter bank", **self.spec.to_dict()}

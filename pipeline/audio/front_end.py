@@ -25,7 +25,7 @@ class InputSpec(Protocol):
 
     @property
     def n_rows(self) -> int:
-        """Rows of the matrix."""
+        """How many rows the matrix has."""
 
     @property
     def dtype(self) -> str:
@@ -69,7 +69,7 @@ class _BandSpec(Protocol):
 
     @property
     def n_mels(self) -> int:
-        """Mel bands."""
+        """How many mel bands there are."""
 
     def n_frames(self, n_samples: int) -> int:
         """Return how many frames `n_samples` samples give."""
@@ -92,7 +92,7 @@ class BandInput:
 
     @property
     def n_rows(self) -> int:
-        """Mel bands."""
+        """How many rows the matrix has: its mel bands."""
         return self.spec.n_mels
 
     def n_frames(self, n_samples: int) -> int:

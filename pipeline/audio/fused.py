@@ -58,11 +58,11 @@ class Tables(NamedTuple):
     """What does not depend on the samples."""
 
     window: Float32
-    """[n_fft]"""
+    """The window's values, `[n_fft]`."""
     twiddles: Doubles
     """[n, 6]: w, w^2, w^3 of every butterfly of every pass, real and imaginary parts"""
     short_twiddles: Float32
-    """The same in float32."""
+    """The same as `twiddles`, in float32."""
     halves: Float32
     """[n_fft / 4 + 1, 2]: exp(-2 pi i k / n_fft)"""
     first_bin: Int64
@@ -218,7 +218,7 @@ def _radix4(x, y, m, stride, twiddles, first):
 
 @njit(inline="always")
 def _at(x, at, like):
-    """Load a complex number."""
+    """Load the complex number of all lanes at a place."""
     return load(x, at, like), load(x, at + _L, like)
 
 

@@ -45,7 +45,7 @@ class Guard:
         self._n_calls = 0
 
     def __enter__(self) -> Guard:
-        """Return itself."""
+        """Return the guard, which starts its process at the first call."""
         return self
 
     def __exit__(
@@ -54,7 +54,7 @@ class Guard:
         error: BaseException | None,
         tb: TracebackType | None,
     ) -> None:
-        """End the process."""
+        """End the guard's process, whatever it is at."""
         self.close()
 
     def __call__(self, function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:

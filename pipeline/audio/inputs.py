@@ -33,22 +33,22 @@ class LogMelInput(BandInput):
     """The log-mel in dB, as in FEATURES."""
 
     spec: LogMelSpec = LogMelSpec()  # noqa: RUF009 (frozen, so it may be shared)
-    """Of the log-mel."""
+    """How the log-mel is made: rate, frames, bands."""
     dtype = "<f2"
     db_per_unit = 1.0
     scaling = None
 
     @property
     def silence(self) -> float:
-        """The power floor."""
+        """The value of silence in dB: the log-mel's power floor."""
         return self.spec.floor_db
 
     def matrix(self, samples: Float32) -> Matrix:
-        """Return the log-mel."""
+        """Return the log-mel in dB, `[n_mels, n_frames]`."""
         return log_mel(samples, self.spec).astype(self.dtype)
 
     def to_dict(self) -> dict[str, Any]:
-        """Return plain values."""
+        """Return the front end as plain values, as model.json keeps it."""
         return {"kind": "logmel", **self.spec.to_dict()}
 
 
@@ -61,9 +61,9 @@ class FeatureInput:
     """MFCC or descriptors, each frame described by itself, as in a window of its own."""
 
     name: str
-    """In `features.LOCAL`."""
+    """Name of the feature, one of `features.LOCAL`."""
     frames: FrameSpec = FrameSpec()  # noqa: RUF009 (frozen, so it may be shared)
-    """Of the feature."""
+    """Length, distance and sample rate of the feature's frames."""
     level: str = "recorded"
     """One of `LEVELS`. window: a frame's level shows in the rows of `level_rows` only."""
     dtype = "<f4"
@@ -78,31 +78,31 @@ class FeatureInput:
 
     @property
     def sample_rate_hz(self) -> int:
-        """Of the frames."""
+        """Sample rate of the frames in Hz."""
         return self.frames.sample_rate_hz
 
     @property
     def hop(self) -> int:
-        """Of the frames."""
+        """Samples from a frame's beginning to the next one's."""
         return self.frames.hop
 
     @property
     def n_rows(self) -> int:
-        """Rows of the feature."""
+        """How many rows the feature has."""
         return len(FEATURES[self.name].rows(self.frames))
 
     def n_frames(self, n_samples: int) -> int:
-        """Return the frames."""
+        """Return how many frames that many samples give."""
         return self.frames.n_frames(n_samples)
 
     def matrix(self, samples: Float32) -> Matrix:
-        """Return the feature."""
+        """Return the feature, `[n_rows, n_frames]`."""
         is_levelled = self.level == "window"
         feature = extract_locally(self.name, samples, self.frames, is_levelled=is_levelled)
         return feature.astype(self.dtype)
 
     def to_dict(self) -> dict[str, Any]:
-        """Return plain values."""
+        """Return the front end as plain values, as model.json keeps it."""
         values = {"kind": "local feature", "name": self.name, **self.frames.to_dict()}
         return values | _level_dict(self.level)
 
@@ -112,7 +112,7 @@ class SamplesInput:
     """The samples themselves, one row, in the 16 bits of CLIPS."""
 
     sample_rate_hz: int = 44_100
-    """Rate."""
+    """Sample rate in Hz of what the network takes."""
     level: str = "recorded"
     """One of `LEVELS`; the matrix is as recorded, windows of it are brought to a level."""
     hop = 1
@@ -126,7 +126,7 @@ class SamplesInput:
         _check_level(self.level)
 
     def n_frames(self, n_samples: int) -> int:
-        """Return the samples."""
+        """Return how many columns that many samples give: as many."""
         return n_samples
 
     def matrix(self, samples: Float32) -> Matrix:
@@ -134,7 +134,7 @@ class SamplesInput:
         return to_pcm16(samples)[np.newaxis].astype(self.dtype)
 
     def to_dict(self) -> dict[str, Any]:
-        """Return plain values."""
+        """Return the front end as plain values, as model.json keeps it."""
         return {"kind": "samples", "sample_rate_hz": self.sample_rate_hz} | _level_dict(self.level)
 
 

@@ -43,7 +43,7 @@ class KaldiSpec:
     hop: int = 160
     """Distance of frames, in samples."""
     n_mels: int = 128
-    """Mel bands."""
+    """How many mel bands there are."""
     f_min_hz: float = 20.0
     """Lower edge of the lowest band."""
     f_max_hz: float | None = None
@@ -231,7 +231,7 @@ class KaldiInput(BandInput):
     """
 
     spec: KaldiSpec = KaldiSpec()
-    """Of the filter bank."""
+    """How the filter bank is made: rate, frames, bands."""
     dtype = "<f4"
     silence = 0.0
     """What stands beyond the end: AST was trained with zeros there, before they are scaled."""
@@ -247,5 +247,5 @@ class KaldiInput(BandInput):
         return kaldi_fbank(samples, self.spec).astype(self.dtype, copy=False)
 
     def to_dict(self) -> dict[str, Any]:
-        """Return plain values."""
+        """Return the front end as plain values, as model.json keeps it."""
         return {"kind": "kaldi", **self.spec.to_dict()}

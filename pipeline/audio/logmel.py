@@ -44,7 +44,7 @@ class LogMelSpec:
     hop: int = 512
     """Distance of frames, in samples."""
     n_mels: int = 256
-    """Mel bands."""
+    """How many mel bands there are."""
     f_min_hz: float = 0.0
     """Lower edge of the lowest band."""
     f_max_hz: float | None = None

@@ -16,9 +16,9 @@ class Moments:
     """Sums of values, which add up over clips, shards and machines."""
 
     n: int = 0
-    """How many values."""
+    """How many values have been added."""
     total: float = 0.0
-    """Their sum."""
+    """Sum of the values, in float64."""
     total_of_squares: float = 0.0
     """The sum of their squares."""
 
@@ -52,5 +52,5 @@ class Moments:
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Moments:
-        """Return what `to_dict` gave."""
+        """Return the moments that `to_dict` made plain values of."""
         return cls(**values)

@@ -41,7 +41,7 @@ class Frame:
 
     @property
     def n_samples(self) -> int:
-        """Samples a channel."""
+        """How many samples a frame holds for each channel."""
         return 1152 if self.is_mpeg1 else 576
 
     @property

@@ -46,7 +46,7 @@ class Meter:
 
     @contextmanager
     def running(self) -> Iterator[None]:
-        """Count the time inside."""
+        """Add the seconds that are spent in this block."""
         began = time.monotonic()
         try:
             yield

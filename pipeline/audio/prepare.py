@@ -140,7 +140,7 @@ class Step:
     """One step of a chain; `str(step)` is the text it was parsed from."""
 
     name: str
-    """lowpass, denoise or standardise."""
+    """Name of the step: lowpass, denoise or standardise."""
     values: tuple[float, ...] = ()
     """Its numbers, in the order of the text."""
 

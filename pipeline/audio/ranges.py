@@ -137,15 +137,15 @@ class RangeFile(io.RawIOBase):
         return self._position
 
     def tell(self) -> int:
-        """Return the position."""
+        """Return the position of the next byte to read."""
         return self._position
 
     def readable(self) -> bool:
-        """Return True."""
+        """Return True: the file can be read."""
         return True
 
     def seekable(self) -> bool:
-        """Return True."""
+        """Return True: every byte can be reached."""
         return True
 
 

@@ -83,7 +83,7 @@ class _Effort:
             self.seconds[stage] += time.monotonic() - began - fetch_s
 
     def sleep(self, seconds: float) -> None:
-        """Back off."""
+        """Wait before the next try, and count those seconds."""
         with self.clocked("wait_s"):
             time.sleep(seconds)
 

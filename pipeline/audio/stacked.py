@@ -61,7 +61,7 @@ class StackedInput:
 
     @property
     def n_rows(self) -> int:
-        """Rows of all parts."""
+        """How many rows all parts have together."""
         return sum(part.n_rows for part in self.parts)
 
     @property

@@ -20,9 +20,9 @@ class WindowSpec:
     """How long a window is, and how far apart windows begin."""
 
     window_s: float = 1.0
-    """Length of a window."""
+    """Length of a window in s."""
     hop_s: float = 1.0
-    """Distance of their beginnings."""
+    """Seconds from the beginning of a window to that of the next."""
 
     def __post_init__(self) -> None:
         if not (0 < self.window_s < math.inf and 0 < self.hop_s < math.inf):

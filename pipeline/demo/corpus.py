@@ -69,7 +69,7 @@ class Video:
     start_s: float
     end_s: float
     mids: tuple[str, ...]
-    """The segment's labels, sorted."""
+    """AudioSet ids of the segment's labels, sorted."""
     codes: tuple[str, ...]
     """The classes that follow from them, sorted."""
     sounds: tuple[str, ...]

@@ -23,7 +23,7 @@ class Voice:
     low: int
     """The lowest pitch that players write for it."""
     high: int
-    """The highest one."""
+    """Highest MIDI note that the voice plays."""
     level_db: float
     """How loud the soundfont plays it, in dBFS RMS: measured, to balance one with another."""
     ring_s: float = 60.0

@@ -166,7 +166,7 @@ class _Handler(BaseHTTPRequestHandler):
         self._answer()
 
     def log_message(self, format: str, *args: object) -> None:
-        """Be quiet."""
+        """Write no line for a request."""
 
     def _answer(self) -> None:
         origin = self.server.origin

@@ -120,7 +120,7 @@ def hands(rng: Random, song: Song, voice: Voice) -> list[Note]:
 
 
 def bass(rng: Random, song: Song, voice: Voice) -> list[Note]:
-    """Return roots and fifths."""
+    """Return notes of a bass: roots and fifths of the chords."""
     loudness = rng.uniform(70, 95)
     return [
         Note(

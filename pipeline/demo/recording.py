@@ -27,7 +27,7 @@ RECIPE = 2  # goes up when the same recording would sound otherwise
 
 @dataclass(frozen=True)
 class Recording:
-    """One file to make."""
+    """One audio file to make: what plays, and its format."""
 
     path: Path
     """Where it goes; the suffix says in which format."""

@@ -44,7 +44,7 @@ class Soundfont:
 
     @property
     def name(self) -> str:
-        """Its file's name."""
+        """Name of the soundfont's file, without its folder."""
         return Path(self.path).name or WHEEL
 
 

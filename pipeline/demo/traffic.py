@@ -53,7 +53,7 @@ class Traffic:
                 self._n_in_flight -= 1
 
     def sent(self, ytid: str, n_bytes: int) -> None:
-        """Count bytes of body."""
+        """Add bytes of a body that was sent."""
         with self._lock:
             self.n_bytes[ytid] += n_bytes
 

@@ -135,7 +135,7 @@ def check_javascript() -> Finding:
 
 
 def check_yt_dlp(today: date | None = None) -> Finding:
-    """Look at yt-dlp's age."""
+    """Check how old the installed yt-dlp is."""
     version = metadata.version("yt-dlp")
     year, month, day = map(int, version.split(".")[:3])
     age_days = ((today or datetime.now(UTC).date()) - date(year, month, day)).days
@@ -145,7 +145,7 @@ def check_yt_dlp(today: date | None = None) -> Finding:
 
 
 def check_ffmpeg() -> Finding:
-    """Run the ffmpeg binary."""
+    """Check that the ffmpeg binary runs."""
     from pipeline.audio.ffmpeg import ffmpeg_exe
 
     path = ffmpeg_exe()

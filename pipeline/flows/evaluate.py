@@ -147,7 +147,7 @@ class _Tagged:
     unknown: dict[str, list[str]] = field(default_factory=dict)
     """The classes of the items that their labels leave open, where there are such."""
     build: dict[str, Any] | None = None
-    """The dataset's report.json."""
+    """The dataset's report.json, where there is one."""
     held: Validation | None = None
 
 

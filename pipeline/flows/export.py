@@ -55,7 +55,7 @@ class Exported:
     n_tracks: int
     n_failed: int
     files: str
-    """In words."""
+    """How many files were written, in words."""
     notes: tuple[str, ...]
     """What is not as one may expect, and of how many tracks."""
 
@@ -80,7 +80,7 @@ def export_tags(config: ExportConfig) -> Exported:
 
 @dataclass(frozen=True)
 class Task:
-    """An export under way."""
+    """An export that is under way, and what it has written."""
 
     source: ExportSource
     out: Folder

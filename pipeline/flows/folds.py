@@ -36,7 +36,7 @@ class FoldsResult:
     """What a cross-validation came to."""
 
     report: dict[str, Any]
-    """folds.json."""
+    """The content of folds.json: figures by fold and their mean."""
     cards: list[ModelCard]
 
 

@@ -92,7 +92,7 @@ class _Events(tqdm):  # type: ignore[type-arg]
     """A log of objects: where a progress bar stands."""
 
     def display(self, msg: str | None = None, pos: int | None = None) -> None:
-        """Log instead of drawing."""
+        """Write a line to the log in place of a drawn bar."""
         stands = self.format_dict
         rate = stands["rate"] or (self.n / stands["elapsed"] if stands["elapsed"] else None)
         say(

@@ -26,7 +26,7 @@ REINSTALL = "pip install --upgrade --editable ."
 
 
 class Level(StrEnum):
-    """How bad it is."""
+    """How bad a finding is: OK, a warning, or a failure."""
 
     OK = "ok"
     WARN = "warn"
@@ -35,7 +35,7 @@ class Level(StrEnum):
 
 @dataclass(frozen=True)
 class Finding:
-    """What a check found."""
+    """What a check of the machine found, and the cure."""
 
     name: str
     level: Level
@@ -50,7 +50,7 @@ class Finding:
 
 
 def check_python() -> Finding:
-    """Look at the interpreter."""
+    """Check that the interpreter is new enough."""
     good = sys.version_info >= (3, 11)
     found = f"{platform.python_version()}, {sys.executable}"
     return Finding("python", *judged(good, found, "make a venv with Python 3.11 or newer"))

@@ -50,7 +50,7 @@ class Pooled:
     units: Mapping[str, str]
     """What a statistic counts in, such as dB and dB²; of several rows, where they differ, each."""
     values: Mapping[str, Float32]
-    """By statistic, `[n_single, n_rows]`."""
+    """The pooled rows by statistic, each `[n_single, n_rows]`."""
 
     def row_values(self, row: str, statistic: str) -> RowValues:
         """Return one statistic of one row."""

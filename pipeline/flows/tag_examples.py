@@ -97,13 +97,13 @@ class Listener:
     """What makes an example of a candidate."""
 
     model: Tagger
-    """The network."""
+    """The network that scores the examples."""
     card: ModelCard
-    """Its front end."""
+    """The network's card: its front end and classes."""
     run: Run
     """run.json: windows, thresholds and names."""
     guard: Guard
-    """Where files are decoded."""
+    """The process in which files are decoded."""
 
     def example(self, candidate: Candidate) -> Example:
         """Return a candidate's example; ItemFault where it cannot be heard."""

@@ -61,7 +61,7 @@ class Failures:
     first: list[Run]
     """Rows of TAGS, as many as are listed: those of the run first, then by uri."""
     reasons: Counter[str]
-    """Of all of them."""
+    """How many failures there are by reason."""
 
 
 def write_report(

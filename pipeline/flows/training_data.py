@@ -58,7 +58,7 @@ class TrainingData:
 
     dataset: Dataset
     meta: dict[str, Any]
-    """dataset.json."""
+    """The content of the dataset's dataset.json."""
     config: TrainConfig
 
     def __post_init__(self) -> None:
@@ -95,12 +95,12 @@ class TrainingData:
 
     @property
     def vocabulary(self) -> Vocabulary:
-        """The dataset's classes."""
+        """The classes of the dataset, in their order."""
         return Vocabulary.from_dict(self.meta["classes"])
 
     @property
     def input_spec(self) -> InputSpec:
-        """The model's front end."""
+        """The front end of the model that is trained."""
         if self.config.model == PROBE:
             return self.probe.input_spec
         if self.init is not None:

@@ -61,7 +61,7 @@ class AugmentedWindow:
 
     @classmethod
     def from_state(cls, values: Mapping[str, Any]) -> AugmentedWindow:
-        """Return what `to_state` gave."""
+        """Return the example that `to_state` made plain values of."""
         images = {name: image.float().numpy() for name, image in values["images"].items()}
         return cls(**{**values, "images": images})
 

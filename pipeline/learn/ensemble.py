@@ -106,7 +106,7 @@ class EnsembleCard:
         return np.divide(sums, weights, out=np.zeros(len(codes)), where=weights > 0)
 
     def to_dict(self) -> dict[str, Any]:
-        """Return ensemble.json."""
+        """Return the card as ensemble.json holds it."""
         members = [
             {
                 "model": for_all_processes(one.model),
@@ -168,7 +168,7 @@ def averaged(members: Sequence[Member]) -> EnsembleCard:
 
 
 def save_ensemble(folder: Folder, card: EnsembleCard) -> None:
-    """Write ensemble.json."""
+    """Write an ensemble's card as ensemble.json."""
     folder.write_json(ENSEMBLE_FILE, card.to_dict())
 
 

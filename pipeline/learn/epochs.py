@@ -23,11 +23,11 @@ class Mixing:
     """How clips are put together while training."""
 
     sampling: str = "plain"
-    """plain, dynamic or persistent."""
+    """How windows are drawn: plain, dynamic or persistent."""
     least: int = 1
     """Clips a draw has, at least,"""
     most: int = 3
-    """and at most."""
+    """How many classes a mixture has at most."""
     missed: float = 0.001
     """Dynamic: the share of windows that an epoch may miss on average."""
     balance: str = "none"

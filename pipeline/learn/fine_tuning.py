@@ -96,7 +96,7 @@ class Init:
 
     @property
     def input_spec(self) -> InputSpec:
-        """The front end."""
+        """The front end of the model that training begins with."""
         return self.card.input_spec
 
     def architecture(

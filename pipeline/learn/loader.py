@@ -107,7 +107,7 @@ class Waits(Iterator[T]):
         self.waited_s = 0.0
 
     def __next__(self) -> T:
-        """Return the next item."""
+        """Return the next batch, when its windows are ready."""
         began_s = perf_counter()
         try:
             return next(self._items)

@@ -52,7 +52,7 @@ class Progress:
     """The state of a run between epochs; with model and optimiser it is the checkpoint."""
 
     epoch: int = 0
-    """Epochs done."""
+    """How many epochs are done."""
     best_val_loss: float = float("inf")
     """Of the epoch that is kept, which `TrainConfig.select` chooses."""
     best_weights: dict[str, Tensor] = field(default_factory=dict)

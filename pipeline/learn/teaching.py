@@ -39,7 +39,7 @@ class Teaching:
 
     @property
     def model_ids(self) -> list[str]:
-        """The teachers' model ids."""
+        """Model ids of the teachers, in their order."""
         return [card.model_id for card in self.cards]
 
     def rate_hz(self, student: InputSpec) -> int:

@@ -36,7 +36,7 @@ class Batch:
     targets: Float32
     """`[n, n_classes]`: 0, 1, or NaN where it is unknown."""
     weights: Float32
-    """`[n]`, 0 or 1."""
+    """Weight of each window, `[n]`: 1, or 0 where it only fills up."""
     n_global: int
     """Windows of this step over all ranks."""
 
@@ -48,7 +48,7 @@ class ActiveStarts:
     starts: Int64
     """Columns that were looked at (`looked_at`)."""
     active: Bools
-    """What was found there."""
+    """Whether there was sound, at each of the starts."""
 
     def at(self, start: int) -> bool:
         """Return what was found at the column that is nearest."""
@@ -69,7 +69,7 @@ class WindowSet:
     start_of: Int64
     """The frame where each window begins."""
     n_frames: int
-    """Columns of a window."""
+    """How many columns a window has."""
     silence: float | Float32
     """What stands beyond the end of a clip: one value, or one a row, `[n_rows, 1]`."""
     db_per_unit: float | None
@@ -146,7 +146,7 @@ class WindowSet:
 
     @property
     def n_rows(self) -> int:
-        """Rows of a window."""
+        """How many rows a window has."""
         return int(self.matrices[0].shape[0])
 
     def subset(self, clips: npt.NDArray[np.intp]) -> WindowSet:

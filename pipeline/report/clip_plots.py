@@ -34,7 +34,7 @@ class ClipExample:
     code: str
     segment_id: str
     logmel: Floats
-    """In dB, `[n_mels, n_frames]`."""
+    """The clip's log-mel in dB, `[n_mels, n_frames]`."""
 
 
 def durations(durations_s: npt.ArrayLike) -> Picture:

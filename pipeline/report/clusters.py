@@ -42,7 +42,7 @@ class Clusters:
         return float(self.counts.max(axis=1).sum() / max(1, self.counts.sum()))
 
     def to_dict(self) -> dict[str, Any]:
-        """Return plain values."""
+        """Return the clusters as plain values, as report.json has them."""
         return {
             "feature": self.feature,
             "counts": self.counts.tolist(),

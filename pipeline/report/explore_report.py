@@ -27,15 +27,15 @@ class Comparison:
     """What became of the pooled features."""
 
     table: pa.Table
-    """ANOVA."""
+    """The table of the ANOVA, as schemas/anova.py describes it."""
     n_clips: int
-    """Clips with features."""
+    """How many clips have features."""
     n_single: int
     """Of those, clips with exactly one class: the ones that count."""
     n_recordings: int
     """What those were cut from."""
     n_classes: int
-    """Classes that were compared."""
+    """How many classes were compared."""
     rows: Sequence[RowValues] = field(default=())
     """The rows whose distributions are drawn."""
     clusters: Sequence[Clusters] = field(default=())

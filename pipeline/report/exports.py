@@ -49,7 +49,7 @@ _STEM_BYTES = 100
 
 @dataclass(frozen=True)
 class TagSource:
-    """Who has said it."""
+    """Which model has given the tags, and when."""
 
     model_id: str
     names: Mapping[str, str]

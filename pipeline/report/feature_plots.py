@@ -47,13 +47,13 @@ class RowValues:
     unit: str
     """What the statistic counts in, such as dB or Hz²; empty for plain numbers."""
     values: Floats
-    """`[n_clips]`"""
+    """The row's value of each clip, `[n_clips]`."""
     groups: Int64
-    """Each clip's class, `[n_clips]`."""
+    """The class of each clip, `[n_clips]`."""
 
     @property
     def key(self) -> tuple[str, str, str]:
-        """What ANOVA calls it."""
+        """Feature, row and statistic, as the ANOVA table has them."""
         return self.feature, self.row, self.statistic
 
 

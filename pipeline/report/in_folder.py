@@ -22,7 +22,7 @@ class InFolder:
     n_there: int
     """Planned segments with a file."""
     n_missing: int
-    """Planned segments without one."""
+    """How many planned segments have no file."""
     missing: Sequence[str]
     """The ids of the first of those, by name."""
     n_unasked: int

@@ -48,19 +48,19 @@ class Stretch:
     """A few seconds of a track: what is heard, and what the model said of it."""
 
     samples: Floats
-    """Mono, `[n_samples]`."""
+    """The stretch's samples, mono, `[n_samples]`."""
     sample_rate_hz: int
-    """Of the samples."""
+    """Sample rate of `samples` in Hz."""
     start_s: float
     """Where in the track it begins."""
     logmel: Floats
     """In dB, `[n_mels, n_frames]`, of this stretch."""
     spec: LogMelSpec
-    """Of the log-mel."""
+    """How the picture's log-mel is made."""
     middles_s: Floats
     """The windows' middles, from the beginning of the stretch, `[n_windows]`."""
     hop_s: float
-    """Distance of the windows."""
+    """Seconds from a window's beginning to the next one's."""
     scores: Floats
     """The model's sigmoids, `[n_windows, n_classes]`."""
     active: Bools
@@ -70,7 +70,7 @@ class Stretch:
 
     @property
     def duration_s(self) -> float:
-        """How long it is."""
+        """Length of the stretch in s."""
         return len(self.samples) / self.sample_rate_hz
 
 
@@ -79,9 +79,9 @@ class Example:
     """One track to listen to, with the picture of what is heard."""
 
     title: str
-    """Why it is shown."""
+    """Why the track is shown."""
     uri: str
-    """The track."""
+    """Address of the track."""
     words: str
     """What the track was given, and by what scores."""
     labels: tuple[str, ...]
@@ -89,7 +89,7 @@ class Example:
     audio_uri: str
     """The sound, in a data URI."""
     picture: Picture
-    """Log-mel and time line."""
+    """Log-mel and scores over time, as an image."""
 
     def as_sound(self) -> Sound:
         """Return what a page shows."""

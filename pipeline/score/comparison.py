@@ -39,7 +39,7 @@ class EvaluationRun:
     origin: Mapping[str, str]
     """What is said of it beside its figures: its folder, model, aggregation, thresholds."""
     thresholds: Mapping[str, float]
-    """By code."""
+    """The threshold of each class, by code."""
     scored: Scored
     training: Mapping[str, float | None] = field(default_factory=dict)
     """What the model's training took: `seconds`, `peak_memory_mib`; None where it was not kept."""

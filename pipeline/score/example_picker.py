@@ -34,7 +34,7 @@ class Candidate:
     reason: str
     """A class's code, or that it lies at a threshold, or has no label."""
     row: Mapping[str, Any]
-    """Of TAGS."""
+    """The track's row of TAGS."""
 
 
 class ExamplePicker:

@@ -25,7 +25,7 @@ class Interval:
     """A stretch of a track in which one instrument sounds without a break."""
 
     code: str
-    """The instrument."""
+    """Code of the instrument that sounds."""
     start_s: float
     """Where its first window begins."""
     end_s: float

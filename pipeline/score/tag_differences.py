@@ -40,7 +40,7 @@ class Tagged:
 
     uris: pa.Array
     fingerprints: pa.Array
-    """Null where unknown."""
+    """Hash of each track's bytes, null where unknown."""
     duration_s: Float64
     is_ok: Bools
     labels: Bools

@@ -52,11 +52,11 @@ class Tally:
 
     @property
     def n_tracks(self) -> int:
-        """All of them."""
+        """How many tracks were counted in all."""
         return self.n_ok + self.n_failed + self.n_same
 
     def add(self, other: Tally) -> None:
-        """Add another one's counts."""
+        """Add the counts of another tally to this one."""
         for key in ("n_ok", "n_failed", "n_same", "n_renamed_in_place", "n_unlabelled", "audio_s"):
             setattr(self, key, getattr(self, key) + getattr(other, key))
         for key in ("reasons", "labels", "engines"):

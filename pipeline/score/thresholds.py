@@ -52,7 +52,7 @@ class Thresholds:
         return (*self.notes, line)
 
     def array(self) -> Float64:
-        """Return the thresholds, `[n_classes]`."""
+        """Return the thresholds in the classes' order, `[n_classes]`."""
         return np.array(list(self.values.values()), np.float64)
 
 

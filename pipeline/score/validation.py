@@ -42,7 +42,7 @@ class Choice:
 
     aggregation: str
     rule: str = "own"
-    """A name of `thresholds.RULES`."""
+    """How thresholds are found, one of `thresholds.RULES`."""
     target_precision: float = TARGET_PRECISION
     own: str = "the model's own"
     """Whose thresholds the rule `own` means, in words."""

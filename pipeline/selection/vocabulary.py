@@ -116,7 +116,7 @@ def audioset_vocabulary(mids: Iterable[str]) -> Vocabulary:
 
 
 def default_vocabulary() -> Vocabulary:
-    """Return the eleven instruments."""
+    """Return the vocabulary of the eleven instruments."""
     path = resources.files("pipeline.selection") / "instruments.toml"
     return parse_vocabulary(path.read_text(), name="instruments.toml")
 

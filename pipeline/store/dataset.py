@@ -68,7 +68,7 @@ class Dataset:
         return dataset
 
     def meta(self) -> dict[str, Any]:
-        """Return dataset.json."""
+        """Return the content of dataset.json, empty where there is none."""
         meta: dict[str, Any] = self.folder.read_json("dataset.json")
         return meta
 

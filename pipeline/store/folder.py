@@ -192,7 +192,7 @@ class Folder:
             return int(pq.read_metadata(raw).num_rows)
 
     def read_bytes(self, name: str) -> bytes:
-        """Read a file."""
+        """Return the bytes of a file of the folder."""
         with (
             store_errors("read", self.uri_of(name)),
             self._fs.open_input_stream(self._path(name), compression=None) as stream,
@@ -201,7 +201,7 @@ class Folder:
         return data
 
     def read_json(self, name: str) -> Any:
-        """Read a json file."""
+        """Return the content of a json file of the folder."""
         try:
             return json.loads(self.read_bytes(name))
         except ValueError as error:

@@ -132,7 +132,7 @@ class TagStore:
         ]
 
     def clear(self) -> None:
-        """Delete every row."""
+        """Delete every row of every model."""
         self.clear_up()
         for table in _TABLES:
             for name in self.files(table=table):

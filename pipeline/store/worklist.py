@@ -92,13 +92,13 @@ class Known:
     """Of the tracks that are ok, as `duration_s`."""
     duration_s: float
     labels: Counter[str]
-    """Tracks by label."""
+    """How many tracks have each label, by code."""
     latest: datetime | None
     """When the newest row was made."""
 
     @classmethod
     def of(cls, batches: Iterable[pa.Table]) -> Known:
-        """Read rows of KNOWN."""
+        """Return what rows of KNOWN say, as arrays of hashes."""
         parts, n_bytes, duration_s, labels = [], 0, 0.0, Counter[str]()
         times: list[datetime] = []
         for batch in batches:
@@ -154,12 +154,12 @@ class WorkList:
 
     @property
     def n_tracks(self) -> int:
-        """Tracks of the catalogue."""
+        """How many tracks the catalogue has."""
         return len(self.uris)
 
     @property
     def n_unchanged(self) -> int:
-        """Tracks that need nothing."""
+        """How many tracks need nothing."""
         return self.n_tracks - int(self.left.num_rows)
 
 

@@ -213,7 +213,7 @@ class Perceptron(Classical):
         self._keep(out=np.zeros((_N_HIDDEN, n_classes)), out_bias=np.zeros(n_classes))
 
     def probabilities(self, points: Tensor) -> Tensor:
-        """Return the sigmoid outputs."""
+        """Return the sigmoid of the outputs, `[n, n_classes]`."""
         hidden = torch.relu(points @ self.hidden + self.hidden_bias)
         return torch.sigmoid(hidden @ self.out + self.out_bias)
 

@@ -18,7 +18,7 @@ class EmbeddingHook:
         self.seen: list[Tensor] = []
 
     def __call__(self, _: nn.Module, inputs: tuple[Tensor, ...]) -> None:
-        """Keep the first input."""
+        """Keep what goes into the head, once."""
         self.seen.append(inputs[0])
 
     def take(self) -> list[Tensor]:

@@ -110,7 +110,7 @@ class ShortChunk(nn.Module):
         return active.reshape(-1, steps.shape[1], active.shape[1])
 
     def get_classifier(self) -> nn.Module:
-        """Return the last layer."""
+        """Return the layer that gives the logits."""
         return self.head
 
 

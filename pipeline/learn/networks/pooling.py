@@ -103,7 +103,7 @@ class TimmFrames(nn.Module):
         return features.reshape(-1, n_times, features.shape[1])
 
     def get_classifier(self) -> nn.Module:
-        """Return the last layer."""
+        """Return the layer that gives the logits."""
         head: nn.Module = self.backbone.get_classifier()
         return head
 

@@ -195,7 +195,7 @@ class Probe(nn.Module):
         return cls(encoders, head)
 
     def get_classifier(self) -> nn.Module:
-        """Return what is fitted."""
+        """Return the head: all that is fitted of a probe."""
         return self.head
 
     def embedding_layer(self) -> nn.Module:

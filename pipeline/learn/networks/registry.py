@@ -38,7 +38,7 @@ class Entry:
     build: Callable[[int, tuple[int, int], float], nn.Module]
     """From classes, shape of a window and dropout; the weights are random."""
     takes: str
-    """What its windows hold."""
+    """What the network's windows hold, for the help text."""
     smallest: tuple[int, int]
     """Rows and columns below which pooling would leave nothing."""
     n_rows: int | None = None

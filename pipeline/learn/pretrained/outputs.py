@@ -41,12 +41,12 @@ class MappedNetwork(nn.Module):
         self.register_buffer("index", torch.tensor(index), persistent=False)
 
     def forward(self, prepared: Tensor) -> Tensor:
-        """Return logits, `[n, n_classes]`."""
+        """Return the logits of the classes, `[n, n_classes]`."""
         logits: Tensor = self.network(prepared)
         return logits[:, self.get_buffer("index")].amax(dim=2)
 
     def get_classifier(self) -> nn.Module:
-        """Return the network's head."""
+        """Return the layer of the network that gives its outputs."""
         head: nn.Module = self.network.get_classifier()  # type: ignore[operator]
         return head
 

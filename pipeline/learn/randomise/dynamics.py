@@ -15,7 +15,7 @@ _SILENCE = 1e-6
 
 @dataclass(frozen=True)
 class Gain(Transform):
-    """Another level: `gain_db`, uniform."""
+    """Another level: a gain in dB, drawn uniformly from `gain_db`."""
 
     probability: float = 0.8
     gain_db: tuple[float, float] = (-12.0, 12.0)
@@ -39,7 +39,7 @@ class Clipping(Transform):
     """Share of the overloads that have hard corners."""
 
     def apply(self, samples: Float32, rng: np.random.Generator, sample_rate_hz: int) -> Float32:
-        """Return the samples clipped."""
+        """Return the samples with their peaks cut off."""
         driven = samples * np.float32(ratio(rng.uniform(*self.drive_db)) / np.abs(samples).max())
         is_hard = rng.random() < self.hard_share
         clipped = driven.clip(-1, 1) if is_hard else np.tanh(driven)
@@ -62,7 +62,7 @@ class Compressor(Transform):
     release_s: tuple[float, float] = (0.05, 0.4)
 
     def apply(self, samples: Float32, rng: np.random.Generator, sample_rate_hz: int) -> Float32:
-        """Return the samples compressed."""
+        """Return the samples with loud parts made softer."""
         block = max(1, round(_BLOCK_S * sample_rate_hz))
         level_db = block_levels_db(samples, block)
         over_db = level_db - (level_db.max() + rng.uniform(*self.threshold_db))
