@@ -31,7 +31,6 @@ from pipeline.learn.networks.registry import (
     build_network,
     is_known,
     known_names,
-    timm_backbone,
 )
 from pipeline.learn.pretrained.outputs import OutputMap
 from pipeline.learn.starter import ENSEMBLE_FILE, model_uri
@@ -232,20 +231,17 @@ def _backbone(
         sizes = architecture.sizes or {}
         taggers = [Tagger(Architecture.from_dict(one["architecture"])) for one in sizes["encoders"]]
         return Probe.of(sizes, taggers, n_classes=n_classes, dropout=dropout)
-    if is_known(name):
-        return build_network(
-            name,
-            n_classes=n_classes,
-            input_shape=architecture.input_shape,
-            dropout=dropout,
-            weights=weights,
-            label_ids=[one.any_of for one in vocabulary.instruments] if vocabulary else (),
-            sizes=architecture.sizes,
-            n_outputs=architecture.n_outputs,
-            outputs=architecture.outputs,
-        )
-    backbone = timm_backbone(name, n_classes=n_classes, dropout=dropout, weights=weights)
-    return backbone.to(memory_format=torch.channels_last)  # type: ignore[call-overload,no-any-return]
+    return build_network(
+        name,
+        n_classes=n_classes,
+        input_shape=architecture.input_shape,
+        dropout=dropout,
+        weights=weights,
+        label_ids=[one.any_of for one in vocabulary.instruments] if vocabulary else (),
+        sizes=architecture.sizes,
+        n_outputs=architecture.n_outputs,
+        outputs=architecture.outputs,
+    )
 
 
 @dataclass(frozen=True)
