@@ -21,8 +21,7 @@ import pyarrow.compute as pc
 from pipeline.arrays import Float32, Int64
 from pipeline.audio.features import FEATURES, FrameSpec
 from pipeline.errors import SpecMismatch, UsageError
-from pipeline.report.feature_plots import RowValues
-from pipeline.score.anova import single_groups
+from pipeline.score.anova import RowValues, single_groups
 from pipeline.score.summary import label_matrix
 from pipeline.store.dataset import Dataset
 from pipeline.store.folder import Folder

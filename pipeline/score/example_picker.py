@@ -20,7 +20,7 @@ MAX_BYTES = 256 << 20
 """Larger files are not read again for the sake of a page."""
 
 _KEPT = 3
-_AT_THRESHOLD, _UNLABELLED = "at the threshold", "unlabelled"
+AT_THRESHOLD, UNLABELLED = "at the threshold", "unlabelled"
 
 
 @dataclass(frozen=True)
@@ -59,11 +59,9 @@ class ExamplePicker:
             self._offer(code, tags, scores[:, k] + 1e-3 * peaks[:, k], k, among=named[:, k])
         heard = np.asarray(pc.fill_null(tags["n_active"], 1)) > 0
         distance = np.abs(scores - self._thresholds)
-        self._offer(
-            _AT_THRESHOLD, tags, -distance.min(axis=1), distance.argmin(axis=1), among=heard
-        )
+        self._offer(AT_THRESHOLD, tags, -distance.min(axis=1), distance.argmin(axis=1), among=heard)
         bare = heard & ~named.any(axis=1)
-        self._offer(_UNLABELLED, tags, peaks.max(axis=1), peaks.argmax(axis=1), among=bare)
+        self._offer(UNLABELLED, tags, peaks.max(axis=1), peaks.argmax(axis=1), among=bare)
 
     def slots(self, n: int, frequent: Sequence[str]) -> list[list[Candidate]]:
         """Return up to `n` lists of candidates, the best one first; one of each list is shown.
@@ -71,7 +69,7 @@ class ExamplePicker:
         `frequent` are the classes, the commonest first.
         """
         classes = [self._kept[code] for code in frequent if code in self._kept]
-        others = [self._kept[key] for key in (_AT_THRESHOLD, _UNLABELLED) if key in self._kept]
+        others = [self._kept[key] for key in (AT_THRESHOLD, UNLABELLED) if key in self._kept]
         n_first = max(1, n - len(others))
         return (classes[:n_first] + others + classes[n_first:])[:n]
 
@@ -90,28 +88,6 @@ class ExamplePicker:
         if offered:
             together = self._kept.get(reason, []) + offered
             self._kept[reason] = sorted(together, key=lambda one: -one.rank)[:_KEPT]
-
-
-def title_of(candidate: Candidate, *, thresholds: Mapping[str, float], name: str) -> str:
-    """Return why a track is shown; `name` is that of its class."""
-    score = candidate.row["scores"][candidate.code]
-    if candidate.reason == _AT_THRESHOLD:
-        return f"At the threshold: {name} {score:.2f}, {thresholds[candidate.code]:g} is asked for"
-    if candidate.reason == _UNLABELLED:
-        return f"Without a label: the most evidence is for {name}"
-    return f"{name[:1].upper()}{name[1:]}: the highest score, {score:.2f}"
-
-
-def words_of(row: Mapping[str, Any], class_names: Mapping[str, str]) -> str:
-    """Return what a track was given, and by what scores."""
-    labels = ", ".join(class_names.get(code, code) for code in row["labels"]) or "none"
-    best = sorted(row["scores"], key=lambda code: -row["scores"][code])[:3]
-    each = ", ".join(
-        f"{class_names.get(code, code)} {row['scores'][code]:.2f} "
-        f"(evidence {(row['peaks'] or {}).get(code, float('nan')):.2f})"
-        for code in best
-    )
-    return f"Labels: {labels}. Scores of the whole track: {each}."
 
 
 def _matrix(column: pa.ChunkedArray, codes: Sequence[str]) -> Float64:
