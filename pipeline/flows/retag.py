@@ -76,7 +76,7 @@ def retag(config: RetagConfig) -> dict[str, Any]:
     """Make the labels of a tagging run anew; return the run.json of the new folder."""
     began, started = monotonic(), datetime.now(UTC)
     check_out(config.out, TAGS, {"--tags": config.tags, "--model": _folders(config.model)})
-    store, out = TagStore(Folder(config.tags)), Folder(config.out)
+    store, out = TagStore.open(config.tags), Folder(config.out)
     source = store.folder
     card = None if config.model is None else _card(config.model)
     before = _last_run(store, config, card)

@@ -15,6 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from pipeline.arrays import Bools, Float64
+from pipeline.store.matrices import label_matrix, score_matrix
 
 MAX_BYTES = 256 << 20
 """Larger files are not read again for the sake of a page."""
@@ -52,8 +53,11 @@ class ExamplePicker:
         tags = tags.filter(pc.and_(is_ok, small)).combine_chunks()
         if not tags.num_rows:
             return
-        scores, peaks = _matrix(tags["scores"], self._codes), _matrix(tags["peaks"], self._codes)
-        named = _named(tags["labels"], self._codes)
+        scores, peaks = (
+            np.nan_to_num(score_matrix(tags[key], self._codes)).astype(np.float64)
+            for key in ("scores", "peaks")
+        )
+        named = label_matrix(tags["labels"], self._codes, ignore_others=True)
         for k, code in enumerate(self._codes):
             # Where scores are shares of the loudest class, many are 1: then the confidence decides.
             self._offer(code, tags, scores[:, k] + 1e-3 * peaks[:, k], k, among=named[:, k])
@@ -88,20 +92,3 @@ class ExamplePicker:
         if offered:
             together = self._kept.get(reason, []) + offered
             self._kept[reason] = sorted(together, key=lambda one: -one.rank)[:_KEPT]
-
-
-def _matrix(column: pa.ChunkedArray, codes: Sequence[str]) -> Float64:
-    """Return a column of scores, `[n_rows, n_classes]`; 0 where there is none."""
-    columns = [pc.fill_null(pc.struct_field(column, [code]), 0.0).to_numpy() for code in codes]
-    return np.stack(columns, axis=1).astype(np.float64)
-
-
-def _named(labels: pa.ChunkedArray, codes: Sequence[str]) -> Bools:
-    """Return which classes each row is labelled, `[n_rows, n_classes]`."""
-    lists = pc.fill_null(labels.combine_chunks(), [])
-    rows = pc.list_parent_indices(lists).to_numpy()
-    places = pc.index_in(pc.list_flatten(lists), value_set=pa.array(codes, pa.string()))
-    known = pc.is_valid(places).to_numpy(zero_copy_only=False)
-    named = np.zeros((len(lists), len(codes)), bool)
-    named[rows[known], places.drop_null().to_numpy()] = True
-    return named

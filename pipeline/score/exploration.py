@@ -16,8 +16,9 @@ import pyarrow as pa
 from pipeline.arrays import Bools, Float64, Floats
 from pipeline.score.anova import P_LIMIT, Row, RowValues, by_feature, ranked
 from pipeline.score.clusters import Clusters
-from pipeline.score.summary import cooccurrence_counts, label_matrix, labels_per_clip
+from pipeline.score.summary import cooccurrence_counts, labels_per_clip
 from pipeline.selection.plan import SPLITS
+from pipeline.store.matrices import label_matrix
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,8 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from pipeline.score.summary import cooccurrence_counts, label_matrix, labels_per_clip
+from pipeline.score.summary import cooccurrence_counts, labels_per_clip
+from pipeline.store.matrices import label_matrix
 
 REQUESTS_PER_SEGMENT = 4
 """Of a source over HTTP: the head, the index and the segment's bytes; a page where it has one."""

@@ -10,6 +10,7 @@ import pyarrow as pa
 
 from pipeline.arrays import Floats
 from pipeline.score.targets import Targets, code_lists, is_known, is_there, target_matrix
+from pipeline.store.matrices import codes_of, score_matrix
 from schemas.scores import scores_schema
 
 
@@ -66,12 +67,12 @@ def from_table(table: pa.Table) -> Scored:
 
     Tables of older versions have no groups, each item is one, and nothing that is unknown.
     """
-    codes = [field.name for field in table.schema.field("scores").type]
-    rows = table.to_pylist()
-    shape = (len(rows), len(codes))
-    unknown = [row.get("unknown") for row in rows]
-    truth = target_matrix([row["truth"] for row in rows], unknown, codes)
-    scores = np.array([[row["scores"][c] for c in codes] for row in rows], np.float64)
+    codes = codes_of(table.schema)
     uris = table["uri"].to_pylist()
-    groups = table["group"].to_pylist() if "group" in table.column_names else uris
-    return Scored(uris, codes, truth, scores.reshape(shape), groups)
+    unknown, groups = (
+        table[key].to_pylist() if key in table.column_names else older
+        for key, older in (("unknown", [None] * len(uris)), ("group", uris))
+    )
+    truth = target_matrix(table["truth"].to_pylist(), unknown, codes)
+    scores = score_matrix(table["scores"], codes).astype(np.float64)
+    return Scored(uris, codes, truth, scores, groups)
