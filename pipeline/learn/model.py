@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from typing import Any
@@ -375,6 +375,20 @@ def load_card(uri: str) -> ModelCard:
         ) from error
     except SpecMismatch as error:
         raise SpecMismatch(f"{folder.uri_of('model.json')}: {error}") from error
+
+
+def model_there(out: Folder, is_ours: Callable[[ModelCard], bool]) -> ModelCard | None:
+    """Return the model that a job's --out holds already, None where it holds none.
+
+    Another model raises UsageError and is never overwritten: a tagging may be using it.
+    """
+    if not out.exists("model.json"):
+        return None
+    if not is_ours(card := load_card(out.uri)):
+        raise UsageError(
+            f"--out {out.uri}: {card.model_id} is there, of another run; give another --out"
+        )
+    return card
 
 
 def load_model(uri: str) -> tuple[Tagger, ModelCard]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -69,10 +70,12 @@ def from_table(table: pa.Table) -> Scored:
     """
     codes = codes_of(table.schema)
     uris = table["uri"].to_pylist()
-    unknown, groups = (
-        table[key].to_pylist() if key in table.column_names else older
-        for key, older in (("unknown", [None] * len(uris)), ("group", uris))
-    )
+    unknown = _column(table, "unknown") or [None] * len(uris)
     truth = target_matrix(table["truth"].to_pylist(), unknown, codes)
     scores = score_matrix(table["scores"], codes).astype(np.float64)
-    return Scored(uris, codes, truth, scores, groups)
+    return Scored(uris, codes, truth, scores, _column(table, "group") or uris)
+
+
+def _column(table: pa.Table, name: str) -> list[Any]:
+    """Return the values of a column; none where an older table does not have it."""
+    return list(table[name].to_pylist()) if name in table.column_names else []
