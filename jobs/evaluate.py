@@ -6,10 +6,10 @@ import argparse
 
 from jobs import harness
 from pipeline.flows.evaluate import EvaluateConfig, evaluate, kept_in
+from pipeline.report.wording import macro_text
 from pipeline.score.aggregate import NAMES, method_named
 from pipeline.score.metrics import Metrics
 from pipeline.score.thresholds import RULES, TARGET_PRECISION
-from pipeline.score.wording import macro_text
 from pipeline.selection.plan import SPLITS
 
 

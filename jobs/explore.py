@@ -8,7 +8,8 @@ from typing import Any
 from jobs import harness
 from pipeline.flows.explore import ExploreConfig, explore
 from pipeline.flows.pooled import ALL
-from pipeline.score.anova import P_LIMIT, p_text, row_label
+from pipeline.report.feature_plots import p_text, row_label
+from pipeline.score.anova import P_LIMIT
 from pipeline.selection.plan import SPLITS
 
 _N_SHOWN = 20

@@ -32,7 +32,7 @@ from ray.exceptions import (
 from pipeline.errors import TimbreError, UsageError
 from pipeline.flows.joined import relative_on_cluster
 from pipeline.flows.logs import logged, say
-from pipeline.score.wording import past_limit_text
+from pipeline.report.wording import past_limit_text
 
 OK, FAILED, USAGE, PAST_LIMIT, INTERRUPTED = 0, 1, 2, 3, 130
 _PLACES = {"URI", "GLOB", "MANIFEST", "CSV", "TOML", "JSON", "FILE", "DIR", "PATH"}

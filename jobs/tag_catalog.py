@@ -9,10 +9,10 @@ from jobs import harness
 from pipeline.flows.tag import RETRY, TagConfig, plan_tagging, tag_catalog
 from pipeline.learn.model import DEFAULT_MIN_CONFIDENCE
 from pipeline.learn.starter import STARTER
+from pipeline.report.alerts import HAVE_FAILED, REASONS
 from pipeline.report.left_out import left_out_text
+from pipeline.report.wording import duration_text, size_text
 from pipeline.score.aggregate import TRACKS, method_named
-from pipeline.score.alerts import HAVE_FAILED, REASONS
-from pipeline.score.wording import duration_text, size_text
 from pipeline.store.catalogue import FORMS
 
 

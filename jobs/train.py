@@ -20,7 +20,7 @@ from pipeline.learn.precision import PRECISIONS
 from pipeline.learn.recipes import PRESETS, preset
 from pipeline.learn.sampling import BALANCES, SAMPLINGS
 from pipeline.learn.selection import SELECTIONS, best_row, chosen_by
-from pipeline.score.wording import macro_text
+from pipeline.report.wording import macro_text
 
 AUGMENTED = ",".join(AUGMENTATIONS)
 

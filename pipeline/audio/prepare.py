@@ -1,4 +1,4 @@
-"""Samples in, prepared samples out: low-pass, noise reduction, standardising; windows; silence.
+"""Samples in, prepared samples out: low-pass, noise reduction, standardising.
 
 A chain of steps is a text that a job takes and a table's metadata keeps:
 
@@ -50,56 +50,6 @@ def low_pass(samples: Float32, *, sample_rate_hz: int, cutoff_hz: float, order: 
     edge = min(3 * (2 * len(sections) + 1), len(samples) - 1)
     filtered = scipy.signal.sosfiltfilt(sections, samples.astype(np.float64), padlen=edge)
     return np.asarray(filtered, np.float32)
-
-
-def windowed(
-    samples: Float32,
-    *,
-    sample_rate_hz: int,
-    window_s: float = 0.025,
-    hop_s: float = 0.010,
-    window: str = "hann",
-) -> Float32:
-    """Return frames times a window function, `[n_frames, n]`; zeros fill up the last one.
-
-    Parameters
-    ----------
-    samples
-        `[n_samples]`, at least one.
-    sample_rate_hz
-        Their rate.
-    window_s, hop_s
-        Length of a frame and distance of their beginnings; the first begins at sample 0.
-    window
-        A name that `scipy.signal.get_window` knows.
-    """
-    length, hop = round(window_s * sample_rate_hz), round(hop_s * sample_rate_hz)
-    if length < 1 or hop < 1:
-        raise UsageError(f"window {window_s} s, hop {hop_s} s: expected one sample or more")
-    frames = _frames(samples, length=length, hop=hop)
-    return np.asarray(frames * scipy.signal.get_window(window, length), np.float32)
-
-
-def silent_share(
-    samples: Float32, *, sample_rate_hz: int, below_db: float = -60.0, frame_s: float = 0.05
-) -> float:
-    """Return the share of frames, 0 to 1, whose RMS is under a level.
-
-    Parameters
-    ----------
-    samples
-        `[n_samples]`, at least one.
-    sample_rate_hz
-        Their rate.
-    below_db
-        The level, in dB re full scale: an RMS of 1 is 0 dB, a full-scale sine -3 dB.
-    frame_s
-        Length of a frame; frames do not overlap, and the last may be shorter.
-    """
-    length = max(1, round(frame_s * sample_rate_hz))
-    n_heard = np.diff(np.append(np.arange(0, len(samples), length), len(samples)))
-    energy = np.square(_frames(samples, length=length, hop=length), dtype=np.float64).sum(axis=1)
-    return float(np.mean(np.sqrt(energy / n_heard) < 10 ** (below_db / 20)))
 
 
 def denoise(samples: Float32, *, sample_rate_hz: int, stationary: bool = False) -> Float32:
@@ -208,9 +158,3 @@ def _expected(found: str) -> str:
 
 def _plain(value: float) -> str:
     return str(int(value)) if value.is_integer() else repr(value)
-
-
-def _frames(samples: Float32, *, length: int, hop: int) -> Float32:
-    n_frames = 1 + math.ceil(max(0, len(samples) - length) / hop)
-    padded = np.pad(samples, (0, (n_frames - 1) * hop + length - len(samples)))
-    return np.lib.stride_tricks.sliding_window_view(padded, length)[::hop]

@@ -21,8 +21,7 @@ from pipeline.audio.irmas_source import list_irmas
 from pipeline.audio.logmel import LogMelSpec
 from pipeline.errors import StoreError, UsageError
 from pipeline.flows.logs import progress_bar
-from pipeline.report.forecast import forecast
-from pipeline.report.in_folder import InFolder, look_into
+from pipeline.score.forecast import InFolder, forecast, look_into
 from pipeline.selection.audioset import read_segments
 from pipeline.selection.cap import cap_classes, cap_text
 from pipeline.selection.plan import (

@@ -16,18 +16,19 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from pipeline.arrays import Bools
 from pipeline.errors import SpecMismatch, UsageError
 from pipeline.flows.provenance import provenance
 from pipeline.report.page import render_page
 from pipeline.report.tag_differences_page import tag_differences_page
 from pipeline.score.tag_differences import Tagged, differences_table, findings, pair
 from pipeline.store.folder import Folder
+from pipeline.store.matrices import codes_of, label_matrix, score_matrix
 from pipeline.store.out import DIFFERENCES, check_out
+from pipeline.store.tagrows import last_of_each, times
 from pipeline.store.tagstore import TagStore
+from pipeline.store.worklist import text_hashes
 
 _COLUMNS = ["uri", "fingerprint", "duration_s", "status", "labels", "scores", "tagged_at"]
-_CURE = "make it with python -m jobs.tag_catalog"
 _N_LISTED = 100
 _N_READERS = 8
 _N_FILES = 16  # that are in memory as they were read
@@ -68,8 +69,8 @@ def compare_tags(config: CompareTagsConfig) -> dict[str, Any]:
     """Compare two models' tags; write the files of `out`, and return differences.json."""
     check_out(config.out, DIFFERENCES, {"--a": config.a, "--b": config.b})
     sides = [
-        _side(TagStore(Folder(uri)), model_id, flag)
-        for uri, model_id, flag in zip((config.a, config.b), models(config), "ab", strict=True)
+        _side(TagStore.open(uri), model_id)
+        for uri, model_id in zip((config.a, config.b), models(config), strict=True)
     ]
     codes = _common_codes(*sides)
     a, b = (tagged(_rows_of(side), codes) for side in sides)
@@ -104,9 +105,12 @@ def models(config: CompareTagsConfig) -> tuple[str, str]:
 
     Where A and B are one folder, B is the latest model there, and A the latest but that.
     """
-    a, b = TagStore(Folder(config.a)), TagStore(Folder(config.b))
+    a, b = TagStore.open(config.a), TagStore.open(config.b)
     if not a.folder.is_same(b.folder):
-        return config.a_model_id or _last_model(a), config.b_model_id or _last_model(b)
+        return (
+            a.choose(config.a_model_id, flag="--a-model-id"),
+            b.choose(config.b_model_id, flag="--b-model-id"),
+        )
     there = [] if config.a_model_id and config.b_model_id else _latest_models(a)
     b_model_id = config.b_model_id or next((m for m in there if m != config.a_model_id), None)
     a_model_id = config.a_model_id or next((m for m in there if m != b_model_id), None)
@@ -115,7 +119,7 @@ def models(config: CompareTagsConfig) -> tuple[str, str]:
             f"{config.a}: two models are needed, there is {a_model_id or b_model_id or 'none'}; "
             "give --b another folder, or --a-model-id and --b-model-id two models of this one"
         )
-    return a_model_id, b_model_id
+    return a.choose(a_model_id, flag="--a-model-id"), b.choose(b_model_id, flag="--b-model-id")
 
 
 def tagged(pieces: Iterable[pa.Table], codes: Sequence[str]) -> Tagged:
@@ -125,50 +129,31 @@ def tagged(pieces: Iterable[pa.Table], codes: Sequence[str]) -> Tagged:
     """
     parts = [_columns(piece, codes) for piece in pieces]
     uris, fingerprints = (pa.concat_arrays([part[k] for part in parts]) for k in (0, 1))
-    tagged_at, *arrays = (np.concatenate([part[k] for part in parts]) for k in range(2, 7))
+    keys, when, *arrays = (np.concatenate([part[k] for part in parts]) for k in range(2, 8))
     parts.clear()
-    first = pc.index_in(uris, value_set=uris).to_numpy()  # where each row's uri is met first
-    order = np.lexsort((tagged_at, first))
-    rows = np.sort(order[np.append(np.diff(first[order]) > 0, True)])
+    rows = np.flatnonzero(last_of_each(keys, when))
     if len(rows) == len(uris):
         return Tagged(uris, fingerprints, *arrays)
     return Tagged(uris.take(rows), fingerprints.take(rows), *(array[rows] for array in arrays))
 
 
 def _columns(piece: pa.Table, codes: Sequence[str]) -> list[Any]:
-    """Return uri, fingerprint, tagged_at, duration_s, whether it is ok, labels and scores."""
+    """Return uri, content, hash of the uri, time, duration, whether it is ok, labels and scores."""
     texts = [piece[name].cast(pa.large_string()).combine_chunks() for name in _COLUMNS[:2]]
-    scores = piece["scores"].combine_chunks()
     return [
         *texts,
-        piece["tagged_at"].cast(pa.int64()).fill_null(0).to_numpy(),
+        text_hashes(piece["uri"]),
+        times(piece),
         piece["duration_s"].to_numpy(),
         pc.equal(piece["status"], "ok").to_numpy(),
-        _label_matrix(piece["labels"].combine_chunks(), codes),
-        np.column_stack(  # NaN where the track has no scores, whatever lies below its null
-            [pc.struct_field(scores, code).to_numpy(zero_copy_only=False) for code in codes]
-        ),
+        label_matrix(piece["labels"], codes, ignore_others=True),
+        score_matrix(piece["scores"], codes),
     ]
 
 
-def _label_matrix(lists: pa.ListArray, codes: Sequence[str]) -> Bools:
-    """Return lists of codes as bools, `[n_rows, n_classes]`, without codes of other classes."""
-    found = pc.index_in(lists.flatten(), value_set=pa.array(codes, pa.string())).fill_null(-1)
-    rows, columns = pc.list_parent_indices(lists).to_numpy(), found.to_numpy()
-    labels = np.zeros((len(lists), len(codes)), np.bool_)
-    labels[rows[columns >= 0], columns[columns >= 0]] = True
-    return labels
-
-
-def _side(store: TagStore, model_id: str, flag: str) -> _Side:
+def _side(store: TagStore, model_id: str) -> _Side:
     names = store.files(model_id)
-    if not names:
-        there = ", ".join(store.models()) or "none"
-        raise UsageError(
-            f"{store.folder.uri}: no tags of model {model_id}, the models there: {there}; {_CURE}, "
-            f"or name one with --{flag}-model-id"
-        )
-    codes = [field.name for field in store.folder.read_schema(names[0]).field("scores").type]
+    codes = codes_of(store.folder.read_schema(names[0]))
     runs = store.runs(model_id)
     if (last := next(runs, None)) is None:
         return _Side(store, model_id, names, codes, {}, None)
@@ -182,12 +167,6 @@ def _rows_of(side: _Side) -> Iterator[pa.Table]:
         for start in range(0, len(side.files), _N_FILES):
             block = side.files[start : start + _N_FILES]
             yield from pool.map(partial(side.store.folder.read_table, columns=_COLUMNS), block)
-
-
-def _last_model(store: TagStore) -> str:
-    for run in store.runs():
-        return str(run["identity"]["model_id"])
-    raise UsageError(f"{store.folder.uri}: no run.json there; {_CURE}")
 
 
 def _latest_models(store: TagStore) -> list[str]:

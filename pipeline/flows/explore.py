@@ -18,12 +18,11 @@ from pipeline.audio.logmel import LogMelSpec
 from pipeline.errors import UsageError
 from pipeline.flows.pooled import ALL, Pooled, check_features, read_pooled, shards_of
 from pipeline.flows.provenance import provenance
-from pipeline.report.clip_plots import ClipExample
-from pipeline.report.clusters import clusters
 from pipeline.report.explore_page import explore_page
-from pipeline.report.explore_report import Comparison, durations_s, explore_report
 from pipeline.report.page import render_page
 from pipeline.score.anova import anova, anova_table, best_of_each, by_recording
+from pipeline.score.clusters import clusters
+from pipeline.score.exploration import ClipExample, FeatureTests, durations_s, explore_report
 from pipeline.selection.plan import SPLITS
 from pipeline.selection.vocabulary import Vocabulary
 from pipeline.store.dataset import Dataset
@@ -125,7 +124,7 @@ def _read_example(folder: Folder, code: str, name: str, row: int) -> ClipExample
     return ClipExample(code, clip["segment_id"][0].as_py(), read_logmels(clip)[0])
 
 
-def compare(folder: Folder, dataset: Dataset, split: str, codes: list[str]) -> Comparison:
+def compare(folder: Folder, dataset: Dataset, split: str, codes: list[str]) -> FeatureTests:
     """Return the ANOVA of every pooled feature over the clips of a split."""
     tables, candidates, found = [], {}, []
     group_of = dataset.group_of()
@@ -141,7 +140,7 @@ def compare(folder: Folder, dataset: Dataset, split: str, codes: list[str]) -> C
             candidates[drawn.key] = drawn
     table = pa.concat_tables(tables)
     best = best_of_each(table, n_rows=_N_DRAWN)
-    return Comparison(
+    return FeatureTests(
         table,
         n_clips=pooled.n_clips,
         n_single=len(pooled.groups),

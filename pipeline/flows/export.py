@@ -26,7 +26,6 @@ from pipeline.report import exports
 from pipeline.report.exports import ENTRIES, Row, Span, TagSource
 from pipeline.store.folder import Folder
 from pipeline.store.out import EXPORT, check_out
-from pipeline.store.tagstore import TagStore
 
 _WRITERS = 16
 """Threads that write small files: a bucket takes its time for each."""
@@ -63,7 +62,7 @@ class Exported:
 def export_tags(config: ExportConfig) -> Exported:
     """Write the tags of one model in another format."""
     check_out(config.out, EXPORT, {"--tags": config.tags})
-    source = ExportSource.open(TagStore(Folder(config.tags)), config.model_id)
+    source = ExportSource.open(config.tags, config.model_id)
     out = Folder(config.out)
     with out.claimed():
         for name in filter(_HALF_WRITTEN.fullmatch, out.names("", ".tmp") if out.is_local else ()):

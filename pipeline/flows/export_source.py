@@ -1,27 +1,25 @@
 """One model's tags in a folder in, its tracks' last rows and their intervals out, for exports.
 
-TAGS are read a file at a time, twice: once to see whose rows there are and which of them are the
-last of their track, once for the rows.
+TAGS are read a file at a time, twice: once to see which rows are the last of their track, once for
+the rows.
 """
 
 from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from datetime import datetime
 from itertools import chain
 from typing import Any
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from pipeline.arrays import Int64
-from pipeline.errors import SpecMismatch, StoreError, UsageError
+from pipeline.arrays import Bools
+from pipeline.errors import SpecMismatch, StoreError
 from pipeline.report.exports import Row, TagSource
-from pipeline.store.folder import Folder
+from pipeline.store.matrices import codes_of
 from pipeline.store.tagstore import TagStore, file_beside
 from schemas.timeline import INTERVALS
 
@@ -35,58 +33,50 @@ class ExportSource:
     store: TagStore
     origin: TagSource
     codes: list[str]
-    names: list[str]
-    """The model's files of TAGS."""
-    n_tracks: int
-    latest: dict[str, datetime]
-    """When the last row was made, of tracks that have several: a killed run may leave such."""
+    is_last: Mapping[str, Bools]
+    """By file of the model's TAGS: which of its rows are the last of their track."""
     notes: tuple[str, ...]
 
     @classmethod
-    def open(cls, store: TagStore, model_id: str | None) -> ExportSource:
+    def open(cls, uri: str, model_id: str | None) -> ExportSource:
         """Choose the model and see what there is of it; UsageError where there is nothing."""
-        chosen = _choose(store, model_id)
-        folder, names, runs = store.folder, store.files(chosen), store.runs(chosen)
+        store = TagStore.open(uri)
+        chosen = store.choose(model_id)
+        is_last, runs = store.last_rows(chosen), store.runs(chosen)
         last = next(runs, {})
-        uris = np.sort(np.concatenate([_uri_hashes(folder, name) for name in names]))
-        again = uris[1:][uris[1:] == uris[:-1]]
-        latest = _latest(folder, names, set(again.tolist()))
-        notes = _notes(last, n_again=len(again))
-        codes = _score_codes(folder.read_schema(names[0]))
+        n_again = sum(int((~rows).sum()) for rows in is_last.values())
+        codes = _score_codes(store.folder.read_schema(next(iter(is_last))))
         origin = _origin(chain([last], runs), chosen)
-        return cls(store, origin, codes, names, len(uris) - len(again), latest, notes)
+        return cls(store, origin, codes, is_last, _notes(last, n_again=n_again))
+
+    @property
+    def n_tracks(self) -> int:
+        """Tracks that have a row."""
+        return sum(int(rows.sum()) for rows in self.is_last.values())
 
     def batches(self) -> Iterator[tuple[str, list[Row]]]:
         """Yield the rows, each track's last one, and the file that they are in."""
-        latest: dict[str, datetime | None] = dict(self.latest)
-
-        def is_counted(row: Row) -> bool:
-            if row["uri"] not in latest:
-                return True
-            if latest[row["uri"]] != row["tagged_at"]:
-                return False
-            latest[row["uri"]] = None  # a second one of the same instant is its copy
-            return True
-
-        n_read = 0
-        for name in self.names:
+        for name, is_last in self.is_last.items():
+            n_read = 0
             for table in self._pieces(name):
-                rows = list(filter(is_counted, table.to_pylist()))
-                n_read += len(rows)
-                yield name, rows
-        if n_read != self.n_tracks:
-            raise StoreError(
-                f"{self.store.folder.uri}: changed while it was read ({self.n_tracks} tracks, then "
-                f"{n_read}); run the same command again when no tagging runs there"
-            )
+                kept = is_last[n_read : n_read + table.num_rows]
+                n_read += table.num_rows
+                if len(kept) == table.num_rows:
+                    yield name, table.filter(pa.array(kept)).to_pylist()
+            if n_read != len(is_last):
+                raise StoreError(
+                    f"{self.store.folder.uri_of(name)}: changed while it was read "
+                    f"({len(is_last)} rows, then {n_read}); run the same command again when no "
+                    "tagging runs there"
+                )
 
     def _pieces(self, name: str) -> Iterator[pa.Table]:
         for group in self.store.folder.read_pieces(name):
             if _score_codes(group.schema) != self.codes:
                 raise SpecMismatch(
                     f"{self.store.folder.uri_of(name)}: its classes differ from those of "
-                    f"{self.names[0]} though the model is called the same; tag with each model to "
-                    "an --out of its own"
+                    f"{next(iter(self.is_last))} though the model is called the same; tag with "
+                    "each model to an --out of its own"
                 )
             for start in range(0, group.num_rows, BATCH_ROWS):
                 yield group.slice(start, BATCH_ROWS)
@@ -102,7 +92,7 @@ class Intervals:
     def __init__(self, source: ExportSource) -> None:
         self._folder = source.store.folder
         there = set(source.store.files(source.origin.model_id, "intervals"))
-        pairs = [(name, file_beside(name, "intervals")) for name in source.names]
+        pairs = [(name, file_beside(name, "intervals")) for name in source.is_last]
         self._there = [other for _, other in pairs if other in there]
         alone = [name for name, other in pairs if other not in there]
         self._copied = self._of_contents(alone) if self._there else INTERVALS.empty_table()
@@ -144,27 +134,6 @@ class Intervals:
         return pa.concat_tables(parts, promote_options="permissive")
 
 
-def _choose(store: TagStore, model_id: str | None) -> str:
-    """Return the model that is asked for, the last one, or the only one; UsageError otherwise."""
-    found = store.models()
-    if not found:
-        raise UsageError(
-            f"{store.folder.uri}: no Parquet files below tags/ there; expected the --out of "
-            "python -m jobs.tag_catalog"
-        )
-    if model_id is None:
-        model_id = next((str(run["identity"]["model_id"]) for run in store.runs()), None)
-    if model_id is None and len(found) == 1:
-        return found[0]
-    if model_id is not None and model_id in found:
-        return model_id
-    missing = "run.json, which names the last model" if model_id is None else f"tags of {model_id}"
-    raise UsageError(
-        f"{store.folder.uri}: no {missing}; found tags of {', '.join(sorted(found))}: "
-        "give --model-id"
-    )
-
-
 def _origin(runs: Iterable[dict[str, Any]], model_id: str) -> TagSource:
     """Return what a model's last run that has ended says of it."""
     run: dict[str, Any] = next((run for run in runs if "class_names" in run), {})
@@ -176,26 +145,9 @@ def _origin(runs: Iterable[dict[str, Any]], model_id: str) -> TagSource:
     )
 
 
-def _uri_hashes(folder: Folder, name: str) -> Int64:
-    """Return 8 bytes a row of a file, that stand for its uri."""
-    uris = folder.read_table(name, ["uri"])["uri"].to_pylist()
-    return np.fromiter(map(hash, uris), np.int64, len(uris))
-
-
-def _latest(folder: Folder, names: list[str], hashes: set[int]) -> dict[str, datetime]:
-    """Return when the last row was made of every uri whose hash is among `hashes`."""
-    latest: dict[str, datetime] = {}
-    for name in names if hashes else ():
-        for row in folder.read_table(name, ["uri", "tagged_at"]).to_pylist():
-            uri, when = row["uri"], row["tagged_at"]
-            if hash(uri) in hashes:
-                latest[uri] = max(latest.get(uri, when), when)
-    return latest
-
-
 def _score_codes(schema: pa.Schema) -> list[str]:
     """Return the classes of TAGS; SpecMismatch where one cannot be the name of a file."""
-    codes = [field.name for field in schema.field("scores").type]
+    codes = codes_of(schema)
     if strange := [code for code in codes if not re.fullmatch(r"\w{1,80}", code)]:
         raise SpecMismatch(f"class code {strange[0]!r}: expected letters, digits and _")
     return codes

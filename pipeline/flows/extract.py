@@ -29,7 +29,7 @@ from pipeline.flows.logs import progress_bar
 from pipeline.flows.provenance import provenance
 from pipeline.store.dataset import Dataset
 from pipeline.store.folder import Folder
-from pipeline.store.out import FEATURES, check_out
+from pipeline.store.out import FEATURES, check_out, check_same
 from schemas.feature_set import CLIPS_KEY, feature_schema, pooled_schema
 
 _IDENTITY = ["segment_id", "sha256", "split", "classes"]
@@ -152,11 +152,10 @@ def claim(work: ExtractJob, shards: list[str], meta: Mapping[str, Any]) -> None:
     if out.exists("features.json"):
         before = out.read_json("features.json")
         known = before["features"]
-        same = all(known.get(name, made) == made for name, made in meta["features"].items())
-        if not same or any(before[key] != meta[key] for key in ("pool", "prepare")):
-            raise SpecMismatch(
-                f"{out.uri}: holds features made with other settings; give another --out"
-            )
+        made = meta["features"]
+        settings = {key: meta[key] for key in ("pool", "prepare")}
+        there = {key: before[key] for key in settings} | {n: known.get(n, made[n]) for n in made}
+        check_same(out.uri, "holds features", there, settings | made)
         if before.get("dataset_fingerprint") != work.fingerprint:
             if before.get("dataset") != meta["dataset"]:
                 raise SpecMismatch(

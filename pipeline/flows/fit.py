@@ -43,7 +43,7 @@ from pipeline.learn.model import (
     ModelCard,
     check_name,
     fingerprint_of,
-    load_card,
+    model_there,
     named,
     save_model,
 )
@@ -124,12 +124,8 @@ def fit(config: FitConfig) -> FitResult:
     identity = config.train.identity() | training_data.named_by
     name = f"{config.train.model}-{fingerprint_of(identity, meta['fingerprint'])}"
     out = Folder(config.out)
-    if out.exists("model.json"):
-        if (card := load_card(config.out)).training["run"] == name:
-            return FitResult(card, was_done=True)
-        raise UsageError(
-            f"{config.out}: {card.model_id} is there, of another run; give another --out"
-        )
+    if card := model_there(out, lambda there: bool(there.training["run"] == name)):
+        return FitResult(card, was_done=True)
     for split in ("train", "val"):
         if not any(dataset.features(split, ["segment_id"])):
             raise UsageError(f"{config.dataset}: the dataset has no clips in its {split} split")

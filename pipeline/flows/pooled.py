@@ -21,11 +21,10 @@ import pyarrow.compute as pc
 from pipeline.arrays import Float32, Int64
 from pipeline.audio.features import FEATURES, FrameSpec
 from pipeline.errors import SpecMismatch, UsageError
-from pipeline.report.feature_plots import RowValues
-from pipeline.score.anova import single_groups
-from pipeline.score.summary import label_matrix
+from pipeline.score.anova import RowValues, single_groups
 from pipeline.store.dataset import Dataset
 from pipeline.store.folder import Folder
+from pipeline.store.matrices import label_matrix
 from schemas.feature_set import squared
 
 ALL = "all"

@@ -27,7 +27,7 @@ from pipeline.flows.validate import window_scores_of
 from pipeline.learn.engines import make_engine
 from pipeline.learn.graphs import INT8_FILES, best_precision
 from pipeline.learn.inference_config import InferenceConfig, inference_config
-from pipeline.learn.model import load_card, load_model
+from pipeline.learn.model import load_model, model_there
 from pipeline.learn.networks.classical import CLASSICAL
 from pipeline.learn.quantize import quantized_graph, save_quantized
 from pipeline.learn.starter import model_folders, model_uri
@@ -81,7 +81,8 @@ def quantize(config: QuantizeConfig) -> dict[str, Any]:
         )
     dataset, out = Dataset.open(config.dataset), Folder(config.out)
     _check(dataset, config, inference)
-    _check_out(out, inference)
+    model_id = inference.card.model_id
+    model_there(out, lambda card: (card.quantized or {}).get("model_id") == model_id)
     with out.claimed():
         windows, n_clips = calibration_windows(
             dataset, inference, n_windows=config.n_windows, seed=config.seed
@@ -204,14 +205,6 @@ def _speed(inference: InferenceConfig, windows: npt.NDArray[Any]) -> float:
         engine.scores(windows)
         seconds.append(process_time() - began)
     return len(windows) / float(np.median(seconds[1:]))  # the first one is slower
-
-
-def _check_out(out: Folder, inference: InferenceConfig) -> None:
-    """Refuse another model's folder: a tagging may be using it."""
-    if out.exists("model.json"):
-        there = load_card(out.uri)
-        if there.quantized is None or there.quantized["model_id"] != inference.card.model_id:
-            raise UsageError(f"--out {out.uri}: {there.model_id} is there; name another folder")
 
 
 def _check(dataset: Dataset, config: QuantizeConfig, inference: InferenceConfig) -> None:

@@ -29,7 +29,7 @@ from pipeline.score.labelling import Changes, changes, labels_of_tags
 from pipeline.score.thresholds import check_share, thresholds_for
 from pipeline.store.disk import Walked
 from pipeline.store.folder import Folder, read_input, split_uri
-from pipeline.store.out import TAGS, check_out
+from pipeline.store.out import TAGS, check_out, check_same
 from pipeline.store.tagstore import IDENTITY_KEY, TagStore
 
 if TYPE_CHECKING:
@@ -76,7 +76,7 @@ def retag(config: RetagConfig) -> dict[str, Any]:
     """Make the labels of a tagging run anew; return the run.json of the new folder."""
     began, started = monotonic(), datetime.now(UTC)
     check_out(config.out, TAGS, {"--tags": config.tags, "--model": _folders(config.model)})
-    store, out = TagStore(Folder(config.tags)), Folder(config.out)
+    store, out = TagStore.open(config.tags), Folder(config.out)
     source = store.folder
     card = None if config.model is None else _card(config.model)
     before = _last_run(store, config, card)
@@ -209,10 +209,8 @@ def _claim(out: Folder, source: Folder, limits: Identity, names: set[str]) -> No
     said = {"identity": limits, "retagged_from": source.uri}
     there = [name for name, _, _ in out.walk("tags")]
     before = out.read_json("run.json") if out.exists("run.json") else {}
-    if (before or there) and any(before.get(key) != said[key] for key in said):
-        raise SpecMismatch(
-            f"{out.uri}: tags of another run or with other limits are there; give another --out"
-        )
+    if before or there:
+        check_same(out.uri, "holds tags", {key: before.get(key) for key in said}, said)
     out.write_json("run.json", {**said, "complete": False})
     for name in set(there) - names:
         out.delete(name)

@@ -48,7 +48,6 @@ from pipeline.score.pace import expected_s
 from pipeline.score.tally import Tally
 from pipeline.score.thresholds import check_share
 from pipeline.store.catalogue import track_batches
-from pipeline.store.folder import Folder
 from pipeline.store.left_out import LeftOut
 from pipeline.store.out import TAGS, check_out
 from pipeline.store.tagstore import TagStore
@@ -184,7 +183,7 @@ def _tagging(config: TagConfig) -> InferenceConfig:
         return inference
     if config.aggregate is not None or own == inference.aggregation:
         return inference
-    if aggregation_there(TagStore(Folder(config.out)), inference.card.model_id) != own:
+    if aggregation_there(TagStore.open(config.out), inference.card.model_id) != own:
         return inference
     say(
         "aggregation",
@@ -197,7 +196,7 @@ def _tagging(config: TagConfig) -> InferenceConfig:
 def plan_tagging(config: TagConfig) -> dict[str, Any]:
     """Return what `tag_catalog` would do; read no audio, and write nothing."""
     check_tag_out(config)
-    inference, store = tagging_of(config), TagStore(Folder(config.out))
+    inference, store = tagging_of(config), TagStore.open(config.out)
     check_identity(store, inference)
     known = store.known(inference.card.model_id)
     left_out = LeftOut()
@@ -233,7 +232,7 @@ def tag_catalog(config: TagConfig) -> dict[str, Any]:
     """
     began, started = monotonic(), datetime.now(UTC)
     check_tag_out(config)
-    inference, store = tagging_of(config), TagStore(Folder(config.out))
+    inference, store = tagging_of(config), TagStore.open(config.out)
     model_id = inference.card.model_id
     check_identity(store, inference)
     left_out = LeftOut()

@@ -6,32 +6,18 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
-from pipeline.errors import SpecMismatch
 from pipeline.learn.inference_config import InferenceConfig
+from pipeline.store.out import check_same
 from pipeline.store.tagstore import TagStore
+
+_CURE = "give another --out (thresholds and gate alone: jobs.retag)"
 
 
 def check_identity(store: TagStore, inference: InferenceConfig) -> None:
     """Refuse to mix rows that were made in different ways."""
     mine, model_id = json.loads(json.dumps(inference.identity)), inference.card.model_id
     for before in identities(store, model_id):
-        keys = dict.fromkeys([*mine, *before])
-        changed = [key for key in keys if mine.get(key) != before.get(key)]
-        if changed:
-            raise SpecMismatch(
-                f"{store.folder.uri}: {model_id} has tagged there with {_others(changed)}; give "
-                "another --out (thresholds and gate alone: jobs.retag)"
-            )
-
-
-def _others(keys: list[str]) -> str:
-    """Return what differs, as a sentence has it.
-
-    >>> _others(["hop_s"]), _others(["thresholds"])
-    ('another hop_s', 'other thresholds')
-    """
-    are_many = len(keys) > 1 or keys == ["thresholds"]
-    return f"{'other' if are_many else 'another'} {', '.join(keys)}"
+        check_same(store.folder.uri, f"{model_id} has tagged there", before, mine, cure=_CURE)
 
 
 def aggregation_there(store: TagStore, model_id: str) -> str | None:

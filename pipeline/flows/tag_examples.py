@@ -31,9 +31,11 @@ from pipeline.report.listening import (
     data_uri,
     encoded,
     time_line,
+    title_of,
     windows_within,
+    words_of,
 )
-from pipeline.score.example_picker import Candidate, title_of, words_of
+from pipeline.score.example_picker import Candidate
 from pipeline.store.track import open_track
 
 _log = logging.getLogger(__name__)

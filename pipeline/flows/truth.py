@@ -16,7 +16,9 @@ from pipeline.learn.inference_config import InferenceConfig
 from pipeline.score.thresholds import thresholds_for
 from pipeline.store.catalogue import read_csv, resolve
 from pipeline.store.dataset import Dataset
-from pipeline.store.folder import Folder, split_uri
+from pipeline.store.folder import split_uri
+from pipeline.store.matrices import label_matrix, score_matrix
+from pipeline.store.tagrows import last_rows
 from pipeline.store.tagstore import TagStore
 from schemas.tags import tags_schema
 
@@ -42,7 +44,7 @@ def as_tagged(
     The model's own may have changed since. A `threshold` is in place of the run's; an `aggregate`
     that is not the run's is refused, as its scores are in TAGS and no others.
     """
-    store, model_id = TagStore(Folder(uri)), inference.card.model_id
+    store, model_id = TagStore.open(uri), inference.card.model_id
     models = store.models()
     if not models:
         raise UsageError(f"{uri}: no tags there; make some with python -m jobs.tag_catalog")
@@ -63,19 +65,15 @@ def as_tagged(
 
 
 def read_tags(uri: str, inference: InferenceConfig, tracks: Iterable[str]) -> pa.Table:
-    """Return the scores and labels that this model gave some tracks in a tagging run's folder.
-
-    A killed run may leave several rows of a track: they are sorted by time, the last one counts.
-    """
-    store, model_id = TagStore(Folder(uri)), inference.card.model_id
+    """Return the last rows, scores and labels, that this model gave some tracks in a folder."""
     whole = tags_schema(inference.codes)
     schema = pa.schema([whole.field(name) for name in ("uri", "labels", "scores", "tagged_at")])
     wanted = pa.array(tracks, pa.string())
     parts = [
         rows.filter(pc.is_in(rows["uri"], value_set=wanted))
-        for rows in store.batches(model_id, schema)
+        for rows in TagStore.open(uri).batches(inference.card.model_id, schema)
     ]
-    return pa.concat_tables([schema.empty_table(), *parts]).sort_by("tagged_at")
+    return last_rows([pa.concat_tables([schema.empty_table(), *parts])])[0]
 
 
 def read_truth(uri: str, codes: list[str]) -> dict[str, list[str]]:
@@ -98,15 +96,15 @@ def aligned(
 ) -> tuple[list[str], Float64, Bools]:
     """Return the truth's tracks, their scores and their labels, `[n, n_classes]` each.
 
-    A failed one has scores of 0. Of several rows of a track the last one counts.
+    `tags` has a row a track; a failed one has scores of 0.
     """
-    rows = {row["uri"]: row for row in tags.select(["uri", "labels", "scores"]).to_pylist()}
-    if missing := [name for name in truth if name not in rows]:
+    names, codes = list(truth), inference.codes
+    at = pc.index_in(pa.array(names, pa.string()), value_set=tags["uri"].combine_chunks())
+    if at.null_count:
+        first = names[pc.index(at.is_null(), True).as_py()]
         raise UsageError(
-            f"{len(missing)} tracks of the truth have no row in TAGS, the first is {missing[0]}"
+            f"{at.null_count} tracks of the truth have no row in TAGS, the first is {first}"
         )
-    zeros = dict.fromkeys(inference.codes, 0.0)
-    shape = len(truth), len(inference.codes)
-    scores = [[(rows[name]["scores"] or zeros)[code] for code in inference.codes] for name in truth]
-    named = [[code in rows[name]["labels"] for code in inference.codes] for name in truth]
-    return list(truth), np.array(scores, float).reshape(shape), np.array(named, bool).reshape(shape)
+    rows = tags.take(at)
+    scores = np.nan_to_num(score_matrix(rows["scores"], codes)).astype(np.float64)
+    return names, scores, label_matrix(rows["labels"], codes, ignore_others=True)

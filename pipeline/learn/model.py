@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from typing import Any
@@ -31,7 +31,6 @@ from pipeline.learn.networks.registry import (
     build_network,
     is_known,
     known_names,
-    timm_backbone,
 )
 from pipeline.learn.pretrained.outputs import OutputMap
 from pipeline.learn.starter import ENSEMBLE_FILE, model_uri
@@ -232,20 +231,17 @@ def _backbone(
         sizes = architecture.sizes or {}
         taggers = [Tagger(Architecture.from_dict(one["architecture"])) for one in sizes["encoders"]]
         return Probe.of(sizes, taggers, n_classes=n_classes, dropout=dropout)
-    if is_known(name):
-        return build_network(
-            name,
-            n_classes=n_classes,
-            input_shape=architecture.input_shape,
-            dropout=dropout,
-            weights=weights,
-            label_ids=[one.any_of for one in vocabulary.instruments] if vocabulary else (),
-            sizes=architecture.sizes,
-            n_outputs=architecture.n_outputs,
-            outputs=architecture.outputs,
-        )
-    backbone = timm_backbone(name, n_classes=n_classes, dropout=dropout, weights=weights)
-    return backbone.to(memory_format=torch.channels_last)  # type: ignore[call-overload,no-any-return]
+    return build_network(
+        name,
+        n_classes=n_classes,
+        input_shape=architecture.input_shape,
+        dropout=dropout,
+        weights=weights,
+        label_ids=[one.any_of for one in vocabulary.instruments] if vocabulary else (),
+        sizes=architecture.sizes,
+        n_outputs=architecture.n_outputs,
+        outputs=architecture.outputs,
+    )
 
 
 @dataclass(frozen=True)
@@ -379,6 +375,20 @@ def load_card(uri: str) -> ModelCard:
         ) from error
     except SpecMismatch as error:
         raise SpecMismatch(f"{folder.uri_of('model.json')}: {error}") from error
+
+
+def model_there(out: Folder, is_ours: Callable[[ModelCard], bool]) -> ModelCard | None:
+    """Return the model that a job's --out holds already, None where it holds none.
+
+    Another model raises UsageError and is never overwritten: a tagging may be using it.
+    """
+    if not out.exists("model.json"):
+        return None
+    if not is_ours(card := load_card(out.uri)):
+        raise UsageError(
+            f"--out {out.uri}: {card.model_id} is there, of another run; give another --out"
+        )
+    return card
 
 
 def load_model(uri: str) -> tuple[Tagger, ModelCard]:

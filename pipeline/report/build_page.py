@@ -9,8 +9,8 @@ from typing import Any
 from pipeline.report import data_plots
 from pipeline.report.page import Page, Table, Tile
 from pipeline.report.picture import Picture
+from pipeline.report.wording import duration_text, size_text
 from pipeline.score.summary import BUILD_STAGES
-from pipeline.score.wording import duration_text, size_text
 
 Report = Mapping[str, Any]
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
 import librosa
 import numpy as np
@@ -16,6 +15,7 @@ from pipeline.arrays import Floats
 from pipeline.audio.logmel import LogMelSpec
 from pipeline.report.decibels import draw_decibels
 from pipeline.report.picture import BLUE, Picture, as_picture, class_labels, drawing, say_empty
+from pipeline.score.exploration import ClipExample
 
 _N_BINS = 41
 _N_PANELS = 24
@@ -25,16 +25,6 @@ _PIXELS = (96, 240)  # of one panel, mel bands and frames: more is only a larger
 _N_COLOURS = 48  # fewer colours make a PNG of a third of the size, and look the same
 _TICKS_HZ = (16_000, 8_000, 4_000, 2_000, 1_000, 500, 200, 100)
 _MIN_TICK_SPACE = 0.08  # of the axis
-
-
-@dataclass(frozen=True)
-class ClipExample:
-    """One clip that stands for a class."""
-
-    code: str
-    segment_id: str
-    logmel: Floats
-    """The clip's log-mel in dB, `[n_mels, n_frames]`."""
 
 
 def durations(durations_s: npt.ArrayLike) -> Picture:

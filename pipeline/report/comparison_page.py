@@ -9,7 +9,7 @@ from pipeline.report.evaluation_tables import drawn_whole, interval_text
 from pipeline.report.model_plots import class_scores
 from pipeline.report.page import Page, Table, Tile
 from pipeline.report.picture import SERIES, Picture
-from pipeline.score.wording import duration_text, macro_text
+from pipeline.report.wording import duration_text, macro_text
 
 _FIGURES = {
     "hamming_score": "Hamming score",

@@ -8,9 +8,9 @@ import numpy as np
 import numpy.typing as npt
 from matplotlib.axes import Axes
 from matplotlib.ticker import StrMethodFormatter
-from sklearn.metrics import roc_auc_score, roc_curve
+from sklearn.metrics import roc_auc_score
 
-from pipeline.arrays import Bools, Float64, Floats
+from pipeline.arrays import Bools, Floats
 from pipeline.report.panels import one_legend, panels_height_in, unit_panels
 from pipeline.report.picture import (
     BLUE,
@@ -24,9 +24,8 @@ from pipeline.report.picture import (
     say_empty,
 )
 from pipeline.score.calibration import Reliability
+from pipeline.score.curves import roc, roc_point
 from pipeline.score.targets import Targets, is_known, is_there
-
-Curve = tuple[Float64, Float64]
 
 _N_CURVE_POINTS = 1100  # of all the curves of a picture
 
@@ -43,7 +42,7 @@ def roc_curves(
     n_points = max(20, _N_CURVE_POINTS // (2 * max(1, n_classes)))
     limits = np.broadcast_to(np.asarray(thresholds, dtype=np.float64), n_classes)
     there, known = is_there(truth), is_known(truth)
-    together = _roc_curve(there[known], scores[known], n_points)
+    together = roc(there[known], scores[known], n_points)
     with drawing(height_in=panels_height_in(n_classes)) as figure:
         panels = unit_panels(
             figure,
@@ -100,23 +99,11 @@ def _roc_panel(
         why = "not in the truth" if n_positive == 0 else "in every clip"
         axes.set_title(f"{label}\n{why}", fontsize=8.5)
         return
-    axes.plot(*_roc_curve(truth, scores, n_points), color=BLUE, label="this class")
-    named = scores >= limit
-    at = ((named & ~truth).sum() / (~truth).sum(), (named & truth).sum() / n_positive)
+    axes.plot(*roc(truth, scores, n_points), color=BLUE, label="this class")
+    at = roc_point(truth, scores, limit)
     axes.plot(*at, "o", color=VERMILLION, ms=5, clip_on=False, label="at the threshold")
     area = roc_auc_score(truth, scores)
     axes.set_title(f"{label}\nAUC {area:.3f} · n {n_positive:,d}", fontsize=8.5)
-
-
-def _roc_curve(truth: Bools, scores: Floats, n_points: int) -> Curve:
-    """Return false and true positive rates, thinned to points even along the curve."""
-    if len(np.unique(truth)) < 2:
-        return np.empty(0), np.empty(0)
-    false, true, _ = roc_curve(truth, scores, drop_intermediate=True)
-    along = (false + true) / 2  # rises from 0 to 1 with every point
-    kept = np.unique(np.searchsorted(along, np.linspace(0, 1, n_points)).clip(max=len(along) - 1))
-    kept = np.union1d([0, len(along) - 1], kept)
-    return false[kept], true[kept]
 
 
 def _reliability_panel(axes: Axes, below: Axes, name: str, found: Reliability, colour: str) -> None:

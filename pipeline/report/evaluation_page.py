@@ -10,7 +10,7 @@ import numpy as np
 from pipeline.arrays import Floats
 from pipeline.report import curves, data_plots, model_plots
 from pipeline.report.build_page import label_counts
-from pipeline.report.confusion import confusion_bars, confusion_counts, instead_map, named_instead
+from pipeline.report.confusion import confusion_bars, instead_map
 from pipeline.report.evaluation_tables import (
     averages_table,
     figures_table,
@@ -21,10 +21,11 @@ from pipeline.report.evaluation_tables import (
 )
 from pipeline.report.page import Page, Table, Tile
 from pipeline.report.picture import Picture
+from pipeline.report.wording import macro_text
 from pipeline.score.calibration import Reliability
+from pipeline.score.confusion import confusion_counts, named_instead
 from pipeline.score.metrics import Metrics
 from pipeline.score.targets import Targets
-from pipeline.score.wording import macro_text
 
 
 def evaluation_page(

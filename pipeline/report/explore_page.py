@@ -8,12 +8,12 @@ from typing import Any
 from pipeline.arrays import Float64
 from pipeline.audio.logmel import LogMelSpec
 from pipeline.report import clip_plots, data_plots, feature_plots
-from pipeline.report.clip_plots import ClipExample
 from pipeline.report.clusters import clusters_map, clusters_table
-from pipeline.report.explore_report import Comparison
+from pipeline.report.feature_plots import p_text, row_label
 from pipeline.report.page import Page, Table, Tile
 from pipeline.report.picture import Picture
-from pipeline.score.anova import P_LIMIT, Row, p_text, ranked, row_label
+from pipeline.score.anova import P_LIMIT, Row, ranked
+from pipeline.score.exploration import ClipExample, FeatureTests
 
 Report = Mapping[str, Any]
 
@@ -29,9 +29,9 @@ def explore_page(
     durations_s: Float64,
     examples: Sequence[ClipExample],
     spec: LogMelSpec,
-    tested: Comparison | None,
+    tested: FeatureTests | None,
 ) -> Page:
-    """Return the page that shows what a dataset holds (see `explore_report.explore_report`).
+    """Return the page that shows what a dataset holds (see `exploration.explore_report`).
 
     `report`, `examples` and `tested` are one call's; `durations_s` has the length of every clip,
     and `spec` is what the examples' log-mels were made with.
@@ -106,7 +106,7 @@ def _classes_table(report: Report) -> Table:
 
 
 def _feature_blocks(
-    tested: Comparison, anova: Report, class_names: Mapping[str, str]
+    tested: FeatureTests, anova: Report, class_names: Mapping[str, str]
 ) -> list[Table | Picture]:
     blocks: list[Table | Picture] = [
         _features_table(anova["features"]),

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from itertools import groupby
 
 import numpy as np
@@ -16,9 +15,8 @@ from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator
-from scipy import stats
 
-from pipeline.arrays import Floats, Int64
+from pipeline.arrays import Floats
 from pipeline.report.picture import (
     BLACK,
     BLUE,
@@ -30,31 +28,26 @@ from pipeline.report.picture import (
     say_empty,
     tidy_bars,
 )
-from pipeline.score.anova import P_LIMIT, Row, p_text, ranked, row_label
+from pipeline.score.anova import P_LIMIT, Row, RowValues, eta_squared_limit, ranked
 
 _N_BARS = 40
 _N_COLUMNS = 3
 _WHISKERS = (5, 95)  # percentiles
 
 
-@dataclass(frozen=True)
-class RowValues:
-    """One statistic of one row of a feature, of all clips that count."""
+def row_label(row: Row) -> str:
+    """Return 'row (statistic)', short enough to stand beside an axis."""
+    name = row["row"]
+    return f"{name if len(name) <= 28 else name[:27] + '…'} ({row['statistic']})"
 
-    feature: str
-    row: str
-    statistic: str
-    unit: str
-    """What the statistic counts in, such as dB or Hz²; empty for plain numbers."""
-    values: Floats
-    """The row's value of each clip, `[n_clips]`."""
-    groups: Int64
-    """The class of each clip, `[n_clips]`."""
 
-    @property
-    def key(self) -> tuple[str, str, str]:
-        """Feature, row and statistic, as the ANOVA table has them."""
-        return self.feature, self.row, self.statistic
+def p_text(p_value: float) -> str:
+    """Return a p as people write it: 0.032, 1.2e-08, < 1e-300; a dash where there is none."""
+    if math.isnan(p_value):
+        return "\u2013"
+    if p_value < 1e-300:
+        return "< 1e-300"
+    return f"{p_value:.3g}" if p_value >= P_LIMIT else f"{p_value:.1e}"
 
 
 def anova_bars(table: pa.Table, *, n_classes: int) -> Picture:
@@ -103,10 +96,11 @@ def _draw_bars(axes: Axes, groups: Sequence[tuple[str, list[Row]]], n_classes: i
         at = len(labels) + np.arange(len(rows))
         colours = [BLUE if row["p_value"] < P_LIMIT else VERMILLION for row in rows]
         axes.barh(at, [row["eta_squared"] for row in rows], height=0.75, color=colours)
-        axes.plot([_limit(row, n_classes) for row in rows], at, color=BLACK, lw=1.2, marker="|")
-        for y, row in zip(at.tolist(), rows, strict=True):
+        limits = [eta_squared_limit(row, n_classes) for row in rows]
+        axes.plot(limits, at, color=BLACK, lw=1.2, marker="|")
+        for y, row, limit in zip(at.tolist(), rows, limits, strict=True):
             text = f"  {row['eta_squared']:.2f}   p {p_text(row['p_value'])}"
-            x = max(row["eta_squared"], _limit(row, n_classes))
+            x = max(row["eta_squared"], limit)
             axes.text(x, y, text, va="center", fontsize=7.5)
         labels += [row_label(row) for row in rows]
     axes.set_yticks(range(len(labels)), labels, fontsize=8)
@@ -116,13 +110,6 @@ def _draw_bars(axes: Axes, groups: Sequence[tuple[str, list[Row]]], n_classes: i
     longest = max(row["eta_squared"] for _, rows in groups for row in rows)
     tidy_bars(axes, right=max(0.1, 1.22 * longest))
     axes.set_xlabel("eta squared")
-
-
-def _limit(row: Row, n_classes: int) -> float:
-    """Return the eta squared at which a row's p would be 0.001."""
-    between, within = max(1, n_classes - 1), max(1, row["n_clips"] - n_classes)
-    explained = float(stats.f.isf(P_LIMIT, between, within)) * between
-    return float(explained / (explained + within))
 
 
 def _bar_legend() -> list[Patch | Line2D]:

@@ -25,6 +25,7 @@ from pipeline.audio.logmel import LogMelSpec
 from pipeline.report.decibels import draw_decibels
 from pipeline.report.page import Sound
 from pipeline.report.picture import BLACK, BLUE, Picture, as_picture, drawing
+from pipeline.score.example_picker import AT_THRESHOLD, UNLABELLED, Candidate
 
 CODECS = ("libopus", "libmp3lame")
 """In the order in which they are tried; wav, which every machine can write, is the last resort."""
@@ -94,6 +95,28 @@ class Example:
     def as_sound(self) -> Sound:
         """Return what a page shows."""
         return Sound(self.title, self.words, self.audio_uri, self.picture, self.uri)
+
+
+def title_of(candidate: Candidate, *, thresholds: Mapping[str, float], name: str) -> str:
+    """Return why a track is shown; `name` is that of its class."""
+    score = candidate.row["scores"][candidate.code]
+    if candidate.reason == AT_THRESHOLD:
+        return f"At the threshold: {name} {score:.2f}, {thresholds[candidate.code]:g} is asked for"
+    if candidate.reason == UNLABELLED:
+        return f"Without a label: the most evidence is for {name}"
+    return f"{name[:1].upper()}{name[1:]}: the highest score, {score:.2f}"
+
+
+def words_of(row: Mapping[str, Any], class_names: Mapping[str, str]) -> str:
+    """Return what a track was given, and by what scores."""
+    labels = ", ".join(class_names.get(code, code) for code in row["labels"]) or "none"
+    best = sorted(row["scores"], key=lambda code: -row["scores"][code])[:3]
+    each = ", ".join(
+        f"{class_names.get(code, code)} {row['scores'][code]:.2f} "
+        f"(evidence {(row['peaks'] or {}).get(code, float('nan')):.2f})"
+        for code in best
+    )
+    return f"Labels: {labels}. Scores of the whole track: {each}."
 
 
 def windows_within(

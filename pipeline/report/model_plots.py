@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator, StrMethodFormatter
-from sklearn.metrics import average_precision_score, precision_recall_curve
+from sklearn.metrics import average_precision_score
 
 from pipeline.arrays import Bools, Float64, Floats
 from pipeline.report.panels import one_legend, panels_height_in, unit_panels
@@ -31,6 +31,7 @@ from pipeline.report.picture import (
     grouped_bars,
 )
 from pipeline.score.bootstrap import LEVEL
+from pipeline.score.curves import precision_recall, precision_recall_point
 from pipeline.score.targets import Targets, is_known, is_there
 
 _N_BINS = 40
@@ -45,7 +46,7 @@ def pr_curves(
     n_points = max(20, _N_CURVE_POINTS // (2 * n_classes))
     limits = np.broadcast_to(np.asarray(thresholds, dtype=np.float64), n_classes)
     there, known = is_there(truth), is_known(truth)
-    together = _pr_curve(there[known], scores[known], n_points)
+    together = precision_recall(there[known], scores[known], n_points)
     with drawing(height_in=panels_height_in(n_classes)) as figure:
         panels = unit_panels(figure, n_classes, x="recall", y="precision")
         for k, label in enumerate(class_labels(class_names)):
@@ -178,29 +179,13 @@ def _pr_panel(
     if not truth.any():
         axes.set_title(f"{label}\nnot in the truth", fontsize=8.5)
         return
-    recall, precisions = _pr_curve(truth, scores, n_points)
+    recall, precisions = precision_recall(truth, scores, n_points)
     to_the_end = np.append(recall, 1.0), np.append(precisions, truth.mean())  # all are named
     axes.step(*to_the_end, where="pre", color=BLUE, label="this class")
-    named = scores >= limit
-    if named.any():
-        hits = (truth & named).sum()
-        at = (hits / truth.sum(), hits / named.sum())
+    if at := precision_recall_point(truth, scores, limit):
         axes.plot(*at, "o", color=VERMILLION, ms=5, clip_on=False, label="at the threshold")
     precision = average_precision_score(truth, scores)
     axes.set_title(f"{label}\nAP {precision:.3f} · n {truth.sum():,d}", fontsize=8.5)
-
-
-def _pr_curve(truth: Bools, scores: Floats, n_points: int) -> tuple[Float64, Float64]:
-    """Return recall and precision, both rising in recall, thinned to points even in recall."""
-    if not truth.any():
-        return np.empty(0), np.empty(0)
-    precision, recall, _ = precision_recall_curve(truth, scores, drop_intermediate=True)
-    precision, recall = precision[::-1], recall[::-1]
-    kept = np.unique(np.searchsorted(recall, np.linspace(0, 1, n_points)))
-    recall, precision = recall[kept], precision[kept]
-    turns = np.diff(precision[1:]) != 0  # a flat piece needs no points between its ends
-    turns = np.concatenate([[True], turns, [True]])
-    return recall[turns], precision[turns]
 
 
 def _mark_best(

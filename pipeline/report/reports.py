@@ -15,10 +15,10 @@ import pyarrow as pa
 
 from pipeline.arrays import Bools, Floats
 from pipeline.report.build_page import build_page
-from pipeline.report.confusion import confusion_dict
 from pipeline.report.evaluation_page import evaluation_page
 from pipeline.report.page import Page
 from pipeline.score.bootstrap import intervals
+from pipeline.score.confusion import confusion_dict
 from pipeline.score.metrics import Metrics
 from pipeline.score.summary import build_summary, cooccurrence_counts, labels_per_clip
 from pipeline.score.targets import Targets, is_there

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from pipeline.report.feature_plots import p_text
 from pipeline.report.page import Cell, Page, Table, Tile
 from pipeline.report.tag_differences_plots import (
     Report,
@@ -13,9 +14,8 @@ from pipeline.report.tag_differences_plots import (
     score_panels,
     threshold_of,
 )
-from pipeline.score.anova import p_text
+from pipeline.report.wording import thresholds_text
 from pipeline.score.tag_differences import Pairs
-from pipeline.score.wording import thresholds_text
 
 _APART = {
     "only_a": "only A has the track",

@@ -8,6 +8,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from pipeline.report.alerts import (
+    alerts,
+    engine_of,
+    n_new,
+    n_renamed,
+    speed_of,
+    tried,
+)
 from pipeline.report.left_out import left_out_table
 from pipeline.report.listening import Example
 from pipeline.report.page import Block, Page, Points, Sounds, Tile
@@ -20,16 +28,8 @@ from pipeline.report.tagging_tables import (
     reasons_table,
     stages_table,
 )
-from pipeline.score.alerts import (
-    alerts,
-    engine_of,
-    n_new,
-    n_renamed,
-    speed_of,
-    tried,
-)
+from pipeline.report.wording import duration_text, thresholds_text
 from pipeline.score.drift import class_drift
-from pipeline.score.wording import duration_text, thresholds_text
 
 Run = Mapping[str, Any]
 

@@ -8,8 +8,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from pipeline.report.alerts import REASONS, cost_of, n_new, n_renamed, ratio, speed_of
 from pipeline.report.page import Cell, Table
-from pipeline.score.alerts import REASONS, cost_of, n_new, n_renamed, ratio, speed_of
+from pipeline.report.wording import duration_text
 from pipeline.score.drift import (
     CHANGED_ABOVE,
     ENOUGH_TRACKS,
@@ -20,7 +21,6 @@ from pipeline.score.drift import (
     labels_of_run,
 )
 from pipeline.score.tally import TAG_STAGES
-from pipeline.score.wording import duration_text
 
 Run = Mapping[str, Any]
 

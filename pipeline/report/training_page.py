@@ -10,7 +10,7 @@ from pipeline.learn.selection import WORDS, best_row, chosen_by
 from pipeline.report.model_plots import training_curves
 from pipeline.report.page import Cell, Page, Table, Tile
 from pipeline.report.picture import Picture
-from pipeline.score.wording import duration_text
+from pipeline.report.wording import duration_text
 
 _UNTRAINED = "No clip to learn from has {}: nothing is taught about them, and they are never named."
 _COLUMNS = {

@@ -16,6 +16,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
+from scipy import stats
 from sklearn.feature_selection import f_classif
 
 from pipeline.arrays import Bools, Float64, Floats, Int64
@@ -38,6 +39,26 @@ class Anova:
     eta_squared: Float64
     n_clips: Int64
     """Clips that the row's test is made of."""
+
+
+@dataclass(frozen=True)
+class RowValues:
+    """One statistic of one row of a feature, of all clips that count."""
+
+    feature: str
+    row: str
+    statistic: str
+    unit: str
+    """What the statistic counts in, such as dB or Hz²; empty for plain numbers."""
+    values: Floats
+    """`[n_clips]`"""
+    groups: Int64
+    """Each clip's class, `[n_clips]`."""
+
+    @property
+    def key(self) -> tuple[str, str, str]:
+        """What ANOVA calls it."""
+        return self.feature, self.row, self.statistic
 
 
 def single_groups(labels: Bools) -> Int64:
@@ -212,19 +233,11 @@ def _of_feature(name: str, table: pa.Table) -> Row:
     }
 
 
-def row_label(row: Row) -> str:
-    """Return 'row (statistic)', short enough to stand beside an axis."""
-    name = row["row"]
-    return f"{name if len(name) <= 28 else name[:27] + '…'} ({row['statistic']})"
-
-
-def p_text(p_value: float) -> str:
-    """Return a p as people write it: 0.032, 1.2e-08, < 1e-300; a dash where there is none."""
-    if math.isnan(p_value):
-        return "\u2013"
-    if p_value < 1e-300:
-        return "< 1e-300"
-    return f"{p_value:.3g}" if p_value >= P_LIMIT else f"{p_value:.1e}"
+def eta_squared_limit(row: Row, n_classes: int) -> float:
+    """Return the eta squared at which a row's p would be 0.001."""
+    between, within = max(1, n_classes - 1), max(1, row["n_clips"] - n_classes)
+    explained = float(stats.f.isf(P_LIMIT, between, within)) * between
+    return float(explained / (explained + within))
 
 
 def _or_inf(value: float) -> float:

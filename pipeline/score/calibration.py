@@ -78,11 +78,6 @@ class Calibration:
         """Return the thresholds, `[n_classes]`, that give mapped scores the same labels."""
         return np.asarray(self.apply(np.asarray(values, np.float64)[None])[0])
 
-    @property
-    def unmapped(self) -> list[str]:
-        """The classes whose scores stay as they are."""
-        return [code for code, value in self.classes.items() if not value]
-
     def to_dict(self) -> dict[str, Any]:
         """Return plain values, fit for json."""
         return {"method": METHOD, "classes": {c: dict(v) for c, v in self.classes.items()}}

@@ -15,12 +15,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from pipeline.arrays import Bools, Float64
+from pipeline.store.matrices import label_matrix, score_matrix
 
 MAX_BYTES = 256 << 20
 """Larger files are not read again for the sake of a page."""
 
 _KEPT = 3
-_AT_THRESHOLD, _UNLABELLED = "at the threshold", "unlabelled"
+AT_THRESHOLD, UNLABELLED = "at the threshold", "unlabelled"
 
 
 @dataclass(frozen=True)
@@ -52,18 +53,21 @@ class ExamplePicker:
         tags = tags.filter(pc.and_(is_ok, small)).combine_chunks()
         if not tags.num_rows:
             return
-        scores, peaks = _matrix(tags["scores"], self._codes), _matrix(tags["peaks"], self._codes)
-        named = _named(tags["labels"], self._codes)
+        scores, peaks = (
+            np.nan_to_num(score_matrix(tags[key], self._codes)).astype(np.float64)
+            for key in ("scores", "peaks")
+        )
+        named = label_matrix(tags["labels"], self._codes, ignore_others=True)
         for k, code in enumerate(self._codes):
             # Where scores are shares of the loudest class, many are 1: then the confidence decides.
             self._offer(code, tags, scores[:, k] + 1e-3 * peaks[:, k], k, among=named[:, k])
         has_sound = np.asarray(pc.fill_null(tags["n_active"], 1)) > 0
         distance = np.abs(scores - self._thresholds)
         self._offer(
-            _AT_THRESHOLD, tags, -distance.min(axis=1), distance.argmin(axis=1), among=has_sound
+            AT_THRESHOLD, tags, -distance.min(axis=1), distance.argmin(axis=1), among=has_sound
         )
         bare = has_sound & ~named.any(axis=1)
-        self._offer(_UNLABELLED, tags, peaks.max(axis=1), peaks.argmax(axis=1), among=bare)
+        self._offer(UNLABELLED, tags, peaks.max(axis=1), peaks.argmax(axis=1), among=bare)
 
     def slots(self, n: int, frequent: Sequence[str]) -> list[list[Candidate]]:
         """Return up to `n` lists of candidates, the best one first; one of each list is shown.
@@ -71,7 +75,7 @@ class ExamplePicker:
         `frequent` are the classes, the commonest first.
         """
         classes = [self._kept[code] for code in frequent if code in self._kept]
-        others = [self._kept[key] for key in (_AT_THRESHOLD, _UNLABELLED) if key in self._kept]
+        others = [self._kept[key] for key in (AT_THRESHOLD, UNLABELLED) if key in self._kept]
         n_first = max(1, n - len(others))
         return (classes[:n_first] + others + classes[n_first:])[:n]
 
@@ -90,42 +94,3 @@ class ExamplePicker:
         if offered:
             together = self._kept.get(reason, []) + offered
             self._kept[reason] = sorted(together, key=lambda one: -one.rank)[:_KEPT]
-
-
-def title_of(candidate: Candidate, *, thresholds: Mapping[str, float], name: str) -> str:
-    """Return why a track is shown; `name` is that of its class."""
-    score = candidate.row["scores"][candidate.code]
-    if candidate.reason == _AT_THRESHOLD:
-        return f"At the threshold: {name} {score:.2f}, {thresholds[candidate.code]:g} is asked for"
-    if candidate.reason == _UNLABELLED:
-        return f"Without a label: the most evidence is for {name}"
-    return f"{name[:1].upper()}{name[1:]}: the highest score, {score:.2f}"
-
-
-def words_of(row: Mapping[str, Any], class_names: Mapping[str, str]) -> str:
-    """Return what a track was given, and by what scores."""
-    labels = ", ".join(class_names.get(code, code) for code in row["labels"]) or "none"
-    best = sorted(row["scores"], key=lambda code: -row["scores"][code])[:3]
-    each = ", ".join(
-        f"{class_names.get(code, code)} {row['scores'][code]:.2f} "
-        f"(evidence {(row['peaks'] or {}).get(code, float('nan')):.2f})"
-        for code in best
-    )
-    return f"Labels: {labels}. Scores of the whole track: {each}."
-
-
-def _matrix(column: pa.ChunkedArray, codes: Sequence[str]) -> Float64:
-    """Return a column of scores, `[n_rows, n_classes]`; 0 where there is none."""
-    columns = [pc.fill_null(pc.struct_field(column, [code]), 0.0).to_numpy() for code in codes]
-    return np.stack(columns, axis=1).astype(np.float64)
-
-
-def _named(labels: pa.ChunkedArray, codes: Sequence[str]) -> Bools:
-    """Return which classes each row is labelled, `[n_rows, n_classes]`."""
-    lists = pc.fill_null(labels.combine_chunks(), [])
-    rows = pc.list_parent_indices(lists).to_numpy()
-    places = pc.index_in(pc.list_flatten(lists), value_set=pa.array(codes, pa.string()))
-    known = pc.is_valid(places).to_numpy(zero_copy_only=False)
-    named = np.zeros((len(lists), len(codes)), bool)
-    named[rows[known], places.drop_null().to_numpy()] = True
-    return named

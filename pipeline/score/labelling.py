@@ -19,6 +19,7 @@ import pyarrow.compute as pc
 
 from pipeline.arrays import Bools, Floats
 from pipeline.errors import UsageError
+from pipeline.store.matrices import codes_of, label_lists, label_matrix, score_matrix
 from schemas.columns import CODES
 
 
@@ -61,12 +62,12 @@ def labels_of_tags(
     Rows that failed keep what they have. TAGS of an older layout have no `peaks` and no `n_active`:
     with a gate of 0 their scores decide alone, with another one that is a UsageError.
     """
-    codes = _codes(tags)
+    codes = codes_of(tags.schema)
     if set(codes) != set(thresholds):
         raise UsageError(f"thresholds for {', '.join(thresholds)}; expected {', '.join(codes)}")
     is_ok = _flags(pc.equal(tags["status"], "ok"))
     limits = np.array([thresholds[code] for code in codes], np.float64)
-    scores = _matrix(tags["scores"])
+    scores = score_matrix(tags["scores"], codes)
     named = _named(scores, _peaks(tags, is_ok, min_confidence), limits, min_confidence)
     if "n_active" in tags.column_names:
         named &= _flags(pc.not_equal(tags["n_active"], 0), missing=True)[:, None]
@@ -100,8 +101,10 @@ class Changes:
 
 def changes(before: pa.Table, after: pa.Table) -> Changes:
     """Return what new labels have changed in rows of TAGS; failed rows count as such alone."""
-    codes = _codes(after)
-    old, new = (_flags_of(table["labels"], codes) for table in (before, after))
+    codes = codes_of(after.schema)
+    old, new = (
+        label_matrix(table["labels"], codes, ignore_others=True) for table in (before, after)
+    )
     is_ok = _flags(pc.equal(after["status"], "ok"))
 
     def counted(named: Bools) -> Counter[str]:
@@ -130,7 +133,7 @@ def _named(
 def _peaks(tags: pa.Table, is_ok: Bools, min_confidence: float) -> Floats:
     """Return the confidence of every row, `[n_rows, n_classes]`: 1 where nobody asks for it."""
     if "peaks" in tags.column_names:
-        peaks = _matrix(tags["peaks"])
+        peaks = score_matrix(tags["peaks"], codes_of(tags.schema))
         unknown = np.isnan(peaks).any(axis=1) & is_ok
     else:
         peaks = np.full((tags.num_rows, 1), np.nan)
@@ -144,38 +147,13 @@ def _peaks(tags: pa.Table, is_ok: Bools, min_confidence: float) -> Floats:
     return np.where(unknown[:, None], 1.0, peaks)
 
 
-def _matrix(structs: pa.ChunkedArray) -> Floats:
-    """Return a struct column as floats `[n_rows, n_fields]`, NaN where it is null."""
-    columns = structs.combine_chunks().flatten()
-    parts = [part.to_numpy(zero_copy_only=False) for part in columns]
-    return np.stack(parts, axis=1) if parts else np.zeros((len(structs), 0))
-
-
-def _codes(tags: pa.Table) -> list[str]:
-    return [field.name for field in tags.schema.field("scores").type]
-
-
 def _flags(values: pa.ChunkedArray, *, missing: bool = False) -> Bools:
     return np.asarray(pc.fill_null(values, missing).to_numpy(), bool)
 
 
 def _lists(named: Bools, codes: Sequence[str], *, kept: pa.ChunkedArray, keeps: Bools) -> pa.Array:
     """Return a list of codes a row, and where `keeps` is true the list that was there."""
-    rows, columns = np.nonzero(named)
-    ends = np.searchsorted(rows, np.arange(len(named) + 1))
-    words = pa.array(list(codes), pa.string()).take(pa.array(columns))
-    new = pa.ListArray.from_arrays(pa.array(ends, pa.int32()), words).cast(CODES)
+    new = label_lists(named, codes)
     if not keeps.any():
         return new
     return pc.if_else(pa.array(keeps), kept.combine_chunks().cast(CODES), new)
-
-
-def _flags_of(labels: pa.ChunkedArray, codes: Sequence[str]) -> Bools:
-    """Return which of the codes each row has, `[n_rows, n_codes]`."""
-    lists = labels.combine_chunks()
-    columns = pc.index_in(pc.list_flatten(lists), value_set=pa.array(list(codes), pa.string()))
-    known = columns.is_valid().to_numpy(zero_copy_only=False)
-    named = np.zeros((len(lists), len(codes)), bool)
-    rows = pc.list_parent_indices(lists).to_numpy(zero_copy_only=False)[known]
-    named[rows, columns.drop_null().to_numpy(zero_copy_only=False)] = True
-    return named

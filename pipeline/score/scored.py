@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
 from pipeline.arrays import Floats
 from pipeline.score.targets import Targets, code_lists, is_known, is_there, target_matrix
+from pipeline.store.matrices import codes_of, score_matrix
 from schemas.scores import scores_schema
 
 
@@ -66,12 +68,14 @@ def from_table(table: pa.Table) -> Scored:
 
     Tables of older versions have no groups, each item is one, and nothing that is unknown.
     """
-    codes = [field.name for field in table.schema.field("scores").type]
-    rows = table.to_pylist()
-    shape = (len(rows), len(codes))
-    unknown = [row.get("unknown") for row in rows]
-    truth = target_matrix([row["truth"] for row in rows], unknown, codes)
-    scores = np.array([[row["scores"][c] for c in codes] for row in rows], np.float64)
+    codes = codes_of(table.schema)
     uris = table["uri"].to_pylist()
-    groups = table["group"].to_pylist() if "group" in table.column_names else uris
-    return Scored(uris, codes, truth, scores.reshape(shape), groups)
+    unknown = _column(table, "unknown") or [None] * len(uris)
+    truth = target_matrix(table["truth"].to_pylist(), unknown, codes)
+    scores = score_matrix(table["scores"], codes).astype(np.float64)
+    return Scored(uris, codes, truth, scores, _column(table, "group") or uris)
+
+
+def _column(table: pa.Table, name: str) -> list[Any]:
+    """Return the values of a column; none where an older table does not have it."""
+    return list(table[name].to_pylist()) if name in table.column_names else []

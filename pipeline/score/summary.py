@@ -13,7 +13,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from pipeline.arrays import Bools, Int64
-from pipeline.errors import Outcome, SpecMismatch
+from pipeline.errors import Outcome
+from pipeline.store.matrices import label_matrix
 
 Labels = Bools
 
@@ -80,18 +81,6 @@ def build_summary(
         "failed": failed_rows(ledger, n_rows=n_failed_shown),
         "slowest": slowest_rows(ledger, n_rows=_N_SLOWEST_SHOWN),
     }
-
-
-def label_matrix(classes: pa.ChunkedArray, class_codes: Sequence[str]) -> Labels:
-    """Return a column of class lists as bools, `[n_rows, n_classes]`; null is an empty list."""
-    lists = classes.combine_chunks()
-    column = pc.index_in(lists.flatten(), value_set=pa.array(class_codes, pa.string()))
-    if column.null_count:
-        strangers = pc.unique(lists.flatten().filter(column.is_null())).to_pylist()
-        raise SpecMismatch(f"the table has classes {strangers}; expected only {list(class_codes)}")
-    labels = np.zeros((len(lists), len(class_codes)), dtype=np.bool_)
-    labels[pc.list_parent_indices(lists).to_numpy(), column.to_numpy()] = True
-    return labels
 
 
 def cooccurrence_counts(labels: Labels) -> Int64:

@@ -17,6 +17,7 @@ from scipy.stats import binomtest, rankdata
 
 from pipeline.arrays import Bools, Float32, Float64, Int64
 from pipeline.score.significance import holm
+from pipeline.store.matrices import label_lists
 from schemas.columns import CODES, column
 from schemas.tags import scores_struct
 
@@ -140,10 +141,10 @@ def differences_table(pairs: Pairs, codes: Sequence[str]) -> pa.Table:
         "uri": pairs.uris.take(rows),
         "fingerprint": pairs.fingerprints.take(rows),
         "duration_s": pa.array(pairs.duration_s[rows], from_pandas=True),
-        "labels_a": _lists(a, codes),
-        "labels_b": _lists(b, codes),
-        "added": _lists(b & ~a, codes),
-        "removed": _lists(a & ~b, codes),
+        "labels_a": label_lists(a, codes),
+        "labels_b": label_lists(b, codes),
+        "added": label_lists(b & ~a, codes),
+        "removed": label_lists(a & ~b, codes),
         "scores_a": _structs(pairs.scores_a[rows], codes),
         "scores_b": _structs(pairs.scores_b[rows], codes),
         "distance": pa.array(distance(pairs, rows), from_pandas=True),
@@ -258,12 +259,6 @@ def _grid(pairs: Pairs) -> Index:
         grid += given.T @ new  # whole numbers, exact in float64, and BLAS is fast
         grid[range(n_classes), range(n_classes)] += (a & b).sum(axis=0)
     return grid.astype(np.int64)
-
-
-def _lists(labels: Bools, codes: Sequence[str]) -> pa.ListArray:
-    offsets = np.append(0, np.cumsum(labels.sum(axis=1))).astype(np.int32)
-    named = pa.array(codes, pa.string()).take(pa.array(np.nonzero(labels)[1]))
-    return pa.ListArray.from_arrays(offsets, named)
 
 
 def _structs(scores: Float32, codes: Sequence[str]) -> pa.StructArray:

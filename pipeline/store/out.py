@@ -2,7 +2,8 @@
 
 What a folder holds is told by its marker files, such as dataset.json. A job into the folder of
 another would mix two things under one roof: its report.html would replace the other's, and what
-reads the folder later would not know what it is.
+reads the folder later would not know what it is. Things of the same kind that were made in another
+way are refused as well (`check_same`; of a model's folder, `learn.model.model_there`).
 """
 
 from __future__ import annotations
@@ -11,9 +12,10 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
+from typing import Any
 from urllib.parse import unquote, urlsplit
 
-from pipeline.errors import UsageError
+from pipeline.errors import SpecMismatch, UsageError
 from pipeline.store.catalogue import is_uri
 from pipeline.store.folder import Folder, without_options
 
@@ -89,6 +91,42 @@ def check_out(
             raise UsageError(
                 f"--out {uri}: {name} is there, so it holds {other.name}; name another folder"
             )
+
+
+def check_same(
+    uri: str,
+    held: str,
+    before: Mapping[str, Any],
+    mine: Mapping[str, Any],
+    *,
+    cure: str = "give another --out",
+) -> None:
+    """Raise SpecMismatch where a folder's things were made in another way than a job makes them.
+
+    Parameters
+    ----------
+    uri
+        The job's `--out`.
+    held
+        What there is, as the message says it: "holds features".
+    before, mine
+        How that was made, and how the job would make it: plain values by name.
+    cure
+        What the user can do.
+    """
+    keys = dict.fromkeys([*mine, *before])
+    if changed := [key for key in keys if mine.get(key) != before.get(key)]:
+        raise SpecMismatch(f"{uri}: {held} with {_others(changed)}; {cure}")
+
+
+def _others(keys: list[str]) -> str:
+    """Return what differs, as a sentence has it.
+
+    >>> _others(["hop_s"]), _others(["thresholds"])
+    ('another hop_s', 'other thresholds')
+    """
+    are_many = len(keys) > 1 or keys == ["thresholds"]
+    return f"{'other' if are_many else 'another'} {', '.join(keys)}"
 
 
 def held(folder: Folder) -> list[tuple[str, Kind]]:

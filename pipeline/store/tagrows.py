@@ -71,8 +71,8 @@ def not_before(rows: pa.Table, earliest: datetime) -> pa.Table:
 
 
 def times(table: pa.Table) -> np.ndarray:
-    """Return when rows were made, in ms."""
-    return np.asarray(pc.cast(table["tagged_at"], pa.int64()))
+    """Return when rows were made, in ms; 0 where that is unknown."""
+    return np.asarray(pc.fill_null(pc.cast(table["tagged_at"], pa.int64()), 0))
 
 
 def last_of_each(keys: Hashes, when: np.ndarray) -> np.ndarray:

@@ -22,6 +22,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from pipeline.arrays import Bools
 from pipeline.errors import UsageError
 from pipeline.store.disk import Walked
 from pipeline.store.folder import Folder
@@ -46,10 +47,15 @@ _AT_ONCE = 16  # a bucket answers late
 
 
 class TagStore:
-    """The TAGS of one tagging folder."""
+    """The TAGS of one tagging folder: the one place that knows which of its rows count."""
 
     def __init__(self, folder: Folder) -> None:
         self.folder = folder
+
+    @classmethod
+    def open(cls, uri: str) -> TagStore:
+        """Return the tags of a folder, which need not be there yet."""
+        return cls(Folder(uri))
 
     def files(self, model_id: str | None = None, table: str = "tags") -> list[str]:
         """Return the names of the files of all models, or of one."""
@@ -67,6 +73,32 @@ class TagStore:
             model_id, date = _model_and_date(name)
             last_dates[model_id] = max(date, last_dates.get(model_id, ""))
         return sorted(last_dates, key=lambda model_id: (last_dates[model_id], model_id))[::-1]
+
+    def last_model(self) -> str | None:
+        """Return the model of the last run; None where no run has left its json."""
+        return next((str(run["identity"]["model_id"]) for run in self.runs()), None)
+
+    def choose(self, model_id: str | None, *, flag: str = "--model-id") -> str:
+        """Return a model that has tags here: the one asked for, that of the last run, or the only.
+
+        UsageError where there is none such; `flag` is how another one is asked for.
+        """
+        found = self.models()
+        if not found:
+            raise UsageError(
+                f"{self.folder.uri}: no Parquet files below tags/ there; expected the --out of "
+                "python -m jobs.tag_catalog"
+            )
+        chosen = model_id or self.last_model()
+        if chosen is None and len(found) == 1:
+            return found[0]
+        if chosen in found:
+            return str(chosen)
+        missing = f"tags of {chosen}" if chosen else "run.json, which names the last model"
+        raise UsageError(
+            f"{self.folder.uri}: no {missing}; found tags of {', '.join(sorted(found))}: give "
+            f"{flag}"
+        )
 
     def runs(self, model_id: str | None = None) -> Iterator[dict[str, Any]]:
         """Yield what the runs of all models or of one have said, the last one first.
@@ -152,17 +184,25 @@ class TagStore:
 
         The new rows are there before the old ones go, so a kill in between loses none.
         """
-        names = self.files(model_id)
-        if not names:
-            return 0
-        with ThreadPoolExecutor(_AT_ONCE) as pool:
-            uris, when = zip(*pool.map(self._uris_and_times, names), strict=True)
-        rows_in = [len(each) for each in uris]
-        is_last = last_of_each(np.concatenate(uris), np.concatenate(when))
-        for name, kept in zip(names, np.split(is_last, np.cumsum(rows_in)[:-1]), strict=True):
+        last = self.last_rows(model_id)
+        for name, kept in last.items():
             if not kept.all():
                 self._keep(name, kept)
-        return int((~is_last).sum())
+        return sum(int((~kept).sum()) for kept in last.values())
+
+    def last_rows(self, model_id: str) -> dict[str, Bools]:
+        """Return by file of a model's TAGS which of its rows are the last word on their track.
+
+        A run that was killed leaves several rows of a track; 17 bytes a row are held.
+        """
+        names = self.files(model_id)
+        if not names:
+            return {}
+        with ThreadPoolExecutor(_AT_ONCE) as pool:
+            uris, when = zip(*pool.map(self._uris_and_times, names), strict=True)
+        ends = np.cumsum([len(each) for each in uris])[:-1]
+        is_last = last_of_each(np.concatenate(uris), np.concatenate(when))
+        return dict(zip(names, np.split(is_last, ends), strict=True))
 
     def _uris_and_times(self, name: str) -> tuple[Hashes, np.ndarray]:
         table = self.folder.read_table(name, ["uri", "tagged_at"])

@@ -2,7 +2,6 @@
 
 import numpy as np
 import pytest
-import scipy.signal
 
 from pipeline.audio.prepare import (
     Step,
@@ -10,9 +9,7 @@ from pipeline.audio.prepare import (
     denoise,
     low_pass,
     parse_steps,
-    silent_share,
     standardise,
-    windowed,
 )
 from pipeline.errors import UsageError
 from tests.conftest import tones
@@ -54,41 +51,6 @@ def test_low_pass_takes_any_length(n_samples):
 def test_low_pass_refuses_a_cutoff_beyond_half_the_rate(cutoff_hz):
     with pytest.raises(UsageError, match=r"expected more than 0 and less than 22050 Hz"):
         low_pass(np.ones(100, np.float32), sample_rate_hz=RATE, cutoff_hz=cutoff_hz)
-
-
-def test_windowed_is_frames_times_the_window():
-    ramp = np.arange(1000, dtype=np.float32)
-    frames = windowed(ramp, sample_rate_hz=1000, window_s=0.1, hop_s=0.05)
-    assert frames.shape == (19, 100)
-    assert frames.dtype == np.float32
-    hann = scipy.signal.get_window("hann", 100)
-    np.testing.assert_allclose(frames[3], ramp[150:250] * hann, rtol=1e-5)
-    np.testing.assert_allclose(frames[-1], ramp[900:] * hann, rtol=1e-5)
-
-
-def test_windowed_fills_the_last_frame_with_zeros():
-    flat = windowed(
-        np.ones(130, np.float32), sample_rate_hz=1000, window_s=0.1, hop_s=0.05, window="boxcar"
-    )
-    np.testing.assert_array_equal(flat.sum(axis=1), [100, 80])
-    assert windowed(np.ones(3, np.float32), sample_rate_hz=1000).shape == (1, 25)
-    with pytest.raises(UsageError, match="one sample or more"):
-        windowed(np.ones(3, np.float32), sample_rate_hz=1000, hop_s=0.0)
-
-
-def test_silent_share_of_known_sounds():
-    half = np.concatenate([tones(1.0, 440), np.zeros(RATE, np.float32)])
-    assert silent_share(half, sample_rate_hz=RATE) == 0.5
-    assert silent_share(np.zeros(RATE, np.float32), sample_rate_hz=RATE) == 1
-    assert silent_share(tones(1.0, 440), sample_rate_hz=RATE) == 0
-
-
-def test_silent_share_counts_from_full_scale_by_rms():
-    flat = np.full(RATE, 10 ** (-40 / 20), np.float32)
-    assert silent_share(flat, sample_rate_hz=RATE, below_db=-39.9) == 1
-    assert silent_share(flat, sample_rate_hz=RATE, below_db=-40.1) == 0
-    rest = flat[: round(2.1 * 0.05 * RATE)]  # a last frame of a tenth is as loud as the others
-    assert silent_share(rest, sample_rate_hz=RATE, below_db=-40.1) == 0
 
 
 def signal_to_noise_db(heard, signal):

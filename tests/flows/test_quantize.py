@@ -115,7 +115,7 @@ def test_another_model_is_not_overwritten(config, model, tmp_path):
     tagger, card = load_model(str(model))
     save_model(other, {k: v * 2 for k, v in tagger.state_dict().items()}, card)
     before = other.read_bytes("model.safetensors")
-    with pytest.raises(UsageError, match="is there; name another folder"):
+    with pytest.raises(UsageError, match="is there, of another run; give another --out"):
         quantize(replace(config, out=other.uri))
     assert other.read_bytes("model.safetensors") == before
     with pytest.raises(UsageError, match="that is what --dataset names; name another folder"):

@@ -34,7 +34,7 @@ from pipeline.learn.inference_config import inference_config
 from pipeline.learn.model import DEFAULT_MIN_CONFIDENCE, load_model, save_model
 from pipeline.learn.tagger import describe
 from pipeline.learn.windows import load_windows
-from pipeline.score.alerts import REASONS
+from pipeline.report.alerts import REASONS
 from pipeline.store.catalogue import list_tracks
 from pipeline.store.folder import Folder
 from tests.conftest import tones

@@ -11,7 +11,7 @@ from pipeline.audio.decode import decode
 from pipeline.errors import DecodeError, Reason, UsageError
 from pipeline.flows.quantize import QuantizeConfig, quantize
 from pipeline.flows.tag_claim import _others
-from pipeline.score.alerts import REASONS
+from pipeline.report.alerts import REASONS
 from tests.learn.test_engines import write_model
 
 

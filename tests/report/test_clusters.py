@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from pipeline.report.clusters import clusters, clusters_map, clusters_table
+from pipeline.report.clusters import clusters_map, clusters_table
+from pipeline.score.clusters import clusters
 
 GROUPS = np.arange(90) % 3
 

@@ -7,16 +7,11 @@ import pytest
 from sklearn.metrics import confusion_matrix, roc_auc_score
 
 from pipeline.report import curves
-from pipeline.report.confusion import (
-    KINDS,
-    confusion_bars,
-    confusion_counts,
-    confusion_dict,
-    instead_map,
-    named_instead,
-)
+from pipeline.report.confusion import confusion_bars, instead_map
 from pipeline.report.model_plots import class_scores
 from pipeline.score.calibration import reliability
+from pipeline.score.confusion import KINDS, confusion_counts, confusion_dict, named_instead
+from pipeline.score.curves import roc
 
 MAX_URI_CHARS = 160_000
 
@@ -53,7 +48,7 @@ def test_every_picture_is_a_whole_image(n_items, n_classes, svg_of):
 def test_thinned_roc_keeps_its_area():
     truth, scores = (column.ravel() for column in scored(400, 11))
     scores = scores + np.random.default_rng(1).normal(scale=0.3, size=scores.shape)
-    false, true = curves._roc_curve(truth, scores, 100)
+    false, true = roc(truth, scores, 100)
     assert len(false) <= 102
     assert (false[0], true[0], false[-1], true[-1]) == (0, 0, 1, 1)
     assert np.trapezoid(true, false) == pytest.approx(roc_auc_score(truth, scores), abs=0.002)

@@ -10,13 +10,11 @@ import pytest
 
 from pipeline.audio.logmel import LogMelSpec
 from pipeline.report import clip_plots, decibels, feature_plots
-from pipeline.report.clip_plots import ClipExample
 from pipeline.report.explore_page import explore_page
-from pipeline.report.explore_report import Comparison, durations_s, explore_report
-from pipeline.report.feature_plots import RowValues
 from pipeline.report.page import Table, render_page
 from pipeline.report.picture import Picture
-from pipeline.score.anova import anova, anova_table
+from pipeline.score.anova import RowValues, anova, anova_table, eta_squared_limit
+from pipeline.score.exploration import ClipExample, FeatureTests, durations_s, explore_report
 from schemas.anova import ANOVA
 
 ODD = "<b>$x_1$</b>"
@@ -55,7 +53,7 @@ def comparison_of(names, n_clips, n_rows=5, feature="mfcc", n_drawn=12):
         RowValues(feature, row, "mean", "dB", values[:, i], groups)
         for i, row in enumerate(rows[:n_drawn])
     ]
-    return Comparison(table, n_clips + 3, n_clips, n_clips - 1, len(names), drawn)
+    return FeatureTests(table, n_clips + 3, n_clips, n_clips - 1, len(names), drawn)
 
 
 def report_and_page(clips, names, *, examples=(), tested=None):
@@ -168,7 +166,7 @@ def test_the_line_is_where_p_is_the_limit(rng):
         anova(values, groups=groups), feature="f", rows=list(map(str, range(200))), statistic="mean"
     )
     rows = table.to_pylist()
-    over = [row["eta_squared"] > feature_plots._limit(row, 3) for row in rows]
+    over = [row["eta_squared"] > eta_squared_limit(row, 3) for row in rows]
     assert over == [row["p_value"] < 0.001 for row in rows]
     assert 0 < sum(over) < 200
 
@@ -262,7 +260,7 @@ def test_an_infinite_f_is_no_number_for_json():
     groups = np.repeat([0, 1], 4)
     values = groups[:, None].astype(float)
     table = anova_table(anova(values, groups=groups), feature="f", rows=["r"], statistic="mean")
-    tested = Comparison(table, 8, 8, 8, 2)
+    tested = FeatureTests(table, 8, 8, 8, 2)
     report, page = report_and_page(clips_of([["c0"]] * 8), names_of(2), tested=tested)
     json.dumps(report, allow_nan=False)
     (row,) = report["anova"]["rows"]

@@ -17,8 +17,10 @@ from pipeline.report.listening import (
     data_uri,
     encoded,
     time_line,
+    title_of,
+    words_of,
 )
-from pipeline.score.example_picker import MAX_BYTES, ExamplePicker, title_of, words_of
+from pipeline.score.example_picker import MAX_BYTES, ExamplePicker
 from schemas.tags import tags_schema
 from tests.conftest import tones
 

@@ -11,6 +11,7 @@ from sklearn.metrics import average_precision_score
 from pipeline.errors import OUTCOME_OF
 from pipeline.report import data_plots, model_plots
 from pipeline.report.picture import class_labels
+from pipeline.score.curves import precision_recall
 from pipeline.selection.vocabulary import default_vocabulary
 
 MAX_URI_CHARS = 160_000
@@ -86,7 +87,7 @@ def test_curves_with_gaps(svg_of):
 
 def test_thinned_curve_keeps_its_area():
     truth, scores = (column.ravel() for column in scored(400))
-    recall, precision = model_plots._pr_curve(truth, scores, 100)
+    recall, precision = precision_recall(truth, scores, 100)
     assert len(recall) <= 100
     assert (np.diff(recall) > 0).all()
     assert (recall[0], recall[-1]) == (0, 1)

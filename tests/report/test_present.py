@@ -14,12 +14,13 @@ from jobs.evaluate import _scored
 from pipeline.demo.outcome import summary
 from pipeline.report.comparison_page import comparison_page
 from pipeline.report.folds_page import folds_report
-from pipeline.report.forecast import forecast, forecast_text
+from pipeline.report.forecast import forecast_text
 from pipeline.report.page import Page, render_page
 from pipeline.report.reports import build_report, evaluation_report
 from pipeline.report.training_page import training_page
 from pipeline.score.bootstrap import resample
 from pipeline.score.comparison import EvaluationRun, compare
+from pipeline.score.forecast import forecast
 from pipeline.score.metrics import multilabel_metrics
 from pipeline.score.scored import Scored
 from schemas.columns import CODES as LISTS

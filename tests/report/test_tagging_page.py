@@ -8,11 +8,11 @@ from datetime import datetime
 import numpy as np
 import pytest
 
+from pipeline.report.alerts import alerts
 from pipeline.report.listening import Example, data_uri
 from pipeline.report.page import Points, Sounds, Table, render_page
 from pipeline.report.picture import Picture
 from pipeline.report.tagging_page import tagging_page
-from pipeline.score.alerts import alerts
 from pipeline.score.drift import class_drift
 from tests.report.test_page import Reader, read
 

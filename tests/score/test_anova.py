@@ -7,6 +7,7 @@ import pyarrow as pa
 import pytest
 from scipy import stats
 
+from pipeline.report.feature_plots import p_text, row_label
 from pipeline.score.anova import (
     P_LIMIT,
     anova,
@@ -14,9 +15,7 @@ from pipeline.score.anova import (
     best_of_each,
     by_feature,
     by_recording,
-    p_text,
     ranked,
-    row_label,
     single_groups,
 )
 from schemas.anova import ANOVA

@@ -6,10 +6,10 @@ from dataclasses import asdict
 import numpy as np
 import pytest
 
-from pipeline.report.confusion import confusion_counts, named_instead
 from pipeline.report.reports import evaluation_report
 from pipeline.score import calibration, thresholds
 from pipeline.score.bootstrap import resample
+from pipeline.score.confusion import confusion_counts, named_instead
 from pipeline.score.metrics import multilabel_metrics
 from pipeline.score.scored import Scored, from_table, to_table
 from pipeline.score.targets import joined_groups, target_matrix

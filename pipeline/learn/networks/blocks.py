@@ -13,16 +13,14 @@ from torch import nn
 
 from pipeline.errors import UsageError
 from pipeline.learn.networks.pooling import Pooled, TimmFrames
-from pipeline.learn.networks.registry import TimmNetwork
 from pipeline.learn.networks.weights import head_names
 from pipeline.learn.pretrained.outputs import MappedNetwork
 
 
 def core_of(network: Any) -> Any:
-    """Return a network without what maps its outputs, pools its frames or makes it an image's."""
-    while isinstance(network, MappedNetwork | Pooled | TimmFrames | TimmNetwork):
-        is_timm = isinstance(network, TimmFrames | TimmNetwork)
-        network = network.backbone if is_timm else network.network
+    """Return a network without what maps its outputs or pools its frames."""
+    while isinstance(network, MappedNetwork | Pooled | TimmFrames):
+        network = network.backbone if isinstance(network, TimmFrames) else network.network
     return network
 
 

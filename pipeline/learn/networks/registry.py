@@ -13,7 +13,7 @@ from functools import partial
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from pipeline.errors import UsageError
 from pipeline.learn.networks.ast import build_ast
@@ -108,27 +108,6 @@ NETWORKS: dict[str, Entry] = {
 }
 
 
-class TimmNetwork(nn.Module):
-    """A timm backbone on windows as grey images; its tensors are named as the Tagger's are.
-
-    Parameters
-    ----------
-    backbone
-        With one input channel.
-    """
-
-    def __init__(self, backbone: nn.Module) -> None:
-        super().__init__()
-        self.backbone = backbone
-        self.backbone.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-
-    def forward(self, windows: Tensor) -> Tensor:
-        """Return logits, `[n, n_classes]`, for windows, `[n, n_rows, n_columns]`."""
-        image = windows.unsqueeze(1).contiguous(memory_format=torch.channels_last)
-        logits: Tensor = self.backbone(image)
-        return logits
-
-
 def known_names() -> list[str]:
     """Return the names of our own networks, in their order; timm's are not among them."""
     return [*NETWORKS, PROBE, *variants()]
@@ -152,6 +131,8 @@ def build_network(
     outputs: OutputMap = (),
 ) -> nn.Module:
     """Return a network, in training mode, on the CPU.
+
+    A timm backbone takes windows as images of one channel, `[n, 1, n_rows, n_columns]`.
 
     Parameters
     ----------
@@ -181,9 +162,8 @@ def build_network(
         Where there is no such network, it cannot take the shape, or the weights do not load.
     """
     if not is_known(name):
-        return TimmNetwork(
-            timm_backbone(name, n_classes=n_classes, dropout=dropout, weights=weights)
-        )
+        backbone = timm_backbone(name, n_classes=n_classes, dropout=dropout, weights=weights)
+        return backbone.to(memory_format=torch.channels_last)  # type: ignore[call-overload,no-any-return]
     if name in variants():
         network = _of_family(name, n_outputs or n_classes, input_shape, dropout)
         if weights is not None:

@@ -16,7 +16,7 @@ import torch
 from pipeline.audio.windows import WindowSpec
 from pipeline.errors import UsageError
 from pipeline.learn.graphs import example_of
-from pipeline.learn.model import Architecture, ModelCard, Tagger, load_card, named, save_model
+from pipeline.learn.model import Architecture, ModelCard, Tagger, model_there, named, save_model
 from pipeline.learn.networks.embedding import Outputs
 from pipeline.learn.pretrained.download import cache_folder, download, file_name, file_sha256
 from pipeline.learn.pretrained.family import Family, Variant, WeightsSource, families
@@ -116,12 +116,14 @@ def import_model(config: ImportConfig, provenance: Mapping[str, str]) -> Importe
 def _saved(out: Folder, tagger: Tagger, card: ModelCard) -> Imported:
     weights = tagger.state_dict()
     with out.claimed():
-        if not out.exists("model.json"):
-            return Imported(save_model(out, weights, card), was_done=False)
-        there, new = load_card(out.uri), named(card, weights)[0]
-        if (there.model_id, there.windows) != (new.model_id, new.windows):
-            raise UsageError(f"--out {out.uri}: {there.model_id} is there; give another --out")
-    return Imported(there, was_done=True)
+        if there := model_there(out, lambda one: _alike(one, named(card, weights)[0])):
+            return Imported(there, was_done=True)
+        return Imported(save_model(out, weights, card), was_done=False)
+
+
+def _alike(one: ModelCard, other: ModelCard) -> bool:
+    """Say whether two cards are of the same weights, cut into the same windows."""
+    return (one.model_id, one.windows) == (other.model_id, other.windows)
 
 
 def _family(name: str) -> Family:

@@ -1,4 +1,4 @@
-"""Several clips in, one that sounds like all of them, with the labels of all."""
+"""Several clips in, one that sounds like all of them, out."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ import numpy as np
 
 from pipeline.arrays import Float32
 from pipeline.learn.randomise.base import ratio, rms
-from pipeline.score.targets import joined_groups
 
 
 @dataclass(frozen=True)
@@ -43,12 +42,3 @@ def mixed(clips: Sequence[Float32], gains_db: Sequence[float]) -> Float32:
         if own > 0:
             total += clip * np.float32(ratio(gain_db) * ((level or own) / own))
     return total
-
-
-def joined(targets: Sequence[Float32]) -> Float32:
-    """Return the targets of clips that sound together, each `[n_classes]` of 0, 1, NaN (unknown).
-
-    1 where any is 1, else NaN where any is NaN, else 0, as `learn.targets.joined` has it. A clip
-    without a class (drums, bass) has zeros and changes nothing.
-    """
-    return np.asarray(joined_groups(np.stack(targets), np.zeros(1, np.int64))[0], np.float32)

@@ -8,9 +8,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from pipeline.report.wording import past_limit_text
 from pipeline.score.drift import CHANGED, ClassDrift, same_share_p
 from pipeline.score.tally import TAG_STAGES
-from pipeline.score.wording import past_limit_text
 
 Run = Mapping[str, Any]
 

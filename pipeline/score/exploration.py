@@ -13,17 +13,26 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from pipeline.arrays import Bools, Float64
-from pipeline.report.clip_plots import ClipExample
-from pipeline.report.clusters import Clusters
-from pipeline.report.feature_plots import RowValues
-from pipeline.score.anova import P_LIMIT, Row, by_feature, ranked
-from pipeline.score.summary import cooccurrence_counts, label_matrix, labels_per_clip
+from pipeline.arrays import Bools, Float64, Floats
+from pipeline.score.anova import P_LIMIT, Row, RowValues, by_feature, ranked
+from pipeline.score.clusters import Clusters
+from pipeline.score.summary import cooccurrence_counts, labels_per_clip
 from pipeline.selection.plan import SPLITS
+from pipeline.store.matrices import label_matrix
 
 
 @dataclass(frozen=True)
-class Comparison:
+class ClipExample:
+    """One clip that stands for a class."""
+
+    code: str
+    segment_id: str
+    logmel: Floats
+    """In dB, `[n_mels, n_frames]`."""
+
+
+@dataclass(frozen=True)
+class FeatureTests:
     """What became of the pooled features."""
 
     table: pa.Table
@@ -49,7 +58,7 @@ def explore_report(
     n_segments: Mapping[str, int],
     split: str,
     examples: Sequence[ClipExample],
-    tested: Comparison | None,
+    tested: FeatureTests | None,
     provenance: Mapping[str, str],
 ) -> dict[str, Any]:
     """Return what a dataset holds as plain numbers, lists and dicts.
@@ -124,7 +133,7 @@ def _in_order(splits: set[str]) -> list[str]:
     return known + sorted(splits - set(known))
 
 
-def _anova_report(tested: Comparison) -> dict[str, Any]:
+def _anova_report(tested: FeatureTests) -> dict[str, Any]:
     features = [
         summary | {key: summary[key] and _finite(summary[key]) for key in ("best", "worst")}
         for summary in by_feature(tested.table)
