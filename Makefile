@@ -3,7 +3,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: setup demo test lint types bench clean
+.PHONY: setup demo test lint types lock bench clean
 
 demo: $(READY)  ## render a small AudioSet, then select, build, train, evaluate and tag it
 	$(BIN)/python -m jobs.demo --out demo
@@ -11,7 +11,7 @@ demo: $(READY)  ## render a small AudioSet, then select, build, train, evaluate 
 test: $(READY)  ## the whole test suite: two processes for what starts Ray, one for the rest
 	$(BIN)/python -m pytest -n 3
 
-setup: $(READY)  ## the set-up alone: everything into .venv
+setup: $(READY)  ## the set-up alone: everything into .venv; LOCKED=1: in the lock file's versions
 
 lint: $(READY)
 	$(BIN)/ruff check .
@@ -20,6 +20,11 @@ lint: $(READY)
 
 types: $(READY)
 	$(BIN)/mypy
+
+lock: $(READY)  ## requirements-dev.lock anew, after a change of pyproject.toml's dependencies
+	$(BIN)/uv pip compile pyproject.toml --extra dev --universal --python-version 3.11 \
+		--custom-compile-command 'make lock' --quiet $(if $(UPGRADE),--upgrade) \
+		--output-file requirements-dev.lock
 
 bench: $(READY)  ## every benchmark that needs nothing from elsewhere, one after the other
 	for file in $(filter-out benchmarks/transfer.py benchmarks/aggregation.py benchmarks/starter.py benchmarks/pretrained.py,$(wildcard benchmarks/*.py)); do $(BIN)/python $$file || exit 1; done
@@ -33,7 +38,8 @@ $(READY): pyproject.toml
 	@echo "setting up $(VENV): about 5 GB of wheels, some minutes; only this once"
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade pip
-	$(BIN)/python -m pip install --quiet --no-compile --editable '.[dev]'
+	$(BIN)/python -m pip install --quiet --no-compile $(if $(LOCKED),--constraint requirements-dev.lock) \
+		--editable '.[dev]'
 	$(BIN)/python -m compileall -qq -j 0 $(VENV)/lib pipeline jobs schemas || true  # pip takes one core
 	$(BIN)/python -c 'from pipeline.audio.compiled import import_alone; import_alone()'
 	touch $(READY)

@@ -8,6 +8,9 @@ import os
 from importlib import import_module
 from typing import Any
 
+__version__ = "0.2.0"
+"""Of the code; pyproject.toml reads it here, so that no installed copy can say another."""
+
 if "RAY_ADDRESS" not in os.environ:  # what follows may start a Ray of its own: on loopback only,
     # which Ray must know before it is imported; on Linux, too, whatever the name says
     os.environ.setdefault("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")

@@ -20,7 +20,7 @@ from schemas.ledger import LEDGER
 from schemas.tags import tags_schema
 
 ROOT = Path(__file__).parents[1]
-PAGES = [ROOT / "README.md", *sorted(path for path in (ROOT / "docs").glob("*.md"))]
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
 PAGES.remove(ROOT / "docs" / "log.md")  # says what was typed on a day
 BIN = Path(sys.executable).parent
 SHELL = {"export", "cd", "test", "./alert"}  # of the shell; and what the page says is the user's

@@ -22,6 +22,8 @@ from urllib.parse import urlsplit
 GIB = 1 << 30
 CONNECT_TIMEOUT_S = 5.0
 DASHBOARD_PORT = 8265
+DISTRIBUTION = "timbre-tagger"
+"""The name under which pip knows this project."""
 REINSTALL = "pip install --upgrade --editable ."
 
 
@@ -60,7 +62,11 @@ def check_packages() -> Finding:
     """Compare what is installed with what pyproject.toml asks for."""
     from packaging.requirements import Requirement
 
-    wanted = [Requirement(text) for text in metadata.requires("timbre") or ()]
+    try:
+        texts = metadata.requires(DISTRIBUTION) or ()
+    except metadata.PackageNotFoundError:  # the code is on the path without an installation
+        return Finding("packages", Level.WARN, f"{DISTRIBUTION} is not installed", REINSTALL)
+    wanted = [Requirement(text) for text in texts]
     wanted = [each for each in wanted if each.marker is None or each.marker.evaluate()]
     wrong = []
     for each in wanted:

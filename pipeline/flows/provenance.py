@@ -9,7 +9,9 @@ from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 
-_PACKAGES = ("timbre", "ray", "torch", "timm", "pyarrow", "numpy", "librosa", "av", "yt-dlp")
+from pipeline import __version__
+
+_PACKAGES = ("ray", "torch", "timm", "pyarrow", "numpy", "librosa", "av", "yt-dlp")
 
 
 def provenance() -> dict[str, str]:
@@ -18,6 +20,7 @@ def provenance() -> dict[str, str]:
         "made_at": datetime.now(UTC).isoformat(timespec="seconds"),
         "git_revision": git_revision(),
         "python": platform.python_version(),
+        "timbre": __version__,
         **{package: version(package) for package in _PACKAGES},
     }
 

@@ -102,6 +102,13 @@ def test_another_version_than_asked_for_is_told(folder, tmp_path, monkeypatch):
     assert finding.found == "av 1.0 (wants ~=18.1)"
 
 
+def test_code_that_is_not_installed_is_told(monkeypatch):
+    monkeypatch.setattr(machine, "DISTRIBUTION", "timbre-that-nobody-installs")
+    finding = machine.check_packages()
+    assert finding.level == Level.WARN
+    assert "timbre-that-nobody-installs is not installed" in str(finding)
+
+
 @pytest.fixture
 def fresh_ffmpeg():
     ffmpeg_exe.cache_clear()

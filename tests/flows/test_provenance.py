@@ -4,6 +4,7 @@ import subprocess
 
 import pytest
 
+import pipeline
 from pipeline.flows import provenance
 
 
@@ -42,3 +43,7 @@ def test_where_there_is_no_git_the_environment_says_it(checkout, monkeypatch):
     assert provenance.git_revision() == "unknown"
     monkeypatch.setenv("TIMBRE_GIT_REVISION", "0123456789ab")
     assert provenance.provenance()["git_revision"] == "0123456789ab"
+
+
+def test_the_version_is_that_of_the_code_whatever_is_installed():
+    assert provenance.provenance()["timbre"] == pipeline.__version__
