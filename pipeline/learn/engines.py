@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import gc
 from collections import deque
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, Protocol
 
 import numpy as np
@@ -142,6 +144,16 @@ def engine_of(
                 raise UsageError(f"{name}: {note}") from why
     device = torch.device("cuda" if gpu else "cpu")
     return TorchEngine(tagger, device, precision=precision, embeddings=embeddings, note=note)
+
+
+@contextmanager
+def kept_threads() -> Iterator[None]:
+    """Give torch back its number of threads: a model on the CPU takes one, in the whole process."""
+    n_threads = torch.get_num_threads()
+    try:
+        yield
+    finally:
+        torch.set_num_threads(n_threads)
 
 
 def check_engine(
