@@ -30,7 +30,8 @@ from pipeline.flows.tag_claim import aggregation_there, check_identity, claim
 from pipeline.flows.tag_progress import gathered
 from pipeline.flows.tag_report import write_report
 from pipeline.flows.tag_where import is_small
-from pipeline.learn.engines import check_engine
+from pipeline.learn.card import DEFAULT_MIN_CONFIDENCE, read_weights
+from pipeline.learn.engine_choice import check_engine
 from pipeline.learn.ensemble import Card, EnsembleCard
 from pipeline.learn.inference_config import (
     InferenceConfig,
@@ -39,7 +40,6 @@ from pipeline.learn.inference_config import (
     inference_config,
     other_windows,
 )
-from pipeline.learn.model import DEFAULT_MIN_CONFIDENCE, read_weights
 from pipeline.learn.starter import STARTER, model_folders
 from pipeline.score.pace import expected_s
 from pipeline.score.tally import Tally

@@ -24,8 +24,8 @@ from ray.util.metrics import Counter as Metric
 from pipeline.errors import StoreError
 from pipeline.flows.cluster import count, cpus, ray_session
 from pipeline.flows.logs import log_as_objects
+from pipeline.learn.card import read_weights
 from pipeline.learn.inference_config import InferenceConfig
-from pipeline.learn.model import read_weights
 from pipeline.learn.tagger import TrackTagger, describe
 from pipeline.score.tally import Tally
 from pipeline.store.worklist import Fingerprints

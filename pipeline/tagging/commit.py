@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from pipeline.learn.inference_config import InferenceConfig
-from pipeline.learn.tagger import tables_of
+from pipeline.learn.scored_rows import tables_of
 from pipeline.learn.tracks import SAME
 from pipeline.score.tally import Tally, tally_of
 from pipeline.store.tagrows import not_before
