@@ -1,7 +1,7 @@
 """Examples of a page in, examples.json out, so that the next night need not make them again.
 
 A night with nothing new shows the tracks of the night before. To decode, tag and draw them again
-took most of its time, as it imports torch.
+took most of its time, as that imports torch.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ def key_of(candidate: Candidate, run: Run) -> str:
     """Return a hash of all that decides a candidate's example: track, model, settings, names."""
     row = [candidate.row[name] for name in _OF_ROW]
     shown_for = [candidate.code, candidate.reason]
-    version = run["provenance"]["timbre"]
+    version = run["provenance"].get("timbre")
     return fingerprint_of(row, shown_for, run["identity"], run["class_names"], version)
 
 
