@@ -19,16 +19,6 @@ from time import monotonic
 from types import FrameType
 from typing import Any, NoReturn, Self
 
-from ray.exceptions import (
-    LocalRayletDiedError,
-    NodeDiedError,
-    OutOfMemoryError,
-    OwnerDiedError,
-    RayActorError,
-    RayTaskError,
-    WorkerCrashedError,
-)
-
 from pipeline.errors import TimbreError, UsageError
 from pipeline.flows.joined import relative_on_cluster
 from pipeline.flows.logs import logged, say
@@ -38,13 +28,14 @@ OK, FAILED, USAGE, PAST_LIMIT, INTERRUPTED = 0, 1, 2, 3, 130
 _PLACES = {"URI", "GLOB", "MANIFEST", "CSV", "TOML", "JSON", "FILE", "DIR", "PATH"}
 """Of the metavars, those that stand for files and folders."""
 _GONE = (
-    LocalRayletDiedError,
-    NodeDiedError,
-    OutOfMemoryError,
-    OwnerDiedError,
-    RayActorError,
-    WorkerCrashedError,
+    "LocalRayletDiedError",
+    "NodeDiedError",
+    "OutOfMemoryError",
+    "OwnerDiedError",
+    "RayActorError",
+    "WorkerCrashedError",
 )
+"""Of `ray.exceptions`, those of a process that is no more."""
 
 
 def parser(
@@ -239,18 +230,26 @@ def _failed(error: BaseException) -> int:
 
 def _mendable(error: BaseException) -> TimbreError | None:
     """Return the TimbreError that an exception is or wraps; None for a bug."""
-    causes = [one for one in _causes(error) if not isinstance(one, RayTaskError)]
+    causes = [one for one in _causes(error) if not _is_of_ray(one, "RayTaskError")]
     for one in causes:
         if isinstance(one, TimbreError):
             return one
     for one in causes:
-        if isinstance(one, _GONE) and not getattr(one, "actor_init_failed", False):
+        if _is_of_ray(one, *_GONE) and not getattr(one, "actor_init_failed", False):
             why = str(one).strip().splitlines()[-1]
             return TimbreError(
                 f"Ray lost a process that the run needs: {why} Look whether memory ran out "
                 "(dmesg) or a node went; the same command goes on"
             )
     return None
+
+
+def _is_of_ray(error: BaseException, *names: str) -> bool:
+    """Say whether an exception is one of Ray's; a job that has not imported Ray has none."""
+    exceptions = sys.modules.get("ray.exceptions")
+    return exceptions is not None and isinstance(
+        error, tuple(getattr(exceptions, name) for name in names)
+    )
 
 
 def _causes(error: BaseException | None) -> Iterator[BaseException]:

@@ -7,7 +7,7 @@ from typing import Any
 
 from jobs import harness
 from pipeline.flows.tag import RETRY, TagConfig, plan_tagging, tag_catalog
-from pipeline.learn.model import DEFAULT_MIN_CONFIDENCE
+from pipeline.learn.card import DEFAULT_MIN_CONFIDENCE
 from pipeline.learn.starter import STARTER
 from pipeline.report.alerts import HAVE_FAILED, REASONS
 from pipeline.report.left_out import left_out_text

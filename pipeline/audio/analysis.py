@@ -22,12 +22,13 @@ Matrix = Float32
 
 N_MELS = 128
 """librosa's mel bands below MFCC and onset strength; the log-mel of the models has its own 256."""
-PITCH_MIN_HZ = float(librosa.note_to_hz("C2"))
-"""Lowest pitch that YIN and pYIN look for; librosa's example."""
-PITCH_MAX_HZ = float(librosa.note_to_hz("C7"))
-"""Highest one."""
-F_MIN_HZ = float(librosa.note_to_hz("C1"))
-"""Lowest bin of the constant-Q transforms."""
+# The notes by formula: to ask librosa for them imports numba, a second of CPU for every process.
+PITCH_MIN_HZ = 440.0 * 2.0 ** ((36 - 69) / 12)
+"""Lowest pitch that YIN and pYIN look for: C2, as in librosa's example."""
+PITCH_MAX_HZ = 440.0 * 2.0 ** ((96 - 69) / 12)
+"""Highest one: C7."""
+F_MIN_HZ = 440.0 * 2.0 ** ((24 - 69) / 12)
+"""Lowest bin of the constant-Q transforms: C1."""
 N_OCTAVES = 7
 """Their range."""
 N_COMPONENTS = 16

@@ -22,7 +22,8 @@ from pipeline.flows.clips import check_split, clip_shards, clip_tracks, count_cl
 from pipeline.flows.cluster import ray_session
 from pipeline.flows.logs import say
 from pipeline.flows.provenance import provenance
-from pipeline.flows.tag_stages import Writing, run_stages
+from pipeline.flows.tag_progress import gathered
+from pipeline.flows.tag_stages import run_stages
 from pipeline.flows.truth import aligned, as_tagged, read_tags, read_truth, split_truth
 from pipeline.flows.validate import validation_of
 from pipeline.learn.ensemble import Card, EnsembleCard, save_ensemble
@@ -49,6 +50,7 @@ from pipeline.store.dataset import Dataset
 from pipeline.store.folder import Folder
 from pipeline.store.out import EVALUATION, check_out
 from pipeline.store.tagstore import TagStore
+from pipeline.tagging.commit import Writing
 
 
 @dataclass(frozen=True)
@@ -280,13 +282,10 @@ def tag_split(dataset: Dataset, split: str, inference: InferenceConfig, out: Fol
     store.clear()
     n_clips = count_clips(dataset, shards)
     with ray_session(min_cpus=4):
-        run_stages(
-            clip_tracks(dataset, shards),
-            inference,
-            Writing(store, f"{datetime.now(UTC):%Y-%m-%d}"),
-            n_tracks=n_clips,
-            n_blocks=len(shards),
-        )
+        writing = Writing(store, f"{datetime.now(UTC):%Y-%m-%d}")
+        clips = clip_tracks(dataset, shards)
+        done = run_stages(clips, inference, writing, n_blocks=len(shards))
+        gathered(done, n_tracks=n_clips, waits="waiting for the model's processes to start")
     tags = store.read()
     if tags is None or tags.num_rows != n_clips:
         raise RuntimeError(f"{n_clips} clips, but {tags.num_rows if tags else 0} rows of TAGS")

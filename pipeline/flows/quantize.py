@@ -24,10 +24,11 @@ from pipeline.flows.cluster import ray_session
 from pipeline.flows.provenance import provenance
 from pipeline.flows.truth import split_truth
 from pipeline.flows.validate import window_scores_of
+from pipeline.learn.card import model_there
 from pipeline.learn.engines import make_engine
 from pipeline.learn.graphs import INT8_FILES, best_precision
 from pipeline.learn.inference_config import InferenceConfig, inference_config
-from pipeline.learn.model import load_model, model_there
+from pipeline.learn.model import load_model
 from pipeline.learn.networks.classical import CLASSICAL
 from pipeline.learn.quantize import quantized_graph, save_quantized
 from pipeline.learn.starter import model_folders, model_uri

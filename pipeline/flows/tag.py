@@ -11,7 +11,7 @@ from __future__ import annotations
 import hashlib
 import json
 import resource
-from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -20,20 +20,18 @@ from time import monotonic
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
 import pyarrow.compute as pc
-import ray
-import ray.data
 
 from pipeline.audio.activity import Activity
 from pipeline.errors import UsageError
-from pipeline.flows.cluster import ray_session
 from pipeline.flows.logs import say
 from pipeline.flows.provenance import provenance
 from pipeline.flows.tag_claim import aggregation_there, check_identity, claim
+from pipeline.flows.tag_progress import gathered
 from pipeline.flows.tag_report import write_report
-from pipeline.flows.tag_stages import Writing, places, run_stages
-from pipeline.learn.engines import check_engine
+from pipeline.flows.tag_where import is_small
+from pipeline.learn.card import DEFAULT_MIN_CONFIDENCE, read_weights
+from pipeline.learn.engine_choice import check_engine
 from pipeline.learn.ensemble import Card, EnsembleCard
 from pipeline.learn.inference_config import (
     InferenceConfig,
@@ -42,7 +40,6 @@ from pipeline.learn.inference_config import (
     inference_config,
     other_windows,
 )
-from pipeline.learn.model import DEFAULT_MIN_CONFIDENCE, read_weights
 from pipeline.learn.starter import STARTER, model_folders
 from pipeline.score.pace import expected_s
 from pipeline.score.tally import Tally
@@ -52,13 +49,12 @@ from pipeline.store.left_out import LeftOut
 from pipeline.store.out import TAGS, check_out
 from pipeline.store.tagstore import TagStore
 from pipeline.store.worklist import Known, WorkList, audio_s_of, plan_work, text_hashes
+from pipeline.tagging.commit import Stages, Writing
 from schemas.tags import tags_schema
 
 RETRY = ("none", "failed")
 _TRANCHE_TRACKS = 50_000
 """Tracks of one pass through the stages: what is held at once, and how often pools may grow."""
-_BLOCKS_A_PLACE = 40
-_MAX_BLOCK_TRACKS = 64
 
 
 @dataclass(frozen=True)
@@ -303,19 +299,11 @@ def _tag(
         store.files(inference.card.model_id)
     )  # later tranches may copy of their rows
     writing = Writing(store, date, lineage_of(inference), not_before=started)
-    with ray_session(min_cpus=4, gpu=inference.gpu):
-        contents = ray.put(known.contents) if len(known.contents) else None
+    stages, waits = _stages(config, inference, writing, work, known)
+    with stages as run_stages:
         for start in range(0, work.left.num_rows, _TRANCHE_TRACKS):
-            blocks = list(_blocks(work.left.slice(start, _TRANCHE_TRACKS), inference))
-            part, same = run_stages(
-                ray.data.from_arrow(blocks),
-                inference,
-                writing,
-                n_tracks=sum(block.num_rows for block in blocks),
-                n_blocks=len(blocks),
-                known=contents,
-                n_actors=config.workers,
-            )
+            tracks = work.left.slice(start, _TRANCHE_TRACKS)
+            part, same = gathered(run_stages(tracks), n_tracks=tracks.num_rows, waits=waits)
             if same.num_rows:
                 schema = tags_schema(inference.codes).with_metadata(dict(writing.lineage))
                 store.copy(same, inference.card.model_id, date=date, schema=schema)
@@ -323,6 +311,24 @@ def _tag(
             tally.add(part)
             store.compact(inference.card.model_id, date=date, but=before)
     return tally
+
+
+def _stages(
+    config: TagConfig, inference: InferenceConfig, writing: Writing, work: WorkList, known: Known
+) -> tuple[AbstractContextManager[Stages], str]:
+    """Return the stages, in this process or on Ray, and what they wait for at their start.
+
+    Each is imported where it is needed: Ray takes a second, and torch two.
+    """
+    if is_small(work.left, gpu=inference.gpu, workers=config.workers):
+        from pipeline.tagging.in_process import stages_in_process
+
+        stages = stages_in_process(inference, writing, known.contents)
+        return stages, "waiting for the model to be loaded"
+    from pipeline.flows.tag_stages import stages_on_ray
+
+    on_ray = stages_on_ray(inference, writing, known.contents, n_actors=config.workers)
+    return on_ray, "waiting for the model's processes to start"
 
 
 def _last_of_all(started: datetime, known: Known) -> datetime:
@@ -333,14 +339,6 @@ def _last_of_all(started: datetime, known: Known) -> datetime:
     if known.latest is None:
         return started
     return max(started, known.latest + timedelta(seconds=1))  # runs are named by the second
-
-
-def _blocks(tracks: pa.Table, inference: InferenceConfig) -> Iterator[pa.Table]:
-    """Cut tracks into blocks: enough for all processes to end together, not more than needed."""
-    n_blocks = _BLOCKS_A_PLACE * places(gpu=inference.gpu)
-    n_tracks = min(max(8, tracks.num_rows // n_blocks), _MAX_BLOCK_TRACKS)
-    for start in range(0, tracks.num_rows, n_tracks):
-        yield tracks.slice(start, n_tracks)
 
 
 def lineage_of(inference: InferenceConfig) -> dict[str, str]:

@@ -21,6 +21,7 @@ from pipeline.audio.inputs import LogMelInput
 from pipeline.audio.logmel import LogMelSpec, log_mel
 from pipeline.audio.windows import WindowSpec, cut_windows, window_starts
 from pipeline.errors import DecodeError, ItemFault, Reason, TimbreError
+from pipeline.flows.kept_examples import Examples, choose, key_of
 from pipeline.learn.loop import window_scores
 from pipeline.learn.model import ModelCard, Tagger, load_model
 from pipeline.learn.tracks import TrackFrontEnd
@@ -50,37 +51,22 @@ SPAN_S = 30.0
 _TIMEOUT_S = 30.0
 _LEAD_FRAMES = 8  # more than half a frame's length on either side
 _LEAST_S = 0.2
-_N_NOTES = 5
-_OF_FIRST = "The time lines are those of {}, the first of the models that are averaged."
 
 
 def find_examples(
-    slots: Sequence[Sequence[Candidate]], run: Run, model_uri: str
-) -> tuple[list[Example], list[str]]:
-    """Return an example a slot, and what must be said of those that are left out."""
-    if not slots:
-        return [], []
+    slots: Sequence[Sequence[Candidate]], run: Run, model_uri: str, kept: Examples
+) -> tuple[Examples, list[str]]:
+    """Return an example a slot, and what must be said of those that are left out.
+
+    `kept` are examples that have been made before; they are not made again.
+    """
     try:
         model, card = load_model(model_uri)
     except TimbreError as error:
-        return [], [f"No examples: {error}"]
-    examples: list[Example] = []
-    notes = [_OF_FIRST.format(card.model_id)] if "members" in run["identity"] else []
-    shown: set[str] = set()
+        return {}, [f"No examples: {error}"]
     with Guard(timeout_s=_TIMEOUT_S) as guard:
         listener = Listener(model, card, run, guard)
-        for slot in slots:
-            for candidate in slot:
-                if candidate.row["fingerprint"] in shown:
-                    continue
-                shown.add(candidate.row["fingerprint"])
-                found = _tried(listener, candidate)
-                if isinstance(found, Example):
-                    examples.append(found)
-                    break
-                notes.append(f"{candidate.row['uri']} is left out: {found}.")
-    more = len(notes) - _N_NOTES
-    return examples, notes[:_N_NOTES] + ([f"{more} more are left out."] if more > 0 else [])
+        return choose(slots, run, lambda one: kept.get(key_of(one, run)) or _tried(listener, one))
 
 
 def _tried(listener: Listener, candidate: Candidate) -> Example | str:

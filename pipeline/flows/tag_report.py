@@ -1,6 +1,6 @@
 """A tagging run's folder in, report.html out: the catalogue as it is, the run, the one before it.
 
-    runs/{run_id}.html  report.html (the newest one)
+    runs/{run_id}.html  report.html (the newest one)  examples.json (what it lets hear)
 
 A run with nothing new has no file in `runs/`, and its page has all that the one before had: the
 labels of all rows, the failed tracks, tracks to listen to.
@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 import logging
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import chain
@@ -22,11 +22,17 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from pipeline.errors import StoreError
-from pipeline.flows.tag_examples import find_examples
+from pipeline.flows.kept_examples import (
+    Examples,
+    choose,
+    key_of,
+    read_examples,
+    write_examples,
+)
 from pipeline.report.page import render_page
 from pipeline.report.tagging_page import tagging_page
 from pipeline.report.tagging_tables import N_FAILURES
-from pipeline.score.example_picker import ExamplePicker
+from pipeline.score.example_picker import Candidate, ExamplePicker
 from pipeline.store.folder import Folder
 from pipeline.store.tagstore import TagStore
 from pipeline.store.worklist import Hashes, text_hashes
@@ -38,6 +44,7 @@ Run = dict[str, Any]
 
 _N_RUNS = 100  # that are looked through for the one before
 _N_OLDER_ROWS = 20_000  # that are looked through for examples, where the run has too few
+_OF_FIRST = "The time lines are those of {}, the first of the models that are averaged."
 _COLUMNS = (
     *("uri", "fingerprint", "size_bytes", "duration_s", "status", "reason", "detail", "attempts"),
     *("labels", "scores", "peaks", "n_active", "tagged_at"),
@@ -89,19 +96,38 @@ def write_report(
     """
     folder = Folder(out_uri)
     failures = find_failures(folder, run, catalogue)
-    examples, notes = find_examples(_slots(folder, run, n_examples, catalogue), run, model_uri)
+    slots = _slots(folder, run, n_examples, catalogue)
+    examples, notes = _examples(folder, slots, run, model_uri) if slots else ({}, [])
     page = tagging_page(
         run,
         run_before(folder, run),
         failures=failures.first,
         reasons_in_all=failures.reasons,
-        examples=examples,
+        examples=[*examples.values()],
         notes=notes,
     )
     html = render_page(page).encode()
     if folder.exists(f"runs/{run['run_id']}.json"):
         folder.write_bytes(f"runs/{run['run_id']}.html", html)
     folder.write_bytes("report.html", html)
+
+
+def _examples(
+    folder: Folder, slots: Sequence[Sequence[Candidate]], run: Run, model_uri: str
+) -> tuple[Examples, list[str]]:
+    """Return what there is to listen to: what the last page had, and new examples of the rest."""
+    kept = read_examples(folder)
+    try:
+        examples, notes = choose(slots, run, lambda one: kept[key_of(one, run)])
+    except KeyError:
+        from pipeline.flows.tag_examples import find_examples  # here, as it brings torch
+
+        examples, notes = find_examples(slots, run, model_uri, kept)
+    if examples != kept:
+        write_examples(folder, examples)
+    members = run["identity"].get("members", ())
+    of_first = [_OF_FIRST.format(one["model_id"]) for one in members[:1] if examples]
+    return examples, of_first + notes
 
 
 def run_before(folder: Folder, run: Run) -> Run | None:

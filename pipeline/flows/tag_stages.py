@@ -2,56 +2,67 @@
 
     tracks → [decode once, log-mel, windows] → [the model, an actor pool] → aggregate → commit
 
-The stages are plain functions on tables (`pipeline.learn.tagger`); here they get their processes,
-CPUs and GPUs. A batch of TAGS is committed as one file, whole or not at all.
+The stages are plain functions on tables (`pipeline.learn.tagger`, `pipeline.tagging.commit`); here
+they get their processes, CPUs and GPUs. `pipeline.tagging.in_process` runs them without Ray.
 """
 
 from __future__ import annotations
 
 import logging
 import pickle
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
-from datetime import datetime
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cache, partial
-from time import monotonic
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.compute as pc
 import ray
 import ray.data
 from ray.data import ActorPoolStrategy, DataContext, Dataset
 from ray.util.metrics import Counter as Metric
 
 from pipeline.errors import StoreError
-from pipeline.flows.cluster import count, cpus
-from pipeline.flows.logs import log_as_objects, progress_bar
+from pipeline.flows.cluster import count, cpus, ray_session
+from pipeline.flows.logs import log_as_objects
+from pipeline.learn.card import read_weights
 from pipeline.learn.inference_config import InferenceConfig
-from pipeline.learn.model import read_weights
-from pipeline.learn.tagger import TrackTagger, describe, tables_of
-from pipeline.learn.tracks import SAME
-from pipeline.score.tally import Tally, tally_of
-from pipeline.store.tagrows import not_before
-from pipeline.store.tagstore import TagStore
+from pipeline.learn.tagger import TrackTagger, describe
+from pipeline.score.tally import Tally
 from pipeline.store.worklist import Fingerprints
+from pipeline.tagging.commit import COMMIT_TRACKS, MODEL_TRACKS, Committed, Stages, Writing, commit
 
-_MODEL_TRACKS = 8
-COMMIT_TRACKS = 64
-_COPIED = ["uri", "fingerprint", "size_bytes", "modified_ns", "attempts", "tagged_at"]
+_BLOCKS_A_PLACE = 40
+_MAX_BLOCK_TRACKS = 64
 
 
-@dataclass(frozen=True)
-class Writing:
-    """Where TAGS go."""
+@contextmanager
+def stages_on_ray(
+    inference: InferenceConfig, writing: Writing, known: Fingerprints, *, n_actors: int | None
+) -> Iterator[Stages]:
+    """Lend a function that tags rows of WORK on the cluster that is named, or on a local Ray."""
+    with ray_session(min_cpus=4, gpu=inference.gpu):
+        contents = ray.put(known) if len(known) else None
 
-    store: TagStore
-    date: str
-    """Of the run, as the folder's name has it."""
-    lineage: Mapping[str, str] = field(default_factory=dict)
-    """Into the metadata of every file."""
-    not_before: datetime | None = None
-    """The least `tagged_at` of a row: it must be the last word, whatever a node's clock says."""
+        def run(tracks: pa.Table) -> Iterator[Committed]:
+            blocks = list(_blocks(tracks, inference))
+            return run_stages(
+                ray.data.from_arrow(blocks),
+                inference,
+                writing,
+                n_blocks=len(blocks),
+                known=contents,
+                n_actors=n_actors,
+            )
+
+        yield run
+
+
+def _blocks(tracks: pa.Table, inference: InferenceConfig) -> Iterator[pa.Table]:
+    """Cut tracks into blocks: enough for all processes to end together, not more than needed."""
+    n_blocks = _BLOCKS_A_PLACE * places(gpu=inference.gpu)
+    n_tracks = min(max(8, tracks.num_rows // n_blocks), _MAX_BLOCK_TRACKS)
+    for start in range(0, tracks.num_rows, n_tracks):
+        yield tracks.slice(start, n_tracks)
 
 
 def run_stages(
@@ -59,15 +70,13 @@ def run_stages(
     inference: InferenceConfig,
     writing: Writing,
     *,
-    n_tracks: int,
     n_blocks: int,
     known: ray.ObjectRef[Fingerprints] | None = None,
     n_actors: int | None = None,
-) -> tuple[Tally, pa.Table]:
+) -> Iterator[Committed]:
     """Run the stages over rows of `uri, size_bytes, modified_ns` and, where at hand, `bytes`.
 
-    Returns what became of them, and the tracks whose content is `known` and that were left out:
-    rows of uri, fingerprint, size_bytes, modified_ns, attempts, tagged_at.
+    Yields what became of each batch as batches end. Tracks whose content is `known` are left out.
     """
     quiet()
     # On the CPU Ray Data fuses decoding into the model's actors: each core then does what is next.
@@ -78,26 +87,17 @@ def run_stages(
         num_cpus=1,
     )
     n_actors = min(n_actors or places(gpu=inference.gpu), n_blocks)
-    committed = scored(windows, inference, batch_size=_MODEL_TRACKS, n_actors=n_actors).map_batches(
-        partial(commit, inference=inference, writing=writing),
+    done = scored(windows, inference, batch_size=MODEL_TRACKS, n_actors=n_actors).map_batches(
+        partial(commit_on_ray, inference=inference, writing=writing),
         batch_size=COMMIT_TRACKS,
         batch_format="pyarrow",
         num_cpus=0.5,
     )
-    tally, same = Tally(), []
-    waits = "waiting for the model's processes to start"
-    with progress_bar(total=n_tracks, unit=" tracks", desc="tag", postfix=waits) as bar:
-        for row in committed.iter_rows():
-            if row["fault"]:
-                raise pickle.loads(row["fault"])
-            part: Tally = pickle.loads(row["tally"])
-            part.done_at = monotonic()
-            part.begun_at = part.done_at - sum(part.stages.values())  # of one process
-            tally.add(part)
-            same.append(pa.ipc.open_stream(row["same"]).read_all())
-            bar.set_postfix_str(f"{tally.n_failed} failed", refresh=False)
-            bar.update(part.n_tracks)
-    return tally, pa.concat_tables(same) if same else pa.table({})
+    for row in done.iter_rows():
+        one: Committed | StoreError = pickle.loads(row["done"])
+        if isinstance(one, StoreError):
+            raise one
+        yield one
 
 
 def scored(
@@ -135,37 +135,19 @@ def described(
     return describe(tracks, inference, ray.get(known).__contains__)
 
 
-def commit(scored: pa.Table, inference: InferenceConfig, writing: Writing) -> pa.Table:
-    """Write rows of SCORED as TAGS; return the tally, and the tracks of known content.
+def commit_on_ray(scored: pa.Table, inference: InferenceConfig, writing: Writing) -> pa.Table:
+    """Write rows of SCORED as TAGS; return a row, `done`: a pickled `Committed` or `StoreError`.
 
     A disk or bucket that refuses is handed on as data: Ray Data loses what an exception was caused
     by, and with it the line that says what to mend.
     """
+    done: Committed | StoreError
     try:
-        return _commit(scored, inference, writing)
+        done = commit(scored, inference, writing)
+        publish(done.tally)
     except StoreError as fault:
-        nothing = pa.array([None], pa.binary())
-        return pa.table({"tally": nothing, "same": nothing, "fault": [pickle.dumps(fault)]})
-
-
-def _commit(scored: pa.Table, inference: InferenceConfig, writing: Writing) -> pa.Table:
-    began = monotonic()
-    if writing.not_before is not None:
-        scored = not_before(scored, writing.not_before)
-    is_same = pc.equal(scored["status"], SAME)
-    same, new = scored.filter(is_same), scored.filter(pc.invert(is_same))
-    if new.num_rows:
-        tags, beside = tables_of(new, inference)
-        tags = tags.replace_schema_metadata(dict(writing.lineage))
-        writing.store.commit(tags, date=writing.date, beside=beside)
-    tally = tally_of(scored.to_pylist(), inference.codes, same=SAME)
-    tally.stages["write_s"] += monotonic() - began
-    publish(tally)
-    sink = pa.BufferOutputStream()
-    with pa.ipc.new_stream(sink, same.select(_COPIED).schema) as stream:
-        stream.write_table(same.select(_COPIED))
-    tracks = sink.getvalue().to_pybytes()
-    return pa.table({"tally": [pickle.dumps(tally)], "same": [tracks], "fault": [b""]})
+        done = fault
+    return pa.table({"done": [pickle.dumps(done)]})
 
 
 def publish(tally: Tally) -> None:

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import gc
 from collections import deque
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, Protocol
 
 import numpy as np
@@ -18,11 +20,11 @@ from torch import Tensor, nn
 
 from pipeline.arrays import Float32
 from pipeline.errors import SpecMismatch, UsageError
+from pipeline.learn.engine_choice import check_names, wants_int8
 from pipeline.learn.graphs import (
     BATCH,
     Graph,
     NotConvertible,
-    check_precision,
     converted,
     example_of,
     first_line,
@@ -38,12 +40,9 @@ from pipeline.learn.model import (
     load_model,
     load_preparation,
 )
-from pipeline.learn.networks.classical import CLASSICAL
 from pipeline.learn.networks.embedding import Outputs
 from pipeline.learn.precision import autocast, forward_fault, joined_notes, resolved
 
-ENGINES = ("auto", "torch", "openvino")
-PRECISIONS = ("auto", "f32", "bf16", "int8")
 _GPU_BATCH = 256
 _AHEAD = 2  # batches that wait for a GPU
 
@@ -79,10 +78,11 @@ def make_engine(
     model_uri
         Its folder.
     engine
-        One of `ENGINES`. auto: openvino on a CPU, where it is installed and takes the network.
+        One of `engine_choice.ENGINES`. auto: openvino on a CPU, where it is installed and takes the
+        network.
     precision
-        One of `PRECISIONS`. auto: int8 in a folder from jobs.quantize, whose model_id says so;
-        else bf16 where the hardware is fast at it; else f32.
+        One of `engine_choice.PRECISIONS`. auto: int8 in a folder from jobs.quantize, whose model_id
+        says so; else bf16 where the hardware is fast at it; else f32.
     gpu
         Whether to run on the GPU.
     embeddings
@@ -96,11 +96,11 @@ def make_engine(
         Where the files in the folder do not.
     """
     card = load_card(model_uri)
-    _check(engine, precision, gpu=gpu)
+    check_names(engine, precision, gpu=gpu)
     if gpu and not torch.cuda.is_available():
         raise UsageError("--gpu: torch finds no GPU here")
     note = ""
-    if _wants_int8(card, engine, precision, gpu=gpu):
+    if wants_int8(card, engine, precision, gpu=gpu):
         try:
             made = _int8_engine(model_uri, card, embeddings=embeddings)
         except NotConvertible as why:
@@ -144,46 +144,14 @@ def engine_of(
     return TorchEngine(tagger, device, precision=precision, embeddings=embeddings, note=note)
 
 
-def check_engine(
-    card: ModelCard, *, engine: str, precision: str, gpu: bool, embeddings: bool, model_uri: str
-) -> None:
-    """Raise UsageError where `make_engine` would, whatever GPUs this machine has.
-
-    For who starts processes that load models: Ray loses what their starts say.
-    """
-    _check(engine, precision, gpu=gpu)
-    _wants_int8(card, engine, precision, gpu=gpu)
-    if precision == "bf16" and engine != "torch" and not gpu:
-        check_precision(precision)
-    if card.architecture.name in CLASSICAL:  # small, and not all that others can
-        make_engine(model_uri, engine=engine, precision=precision, embeddings=embeddings)
-
-
-def _check(engine: str, precision: str, *, gpu: bool) -> None:
-    if engine not in ENGINES:
-        raise UsageError(f"--engine {engine!r}: expected one of {', '.join(ENGINES)}")
-    if precision not in PRECISIONS:
-        raise UsageError(f"--precision {precision!r}: expected one of {', '.join(PRECISIONS)}")
-    if gpu and engine == "openvino":
-        raise UsageError("--engine openvino runs on CPUs: leave out --gpu, or take torch")
-
-
-def _wants_int8(card: ModelCard, engine: str, precision: str, *, gpu: bool) -> bool:
-    """Whether the int8 graph is to run; UsageError where it is asked for and cannot."""
-    if precision not in ("auto", "int8"):
-        return False
-    if card.quantized is None:
-        if precision == "int8":
-            raise UsageError(
-                f"--precision int8: {card.model_id} is not; python -m jobs.quantize makes one of it"
-            )
-        return False
-    if gpu or engine == "torch":
-        raise UsageError(
-            f"{card.model_id} runs by openvino, on CPUs: leave out --gpu and --engine, or take "
-            f"{card.quantized['model_id']}, which it was made of"
-        )
-    return True
+@contextmanager
+def kept_threads() -> Iterator[None]:
+    """Give torch back its number of threads: a model on the CPU takes one, in the whole process."""
+    n_threads = torch.get_num_threads()
+    try:
+        yield
+    finally:
+        torch.set_num_threads(n_threads)
 
 
 class TorchEngine:

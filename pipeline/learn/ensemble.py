@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from pipeline.arrays import Float64
 from pipeline.errors import SpecMismatch, UsageError
-from pipeline.learn.model import DEFAULT_MIN_CONFIDENCE, ModelCard, fingerprint_of, load_card
+from pipeline.learn.card import DEFAULT_MIN_CONFIDENCE, ModelCard, fingerprint_of, load_card
 from pipeline.learn.starter import (
     ENSEMBLE_FILE,
     MODEL_FILE,

@@ -12,8 +12,8 @@ from pipeline.arrays import Floats
 from pipeline.audio.activity import Activity
 from pipeline.audio.windows import WindowSpec
 from pipeline.errors import SpecMismatch, UsageError
+from pipeline.learn.card import ModelCard
 from pipeline.learn.ensemble import Card, EnsembleCard, joined, load_any, of_members
-from pipeline.learn.model import ModelCard
 from pipeline.learn.starter import STARTER, for_all_processes
 from pipeline.learn.tracks import TrackFrontEnd
 from pipeline.score.aggregate import aggregate, for_tracks, method_named

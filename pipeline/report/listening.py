@@ -17,7 +17,6 @@ import numpy as np
 import numpy.typing as npt
 from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
-from scipy.signal import resample_poly
 
 from pipeline.arrays import Bools, Floats
 from pipeline.audio.clip import to_pcm16, wav_bytes
@@ -159,6 +158,8 @@ def encoded(
             return _compressed(samples, sample_rate_hz, codec), _KINDS[codec][1]
         except (av.error.FFmpegError, ValueError):  # this FFmpeg has no such encoder
             continue
+    from scipy.signal import resample_poly  # here, as it takes a second and is seldom needed
+
     rate_hz = min(_WAV_RATE_HZ, sample_rate_hz)
     shorter = samples[: round(_WAV_S * sample_rate_hz)]
     common = math.gcd(rate_hz, sample_rate_hz)

@@ -13,7 +13,6 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from scipy.optimize import minimize
 from scipy.special import expit, logit
 
 from pipeline.arrays import Bools, Float64, Floats, Int64
@@ -164,6 +163,8 @@ def fit(truth: Targets, scores: Floats, *, class_codes: Sequence[str]) -> Calibr
 
 def _platt(truth: Bools, scores: Float64) -> dict[str, float]:
     """Return slope and offset; the loss is convex in both."""
+    from scipy.optimize import minimize  # here, as who only applies a map does without
+
     logits, n_true = _logits(scores), truth.sum()
     target = np.where(truth, (n_true + 1) / (n_true + 2), 1 / (len(truth) - n_true + 2))
 

@@ -12,7 +12,6 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from scipy import stats
 
 from pipeline.arrays import Float64, Int64
 from pipeline.score.significance import holm
@@ -134,6 +133,8 @@ def stability_index(
     >>> round(psi, 2), round(by_chance, 2)
     (0.41, 0.08)
     """
+    from scipy import stats  # here, as it takes a second and a night with nothing new does without
+
     new, old = np.asarray(now, np.float64), np.asarray(before, np.float64)
     starts = _joined_bins((new / new.sum() + old / old.sum()) / 2)
     new, old = np.add.reduceat(new, starts), np.add.reduceat(old, starts)
@@ -148,6 +149,8 @@ def binned_ks(now: npt.ArrayLike, before: npt.ArrayLike) -> tuple[float, float]:
     Bins hide what differs within them, so the distance is at most, and p at least, that of the
     scores themselves.
     """
+    from scipy import stats  # here, as it takes a second and a night with nothing new does without
+
     new, old = np.asarray(now, np.float64), np.asarray(before, np.float64)
     n, m = new.sum(), old.sum()
     distance = float(np.abs(new.cumsum() / n - old.cumsum() / m).max())
@@ -160,6 +163,8 @@ def same_share_p(now: tuple[int, int], before: tuple[int, int]) -> float:
     >>> round(same_share_p((8, 10), (1, 10)), 4)
     0.0055
     """
+    from scipy import stats  # here, as it takes a second and a night with nothing new does without
+
     table = [[hits, trials - hits] for hits, trials in (now, before)]
     return float(stats.fisher_exact(table).pvalue)
 

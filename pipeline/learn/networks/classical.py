@@ -18,6 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from pipeline.arrays import Float32, Floats, Int64
+from pipeline.learn.networks.names import CLASSICAL_NAMES
 
 _SURE = 1e-6  # a probability of 0 or 1 has no logit
 _N_TREES = 200
@@ -291,6 +292,6 @@ def _share_of_ones(value: Floats, classes: Any, n_classes: int) -> Float32:
 
 
 CLASSICAL: Mapping[str, type[Classical]] = MappingProxyType(
-    {"svm": SupportVectors, "random-forest": Forest, "mlp": Perceptron, "knn": Neighbours}
+    dict(zip(CLASSICAL_NAMES, (SupportVectors, Forest, Perceptron, Neighbours), strict=True))
 )
 """By the names that jobs give them."""

@@ -15,8 +15,9 @@ import torch
 
 from pipeline.audio.windows import WindowSpec
 from pipeline.errors import UsageError
+from pipeline.learn.card import Architecture, ModelCard, model_there
 from pipeline.learn.graphs import example_of
-from pipeline.learn.model import Architecture, ModelCard, Tagger, model_there, named, save_model
+from pipeline.learn.model import Tagger, named, save_model
 from pipeline.learn.networks.embedding import Outputs
 from pipeline.learn.pretrained.download import cache_folder, download, file_name, file_sha256
 from pipeline.learn.pretrained.family import Family, Variant, WeightsSource, families

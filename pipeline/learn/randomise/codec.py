@@ -9,7 +9,6 @@ from typing import Literal
 import av
 import numpy as np
 import soxr
-from scipy import signal
 
 from pipeline.arrays import Float32
 from pipeline.learn.randomise.base import Transform
@@ -96,6 +95,8 @@ def delay_of(name: str, rate_hz: int, kbits: int) -> int:
 
     A delay depends on the codec, its version and rate; some decoders take it off, others do not.
     """
+    from scipy import signal  # here, as it takes a second, also for who imports only the loop
+
     noise = np.random.default_rng(0).standard_normal(rate_hz).astype(np.float32) / 8
     low = signal.sosfilt(signal.butter(2, 2000, fs=rate_hz, output="sos"), noise)
     found = _round_trip(low.astype(np.float32), CODERS[name], rate_hz, kbits)

@@ -1,0 +1,78 @@
+"""Rows of SCORED in, a file of TAGS and its tally out: the last stage of tagging, wherever it runs.
+
+A batch of TAGS is committed as one file, whole or not at all.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from time import monotonic
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from pipeline.learn.inference_config import InferenceConfig
+from pipeline.learn.scored_rows import tables_of
+from pipeline.learn.tracks import SAME
+from pipeline.score.tally import Tally, tally_of
+from pipeline.store.tagrows import not_before
+from pipeline.store.tagstore import TagStore
+
+MODEL_TRACKS = 8
+"""Tracks whose windows the model gets at once: batches of windows are filled across tracks."""
+COMMIT_TRACKS = 64
+"""Tracks whose rows become one file: what a kill may lose at most, for each process that writes."""
+_COPIED = ["uri", "fingerprint", "size_bytes", "modified_ns", "attempts", "tagged_at"]
+
+
+@dataclass(frozen=True)
+class Writing:
+    """Where TAGS go."""
+
+    store: TagStore
+    """The folder of the run's tags."""
+    date: str
+    """Of the run, as the folder's name has it."""
+    lineage: Mapping[str, str] = field(default_factory=dict)
+    """Into the metadata of every file."""
+    not_before: datetime | None = None
+    """The least `tagged_at` of a row: it must be the last word, whatever a node's clock says."""
+
+
+@dataclass(frozen=True)
+class Committed:
+    """What became of a batch of tracks, once its rows are written."""
+
+    tally: Tally
+    """Counts of the batch, and the seconds that its stages took."""
+    same: pa.Table
+    """The tracks whose content was known, for which nothing was written: rows of uri, fingerprint,
+    size_bytes, modified_ns, attempts, tagged_at."""
+
+
+Stages = Callable[[pa.Table], Iterator[Committed]]
+"""All stages of tagging: rows of WORK in, what became of each batch out."""
+
+
+def commit(scored: pa.Table, inference: InferenceConfig, writing: Writing) -> Committed:
+    """Write rows of SCORED as TAGS, in one file; those whose content is known are left out.
+
+    Raises
+    ------
+    StoreError
+        Where the disk or bucket gives out.
+    """
+    began = monotonic()
+    if writing.not_before is not None:
+        scored = not_before(scored, writing.not_before)
+    is_same = pc.equal(scored["status"], SAME)
+    same, new = scored.filter(is_same), scored.filter(pc.invert(is_same))
+    if new.num_rows:
+        tags, beside = tables_of(new, inference)
+        tags = tags.replace_schema_metadata(dict(writing.lineage))
+        writing.store.commit(tags, date=writing.date, beside=beside)
+    tally = tally_of(scored.to_pylist(), inference.codes, same=SAME)
+    tally.stages["write_s"] += monotonic() - began
+    return Committed(tally, same.select(_COPIED))
