@@ -35,6 +35,7 @@ from pipeline.flows.provenance import provenance
 from pipeline.flows.training_data import TrainingData
 from pipeline.flows.training_progress import ProgressActor, show_progress
 from pipeline.learn.augment_examples import AugmentedWindow
+from pipeline.learn.card import model_there
 from pipeline.learn.config import NO_WEIGHTS, TrainConfig, check_start
 from pipeline.learn.cost import cost_of
 from pipeline.learn.determinism import ENVIRONMENT
@@ -43,7 +44,6 @@ from pipeline.learn.model import (
     ModelCard,
     check_name,
     fingerprint_of,
-    model_there,
     named,
     save_model,
 )
