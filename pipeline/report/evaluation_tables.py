@@ -6,13 +6,11 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from pipeline.report.page import Cell, Table
-from pipeline.score.aggregate import TRACKS
+from pipeline.score.aggregate import TITLES, TRACKS
 from pipeline.score.metrics import Metrics
 
 METHOD_NAMES = {
-    "s1": "S1: the mean of the windows",
-    "s2": "S2: the sum, divided by the largest class's",
-    "max": "max: the largest window",
+    **TITLES,
     TRACKS: f"{TRACKS}: S2 over 10 s each, then the mean of the highest three",
 }
 RULE_NAMES = {
