@@ -7,7 +7,7 @@ from typing import Any
 
 from pipeline.report.page import Cell, Table
 from pipeline.score.aggregate import TITLES, TRACKS
-from pipeline.score.metrics import Metrics
+from pipeline.score.metrics import MORE, Metrics
 
 METHOD_NAMES = {
     **TITLES,
@@ -70,6 +70,7 @@ def figures_table(metrics: Metrics, report: Mapping[str, Any]) -> Table:
         ("Hamming score", metrics.hamming_score, ""),
         ("exact match", metrics.exact_match, ""),
         ("ECE, mean of the classes", raw, ""),
+        *((one.title, metrics.more[one.name], "") for one in MORE),
     ]
     drawn = drawn_whole(found | {"n_items": metrics.n_items})
     note = (
