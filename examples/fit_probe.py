@@ -9,6 +9,7 @@ train on thousands of clips, see jobs.train --model probe.
 import sys
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -34,7 +35,7 @@ def main(folder: str) -> None:
     print(classification_report(classes, found, zero_division=0))
 
 
-def embedded(tagger: TrackTagger, described: pa.Table) -> list[dict[str, object]]:
+def embedded(tagger: TrackTagger, described: pa.Table) -> list[dict[str, Any]]:
     """Return the rows that have an embedding: a file that does not decode has none."""
     return [row for row in tagger(described).to_pylist() if row["status"] == "ok"]
 
