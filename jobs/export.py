@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from jobs import harness
-from pipeline.flows.export import FORMATS, ExportConfig, export_tags
+from pipeline.flows.export import FORMATS, ExportConfig, export_tags, formats_text
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -15,8 +15,7 @@ def main(argv: list[str] | None = None) -> int:
         "--format",
         required=True,
         choices=tuple(FORMATS),
-        help="csv, jsonl: a table of all tracks; jams, audacity: a file a track, with intervals "
-        "where they were kept; m3u: a playlist an instrument, highest score first",
+        help=formats_text(),
     )
     add("--out", required=True, metavar="URI", help="the folder for its files")
     add("--model-id", metavar="ID", help="whose tags; those of the last run's model by default")

@@ -7,7 +7,6 @@ defaults are written down, so that a table tells what it was made with.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from functools import partial
 from types import MappingProxyType
 from typing import Any
@@ -27,54 +26,16 @@ from pipeline.audio.analysis import (
     FrameSpec,
     Matrix,
 )
+from pipeline.audio.feature import Feature, Rows, named, numbered
 from pipeline.audio.logmel import LogMelSpec
-
-Rows = Callable[[FrameSpec], tuple[str, ...]]
-
-
-@dataclass(frozen=True)
-class Feature:
-    """One entry of the catalogue."""
-
-    name: str
-    """What it is asked for by."""
-    rows: Rows
-    """The names of its rows, given the frames."""
-    unit: str
-    """Unit of the values; of each block of rows where they differ."""
-    source: str
-    """Who computes it, and the paper."""
-    compute: Callable[[Analysis], Matrix]
-    """The matrix, one row a name."""
-    columns: str = "frames"
-    """What a column is: frames, or components."""
-    settings: Mapping[str, Any] = field(default_factory=dict)
-    """What it was made with beside the frames: plain values."""
-    parts: tuple[Feature, ...] = ()
-    """The features that its rows are taken from, one below the other; none for most."""
-
-    def row_units(self, spec: FrameSpec) -> tuple[str, ...]:
-        """Return the unit of each row; `unit` names one for all rows, or one for each."""
-        if self.parts:
-            return tuple(unit for part in self.parts for unit in part.row_units(spec))
-        units, n_rows = tuple(self.unit.split(", ")), len(self.rows(spec))
-        return units if len(units) == n_rows else (self.unit,) * n_rows
-
+from pipeline.seams import declared
 
 _CLASSES = ("C", "C#", "D", "D#", "E", "F", "F#", "G", "G#", "A", "A#", "B")
 
 
-def _named(*names: str) -> Rows:
-    return lambda _spec: names
-
-
-def _numbered(prefix: str, n_rows: int) -> Rows:
-    return _named(*(f"{prefix}_{i}" for i in range(n_rows)))
-
-
 def _notes(first_midi: int, n_notes: int) -> Rows:
     midis = range(first_midi, first_midi + n_notes)
-    return _named(*(f"{_CLASSES[midi % 12]}{midi // 12 - 1}" for midi in midis))
+    return named(*(f"{_CLASSES[midi % 12]}{midi // 12 - 1}" for midi in midis))
 
 
 def _bins(spec: FrameSpec) -> tuple[str, ...]:
@@ -95,10 +56,10 @@ def _feature(
     return Feature(name, rows, unit, source, compute, settings=settings, parts=parts)
 
 
-_CHROMA = _named(*(f"chroma_{name}" for name in _CLASSES))
-_CONTRAST = _numbered("contrast", 7)
-_POLY = _named("poly_slope", "poly_offset")
-_TONNETZ = _named("fifth_x", "fifth_y", "minor_x", "minor_y", "major_x", "major_y")
+_CHROMA = named(*(f"chroma_{name}" for name in _CLASSES))
+_CONTRAST = numbered("contrast", 7)
+_POLY = named("poly_slope", "poly_offset")
+_TONNETZ = named("fifth_x", "fifth_y", "minor_x", "minor_y", "major_x", "major_y")
 _MEL = {k: v for k, v in LogMelSpec().to_dict().items() if k not in FrameSpec().to_dict()}
 _MFCC: dict[str, Any] = {"n_mels": N_MELS, "top_db": 80.0, "dct": "II, ortho", "mel": "slaney"}
 _CHROMA_STFT: dict[str, Any] = {"tuning": "estimated", "norm": "max"}
@@ -109,19 +70,19 @@ _PITCH: dict[str, Any] = {"f_min_hz": PITCH_MIN_HZ, "f_max_hz": PITCH_MAX_HZ}
 _NMF: dict[str, Any] = {"init": "nndsvd", "n_iterations": NMF_ITERATIONS, "seed": 0}
 
 _ALONE = (
-    _feature("zcr", _named("zcr"), "crossings a sample", "librosa 0.11", spectral.zcr),
-    _feature("rms", _named("rms"), "full scale", "librosa 0.11", spectral.rms),
-    _feature("centroid", _named("centroid_hz"), "Hz", "librosa 0.11", spectral.centroid),
-    _feature("bandwidth", _named("bandwidth_hz"), "Hz", "librosa 0.11", spectral.bandwidth, p=2),
+    _feature("zcr", named("zcr"), "crossings a sample", "librosa 0.11", spectral.zcr),
+    _feature("rms", named("rms"), "full scale", "librosa 0.11", spectral.rms),
+    _feature("centroid", named("centroid_hz"), "Hz", "librosa 0.11", spectral.centroid),
+    _feature("bandwidth", named("bandwidth_hz"), "Hz", "librosa 0.11", spectral.bandwidth, p=2),
     _feature("contrast", _CONTRAST, "dB", "Jiang et al. 2002", spectral.contrast, **_CONTRASTS),
-    _feature("rolloff", _named("rolloff_hz"), "Hz", "librosa 0.11", spectral.rolloff, share=0.85),
-    _feature("flatness", _named("flatness"), "ratio", "librosa 0.11", spectral.flatness, power=2.0),
-    _feature("flux", _named("flux"), "full scale", "Dixon 2006", spectral.flux, rectified=True),
+    _feature("rolloff", named("rolloff_hz"), "Hz", "librosa 0.11", spectral.rolloff, share=0.85),
+    _feature("flatness", named("flatness"), "ratio", "librosa 0.11", spectral.flatness, power=2.0),
+    _feature("flux", named("flux"), "full scale", "Dixon 2006", spectral.flux, rectified=True),
     _feature("poly", _POLY, "full scale / Hz, full scale", "librosa 0.11", spectral.poly, order=1),
     _feature("chroma_stft", _CHROMA, "ratio", "librosa 0.11", spectral.chroma_stft, **_CHROMA_STFT),
 )
 _MFCC_13 = _feature(
-    "mfcc_13", _numbered("mfcc", 13), "dB", "librosa 0.11", partial(spectral.mfcc, n_mfcc=13)
+    "mfcc_13", numbered("mfcc", 13), "dB", "librosa 0.11", partial(spectral.mfcc, n_mfcc=13)
 )
 _BY_NAME = {feature.name: feature for feature in (_MFCC_13, *_ALONE)}
 _ORDER = "mfcc_13 chroma_stft contrast poly zcr rms centroid bandwidth rolloff flatness"
@@ -138,11 +99,11 @@ def _descriptors(analysis: Analysis) -> Matrix:
 
 _WHOLE = (
     _feature(
-        "logmel", _numbered("mel", spectral.N_LOGMEL), "dB", "librosa 0.11", spectral.logmel, **_MEL
+        "logmel", numbered("mel", spectral.N_LOGMEL), "dB", "librosa 0.11", spectral.logmel, **_MEL
     ),
     _feature(
         "mfcc",
-        _numbered("mfcc", 40),
+        numbered("mfcc", 40),
         "dB",
         "librosa 0.11; Davis and Mermelstein 1980",
         partial(spectral.mfcc, n_mfcc=40),
@@ -189,7 +150,7 @@ _HARMONY = (
     ),
     _feature(
         "tempogram",
-        _numbered("lag", spectral.TEMPO_FRAMES),
+        numbered("lag", spectral.TEMPO_FRAMES),
         "ratio",
         "librosa 0.11; Grosche, Müller and Kurth 2010",
         spectral.tempogram,
@@ -200,7 +161,7 @@ _HARMONY = (
 _PITCHES = (
     _feature(
         "yin",
-        _named("yin_f0_hz"),
+        named("yin_f0_hz"),
         "Hz",
         "librosa 0.11; de Cheveigné and Kawahara 2002",
         pitch.yin,
@@ -209,7 +170,7 @@ _PITCHES = (
     ),
     _feature(
         "pyin",
-        _named("pyin_f0_hz", "pyin_voiced_probability"),
+        named("pyin_f0_hz", "pyin_voiced_probability"),
         "Hz, probability",
         "librosa 0.11; Mauch and Dixon 2014",
         pitch.pyin,
@@ -217,7 +178,7 @@ _PITCHES = (
     ),
     _feature(
         "crepe",
-        _named("crepe_f0_hz", "crepe_periodicity"),
+        named("crepe_f0_hz", "crepe_periodicity"),
         "Hz, ratio",
         "torchcrepe 0.0.24; Kim, Salamon, Li and Bello 2018",
         pitch.crepe,
@@ -245,7 +206,7 @@ _NMFS = (
     ),
     _feature(
         "nmf_activations",
-        _numbered("component", N_COMPONENTS),
+        numbered("component", N_COMPONENTS),
         "ratio",
         "scikit-learn; Smaragdis and Brown 2003",
         spectral.nmf_activations,
@@ -254,6 +215,12 @@ _NMFS = (
 )
 
 FEATURES: Mapping[str, Feature] = MappingProxyType(
-    {f.name: f for f in (*_WHOLE, *_ALONE, *_HARMONY, *_PITCHES, *_NMFS)}
+    {
+        f.name: f
+        for f in (
+            *(*_WHOLE, *_ALONE, *_HARMONY, *_PITCHES, *_NMFS),
+            *declared("pipeline.audio.more_features", "FEATURE"),
+        )
+    }
 )
-"""The catalogue, by name, in a fixed order."""
+"""The catalogue, by name, in a fixed order; those of `audio.more_features` stand last."""

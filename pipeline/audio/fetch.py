@@ -10,36 +10,32 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, BinaryIO, Protocol
+from typing import Any, BinaryIO
 from urllib.parse import quote
 
 from pipeline.audio.access import Access
 from pipeline.audio.formats import AUDIO_SUFFIXES
 from pipeline.audio.irmas_source import irmas_paths
 from pipeline.audio.network import Meter, Network
+from pipeline.audio.sources.base import NamedSource
+from pipeline.audio.sources.base import Source as Source
 from pipeline.errors import FetchFault, Reason, UsageError
+from pipeline.seams import declared
 
 IRMAS = "irmas:"
 _PLAIN = Access()
-
-
-class Source(Protocol):
-    """Where the audio comes from."""
-
-    is_remote: bool
-    """Whether there is a line that can fail: a folder has none."""
-
-    @contextmanager
-    def open(self, ytid: str, meter: Meter) -> Iterator[BinaryIO]:
-        """Open one item for the decoder, as a file that can seek, and count what it costs.
-
-        Raises FetchFault, or ConfigurationFault where nothing can work.
-        """
-        ...
+NAMED: tuple[NamedSource, ...] = tuple(declared("pipeline.audio.sources", "SOURCE"))
+"""Sources that `--source` names by a prefix: a file each."""
 
 
 def open_source(source: str, access: Access = _PLAIN) -> Source:
-    """Return the source that `--source` names: YouTube, a URL with `{ytid}`, a folder, IRMAS."""
+    """Return the source that `--source` names: YouTube, a URL with `{ytid}`, a folder, IRMAS.
+
+    Or one of `audio.sources`, by its prefix.
+    """
+    for kind in NAMED:
+        if source.startswith(kind.prefix):
+            return kind.open(source.removeprefix(kind.prefix), access)
     if source == "youtube":
         return YoutubeSource(access)
     if "://" in source:
@@ -51,13 +47,28 @@ def open_source(source: str, access: Access = _PLAIN) -> Source:
         wrong = "that is a file" if folder.exists() else "no such folder"
         raise UsageError(
             f"--source {source!r}: {wrong}; expected 'youtube', a URL with {{ytid}} in it, a "
-            f"folder, or {IRMAS}FOLDER"
+            f"folder, or {', '.join([f'{IRMAS}FOLDER', *(kind.usage for kind in NAMED)])}"
         )
     if not access.is_plain:
         raise UsageError(
             f"--source {source!r} is a folder: --cookies, --proxy and --source-address have no use"
         )
     return IrmasSource(folder) if source.startswith(IRMAS) else FolderSource(folder)
+
+
+def place_of(source: str) -> tuple[str, str | None]:
+    """Return the prefix of a `--source`, and its path; None for YouTube and servers.
+
+    >>> place_of("irmas:data/irmas"), place_of("videos"), place_of("youtube")
+    (('irmas:', 'data/irmas'), ('', 'videos'), ('', None))
+    """
+    for kind in NAMED:
+        if source.startswith(kind.prefix):
+            return kind.prefix, source.removeprefix(kind.prefix) if kind.is_path else None
+    if source == "youtube" or "://" in source:
+        return "", None
+    prefix = IRMAS if source.startswith(IRMAS) else ""
+    return prefix, source.removeprefix(prefix)
 
 
 @dataclass

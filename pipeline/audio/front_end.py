@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy.typing as npt
 
 from pipeline.arrays import Float32
 
-Float32 = Float32
 Matrix = npt.NDArray[Any]
 
 
@@ -54,6 +55,17 @@ class InputSpec(Protocol):
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain values, for model.json: `kind` and the settings."""
+
+
+@dataclass(frozen=True)
+class FrontEnd:
+    """How model.json's values become a front end again."""
+
+    kind: str
+    """What `to_dict` says under `kind`."""
+    from_dict: Callable[[Mapping[str, Any]], InputSpec]
+    """From what `to_dict` gave, without `kind`. It may raise KeyError or TypeError where the
+    settings are of another version."""
 
 
 class _BandSpec(Protocol):

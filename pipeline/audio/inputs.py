@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -16,12 +17,13 @@ from pipeline.arrays import Float32
 from pipeline.audio.clip import to_pcm16
 from pipeline.audio.features import FEATURES, LOCAL, FrameSpec, extract_locally
 from pipeline.audio.filterbank import FilterBankInput, FilterBankSpec
-from pipeline.audio.front_end import BandInput, Matrix
+from pipeline.audio.front_end import BandInput, FrontEnd, Matrix
 from pipeline.audio.front_end import InputSpec as InputSpec
 from pipeline.audio.kaldi import KaldiInput, KaldiSpec
 from pipeline.audio.logmel import LogMelSpec, log_mel
 from pipeline.audio.stacked import StackedInput
 from pipeline.errors import SpecMismatch, UsageError
+from pipeline.seams import declared
 
 LEVELS = ("recorded", "window")
 """The level of what a model sees: as it was recorded, or each window at the same level."""
@@ -170,27 +172,40 @@ def _level_dict(level: str) -> dict[str, str]:
     return {} if level == "recorded" else {"level": level}
 
 
+def _feature_input(settings: Mapping[str, Any]) -> InputSpec:
+    frames = {key: value for key, value in settings.items() if key not in ("name", "level")}
+    level = settings.get("level", "recorded")
+    return FeatureInput(settings["name"], FrameSpec.from_dict(frames), level)
+
+
+def _stacked_input(settings: Mapping[str, Any]) -> InputSpec:
+    return StackedInput(tuple(map(input_from_dict, settings["parts"])))
+
+
+@cache
+def front_ends() -> dict[str, FrontEnd]:
+    """Return the front ends by kind: those of this room, then those of `audio.front_ends`."""
+    usual = (
+        FrontEnd("logmel", lambda settings: LogMelInput(LogMelSpec.from_dict(settings))),
+        FrontEnd("local feature", _feature_input),
+        FrontEnd("samples", lambda settings: SamplesInput(**settings)),
+        FrontEnd("kaldi", lambda settings: KaldiInput(KaldiSpec.from_dict(settings))),
+        FrontEnd("filter bank", lambda values: FilterBankInput(FilterBankSpec.from_dict(values))),
+        FrontEnd("stacked", _stacked_input),
+    )
+    more = declared("pipeline.audio.front_ends", "FRONT_END")
+    return {one.kind: one for one in (*usual, *more)}
+
+
 def input_from_dict(values: Mapping[str, Any]) -> InputSpec:
     """Return the input that `to_dict` gave; SpecMismatch where it is of another version."""
     settings = dict(values)
     kind = settings.pop("kind", "logmel")
+    known = front_ends()
+    if kind not in known:
+        *names, last = known
+        raise SpecMismatch(f"input of kind {kind!r}: expected {', '.join(names)} or {last}")
     try:
-        if kind == "logmel":
-            return LogMelInput(LogMelSpec.from_dict(settings))
-        if kind == "local feature":
-            name, level = settings.pop("name"), settings.pop("level", "recorded")
-            return FeatureInput(name, FrameSpec.from_dict(settings), level)
-        if kind == "samples":
-            return SamplesInput(**settings)
-        if kind == "kaldi":
-            return KaldiInput(KaldiSpec.from_dict(settings))
-        if kind == "filter bank":
-            return FilterBankInput(FilterBankSpec.from_dict(settings))
-        if kind == "stacked":
-            return StackedInput(tuple(map(input_from_dict, settings["parts"])))
+        return known[kind].from_dict(settings)
     except (KeyError, TypeError) as error:
         raise SpecMismatch(f"input of another version: {error}") from error
-    raise SpecMismatch(
-        f"input of kind {kind!r}: expected logmel, local feature, samples, kaldi, filter bank or "
-        "stacked"
-    )

@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import ray
 
-from pipeline.audio.fetch import IRMAS
+from pipeline.audio.fetch import place_of
 from pipeline.flows.build_plan import BuildConfig, Plan, make_plan
 from pipeline.flows.cluster import cpus, ray_session
 from pipeline.flows.downloaders import BuildJob, DownloaderPool
@@ -84,10 +84,8 @@ def run_shards(
 
 def _everywhere(source: str) -> str:
     """Return a source as it is called on every node, whatever folder a worker is in."""
-    if source == "youtube" or "://" in source:
-        return source
-    kind = IRMAS if source.startswith(IRMAS) else ""
-    return f"{kind}{Path(source.removeprefix(kind)).absolute()}"
+    prefix, path = place_of(source)
+    return source if path is None else f"{prefix}{Path(path).absolute()}"
 
 
 def show(bar: Any, status: dict[str, Any]) -> None:

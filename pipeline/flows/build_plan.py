@@ -16,7 +16,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from pipeline.audio.access import Access
-from pipeline.audio.fetch import IRMAS, FolderSource, IrmasSource, Source, open_source
+from pipeline.audio.fetch import IRMAS, FolderSource, IrmasSource, Source, open_source, place_of
 from pipeline.audio.irmas_source import list_irmas
 from pipeline.audio.logmel import LogMelSpec
 from pipeline.errors import StoreError, UsageError
@@ -194,9 +194,7 @@ def make_plan(config: BuildConfig) -> Plan:
 
 def source_folder(source: str) -> str | None:
     """Return the folder of a `--source` that is one; None for YouTube and servers."""
-    if source == "youtube" or "://" in source:
-        return None
-    return source.removeprefix(IRMAS)
+    return place_of(source)[1]
 
 
 def choose_rows(config: BuildConfig, vocabulary: Vocabulary) -> tuple[pa.Table, dict[str, int]]:

@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 
 _SUBMITTED = "RAY_JOB_CONFIG_JSON_ENV_VAR"
 """Ray sets it for the processes that `ray job submit` starts."""
-_ABSOLUTE = re.compile(r"(irmas:)?([/~]|[a-zA-Z][a-zA-Z0-9+.-]*://)")
+_ABSOLUTE = re.compile(r"[/~]|[a-zA-Z][a-zA-Z0-9+.-]*://")
 """How paths and URIs begin that mean the same wherever a job runs."""
 
 
@@ -36,9 +36,11 @@ def relative_on_cluster(text: str, environ: Mapping[str, str] = os.environ) -> s
     >>> relative_on_cluster("out", {}), relative_on_cluster("/out", {"RAY_ADDRESS": "10.0.0.1:1"})
     (None, None)
     """
-    if not is_on_cluster(environ) or _ABSOLUTE.match(text):
+    if not is_on_cluster(environ):
         return None
-    path = text.removeprefix("irmas:")
+    path = _path_in(text)
+    if path is None or _ABSOLUTE.match(path):
+        return None
     if is_submitted(environ):
         return (
             f"{text!r} is relative: in a submitted job that lies in a temporary folder of Ray's; "
@@ -49,6 +51,16 @@ def relative_on_cluster(text: str, environ: Mapping[str, str] = os.environ) -> s
         f"{text!r} is relative, and the cluster's nodes have other folders; give the absolute "
         f"path, {Path(path).absolute()} if all nodes have that, or a URI such as s3://BUCKET/..."
     )
+
+
+def _path_in(text: str) -> str | None:
+    """Return a path or URI without the prefix of a source; None where that takes no path."""
+    from pipeline.audio.fetch import IRMAS, NAMED  # as late as can be: all jobs import this module
+
+    for kind in NAMED:
+        if text.startswith(kind.prefix):
+            return text.removeprefix(kind.prefix) if kind.is_path else None
+    return text.removeprefix(IRMAS)
 
 
 def _is_loopback(address: str) -> bool:

@@ -11,12 +11,19 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from pipeline.learn.augmentations.base import LOG_MELS, SAMPLES, Augmentation, uniform
 from pipeline.learn.epochs import GAIN_DB
 from pipeline.learn.pitch import pitch
 from pipeline.learn.targets import joined
 from pipeline.learn.windows import MOST_CHANGE_DB, SHIFT_SHARE
+from pipeline.seams import declared
 
-AUGMENTATIONS = ("masks", "tilt", "mix", "shift", "noise", "pitch", "randomise")
+MORE: tuple[Augmentation, ...] = tuple(declared("pipeline.learn.augmentations", "AUGMENTATION"))
+"""What follows those of this file: a file each."""
+AUGMENTATIONS = (
+    *("masks", "tilt", "mix", "shift", "noise", "pitch", "randomise"),
+    *(one.name for one in MORE),
+)
 """On what is not samples, `shift` is a window that begins elsewhere in its clip, or is rotated
 where it fills its clip (`windows`). `randomise` is the chain of `learn.randomise`, in the loader's
 processes."""
@@ -38,7 +45,7 @@ def augment(
         windows_db = tilt(windows_db, rng)
     if "masks" in names:
         windows_db = masks(windows_db, rng)
-    return windows_db, targets
+    return _more(LOG_MELS, windows_db, targets, rng, names)
 
 
 def augment_samples(
@@ -59,7 +66,17 @@ def augment_samples(
         samples, targets = mix_samples(samples, targets, rng)
     if "noise" in names:
         samples = noise(samples, rng, mean=mean, deviation=deviation)
-    return samples, targets
+    return _more(SAMPLES, samples, targets, rng, names)
+
+
+def _more(
+    of: str, windows: Tensor, targets: Tensor, rng: torch.Generator, names: tuple[str, ...]
+) -> tuple[Tensor, Tensor]:
+    """Return windows and targets disturbed by what `MORE` has for windows of a kind."""
+    for one in MORE:
+        if one.of == of and one.name in names:
+            windows, targets = one.apply(windows, targets, rng)
+    return windows, targets
 
 
 def noise(samples: Tensor, rng: torch.Generator, *, mean: Tensor, deviation: Tensor) -> Tensor:
@@ -71,7 +88,7 @@ def noise(samples: Tensor, rng: torch.Generator, *, mean: Tensor, deviation: Ten
 def shift(samples: Tensor, rng: torch.Generator) -> Tensor:
     """Return each row moved by -40 to 40 % of its length; what leaves at one end comes in again."""
     n, length = samples.shape
-    by = _uniform(n, -SHIFT_SHARE * length, SHIFT_SHARE * length, samples, rng).round().long()
+    by = uniform(n, -SHIFT_SHARE * length, SHIFT_SHARE * length, samples, rng).round().long()
     at = (torch.arange(length, device=samples.device) - by[:, None]) % length
     return samples.gather(1, at)
 
@@ -96,8 +113,8 @@ def masks(windows: Tensor, rng: torch.Generator) -> Tensor:
 def mask(windows_db: Tensor, axis: int, rng: torch.Generator) -> Tensor:
     """Return the windows with one band of `axis`, 0 to 10 % wide, set to each window's mean."""
     n, size = len(windows_db), windows_db.shape[axis]
-    width = _uniform(n, 0, MASK_SHARE * size, windows_db, rng)
-    start = _uniform(n, 0, 1, windows_db, rng) * (size - width)
+    width = uniform(n, 0, MASK_SHARE * size, windows_db, rng)
+    start = uniform(n, 0, 1, windows_db, rng) * (size - width)
     position = torch.arange(size, device=windows_db.device)
     inside = (position >= start[:, None]) & (position < (start + width)[:, None])
     inside = inside.unsqueeze(2 if axis == 1 else 1)
@@ -107,7 +124,7 @@ def mask(windows_db: Tensor, axis: int, rng: torch.Generator) -> Tensor:
 def tilt(windows_db: Tensor, rng: torch.Generator) -> Tensor:
     """Return the windows with a linear tilt over the mel bands; their level is scaled away."""
     n, n_mels = windows_db.shape[:2]
-    slope = _uniform(n, -TILT_DB, TILT_DB, windows_db, rng)
+    slope = uniform(n, -TILT_DB, TILT_DB, windows_db, rng)
     ramp = torch.linspace(-0.5, 0.5, n_mels, device=windows_db.device)
     return windows_db + (slope[:, None] * ramp)[:, :, None]
 
@@ -132,14 +149,9 @@ def _partners(power: Tensor, rng: torch.Generator) -> tuple[Tensor, Tensor, Tens
     partner = torch.randperm(n, generator=rng, device=rng.device).to(power.device)
     level_db = 10 * torch.log10(power + 1e-12)
     apart_db = (level_db - level_db[partner]).clamp(-MOST_CHANGE_DB, MOST_CHANGE_DB)
-    gain_db = apart_db + _uniform(n, -GAIN_DB, GAIN_DB, power, rng)
-    return partner, gain_db, _uniform(n, 0, 1, power, rng) < MIX_SHARE
+    gain_db = apart_db + uniform(n, -GAIN_DB, GAIN_DB, power, rng)
+    return partner, gain_db, uniform(n, 0, 1, power, rng) < MIX_SHARE
 
 
 def _joined(targets: Tensor, partner: Tensor, chosen: Tensor) -> Tensor:
     return torch.where(chosen[:, None], joined(targets, targets[partner]), targets)
-
-
-def _uniform(n: int, low: float, high: float, like: Tensor, rng: torch.Generator) -> Tensor:
-    draw = torch.rand(n, generator=rng, device=rng.device)
-    return (low + (high - low) * draw).to(like.device)

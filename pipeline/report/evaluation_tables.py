@@ -6,13 +6,11 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from pipeline.report.page import Cell, Table
-from pipeline.score.aggregate import TRACKS
-from pipeline.score.metrics import Metrics
+from pipeline.score.aggregate import TITLES, TRACKS
+from pipeline.score.metrics import MORE, Metrics
 
 METHOD_NAMES = {
-    "s1": "S1: the mean of the windows",
-    "s2": "S2: the sum, divided by the largest class's",
-    "max": "max: the largest window",
+    **TITLES,
     TRACKS: f"{TRACKS}: S2 over 10 s each, then the mean of the highest three",
 }
 RULE_NAMES = {
@@ -72,6 +70,7 @@ def figures_table(metrics: Metrics, report: Mapping[str, Any]) -> Table:
         ("Hamming score", metrics.hamming_score, ""),
         ("exact match", metrics.exact_match, ""),
         ("ECE, mean of the classes", raw, ""),
+        *((one.title, metrics.more[one.name], "") for one in MORE),
     ]
     drawn = drawn_whole(found | {"n_items": metrics.n_items})
     note = (

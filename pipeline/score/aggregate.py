@@ -1,7 +1,8 @@
 """Window scores `[n_windows, n_classes]` in, one score a class out. PURE.
 
 A model hears short windows; a clip, or a whole track, wants one answer. The ways to get from the
-one to the other have names, so that a job's flag, a model's json and a report mean the same.
+one to the other have names, so that a job's flag, a model's json and a report mean the same. Each
+is a file in `score.aggregations`; what is made of them (topN, by segments) is here.
 """
 
 from __future__ import annotations
@@ -16,6 +17,8 @@ import numpy as np
 
 from pipeline.arrays import Floats
 from pipeline.errors import UsageError
+from pipeline.score.aggregations.base import Aggregation
+from pipeline.seams import declared
 
 EVIDENCE_WINDOWS = 3
 """What a class's confidence is the mean of: one loud false window is a third of it."""
@@ -23,30 +26,6 @@ EVIDENCE_WINDOWS = 3
 
 class UnknownMethod(UsageError, ArgumentTypeError):
     """No aggregation has that name; argparse prints the message of such a type as it is."""
-
-
-def mean_of_windows(window_scores: Floats) -> Floats:
-    """Return S1: every class's mean over the windows, `[n_classes]`."""
-    return np.asarray(window_scores.mean(axis=0, dtype=np.float64))
-
-
-def share_of_loudest(window_scores: Floats) -> Floats:
-    """Return S2: every class's sum over the windows, divided by the largest class's sum.
-
-    The largest class gets exactly 1, so S2 always names at least one class, even for silence: a
-    sigmoid does not reach 0. Only where all scores are exactly 0 are all results 0.
-    """
-    sums = window_scores.sum(axis=0, dtype=np.float64)
-    peak = sums.max(initial=0.0)
-    return np.asarray(sums / peak if peak > 0 else sums)
-
-
-def loudest_window(window_scores: Floats) -> Floats:
-    """Return every class's largest score over the windows: one window is enough.
-
-    The longer the track, the more windows there are for a false one to be the largest.
-    """
-    return np.asarray(window_scores.max(axis=0, initial=0.0).astype(np.float64))
 
 
 def highest_windows(window_scores: Floats, *, n_windows: int) -> Floats:
@@ -86,9 +65,14 @@ def by_segments(
     return of_track(np.stack([of_segment(part) for part in parts]))
 
 
-_PLAIN: Mapping[str, Callable[[Floats], Floats]] = MappingProxyType(
-    {"s1": mean_of_windows, "s2": share_of_loudest, "max": loudest_window}
+_DECLARED: list[Aggregation] = declared(
+    "pipeline.score.aggregations", "AGGREGATION", first=("mean", "share", "loudest")
 )
+_PLAIN: Mapping[str, Callable[[Floats], Floats]] = MappingProxyType(
+    {one.name: one.of_windows for one in _DECLARED}
+)
+TITLES: Mapping[str, str] = MappingProxyType({one.name: one.title for one in _DECLARED})
+"""What each of them does, by name, for a page."""
 
 TRACKS = "s2-10s-top3"
 """The default for whole tracks: S2 over segments of 10 s, then the mean of a class's highest three.

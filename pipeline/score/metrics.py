@@ -9,8 +9,8 @@ What the labels leave open (`score.targets`) is no question, and is left out of 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import numpy as np
@@ -25,10 +25,14 @@ from sklearn.metrics import (
 )
 
 from pipeline.arrays import Bools, Floats
+from pipeline.score.more_metrics.base import Judged, Metric
 from pipeline.score.targets import Targets, is_known, is_there
+from pipeline.seams import declared
 
 PRESENT = ("macro_f1_present", "macro_precision_present", "macro_recall_present")
 """The macro figures that leave out classes which the truth does not have."""
+MORE: tuple[Metric, ...] = tuple(declared("pipeline.score.more_metrics", "METRIC"))
+"""What is computed beside the usual figures: a file each."""
 
 
 @dataclass(frozen=True)
@@ -80,6 +84,8 @@ class Metrics:
     """Of the classes that the truth has, as the two below: the others have F1 0, and no AP."""
     macro_precision_present: float | None
     macro_recall_present: float | None
+    more: Mapping[str, float | None] = field(default_factory=dict)
+    """The figures of `score.more_metrics`, by name."""
 
     @property
     def n_present(self) -> int:
@@ -92,11 +98,13 @@ class Metrics:
         The macro figures of the classes that are there stand first.
         """
         values = asdict(self)
+        more = values.pop("more")
         return {
             **{key: values[key] for key in ("n_items", *PRESENT)},
             **values,
             "undefined": list(self.undefined),
             "per_class": [asdict(row) for row in self.per_class],
+            **more,
         }
 
 
@@ -192,6 +200,7 @@ def multilabel_metrics(
         macro_f1_present=_mean_of_known([row.f1 for row in present]),
         macro_precision_present=_mean_of_known([row.precision for row in present]),
         macro_recall_present=_mean_of_known([row.recall for row in present]),
+        more={one.name: one.of(Judged(truth, known, predicted, scores)) for one in MORE},
     )
 
 

@@ -16,10 +16,10 @@ from pipeline.learn.networks.classical import CLASSICAL
 from pipeline.learn.networks.harmony_cnns import RawCnn
 from pipeline.learn.networks.music import ShortChunk
 from pipeline.learn.networks.registry import (
-    NETWORKS,
     build_network,
     is_known,
     known_names,
+    networks,
     timm_backbone,
 )
 from pipeline.learn.networks.weights import parameter_groups
@@ -181,9 +181,9 @@ def test_no_axis_is_pooled_to_nothing(name, shape):
     assert logits.isfinite().all()
 
 
-@pytest.mark.parametrize("name", [n for n in NETWORKS if n != "ast" and n not in CLASSICAL])
+@pytest.mark.parametrize("name", [n for n in networks() if n != "ast" and n not in CLASSICAL])
 def test_the_smallest_window_is_the_smallest(name):
-    entry = NETWORKS[name]
+    entry = networks()[name]
     network = build(name, entry.smallest).eval()
     with torch.inference_mode():
         assert network(torch.randn(2, *entry.smallest)).isfinite().all()

@@ -13,11 +13,13 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from pipeline.audio.kaldi import KaldiInput
 from pipeline.learn.networks.ast_weights import (
     read_published,
     take_over_head,
     transformers_here,
 )
+from pipeline.learn.networks.entry import Entry
 
 N_SPECIAL = 2
 """The class token and the distillation token stand before the patches and have positions too."""
@@ -177,3 +179,16 @@ def _fit_to(encoder: Any, input_shape: tuple[int, int]) -> None:
         ).contiguous()
     )
     config.num_mel_bins, config.max_length = input_shape
+
+
+NETWORKS = (
+    Entry(
+        "ast",
+        lambda n_classes, shape, dropout: build_ast(
+            n_classes=n_classes, input_shape=shape, dropout=dropout
+        ),
+        takes="log-mels",
+        smallest=(16, 16),
+        front_end=lambda _: KaldiInput(),
+    ),
+)

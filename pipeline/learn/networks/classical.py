@@ -9,6 +9,7 @@ by the same code, and no pickle is ever read; scikit-learn itself is imported wh
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from types import MappingProxyType
 from typing import Any
 
@@ -18,6 +19,7 @@ import torch
 from torch import Tensor, nn
 
 from pipeline.arrays import Float32, Floats, Int64
+from pipeline.learn.networks.entry import Entry, levelled
 from pipeline.learn.networks.names import CLASSICAL_NAMES
 
 _SURE = 1e-6  # a probability of 0 or 1 has no logit
@@ -295,3 +297,21 @@ CLASSICAL: Mapping[str, type[Classical]] = MappingProxyType(
     dict(zip(CLASSICAL_NAMES, (SupportVectors, Forest, Perceptron, Neighbours), strict=True))
 )
 """By the names that jobs give them."""
+
+
+def _built(
+    kind: type[Classical], n_classes: int, shape: tuple[int, int], dropout: float
+) -> Classical:
+    return kind(shape[0], n_classes)
+
+
+NETWORKS = tuple(
+    Entry(
+        name,
+        partial(_built, kind),
+        takes="descriptors",
+        smallest=(1, 1),
+        front_end=partial(levelled, "descriptors"),
+    )
+    for name, kind in CLASSICAL.items()
+)

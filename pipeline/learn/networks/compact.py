@@ -11,6 +11,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from pipeline.learn.networks.entry import Entry
+
 WIDTH = 32
 """Channels of the first convolution; the last block has eight times as many."""
 
@@ -88,3 +90,13 @@ class _Block(nn.Module):
 
     def forward(self, maps: Tensor) -> Tensor:
         return torch.relu(self.main(maps) + self.short_cut(maps))
+
+
+NETWORKS = (
+    Entry(
+        "compact",
+        lambda n_classes, shape, dropout: Compact(n_classes=n_classes, dropout=dropout),
+        takes="log-mels",
+        smallest=(1, 1),
+    ),
+)

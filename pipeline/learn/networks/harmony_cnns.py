@@ -6,9 +6,14 @@ input and the number of parameters, and the widths here are chosen to give that 
 
 from __future__ import annotations
 
+from functools import partial
 from itertools import pairwise
 
 from torch import Tensor, nn
+
+from pipeline.audio.inputs import SamplesInput
+from pipeline.audio.logmel import LogMelSpec
+from pipeline.learn.networks.entry import Entry, levelled
 
 MFCC_COLUMNS = 256
 """MFCCs of any window length are resized to this many columns, as the report does."""
@@ -154,3 +159,35 @@ def _head(n_in: int, n_hidden: int, *, n_classes: int, dropout: float) -> nn.Seq
     return nn.Sequential(
         nn.Linear(n_in, n_hidden), nn.ReLU(), nn.Dropout(dropout), nn.Linear(n_hidden, n_classes)
     )
+
+
+def _samples(spec: LogMelSpec) -> SamplesInput:
+    return SamplesInput(spec.sample_rate_hz, "window")
+
+
+NETWORKS = (
+    Entry(
+        "cnn1d-raw",
+        lambda n_classes, shape, dropout: RawCnn(n_classes=n_classes, dropout=dropout),
+        takes="samples",
+        smallest=(1, 14110),
+        n_rows=1,
+        front_end=_samples,
+    ),
+    Entry(
+        "cnn2d-mfcc",
+        lambda n_classes, shape, dropout: MfccCnn(n_classes=n_classes, dropout=dropout),
+        takes="MFCCs",
+        smallest=(16, 1),
+        front_end=partial(levelled, "mfcc"),
+    ),
+    Entry(
+        "cnn1d-descriptors",
+        lambda n_classes, shape, dropout: DescriptorCnn(
+            n_rows=shape[0], n_classes=n_classes, dropout=dropout
+        ),
+        takes="descriptors",
+        smallest=(1, 16),
+        front_end=partial(levelled, "descriptors"),
+    ),
+)

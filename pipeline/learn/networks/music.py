@@ -11,6 +11,8 @@ from itertools import pairwise
 import torch
 from torch import Tensor, nn
 
+from pipeline.learn.networks.entry import Entry
+
 
 class Crnn(nn.Module):
     """Convolutions, then a recurrent summary over time (Choi et al. 2017, section 2.3).
@@ -167,3 +169,29 @@ class _ResidualBlock(nn.Module):
 
     def forward(self, maps: Tensor) -> Tensor:
         return torch.relu(self.main(maps) + self.short_cut(maps))
+
+
+NETWORKS = (
+    Entry(
+        "crnn",
+        lambda n_classes, shape, dropout: Crnn(n_classes=n_classes, dropout=dropout),
+        takes="log-mels",
+        smallest=(1, 1),
+    ),
+    Entry(
+        "shortchunk",
+        lambda n_classes, shape, dropout: ShortChunk(
+            n_classes=n_classes, dropout=dropout, residual=False
+        ),
+        takes="log-mels",
+        smallest=(1, 1),
+    ),
+    Entry(
+        "shortchunk-res",
+        lambda n_classes, shape, dropout: ShortChunk(
+            n_classes=n_classes, dropout=dropout, residual=True
+        ),
+        takes="log-mels",
+        smallest=(1, 1),
+    ),
+)

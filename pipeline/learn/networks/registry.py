@@ -7,9 +7,8 @@ for a timm backbone.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from functools import partial
+from collections.abc import Mapping, Sequence
+from functools import cache, partial
 from typing import Any
 
 import torch
@@ -18,104 +17,37 @@ from torch import nn
 from pipeline.errors import UsageError
 from pipeline.learn.networks.ast import build_ast
 from pipeline.learn.networks.ast_weights import is_published
-from pipeline.learn.networks.classical import CLASSICAL, Classical
-from pipeline.learn.networks.compact import Compact
-from pipeline.learn.networks.harmony_cnns import DescriptorCnn, MfccCnn, RawCnn
-from pipeline.learn.networks.music import Crnn, ShortChunk
+from pipeline.learn.networks.classical import CLASSICAL
+from pipeline.learn.networks.entry import Entry
 from pipeline.learn.networks.probe import PROBE
 from pipeline.learn.networks.weights import load_weights, read_weights
 from pipeline.learn.pretrained.family import variants
 from pipeline.learn.pretrained.outputs import MappedNetwork, OutputMap
+from pipeline.seams import declared
 
 IMAGENET = "imagenet"
 """The value of `weights` that asks timm for the weights it publishes."""
 
 
-@dataclass(frozen=True)
-class Entry:
-    """A network of the registry."""
-
-    build: Callable[[int, tuple[int, int], float], nn.Module]
-    """From classes, shape of a window and dropout; the weights are random."""
-    takes: str
-    """What the network's windows hold, for the help text."""
-    smallest: tuple[int, int]
-    """Rows and columns below which pooling would leave nothing."""
-    n_rows: int | None = None
-    """Rows where only one number is possible."""
-
-
-def _classical(
-    kind: type[Classical], n_classes: int, shape: tuple[int, int], dropout: float
-) -> Classical:
-    return kind(shape[0], n_classes)
-
-
-NETWORKS: dict[str, Entry] = {
-    "cnn1d-raw": Entry(
-        lambda n_classes, shape, dropout: RawCnn(n_classes=n_classes, dropout=dropout),
-        takes="samples",
-        smallest=(1, 14110),
-        n_rows=1,
-    ),
-    "cnn2d-mfcc": Entry(
-        lambda n_classes, shape, dropout: MfccCnn(n_classes=n_classes, dropout=dropout),
-        takes="MFCCs",
-        smallest=(16, 1),
-    ),
-    "cnn1d-descriptors": Entry(
-        lambda n_classes, shape, dropout: DescriptorCnn(
-            n_rows=shape[0], n_classes=n_classes, dropout=dropout
-        ),
-        takes="descriptors",
-        smallest=(1, 16),
-    ),
-    "crnn": Entry(
-        lambda n_classes, shape, dropout: Crnn(n_classes=n_classes, dropout=dropout),
-        takes="log-mels",
-        smallest=(1, 1),
-    ),
-    "shortchunk": Entry(
-        lambda n_classes, shape, dropout: ShortChunk(
-            n_classes=n_classes, dropout=dropout, residual=False
-        ),
-        takes="log-mels",
-        smallest=(1, 1),
-    ),
-    "shortchunk-res": Entry(
-        lambda n_classes, shape, dropout: ShortChunk(
-            n_classes=n_classes, dropout=dropout, residual=True
-        ),
-        takes="log-mels",
-        smallest=(1, 1),
-    ),
-    "compact": Entry(
-        lambda n_classes, shape, dropout: Compact(n_classes=n_classes, dropout=dropout),
-        takes="log-mels",
-        smallest=(1, 1),
-    ),
-    "ast": Entry(
-        lambda n_classes, shape, dropout: build_ast(
-            n_classes=n_classes, input_shape=shape, dropout=dropout
-        ),
-        takes="log-mels",
-        smallest=(16, 16),
-    ),
-    **{
-        name: Entry(partial(_classical, kind), takes="descriptors", smallest=(1, 1))
-        for name, kind in CLASSICAL.items()
-    },
-}
+@cache
+def networks() -> dict[str, Entry]:
+    """Return our own networks by name: those of every module of this folder with `NETWORKS`."""
+    found = declared(
+        __name__.rpartition(".")[0],
+        "NETWORKS",
+        first=("harmony_cnns", "music", "compact", "ast", "classical"),
+    )
+    return {entry.name: entry for of_module in found for entry in of_module}
 
 
 def known_names() -> list[str]:
     """Return the names of our own networks, in their order; timm's are not among them."""
-    return [*NETWORKS, PROBE, *variants()]
+    return [*networks(), PROBE, *variants()]
 
 
 def is_known(name: str) -> bool:
     """Return whether a name is of our own networks or a pretrained family's; timm's are not."""
-    return name in NETWORKS or name in variants() or name == PROBE
+    return name in networks() or name in variants() or name == PROBE
 
 
 def build_network(
@@ -169,7 +101,7 @@ def build_network(
         if weights is not None:
             load_weights(network, read_weights(weights), source=weights)
         return MappedNetwork(network, outputs) if outputs else network
-    entry = NETWORKS[name]
+    entry = networks()[name]
     _check_shape(name, entry, input_shape)
     if name in CLASSICAL and weights is not None:
         raise UsageError(f"model {name!r}: it is fitted whole, from no weights; leave them out")
@@ -193,6 +125,7 @@ def _of_family(
 ) -> nn.Module:
     family, variant = variants()[name]
     entry = Entry(
+        name,
         lambda n_classes, shape, dropout: family.build(variant, n_classes, dropout),
         takes="mel bands",
         smallest=family.smallest,

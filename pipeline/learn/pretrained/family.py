@@ -7,8 +7,6 @@ tensors, what their outputs mean (AudioSet ids), and where the files are and und
 
 from __future__ import annotations
 
-import importlib
-import pkgutil
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cache
@@ -21,6 +19,7 @@ from torch import Tensor, nn
 from pipeline.audio.inputs import InputSpec
 from pipeline.audio.windows import WindowSpec
 from pipeline.errors import UsageError
+from pipeline.seams import declared
 
 
 @dataclass(frozen=True)
@@ -105,11 +104,7 @@ class Family:
 @cache
 def families() -> dict[str, Family]:
     """Return the families by name: every module of this folder that has a `FAMILY`."""
-    folder = __name__.rpartition(".")[0]
-    names = [one.name for one in pkgutil.iter_modules(importlib.import_module(folder).__path__)]
-    modules = [importlib.import_module(f"{folder}.{name}") for name in names]
-    found = [module.FAMILY for module in modules if hasattr(module, "FAMILY")]
-    return {family.name: family for family in found}
+    return {family.name: family for family in declared(__name__.rpartition(".")[0], "FAMILY")}
 
 
 @cache

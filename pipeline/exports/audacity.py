@@ -1,0 +1,13 @@
+"""A label track for Audacity for every track that is ok."""
+
+from __future__ import annotations
+
+from pipeline.exports.task import Export, Task, file_each
+from pipeline.report import exports
+
+
+def _write(task: Task) -> str:
+    return file_each(task, "txt", lambda _, spans, origin: exports.audacity_text(spans, origin))
+
+
+EXPORT = Export("audacity", "a file a track, with intervals where they were kept", _write)

@@ -1,0 +1,25 @@
+"""A folder in, what its modules declare out: how a new file is found without an edit elsewhere.
+
+A seam is a folder of `pipeline/` and the name of a constant: `FAMILY` in learn/pretrained/,
+`EXPORT` in exports/, and so on. A module of the folder that has the constant is one more of its
+kind. CONTRIBUTING.md shows each seam.
+"""
+
+from __future__ import annotations
+
+import pkgutil
+from collections.abc import Sequence
+from importlib import import_module
+from typing import Any
+
+
+def declared(package: str, constant: str, *, first: Sequence[str] = ()) -> list[Any]:
+    """Return the constant of every module of a package that has it.
+
+    They stand in the order of the modules' names, but those in `first` before all others and in its
+    order: what users have seen in an order keeps it.
+    """
+    names = sorted(one.name for one in pkgutil.iter_modules(import_module(package).__path__))
+    ordered = [*(name for name in first if name in names), *(n for n in names if n not in first)]
+    modules = [import_module(f"{package}.{name}") for name in ordered]
+    return [getattr(module, constant) for module in modules if hasattr(module, constant)]

@@ -1,0 +1,109 @@
+"""A folder's modules are found by their constant, in a known order; what exists keeps its order."""
+
+import sys
+
+import pytest
+
+from pipeline.audio import fetch
+from pipeline.audio.inputs import front_ends
+from pipeline.audio.sources.base import NamedSource
+from pipeline.errors import UsageError
+from pipeline.flows.export import FORMATS, formats_text
+from pipeline.flows.joined import relative_on_cluster
+from pipeline.learn.augment import AUGMENTATIONS
+from pipeline.learn.networks.registry import networks
+from pipeline.score.aggregate import METHODS, TRACKS
+from pipeline.seams import declared
+
+
+@pytest.fixture
+def package(tmp_path, monkeypatch):
+    """Give the name of a package of four modules, of which three have the constant."""
+    folder = tmp_path / "kinds_of_the_test"
+    folder.mkdir()
+    (folder / "__init__.py").touch()
+    for name in ("b", "a", "c"):
+        (folder / f"{name}.py").write_text(f"KIND = '{name}'\n")
+    (folder / "shared.py").write_text("OTHER = 1\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    yield folder.name
+    for name in [name for name in sys.modules if name.startswith(folder.name)]:
+        del sys.modules[name]
+
+
+def test_modules_with_the_constant_are_found_by_name(package):
+    assert declared(package, "KIND") == ["a", "b", "c"]
+
+
+def test_some_stand_first_and_a_name_without_a_module_is_no_fault(package):
+    assert declared(package, "KIND", first=("c", "gone")) == ["c", "a", "b"]
+
+
+USUAL = {
+    "exports": ["csv", "jsonl", "jams", "audacity", "m3u"],
+    "aggregations": ["s1", "s2", "max", TRACKS],
+    "networks": [
+        *("cnn1d-raw", "cnn2d-mfcc", "cnn1d-descriptors", "crnn", "shortchunk", "shortchunk-res"),
+        *("compact", "ast", "svm", "random-forest", "mlp", "knn"),
+    ],
+    "augmentations": ["masks", "tilt", "mix", "shift", "noise", "pitch", "randomise"],
+    "front ends": ["logmel", "local feature", "samples", "kaldi", "filter bank", "stacked"],
+}
+FOUND = {
+    "exports": FORMATS,
+    "aggregations": METHODS,
+    "networks": networks(),
+    "augmentations": AUGMENTATIONS,
+    "front ends": front_ends(),
+}
+
+
+@pytest.mark.parametrize("seam", USUAL)
+def test_what_exists_keeps_its_order_whatever_is_added(seam):
+    assert [name for name in FOUND[seam] if name in USUAL[seam]] == USUAL[seam]
+
+
+def test_exports_of_one_use_stand_together_in_the_help():
+    assert formats_text().startswith(
+        "csv, jsonl: a table of all tracks; jams, audacity: a file a track, with intervals where "
+        "they were kept; m3u: a playlist an instrument, highest score first"
+    )
+
+
+@pytest.mark.parametrize(
+    ("source", "place"),
+    [
+        ("youtube", ("", None)),
+        ("http://x/{ytid}", ("", None)),
+        ("irmas:data", ("irmas:", "data")),
+        ("boxed:a/b.box", ("boxed:", "a/b.box")),
+        ("service:me", ("service:", None)),
+    ],
+)
+def test_a_source_is_known_by_its_prefix(source, place, monkeypatch):
+    opened = []
+    kinds = [
+        NamedSource("boxed:", "boxed:FILE", True, lambda text, access: opened.append(text)),
+        NamedSource("service:", "service:NAME", False, lambda text, access: opened.append(text)),
+    ]
+    monkeypatch.setattr(fetch, "NAMED", kinds)
+    assert fetch.place_of(source) == place
+    if source.startswith(("boxed", "service")):
+        fetch.open_source(source)
+        assert opened == [source.partition(":")[2]]
+    with pytest.raises(UsageError, match="or irmas:FOLDER, boxed:FILE, service:NAME"):
+        fetch.open_source("/nowhere")
+
+
+@pytest.mark.parametrize(
+    ("source", "is_refused"),
+    [("boxed:/a/b.box", False), ("service:me", False), ("boxed:b.box", True), ("irmas:a", True)],
+)
+def test_on_a_cluster_the_path_of_a_source_is_absolute(source, is_refused, monkeypatch):
+    kinds = [
+        NamedSource("boxed:", "boxed:FILE", True, lambda text, access: None),
+        NamedSource("service:", "service:NAME", False, lambda text, access: None),
+    ]
+    monkeypatch.setattr(fetch, "NAMED", kinds)
+    said = relative_on_cluster(source, {"RAY_ADDRESS": "10.0.0.1:1"})
+    assert (said is not None) == is_refused
