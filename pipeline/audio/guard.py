@@ -100,6 +100,7 @@ class Guard:
                     [sys.executable, "-m", __name__, str(theirs.fileno())],
                     pass_fds=[theirs.fileno()],
                     stdin=subprocess.DEVNULL,
+                    process_group=0,  # a terminal's Ctrl-C must not meet it while it starts
                     env=os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
                 )
             self._line = Connection(ours.detach())

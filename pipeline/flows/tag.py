@@ -324,7 +324,7 @@ def _stages(
         from pipeline.tagging.in_process import stages_in_process
 
         stages = stages_in_process(inference, writing, known.contents)
-        return stages, "waiting for the model to be loaded"
+        return stages, "loading the model, and decoding the first tracks"
     from pipeline.flows.tag_stages import stages_on_ray
 
     on_ray = stages_on_ray(inference, writing, known.contents, n_actors=config.workers)

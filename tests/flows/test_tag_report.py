@@ -232,6 +232,33 @@ def test_no_bug_of_an_example_breaks_the_report(model, tmp_path, monkeypatch):
     assert "left out: ZeroDivisionError: a bug." in html
 
 
+def test_an_example_is_made_once(model, tmp_path, monkeypatch):
+    """The next night takes it from examples.json, as long as all that decides it is the same."""
+    out, made = tmp_path / "out", []
+    rows = [tagged(music(tmp_path / f"{k}.wav", 2, 300 + 100 * k), CODES[k]) for k in range(2)]
+    make = Listener.example
+
+    def example(self, candidate):
+        made.append(candidate.code)
+        return make(self, candidate)
+
+    monkeypatch.setattr(Listener, "example", example)
+    first = report(out, model, rows)
+    assert made == [CODES[0], CODES[1]] and len(sounds(first)) == 2
+    again = report(out, model, [], tagged=2)
+    assert len(made) == 2
+    assert sounds_in(again) == sounds_in(first)
+    report(out, model, [tagged(music(tmp_path / "new.wav", 2, 900), CODES[2])])
+    assert made[2:] == [CODES[2]]
+    (out / "examples.json").write_text('{"x": {"title": 1}}')
+    assert len(sounds(report(out, model, [], tagged=3))) == 3
+    assert len(made) == 6
+
+
+def sounds_in(html: str) -> list[str]:
+    return re.findall(r'<audio[^>]* src="([^"]+)"', html)
+
+
 def test_without_the_model_there_is_a_page_without_sound(model, tmp_path):
     rows = [tagged(music(tmp_path / "a.wav", 2), "cel")]
     html = report(tmp_path / "out", (tmp_path / "nowhere", model[1]), rows)
