@@ -27,6 +27,8 @@ from pipeline.store.out import DIFFERENCES, check_out
 from pipeline.store.tagrows import last_of_each, times
 from pipeline.store.tagstore import TagStore
 from pipeline.store.worklist import text_hashes
+from schemas.comparison import DifferencesRecord
+from schemas.tagging_run import TaggingRun
 
 _COLUMNS = ["uri", "fingerprint", "duration_s", "status", "labels", "scores", "tagged_at"]
 _N_LISTED = 100
@@ -59,13 +61,13 @@ class _Side:
     files: list[str]
     codes: list[str]
     """The classes that the model knows."""
-    run: dict[str, Any]
-    """Its last run that has ended, or else the last one; empty where none is known."""
+    run: TaggingRun
+    """Its last run that has ended, or else the last one; an empty one where none is known."""
     is_complete: bool | None
     """Whether its last run has ended; None where none is known."""
 
 
-def compare_tags(config: CompareTagsConfig) -> dict[str, Any]:
+def compare_tags(config: CompareTagsConfig) -> DifferencesRecord:
     """Compare two models' tags; write the files of `out`, and return differences.json."""
     check_out(config.out, DIFFERENCES, {"--a": config.a, "--b": config.b})
     sides = [
@@ -74,27 +76,32 @@ def compare_tags(config: CompareTagsConfig) -> dict[str, Any]:
     ]
     codes = _common_codes(*sides)
     a, b = (tagged(_rows_of(side), codes) for side in sides)
-    said = {key: _said(side, rows) for key, side, rows in zip("ab", sides, (a, b), strict=True)}
+    said = [_said(side, rows) for side, rows in zip(sides, (a, b), strict=True)]
     pairs, unmatched = pair(a, b)
     if not len(pairs.uris):
         raise UsageError(_no_overlap(config, a, b, unmatched))
     del a, b  # `pairs` has copies of what counts
     table = differences_table(pairs, codes)
-    report = said | _classes(*sides, codes=codes) | findings(pairs, codes) | _unmatched(unmatched)
-    share = report["labels"]["changed_share"]
-    report |= {
-        "n_compared": len(pairs.uris),
-        "n_unverified": pairs.n_unverified,
-        "largest": table.slice(0, _N_LISTED).drop_columns(["scores_a", "scores_b"]).to_pylist(),
-        "max_changed": config.max_changed,
-        "past_limit": share > config.max_changed,
-        "provenance": provenance(),
-    }
+    found = findings(pairs, codes)
+    share = found["labels"]["changed_share"]
+    report = DifferencesRecord(
+        a=said[0],
+        b=said[1],
+        **_classes(*sides, codes=codes),
+        **found,
+        **_unmatched(unmatched),
+        n_compared=len(pairs.uris),
+        n_unverified=pairs.n_unverified,
+        largest=table.slice(0, _N_LISTED).drop_columns(["scores_a", "scores_b"]).to_pylist(),
+        max_changed=config.max_changed,
+        past_limit=share > config.max_changed,
+        provenance=provenance(),
+    )
     out = Folder(config.out)
     with out.claimed():
         out.write_table("differences.parquet", table)
         out.write_table("apart.parquet", unmatched)
-        out.write_json("differences.json", report)
+        out.write_json("differences.json", report.to_dict())
         page = tag_differences_page(report, pairs)
         out.write_bytes("report.html", render_page(page).encode())
     return report
@@ -156,9 +163,9 @@ def _side(store: TagStore, model_id: str) -> _Side:
     codes = codes_of(store.folder.read_schema(names[0]))
     runs = store.runs(model_id)
     if (last := next(runs, None)) is None:
-        return _Side(store, model_id, names, codes, {}, None)
-    ended = (run for run in chain([last], runs) if run.get("complete"))
-    return _Side(store, model_id, names, codes, next(ended, last), bool(last.get("complete")))
+        return _Side(store, model_id, names, codes, TaggingRun(), None)
+    ended = (run for run in chain([last], runs) if run.complete)
+    return _Side(store, model_id, names, codes, next(ended, last), last.complete)
 
 
 def _rows_of(side: _Side) -> Iterator[pa.Table]:
@@ -171,7 +178,7 @@ def _rows_of(side: _Side) -> Iterator[pa.Table]:
 
 def _latest_models(store: TagStore) -> list[str]:
     """Return a folder's models, the latest first: as its runs say, or else its files."""
-    found = list(dict.fromkeys(str(run["identity"]["model_id"]) for run in store.runs()))
+    found = list(dict.fromkeys(run.model_id for run in store.runs()))
     return found if len(found) > 1 else store.models()
 
 
@@ -193,7 +200,7 @@ def _said(side: _Side, rows: Tagged) -> dict[str, Any]:
         "complete": side.is_complete,
         "n_tracks": len(rows.uris),
         "n_failed": int((~rows.is_ok).sum()),
-        **{key: side.run.get(key) for key in keys},
+        **{key: getattr(side.run, key) or None for key in keys},
         "engine": _engine(side),
     }
 
@@ -201,11 +208,11 @@ def _said(side: _Side, rows: Tagged) -> dict[str, Any]:
 def _engine(side: _Side) -> dict[str, Any] | None:
     """Return what the model last ran by: a run that had nothing new to decode names no engine."""
     runs = chain([side.run], side.store.runs(side.model_id))
-    return next((run["engine"] for run in runs if run.get("engine")), None)
+    return next((run.engine for run in runs if run.engine), None)
 
 
 def _classes(a: _Side, b: _Side, *, codes: Sequence[str]) -> dict[str, Any]:
-    names = a.run.get("class_names", {}) | b.run.get("class_names", {})
+    names = a.run.class_names | b.run.class_names
     return {
         "class_names": {code: names.get(code, code) for code in codes},
         "classes_only_a": [code for code in a.codes if code not in codes],

@@ -17,10 +17,10 @@ from pipeline.report.listening import Example
 from pipeline.report.picture import Picture
 from pipeline.score.example_picker import Candidate
 from pipeline.store.folder import Folder
+from schemas.tagging_run import TaggingRun
 
 _log = logging.getLogger(__name__)
 
-Run = Mapping[str, Any]
 Examples = dict[str, Example]
 """By `key_of`, in the order of the page."""
 
@@ -29,12 +29,12 @@ _OF_ROW = ("uri", "fingerprint", "duration_s", "labels", "scores", "peaks")
 _N_NOTES = 5
 
 
-def key_of(candidate: Candidate, run: Run) -> str:
+def key_of(candidate: Candidate, run: TaggingRun) -> str:
     """Return a hash of all that decides a candidate's example: track, model, settings, names."""
     row = [candidate.row[name] for name in _OF_ROW]
     shown_for = [candidate.code, candidate.reason]
-    version = run["provenance"].get("timbre")
-    return fingerprint_of(row, shown_for, run["identity"], run["class_names"], version)
+    version = run.provenance.get("timbre")
+    return fingerprint_of(row, shown_for, run.identity, run.class_names, version)
 
 
 def read_examples(folder: Folder) -> Examples:
@@ -58,7 +58,9 @@ def _example(values: Mapping[str, Any]) -> Example:
 
 
 def choose(
-    slots: Sequence[Sequence[Candidate]], run: Run, make: Callable[[Candidate], Example | str]
+    slots: Sequence[Sequence[Candidate]],
+    run: TaggingRun,
+    make: Callable[[Candidate], Example | str],
 ) -> tuple[Examples, list[str]]:
     """Return an example a slot, no track twice, and what must be said of those left out.
 

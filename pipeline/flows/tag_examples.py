@@ -38,10 +38,10 @@ from pipeline.report.listening import (
 )
 from pipeline.score.example_picker import Candidate
 from pipeline.store.track import open_track
+from schemas.tagging_run import TaggingRun
 
 _log = logging.getLogger(__name__)
 
-Run = Mapping[str, Any]
 Row = Mapping[str, Any]
 
 CLIP_S = 8.0
@@ -54,7 +54,7 @@ _LEAST_S = 0.2
 
 
 def find_examples(
-    slots: Sequence[Sequence[Candidate]], run: Run, model_uri: str, kept: Examples
+    slots: Sequence[Sequence[Candidate]], run: TaggingRun, model_uri: str, kept: Examples
 ) -> tuple[Examples, list[str]]:
     """Return an example a slot, and what must be said of those that are left out.
 
@@ -88,15 +88,15 @@ class Listener:
     """The network that scores the examples."""
     card: ModelCard
     """The network's card: its front end and classes."""
-    run: Run
+    run: TaggingRun
     """run.json: windows, thresholds and names."""
     guard: Guard
     """The process in which files are decoded."""
 
     def example(self, candidate: Candidate) -> Example:
         """Return a candidate's example; ItemFault where it cannot be heard."""
-        row, names = candidate.row, self.run["class_names"]
-        thresholds = self.run["identity"]["thresholds"]
+        row, names = candidate.row, self.run.class_names
+        thresholds = self.run.identity["thresholds"]
         stretch = self.stretch(row, candidate.code)
         data, media_type = encoded(stretch.samples, sample_rate_hz=stretch.sample_rate_hz)
         return Example(
@@ -177,7 +177,7 @@ class Listener:
 
     @property
     def _front_end(self) -> TrackFrontEnd:
-        identity = self.run["identity"]
+        identity = self.run.identity
         rule = identity.get("activity")
         first = next(iter(identity.get("members", ())), identity)  # whose windows are drawn
         return TrackFrontEnd(

@@ -10,8 +10,8 @@ from jobs import compare, export, harness
 from pipeline.audio.decode import decode
 from pipeline.errors import DecodeError, Reason, UsageError
 from pipeline.flows.quantize import QuantizeConfig, quantize
-from pipeline.flows.tag_claim import _others
 from pipeline.report.alerts import REASONS
+from pipeline.store.out import _others
 from tests.learn.test_engines import write_model
 
 
