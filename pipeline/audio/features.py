@@ -19,7 +19,8 @@ import numpy as np
 
 from pipeline.audio.analysis import Analysis, FrameSpec, Matrix
 from pipeline.audio.compiled import import_alone
-from pipeline.audio.feature_table import FEATURES, Feature
+from pipeline.audio.feature import Feature
+from pipeline.audio.feature_table import FEATURES
 from pipeline.errors import UsageError
 
 __all__ = [
