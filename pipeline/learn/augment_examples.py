@@ -19,7 +19,8 @@ from pipeline.arrays import Float32
 from pipeline.audio.inputs import InputSpec, LogMelInput, SamplesInput
 from pipeline.audio.logmel import LogMelSpec
 from pipeline.audio.windows import WindowSpec
-from pipeline.learn.augment import N_MASKS, mask
+from pipeline.learn.augment import MORE, N_MASKS, mask
+from pipeline.learn.augmentations.base import LOG_MELS, SAMPLES
 from pipeline.learn.config import TrainConfig
 from pipeline.learn.epochs import epoch_batches
 from pipeline.learn.example_clips import Clip
@@ -81,13 +82,18 @@ class TrainingInput:
 
     @property
     def names(self) -> list[str]:
-        """The augmentations that fit the input; `randomise` only where it is used."""
+        """The augmentations that fit the input; some only where they are used."""
         randomise = ["randomise"] if self.is_used("randomise") else []
         if self.bands is not None:
-            return ["noise", "pitch", "shift", *_MASKS, "mix", "tilt", *randomise]
+            usual = ["noise", "pitch", "shift", *_MASKS, "mix", "tilt"]
+            return [*usual, *self._more(LOG_MELS), *randomise]
         if isinstance(self.input_spec, SamplesInput):
-            return ["noise", "pitch", "shift", "mix", *randomise]
+            return ["noise", "pitch", "shift", "mix", *self._more(SAMPLES), *randomise]
         return ["shift", *_MASKS]
+
+    def _more(self, of: str) -> list[str]:
+        """Return what is used of `learn.augmentations` for windows of a kind."""
+        return [one.name for one in MORE if one.of == of and self.is_used(one.name)]
 
     @property
     def bands(self) -> Any:

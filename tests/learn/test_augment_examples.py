@@ -13,6 +13,7 @@ from pipeline.audio.features import FrameSpec
 from pipeline.audio.inputs import FeatureInput, LogMelInput, SamplesInput
 from pipeline.audio.logmel import LogMelSpec
 from pipeline.audio.windows import WindowSpec
+from pipeline.learn import augment, augment_examples, config
 from pipeline.learn.augment import MASK_SHARE, N_MASKS, TILT_DB
 from pipeline.learn.augment_examples import (
     ALL_OF_THEM,
@@ -22,6 +23,7 @@ from pipeline.learn.augment_examples import (
     augmented_windows,
     loudest_start_s,
 )
+from pipeline.learn.augmentations.base import LOG_MELS, Augmentation
 from pipeline.learn.config import TrainConfig
 from pipeline.learn.epochs import SHIFT_SHARE
 from pipeline.learn.example_clips import Clip, example_clips
@@ -147,6 +149,17 @@ def test_tilt_is_a_line_over_the_bands(windows):
         steps = np.diff(moved.mean(axis=1))
         assert np.ptp(steps) < 1e-3
         assert 0 < abs(steps.sum()) <= TILT_DB + 1e-3
+
+
+def test_an_augmentation_of_a_file_of_its_own_is_shown_where_it_is_used(monkeypatch):
+    louder = Augmentation("louder", LOG_MELS, lambda db, targets, rng: (db + 6, targets))
+    for module in (augment, augment_examples):
+        monkeypatch.setattr(module, "MORE", (louder,))
+    monkeypatch.setattr(config, "AUGMENTATIONS", (*augment.AUGMENTATIONS, "louder"))
+    one, _ = augmented_windows(CLIPS, given(LogMelInput(SPEC), augment=("louder",)))
+    np.testing.assert_allclose(one.images["louder"], one.images[ORIGINAL] + 6, atol=0.2)
+    other, _ = augmented_windows(CLIPS, given(SamplesInput(RATE_HZ), model="cnn1d-raw"))
+    assert "louder" not in other.images
 
 
 def test_samples_are_drawn_as_log_mels():
