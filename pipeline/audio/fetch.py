@@ -13,13 +13,13 @@ from pathlib import Path
 from typing import Any, BinaryIO, Protocol
 from urllib.parse import quote
 
+from pipeline.audio.access import IRMAS as IRMAS
 from pipeline.audio.access import Access
 from pipeline.audio.formats import AUDIO_SUFFIXES
 from pipeline.audio.irmas_source import irmas_paths
 from pipeline.audio.network import Meter, Network
 from pipeline.errors import FetchFault, Reason, UsageError
 
-IRMAS = "irmas:"
 _PLAIN = Access()
 
 

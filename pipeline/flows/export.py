@@ -19,6 +19,7 @@ from typing import cast
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from pipeline.configs.export import ExportConfig as ExportConfig
 from pipeline.errors import StoreError
 from pipeline.flows.export_source import BATCH_ROWS, ExportSource, Intervals
 from pipeline.flows.logs import progress_bar
@@ -31,20 +32,6 @@ from pipeline.store.tagstore import TagStore
 _WRITERS = 16
 """Threads that write small files: a bucket takes its time for each."""
 _HALF_WRITTEN = re.compile(r"\..+\.[0-9a-f]{8}\.tmp")
-
-
-@dataclass(frozen=True)
-class ExportConfig:
-    """What to export, as what, to where."""
-
-    tags: str
-    """The folder that jobs.tag_catalog wrote."""
-    format: str
-    """One of FORMATS."""
-    out: str
-    """The folder for the files."""
-    model_id: str | None = None
-    """Whose tags; those of the last run's model when None."""
 
 
 @dataclass(frozen=True)

@@ -20,6 +20,7 @@ import pyarrow.compute as pc
 
 from pipeline.arrays import Float32, Int64
 from pipeline.audio.features import FEATURES, FrameSpec
+from pipeline.configs.explore import ALL
 from pipeline.errors import SpecMismatch, UsageError
 from pipeline.report.feature_plots import RowValues
 from pipeline.score.anova import single_groups
@@ -27,8 +28,6 @@ from pipeline.score.summary import label_matrix
 from pipeline.store.dataset import Dataset
 from pipeline.store.folder import Folder
 from schemas.feature_set import squared
-
-ALL = "all"
 
 _STATISTICS = ("mean", "var")
 _EXTRACT = "python -m jobs.extract_features --pool mean,var"

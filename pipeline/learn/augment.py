@@ -16,11 +16,6 @@ from pipeline.learn.pitch import pitch
 from pipeline.learn.targets import joined
 from pipeline.learn.windows import MOST_CHANGE_DB, SHIFT_SHARE
 
-AUGMENTATIONS = ("masks", "tilt", "mix", "shift", "noise", "pitch", "randomise")
-"""On what is not samples, `shift` is a window that begins elsewhere in its clip, or is rotated
-where it fills its clip (`windows`). `randomise` is the chain of `learn.randomise`, in the loader's
-processes."""
-
 N_MASKS = 2
 MASK_SHARE = 0.1
 TILT_DB = 9.0

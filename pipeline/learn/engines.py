@@ -38,12 +38,11 @@ from pipeline.learn.model import (
     load_model,
     load_preparation,
 )
+from pipeline.learn.names import ENGINES, PRECISIONS
 from pipeline.learn.networks.classical import CLASSICAL
 from pipeline.learn.networks.embedding import Outputs
 from pipeline.learn.precision import autocast, forward_fault, joined_notes, resolved
 
-ENGINES = ("auto", "torch", "openvino")
-PRECISIONS = ("auto", "f32", "bf16", "int8")
 _GPU_BATCH = 256
 _AHEAD = 2  # batches that wait for a GPU
 

@@ -23,6 +23,7 @@ from pipeline.audio.analysis import N_MELS
 from pipeline.audio.inputs import InputSpec, input_from_dict
 from pipeline.audio.windows import WindowSpec
 from pipeline.errors import SpecMismatch, UsageError
+from pipeline.learn.names import Pool
 from pipeline.learn.networks.classical import CLASSICAL
 from pipeline.learn.networks.pooling import pooled
 from pipeline.learn.networks.probe import PROBE, Probe
@@ -80,7 +81,7 @@ class Architecture:
     """Number of outputs of a pretrained network whose outputs are not the classes themselves."""
     outputs: OutputMap = ()
     """Outputs of such a network that mean each class; its logit is the largest of them."""
-    pool: str | None = None
+    pool: Pool | None = None
     """How its frames are pooled over time (`networks.pooling.POOLS`); None: as it does itself."""
 
     @property

@@ -6,6 +6,7 @@ TRACKS → `describe` → DESCRIBED → `TrackTagger` → SCORED → `tables_of`
 from __future__ import annotations
 
 import json
+import os
 import resource
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
@@ -17,10 +18,17 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from pipeline.arrays import Float32
+from pipeline.arrays import Float32, Floats
 from pipeline.learn.engines import Engine, make_engine
 from pipeline.learn.inference_config import InferenceConfig, check_model, inference_config
-from pipeline.learn.tracks import DESCRIBED, Row, column, described_rows, described_schema
+from pipeline.learn.tracks import (
+    DESCRIBED,
+    Row,
+    column,
+    described_rows,
+    described_schema,
+    track_of,
+)
 from pipeline.score.aggregate import confidence
 from pipeline.score.intervals import merged_intervals
 from pipeline.score.labelling import labels
@@ -83,6 +91,33 @@ class TrackTagger:
             for part in inference.parts
         ]
         check_model(inference)  # after the weights are read: a training may write others meanwhile
+
+    def tag(
+        self,
+        source: str | os.PathLike[str] | bytes | Floats,
+        *,
+        sample_rate_hz: int | None = None,
+    ) -> Row:
+        """Return one track's row of TAGS: labels, scores, or why it could not be read.
+
+        >>> TrackTagger().tag("song.mp3")["labels"]  # doctest: +SKIP
+        ['aco', 'voi']
+
+        Parameters
+        ----------
+        source
+            A path or URI, the bytes of a file, or samples: `[n_samples]` or `[n_samples,
+            n_channels]`, full scale 1.
+        sample_rate_hz
+            Rate of samples; files say theirs.
+        """
+        inference = self._inference
+        row = track_of(source, sample_rate_hz)
+        schema = described_schema(len(inference.front_ends))
+        described = described_rows([row], inference.front_ends, lambda _: False)
+        scored = self(pa.Table.from_pylist(list(described), schema))
+        (tagged,) = tables_of(scored, inference)[0].to_pylist()
+        return dict(tagged)
 
     def __call__(self, tracks: pa.Table) -> pa.Table:
         """Return the tracks as rows of SCORED; batches of a model are filled across tracks."""

@@ -19,7 +19,7 @@ from pipeline.report.clusters import Clusters
 from pipeline.report.feature_plots import RowValues
 from pipeline.score.anova import P_LIMIT, Row, by_feature, ranked
 from pipeline.score.summary import cooccurrence_counts, label_matrix, labels_per_clip
-from pipeline.selection.plan import SPLITS
+from pipeline.selection.splits import SPLITS
 
 
 @dataclass(frozen=True)

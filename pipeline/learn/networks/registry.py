@@ -16,6 +16,8 @@ import torch
 from torch import Tensor, nn
 
 from pipeline.errors import UsageError
+from pipeline.learn.names import IMAGENET as IMAGENET
+from pipeline.learn.names import known_names as known_names
 from pipeline.learn.networks.ast import build_ast
 from pipeline.learn.networks.ast_weights import is_published
 from pipeline.learn.networks.classical import CLASSICAL, Classical
@@ -26,9 +28,6 @@ from pipeline.learn.networks.probe import PROBE
 from pipeline.learn.networks.weights import load_weights, read_weights
 from pipeline.learn.pretrained.family import variants
 from pipeline.learn.pretrained.outputs import MappedNetwork, OutputMap
-
-IMAGENET = "imagenet"
-"""The value of `weights` that asks timm for the weights it publishes."""
 
 
 @dataclass(frozen=True)
@@ -127,11 +126,6 @@ class TimmNetwork(nn.Module):
         image = windows.unsqueeze(1).contiguous(memory_format=torch.channels_last)
         logits: Tensor = self.backbone(image)
         return logits
-
-
-def known_names() -> list[str]:
-    """Return the names of our own networks, in their order; timm's are not among them."""
-    return [*NETWORKS, PROBE, *variants()]
 
 
 def is_known(name: str) -> bool:
