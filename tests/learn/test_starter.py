@@ -90,7 +90,10 @@ def test_each_process_takes_that_of_its_own_package(tmp_path):
     shutil.copytree(ROOT / "schemas", tmp_path / "schemas", ignore=ignored)
     shutil.rmtree(tmp_path / "pipeline" / "starter", ignore_errors=True)
     card = write_model(tmp_path / "pipeline" / "starter", seed=3)[1]
-    code = "from pipeline.learn.inference_config import tagging; print(tagging().card.model_id)"
+    code = (
+        "from pipeline.learn.inference_config import inference_config as config; "
+        "print(config().card.model_id)"
+    )
     environment = os.environ | {"PYTHONPATH": str(tmp_path)}
     done = subprocess.run(
         [sys.executable, "-c", code],
