@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated, get_args
+from typing import Annotated, Literal, get_args
 
 from pipeline.errors import UsageError
 from pipeline.flags import Count, Flag, Number, Seconds, Share, described
-from pipeline.learn.names import STARTER, Engine, Precision, RetryFailed
+from pipeline.learn.names import STARTER, Engine, Precision
 from pipeline.score.aggregate import method_named
 from pipeline.score.thresholds import check_share
 from pipeline.store.playlist import FORMS
+
+Retry = Literal["none", "failed"]
+"""Which failed tracks are taken again, beside those that the line failed."""
 
 
 @described
@@ -46,7 +49,7 @@ class TagConfig:
     calibrated: bool = False
     """Scores are probabilities, by what evaluate --keep-calibration wrote into model.json; the
     thresholds go with them."""
-    retry: RetryFailed = "none"
+    retry: Retry = "none"
     """Take all failed tracks again; those that the line failed are taken anyway."""
     keep_windows: bool = False
     """Also write windows/ and intervals/."""
@@ -72,7 +75,7 @@ class TagConfig:
             if value is not None:
                 check_share(f"--{name.replace('_', '-')}", value)
         check_share("--max-failed", self.max_failed)
-        if self.retry not in (known := get_args(RetryFailed)):
+        if self.retry not in (known := get_args(Retry)):
             raise UsageError(f"--retry {self.retry!r}: expected one of {', '.join(known)}")
         if self.workers is not None and self.workers < 1:
             raise UsageError(f"--workers {self.workers}: expected 1 or more")

@@ -17,8 +17,6 @@ Engine = Literal["auto", "torch", "openvino"]
 """What runs a model (`engines`)."""
 Precision = Literal["auto", "f32", "bf16", "int8"]
 """Arithmetic of a model that tags (`engines`)."""
-RetryFailed = Literal["none", "failed"]
-"""Which failed tracks a tagging takes again, beside those that the line failed."""
 
 TrainPrecision = Literal["auto", "f32", "bf16"]
 """Of a training. auto: bf16 where this machine is fast at it and it is right for this network."""
