@@ -6,32 +6,19 @@ from collections.abc import Mapping
 from typing import Any
 
 from jobs import harness
-from pipeline.flows.explore import ExploreConfig, explore
-from pipeline.flows.pooled import ALL
-from pipeline.report.feature_plots import p_text, row_label
-from pipeline.score.anova import P_LIMIT
-from pipeline.selection.plan import SPLITS
+from pipeline.api import explore
+from pipeline.configs.explore import ExploreConfig
+from pipeline.flags import from_flags
 
 _N_SHOWN = 20
 
 
 def main(argv: list[str] | None = None) -> int:
     """Parse, explore, print the summary."""
-    parser = harness.parser(__doc__)
-    add = parser.add_argument
-    add("--dataset", required=True, metavar="URI", help="a dataset's folder, from build_subset")
-    add("--features", metavar="URI", help="its pooled features; no ANOVA if not given")
-    add("--out", required=True, metavar="URI", help="the folder for report.html and anova.parquet")
-    add(
-        "--split",
-        default="train",
-        choices=(*SPLITS, ALL),
-        help="the split to test and to show clips of; counts are of all splits",
-    )
-    flags = vars(parser.parse_args(argv))
+    flags = vars(harness.parser(__doc__, ExploreConfig).parse_args(argv))
 
     def job() -> int:
-        report = explore(ExploreConfig(**flags))
+        report = explore(from_flags(ExploreConfig, flags))
         print(f"{report['n_clips']} clips, {report['hours']:.2f} hours")
         if report["anova"]:
             _print_anova(report["anova"])
@@ -43,6 +30,9 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def _print_anova(anova: Mapping[str, Any]) -> None:
+    from pipeline.report.feature_plots import p_text, row_label
+    from pipeline.score.anova import P_LIMIT
+
     print(f"ANOVA of {anova['n_single']} clips with one class, of {anova['n_clips']}:")
     for f in anova["features"]:
         print(f"  {f['feature']}: {f['n_significant']} of {f['n_rows']} rows have p < {P_LIMIT}")

@@ -20,6 +20,8 @@ from types import FrameType
 from typing import Any, NoReturn, Self
 
 from pipeline.errors import TimbreError, UsageError
+from pipeline.flags import add_flags
+from pipeline.flags import share as share
 from pipeline.flows.joined import relative_on_cluster
 from pipeline.flows.logs import logged, say
 from pipeline.report.wording import past_limit_text
@@ -28,35 +30,34 @@ OK, FAILED, USAGE, PAST_LIMIT, INTERRUPTED = 0, 1, 2, 3, 130
 _PLACES = {"URI", "GLOB", "MANIFEST", "CSV", "TOML", "JSON", "FILE", "DIR", "PATH"}
 """Of the metavars, those that stand for files and folders."""
 _GONE = (
-    "LocalRayletDiedError",
-    "NodeDiedError",
-    "OutOfMemoryError",
-    "OwnerDiedError",
-    "RayActorError",
-    "WorkerCrashedError",
+    *("LocalRayletDiedError", "NodeDiedError", "OutOfMemoryError", "OwnerDiedError"),
+    *("RayActorError", "WorkerCrashedError"),
 )
-"""Of `ray.exceptions`, those of a process that is no more."""
+"""Of `ray.exceptions`: a process that a run needs is gone."""
 
 
 def parser(
-    description: str | None,
-    *,
-    parents: Sequence[argparse.ArgumentParser] = (),
-    takes_relative: bool = False,
+    description: str | None, *configs: type, takes_relative: bool = False
 ) -> argparse.ArgumentParser:
-    """Return a parser whose --help shows every default, and whose errors are one line.
+    """Return a parser of what dataclasses ask for; its --help shows every default.
 
-    On a cluster a relative path is such an error, unless `takes_relative`.
+    Its errors are one line. On a cluster a relative path is one, unless `takes_relative`.
     """
-    spec = sys.modules["__main__"].__spec__
     made = _Parser(
-        prog=f"python -m {spec.name}" if spec else None,
+        prog=_program(),
         description=description,
-        parents=parents,
         formatter_class=_Help,
     )
     made.takes_relative = takes_relative
+    for config in configs:
+        add_flags(made, config)
     return made
+
+
+def _program() -> str | None:
+    """Return how the user has named the job; None where `jobs.__main__` has put it into argv."""
+    spec = sys.modules["__main__"].__spec__
+    return f"python -m {spec.name}" if spec and spec.name != "jobs.__main__" else None
 
 
 class _Parser(argparse.ArgumentParser):
@@ -107,17 +108,6 @@ def _texts(given: Any, metavar: str) -> list[str]:
     return [part for text in texts for part in text.split(",")] if "," in metavar else texts
 
 
-def share(text: str) -> float:
-    """Parse '1%' or '0.01' as a share of 1."""
-    try:
-        value = float(text.removesuffix("%")) / (100 if text.endswith("%") else 1)
-    except ValueError:
-        value = -1.0
-    if not 0 <= value <= 1:
-        raise argparse.ArgumentTypeError(f"{text!r}: expected a share such as 1% or 0.01")
-    return value
-
-
 def check_limit(n: int, n_all: int, limit: float, what: str, *, flag: str = "--max-failed") -> int:
     """Return the exit code by a flag's share; past the limit say why, as no other line may."""
     text = past_limit_text(n, n_all, limit, what, flag=flag)
@@ -128,19 +118,6 @@ def past_limit(text: str) -> int:
     """Say which limit of the caller's is passed; return the exit code."""
     say("past_limit", level=WARNING, text=text)
     return PAST_LIMIT
-
-
-def comma_list(text: str) -> tuple[str, ...]:
-    """Parse words with commas between them: `a,b` is `('a', 'b')`."""
-    return tuple(word.strip() for word in text.split(",") if word.strip())
-
-
-def size(text: str) -> tuple[int, int]:
-    """Parse '256x128' as height and width."""
-    height, _, width = text.partition("x")
-    if not (height.isdecimal() and width.isdecimal() and int(height) and int(width)):
-        raise argparse.ArgumentTypeError(f"{text!r}: expected HEIGHTxWIDTH, such as 256x256")
-    return int(height), int(width)
 
 
 def run(job: Callable[[], int]) -> int:
@@ -230,12 +207,13 @@ def _failed(error: BaseException) -> int:
 
 def _mendable(error: BaseException) -> TimbreError | None:
     """Return the TimbreError that an exception is or wraps; None for a bug."""
-    causes = [one for one in _causes(error) if not _is_of_ray(one, "RayTaskError")]
+    is_task_error, is_gone = _of_ray("RayTaskError"), _of_ray(*_GONE)
+    causes = [one for one in _causes(error) if not isinstance(one, is_task_error)]
     for one in causes:
         if isinstance(one, TimbreError):
             return one
     for one in causes:
-        if _is_of_ray(one, *_GONE) and not getattr(one, "actor_init_failed", False):
+        if isinstance(one, is_gone) and not getattr(one, "actor_init_failed", False):
             why = str(one).strip().splitlines()[-1]
             return TimbreError(
                 f"Ray lost a process that the run needs: {why} Look whether memory ran out "
@@ -244,12 +222,10 @@ def _mendable(error: BaseException) -> TimbreError | None:
     return None
 
 
-def _is_of_ray(error: BaseException, *names: str) -> bool:
-    """Say whether an exception is one of Ray's; a job that has not imported Ray has none."""
+def _of_ray(*names: str) -> tuple[type[BaseException], ...]:
+    """Return exceptions of Ray by their names; none where Ray was never imported: it takes long."""
     exceptions = sys.modules.get("ray.exceptions")
-    return exceptions is not None and isinstance(
-        error, tuple(getattr(exceptions, name) for name in names)
-    )
+    return tuple(getattr(exceptions, name) for name in names) if exceptions else ()
 
 
 def _causes(error: BaseException | None) -> Iterator[BaseException]:

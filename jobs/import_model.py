@@ -2,57 +2,27 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING
 
 from jobs import harness
-from pipeline.flows.provenance import provenance
-from pipeline.learn.pretrained.family import families
-from pipeline.learn.pretrained.importing import ImportConfig, Imported, import_model
+from pipeline.api import import_model
+from pipeline.flags import from_flags
+from pipeline.learn.pretrained.import_config import ImportConfig
+
+if TYPE_CHECKING:
+    from pipeline.learn.pretrained.importing import Imported
 
 
 def main(argv: list[str] | None = None) -> int:
     """Parse, import, print the summary."""
-    flags = vars(_parser().parse_args(argv))
+    flags = vars(harness.parser(__doc__, ImportConfig).parse_args(argv))
 
     def job() -> int:
-        config = ImportConfig(**flags)
-        print(_done(import_model(config, provenance()), config.out))
+        config = from_flags(ImportConfig, flags)
+        print(_done(import_model(config), config.out))
         return harness.OK
 
     return harness.run(job)
-
-
-def _parser() -> Any:
-    parser = harness.parser(__doc__)
-    add = parser.add_argument
-    known = families().values()
-    add(
-        "--family",
-        required=True,
-        choices=sorted(families()),
-        help="of networks that hear alike; docs/models.md says how good they are",
-    )
-    add(
-        "--variant",
-        metavar="NAME",
-        help="; ".join(f"{one.name}: {', '.join(v.name for v in one.variants)}" for one in known)
-        + "; the first if not given",
-    )
-    add(
-        "--weights",
-        metavar="URL|PATH",
-        help="the authors' file or folder, or an http address; fetched from them if not given",
-    )
-    add(
-        "--classes",
-        default="instruments",
-        metavar="instruments|all|TOML",
-        help="the eleven instruments, all that the network has, or classes of your own",
-    )
-    add("--window-s", type=float, metavar="S", help="window in s; the network's own if not given")
-    add("--hop-s", type=float, metavar="S", help="from one window to the next in s; likewise")
-    add("--out", required=True, metavar="URI", help="the folder for the model")
-    return parser
 
 
 def _done(imported: Imported, out: str) -> str:

@@ -3,30 +3,17 @@
 from __future__ import annotations
 
 from jobs import harness
-from pipeline.flows.quantize import QuantizeConfig, quantize
+from pipeline.api import quantize
+from pipeline.configs.quantize import QuantizeConfig
+from pipeline.flags import from_flags
 
 
 def main(argv: list[str] | None = None) -> int:
     """Parse, quantise, print the summary."""
-    parser = harness.parser(__doc__)
-    add = parser.add_argument
-    add("--model", required=True, metavar="URI", help="the model's folder, from train")
-    add("--dataset", required=True, metavar="URI", help="a dataset's folder: calibrates, scores")
-    add("--out", required=True, metavar="URI", help="the folder for the int8 model")
-    add("--n-windows", type=int, default=300, metavar="N", help="of the training split, calibrate")
-    add("--split", default="val", choices=("val", "test"), help="the split to score on")
-    add(
-        "--max-drop",
-        type=harness.share,
-        default=0.01,
-        metavar="X",
-        help="exit with 3 when int8 costs more macro F1 than this",
-    )
-    add("--seed", type=int, default=0, metavar="N", help="of the draw of windows")
-    flags = vars(parser.parse_args(argv))
+    flags = vars(harness.parser(__doc__, QuantizeConfig).parse_args(argv))
 
     def job() -> int:
-        report = quantize(QuantizeConfig(**flags))
+        report = quantize(from_flags(QuantizeConfig, flags))
         calibration = report["quantized"]["calibration"]
         print(
             f"{report['model_id']}: calibrated with {calibration['n_windows']} windows of "

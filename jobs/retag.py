@@ -3,38 +3,17 @@
 from __future__ import annotations
 
 from jobs import harness
-from pipeline.flows.retag import RetagConfig, retag
+from pipeline.api import retag
+from pipeline.configs.retag import RetagConfig
+from pipeline.flags import from_flags
 
 
 def main(argv: list[str] | None = None) -> int:
     """Parse, make the labels, print what has changed."""
-    parser = harness.parser(__doc__)
-    add = parser.add_argument
-    add("--tags", required=True, metavar="URI", help="a folder from tag_catalog")
-    add("--out", required=True, metavar="URI", help="another folder, for tags/ and run.json")
-    add(
-        "--thresholds",
-        metavar="FILE",
-        help='.json or .toml: a threshold by code, such as {"cel": 0.4}; the others keep theirs',
-    )
-    add(
-        "--model",
-        metavar="URI",
-        help="the model that tagged: the thresholds in its model.json now, which evaluate "
-        "--keep-thresholds may have written",
-    )
-    add("--threshold", type=float, metavar="X", help="one for every class, 0 to 1")
-    add(
-        "--min-confidence",
-        "--gate",  # its name in version 0.1
-        type=float,
-        metavar="X",
-        help="lowest confidence of a label, 0 to 1; as it was if not given",
-    )
-    flags = vars(parser.parse_args(argv))
+    flags = vars(harness.parser(__doc__, RetagConfig).parse_args(argv))
 
     def job() -> int:
-        run = retag(RetagConfig(**flags))
+        run = retag(from_flags(RetagConfig, flags))
         print(
             f"{run['tracks']:,d} tracks, {run['relabelled']:,d} with other labels now, "
             f"{run['unlabelled']:,d} with none, {run['failed_in_all']:,d} failed as before; "

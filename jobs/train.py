@@ -2,121 +2,68 @@
 
 from __future__ import annotations
 
-import argparse
-from dataclasses import asdict
+from argparse import ArgumentParser
+from dataclasses import dataclass
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Annotated
 
 from jobs import harness
-from jobs.harness import comma_list
+from pipeline.api import cross_validate, fit
+from pipeline.configs.train import FitConfig
 from pipeline.errors import TimbreError
-from pipeline.flows.fit import FitConfig, FitResult, fit
-from pipeline.flows.folds import FoldsResult, cross_validate
-from pipeline.learn.augment import AUGMENTATIONS
+from pipeline.flags import Flag, add_flags, from_flags
 from pipeline.learn.config import NO_WEIGHTS, TrainConfig
-from pipeline.learn.fine_tuning import fine_tuning_config
-from pipeline.learn.networks.classical import CLASSICAL
-from pipeline.learn.networks.pooling import POOLS
-from pipeline.learn.networks.registry import known_names
-from pipeline.learn.precision import PRECISIONS
-from pipeline.learn.recipes import PRESETS, preset
-from pipeline.learn.sampling import BALANCES, SAMPLINGS
-from pipeline.learn.selection import SELECTIONS, best_row, chosen_by
+from pipeline.learn.names import CLASSICAL
+from pipeline.learn.presets import PRESETS, preset
 from pipeline.report.wording import macro_text
 
-AUGMENTED = ",".join(AUGMENTATIONS)
+if TYPE_CHECKING:
+    from pipeline.flows.fit import FitResult
+    from pipeline.flows.folds import FoldsResult
+
+
+@dataclass(frozen=True)
+class Options:
+    """What only the command line knows."""
+
+    preset: Annotated[str | None, Flag(choices=tuple(sorted(PRESETS)))] = None
+    """One of the report's runs."""
+    folds: Annotated[int | None, Flag("K")] = None
+    """Train and val in K parts by video, a model each."""
 
 
 def main(argv: list[str] | None = None) -> int:
     """Parse, train, print the summary."""
-    flags = vars(_parser(argv).parse_args(argv))
-    own = {name: flags.pop(name) for name in ("dataset", "out", "workers", "gpu")}
-    del flags["preset"]
-    folds = flags.pop("folds")
+    parser = harness.parser(__doc__)
+    defaults = _defaults(parser, argv)
+    add_flags(parser, Options)
+    add_flags(parser, FitConfig, defaults=SimpleNamespace(train=defaults))
+    flags = vars(parser.parse_args(argv))
 
     def job() -> int:
-        config = FitConfig(train=TrainConfig(**flags), **own)
-        if folds is None:
-            _say_model(fit(config), own["out"])
+        train = from_flags(TrainConfig, flags, defaults)
+        config = FitConfig(flags["dataset"], flags["out"], train, flags["workers"], flags["gpu"])
+        if (n_folds := flags["folds"]) is None:
+            _say_model(fit(config), config.out)
         else:
-            _say_folds(cross_validate(config, folds), own["out"])
+            _say_folds(cross_validate(config, n_folds), config.out)
         return harness.OK
 
     return harness.run(job)
 
 
-def _parser(argv: list[str] | None) -> argparse.ArgumentParser:
-    """Return the parser; its defaults are those of the preset and the model that `argv` names."""
-    first = argparse.ArgumentParser(add_help=False)
-    first.add_argument("--preset", choices=sorted(PRESETS), help="one of the report's runs")
-    first.add_argument(
-        "--model", metavar="NAME", help=f"any timm backbone, or {', '.join(known_names())}"
-    )
-    first.add_argument("--init", metavar="URI", help="fine-tune this model: its folder")
-    chosen = first.parse_known_args(argv)[0]
-    parser = harness.parser(__doc__, parents=[first])
-    add = parser.add_argument
-    add("--dataset", required=True, metavar="URI", help="the dataset's folder, from build_subset")
-    add("--out", required=True, metavar="URI", help="the model's folder: a path, s3://, gs://")
-    add("--workers", type=int, default=1, metavar="N", help="processes that train together")
-    add("--gpu", action="store_true", help="a GPU for every worker, in bfloat16")
-    add(
-        "--encoder",
-        type=comma_list,
-        metavar="URI|URI,URI",
-        help="of a probe: models, frozen",
-    )
-    add("--hidden", type=int, metavar="N", help="of a probe: width of its MLP; 0: a linear layer")
-    add("--freeze", type=int, metavar="N", help="of --init: blocks at its beginning that stay")
-    add("--pool", choices=POOLS, help="of frames over time; without it as the network does itself")
-    add(
-        "--teacher",
-        type=comma_list,
-        metavar="URI",
-        help="models, with commas, to learn from",
-    )
-    add("--hard-share", type=float, metavar="X", help="of labels in the loss, beside teachers")
-    add("--weights", metavar="imagenet|PATH|none", help="weights to begin with")
-    add("--epochs", type=int, metavar="N", help="passes over the data")
-    add("--batch-size", type=int, metavar="N", help="windows a step and worker")
-    add("--window-s", type=float, metavar="S", help="window length in seconds")
-    add("--input-size", type=harness.size, metavar="HxW", help="log-mels become HxW (mel x time)")
-    add("--lr", type=float, metavar="X", help="learning rate after the warm-up")
-    add("--weight-decay", type=float, metavar="X", help="L2 penalty")
-    add("--head-lr", type=float, metavar="X", help="of the last layers, where it is another")
-    add("--augment", type=comma_list, metavar="NAMES", help=f"some of {AUGMENTED}, or ''")
-    add("--loader-processes", type=int, metavar="N", help="that randomise a worker's windows")
-    add("--sampling", choices=SAMPLINGS, help="plain, or clips mixed: dynamic or persistent")
-    add("--mix-min", type=int, metavar="N", help="clips mixed at least")
-    add("--mix-max", type=int, metavar="N", help="clips mixed at most")
-    add("--balance", choices=list(BALANCES), help="windows by the rarest class of their clip")
-    add(
-        "--activity",
-        action=argparse.BooleanOptionalAction,
-        help="leave out windows of silence and noise, as tagging does",
-    )
-    add("--accumulate", type=int, metavar="N", help="batches a step")
-    add("--patience", type=int, metavar="N", help="epochs without a better one, then stop")
-    add("--precision", choices=PRECISIONS, help="bf16 is compared with f32 before it is used")
-    add("--select", choices=SELECTIONS, help="what chooses the epoch that is kept")
-    add("--deterministic", action="store_true", help="the same bytes again, on GPUs too; slower")
-    add("--seed", type=int, metavar="N", help="of all that is drawn")
-    add("--folds", type=int, metavar="K", help="train and val in K parts by video, a model each")
-    defaults = asdict(_defaults(parser, chosen))
-    typed = {  # as they are typed, for --help
-        "augment": ",".join(defaults["augment"]),
-        "encoder": ",".join(defaults["encoder"]),
-        "teacher": ",".join(defaults["teacher"]),
-        "input_size": "{}x{}".format(*defaults["input_size"]),
-    }
-    parser.set_defaults(**defaults | typed)
-    return parser
-
-
-def _defaults(parser: argparse.ArgumentParser, chosen: argparse.Namespace) -> TrainConfig:
+def _defaults(parser: ArgumentParser, argv: list[str] | None) -> TrainConfig:
     """Return the config that flags change: of the model that is fine-tuned, or of a preset."""
+    first = ArgumentParser(add_help=False)
+    for flag in ("--preset", "--model", "--init"):
+        first.add_argument(flag)
+    chosen = first.parse_known_args(argv)[0]
     if chosen.init is None:
-        return preset(chosen.preset, chosen.model)
+        return preset(chosen.preset if chosen.preset in PRESETS else None, chosen.model)
     if chosen.preset is not None:
         parser.error(f"--preset {chosen.preset}: of a training from nothing; --init has its own")
+    from pipeline.learn.fine_tuning import fine_tuning_config
+
     try:
         return fine_tuning_config(chosen.init)
     except TimbreError as error:
@@ -124,6 +71,8 @@ def _defaults(parser: argparse.ArgumentParser, chosen: argparse.Namespace) -> Tr
 
 
 def _say_model(result: FitResult, out: str) -> None:
+    from pipeline.learn.selection import best_row, chosen_by
+
     card = result.card
     if result.was_done:
         print("the same run has ended before: nothing to do")

@@ -2,15 +2,29 @@
 
 A seam is a folder of `pipeline/` and the name of a constant: `FAMILY` in learn/pretrained/,
 `EXPORT` in exports/, and so on. A module of the folder that has the constant is one more of its
-kind. CONTRIBUTING.md shows each seam.
+kind, and the module's name is the name that users give. CONTRIBUTING.md shows each seam.
 """
 
 from __future__ import annotations
 
 import pkgutil
+import re
 from collections.abc import Sequence
 from importlib import import_module
+from pathlib import Path
 from typing import Any
+
+
+def declaring(package: str, constant: str) -> list[str]:
+    """Return the names of a package's modules that have a constant, sorted; nothing is imported.
+
+    `--help` and configs list what there is by it. A line of the module begins with the constant.
+    """
+    (folder,) = import_module(package).__path__
+    begins = re.compile(rf"^{constant}\b.*=", re.MULTILINE)
+    return sorted(
+        path.stem for path in Path(folder).glob("*.py") if begins.search(path.read_text())
+    )
 
 
 def declared(package: str, constant: str, *, first: Sequence[str] = ()) -> list[Any]:

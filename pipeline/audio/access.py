@@ -13,12 +13,14 @@ import socket
 from dataclasses import dataclass
 from http.cookiejar import NETSCAPE_MAGIC_RGX, Cookie  # type: ignore[attr-defined]
 from pathlib import Path
+from typing import Annotated
 from urllib.parse import unquote, urlsplit
 
-from yt_dlp.cookies import YoutubeDLCookieJar
-
 from pipeline.errors import UsageError
+from pipeline.flags import HIDDEN, Flag
 
+IRMAS = "irmas:"
+"""Begins a source that is IRMAS's own folder (`irmas_source`)."""
 PROXY_SCHEMES = ("http", "https", "socks4", "socks4a", "socks5", "socks5h")
 COOKIE_FORM = (
     "a Netscape cookies.txt: a first line '# Netscape HTTP Cookie File', then a line a cookie of 7 "
@@ -33,13 +35,14 @@ _HIDDEN = "***"
 class Access:
     """How the network is reached. Travels to workers as it is: a path, never a cookie."""
 
-    cookies: str | None = None
-    """Path of a Netscape cookies.txt, which every machine with a worker has."""
-    proxy: str | None = None
-    """URL of a proxy; the environment's http_proxy and https_proxy when None."""
-    source_address: str | None = None
-    """This machine's address to ask from; the system's choice when None."""
-    socket_timeout_s: float = 20.0
+    cookies: Annotated[str | None, Flag("FILE")] = None
+    """A Netscape cookies.txt, which every machine with a worker has; every worker takes a copy."""
+    proxy: Annotated[str | None, Flag("URL")] = None
+    """http(s):// or socks5:// proxy for the source; the environment's http_proxy and https_proxy if
+    not given."""
+    source_address: Annotated[str | None, Flag("IP")] = None
+    """This machine's address to ask from; the system's choice if not given."""
+    socket_timeout_s: Annotated[float, HIDDEN] = 20.0
     """Give up a connection that is silent for longer."""
 
     def __post_init__(self) -> None:
@@ -103,6 +106,8 @@ def read_cookies(path: str) -> tuple[Cookie, ...]:
     if not NETSCAPE_MAGIC_RGX.match(first):
         found = "JSON" if first.lstrip()[:1] in tuple("[{") else "another first line"
         raise UsageError(f"--cookies {path}: found {found}; expected {COOKIE_FORM}")
+    from yt_dlp.cookies import YoutubeDLCookieJar  # as late as can be: yt-dlp takes its time
+
     jar = YoutubeDLCookieJar(io.StringIO("\n".join([first, *_cookie_lines(lines, path), ""])))
     jar.load()  # knows session cookies and #HttpOnly_
     return tuple(jar)

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 from urllib.parse import quote
 
+from pipeline.audio.access import IRMAS as IRMAS
 from pipeline.audio.access import Access
 from pipeline.audio.formats import AUDIO_SUFFIXES
 from pipeline.audio.irmas_source import irmas_paths
@@ -22,7 +23,6 @@ from pipeline.audio.sources.base import Source as Source
 from pipeline.errors import FetchFault, Reason, UsageError
 from pipeline.seams import declared
 
-IRMAS = "irmas:"
 _PLAIN = Access()
 NAMED: tuple[NamedSource, ...] = tuple(declared("pipeline.audio.sources", "SOURCE"))
 """Sources that `--source` names by a prefix: a file each."""

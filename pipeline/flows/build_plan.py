@@ -15,10 +15,10 @@ from urllib.request import urlopen
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from pipeline.audio.access import Access
 from pipeline.audio.fetch import IRMAS, FolderSource, IrmasSource, Source, open_source, place_of
 from pipeline.audio.irmas_source import list_irmas
 from pipeline.audio.logmel import LogMelSpec
+from pipeline.configs.build import BuildConfig as BuildConfig
 from pipeline.errors import StoreError, UsageError
 from pipeline.flows.logs import progress_bar
 from pipeline.score.forecast import InFolder, forecast, look_into
@@ -32,7 +32,6 @@ from pipeline.selection.plan import (
     split_as_audioset,
     split_by_hash,
 )
-from pipeline.selection.retry import Retry
 from pipeline.selection.select import select, select_counts
 from pipeline.selection.vocabulary import (
     Vocabulary,
@@ -46,64 +45,6 @@ from pipeline.store.out import DATASET, check_out
 
 _ANSWER_S = 60.0
 """How long a server may say nothing."""
-
-
-@dataclass(frozen=True)
-class BuildConfig:
-    """What to build, from where, to where."""
-
-    segments: tuple[str, ...]
-    """Segments CSVs in AudioSet's form: paths or URIs; none where the source has its own."""
-    out: str
-    """The dataset's folder: a path or URI."""
-    source: str = "youtube"
-    """'youtube', a URL with {ytid} in it, a folder with files named {ytid}.*, or irmas:FOLDER"""
-    classes: str | None = None
-    """A class vocabulary in TOML; the eleven instruments when None."""
-    ontology: str | None = None
-    """AudioSet's ontology.json, for vocabularies that expand an id to its descendants."""
-    max_per_class: int | None = None
-    """Take at most so many segments of a class (`catalog.cap`), in all splits together."""
-    limit: int | None = None
-    """Take only the first N of the segments that are left then."""
-    shard_size: int = 64
-    """Segments a shard."""
-    max_downloads: int = 8
-    """Downloads at once, in the whole cluster."""
-    rate: float | None = None
-    """Attempts started a second, in the whole cluster; no limit when None."""
-    attempts: int = 3
-    """Attempts a run makes at a segment whose faults are transient."""
-    retry: Retry = Retry.NONE
-    """What of earlier runs is tried again."""
-    max_outage_s: float = 6 * 3600.0
-    """Give up when the source is down for longer."""
-    split: str = "70/10/20"
-    """Percent of videos in train, val and test; or 'audioset'."""
-    wav_dir: str | None = None
-    """A folder or URI where the clips also go as {segment_id}.wav."""
-    access: Access = field(default_factory=Access)
-    """Cookies, proxy and source address."""
-
-    @property
-    def is_irmas(self) -> bool:
-        """Whether the source brings its own segments, labels and splits."""
-        return self.source.startswith(IRMAS)
-
-    def __post_init__(self) -> None:
-        at_least_one = {
-            "--shard-size": self.shard_size,
-            "--max-downloads": self.max_downloads,
-            "--attempts": self.attempts,
-            "--limit": 1 if self.limit is None else self.limit,
-            "--max-per-class": 1 if self.max_per_class is None else self.max_per_class,
-        }
-        for name, value in at_least_one.items():
-            if value < 1:
-                raise UsageError(f"{name} {value}: expected a whole number from 1 up")
-        if self.rate is not None and not self.rate > 0:
-            raise UsageError(f"--rate {self.rate}: expected more than 0 segments a second")
-        parse_split(self.split)
 
 
 @dataclass(frozen=True)

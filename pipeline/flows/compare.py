@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import takewhile
 
+from pipeline.configs.compare import CompareConfig as CompareConfig
 from pipeline.errors import UsageError
 from pipeline.flows.provenance import provenance
 from pipeline.report.comparison_page import comparison_page
@@ -19,25 +20,6 @@ from schemas.comparison import ComparisonRecord
 from schemas.evaluation import EvaluationRecord
 
 _CURE = "make it with python -m jobs.evaluate"
-
-
-@dataclass(frozen=True)
-class CompareConfig:
-    """What to compare, to where."""
-
-    evaluations: tuple[str, ...]
-    """Folders that jobs.evaluate wrote."""
-    out: str
-    """The folder for comparison.json and report.html."""
-    seed: int = 0
-    """Of the resamples."""
-
-    def __post_init__(self) -> None:
-        if len(self.evaluations) < 2:
-            raise UsageError("--evaluations: expected two or more folders")
-        addresses = [Folder(uri).uri.rstrip("/") for uri in self.evaluations]
-        if twice := [uri for uri, n in Counter(addresses).items() if n > 1]:
-            raise UsageError(f"--evaluations: {twice[0]} is there twice")
 
 
 def compare_evaluations(config: CompareConfig) -> ComparisonRecord:

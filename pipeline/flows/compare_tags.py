@@ -16,6 +16,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from pipeline.configs.compare import CompareTagsConfig as CompareTagsConfig
 from pipeline.errors import SpecMismatch, UsageError
 from pipeline.flows.provenance import provenance
 from pipeline.report.page import render_page
@@ -34,24 +35,6 @@ _COLUMNS = ["uri", "fingerprint", "duration_s", "status", "labels", "scores", "t
 _N_LISTED = 100
 _N_READERS = 8
 _N_FILES = 16  # that are in memory as they were read
-
-
-@dataclass(frozen=True)
-class CompareTagsConfig:
-    """Which two models to compare, and where to write what differs."""
-
-    a: str
-    """A tagging run's folder: the model that labels come from today."""
-    b: str
-    """Another one, or the same: the model that may follow it."""
-    out: str
-    """The folder for differences.json, differences.parquet, apart.parquet and report.html."""
-    a_model_id: str | None = None
-    """The model in `a`; the one of its last run when None, see `models`."""
-    b_model_id: str | None = None
-    """The model in `b`, likewise."""
-    max_changed: float = 1.0
-    """Share of the compared tracks whose labels may change."""
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ import stat
 import subprocess
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from datetime import UTC, date, datetime
 from functools import partial
 from importlib import metadata
@@ -21,13 +21,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, cast
 from urllib.parse import urlsplit
 
+from pipeline.configs.doctor import DoctorConfig as DoctorConfig
 from pipeline.errors import FetchFault, TimbreError
 from pipeline.flows import machine
 from pipeline.flows.joined import is_on_cluster, relative_on_cluster
 from pipeline.flows.machine import Finding, Level, judged, room_at
 
 if TYPE_CHECKING:
-    from pipeline.audio.access import Access
+    pass
 
 STALE_DAYS = 60
 """YouTube changes monthly, and yt-dlp with it."""
@@ -36,26 +37,6 @@ OLDEST_DENO = (2, 3, 0)
 NETWORK_TIMEOUT_S = 5.0
 LOGIN_COOKIES = {"SAPISID", "__Secure-1PAPISID", "__Secure-3PAPISID"}
 """YouTube sees an account where one of these is there, as yt-dlp does."""
-
-
-@dataclass(frozen=True)
-class DoctorConfig:
-    """What the jobs are going to be told."""
-
-    source: str = "youtube"
-    cookies: str | None = None
-    proxy: str | None = field(default=None, repr=False)  # may hold a password
-    source_address: str | None = None
-    out: str | None = None
-    """Where the dataset, model or tags go; this folder when None."""
-    network: bool = False
-    """Ask the source's server for one page."""
-
-    def access(self) -> Access:
-        """Return how the source is reached; raises UsageError where that is wrong."""
-        from pipeline.audio.access import Access
-
-        return Access(self.cookies, self.proxy, self.source_address)
 
 
 def checkup(config: DoctorConfig) -> Iterator[Finding]:

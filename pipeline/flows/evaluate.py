@@ -17,7 +17,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from pipeline.errors import UsageError
+from pipeline.configs.evaluate import EvaluateConfig as EvaluateConfig
 from pipeline.flows.clips import check_split, clip_shards, clip_tracks, count_clips
 from pipeline.flows.cluster import ray_session
 from pipeline.flows.logs import say
@@ -32,10 +32,8 @@ from pipeline.learn.model import ModelCard, save_card
 from pipeline.learn.starter import (
     ENSEMBLE_FILE,
     MODEL_FILE,
-    STARTER,
     model_folders,
     model_names,
-    model_uri,
 )
 from pipeline.report.evaluation_page import evaluation_page
 from pipeline.report.page import render_page
@@ -44,98 +42,13 @@ from pipeline.score.evaluation import Measured, evaluation_of
 from pipeline.score.metrics import Metrics, multilabel_metrics
 from pipeline.score.scored import Scored, to_table
 from pipeline.score.targets import target_matrix
-from pipeline.score.thresholds import FROM_VALIDATION, RULES, TARGET_PRECISION, check_share
 from pipeline.score.validation import Choice, Validation, choose_thresholds
-from pipeline.selection.plan import SPLITS
 from pipeline.store.dataset import Dataset
 from pipeline.store.folder import Folder
 from pipeline.store.out import EVALUATION, check_out
 from pipeline.store.tagstore import TagStore
 from pipeline.tagging.commit import Writing
 from schemas.build_report import BuildReport
-
-
-@dataclass(frozen=True)
-class EvaluateConfig:
-    """What to score, against what, to where."""
-
-    model: str
-    """A model's folder, an ensemble's, or several models with commas between."""
-    out: str
-    """The folder for metrics.json, scores.parquet and report.html."""
-    dataset: str | None = None
-    """A dataset's folder: score one split of it."""
-    split: str = "test"
-    tags: str | None = None
-    """A tagging run's folder: score it against `truth`."""
-    truth: str | None = None
-    """A CSV with columns uri and labels (codes joined by +)."""
-    aggregate: str | None = None
-    """s1, s2, max or topN; the model's own when None."""
-    threshold: float | None = None
-    """For every class; what `thresholds` says when None."""
-    gpu: bool = False
-    thresholds: str = "own"
-    """own: the model's, or the run's that made the tags; fixed: 0.5; tuned: of the largest F1 on
-    validation; precision: the lowest of `target_precision` on validation."""
-    target_precision: float = TARGET_PRECISION
-    validation: bool = True
-    """Whether a dataset's validation split is scored too."""
-    keep_thresholds: bool = False
-    """Whether the model's json takes what `thresholds` says, for every aggregation."""
-    keep_calibration: bool = False
-    """Whether the model's json takes the map from scores to probabilities, likewise."""
-
-    def __post_init__(self) -> None:
-        if (self.dataset is None) == (self.tags is None):
-            raise UsageError("expected either --dataset or --tags")
-        if (self.tags is None) != (self.truth is None):
-            raise UsageError("--tags and --truth go together")
-        if self.split not in SPLITS:
-            raise UsageError(f"--split {self.split!r}: expected one of {', '.join(SPLITS)}")
-        self._check_thresholds()
-        for flag in ("keep_thresholds", "keep_calibration"):
-            if getattr(self, flag):
-                self._check_keeping("--" + flag.replace("_", "-"))
-
-    def _check_keeping(self, flag: str) -> None:
-        if not self.looks_at_validation:
-            raise UsageError(f"{flag} needs a dataset's validation split")
-        if self.model == STARTER:
-            folder = model_uri(STARTER)
-            raise UsageError(f"{flag}: the starter is part of the package; copy {folder} first")
-
-    def _check_thresholds(self) -> None:
-        if self.thresholds not in RULES:
-            raise UsageError(
-                f"--thresholds {self.thresholds!r}: expected one of {', '.join(RULES)}"
-            )
-        if not 0 < self.target_precision <= 1:
-            raise UsageError(
-                f"--target-precision {self.target_precision:g}: expected more than 0, at most 1"
-            )
-        if self.threshold is not None:
-            check_share("--threshold", self.threshold)
-        if self.threshold is not None and self.thresholds != "own":
-            raise UsageError("--threshold and --thresholds do not go together")
-        if self.threshold is not None and self.keep_thresholds:
-            raise UsageError("--threshold and --keep-thresholds do not go together: it keeps rules")
-        if self.thresholds in FROM_VALIDATION and not self.looks_at_validation:
-            raise UsageError(
-                f"--thresholds {self.thresholds} needs a dataset's validation split: give "
-                "--dataset, another --split than val, and no --no-validation"
-            )
-
-    @property
-    def needs_validation(self) -> bool:
-        """Whether it cannot do without a validation split."""
-        keeps = self.keep_thresholds or self.keep_calibration
-        return keeps or self.thresholds in FROM_VALIDATION
-
-    @property
-    def looks_at_validation(self) -> bool:
-        """Whether a validation split is scored: not where it is the one that is measured."""
-        return self.validation and self.dataset is not None and self.split != "val"
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,6 @@ never read.
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -15,15 +14,14 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from pipeline.audio.logmel import LogMelSpec
-from pipeline.errors import UsageError
-from pipeline.flows.pooled import ALL, Pooled, check_features, read_pooled, shards_of
+from pipeline.configs.explore import ExploreConfig as ExploreConfig
+from pipeline.flows.pooled import Pooled, check_features, read_pooled, shards_of
 from pipeline.flows.provenance import provenance
 from pipeline.report.explore_page import explore_page
 from pipeline.report.page import render_page
 from pipeline.score.anova import anova, anova_table, best_of_each, by_recording
 from pipeline.score.clusters import clusters
 from pipeline.score.exploration import ClipExample, FeatureTests, durations_s, explore_report
-from pipeline.selection.plan import SPLITS
 from pipeline.selection.vocabulary import Vocabulary
 from pipeline.store.dataset import Dataset
 from pipeline.store.folder import Folder
@@ -33,24 +31,6 @@ from schemas.features import read_logmels
 
 _CLIP_COLUMNS = ("classes", "split", "sample_rate_hz", "n_samples")
 _N_DRAWN = 12
-
-
-@dataclass(frozen=True)
-class ExploreConfig:
-    """What to look at, and where to write what was seen."""
-
-    dataset: str
-    """A dataset's folder."""
-    out: str
-    """The folder for anova.parquet, explore.json and report.html."""
-    features: str | None = None
-    """The folder of its pooled features; no ANOVA when None."""
-    split: str = "train"
-    """The split that is tested and whose clips are shown, or all; counts are of all splits."""
-
-    def __post_init__(self) -> None:
-        if self.split not in (*SPLITS, ALL):
-            raise UsageError(f"--split {self.split!r}: expected one of {', '.join(SPLITS)}, {ALL}")
 
 
 def explore(config: ExploreConfig) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from pipeline.configs.export import ExportConfig as ExportConfig
 from pipeline.exports.source import ExportSource
 from pipeline.exports.task import Export, Task
 from pipeline.flows.logs import progress_bar
@@ -23,20 +24,6 @@ _FORMATS: list[Export] = declared(
 )
 FORMATS: Mapping[str, Export] = {one.name: one for one in _FORMATS}
 """The formats by name: every module of `pipeline.exports` that has an `EXPORT`."""
-
-
-@dataclass(frozen=True)
-class ExportConfig:
-    """What to export, as what, to where."""
-
-    tags: str
-    """The folder that jobs.tag_catalog wrote."""
-    format: str
-    """One of FORMATS."""
-    out: str
-    """The folder for the files."""
-    model_id: str | None = None
-    """Whose tags; those of the last run's model when None."""
 
 
 @dataclass(frozen=True)

@@ -23,6 +23,7 @@ import ray
 from pipeline.audio.clip import from_wav
 from pipeline.audio.features import FrameSpec, Matrix, describe, extract_all, pool
 from pipeline.audio.prepare import Step, apply_steps, parse_steps
+from pipeline.configs.extract import ExtractConfig as ExtractConfig
 from pipeline.errors import SpecMismatch, UsageError
 from pipeline.flows.cluster import Slots, cpus, ray_session
 from pipeline.flows.logs import progress_bar
@@ -38,32 +39,6 @@ _AT_ONCE = 16
 """Shards that are compared at the same time: a bucket's answers take their time."""
 _RAW = {"use_dictionary": False, "compression": "none", "write_statistics": False}
 _STATISTICS = ("mean", "var")
-
-
-@dataclass(frozen=True)
-class ExtractConfig:
-    """Which features, of what, to where."""
-
-    dataset: str
-    """A dataset's folder."""
-    features: tuple[str, ...]
-    """Names in the feature catalogue."""
-    out: str
-    """The folder for the tables."""
-    pool: tuple[str, ...] = ()
-    """Statistics over the frames instead of the frames: mean, var or both."""
-    prepare: str = ""
-    """Steps before the features, such as 'lowpass:8000,denoise'."""
-    n_fft: int = 2048
-    """Length of a frame, in samples."""
-    hop: int = 512
-    """Distance of frames, in samples."""
-
-    def __post_init__(self) -> None:
-        if not self.features or len(set(self.features)) < len(self.features):
-            raise UsageError(f"--features {','.join(self.features)}: expected names, each once")
-        if unknown := sorted(set(self.pool) - set(_STATISTICS)):
-            raise UsageError(f"--pool {','.join(unknown)}: expected mean, var or mean,var")
 
 
 @dataclass(frozen=True)

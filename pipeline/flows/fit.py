@@ -11,8 +11,7 @@ from __future__ import annotations
 import logging
 import signal
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
-from pathlib import Path
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import ray
@@ -20,6 +19,7 @@ import ray.train
 from ray.train import CheckpointConfig, FailureConfig, RunConfig, ScalingConfig
 from ray.train.torch import TorchConfig, TorchTrainer
 
+from pipeline.configs.train import FitConfig as FitConfig
 from pipeline.errors import TimbreError, UsageError
 from pipeline.flows.cluster import own_signal, ray_session
 from pipeline.flows.curves import write_curves
@@ -36,7 +36,7 @@ from pipeline.flows.training_data import TrainingData
 from pipeline.flows.training_progress import ProgressActor, show_progress
 from pipeline.learn.augment_examples import AugmentedWindow
 from pipeline.learn.card import model_there
-from pipeline.learn.config import NO_WEIGHTS, TrainConfig, check_start
+from pipeline.learn.config import TrainConfig
 from pipeline.learn.cost import cost_of
 from pipeline.learn.determinism import ENVIRONMENT
 from pipeline.learn.loop import Progress
@@ -49,12 +49,10 @@ from pipeline.learn.model import (
 )
 from pipeline.learn.networks.classical import CLASSICAL
 from pipeline.learn.networks.probe import PROBE
-from pipeline.learn.networks.registry import IMAGENET
 from pipeline.learn.precision import NARROWER_ISA, Trial
 from pipeline.learn.recovery import divergence
 from pipeline.learn.schedule import rate_curves
 from pipeline.learn.selection import best_row
-from pipeline.learn.starter import for_all_processes
 from pipeline.report.page import render_page
 from pipeline.report.picture import Picture
 from pipeline.report.training_page import training_page
@@ -73,32 +71,6 @@ _ONE_HEAP = {
 }
 """For glibc, in workers on CPUs: keep a step's memory for the next step. Given back to the kernel
 it comes again page by page, zeroed, which took a tenth of both cores."""
-
-
-@dataclass(frozen=True)
-class FitConfig:
-    """What to train on, where to, and with how much."""
-
-    dataset: str
-    """A dataset's folder, from the build."""
-    out: str
-    """The model's folder."""
-    train: TrainConfig
-    workers: int = 1
-    """Processes that train together."""
-    gpu: bool = False
-    """A GPU for every worker."""
-
-    def __post_init__(self) -> None:
-        if self.workers < 1:
-            raise UsageError(f"--workers {self.workers}: expected a whole number from 1 up")
-        check_start(self.train)
-        weights = self.train.weights
-        is_path = weights not in (None, IMAGENET, NO_WEIGHTS) and Path(str(weights)).exists()
-        if is_path:  # Ray's workers are in another folder
-            absolute = replace(self.train, weights=str(Path(str(weights)).absolute()))
-            object.__setattr__(self, "train", absolute)
-        object.__setattr__(self, "train", _with_absolute_models(self.train))
 
 
 @dataclass(frozen=True)
@@ -189,15 +161,6 @@ def _models_of(config: TrainConfig) -> list[tuple[str, str]]:
     init = [] if config.init is None else [("--init", config.init)]
     encoders = [("--encoder", uri) for uri in config.encoder]
     return [*init, *encoders, *(("--teacher", uri) for uri in config.teacher)]
-
-
-def _with_absolute_models(config: TrainConfig) -> TrainConfig:
-    """Return the config with its models' folders as URIs: workers are in another folder."""
-    init = None if config.init is None else for_all_processes(config.init)
-    encoder, teacher = (
-        tuple(map(for_all_processes, uris)) for uris in (config.encoder, config.teacher)
-    )
-    return replace(config, init=init, encoder=encoder, teacher=teacher)
 
 
 def _begun_from(training_data: TrainingData) -> dict[str, Any]:

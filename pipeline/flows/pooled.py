@@ -20,14 +20,13 @@ import pyarrow.compute as pc
 
 from pipeline.arrays import Float32, Int64
 from pipeline.audio.features import FEATURES, FrameSpec
+from pipeline.configs.explore import ALL
 from pipeline.errors import SpecMismatch, UsageError
 from pipeline.score.anova import RowValues, single_groups
 from pipeline.store.dataset import Dataset
 from pipeline.store.folder import Folder
 from pipeline.store.matrices import label_matrix
 from schemas.feature_set import squared
-
-ALL = "all"
 
 _STATISTICS = ("mean", "var")
 _EXTRACT = "python -m jobs.extract_features --pool mean,var"

@@ -9,7 +9,7 @@ tagging: decode, windows, engine. It is the same tagger with another id; its wei
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from time import process_time
 from typing import Any
 
@@ -18,6 +18,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from pipeline.arrays import Float32
+from pipeline.configs.quantize import QuantizeConfig as QuantizeConfig
 from pipeline.errors import UsageError
 from pipeline.flows.clips import check_split, clip_shards, clip_tracks, count_clips, read_clips
 from pipeline.flows.cluster import ray_session
@@ -36,38 +37,11 @@ from pipeline.learn.tagger import describe, windows_of
 from pipeline.score.aggregate import aggregate
 from pipeline.score.metrics import multilabel_metrics
 from pipeline.score.targets import target_matrix
-from pipeline.selection.plan import SPLITS
 from pipeline.store.dataset import Dataset
 from pipeline.store.folder import Folder
 from pipeline.store.out import MODEL, check_out
 
 _N_TIMED, _N_TIMINGS = 16, 3
-
-
-@dataclass(frozen=True)
-class QuantizeConfig:
-    """What to make int8, with what, to where."""
-
-    model: str
-    """A model's folder, from train."""
-    dataset: str
-    """A dataset's folder: its training split calibrates."""
-    out: str
-    """The new model's folder."""
-    n_windows: int = 300
-    """To calibrate with."""
-    split: str = "val"
-    """To score on."""
-    max_drop: float = 0.01
-    """Macro F1 that int8 may cost against f32."""
-    seed: int = 0
-    """Of the draw of windows."""
-
-    def __post_init__(self) -> None:
-        if self.split not in SPLITS or self.split == "train":
-            raise UsageError(f"--split {self.split!r}: expected val or test")
-        if self.n_windows < 1:
-            raise UsageError(f"--n-windows {self.n_windows}: expected more than 0")
 
 
 def quantize(config: QuantizeConfig) -> dict[str, Any]:

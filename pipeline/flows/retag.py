@@ -14,12 +14,12 @@ import resource
 import tomllib
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
+from pipeline.configs.retag import RetagConfig as RetagConfig
 from pipeline.errors import SpecMismatch, UsageError
 from pipeline.flows.logs import progress_bar
 from pipeline.flows.provenance import provenance
@@ -41,36 +41,6 @@ _WRITERS = 4
 """Files at once: one waits for the disk or bucket while another is made."""
 
 Identity = dict[str, Any]
-
-
-@dataclass(frozen=True)
-class RetagConfig:
-    """Whose labels to make anew, by what, to where."""
-
-    tags: str
-    """A tagging run's folder."""
-    out: str
-    """Another folder, for tags/ and run.json."""
-    thresholds: str | None = None
-    """A .json or .toml file: a threshold by code; classes that it does not name keep theirs."""
-    model: str | None = None
-    """The model that tagged: its thresholds as they are in model.json now."""
-    threshold: float | None = None
-    """One for every class."""
-    min_confidence: float | None = None
-    """Lowest confidence of a label, 0 to 1; None takes what the tags were made with."""
-
-    def __post_init__(self) -> None:
-        ways = [self.thresholds, self.model, self.threshold]
-        if sum(way is not None for way in ways) > 1:
-            raise UsageError("--thresholds, --model and --threshold do not go together: give one")
-        if all(way is None for way in (*ways, self.min_confidence)):
-            raise UsageError(
-                "expected --thresholds, --model, --threshold or --min-confidence: what is new?"
-            )
-        for name in ("threshold", "min_confidence"):
-            if getattr(self, name) is not None:
-                check_share(f"--{name.replace('_', '-')}", getattr(self, name))
 
 
 def retag(config: RetagConfig) -> dict[str, Any]:

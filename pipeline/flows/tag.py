@@ -12,7 +12,7 @@ import hashlib
 import json
 import resource
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from itertools import chain
@@ -23,7 +23,7 @@ import numpy as np
 import pyarrow.compute as pc
 
 from pipeline.audio.activity import Activity
-from pipeline.errors import UsageError
+from pipeline.configs.tag import TagConfig as TagConfig
 from pipeline.flows.logs import say
 from pipeline.flows.provenance import provenance
 from pipeline.flows.tag_claim import aggregation_there, check_identity, claim
@@ -40,10 +40,9 @@ from pipeline.learn.inference_config import (
     inference_config,
     other_windows,
 )
-from pipeline.learn.starter import STARTER, model_folders
+from pipeline.learn.starter import model_folders
 from pipeline.score.pace import expected_s
 from pipeline.score.tally import Tally
-from pipeline.score.thresholds import check_share
 from pipeline.store.catalogue import track_batches
 from pipeline.store.left_out import LeftOut
 from pipeline.store.out import TAGS, check_out
@@ -53,68 +52,8 @@ from pipeline.tagging.commit import Stages, Writing
 from schemas.tagging_run import TaggingRun
 from schemas.tags import tags_schema
 
-RETRY = ("none", "failed")
 _TRANCHE_TRACKS = 50_000
 """Tracks of one pass through the stages: what is held at once, and how often pools may grow."""
-
-
-@dataclass(frozen=True)
-class TagConfig:
-    """What to tag, with what, to where."""
-
-    catalog: str
-    """A folder, a glob, an audio file, or a .parquet, .csv or .jsonl manifest with a uri column."""
-    model: str = STARTER
-    """A model's folder, an ensemble's, several models with commas between, or the starter."""
-    out: str = ""
-    """The folder for tags/, run.json and the page; it must be named."""
-    aggregate: str | None = None
-    """s1, s2, max, topN, or segments such as s2-10s-top3, which is the default; where the folder's
-    rows are older and by the model's s2, that goes on."""
-    threshold: float | None = None
-    """For every class; the model's own when None."""
-    gpu: bool = False
-    """A GPU for every actor of the model."""
-    window_s: float | None = None
-    """Length of a window; the model's own when None."""
-    hop_s: float | None = None
-    """Distance of windows; the model's own when None."""
-    min_confidence: float | None = None
-    """Confidence below which a class is no label, 0 for none; the model's own `min_confidence` or,
-    where it has none, `DEFAULT_MIN_CONFIDENCE` when None."""
-    activity: bool = True
-    """Whether windows of silence and noise are left out."""
-    calibrated: bool = False
-    """Whether scores are probabilities, by the calibration that the model's json has."""
-    retry: str = "none"
-    """failed: take failed tracks again; those that the line failed are taken anyway."""
-    keep_windows: bool = False
-    """Whether windows/ and intervals/ are written."""
-    embeddings: bool = False
-    """Whether embeddings/ are written."""
-    engine: str = "auto"
-    """auto, openvino or torch."""
-    precision: str = "auto"
-    """auto, f32, bf16 or int8."""
-    workers: int | None = None
-    """Processes of the model; what there is room for when None."""
-    n_examples: int = 6
-    """Tracks to listen to on the page."""
-    max_failed: float = 1.0
-    """Share of the catalogue that may have failed; run.json and the page say when it is more."""
-
-    def __post_init__(self) -> None:
-        if not self.out:
-            raise UsageError("--out: expected a folder")
-        for name in ("threshold", "min_confidence"):
-            value = getattr(self, name)
-            if value is not None:
-                check_share(f"--{name.replace('_', '-')}", value)
-        check_share("--max-failed", self.max_failed)
-        if self.retry not in RETRY:
-            raise UsageError(f"--retry {self.retry!r}: expected one of {', '.join(RETRY)}")
-        if self.workers is not None and self.workers < 1:
-            raise UsageError(f"--workers {self.workers}: expected 1 or more")
 
 
 def tagging_of(config: TagConfig) -> InferenceConfig:

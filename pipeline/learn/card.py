@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from pipeline.audio.inputs import InputSpec, input_from_dict
 from pipeline.audio.windows import WindowSpec
 from pipeline.errors import SpecMismatch, UsageError
+from pipeline.learn.names import Pool
 from pipeline.learn.starter import ENSEMBLE_FILE, model_uri
 from pipeline.selection.vocabulary import Vocabulary
 from pipeline.store.folder import Folder
@@ -58,7 +59,7 @@ class Architecture:
     """Number of outputs of a pretrained network whose outputs are not the classes themselves."""
     outputs: OutputMap = ()
     """Outputs of such a network that mean each class; its logit is the largest of them."""
-    pool: str | None = None
+    pool: Pool | None = None
     """How its frames are pooled over time (`networks.pooling.POOLS`); None: as it does itself."""
 
     @property

@@ -3,16 +3,23 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, fields
-from typing import Any
+from typing import Annotated, Any, get_args
 
 from pipeline.errors import UsageError
-from pipeline.learn.augment import AUGMENTATIONS
-from pipeline.learn.networks.ast_weights import PRETRAINED
-from pipeline.learn.networks.pooling import POOLS
-from pipeline.learn.networks.probe import PROBE
-from pipeline.learn.precision import PRECISIONS
-from pipeline.learn.sampling import BALANCES, SAMPLINGS
-from pipeline.learn.selection import DEFAULT, SELECTIONS
+from pipeline.flags import HIDDEN, Count, Flag, Number, Seconds, Uri, described, size, words
+from pipeline.learn.names import (
+    AUGMENTATIONS,
+    DEFAULT_SELECTION,
+    POOLS,
+    PRETRAINED,
+    PROBE,
+    Balance,
+    Pool,
+    Sampling,
+    Selection,
+    TrainPrecision,
+    known_names,
+)
 
 NO_WEIGHTS = "none"
 """The value of `weights` that says: begin from nothing."""
@@ -27,82 +34,92 @@ _LATER = (
 _NOT_NAMED = ("loader_processes",)
 """Fields that decide how fast a run is, and not what comes out."""
 
+Augmentations = Annotated[tuple[str, ...], words("NAMES", ",".join(AUGMENTATIONS))]
 
+
+@described
 @dataclass(frozen=True)
 class TrainConfig:
     """Everything that decides a training run but the data; defaults are the report's ResNet-50."""
 
-    model: str = "resnet50"
-    """A timm backbone, or one of our own networks."""
-    input_size: tuple[int, int] = (256, 256)
-    """Log-mels are resized to this height (mel) and width (time)."""
-    epochs: int = 35
-    batch_size: int = 16
+    model: Annotated[str, Flag("NAME", known=", ".join(known_names()))] = "resnet50"
+    """Any timm backbone, or {known}."""
+    input_size: Annotated[tuple[int, int], Flag("HxW", size, "{0[0]}x{0[1]}".format)] = (256, 256)
+    """Log-mels become HxW (mel x time)."""
+    epochs: Count = 35
+    """Passes over the data."""
+    batch_size: Count = 16
     """Windows a step and worker."""
-    window_s: float = 1.0
-    lr: float = 2e-4
+    window_s: Seconds = 1.0
+    """Window length in seconds."""
+    lr: Number = 2e-4
     """Learning rate after the warm-up."""
-    lr_end: float = 1e-6
+    lr_end: Annotated[float, HIDDEN] = 1e-6
     """Learning rate that the decay ends at."""
-    warmup: float = 0.05
+    warmup: Annotated[float, HIDDEN] = 0.05
     """Share of the steps with a linear rise."""
-    power: float = 0.7
-    """Of the polynomial decay."""
-    weight_decay: float = 1e-5
-    dropout: float = 0.2
+    power: Annotated[float, HIDDEN] = 0.7
+    """Power of the polynomial decay."""
+    weight_decay: Number = 1e-5
+    """L2 penalty."""
+    dropout: Annotated[float, HIDDEN] = 0.2
     """Before the head."""
-    ema: float = 0.99
+    ema: Annotated[float, HIDDEN] = 0.99
     """Decay a step of the running mean of the weights, which is what is validated and kept."""
-    augment: tuple[str, ...] = ("masks", "tilt", "mix", "shift")
-    """Names in `augment.AUGMENTATIONS`; those that do not fit the front end do nothing."""
-    weights: str | None = None
-    """Weights to begin with: 'imagenet', or a path; 'none' says that there shall be none."""
-    accumulate: int = 1
+    augment: Augmentations = ("masks", "tilt", "mix", "shift")
+    """Some of {known}, or ''; those that do not fit the front end do nothing."""
+    weights: Annotated[str | None, Flag("imagenet|PATH|none")] = None
+    """Weights to begin with; none says that there shall be none."""
+    accumulate: Count = 1
     """Batches a step."""
-    patience: int | None = None
-    """Stop after so many epochs without a better one, by `select`."""
-    select: str = DEFAULT
-    """What chooses the epoch that is kept: one of `selection.SELECTIONS`."""
+    patience: Count | None = None
+    """Epochs without a better one, by what --select names, then stop."""
+    select: Selection = DEFAULT_SELECTION
+    """What chooses the epoch that is kept."""
     deterministic: bool = False
-    """Whether only deterministic operations may be used: the same bytes again, on a GPU too."""
-    head_lr: float | None = None
-    """Learning rate of the last layers, where it is another; decays to `head_lr_end`."""
-    head_lr_end: float | None = None
-    head_weight_decay: float | None = None
-    sampling: str = "plain"
-    """plain: every window once; dynamic, persistent: clips mixed (`learn.sampling`)."""
-    mix_min: int = 1
-    """Clips a draw of dynamic sampling has, at least,"""
-    mix_max: int = 3
-    """and at most."""
-    balance: str = "none"
-    """none, sqrt or full: windows by the rarest class of their clip (`learn.sampling`)."""
+    """The same bytes again, on GPUs too; slower."""
+    head_lr: Number | None = None
+    """Learning rate of the last layers, where it is another."""
+    head_lr_end: Annotated[float | None, HIDDEN] = None
+    """What that learning rate decays to."""
+    head_weight_decay: Annotated[float | None, HIDDEN] = None
+    """L2 penalty of the last layers, where it is another."""
+    sampling: Sampling = "plain"
+    """Every window once (plain), or clips mixed: dynamic or persistent."""
+    mix_min: Count = 1
+    """Clips mixed at least."""
+    mix_max: Count = 3
+    """Clips mixed at most."""
+    balance: Balance = "none"
+    """Windows by the rarest class of their clip."""
     activity: bool = True
-    """Leave out windows that tagging leaves out: silence and noise (`audio.activity`)."""
-    folds: int | None = None
+    """Leave out windows of silence and noise, as tagging does."""
+    folds: Annotated[int | None, HIDDEN] = None
     """Divide train and val anew, by video, into so many parts,"""
-    fold: int = 0
+    fold: Annotated[int, HIDDEN] = 0
     """of which this one is held out."""
-    seed: int = 0
-    precision: str = "auto"
-    """auto, f32 or bf16: the arithmetic of the network (`learn.precision`)."""
-    loader_processes: int | None = None
-    """Processes that randomise windows, a worker; 0: a thread. None: a core less than it has."""
-    encoder: tuple[str, ...] = ()
-    """Of a probe: folders of the models whose embeddings it is fitted on."""
-    hidden: int = 256
-    """Of a probe: width of the hidden layer; 0: none, a linear layer."""
-    init: str | None = None
-    """Folder of the model that is fine-tuned (`learn.fine_tuning`); None: `weights` says."""
-    freeze: int = 0
-    """Of that model, so many blocks at its beginning stay as they are (`networks.blocks`)."""
-    pool: str | None = None
-    """One of `networks.pooling.POOLS`: of frames over time; None: as the network does itself."""
-    teacher: tuple[str, ...] = ()
-    """Folders of the models whose scores are soft targets (`learn.distillation`)."""
-    hard_share: float = HARD_SHARE
-    """With teachers, the share of the loss that labels have (lambda); Schmid et al. 2023: 0.1."""
-    aggregation: str = "s2"
+    seed: Count = 0
+    """Seed of all that is drawn."""
+    precision: TrainPrecision = "auto"
+    """Arithmetic of the network; bf16 is compared with f32 before it is used."""
+    loader_processes: Count | None = None
+    """Processes that randomise a worker's windows; 0: a thread; a core less than it has if not
+    given."""
+    encoder: Annotated[tuple[str, ...], words("URI|URI,URI")] = ()
+    """Of a probe: folders of the models, frozen, on whose embeddings it is fitted."""
+    hidden: Count = 256
+    """Of a probe: width of its MLP; 0: a linear layer."""
+    init: Uri | None = None
+    """Fine-tune this model: its folder."""
+    freeze: Count = 0
+    """Of --init: blocks at its beginning that stay as they are."""
+    pool: Pool | None = None
+    """How frames become one over time; as the network does itself if not given."""
+    teacher: Annotated[tuple[str, ...], words("URI")] = ()
+    """Folders of models, with commas between, to learn from: their scores are soft targets."""
+    hard_share: Number = HARD_SHARE
+    """Share of the labels in the loss, beside teachers (lambda; Schmid et al. 2023: 0.1)."""
+    aggregation: Annotated[str, HIDDEN] = "s2"
     """How windows become a clip, in validation and by default in tagging."""
 
     def identity(self) -> dict[str, Any]:
@@ -123,9 +140,9 @@ class TrainConfig:
             )
         if self.folds is not None and not (self.folds >= 3 and 0 <= self.fold < self.folds):
             raise UsageError(f"--folds {self.folds}: expected 3 or more")
-        choices = {"select": SELECTIONS, "sampling": SAMPLINGS, "precision": PRECISIONS}
-        for name, allowed in choices.items():
-            if (value := getattr(self, name)) not in allowed:
+        choices = {"select": Selection, "sampling": Sampling, "precision": TrainPrecision}
+        for name, named in choices.items():
+            if (value := getattr(self, name)) not in (allowed := get_args(named)):
                 raise UsageError(f"--{name} {value}: expected {', '.join(allowed)}")
         self._check_balance()
         self._check_transfer()
@@ -155,8 +172,8 @@ class TrainConfig:
                 raise UsageError(f"--{name.replace('_', '-')} {value}: expected 0 or more")
 
     def _check_balance(self) -> None:
-        if self.balance not in BALANCES:
-            raise UsageError(f"--balance {self.balance}: expected {', '.join(BALANCES)}")
+        if self.balance not in (allowed := get_args(Balance)):
+            raise UsageError(f"--balance {self.balance}: expected {', '.join(allowed)}")
         if self.balance != "none" and self.sampling == "dynamic":
             raise UsageError(
                 f"--balance {self.balance}: --sampling dynamic draws classes evenly already; leave "

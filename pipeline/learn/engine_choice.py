@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from pipeline.errors import UsageError
 from pipeline.learn.card import ModelCard
-from pipeline.learn.networks.names import CLASSICAL_NAMES
+from pipeline.learn.names import CLASSICAL as CLASSICAL_NAMES
 
 ENGINES = ("auto", "torch", "openvino")
 PRECISIONS = ("auto", "f32", "bf16", "int8")

@@ -21,9 +21,6 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-PRECISIONS = ("auto", "f32", "bf16")
-"""Of a training. auto: bf16 where this machine is fast at it and it is right for this network."""
-
 NARROWER_ISA = {"ONEDNN_MAX_CPU_ISA": "AVX512_CORE_BF16"}
 """Environment in which a CPU computes bf16 without AMX. It is read when torch starts."""
 
@@ -68,7 +65,7 @@ def resolved(asked: str, device: torch.device, fault: Callable[[], str]) -> tupl
     Parameters
     ----------
     asked
-        One of `PRECISIONS`.
+        One of `names.TrainPrecision`.
     device
         Where the network runs.
     fault

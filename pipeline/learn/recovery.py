@@ -12,6 +12,7 @@ from pipeline.learn.config import TrainConfig
 from pipeline.learn.loader import Loader
 from pipeline.learn.loop import Hooks, Progress, SamplesToInput, train
 from pipeline.learn.model import Tagger
+from pipeline.learn.names import TrainPrecision
 from pipeline.learn.windows import WindowSet
 
 State = dict[str, Any]
@@ -42,7 +43,7 @@ def train_to_the_end(
         before it; None where there is none. From there the training goes on.
     """
 
-    def run(precision: str, state: State | None) -> Progress:
+    def run(precision: TrainPrecision, state: State | None) -> Progress:
         return train(
             replace(config, precision=precision),
             new_model(),

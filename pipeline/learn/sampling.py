@@ -18,7 +18,6 @@ import numpy as np
 from pipeline.arrays import Float32, Float64, Int64
 from pipeline.errors import UsageError
 
-SAMPLINGS = ("plain", "dynamic", "persistent")
 BALANCES: Mapping[str, float] = MappingProxyType({"none": 0.0, "sqrt": 0.5, "full": 1.0})
 """By name, the power of a class's share that balancing takes away."""
 

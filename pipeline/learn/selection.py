@@ -14,9 +14,10 @@ import numpy as np
 
 from pipeline.arrays import Float32
 from pipeline.errors import UsageError
+from pipeline.learn.names import DEFAULT_SELECTION
+from pipeline.learn.names import SELECTIONS as SELECTIONS
 
-DEFAULT = "s2-loss"
-"""The report's."""
+DEFAULT = DEFAULT_SELECTION
 
 _KEYS = {
     "s2-loss": "val_s2_loss",
@@ -26,8 +27,6 @@ _KEYS = {
 }
 _HIGHEST = ("map", "f1")
 
-SELECTIONS = tuple(_KEYS)
-"""Names of the figures that may choose."""
 WORDS = {
     "s2-loss": "validation loss after S2",
     "s1-loss": "validation loss after S1",

@@ -9,9 +9,8 @@ from __future__ import annotations
 from importlib import resources
 
 from pipeline.errors import UsageError
-from pipeline.store.folder import Folder
+from pipeline.learn.names import STARTER as STARTER
 
-STARTER = "starter"
 MODEL_FILE, ENSEMBLE_FILE = "model.json", "ensemble.json"
 _FOLDER = resources.files("pipeline") / STARTER
 
@@ -39,6 +38,8 @@ def model_names(text: str) -> list[str]:
     >>> model_names("starter"), model_names("/models/a, s3://bucket/b")
     (['starter'], ['/models/a', 's3://bucket/b'])
     """
+    from pipeline.store.folder import Folder  # as late as can be: it brings pyarrow
+
     if "," not in text or any(Folder(text).exists(file) for file in (MODEL_FILE, ENSEMBLE_FILE)):
         return [text]
     names = [name.strip() for name in text.split(",")]
@@ -58,5 +59,7 @@ def for_all_processes(text: str) -> str:
     >>> for_all_processes("/models/a,starter")
     '/models/a,starter'
     """
+    from pipeline.store.folder import Folder
+
     names = model_names(text)
     return ",".join(name if name == STARTER else Folder(name).uri for name in names)

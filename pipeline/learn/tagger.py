@@ -6,6 +6,7 @@ TRACKS → `describe` → DESCRIBED → `TrackTagger` → SCORED → `tables_of`
 from __future__ import annotations
 
 import json
+import os
 import resource
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import pairwise
@@ -16,13 +17,13 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from pipeline.arrays import Float32
+from pipeline.arrays import Float32, Floats
 from pipeline.learn.engines import Engine, make_engine
 from pipeline.learn.inference_config import InferenceConfig, check_model, inference_config
 from pipeline.learn.scored_rows import scored_row as scored_row
 from pipeline.learn.scored_rows import scored_schema as scored_schema
 from pipeline.learn.scored_rows import tables_of as tables_of
-from pipeline.learn.tracks import column, described_rows, described_schema
+from pipeline.learn.tracks import Row, column, described_rows, described_schema, track_of
 
 _GROUP_WINDOWS = 2048
 """Copied for the model at a time, some 100 MB, as eight long tracks have gigabytes. A multiple of
@@ -64,20 +65,47 @@ class TrackTagger:
         ]
         check_model(inference)  # after the weights are read: a training may write others meanwhile
 
+    def tag(
+        self,
+        source: str | os.PathLike[str] | bytes | Floats,
+        *,
+        sample_rate_hz: int | None = None,
+    ) -> Row:
+        """Return one track's row of TAGS: labels, scores, or why it could not be read.
+
+        >>> TrackTagger().tag("song.mp3")["labels"]  # doctest: +SKIP
+        ['aco', 'voi']
+
+        Parameters
+        ----------
+        source
+            A path or URI, the bytes of a file, or samples: `[n_samples]` or `[n_samples,
+            n_channels]`, full scale 1.
+        sample_rate_hz
+            Rate of samples; files say theirs.
+        """
+        inference = self._inference
+        row = track_of(source, sample_rate_hz)
+        schema = described_schema(len(inference.front_ends))
+        described = described_rows([row], inference.front_ends, lambda _: False)
+        scored = self(pa.Table.from_pylist(list(described), schema))
+        (tagged,) = tables_of(scored, inference)[0].to_pylist()
+        return dict(tagged)
+
     def __call__(self, tracks: pa.Table) -> pa.Table:
         """Return the tracks as rows of SCORED; batches of a model are filled across tracks."""
         inference, began = self._inference, monotonic()
         named = [column("windows", k) for k in range(len(inference.front_ends))]
         rows = tracks.drop_columns(named).to_pylist()
-        input_spec = [self._scores_of(tracks, k) for k in range(len(inference.parts))]
-        n_windows = sum(len(scores) for scores, _ in input_spec[0])
+        of_parts = [self._scores_of(tracks, k) for k in range(len(inference.parts))]
+        n_windows = sum(len(scores) for scores, _ in of_parts[0])
         each_s = (monotonic() - began) / max(1, n_windows)
         here = {
             "engine": json.dumps(about([engine.about for engine in self._engines])),
             "peak_mib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss >> 10,
         }
         scored = []
-        for row, *parts in zip(rows, *input_spec, strict=True):
+        for row, *parts in zip(rows, *of_parts, strict=True):
             scores, vectors = [one for one, _ in parts], parts[0][1]
             spent = {"model_s": len(scores[0]) * each_s}
             scored.append(scored_row(row | here | spent, scores, vectors, inference))

@@ -7,6 +7,8 @@ its own (`pipeline.audio.guard`), which a hostile file may crash.
 
 from __future__ import annotations
 
+import io
+import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -19,13 +21,13 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from pipeline.arrays import Bools, Float32, Int64
+from pipeline.arrays import Bools, Float32, Floats, Int64
 from pipeline.audio.activity import Activity, active_windows
 from pipeline.audio.decode import decode
 from pipeline.audio.guard import Guard
 from pipeline.audio.inputs import InputSpec
 from pipeline.audio.windows import WindowSpec, cut_windows, window_starts
-from pipeline.errors import DecodeError, ItemFault, Reason
+from pipeline.errors import DecodeError, ItemFault, Reason, UsageError
 from pipeline.store.catalogue import is_uri
 from pipeline.store.track import open_track
 
@@ -93,6 +95,32 @@ class TrackFrontEnd:
         n_samples = round(self.windows.window_s * rate_hz)
         first = starts * self.input_spec.hop
         return active_windows(samples, first, n_samples, sample_rate_hz=rate_hz, rule=self.activity)
+
+
+def track_of(source: str | os.PathLike[str] | bytes | Floats, sample_rate_hz: int | None) -> Row:
+    """Return what `described_rows` takes, of one track: a path or URI, a file's bytes, or samples.
+
+    Samples, `[n_samples]` or `[n_samples, n_channels]`, go through the decoder as all audio does,
+    as a wav of 32-bit floats; an array of no such shape, or one without a rate, is a UsageError.
+    """
+    row: Row = {"uri": "", "size_bytes": None, "modified_ns": None}
+    if isinstance(source, np.ndarray):
+        source = _as_wav(source, sample_rate_hz)
+    if isinstance(source, bytes):
+        return row | {"bytes": source, "size_bytes": len(source)}
+    return row | {"uri": os.fspath(source)}
+
+
+def _as_wav(samples: Floats, sample_rate_hz: int | None) -> bytes:
+    if sample_rate_hz is None:
+        raise UsageError("an array of samples: give its sample_rate_hz, too")
+    if not 1 <= samples.ndim <= 2:
+        raise UsageError(f"samples of shape {samples.shape}: expected [n_samples] or with channels")
+    import soundfile
+
+    file = io.BytesIO()
+    soundfile.write(file, samples, sample_rate_hz, format="WAV", subtype="FLOAT")
+    return file.getvalue()
 
 
 def described_rows(

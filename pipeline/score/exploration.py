@@ -16,7 +16,7 @@ from pipeline.arrays import Bools, Float64, Floats
 from pipeline.score.anova import P_LIMIT, RowValues, by_feature, ranked
 from pipeline.score.clusters import Clusters
 from pipeline.score.summary import cooccurrence_counts, finite, in_order, labels_per_clip
-from pipeline.selection.plan import SPLITS
+from pipeline.selection.splits import SPLITS
 from pipeline.store.matrices import label_matrix
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal, get_args
 
 import numpy as np
 
@@ -19,7 +19,8 @@ from pipeline.score.targets import Targets, is_known, is_there
 
 DEFAULT = 0.5
 TARGET_PRECISION = 0.9
-RULES = ("own", "fixed", "tuned", "precision")
+Rule = Literal["own", "fixed", "tuned", "precision"]
+RULES: tuple[Rule, ...] = get_args(Rule)
 """How a job's flag names them: the model's own, and what the three functions below return."""
 
 ENOUGH_ITEMS = 25

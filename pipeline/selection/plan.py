@@ -12,11 +12,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from pipeline.errors import UsageError
+from pipeline.selection.splits import AUDIOSET, SPLITS
+from pipeline.selection.splits import parse_split as parse_split
 from schemas.columns import CODES
 from schemas.segments import SEGMENTS
 
-SPLITS = ("train", "val", "test")
-AUDIOSET = "audioset"
 VAL_PERCENT = 10
 """Of AudioSet's training videos, held out for validation: AudioSet itself has no such split."""
 
@@ -43,18 +43,6 @@ class FinishedSegments:
     """Segments finished by shards that the plan does not name: of another --shard-size, say."""
     again: pa.Table = field(default_factory=lambda: _NO_RUNS)
     """segment_id, run: what to try again, as which run."""
-
-
-def parse_split(text: str) -> tuple[int, int, int] | None:
-    """Return '70/10/20' as (70, 10, 20), and 'audioset' as None."""
-    if text == AUDIOSET:
-        return None
-    parts = text.split("/")
-    if len(parts) != 3 or not all(p.isdecimal() for p in parts) or sum(map(int, parts)) != 100:
-        raise UsageError(
-            f"--split {text!r}: expected {AUDIOSET!r}, or three whole percentages that make 100"
-        )
-    return int(parts[0]), int(parts[1]), int(parts[2])
 
 
 def split_of(ytid: str, ratio: tuple[int, int, int]) -> str:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 from enum import StrEnum
+from typing import TYPE_CHECKING
 
-import pyarrow as pa
-import pyarrow.compute as pc
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 from pipeline.errors import Outcome, Reason
 
@@ -34,6 +35,9 @@ _CONFIRM_AFTER = timedelta(days=1)
 
 def is_due(ledger: pa.Table, retry: Retry, *, now: datetime) -> pa.ChunkedArray:
     """Return which rows of a ledger `retry` takes again, `[n_rows]`; `ledger` has latest rows."""
+    import pyarrow as pa  # here, as the names of `Retry` are for --help, too
+    import pyarrow.compute as pc
+
     due = pc.is_in(ledger["outcome"], value_set=pa.array(_RETRIED[retry], pa.string()))
     if retry is Retry.NONE:
         return due

@@ -26,14 +26,10 @@ from pipeline.audio.formats import AUDIO_SUFFIXES
 from pipeline.errors import TableError, UsageError
 from pipeline.store.folder import Folder, read_input, split_uri, uri_in, without_options
 from pipeline.store.left_out import LeftOut
-from pipeline.store.playlist import PLAYLISTS, playlist_uris, refuse_other_playlists
+from pipeline.store.playlist import FORMS, PLAYLISTS, playlist_uris, refuse_other_playlists
 
 MANIFEST_SUFFIXES = (".parquet", ".csv", ".jsonl", *PLAYLISTS)
 TRACKS = pa.schema([("uri", pa.string()), ("size_bytes", pa.int64()), ("modified_ns", pa.int64())])
-FORMS = (
-    "a folder with audio, a glob, an audio file, a .parquet, .csv or .jsonl manifest with a uri "
-    "column, or an .m3u or .m3u8 playlist"
-)
 _BATCH_TRACKS = 1 << 16
 _STATED = ("size_bytes", "modified_ns")
 _INT64 = range(-(1 << 63), 1 << 63)

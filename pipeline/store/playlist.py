@@ -13,6 +13,11 @@ from urllib.parse import unquote, urlsplit
 from pipeline.errors import UsageError
 
 PLAYLISTS = (".m3u", ".m3u8")
+FORMS = (
+    "a folder with audio, a glob, an audio file, a .parquet, .csv or .jsonl manifest with a uri "
+    "column, or an .m3u or .m3u8 playlist"
+)
+"""What names a catalogue, in words (`catalogue`)."""
 _OTHERS = (".pls", ".xspf", ".cue", ".asx", ".wpl", ".zpl", ".wax", ".wvx", ".b4s", ".jspf", ".mpd")
 _STREAM = b"#EXT-X-"
 

@@ -18,10 +18,8 @@ from safetensors import SafetensorError, safe_open
 from torch import nn
 
 from pipeline.errors import UsageError
+from pipeline.learn.names import PRETRAINED as PRETRAINED
 from pipeline.selection.vocabulary import audioset_order
-
-PRETRAINED = "MIT/ast-finetuned-audioset-10-10-0.4593"
-"""The published AST, trained on AudioSet; named in messages, never downloaded here."""
 
 CURE = f"get one with: hf download {PRETRAINED} --local-dir FOLDER"
 """What to do where no weights are at hand."""

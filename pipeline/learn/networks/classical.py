@@ -19,8 +19,8 @@ import torch
 from torch import Tensor, nn
 
 from pipeline.arrays import Float32, Floats, Int64
+from pipeline.learn.names import CLASSICAL as CLASSICAL_NAMES
 from pipeline.learn.networks.entry import Entry, levelled
-from pipeline.learn.networks.names import CLASSICAL_NAMES
 
 _SURE = 1e-6  # a probability of 0 or 1 has no logit
 _N_TREES = 200

@@ -15,8 +15,6 @@ from torch.nn import functional
 
 from pipeline.errors import UsageError
 
-POOLS = ("mean", "max", "attention")
-
 
 def attended(logits: Tensor, attention: Tensor) -> Tensor:
     """Return logits of windows, `[n, n_classes]`, from those of frames, `[n, time, n_classes]`.

@@ -13,10 +13,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from pipeline.learn.names import PROBE as PROBE
 from pipeline.learn.networks.embedding import embedding_hook
-
-PROBE = "probe"
-"""The name of this network."""
 
 _LEAST_SOUND = 0.05
 """How far a value must be from silence's, in the probe's scaled units, to be sound: bfloat16 moves

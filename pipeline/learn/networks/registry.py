@@ -15,6 +15,8 @@ import torch
 from torch import nn
 
 from pipeline.errors import UsageError
+from pipeline.learn.names import IMAGENET as IMAGENET
+from pipeline.learn.names import known_names as known_names
 from pipeline.learn.networks.ast import build_ast
 from pipeline.learn.networks.ast_weights import is_published
 from pipeline.learn.networks.classical import CLASSICAL
@@ -24,9 +26,6 @@ from pipeline.learn.networks.weights import load_weights, read_weights
 from pipeline.learn.pretrained.family import variants
 from pipeline.learn.pretrained.outputs import MappedNetwork, OutputMap
 from pipeline.seams import declared
-
-IMAGENET = "imagenet"
-"""The value of `weights` that asks timm for the weights it publishes."""
 
 
 @cache
@@ -38,11 +37,6 @@ def networks() -> dict[str, Entry]:
         first=("harmony_cnns", "music", "compact", "ast", "classical"),
     )
     return {entry.name: entry for of_module in found for entry in of_module}
-
-
-def known_names() -> list[str]:
-    """Return the names of our own networks, in their order; timm's are not among them."""
-    return [*networks(), PROBE, *variants()]
 
 
 def is_known(name: str) -> bool:

@@ -21,6 +21,8 @@ from pipeline.learn.model import Tagger, named, save_model
 from pipeline.learn.networks.embedding import Outputs
 from pipeline.learn.pretrained.download import cache_folder, download, file_name, file_sha256
 from pipeline.learn.pretrained.family import Family, Variant, WeightsSource, families
+from pipeline.learn.pretrained.import_config import ALL, INSTRUMENTS
+from pipeline.learn.pretrained.import_config import ImportConfig as ImportConfig
 from pipeline.learn.pretrained.outputs import MappedNetwork, output_map
 from pipeline.selection.vocabulary import (
     Vocabulary,
@@ -31,33 +33,12 @@ from pipeline.selection.vocabulary import (
 from pipeline.store.folder import Folder
 from pipeline.store.out import MODEL, check_out
 
-INSTRUMENTS, ALL = "instruments", "all"
 AGGREGATION = "s1"
 """Their authors score a clip as a whole; the mean over windows is next to it."""
 UNTUNED = 0.1
 """Threshold where nobody has found one: scores of taggers of hundreds of classes are low."""
 MIN_CONFIDENCE = 0.0
 """Least mean score of a class's three highest windows: thresholds say enough, and lie below 0.2."""
-
-
-@dataclass(frozen=True)
-class ImportConfig:
-    """What to import, and to where."""
-
-    family: str
-    """Name of a family: one of `family.families`."""
-    out: str
-    """The folder for the model."""
-    weights: str | None = None
-    """A file, a folder or an http address; the variant's own source when None."""
-    variant: str | None = None
-    """One of the family's; its first when None."""
-    classes: str = INSTRUMENTS
-    """instruments, the default vocabulary; all, what the network has; or a TOML file."""
-    window_s: float | None = None
-    """Length of a window; the network's own when None."""
-    hop_s: float | None = None
-    """Distance of windows; the network's own, or that window's length, when None."""
 
 
 @dataclass(frozen=True)

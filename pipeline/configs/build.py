@@ -1,0 +1,71 @@
+"""What a build is told."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Annotated
+
+from pipeline.audio.access import IRMAS, Access
+from pipeline.errors import UsageError
+from pipeline.flags import Count, Flag, Number, Seconds, Uri, described
+from pipeline.selection.retry import Retry
+from pipeline.selection.splits import parse_split
+
+
+@described
+@dataclass(frozen=True)
+class BuildConfig:
+    """What to build, from where, to where."""
+
+    segments: Annotated[tuple[str, ...], Flag("CSV")]
+    """Segments CSVs in AudioSet's form: paths or URIs; none where the source has its own."""
+    out: Uri
+    """The dataset's folder: a path, s3://, gs://."""
+    source: Annotated[str, Flag("youtube|TEMPLATE|DIR|irmas:DIR")] = "youtube"
+    """YouTube, a URL with {ytid} in it, a folder of {ytid}.* files, or IRMAS's own folder."""
+    classes: Annotated[str | None, Flag("TOML")] = None
+    """Class vocabulary instead of the eleven instruments."""
+    ontology: Annotated[str | None, Flag("JSON")] = None
+    """AudioSet's ontology.json, for classes that expand an id to its descendants."""
+    max_per_class: Count | None = None
+    """Take at most N segments of a class, all splits together, rare classes first."""
+    limit: Count | None = None
+    """Take the first N selected segments only."""
+    shard_size: Count = 64
+    """Segments a shard."""
+    max_downloads: Count = 8
+    """Downloads at once, in the whole cluster."""
+    rate: Number | None = None
+    """Attempts started a second, in the whole cluster, at most."""
+    attempts: Count = 3
+    """Attempts of one run at a segment whose faults are transient."""
+    retry: Retry = Retry.NONE
+    """What earlier runs did not get and this one tries again."""
+    max_outage_s: Seconds = 6 * 3600.0
+    """Give the source up when it is down for longer."""
+    split: Annotated[str, Flag("T/V/T")] = "70/10/20"
+    """Percent of videos in train, val and test, or 'audioset'."""
+    wav_dir: Uri | None = None
+    """A folder where every clip is also written as {segment_id}.wav."""
+    access: Access = field(default_factory=Access)
+    """Cookies, proxy and source address."""
+
+    @property
+    def is_irmas(self) -> bool:
+        """Whether the source brings its own segments, labels and splits."""
+        return self.source.startswith(IRMAS)
+
+    def __post_init__(self) -> None:
+        at_least_one = {
+            "--shard-size": self.shard_size,
+            "--max-downloads": self.max_downloads,
+            "--attempts": self.attempts,
+            "--limit": 1 if self.limit is None else self.limit,
+            "--max-per-class": 1 if self.max_per_class is None else self.max_per_class,
+        }
+        for name, value in at_least_one.items():
+            if value < 1:
+                raise UsageError(f"{name} {value}: expected a whole number from 1 up")
+        if self.rate is not None and not self.rate > 0:
+            raise UsageError(f"--rate {self.rate}: expected more than 0 segments a second")
+        parse_split(self.split)

@@ -1,0 +1,81 @@
+"""What a tagging is told."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated, Literal, get_args
+
+from pipeline.errors import UsageError
+from pipeline.flags import Count, Flag, Number, Seconds, Share, described
+from pipeline.learn.names import STARTER, Engine, Precision
+from pipeline.score.aggregate import method_named
+from pipeline.score.thresholds import check_share
+from pipeline.store.playlist import FORMS
+
+Retry = Literal["none", "failed"]
+"""Which failed tracks are taken again, beside those that the line failed."""
+
+
+@described
+@dataclass(frozen=True)
+class TagConfig:
+    """What to tag, with what, to where."""
+
+    catalog: Annotated[str, Flag("URI|GLOB|MANIFEST", known=FORMS)]
+    """The tracks: {known}."""
+    model: Annotated[str, Flag("starter|URI|URI,URI")] = STARTER
+    """A model's folder, from train or quantize; an ensemble's, from evaluate --ensemble; several
+    with commas between, of which the scores are averaged; or the starter."""
+    out: Annotated[str, Flag("URI", is_required=True)] = ""
+    """The folder for tags/, run.json, report.html; it must be named."""
+    aggregate: Annotated[str | None, Flag("NAME", method_named)] = None
+    """Windows to track: s1 (mean), s2, max, topN such as top5, or segments such as s2-10s-top3 (S2
+    over 10 s each, then the highest three), the default where a model's is s2; where the folder's
+    rows are older and by the model's s2, that goes on."""
+    threshold: Number | None = None
+    """Score from which a label is given, 0 to 1, for every class; the model's own if not given."""
+    gpu: bool = False
+    """A GPU for every process of the model."""
+    window_s: Seconds | None = None
+    """Length of a window in s; the model's own if not given."""
+    hop_s: Seconds | None = None
+    """From one window to the next in s; the model's own if not given."""
+    # --gate was its name in version 0.1.
+    min_confidence: Annotated[float | None, Flag("X", aliases=("--gate",))] = None
+    """Lowest mean score of a class's three highest windows for a label, 0 to 1; the model's own, or
+    0.2 where it has none, if not given."""
+    activity: bool = True
+    """Leave out windows of silence and noise."""
+    calibrated: bool = False
+    """Scores are probabilities, by what evaluate --keep-calibration wrote into model.json; the
+    thresholds go with them."""
+    retry: Retry = "none"
+    """Take all failed tracks again; those that the line failed are taken anyway."""
+    keep_windows: bool = False
+    """Also write windows/ and intervals/."""
+    embeddings: bool = False
+    """Also write embeddings/, a vector a track."""
+    engine: Engine = "auto"
+    """What runs the model."""
+    precision: Precision = "auto"
+    """Precision of the model's arithmetic; int8 wants a model from quantize."""
+    workers: Count | None = None
+    """Processes of the model; as many as there is room for if not given."""
+    n_examples: Annotated[int, Flag("N", name="--examples")] = 6
+    """Tracks to listen to on the page."""
+    max_failed: Share = 1.0
+    """Exit with 3 when more than this share of the catalogue failed (5% or 0.05); run.json and the
+    page say so, too."""
+
+    def __post_init__(self) -> None:
+        if not self.out:
+            raise UsageError("--out: expected a folder")
+        for name in ("threshold", "min_confidence"):
+            value = getattr(self, name)
+            if value is not None:
+                check_share(f"--{name.replace('_', '-')}", value)
+        check_share("--max-failed", self.max_failed)
+        if self.retry not in (known := get_args(Retry)):
+            raise UsageError(f"--retry {self.retry!r}: expected one of {', '.join(known)}")
+        if self.workers is not None and self.workers < 1:
+            raise UsageError(f"--workers {self.workers}: expected 1 or more")

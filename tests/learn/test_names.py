@@ -1,0 +1,43 @@
+"""The names that configs offer are those that the code knows."""
+
+from typing import get_args
+
+from pipeline.audio.features import FEATURES
+from pipeline.configs.explore import ALL, Shown
+from pipeline.configs.export import FORMATS as FORMAT_NAMES
+from pipeline.configs.extract import FEATURES as FEATURE_NAMES
+from pipeline.configs.tag import TagConfig
+from pipeline.flags import field_docs
+from pipeline.flows.export import FORMATS
+from pipeline.learn import names
+from pipeline.learn.model import DEFAULT_MIN_CONFIDENCE
+from pipeline.learn.networks.classical import CLASSICAL
+from pipeline.learn.networks.registry import networks
+from pipeline.learn.pretrained.family import families
+from pipeline.learn.sampling import BALANCES
+from pipeline.learn.selection import _KEYS
+from pipeline.score.aggregate import TRACKS
+from pipeline.selection.splits import SPLITS
+
+
+def test_the_networks_and_families():
+    assert tuple(networks()) == names.NETWORKS
+    assert tuple(CLASSICAL) == names.CLASSICAL
+    found = {
+        name: tuple(one.name for one in family.variants) for name, family in families().items()
+    }
+    assert found == names.FAMILIES, "add the family, and its variants in their order, to `names`"
+
+
+def test_what_has_a_table_of_its_own():
+    assert get_args(names.Balance) == tuple(BALANCES)
+    assert tuple(_KEYS) == names.SELECTIONS
+    assert tuple(FORMATS) == FORMAT_NAMES
+    assert tuple(FEATURES) == FEATURE_NAMES
+    assert get_args(Shown) == (*SPLITS, ALL)
+
+
+def test_help_says_the_defaults_of_elsewhere():
+    docs = field_docs(TagConfig)
+    assert f"or {DEFAULT_MIN_CONFIDENCE:g} where it has none" in docs["min_confidence"]
+    assert f"segments such as {TRACKS} " in docs["aggregate"]
