@@ -67,6 +67,7 @@ def run(here: Path, n_tracks: int) -> None:
     """Run the job, and read its processes' memory as it goes on."""
     out = here / "tagging"
     words = ["--catalog", here / "music", "--model", here / "model", "--out", out]
+    words += ["--workers", 2]  # asks for Ray, which a small catalogue would not get
     job = subprocess.Popen([sys.executable, "-m", "jobs.tag_catalog", *map(str, words)])
     peaks: dict[int, Counter[str]] = {}
     whole: Counter[str] = Counter()
