@@ -27,6 +27,7 @@ from pipeline.store.out import DIFFERENCES, check_out
 from pipeline.store.tagrows import last_of_each, times
 from pipeline.store.tagstore import TagStore
 from pipeline.store.worklist import text_hashes
+from schemas.tagging_run import TaggingRun
 
 _COLUMNS = ["uri", "fingerprint", "duration_s", "status", "labels", "scores", "tagged_at"]
 _N_LISTED = 100
@@ -59,8 +60,8 @@ class _Side:
     files: list[str]
     codes: list[str]
     """The classes that the model knows."""
-    run: dict[str, Any]
-    """Its last run that has ended, or else the last one; empty where none is known."""
+    run: TaggingRun
+    """Its last run that has ended, or else the last one; an empty one where none is known."""
     is_complete: bool | None
     """Whether its last run has ended; None where none is known."""
 
@@ -156,9 +157,9 @@ def _side(store: TagStore, model_id: str) -> _Side:
     codes = codes_of(store.folder.read_schema(names[0]))
     runs = store.runs(model_id)
     if (last := next(runs, None)) is None:
-        return _Side(store, model_id, names, codes, {}, None)
-    ended = (run for run in chain([last], runs) if run.get("complete"))
-    return _Side(store, model_id, names, codes, next(ended, last), bool(last.get("complete")))
+        return _Side(store, model_id, names, codes, TaggingRun(), None)
+    ended = (run for run in chain([last], runs) if run.complete)
+    return _Side(store, model_id, names, codes, next(ended, last), last.complete)
 
 
 def _rows_of(side: _Side) -> Iterator[pa.Table]:
@@ -171,7 +172,7 @@ def _rows_of(side: _Side) -> Iterator[pa.Table]:
 
 def _latest_models(store: TagStore) -> list[str]:
     """Return a folder's models, the latest first: as its runs say, or else its files."""
-    found = list(dict.fromkeys(str(run["identity"]["model_id"]) for run in store.runs()))
+    found = list(dict.fromkeys(run.model_id for run in store.runs()))
     return found if len(found) > 1 else store.models()
 
 
@@ -193,7 +194,7 @@ def _said(side: _Side, rows: Tagged) -> dict[str, Any]:
         "complete": side.is_complete,
         "n_tracks": len(rows.uris),
         "n_failed": int((~rows.is_ok).sum()),
-        **{key: side.run.get(key) for key in keys},
+        **{key: getattr(side.run, key) or None for key in keys},
         "engine": _engine(side),
     }
 
@@ -201,11 +202,11 @@ def _said(side: _Side, rows: Tagged) -> dict[str, Any]:
 def _engine(side: _Side) -> dict[str, Any] | None:
     """Return what the model last ran by: a run that had nothing new to decode names no engine."""
     runs = chain([side.run], side.store.runs(side.model_id))
-    return next((run["engine"] for run in runs if run.get("engine")), None)
+    return next((run.engine for run in runs if run.engine), None)
 
 
 def _classes(a: _Side, b: _Side, *, codes: Sequence[str]) -> dict[str, Any]:
-    names = a.run.get("class_names", {}) | b.run.get("class_names", {})
+    names = a.run.class_names | b.run.class_names
     return {
         "class_names": {code: names.get(code, code) for code in codes},
         "classes_only_a": [code for code in a.codes if code not in codes],

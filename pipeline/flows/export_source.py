@@ -11,7 +11,6 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import chain
-from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -21,6 +20,7 @@ from pipeline.errors import SpecMismatch, StoreError
 from pipeline.report.exports import Row, TagSource
 from pipeline.store.matrices import codes_of
 from pipeline.store.tagstore import TagStore, file_beside
+from schemas.tagging_run import TaggingRun
 from schemas.timeline import INTERVALS
 
 BATCH_ROWS = 1024
@@ -43,10 +43,10 @@ class ExportSource:
         store = TagStore.open(uri)
         chosen = store.choose(model_id)
         is_last, runs = store.last_rows(chosen), store.runs(chosen)
-        last = next(runs, {})
+        last = next(runs, None)
         n_again = sum(int((~rows).sum()) for rows in is_last.values())
         codes = _score_codes(store.folder.read_schema(next(iter(is_last))))
-        origin = _origin(chain([last], runs), chosen)
+        origin = _origin(chain([last] if last else (), runs), chosen)
         return cls(store, origin, codes, is_last, _notes(last, n_again=n_again))
 
     @property
@@ -134,14 +134,14 @@ class Intervals:
         return pa.concat_tables(parts, promote_options="permissive")
 
 
-def _origin(runs: Iterable[dict[str, Any]], model_id: str) -> TagSource:
+def _origin(runs: Iterable[TaggingRun], model_id: str) -> TagSource:
     """Return what a model's last run that has ended says of it."""
-    run: dict[str, Any] = next((run for run in runs if "class_names" in run), {})
+    run = next((run for run in runs if run.class_names), TaggingRun())
     return TagSource(
         model_id,
-        run.get("class_names", {}),
-        str(run.get("identity", {}).get("aggregation", "unknown")),
-        str(run.get("provenance", {}).get("timbre", "unknown")),
+        run.class_names,
+        str(run.identity.get("aggregation", "unknown")),
+        run.provenance.get("timbre", "unknown"),
     )
 
 
@@ -153,15 +153,15 @@ def _score_codes(schema: pa.Schema) -> list[str]:
     return codes
 
 
-def _notes(last: dict[str, Any], *, n_again: int) -> tuple[str, ...]:
+def _notes(last: TaggingRun | None, *, n_again: int) -> tuple[str, ...]:
     """Return what is to be known of the tags; `last` is the last run, if it was this model's."""
     said = []
     if n_again:
         said.append(f"{n_again:,d} rows left out: their tracks were tagged again later")
-    if last.get("complete") is False:
+    if last and not last.complete:
         said.append("the last run has not ended: these are the tracks that it has committed")
-    if last.get("gone"):
+    if last and last.gone:
         said.append(
-            f"{last['gone']:,d} of the tracks are gone from the catalogue, and are written too"
+            f"{last.gone:,d} of the tracks are gone from the catalogue, and are written too"
         )
     return tuple(said)

@@ -31,6 +31,7 @@ from pipeline.store.disk import Walked
 from pipeline.store.folder import Folder, read_input, split_uri
 from pipeline.store.out import TAGS, check_out, check_same
 from pipeline.store.tagstore import IDENTITY_KEY, TagStore
+from schemas.tagging_run import TaggingRun
 
 if TYPE_CHECKING:
     from pipeline.learn.ensemble import Card
@@ -76,21 +77,21 @@ def retag(config: RetagConfig) -> dict[str, Any]:
     """Make the labels of a tagging run anew; return the run.json of the new folder."""
     began, started = monotonic(), datetime.now(UTC)
     check_out(config.out, TAGS, {"--tags": config.tags, "--model": _folders(config.model)})
-    store, out = TagStore.open(config.tags), Folder(config.out)
-    source = store.folder
+    store, new = TagStore.open(config.tags), TagStore.open(config.out)
+    source, out = store.folder, new.folder
     card = None if config.model is None else _card(config.model)
     before = _last_run(store, config, card)
-    model_id = before["identity"]["model_id"]
+    model_id = before.model_id
     files = store.walk(model_id)
     if not files:
         raise UsageError(f"{source.uri}: no tags by {model_id} there")
-    limits = _limits(config, before["identity"], card)
+    limits = _limits(config, before.identity, card)
     with out.claimed():
-        _claim(out, source, limits, {name for name, _, _ in files})
+        _claim(new, source, limits, {name for name, _, _ in files})
         made = sum(_retagged(source, out, files, limits), Changes.none())
-        run = _run_json(before, source, limits, made, started, seconds=monotonic() - began)
-        out.write_json("run.json", run)
-    return run
+        run = _record(before, source, limits, made, started, seconds=monotonic() - began)
+        new.write_run(run)
+    return run.to_dict()
 
 
 def _retagged(
@@ -135,19 +136,19 @@ def _retag_file(
     return changes(tags, new)
 
 
-def _last_run(store: TagStore, config: RetagConfig, card: Card | None) -> dict[str, Any]:
+def _last_run(store: TagStore, config: RetagConfig, card: Card | None) -> TaggingRun:
     """Return the run whose labels are to be made anew: the last one, or the last of a model."""
     last = next(store.runs(), None)
     if last is None:
         raise UsageError(
             f"{config.tags}: no run.json there; make tags with python -m jobs.tag_catalog"
         )
-    there = last["identity"]["model_id"]
+    there = last.model_id
     wanted = there if card is None else card.model_id
     run = next(store.runs(wanted), None)
     if run is None:
         raise SpecMismatch(f"{config.model} is {wanted}; the tags in {config.tags} are by {there}")
-    if not run["complete"]:
+    if not run.complete:
         raise UsageError(f"{config.tags}: the run there has not ended; tag to its end")
     return run
 
@@ -204,49 +205,52 @@ def read_thresholds(uri: str, codes: list[str]) -> dict[str, float]:
     return {code: float(value) for code, value in values.items()}
 
 
-def _claim(out: Folder, source: Folder, limits: Identity, names: set[str]) -> None:
+def _claim(new: TagStore, source: Folder, limits: Identity, names: set[str]) -> None:
     """Refuse to mix labels of several makings; delete what the source has no longer."""
-    said = {"identity": limits, "retagged_from": source.uri}
-    there = [name for name, _, _ in out.walk("tags")]
-    before = out.read_json("run.json") if out.exists("run.json") else {}
+    before = new.last_run()
+    there = [name for name, _, _ in new.folder.walk("tags")]  # what a kill left half-written, too
     if before or there:
-        check_same(out.uri, "holds tags", {key: before.get(key) for key in said}, said)
-    out.write_json("run.json", {**said, "complete": False})
+        before = before or TaggingRun()
+        check_same(
+            new.folder.uri,
+            "holds tags",
+            {"identity": before.identity, "retagged_from": before.retagged_from},
+            {"identity": limits, "retagged_from": source.uri},
+        )
+    new.begin_run(limits, retagged_from=source.uri)
     for name in set(there) - names:
-        out.delete(name)
+        new.folder.delete(name)
 
 
-def _run_json(
-    before: Mapping[str, Any],
+def _record(
+    before: TaggingRun,
     source: Folder,
     limits: Identity,
     made: Changes,
     started: datetime,
     *,
     seconds: float,
-) -> dict[str, Any]:
-    """Return run.json: a run's keys, of which those of new audio are 0, and what has changed."""
+) -> TaggingRun:
+    """Return the run: all tracks are those of the source, and what has changed is their labels."""
     codes = list(limits["thresholds"])
-    none = ("tagged", "failed", "same_content", "changed", "retried", "gone", "audio_s")
-    return {
-        "identity": limits,
-        "complete": True,
-        "retagged_from": source.uri,
-        "run_id": f"{started:%Y%m%dT%H%M%SZ}",
-        "started_at": started.isoformat(timespec="seconds"),
-        "catalog": before["catalog"],
-        "tracks": made.n_rows,
-        **dict.fromkeys(none, 0),
-        "skipped": made.n_rows,
-        "unchanged": made.n_rows,
-        "failed_in_all": made.n_failed,
-        "seconds": round(seconds, 3),
-        "labels_in_all": {code: made.now[code] for code in codes},
-        "labels_added": {code: made.added[code] for code in codes},
-        "labels_removed": {code: made.removed[code] for code in codes},
-        "relabelled": made.n_changed,
-        "unlabelled": made.n_unlabelled,
-        "memory": {"driver_peak_mib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss >> 10},
-        "class_names": before.get("class_names", {code: code for code in codes}),
-        "provenance": provenance(),
-    }
+    return TaggingRun(
+        identity=limits,
+        complete=True,
+        run_id=f"{started:%Y%m%dT%H%M%SZ}",
+        started_at=started.isoformat(timespec="seconds"),
+        catalog=before.catalog,
+        tracks=made.n_rows,
+        skipped=made.n_rows,
+        unchanged=made.n_rows,
+        failed_in_all=made.n_failed,
+        seconds=round(seconds, 3),
+        labels_in_all={code: made.now[code] for code in codes},
+        unlabelled=made.n_unlabelled,
+        memory={"driver_peak_mib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss >> 10},
+        class_names=before.class_names or {code: code for code in codes},
+        provenance=provenance(),
+        retagged_from=source.uri,
+        labels_added={code: made.added[code] for code in codes},
+        labels_removed={code: made.removed[code] for code in codes},
+        relabelled=made.n_changed,
+    )

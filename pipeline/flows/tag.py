@@ -52,6 +52,7 @@ from pipeline.store.left_out import LeftOut
 from pipeline.store.out import TAGS, check_out
 from pipeline.store.tagstore import TagStore
 from pipeline.store.worklist import Known, WorkList, audio_s_of, plan_work, text_hashes
+from schemas.tagging_run import TaggingRun
 from schemas.tags import tags_schema
 
 RETRY = ("none", "failed")
@@ -135,10 +136,9 @@ def tagging_of(config: TagConfig) -> InferenceConfig:
     )
 
 
-def _source_of(card: Card) -> dict[str, Any]:
+def _source_of(card: Card) -> dict[str, Any] | None:
     """Return where a published model is from, for run.json; an ensemble names its members."""
-    source = None if isinstance(card, EnsembleCard) else card.source
-    return {} if source is None else {"model_source": source}
+    return None if isinstance(card, EnsembleCard) else card.source
 
 
 def _gate(config: TagConfig, card: Card) -> float:
@@ -252,7 +252,7 @@ def tag_catalog(config: TagConfig) -> dict[str, Any]:
         ended = store.known(model_id) if work.left.num_rows else known
         missing_tables = store.missing_tables(model_id, _beside(inference))
         seconds = monotonic() - began
-        run = _run_json(
+        run = _record(
             config,
             inference,
             work,
@@ -260,10 +260,10 @@ def tag_catalog(config: TagConfig) -> dict[str, Any]:
             ended,
             started,
             missing_tables=missing_tables,
+            left_out=left_out.counts,
             seconds=seconds,
         )
-        run["left_out"] = left_out.counts
-        _write_run(store, run)
+        store.write_run(run)
         write_report(
             config.out,
             run,
@@ -273,17 +273,10 @@ def tag_catalog(config: TagConfig) -> dict[str, Any]:
         )
         if work.left.num_rows:  # what the page took counts, too
             work_s = (tally.done_at or began) - (tally.begun_at or began)
-            run |= {"work_s": round(work_s, 3)}
-            run |= {"overhead_s": round(monotonic() - began - work_s, 3)}
-            _write_run(store, run)
-    return run
-
-
-def _write_run(store: TagStore, run: dict[str, Any]) -> None:
-    """Write run.json, and keep that of a run that did something."""
-    if run["tracks"] > run["unchanged"]:
-        store.folder.write_json(f"runs/{run['run_id']}.json", run)
-    store.folder.write_json("run.json", run)
+            overhead_s = monotonic() - began - work_s
+            run = replace(run, work_s=round(work_s, 3), overhead_s=round(overhead_s, 3))
+            store.write_run(run)
+    return run.to_dict()
 
 
 def _tag(
@@ -366,7 +359,7 @@ def _n_failed(work: WorkList, ended: Known) -> int:
     return int(np.isin(failed, work.uris).sum()) if work.n_removed else len(failed)
 
 
-def _run_json(
+def _record(
     config: TagConfig,
     inference: InferenceConfig,
     work: WorkList,
@@ -375,9 +368,10 @@ def _run_json(
     started: datetime,
     *,
     missing_tables: list[str],
+    left_out: dict[str, int],
     seconds: float,
-) -> dict[str, Any]:
-    """Return run.json; every track of the catalogue must have its row by now, and only one."""
+) -> TaggingRun:
+    """Return the run; every track of the catalogue must have its row by now, and only one."""
     n_missing = int(np.isin(work.uris, ended.uris, invert=True).sum())
     n_too_many = len(ended.uris) - len(np.unique(ended.uris))
     if n_missing or n_too_many or tally.n_tracks != work.left.num_rows:
@@ -387,41 +381,41 @@ def _run_json(
         )
     engine = tally.engines.most_common(1)[0][0] if tally.engines else "{}"
     n_failed = _n_failed(work, ended)
-    return {
-        "identity": inference.identity,
-        "complete": True,
-        "run_id": f"{started:%Y%m%dT%H%M%SZ}",
-        "started_at": started.isoformat(timespec="seconds"),
-        "catalog": config.catalog,
-        "tracks": work.n_tracks,
-        "tagged": tally.n_ok,
-        "failed": tally.n_failed,
-        "skipped": work.n_unchanged + tally.n_same,
-        "unchanged": work.n_unchanged,
-        "same_content": tally.n_same,
-        "touched": tally.n_renamed_in_place,
-        "changed": work.n_changed,
-        "retried": work.n_retried,
-        "gone": work.n_removed,
-        "failed_in_all": n_failed,
-        "max_failed": config.max_failed,
-        "past_limit": n_failed > config.max_failed * work.n_tracks,
-        "lacking": missing_tables,
-        "audio_s": round(tally.audio_s, 3),
-        "seconds": round(seconds, 3),
-        "stages": {stage: round(spent, 3) for stage, spent in tally.stages.items()},
-        "reasons": dict(tally.reasons),
-        "labels": {code: ended.labels[code] for code in inference.codes},
-        "labels_of_run": {code: tally.labels[code] for code in inference.codes},
-        "labels_in_all": {code: ended.labels[code] for code in inference.codes},
-        "unlabelled": tally.n_unlabelled,
-        "histograms": tally.histograms,
-        "memory": {
+    return TaggingRun(
+        identity=inference.identity,
+        complete=True,
+        run_id=f"{started:%Y%m%dT%H%M%SZ}",
+        started_at=started.isoformat(timespec="seconds"),
+        catalog=config.catalog,
+        tracks=work.n_tracks,
+        tagged=tally.n_ok,
+        failed=tally.n_failed,
+        skipped=work.n_unchanged + tally.n_same,
+        unchanged=work.n_unchanged,
+        same_content=tally.n_same,
+        touched=tally.n_renamed_in_place,
+        changed=work.n_changed,
+        retried=work.n_retried,
+        gone=work.n_removed,
+        failed_in_all=n_failed,
+        max_failed=config.max_failed,
+        past_limit=n_failed > config.max_failed * work.n_tracks,
+        lacking=missing_tables,
+        left_out=left_out,
+        audio_s=round(tally.audio_s, 3),
+        seconds=round(seconds, 3),
+        stages={stage: round(spent, 3) for stage, spent in tally.stages.items()},
+        reasons=dict(tally.reasons),
+        labels_of_run={code: tally.labels[code] for code in inference.codes},
+        labels_in_all={code: ended.labels[code] for code in inference.codes},
+        unlabelled=tally.n_unlabelled,
+        histograms=tally.histograms,
+        memory={
             "driver_peak_mib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss >> 10,
             "worker_peak_mib": tally.peak_mib,
         },
-        "engine": json.loads(engine),
-        "class_names": inference.card.vocabulary.names,
-        **_source_of(inference.card),
-        "provenance": provenance(),
-    }
+        engine=json.loads(engine),
+        class_names=inference.card.vocabulary.names,
+        model_source=_source_of(inference.card),
+        provenance=provenance(),
+    )

@@ -39,19 +39,18 @@ def identities(store: TagStore, model_id: str) -> Iterator[dict[str, Any]]:
         yield of_rows
         return
     for run in store.runs(model_id):
-        yield run["identity"]
-        if run["complete"]:
+        yield run.identity
+        if run.complete:
             return
 
 
 def claim(store: TagStore, inference: InferenceConfig) -> None:
     """Take a folder over from whatever run was there last, which may have been killed."""
-    folder = store.folder
-    last = folder.read_json("run.json") if folder.exists("run.json") else None
-    folder.delete_temporary()
+    last = store.last_run()
+    store.folder.delete_temporary()
     store.clear_up()
-    if last is not None and not last["complete"]:
-        killed_id = last["identity"]["model_id"]  # which need not be this run's
+    if last is not None and not last.complete:
+        killed_id = last.model_id  # which need not be this run's
         store.deduplicate(killed_id)
         store.compact(killed_id)  # of whatever day it was
-    folder.write_json("run.json", {"identity": inference.identity, "complete": False})
+    store.begin_run(inference.identity)

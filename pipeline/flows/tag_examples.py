@@ -37,10 +37,10 @@ from pipeline.report.listening import (
 )
 from pipeline.score.example_picker import Candidate
 from pipeline.store.track import open_track
+from schemas.tagging_run import TaggingRun
 
 _log = logging.getLogger(__name__)
 
-Run = Mapping[str, Any]
 Row = Mapping[str, Any]
 
 CLIP_S = 8.0
@@ -55,7 +55,7 @@ _OF_FIRST = "The time lines are those of {}, the first of the models that are av
 
 
 def find_examples(
-    slots: Sequence[Sequence[Candidate]], run: Run, model_uri: str
+    slots: Sequence[Sequence[Candidate]], run: TaggingRun, model_uri: str
 ) -> tuple[list[Example], list[str]]:
     """Return an example a slot, and what must be said of those that are left out."""
     if not slots:
@@ -65,7 +65,7 @@ def find_examples(
     except TimbreError as error:
         return [], [f"No examples: {error}"]
     examples: list[Example] = []
-    notes = [_OF_FIRST.format(card.model_id)] if "members" in run["identity"] else []
+    notes = [_OF_FIRST.format(card.model_id)] if "members" in run.identity else []
     shown: set[str] = set()
     with Guard(timeout_s=_TIMEOUT_S) as guard:
         listener = Listener(model, card, run, guard)
@@ -102,15 +102,15 @@ class Listener:
     """The network."""
     card: ModelCard
     """Its front end."""
-    run: Run
-    """run.json: windows, thresholds and names."""
+    run: TaggingRun
+    """Windows, thresholds and names."""
     guard: Guard
     """Where files are decoded."""
 
     def example(self, candidate: Candidate) -> Example:
         """Return a candidate's example; ItemFault where it cannot be heard."""
-        row, names = candidate.row, self.run["class_names"]
-        thresholds = self.run["identity"]["thresholds"]
+        row, names = candidate.row, self.run.class_names
+        thresholds = self.run.identity["thresholds"]
         stretch = self.stretch(row, candidate.code)
         data, media_type = encoded(stretch.samples, sample_rate_hz=stretch.sample_rate_hz)
         return Example(
@@ -191,7 +191,7 @@ class Listener:
 
     @property
     def _front_end(self) -> TrackFrontEnd:
-        identity = self.run["identity"]
+        identity = self.run.identity
         rule = identity.get("activity")
         first = next(iter(identity.get("members", ())), identity)  # whose windows are drawn
         return TrackFrontEnd(

@@ -30,11 +30,10 @@ from pipeline.score.example_picker import ExamplePicker
 from pipeline.store.folder import Folder
 from pipeline.store.tagstore import TagStore
 from pipeline.store.worklist import Hashes, text_hashes
+from schemas.tagging_run import TaggingRun
 from schemas.tags import tags_schema
 
 _log = logging.getLogger(__name__)
-
-Run = dict[str, Any]
 
 _N_RUNS = 100  # that are looked through for the one before
 _N_OLDER_ROWS = 20_000  # that are looked through for examples, where the run has too few
@@ -43,22 +42,13 @@ _COLUMNS = (
     *("labels", "scores", "peaks", "n_active", "tagged_at"),
 )
 _FAILURE = ("uri", "status", "reason", "detail", "attempts", "tagged_at")
-_COMPARED = frozenset(
-    {
-        *("identity", "complete", "run_id", "catalog", "tracks", "tagged", "failed", "touched"),
-        *("unchanged", "same_content", "changed", "retried", "gone", "failed_in_all", "audio_s"),
-        *("seconds", "stages", "reasons", "labels", "labels_in_all", "unlabelled", "histograms"),
-        "engine",
-    }
-)
-"""What a run's json must have to be compared with; newer keys are not asked of older runs."""
 
 
 @dataclass(frozen=True)
 class Failures:
     """The tracks of a catalogue that have failed."""
 
-    first: list[Run]
+    first: list[dict[str, Any]]
     """Rows of TAGS, as many as are listed: those of the run first, then by uri."""
     reasons: Counter[str]
     """Of all of them."""
@@ -66,7 +56,7 @@ class Failures:
 
 def write_report(
     out_uri: str,
-    run: Run,
+    run: TaggingRun,
     *,
     model_uri: str,
     n_examples: int = 6,
@@ -79,7 +69,7 @@ def write_report(
     out_uri
         The run's folder, with its TAGS.
     run
-        Its run.json.
+        Its record, as in run.json.
     model_uri
         The model's folder, which draws the time lines.
     n_examples
@@ -99,43 +89,43 @@ def write_report(
         notes=notes,
     )
     html = render_page(page).encode()
-    if folder.exists(f"runs/{run['run_id']}.json"):
-        folder.write_bytes(f"runs/{run['run_id']}.html", html)
+    if folder.exists(f"runs/{run.run_id}.json"):
+        folder.write_bytes(f"runs/{run.run_id}.html", html)
     folder.write_bytes("report.html", html)
 
 
-def run_before(folder: Folder, run: Run) -> Run | None:
+def run_before(folder: Folder, run: TaggingRun) -> TaggingRun | None:
     """Return the latest earlier run of the same kind over the same catalogue.
 
     It is of the same model and settings and the same --catalog, and met new or changed tracks: not
     one that only tried failed tracks again, nor one of a single file or of another catalogue.
     """
-    names = folder.names("runs", ".json")
-    earlier = [name for name in names if name < f"runs/{run['run_id']}.json"]
+    store, names = TagStore(folder), folder.names("runs", ".json")
+    earlier = [name for name in names if name < f"runs/{run.run_id}.json"]
     for name in reversed(earlier[-_N_RUNS:]):
         try:
-            before = folder.read_json(name)
+            before = store.read_run(name)
         except StoreError as error:
             _log.warning("%s", error)
             continue
-        if isinstance(before, dict) and before.keys() >= _COMPARED and _is_like(before, run):
+        if before.is_comparable and _is_like(before, run):
             return before
     return None
 
 
-def _is_like(before: Run, run: Run) -> bool:
-    identities = {json.dumps(one["identity"], sort_keys=True) for one in (before, run)}
-    catalogues = {one["catalog"].rstrip("/") for one in (before, run)}
-    met_more = before["tagged"] + before["failed"] > before["retried"]
-    return len(identities) == len(catalogues) == 1 and before["complete"] and met_more
+def _is_like(before: TaggingRun, run: TaggingRun) -> bool:
+    identities = {json.dumps(one.identity, sort_keys=True) for one in (before, run)}
+    catalogues = {one.catalog.rstrip("/") for one in (before, run)}
+    met_more = before.tagged + before.failed > before.retried
+    return len(identities) == len(catalogues) == 1 and before.complete and met_more
 
 
-def find_failures(folder: Folder, run: Run, catalogue: Hashes | None = None) -> Failures:
+def find_failures(folder: Folder, run: TaggingRun, catalogue: Hashes | None = None) -> Failures:
     """Return the failed tracks of a run's model."""
     reasons: Counter[str] = Counter()
     first = pa.table({})
-    store, model_id = TagStore(folder), run["identity"]["model_id"]
-    batches = store.batches(model_id, _schema(run, _FAILURE)) if run["failed_in_all"] else ()
+    store, model_id = TagStore(folder), run.model_id
+    batches = store.batches(model_id, _schema(run, _FAILURE)) if run.failed_in_all else ()
     for rows in batches:
         failed = _of_catalogue(rows.filter(pc.equal(rows["status"], "failed")), catalogue)
         if not failed.num_rows:
@@ -150,12 +140,12 @@ def find_failures(folder: Folder, run: Run, catalogue: Hashes | None = None) -> 
     return Failures(first.to_pylist(), Counter(dict(reasons.most_common())))
 
 
-def _slots(folder: Folder, run: Run, n: int, catalogue: Hashes | None) -> list[Any]:
+def _slots(folder: Folder, run: TaggingRun, n: int, catalogue: Hashes | None) -> list[Any]:
     """Return the tracks that are worth a listen: of the run, and of older rows where it has few."""
     if not n:
         return []
-    frequent = sorted(run["class_names"], key=lambda code: -run["labels_in_all"].get(code, 0))
-    example_picker = ExamplePicker(run["identity"]["thresholds"])
+    frequent = sorted(run.class_names, key=lambda code: -run.labels_in_all.get(code, 0))
+    example_picker = ExamplePicker(run.identity["thresholds"])
     for rows in chain(_rows_of(folder, run), [None], _older_rows(folder, run)):
         if rows is not None:
             example_picker.add(_of_catalogue(rows, catalogue))
@@ -164,17 +154,17 @@ def _slots(folder: Folder, run: Run, n: int, catalogue: Hashes | None) -> list[A
     return example_picker.slots(n, frequent)
 
 
-def _rows_of(folder: Folder, run: Run) -> Iterator[pa.Table]:
+def _rows_of(folder: Folder, run: TaggingRun) -> Iterator[pa.Table]:
     """Yield a run's rows of TAGS: of its day's files, what was written since it began."""
-    day = f"/date={run['started_at'][:10]}/"
-    names = [n for n in TagStore(folder).files(run["identity"]["model_id"]) if day in n]
+    day = f"/date={run.started_at[:10]}/"
+    names = [n for n in TagStore(folder).files(run.model_id) if day in n]
     for rows in folder.scan(names, _schema(run, _COLUMNS)):
         yield rows.filter(pc.greater_equal(rows["tagged_at"], _began(run)))
 
 
-def _older_rows(folder: Folder, run: Run) -> Iterator[pa.Table]:
+def _older_rows(folder: Folder, run: TaggingRun) -> Iterator[pa.Table]:
     """Yield rows from before a run, the newest day first, until there are enough."""
-    n_rows, names = 0, TagStore(folder).files(run["identity"]["model_id"])
+    n_rows, names = 0, TagStore(folder).files(run.model_id)
     for name in sorted(names, key=lambda name: name.split("/")[-2], reverse=True):
         for rows in folder.scan([name], _schema(run, _COLUMNS)):
             older = rows.filter(pc.less(rows["tagged_at"], _began(run)))
@@ -191,10 +181,10 @@ def _of_catalogue(rows: pa.Table, catalogue: Hashes | None) -> pa.Table:
     return rows.filter(pa.array(np.isin(text_hashes(rows["uri"]), catalogue)))
 
 
-def _schema(run: Run, columns: tuple[str, ...]) -> pa.Schema:
-    whole = tags_schema(list(run["identity"]["thresholds"]))
+def _schema(run: TaggingRun, columns: tuple[str, ...]) -> pa.Schema:
+    whole = tags_schema(list(run.identity["thresholds"]))
     return pa.schema([whole.field(name) for name in columns])
 
 
-def _began(run: Run) -> pa.Scalar:
-    return pa.scalar(datetime.fromisoformat(run["started_at"]), pa.timestamp("ms", "UTC"))
+def _began(run: TaggingRun) -> pa.Scalar:
+    return pa.scalar(datetime.fromisoformat(run.started_at), pa.timestamp("ms", "UTC"))

@@ -1,18 +1,17 @@
 """What is unusual about a tagging run, set against the one before. PURE.
 
-`run` and `before` are as in run.json; the figures that its page is made of are here as well.
+`before` is the run before, where there is one.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 from pipeline.report.wording import past_limit_text
 from pipeline.score.drift import CHANGED, ClassDrift, same_share_p
+from pipeline.score.tagging_figures import cost_of, engine_of, n_renamed, ratio, speed_of, tried
 from pipeline.score.tally import TAG_STAGES
-
-Run = Mapping[str, Any]
+from schemas.tagging_run import TaggingRun
 
 REASONS = {
     "not_audio": "no decoder knows these bytes",
@@ -45,10 +44,10 @@ _MIN_AUDIO_S = 600.0  # a shorter run is mostly start-up
 _ALIKE = 4.0  # how much longer the audio of one run may be for their speeds to be compared
 
 
-def alerts(run: Run, before: Run | None, drifts: Sequence[ClassDrift]) -> list[str]:
+def alerts(run: TaggingRun, before: TaggingRun | None, drifts: Sequence[ClassDrift]) -> list[str]:
     """Return what is unusual about a run, the worst first; nothing where all is as it was."""
     found = [
-        "" if run["complete"] else "The run has not ended: these figures are of its beginning.",
+        "" if run.complete else "The run has not ended: these figures are of its beginning.",
         _past_limit(run),
         _failing(run, before),
         _unlabelled(run, before),
@@ -61,13 +60,12 @@ def alerts(run: Run, before: Run | None, drifts: Sequence[ClassDrift]) -> list[s
     return [words for words in found if words]
 
 
-def _past_limit(run: Run) -> str:
-    limit = run.get("max_failed", 1.0)  # which runs of older versions do not know
-    text = past_limit_text(run["failed_in_all"], run["tracks"], limit, HAVE_FAILED)
+def _past_limit(run: TaggingRun) -> str:
+    text = past_limit_text(run.failed_in_all, run.tracks, run.max_failed, HAVE_FAILED)
     return f"{text}." if text else ""
 
 
-def _failing(run: Run, before: Run | None) -> str:
+def _failing(run: TaggingRun, before: TaggingRun | None) -> str:
     now, then = tried(run), tried(before)
     share = ratio(*now) or 0.0
     why = _commonest_reason(run)
@@ -83,18 +81,18 @@ def _failing(run: Run, before: Run | None) -> str:
     return f"{share:.1%} of the tracks that were tried have failed, {last:.1%} last time.{why}"
 
 
-def _commonest_reason(run: Run) -> str:
-    reasons = run["reasons"]
+def _commonest_reason(run: TaggingRun) -> str:
+    reasons = run.reasons
     if not reasons:
         return ""
     most = max(reasons, key=lambda reason: reasons[reason])
     return f" Most often: {most} ({REASONS.get(most, 'see the messages')})."
 
 
-def _unlabelled(run: Run, before: Run | None) -> str:
-    now, then = (run["unlabelled"], run["tagged"]), (0, 0)
+def _unlabelled(run: TaggingRun, before: TaggingRun | None) -> str:
+    now, then = (run.unlabelled, run.tagged), (0, 0)
     if before:
-        then = (before["unlabelled"], before["tagged"])
+        then = (before.unlabelled, before.tagged)
     if now[0] and now[0] == now[1]:
         return f"None of the {now[1]:,d} tracks tagged got a label."
     if not now[1] or not then[1] or same_share_p(now, then) >= _SURELY:
@@ -105,39 +103,39 @@ def _unlabelled(run: Run, before: Run | None) -> str:
     return f"{share:.1%} of the tracks tagged got no label, {last:.1%} last time."
 
 
-def _gone(run: Run, before: Run | None) -> str:
-    n = run["gone"] - before["gone"] - n_renamed(run) if before else 0
-    if not before or n <= _MANY_GONE * before["tracks"]:
+def _gone(run: TaggingRun, before: TaggingRun | None) -> str:
+    n = run.gone - before.gone - n_renamed(run) if before else 0
+    if not before or n <= _MANY_GONE * before.tracks:
         return ""
     return (
-        f"{n:,d} of the {before['tracks']:,d} tracks of the last run are gone from the catalogue: "
+        f"{n:,d} of the {before.tracks:,d} tracks of the last run are gone from the catalogue: "
         "is a disk not mounted, or a folder moved?"
     )
 
 
-def _drifted(run: Run, drifts: Sequence[ClassDrift]) -> str:
+def _drifted(run: TaggingRun, drifts: Sequence[ClassDrift]) -> str:
     changed = sorted(
         (row for row in drifts if row.reading == CHANGED), key=lambda row: -(row.psi or 0)
     )
-    words = [f"{run['class_names'][row.code]} (PSI {row.psi:.2f})" for row in changed]
+    words = [f"{run.class_names[row.code]} (PSI {row.psi:.2f})" for row in changed]
     return f"The scores lie otherwise than last time: {_listed(words)}." if words else ""
 
 
-def _named_otherwise(run: Run, drifts: Sequence[ClassDrift]) -> str:
+def _named_otherwise(run: TaggingRun, drifts: Sequence[ClassDrift]) -> str:
     words = []
     for row in drifts:
         now, last = row.share_now or 0.0, row.share_before or 0.0
         sure = row.share_p is not None and row.share_p < _SURELY
         if sure and max(now, last) >= _MUCH_MORE * min(now, last):
-            words.append(f"{run['class_names'][row.code]} ({last:.1%}, now {now:.1%})")
+            words.append(f"{run.class_names[row.code]} ({last:.1%}, now {now:.1%})")
     return f"Named much more or much less often than last time: {_listed(words)}." if words else ""
 
 
-def _slower(run: Run, before: Run | None) -> str:
+def _slower(run: TaggingRun, before: TaggingRun | None) -> str:
     speed, last = speed_of(run), speed_of(before)
     if before is None or speed is None or last is None:
         return ""
-    short, long = sorted((run["audio_s"], before["audio_s"]))
+    short, long = sorted((run.audio_s, before.audio_s))
     if short < _MIN_AUDIO_S or long > _ALIKE * short or speed * _MUCH_MORE > last:
         return ""
     grown = max(TAG_STAGES, key=lambda stage: cost_of(run, stage) - cost_of(before, stage))
@@ -147,12 +145,12 @@ def _slower(run: Run, before: Run | None) -> str:
     )
 
 
-def _other_settings(run: Run, before: Run | None) -> list[str]:
+def _other_settings(run: TaggingRun, before: TaggingRun | None) -> list[str]:
     if before is None:
         return []
     words = []
-    if run["catalog"] != before["catalog"]:
-        words.append(f"Last time it was another catalogue: {before['catalog']}.")
+    if run.catalog != before.catalog:
+        words.append(f"Last time it was another catalogue: {before.catalog}.")
     engines = {engine_of(run), engine_of(before)}
     if len(engines) > 1 and all(engines):
         words.append(
@@ -165,41 +163,3 @@ def _other_settings(run: Run, before: Run | None) -> list[str]:
 def _listed(words: Sequence[str]) -> str:
     more = len(words) - _N_NAMED
     return ", ".join(words[:_N_NAMED]) + (f" and {more} more" if more > 0 else "")
-
-
-def tried(run: Run | None) -> tuple[int, int]:
-    """Return how many tracks failed, of how many that were tried."""
-    return (run["failed"], run["tagged"] + run["failed"]) if run else (0, 0)
-
-
-def n_new(run: Run) -> int:
-    """Return how many tracks no run has seen before."""
-    known = run["changed"] + run["retried"] - run["touched"]
-    return int(max(0, run["tagged"] + run["failed"] - known))
-
-
-def n_renamed(run: Run) -> int:
-    """Return how many tracks have a new name and the content of a track that is known."""
-    return int(run["same_content"] - run["touched"])
-
-
-def speed_of(run: Run | None) -> float | None:
-    """Return the seconds of audio a second of wall time; None where there was no audio."""
-    if not run or not run["audio_s"] or not run["seconds"]:
-        return None
-    return float(run["audio_s"] / run["seconds"])
-
-
-def cost_of(run: Run, stage: str) -> float:
-    """Return a stage's seconds of work for an hour of audio."""
-    return float(3600 * run["stages"].get(stage, 0.0) / run["audio_s"])
-
-
-def engine_of(run: Run) -> str:
-    """Return what the model ran by: engine and precision; nothing where it scored nothing."""
-    return " ".join(run["engine"][key] for key in ("name", "precision") if run["engine"].get(key))
-
-
-def ratio(part: float, whole: float) -> float | None:
-    """Return a share; None of nothing."""
-    return part / whole if whole else None

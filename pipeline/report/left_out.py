@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 from pipeline.report.page import Table
+from schemas.tagging_run import TaggingRun
 
 _N_SUFFIXES_SAID = 6
 _WORDS = {
@@ -34,12 +34,12 @@ def left_out_text(counts: Mapping[str, int]) -> str:
     return f"{files} left out, no audio by their suffix: {', '.join(words)}"
 
 
-def left_out_table(run: Mapping[str, Any], before: Mapping[str, Any] | None) -> Table:
+def left_out_table(run: TaggingRun, before: TaggingRun | None) -> Table:
     """Return the files that were no tracks, by suffix, in this run and in the last."""
-    last = before.get("left_out", {}) if before else {}
+    last = before.left_out if before else {}
     rows = [
         (_WORDS.get(suffix, suffix), n, last.get(suffix, 0) if before else None)
-        for suffix, n in run.get("left_out", {}).items()
+        for suffix, n in run.left_out.items()
     ]
     note = (
         "Files of a folder, bucket or glob by whose suffix FFmpeg finds no audio in them. A "

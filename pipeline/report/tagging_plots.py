@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -24,22 +23,21 @@ from pipeline.report.picture import (
     say_empty,
 )
 from pipeline.score.drift import CHANGED, ClassDrift, histogram, label_share
-
-Run = Mapping[str, Any]
+from schemas.tagging_run import TaggingRun
 
 _PALE = "#C5CCD3"
 
 
-def labels_picture(run: Run, before: Run | None) -> Picture:
+def labels_picture(run: TaggingRun, before: TaggingRun | None) -> Picture:
     """Draw how often each instrument is named: in this run, in the last one, and in all."""
-    names = run["class_names"]
+    names = run.class_names
     runs = {"this run": run, "last run": before}
     shares = {
         words: [100 * (label_share(one, code) or 0.0) for code in names]
         for words, one in runs.items()
-        if one and one["tagged"]
+        if one and one.tagged
     }
-    in_all = {"in all": [float(run["labels_in_all"].get(code, 0)) for code in names]}
+    in_all = {"in all": [float(run.labels_in_all.get(code, 0)) for code in names]}
     with drawing(height_in=1.0 + 0.4 * len(names)) as figure:
         left, right = figure.subplots(1, 2, sharey=True, width_ratios=(3, 2))
         widest = max([1.0, *(share for values in shares.values() for share in values)])
@@ -63,12 +61,12 @@ def labels_picture(run: Run, before: Run | None) -> Picture:
         )
 
 
-def drift_panels(rows: Sequence[ClassDrift], now: Run, before: Run | None) -> Picture:
+def drift_panels(rows: Sequence[ClassDrift], now: TaggingRun, before: TaggingRun | None) -> Picture:
     """Draw every class's scores in this run over those in the run before."""
-    limits = now["identity"]["thresholds"]
+    limits = now.identity["thresholds"]
     with drawing(height_in=panels_height_in(len(rows))) as figure:
         panels = unit_panels(figure, len(rows), x="score of the track", y="share of the tracks")
-        for axes, row, label in zip(panels, rows, class_labels(now["class_names"]), strict=False):
+        for axes, row, label in zip(panels, rows, class_labels(now.class_names), strict=False):
             axes.set_yscale("function", functions=(np.sqrt, np.square))  # few are seen beside many
             axes.set_yticks((0.01, 0.1, 0.5, 1), ("1 %", "10 %", "50 %", "100 %"))
             _draw_scores(axes, before, row.code, "last run", colour=_PALE, fill=True)
@@ -91,7 +89,7 @@ def drift_panels(rows: Sequence[ClassDrift], now: Run, before: Run | None) -> Pi
 
 
 def _draw_scores(
-    axes: Axes, run: Run | None, code: str, label: str, *, colour: str, fill: bool
+    axes: Axes, run: TaggingRun | None, code: str, label: str, *, colour: str, fill: bool
 ) -> None:
     counts = histogram(run, code)
     if counts.sum():

@@ -1,6 +1,6 @@
 """A tagging run and the one before in, the tables of its page out. PURE.
 
-`run` and `before` are as in run.json; `before` is None for a first run.
+`before` is None for a first run.
 """
 
 from __future__ import annotations
@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from pipeline.report.alerts import REASONS, cost_of, n_new, n_renamed, ratio, speed_of
+from pipeline.report.alerts import REASONS
 from pipeline.report.page import Cell, Table
 from pipeline.report.wording import duration_text
 from pipeline.score.drift import (
@@ -18,11 +18,10 @@ from pipeline.score.drift import (
     TOO_FEW,
     ClassDrift,
     label_share,
-    labels_of_run,
 )
+from pipeline.score.tagging_figures import cost_of, n_new, n_renamed, ratio, speed_of
 from pipeline.score.tally import TAG_STAGES
-
-Run = Mapping[str, Any]
+from schemas.tagging_run import TaggingRun
 
 N_FAILURES = 50
 """Failed tracks that are listed."""
@@ -30,18 +29,18 @@ N_FAILURES = 50
 _N_DETAIL_CHARS = 300
 
 
-def changes_table(run: Run, before: Run | None) -> Table:
+def changes_table(run: TaggingRun, before: TaggingRun | None) -> Table:
     """Return what the catalogue's tracks were to this run, and to the last."""
-    counts: dict[str, Callable[[Run], int]] = {
-        "in the catalogue": lambda one: one["tracks"],
+    counts: dict[str, Callable[[TaggingRun], int]] = {
+        "in the catalogue": lambda one: one.tracks,
         "new": n_new,
-        "changed: a known name, other bytes": lambda one: max(0, one["changed"] - one["touched"]),
-        "touched, or copied over: a known name, known bytes": lambda one: one["touched"],
-        "tried again: failed before": lambda one: one["retried"],
+        "changed: a known name, other bytes": lambda one: max(0, one.changed - one.touched),
+        "touched, or copied over: a known name, known bytes": lambda one: one.touched,
+        "tried again: failed before": lambda one: one.retried,
         "renamed or copied: the same content": n_renamed,
-        "unchanged": lambda one: one["unchanged"],
-        "gone from the catalogue, tags kept": lambda one: one["gone"],
-        "failed, in this run or an earlier one": lambda one: one["failed_in_all"],
+        "unchanged": lambda one: one.unchanged,
+        "gone from the catalogue, tags kept": lambda one: one.gone,
+        "failed, in this run or an earlier one": lambda one: one.failed_in_all,
     }
     rows = [
         (what, count(run), *_against(count(run), count(before) if before else None))
@@ -57,21 +56,21 @@ def changes_table(run: Run, before: Run | None) -> Table:
     )
 
 
-def labels_table(run: Run, before: Run | None) -> Table:
+def labels_table(run: TaggingRun, before: TaggingRun | None) -> Table:
     """Return how often each instrument is named: in this run, the last one, and in all."""
     rows: list[Sequence[Cell]] = []
-    for code, name in run["class_names"].items():
-        in_all = run["labels_in_all"].get(code, 0)
-        last = before["labels_in_all"].get(code, 0) if before else None
+    for code, name in run.class_names.items():
+        in_all = run.labels_in_all.get(code, 0)
+        last = before.labels_in_all.get(code, 0) if before else None
         shares = label_share(run, code), label_share(before, code) if before else None
-        n_last = labels_of_run(before).get(code, 0) if before else None
-        n_own = labels_of_run(run).get(code, 0) if run["tagged"] else None
+        n_last = before.labels_of_run.get(code, 0) if before else None
+        n_own = run.labels_of_run.get(code, 0) if run.tagged else None
         counted = n_own, shares[0], n_last, shares[1], _points(*shares)
         rows.append((code, name, *counted, in_all, *_against(in_all, last)))
-    now = ratio(run["unlabelled"], run["tagged"])
-    then = ratio(before["unlabelled"], before["tagged"]) if before else None
-    n_last = before["unlabelled"] if before else None
-    counted = run["unlabelled"] if run["tagged"] else None, now, n_last, then, _points(now, then)
+    now = ratio(run.unlabelled, run.tagged)
+    then = ratio(before.unlabelled, before.tagged) if before else None
+    n_last = before.unlabelled if before else None
+    counted = run.unlabelled if run.tagged else None, now, n_last, then, _points(now, then)
     rows.append((None, "no label", *counted, None, None, None))
     columns = ("class", "name", "this run", "share", "last run", "share, last run")
     return Table(
@@ -84,11 +83,11 @@ def labels_table(run: Run, before: Run | None) -> Table:
     )
 
 
-def drift_table(drifts: Sequence[ClassDrift], run: Run) -> Table:
+def drift_table(drifts: Sequence[ClassDrift], run: TaggingRun) -> Table:
     """Return how far each class has moved since the last run."""
     rows = [
         (
-            run["class_names"][row.code],
+            run.class_names[row.code],
             row.reading,
             row.psi,
             row.psi_by_chance,
@@ -118,17 +117,17 @@ def drift_table(drifts: Sequence[ClassDrift], run: Run) -> Table:
 
 
 def reasons_table(
-    run: Run, before: Run | None, *, in_all: Mapping[str, int] | None = None
+    run: TaggingRun, before: TaggingRun | None, *, in_all: Mapping[str, int] | None = None
 ) -> Table:
     """Return why tracks failed, the commonest reason first; `in_all` is of the whole catalogue."""
-    own, every = run["reasons"], in_all or {}
+    own, every = run.reasons, in_all or {}
     rows = [
         (
             reason,
             REASONS.get(reason, ""),
-            own.get(reason, 0) if run["failed"] else None,
-            ratio(own.get(reason, 0), run["failed"]),
-            before["reasons"].get(reason, 0) if before else None,
+            own.get(reason, 0) if run.failed else None,
+            ratio(own.get(reason, 0), run.failed),
+            before.reasons.get(reason, 0) if before else None,
             every.get(reason),
         )
         for reason in sorted({**every, **own}, key=lambda r: (-own.get(r, 0), -every.get(r, 0)))
@@ -137,7 +136,7 @@ def reasons_table(
     return Table("Failures by reason", columns, rows)
 
 
-def failed_table(run: Run, failures: Sequence[Mapping[str, Any]]) -> Table:
+def failed_table(run: TaggingRun, failures: Sequence[Mapping[str, Any]]) -> Table:
     """Return the failed tracks of the catalogue, as many as are listed."""
     rows = [
         (
@@ -149,22 +148,22 @@ def failed_table(run: Run, failures: Sequence[Mapping[str, Any]]) -> Table:
         )
         for row in failures[:N_FAILURES]
     ]
-    total = max(run["failed_in_all"], len(rows))
+    total = max(run.failed_in_all, len(rows))
     note = f"The first {len(rows):,d} of {total:,d}." if rows else ""
     columns = ("uri", "reason", "attempts", "last tried", "message")
     return Table("Failed tracks", columns, rows, note)
 
 
-def stages_table(run: Run, before: Run | None) -> Table:
+def stages_table(run: TaggingRun, before: TaggingRun | None) -> Table:
     """Return how long the workers were at each stage, and which one is the slowest."""
-    total_s = sum(run["stages"].values())
+    total_s = sum(run.stages.values())
     rows = [
         (
             words,
-            duration_text(run["stages"].get(stage, 0.0)),
-            ratio(run["stages"].get(stage, 0.0), total_s),
-            cost_of(run, stage) if run["audio_s"] else None,
-            cost_of(before, stage) if before and before["audio_s"] else None,
+            duration_text(run.stages.get(stage, 0.0)),
+            ratio(run.stages.get(stage, 0.0), total_s),
+            cost_of(run, stage) if run.audio_s else None,
+            cost_of(before, stage) if before and before.audio_s else None,
         )
         for stage, words in TAG_STAGES.items()
     ]
@@ -172,12 +171,12 @@ def stages_table(run: Run, before: Run | None) -> Table:
     return Table("Where the time went", columns, rows, _time_note(run), numbers=("workers' time",))
 
 
-def _time_note(run: Run) -> str:
-    speed, total_s = speed_of(run), sum(run["stages"].values())
-    slowest = max(TAG_STAGES, key=lambda stage: run["stages"].get(stage, 0.0))
+def _time_note(run: TaggingRun) -> str:
+    speed, total_s = speed_of(run), sum(run.stages.values())
+    slowest = max(TAG_STAGES, key=lambda stage: run.stages.get(stage, 0.0))
     memory = ", ".join(
         f"{key.removesuffix('_mib').replace('_', ' ')} {value:,.0f} MiB"
-        for key, value in run["memory"].items()
+        for key, value in run.memory.items()
         if value is not None
     )
     words = [

@@ -6,9 +6,7 @@ album of piano) as well as the model or the files. The tests say what is more th
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -17,8 +15,7 @@ from scipy import stats
 from pipeline.arrays import Float64, Int64
 from pipeline.score.significance import holm
 from pipeline.score.tally import N_BINS
-
-Run = Mapping[str, Any]
+from schemas.tagging_run import TaggingRun
 
 ENOUGH_TRACKS = 50
 """With fewer in either run, nothing is tested."""
@@ -58,14 +55,14 @@ class ClassDrift:
     """p of Fisher's exact test that the two shares are one, corrected in the same way."""
 
 
-def class_drift(now: Run, before: Run | None) -> list[ClassDrift]:
+def class_drift(now: TaggingRun, before: TaggingRun | None) -> list[ClassDrift]:
     """Return how far each class has moved between two runs (see run.json), in the classes' order.
 
     A class is read by its index, as usual: below 0.1 stable, above 0.25 changed, and worth a look
     between. But the index grows as tracks get fewer, and with 60 of them it passes 0.25 by chance:
     what does not pass what chance gives is `too few to tell`, not changed.
     """
-    codes = list(now["class_names"])
+    codes = list(now.class_names)
     rows = [_one_class(code, now, before, len(codes)) for code in codes]
     tested = [k for k, row in enumerate(rows) if row.psi is not None]
     ks = holm([rows[k].ks_p or 0.0 for k in tested])
@@ -75,7 +72,7 @@ def class_drift(now: Run, before: Run | None) -> list[ClassDrift]:
     return rows
 
 
-def _one_class(code: str, now: Run, before: Run | None, n_classes: int) -> ClassDrift:
+def _one_class(code: str, now: TaggingRun, before: TaggingRun | None, n_classes: int) -> ClassDrift:
     new, old = histogram(now, code), histogram(before, code)
     row = ClassDrift(
         code,
@@ -101,10 +98,10 @@ def _one_class(code: str, now: Run, before: Run | None, n_classes: int) -> Class
     )
 
 
-def label_share(run: Run, code: str) -> float | None:
+def label_share(run: TaggingRun, code: str) -> float | None:
     """Return the share of a run's newly tagged tracks that got a label; None where there are none.
 
-    >>> label_share({"labels": {"cel": 3}, "tagged": 12}, "cel")
+    >>> label_share(TaggingRun(labels_of_run={"cel": 3}, tagged=12), "cel")
     0.25
     """
     hits, tagged = _labelled(run, code)
@@ -172,19 +169,13 @@ def _reading(psi: float, by_chance: float) -> str:
     return CHANGED if psi > CHANGED_ABOVE else LOOK
 
 
-def histogram(run: Run | None, code: str) -> Float64:
+def histogram(run: TaggingRun | None, code: str) -> Float64:
     """Return how many of a run's scores of a class lie in each bin; zeros where there is no run."""
-    return np.asarray((run or {}).get("histograms", {}).get(code, [0] * N_BINS), np.float64)
+    return np.asarray((run.histograms if run else {}).get(code, [0] * N_BINS), np.float64)
 
 
-def _labelled(run: Run, code: str) -> tuple[int, int]:
-    return int(labels_of_run(run).get(code, 0)), int(run["tagged"])
-
-
-def labels_of_run(run: Run) -> Mapping[str, int]:
-    """Return the tracks by label that a run tagged itself: `labels` in files of older versions."""
-    found: Mapping[str, int] = run.get("labels_of_run", run["labels"])
-    return found
+def _labelled(run: TaggingRun, code: str) -> tuple[int, int]:
+    return run.labels_of_run.get(code, 0), run.tagged
 
 
 def _smoothed(counts: Float64) -> Float64:

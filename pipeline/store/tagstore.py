@@ -23,7 +23,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from pipeline.arrays import Bools
-from pipeline.errors import UsageError
+from pipeline.errors import StoreError, UsageError
 from pipeline.store.disk import Walked
 from pipeline.store.folder import Folder
 from pipeline.store.tagrows import (
@@ -37,6 +37,7 @@ from pipeline.store.tagrows import (
     times,
 )
 from pipeline.store.worklist import KNOWN, Hashes, Known, text_hashes
+from schemas.tagging_run import TaggingRun
 
 IDENTITY_KEY = b"timbre.tagging"
 """In the metadata of a file of TAGS: how its rows were made."""
@@ -76,7 +77,7 @@ class TagStore:
 
     def last_model(self) -> str | None:
         """Return the model of the last run; None where no run has left its json."""
-        return next((str(run["identity"]["model_id"]) for run in self.runs()), None)
+        return next((run.model_id for run in self.runs()), None)
 
     def choose(self, model_id: str | None, *, flag: str = "--model-id") -> str:
         """Return a model that has tags here: the one asked for, that of the last run, or the only.
@@ -100,17 +101,40 @@ class TagStore:
             f"{flag}"
         )
 
-    def runs(self, model_id: str | None = None) -> Iterator[dict[str, Any]]:
-        """Yield what the runs of all models or of one have said, the last one first.
+    def begin_run(self, identity: Mapping[str, Any], **said: str) -> None:
+        """Write the run.json of a run under way."""
+        values = {"version": TaggingRun.version, "identity": identity, "complete": False}
+        self.folder.write_json("run.json", values | said)
+
+    def write_run(self, run: TaggingRun) -> None:
+        """Write run.json, and keep that of a run that did something."""
+        if run.tracks > run.unchanged:
+            self.folder.write_json(f"runs/{run.run_id}.json", run.to_dict())
+        self.folder.write_json("run.json", run.to_dict())
+
+    def read_run(self, name: str = "run.json") -> TaggingRun:
+        """Read a run's json; StoreError where it is no such."""
+        try:
+            return TaggingRun.from_dict(self.folder.read_json(name))
+        except (ValueError, TypeError, AttributeError) as error:
+            raise StoreError(
+                f"{self.folder.uri_of(name)}: not the json of a tagging run: {error}"
+            ) from error
+
+    def last_run(self) -> TaggingRun | None:
+        """Return the run of run.json, which may be under way; None where there is none."""
+        return self.read_run() if self.folder.exists("run.json") else None
+
+    def runs(self, model_id: str | None = None) -> Iterator[TaggingRun]:
+        """Yield the runs of all models or of one, the last one first.
 
         The first is run.json, which a run under way has written, too; the last that has ended is
         there twice.
         """
         names = ["run.json"] if self.folder.exists("run.json") else []
         for name in (*names, *reversed(self.folder.names("runs", ".json"))):
-            run = self.folder.read_json(name)
-            mine = run.get("identity", {}).get("model_id")
-            if mine is not None and model_id in (None, mine):
+            run = self.read_run(name)
+            if run.model_id and model_id in (None, run.model_id):
                 yield run
 
     def read(self, columns: list[str] | None = None) -> pa.Table | None:

@@ -28,6 +28,7 @@ from pipeline.store.folder import Folder
 from pipeline.store.tagstore import TagStore
 from pipeline.store.track import open_track
 from pipeline.store.worklist import text_hashes
+from schemas.tagging_run import TaggingRun
 from schemas.tags import tags_schema
 from tests.conftest import tones
 
@@ -148,7 +149,7 @@ def report(out: Path, model, rows: list[dict], *, n_examples: int = 6, **changes
     if rows:
         commit(out, card.model_id, rows)
     run = run_of(card.model_id, rows, **changes)
-    write_report(str(out), run, model_uri=str(folder), n_examples=n_examples)
+    write_report(str(out), TaggingRun.from_dict(run), model_uri=str(folder), n_examples=n_examples)
     return (out / "report.html").read_text("utf-8")
 
 
@@ -250,11 +251,11 @@ def test_the_failed_tracks_are_the_catalogue_s_and_the_run_s_own_come_first(mode
     commit(out, card.model_id, rows)
     run = run_of(card.model_id, rows, tracks=3, failed_in_all=3)
     catalogue = np.sort(text_hashes(pa.array(["/early.mp3", "/before.mp3", "/mine.mp3"])))
-    write_report(str(out), run, model_uri=str(model[0]), catalogue=catalogue)
+    write_report(str(out), TaggingRun.from_dict(run), model_uri=str(model[0]), catalogue=catalogue)
     html = (out / "report.html").read_text("utf-8")
     assert re.findall(r"<td>(/[a-z ]+)\.mp3</td>", html) == ["/mine", "/before", "/early"]
     assert "The first 3 of 3." in html
-    found = find_failures(Folder(str(out)), run, catalogue)
+    found = find_failures(Folder(str(out)), TaggingRun.from_dict(run), catalogue)
     assert found.reasons == {"not_audio": 2, "incomplete": 1}
 
 
@@ -273,7 +274,9 @@ def test_a_quiet_night_takes_nothing_from_the_page(model, tmp_path):
         **{"labels_of_run": dict.fromkeys(CODES, 0), "tracks": 2, "gone": 1},
     }
     catalogue = np.sort(text_hashes(pa.array([first[0]["uri"], first[1]["uri"]])))
-    write_report(str(out), quiet, model_uri=str(model[0]), catalogue=catalogue)
+    write_report(
+        str(out), TaggingRun.from_dict(quiet), model_uri=str(model[0]), catalogue=catalogue
+    )
     html = (out / "report.html").read_text("utf-8")
     assert [heard_hz(samples) for samples in sounds(html)] == [300]
     assert "left out" not in html
@@ -291,7 +294,7 @@ def test_the_first_failed_tracks_over_many_files(model, tmp_path):
         commit(out, card.model_id, rows[start + 10 : start + 50][::-1])
     run = run_of(card.model_id, rows)
     commit(out, card.model_id, rows[:10])
-    write_report(str(out), run, model_uri=str(model[0]))
+    write_report(str(out), TaggingRun.from_dict(run), model_uri=str(model[0]))
     html = (out / "report.html").read_text("utf-8")
     assert re.findall(r"<td>/(\d+)\.mp3</td>", html) == [f"{k:03d}" for k in range(50)]
     assert "The first 50 of 130." in html
@@ -325,11 +328,11 @@ def test_the_run_before(model, tmp_path):
         run["run_id"]: run,
         "20261122T000000Z": run | {"run_id": "20261122T000000Z"},
     }
-    assert run_before(folder, run) is None
+    assert run_before(folder, TaggingRun.from_dict(run)) is None
     for run_id, values in rows.items():
         folder.write_json(f"runs/{run_id}.json", values)
     (out / "runs" / "20261106T000000Z.json").write_text("{cut sh")
-    assert run_before(folder, run) == older
+    assert run_before(folder, TaggingRun.from_dict(run)) == TaggingRun.from_dict(older)
 
 
 def test_the_clip_is_the_best_stretch_of_the_track_s_own_windows(model, tmp_path):
@@ -338,7 +341,7 @@ def test_the_clip_is_the_best_stretch_of_the_track_s_own_windows(model, tmp_path
     path = tmp_path / "long.wav"
     pieces = [tones(2.5, 110 * 2 ** (k / 4)) * (k % 7 != 3) for k in range(26)]
     soundfile.write(path, np.concatenate(pieces), 44_100)
-    run = run_of(card.model_id, [])
+    run = TaggingRun.from_dict(run_of(card.model_id, []))
     with Guard() as guard:
         stretch = Listener(load_model(str(folder))[0], card, run, guard).stretch(
             tagged(path, "cel"), "cel"
@@ -365,7 +368,8 @@ def test_silence_does_not_count(model, tmp_path):
     path = tmp_path / "half.wav"
     soundfile.write(path, np.concatenate([tones(4, 440), np.zeros(4 * 44_100)]), 44_100)
     with Guard() as guard:
-        listener = Listener(load_model(str(folder))[0], card, run_of(card.model_id, []), guard)
+        run = TaggingRun.from_dict(run_of(card.model_id, []))
+        listener = Listener(load_model(str(folder))[0], card, run, guard)
         assert (
             listener.stretch(tagged(path, "cel"), "cel").active.tolist() == [True] * 8 + [False] * 7
         )

@@ -9,6 +9,7 @@ from pipeline.flows import training_progress
 from pipeline.flows.build import show
 from pipeline.flows.logs import logged, progress_bar
 from pipeline.score.pace import expected_s
+from schemas.tagging_run import TaggingRun
 
 
 class Asked:
@@ -79,4 +80,4 @@ def test_a_build_waits_for_its_downloaders_until_there_is_an_outcome(capsys):
     ],
 )
 def test_how_long_a_run_over_100_s_of_audio_takes(runs, seconds):
-    assert expected_s(runs, 100.0) == seconds
+    assert expected_s(map(TaggingRun.from_dict, runs), 100.0) == seconds

@@ -8,12 +8,13 @@ from datetime import datetime
 import numpy as np
 import pytest
 
+from pipeline.report import tagging_page as pages
 from pipeline.report.alerts import alerts
 from pipeline.report.listening import Example, data_uri
 from pipeline.report.page import Points, Sounds, Table, render_page
 from pipeline.report.picture import Picture
-from pipeline.report.tagging_page import tagging_page
 from pipeline.score.drift import class_drift
+from schemas.tagging_run import TaggingRun
 from tests.report.test_page import Reader, read
 
 NAMES = {"cel": "cello", "pia": "<piano>", "voi": "human $voice"}
@@ -129,8 +130,17 @@ def block_of(page, title: str):
     return found
 
 
+def records(run: dict, before: dict | None) -> tuple[TaggingRun, TaggingRun | None]:
+    return TaggingRun.from_dict(run), before and TaggingRun.from_dict(before)
+
+
+def tagging_page(run: dict, before: dict | None, **given):
+    return pages.tagging_page(*records(run, before), **given)
+
+
 def points(run: dict, before: dict | None) -> list[str]:
-    return alerts(run, before, class_drift(run, before))
+    now, last = records(run, before)
+    return alerts(now, last, class_drift(now, last))
 
 
 def test_a_night_like_any_other(run, before, svg_of):

@@ -19,23 +19,25 @@ from pipeline.score.drift import (
     same_share_p,
     stability_index,
 )
+from schemas.tagging_run import TaggingRun
 
 CODES = ["a", "b", "c", "d"]
 
 
-def run_of(scores: dict[str, np.ndarray], threshold: float = 0.5) -> dict:
+def run_of(scores: dict[str, np.ndarray], threshold: float = 0.5) -> TaggingRun:
     """Return what run.json says of scores, `[n_tracks]` a class."""
     n_tracks = max((len(values) for values in scores.values()), default=0)
     counts = {c: np.histogram(v, 20, (0, 1))[0].tolist() for c, v in scores.items()}
-    return {
+    values = {
         "class_names": dict.fromkeys(scores, "x"),
         "histograms": counts,
         "labels": {c: int((v >= threshold).sum()) for c, v in scores.items()},
         "tagged": n_tracks,
     }
+    return TaggingRun.from_dict(values)
 
 
-def still_run(rng: np.random.Generator, n_tracks: int) -> dict:
+def still_run(rng: np.random.Generator, n_tracks: int) -> TaggingRun:
     shapes = {"a": (0.3, 2.0), "b": (2.0, 2.0), "c": (0.5, 0.5), "d": (8.0, 1.0)}
     return run_of({code: rng.beta(*shape, n_tracks) for code, shape in shapes.items()})
 
@@ -107,8 +109,8 @@ def test_too_few_and_first_runs_are_said_to_be(rng):
 def test_a_class_without_histogram_or_with_other_bins_is_not_tested():
     now = run_of({"a": np.ones(100), "b": np.ones(100)})
     before = run_of({"a": np.ones(100), "b": np.ones(100)})
-    del before["histograms"]["a"]
-    before["histograms"]["b"] = [100, 0]
+    del before.histograms["a"]
+    before.histograms["b"] = [100, 0]
     assert [row.reading for row in class_drift(now, before)] == [TOO_FEW, TOO_FEW]
 
 

@@ -117,9 +117,7 @@ def test_the_same_again_is_done_and_another_is_not_overwritten(published, tmp_pa
     assert again.card.thresholds["s1"]["flu"] == 0.4601  # tuned since: they stay
     other = write_published(tmp_path / "other.pt", seed=1)
     for weights, options in ((other, {}), (published, {"window_s": 2.0})):
-        with pytest.raises(
-            UsageError, match=f"{first.card.model_id} is there, of another run"
-        ):
+        with pytest.raises(UsageError, match=f"{first.card.model_id} is there, of another run"):
             imported(weights, out, **options)
 
 
