@@ -53,10 +53,10 @@ def main(argv: list[str] | None = None) -> int:
 
 def _evaluations(config: CompareConfig) -> int:
     report = compare_evaluations(config)
-    print(f"{report['n_items']} items, {len(report['models'])} models, best first:")
-    for row in report["models"]:
+    print(f"{report.n_items} items, {len(report.models)} models, best first:")
+    for row in report.models:
         test = row["against_best"]
-        p = p_text(test["macro_f1_present"]["p_holm"], report["n_resamples"]) if test else ""
+        p = p_text(test["macro_f1_present"]["p_holm"], report.n_resamples) if test else ""
         print(
             f"  {row['name']}  macro F1 {model_macro_text(report, row)}  "
             f"mAP {row['mean_average_precision'] or 0:.3f}" + (f"  p {p}" if p else "")
@@ -69,7 +69,7 @@ def _tags(config: CompareTagsConfig) -> int:
     report = compare_tags(config)
     print("\n".join(summary_lines(report)))
     print(f"all of it is in {config.out}: report.html, differences.json, differences.parquet")
-    changed, n_all = report["labels"]["changed"], report["n_compared"]
+    changed, n_all = report.labels["changed"], report.n_compared
     what = "tracks get other labels"
     return harness.check_limit(changed, n_all, config.max_changed, what, flag="--max-changed")
 

@@ -7,6 +7,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from schemas.build_report import BuildReport
+from schemas.evaluation import EvaluationRecord
+from schemas.tagging_run import TaggingRun
+
 NEXT = """\
 Next, real AudioSet (segments CSVs: https://research.google.com/audioset/download.html):
   .venv/bin/python -m jobs.build_subset --segments balanced_train_segments.csv eval_segments.csv \\
@@ -32,20 +36,19 @@ def summary(root: Path, *, seconds: float) -> str:
 
 
 def _lines(root: Path, seconds: float) -> Iterator[str]:
-    build, scores, run = (
-        _read(root / name)
-        for name in ("dataset/report.json", "evaluation/metrics.json", "tagging/run.json")
-    )
-    metrics = scores["metrics"]
+    build = BuildReport.from_dict(_read(root / "dataset/report.json"))
+    scores = EvaluationRecord.from_dict(_read(root / "evaluation/metrics.json"))
+    run = TaggingRun.from_dict(_read(root / "tagging/run.json"))
+    metrics = scores.metrics
     yield f"\n{'':-<78}\nThe demo, on rendered music (not on real recordings), in {seconds:.0f} s\n"
-    for row in build["outcomes"]:
+    for row in build.outcomes:
         yield f"  segments  {row['n']:>5}  {row['outcome']} / {row['reason']}"
-    done = {name: run[name] for name in ("tagged", "failed", "skipped")}
-    yield f"  tracks    {run['tracks']:>5}  " + ", ".join(f"{n} {name}" for name, n in done.items())
+    done = {"tagged": run.tagged, "failed": run.failed, "skipped": run.skipped}
+    yield f"  tracks    {run.tracks:>5}  " + ", ".join(f"{n} {name}" for name, n in done.items())
     yield f"\n  unseen test clips: {metrics['n_items']}\n"
     yield f"  {'class':<18}{'clips':>6}{'precision':>11}{'recall':>8}{'F1':>7}{'AP':>7}"
     for row in metrics["per_class"]:
-        yield _row(scores["class_names"][row["code"]], row["n_positive"], row)
+        yield _row(scores.class_names[row["code"]], row["n_positive"], row)
     n_present = sum(row["n_positive"] > 0 for row in metrics["per_class"])
     is_whole = n_present == len(metrics["per_class"])
     for name, end in {"macro": "_present", **({} if is_whole else {"macro of all": ""})}.items():
@@ -72,7 +75,7 @@ def _side_by_side(root: Path) -> Iterator[str]:
     paths = [root / f"evaluation-{name}" / "metrics.json" for name in _TAGGINGS]
     if not all(path.is_file() for path in paths):
         return
-    found = [_read(path)["metrics"] for path in paths]
+    found = [EvaluationRecord.from_dict(_read(path)).metrics for path in paths]
     yield f"\n  the library's tracks that play: {found[0]['n_items']}\n"
     yield f"  {'':<18}" + "".join(f"{name:>16}" for name in _TAGGINGS.values())
     for name, key in _FIGURES.items():

@@ -20,8 +20,9 @@ from pipeline.flows.downloaders import BuildJob, DownloaderPool
 from pipeline.flows.logs import progress_bar, say
 from pipeline.flows.provenance import provenance
 from pipeline.flows.request_gate import start_gate
+from pipeline.report.build_page import build_page
 from pipeline.report.page import render_page
-from pipeline.report.reports import build_report
+from pipeline.score.summary import build_report
 from pipeline.selection.plan import Shard, count_to_do, shards_to_do
 from pipeline.store.dataset import Dataset
 from pipeline.store.folder import Folder
@@ -110,7 +111,7 @@ def finish(plan: Plan, dataset: Dataset, pause: dict[str, float]) -> dict[str, A
     if config.wav_dir:
         write_missing_wavs(dataset, Folder(config.wav_dir))
     origin = provenance() | {"source": config.source, "segments": ", ".join(config.segments)}
-    report, page = build_report(
+    report = build_report(
         segments,
         ledger,
         history=history,
@@ -119,19 +120,19 @@ def finish(plan: Plan, dataset: Dataset, pause: dict[str, float]) -> dict[str, A
         provenance=origin,
         cap_text=plan.cap_text,
     )
-    dataset.folder.write_json("report.json", report)
-    dataset.folder.write_bytes("report.html", render_page(page).encode())
+    dataset.folder.write_json("report.json", report.to_dict())
+    dataset.folder.write_bytes("report.html", render_page(build_page(report)).encode())
     meta = {
         **plan.identity(),
         "complete": True,
         "n_segments": segments.num_rows,
-        "n_clips": report["got"],
+        "n_clips": report.got,
         "fingerprint": dataset.fingerprint(),
         "train_moments": train_moments(dataset),
         "provenance": origin,
     }
     dataset.folder.write_json("dataset.json", meta)
-    return dict(report)
+    return report.to_dict()
 
 
 def train_moments(dataset: Dataset) -> dict[str, Any]:

@@ -6,7 +6,6 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import takewhile
-from typing import Any
 
 from pipeline.errors import UsageError
 from pipeline.flows.provenance import provenance
@@ -16,6 +15,8 @@ from pipeline.score.comparison import EvaluationRun, check_same, compare
 from pipeline.score.scored import from_table
 from pipeline.store.folder import Folder, split_uri
 from pipeline.store.out import COMPARISON, check_out
+from schemas.comparison import ComparisonRecord
+from schemas.evaluation import EvaluationRecord
 
 _CURE = "make it with python -m jobs.evaluate"
 
@@ -39,7 +40,7 @@ class CompareConfig:
             raise UsageError(f"--evaluations: {twice[0]} is there twice")
 
 
-def compare_evaluations(config: CompareConfig) -> dict[str, Any]:
+def compare_evaluations(config: CompareConfig) -> ComparisonRecord:
     """Compare evaluations; write comparison.json and report.html, and return the former."""
     inputs = {f"--evaluations {uri}": uri for uri in config.evaluations}
     check_out(config.out, COMPARISON, inputs)
@@ -47,13 +48,11 @@ def compare_evaluations(config: CompareConfig) -> dict[str, Any]:
     contenders = _named([contender for contender, _ in read])
     for other in contenders[1:]:
         check_same(contenders[0], other)
-    report = compare(contenders, class_names=read[0][1], seed=config.seed)
-    where_from = provenance()
-    page = comparison_page(report, provenance=where_from)
+    report = compare(contenders, class_names=read[0][1], provenance=provenance(), seed=config.seed)
     out = Folder(config.out)
     with out.claimed():
-        out.write_json("comparison.json", report | {"provenance": where_from})
-        out.write_bytes("report.html", render_page(page).encode())
+        out.write_json("comparison.json", report.to_dict())
+        out.write_bytes("report.html", render_page(comparison_page(report)).encode())
     return report
 
 
@@ -63,21 +62,18 @@ def read_evaluation(uri: str) -> tuple[EvaluationRun, dict[str, str]]:
     for name in ("metrics.json", "scores.parquet"):
         if not folder.exists(name):
             raise UsageError(f"{uri}: no {name} there; {_CURE}")
-    report = folder.read_json("metrics.json")
     try:
+        record = EvaluationRecord.from_dict(folder.read_json("metrics.json"))
         scored = from_table(folder.read_table("scores.parquet"))
-        thresholds = {row["code"]: row["threshold"] for row in report["metrics"]["per_class"]}
-    except (KeyError, TypeError) as error:
+        thresholds = {row["code"]: row["threshold"] for row in record.metrics["per_class"]}
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise UsageError(f"{uri}: not an evaluation of this version ({error}); {_CURE}") from error
-    if set(thresholds) != set(scored.codes) or report["metrics"]["n_items"] != len(scored.uris):
+    if set(thresholds) != set(scored.codes) or record.metrics["n_items"] != len(scored.uris):
         raise UsageError(f"{uri}: metrics.json and scores.parquet are not of one run; {_CURE}")
-    said = report["provenance"]
     keys = ("model_id", "aggregation", "thresholds", "scored")
-    origin = {"folder": uri} | {key: str(said.get(key, "unknown")) for key in keys}
-    names: dict[str, str] = report["class_names"]
+    origin = {"folder": uri} | {key: str(record.provenance.get(key, "unknown")) for key in keys}
     name = split_uri(uri.rstrip("/"))[1] or uri
-    training = report.get("training", {})  # older evaluations say nothing of it
-    return EvaluationRun(name, origin, thresholds, scored, training), names
+    return EvaluationRun(name, origin, thresholds, scored, record.training), record.class_names
 
 
 def _named(contenders: Sequence[EvaluationRun]) -> list[EvaluationRun]:

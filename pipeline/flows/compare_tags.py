@@ -27,6 +27,7 @@ from pipeline.store.out import DIFFERENCES, check_out
 from pipeline.store.tagrows import last_of_each, times
 from pipeline.store.tagstore import TagStore
 from pipeline.store.worklist import text_hashes
+from schemas.comparison import DifferencesRecord
 from schemas.tagging_run import TaggingRun
 
 _COLUMNS = ["uri", "fingerprint", "duration_s", "status", "labels", "scores", "tagged_at"]
@@ -66,7 +67,7 @@ class _Side:
     """Whether its last run has ended; None where none is known."""
 
 
-def compare_tags(config: CompareTagsConfig) -> dict[str, Any]:
+def compare_tags(config: CompareTagsConfig) -> DifferencesRecord:
     """Compare two models' tags; write the files of `out`, and return differences.json."""
     check_out(config.out, DIFFERENCES, {"--a": config.a, "--b": config.b})
     sides = [
@@ -75,27 +76,32 @@ def compare_tags(config: CompareTagsConfig) -> dict[str, Any]:
     ]
     codes = _common_codes(*sides)
     a, b = (tagged(_rows_of(side), codes) for side in sides)
-    said = {key: _said(side, rows) for key, side, rows in zip("ab", sides, (a, b), strict=True)}
+    said = [_said(side, rows) for side, rows in zip(sides, (a, b), strict=True)]
     pairs, unmatched = pair(a, b)
     if not len(pairs.uris):
         raise UsageError(_no_overlap(config, a, b, unmatched))
     del a, b  # `pairs` has copies of what counts
     table = differences_table(pairs, codes)
-    report = said | _classes(*sides, codes=codes) | findings(pairs, codes) | _unmatched(unmatched)
-    share = report["labels"]["changed_share"]
-    report |= {
-        "n_compared": len(pairs.uris),
-        "n_unverified": pairs.n_unverified,
-        "largest": table.slice(0, _N_LISTED).drop_columns(["scores_a", "scores_b"]).to_pylist(),
-        "max_changed": config.max_changed,
-        "past_limit": share > config.max_changed,
-        "provenance": provenance(),
-    }
+    found = findings(pairs, codes)
+    share = found["labels"]["changed_share"]
+    report = DifferencesRecord(
+        a=said[0],
+        b=said[1],
+        **_classes(*sides, codes=codes),
+        **found,
+        **_unmatched(unmatched),
+        n_compared=len(pairs.uris),
+        n_unverified=pairs.n_unverified,
+        largest=table.slice(0, _N_LISTED).drop_columns(["scores_a", "scores_b"]).to_pylist(),
+        max_changed=config.max_changed,
+        past_limit=share > config.max_changed,
+        provenance=provenance(),
+    )
     out = Folder(config.out)
     with out.claimed():
         out.write_table("differences.parquet", table)
         out.write_table("apart.parquet", unmatched)
-        out.write_json("differences.json", report)
+        out.write_json("differences.json", report.to_dict())
         page = tag_differences_page(report, pairs)
         out.write_bytes("report.html", render_page(page).encode())
     return report

@@ -36,9 +36,10 @@ from pipeline.learn.starter import (
     model_names,
     model_uri,
 )
+from pipeline.report.evaluation_page import evaluation_page
 from pipeline.report.page import render_page
-from pipeline.report.reports import evaluation_report
 from pipeline.score.calibration import fit as fit_calibration
+from pipeline.score.evaluation import Measured, evaluation_of
 from pipeline.score.metrics import Metrics, multilabel_metrics
 from pipeline.score.scored import Scored, to_table
 from pipeline.score.targets import target_matrix
@@ -49,6 +50,7 @@ from pipeline.store.dataset import Dataset
 from pipeline.store.folder import Folder
 from pipeline.store.out import EVALUATION, check_out
 from pipeline.store.tagstore import TagStore
+from schemas.build_report import BuildReport
 
 
 @dataclass(frozen=True)
@@ -146,7 +148,7 @@ class _Tagged:
     """What each item of the truth was cut from, in its order."""
     unknown: dict[str, list[str]] = field(default_factory=dict)
     """The classes of the items that their labels leave open, where there are such."""
-    build: dict[str, Any] | None = None
+    build: BuildReport | None = None
     """The dataset's report.json."""
     held: Validation | None = None
 
@@ -207,7 +209,7 @@ def _tag(
             held = validate(dataset, inference)
         inference = _with_thresholds(inference, choice, held)
         tags = tag_split(dataset, config.split, inference, out)
-    build = dataset.folder.read_json("report.json")
+    build = dataset.folder.read_record("report.json", BuildReport)
     truth = split_truth(dataset, config.split)
     unknown = dataset.unknown(config.split)
     return _Tagged(inference, tags, truth, dataset.groups(list(truth)), unknown, build, held)
@@ -231,25 +233,25 @@ def _score(
     metrics = multilabel_metrics(
         targets, scores, thresholds=inference.thresholds, class_codes=inference.codes
     )
-    report, page = evaluation_report(
-        metrics,
-        truth=targets,
-        scores=scores,
-        class_codes=inference.codes,
-        class_names=inference.card.vocabulary.names,
-        history=training["history"],
-        build=tagged.build,
-        provenance=provenance() | _origin(config, inference),
-        choice=choice,
-        own=own,
-        held=tagged.held,
-        named=None if config.tags is None else named,
-        groups=tagged.groups,
-    )
     scored = Scored(names, inference.codes, targets, scores, tagged.groups)
+    evaluation = evaluation_of(
+        Measured(
+            scored,
+            metrics,
+            inference.card.vocabulary.names,
+            provenance() | _origin(config, inference),
+            history=training["history"],
+            training=training_cost(training),
+            build=tagged.build,
+            choice=choice,
+            own=own,
+            held=tagged.held,
+            named=None if config.tags is None else named,
+        )
+    )
     out.write_table("scores.parquet", to_table(scored))
-    out.write_json("metrics.json", report | {"training": training_cost(training)})
-    out.write_bytes("report.html", render_page(page).encode())
+    out.write_json("metrics.json", evaluation.record.to_dict())
+    out.write_bytes("report.html", render_page(evaluation_page(evaluation)).encode())
     return metrics
 
 

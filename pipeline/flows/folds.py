@@ -21,9 +21,11 @@ from pipeline.flows.provenance import provenance
 from pipeline.flows.training_data import TrainingData
 from pipeline.learn.loop import clip_scores
 from pipeline.learn.model import ModelCard, load_model
-from pipeline.report.folds_page import folds_report
+from pipeline.report.evaluation_page import evaluation_page
+from pipeline.report.folds_page import folds_page
 from pipeline.report.page import render_page
-from pipeline.report.reports import evaluation_report
+from pipeline.score.evaluation import Measured, evaluation_of
+from pipeline.score.folds import folds_record
 from pipeline.score.metrics import multilabel_metrics
 from pipeline.score.scored import Scored, to_table
 from pipeline.store.dataset import Dataset
@@ -89,20 +91,11 @@ def _write(
         "scored": f"{config.dataset}, each clip by the model of the fold that held it out",
         "aggregation": cards[0].aggregation,
     }
-    _, page = evaluation_report(
-        measured[0],
-        truth=together.truth,
-        scores=together.scores,
-        class_codes=vocabulary.codes,
-        class_names=vocabulary.names,
-        history=[],
-        build=None,
-        provenance=where_from,
-        groups=together.groups,
-    )
     ids = [card.model_id for card in cards]
-    report, page = folds_report(measured[0], measured[1:], ids, page, provenance=where_from)
+    record = folds_record(measured[0], measured[1:], ids, provenance=where_from)
+    all_clips = evaluation_of(Measured(together, measured[0], vocabulary.names, where_from))
+    page = folds_page(record, evaluation_page(all_clips))
     out.write_table("scores.parquet", to_table(together))
-    out.write_json("folds.json", report)
+    out.write_json("folds.json", record.to_dict())
     out.write_bytes("report.html", render_page(page).encode())
-    return report
+    return record.to_dict()

@@ -10,6 +10,7 @@ from pipeline.report.model_plots import class_scores
 from pipeline.report.page import Page, Table, Tile
 from pipeline.report.picture import SERIES, Picture
 from pipeline.report.wording import duration_text, macro_text
+from schemas.comparison import ComparisonRecord
 
 _FIGURES = {
     "hamming_score": "Hamming score",
@@ -20,15 +21,15 @@ _N_DRAWN = len(SERIES)
 _N_CHARS = 30  # of a name in the legend
 
 
-def comparison_page(report: Mapping[str, Any], *, provenance: Mapping[str, str]) -> Page:
+def comparison_page(report: ComparisonRecord) -> Page:
     """Return the page that shows a comparison (see `comparison.compare`)."""
-    models = report["models"]
+    models = report.models
     best = models[0]
     return Page(
         title="Comparison",
         lead=f"Of {len(models)} models, {best['name']} has the largest macro F1, "
-        f"{model_macro_text(report, best)}, over {report['n_items']:,d} clips and "
-        f"{len(report['class_names'])} classes.",
+        f"{model_macro_text(report, best)}, over {report.n_items:,d} clips and "
+        f"{len(report.class_names)} classes.",
         tiles=[Tile(row["name"], row["macro_f1_present"], "macro F1") for row in models[:6]],
         blocks=[
             _models_table(report),
@@ -41,14 +42,14 @@ def comparison_page(report: Mapping[str, Any], *, provenance: Mapping[str, str])
             _origins_table(report),
         ],
         notes=_notes(report),
-        provenance=provenance,
+        provenance=report.provenance,
     )
 
 
-def model_macro_text(report: Mapping[str, Any], row: Mapping[str, Any]) -> str:
+def model_macro_text(report: ComparisonRecord, row: Mapping[str, Any]) -> str:
     """Return a model's macro F1: of the classes that are there and, where it is another, of all."""
-    n_classes = len(report["class_names"])
-    return macro_text(row["macro_f1_present"], row["macro_f1"], report["n_present"], n_classes)
+    n_classes = len(report.class_names)
+    return macro_text(row["macro_f1_present"], row["macro_f1"], report.n_present, n_classes)
 
 
 def p_text(p_value: float | None, n_resamples: int) -> str:
@@ -62,7 +63,7 @@ def p_text(p_value: float | None, n_resamples: int) -> str:
     return "< 0.01" if p_value < 10 / n_resamples and p_value < 0.01 else f"{p_value:.3f}"
 
 
-def _models_table(report: Mapping[str, Any]) -> Table:
+def _models_table(report: ComparisonRecord) -> Table:
     rows = [
         (
             row["name"],
@@ -75,7 +76,7 @@ def _models_table(report: Mapping[str, Any]) -> Table:
             row["macro_roc_auc"],
             row["exact_match"],
         )
-        for row in report["models"]
+        for row in report.models
     ]
     columns = ("model", "macro F1", "from to", "of all classes", "mAP", "from to", "micro F1")
     note = (
@@ -85,7 +86,7 @@ def _models_table(report: Mapping[str, Any]) -> Table:
     return Table("Models", (*columns, "ROC-AUC", "exact match"), rows, note)
 
 
-def _reports_figures_table(report: Mapping[str, Any]) -> Table:
+def _reports_figures_table(report: ComparisonRecord) -> Table:
     rows = [
         (
             row["name"],
@@ -95,7 +96,7 @@ def _reports_figures_table(report: Mapping[str, Any]) -> Table:
                 for cell in (row[name], interval_text(row["intervals"][name]))
             ),
         )
-        for row in report["models"]
+        for row in report.models
     ]
     columns = [x for words in _FIGURES.values() for x in (words, "from to")]
     note = (
@@ -105,26 +106,26 @@ def _reports_figures_table(report: Mapping[str, Any]) -> Table:
     return Table("Hamming score, precision and recall", ("model", *columns), rows, note)
 
 
-def _reports_tests_table(report: Mapping[str, Any]) -> Table:
+def _reports_tests_table(report: ComparisonRecord) -> Table:
     rows = [
         (
             row["name"],
             *(
                 cell
                 for test in (row["against_best"][name] for name in _FIGURES)
-                for cell in (test["difference"], p_text(test["p_holm"], report["n_resamples"]))
+                for cell in (test["difference"], p_text(test["p_holm"], report.n_resamples))
             ),
         )
-        for row in report["models"][1:]
+        for row in report.models[1:]
     ]
     columns = [x for words in _FIGURES.values() for x in (words, "p")]
     title = "Against the best: Hamming score, precision and recall"
     return Table(title, ("model", *columns), rows, "The intervals are in comparison.json.")
 
 
-def _cost_tables(report: Mapping[str, Any]) -> list[Table]:
+def _cost_tables(report: ComparisonRecord) -> list[Table]:
     """Return what the trainings took, where any evaluation says it."""
-    cells = [(row["name"], *_cost_cells(row["training"])) for row in report["models"]]
+    cells = [(row["name"], *_cost_cells(row["training"])) for row in report.models]
     if not any(seconds or memory for _, seconds, memory in cells):
         return []
     note = "Of one worker; times of different machines do not compare."
@@ -140,9 +141,9 @@ def _cost_cells(training: Mapping[str, float | None]) -> tuple[str | None, str |
     )
 
 
-def _tests_table(report: Mapping[str, Any]) -> Table:
+def _tests_table(report: ComparisonRecord) -> Table:
     rows = []
-    for row in report["models"][1:]:
+    for row in report.models[1:]:
         f1, precision = (
             row["against_best"][name] for name in ("macro_f1_present", "mean_average_precision")
         )
@@ -151,15 +152,15 @@ def _tests_table(report: Mapping[str, Any]) -> Table:
                 row["name"],
                 f1["difference"],
                 _range_text(f1),
-                p_text(f1["p_holm"], report["n_resamples"]),
+                p_text(f1["p_holm"], report.n_resamples),
                 precision["difference"],
                 _range_text(precision),
-                p_text(precision["p_holm"], report["n_resamples"]),
+                p_text(precision["p_holm"], report.n_resamples),
             )
         )
     columns = ("model", "macro F1", "from to", "p", "mAP", "from to", "p")
     note = (
-        f"Each model less {report['best']}, on the same clips. p is how often resampled clips "
+        f"Each model less {report.best}, on the same clips. p is how often resampled clips "
         "would show no difference or the opposite one, on both sides: below 0.05 the difference is "
         "hardly chance. It is corrected for the number of models (Holm)."
     )
@@ -171,15 +172,15 @@ def _range_text(test: Mapping[str, float | None]) -> str:
     return "\u2013" if low is None or high is None else f"{low:+.3f} to {high:+.3f}"
 
 
-def _f1_picture(report: Mapping[str, Any]) -> Picture:
-    drawn = report["models"][:_N_DRAWN]
-    left = len(report["models"]) - len(drawn)
+def _f1_picture(report: ComparisonRecord) -> Picture:
+    drawn = report.models[:_N_DRAWN]
+    left = len(report.models) - len(drawn)
     short = [_shortened(row["name"]) for row in drawn]
     names = short if len(set(short)) == len(short) else [row["name"] for row in drawn]
     by_name = dict(zip(names, drawn, strict=True))
     return class_scores(
         {name: [one["f1"] for one in row["per_class"]] for name, row in by_name.items()},
-        class_names=report["class_names"],
+        class_names=report.class_names,
         ranges={
             name: [(x["interval"]["low"], x["interval"]["high"]) for x in row["per_class"]]
             for name, row in by_name.items()
@@ -195,8 +196,8 @@ def _shortened(name: str) -> str:
     return name if len(name) <= _N_CHARS else f"…{name[1 - _N_CHARS :]}"
 
 
-def _per_class_table(report: Mapping[str, Any]) -> Table:
-    models = report["models"]
+def _per_class_table(report: ComparisonRecord) -> Table:
+    models = report.models
     rows = [
         (
             code,
@@ -204,22 +205,23 @@ def _per_class_table(report: Mapping[str, Any]) -> Table:
             models[0]["per_class"][k]["n_positive"],
             *(row["per_class"][k]["f1"] for row in models),
         )
-        for k, (code, name) in enumerate(report["class_names"].items())
+        for k, (code, name) in enumerate(report.class_names.items())
     ]
     columns = ("class", "name", "in truth", *(row["name"] for row in models))
     return Table("F1 by class, in numbers", columns, rows)
 
 
-def _origins_table(report: Mapping[str, Any]) -> Table:
+def _origins_table(report: ComparisonRecord) -> Table:
     keys = ("name", "model_id", "aggregation", "thresholds", "scored", "folder")
-    rows = [tuple(row[key] for key in keys) for row in report["models"]]
+    rows = [tuple(row[key] for key in keys) for row in report.models]
     return Table("What was compared", ("name", "model", *keys[2:]), rows)
 
 
-def _notes(report: Mapping[str, Any]) -> list[str]:
+def _notes(report: ComparisonRecord) -> list[str]:
+    drawn = drawn_whole(report.n_groups, report.n_items)
     return [
-        f"The intervals hold {report['level']:.0%} of {report['n_resamples']:,d} resamples of the "
-        f"clips{drawn_whole(report)}. Two intervals may overlap where the difference of the models "
-        "is sure: they find the same clips hard, and the paired test takes that into account.",
+        f"The intervals hold {report.level:.0%} of {report.n_resamples:,d} resamples of the "
+        f"clips{drawn}. Two intervals may overlap where the difference of the models is sure: they "
+        "find the same clips hard, and the paired test takes that into account.",
         "The best was chosen by the same figures that are compared, which flatters it a little.",
     ]

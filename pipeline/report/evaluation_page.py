@@ -1,13 +1,9 @@
-"""A model's metrics, truth and scores in, the `Page` of its evaluation out. PURE."""
+"""An evaluation in, its `Page` out. PURE."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
-import numpy as np
-
-from pipeline.arrays import Floats
 from pipeline.report import curves, data_plots, model_plots
 from pipeline.report.build_page import label_counts
 from pipeline.report.confusion import confusion_bars, instead_map
@@ -22,39 +18,33 @@ from pipeline.report.evaluation_tables import (
 from pipeline.report.page import Page, Table, Tile
 from pipeline.report.picture import Picture
 from pipeline.report.wording import macro_text
-from pipeline.score.calibration import Reliability
 from pipeline.score.confusion import confusion_counts, named_instead
+from pipeline.score.evaluation import Evaluation, Measured
 from pipeline.score.metrics import Metrics
-from pipeline.score.targets import Targets
+from schemas.evaluation import EvaluationRecord
 
 
-def evaluation_page(
-    metrics: Metrics,
-    report: Mapping[str, Any],
-    *,
-    truth: Targets,
-    scores: Floats,
-    diagrams: Mapping[str, Reliability],
-) -> Page:
-    """Return the page that shows an evaluation's report (see `reports.evaluation_report`)."""
-    names, build = report["class_names"], report["build"]
+def evaluation_page(evaluation: Evaluation) -> Page:
+    """Return the page that shows an evaluation."""
+    measured, record = evaluation.measured, evaluation.record
+    metrics, names, build = measured.metrics, record.class_names, measured.build
     blocks: list[Table | Picture] = [
-        figures_table(metrics, report),
+        figures_table(metrics, record),
         averages_table(metrics),
-        per_class_table(metrics, report),
-        ranking_table(metrics, report),
-        rules_table(report),
-        *([methods_table(report)] if report["aggregation"]["methods"] else []),
-        *_model_pictures(metrics, report, truth, scores),
-        curves.reliability(diagrams),
-        *_confusion_pictures(metrics, names, truth, scores),
-        data_plots.labels_per_clip(report["labels_per_clip"]),
-        data_plots.cooccurrence(report["cooccurrence"], class_names=names),
+        per_class_table(metrics, record),
+        ranking_table(metrics, record),
+        rules_table(record),
+        *([methods_table(record)] if record.aggregation["methods"] else []),
+        *_model_pictures(measured, record),
+        curves.reliability(evaluation.diagrams),
+        *_confusion_pictures(measured, names),
+        data_plots.labels_per_clip(record.labels_per_clip),
+        data_plots.cooccurrence(record.cooccurrence, class_names=names),
     ]
-    if report["history"]:
-        blocks.append(model_plots.training_curves(report["history"]))
+    if record.history:
+        blocks.append(model_plots.training_curves(record.history))
     if build:
-        blocks += [data_plots.outcomes(build["outcomes"]), label_counts(build)]
+        blocks += [data_plots.outcomes(build.outcomes), label_counts(build)]
     return Page(
         title="Evaluation",
         lead=f"Macro F1 is {_macro_text(metrics)} and micro F1 {metrics.micro_f1:.3f}, over "
@@ -62,7 +52,7 @@ def evaluation_page(
         tiles=_tiles(metrics),
         blocks=blocks,
         notes=_notes(metrics),
-        provenance=report["provenance"],
+        provenance=record.provenance,
     )
 
 
@@ -91,21 +81,16 @@ def _macro_note(metrics: Metrics) -> str:
     )
 
 
-def _model_pictures(
-    metrics: Metrics,
-    report: Mapping[str, Any],
-    truth: Targets,
-    scores: Floats,
-) -> list[Picture]:
-    rows, names = metrics.per_class, report["class_names"]
-    limits = np.array([row.threshold for row in rows])
+def _model_pictures(measured: Measured, record: EvaluationRecord) -> list[Picture]:
+    rows, names = measured.metrics.per_class, record.class_names
+    truth, scores, limits = measured.scored.truth, measured.scored.scores, measured.limits
     bars = {
         "F1": [row.f1 for row in rows],
         "precision": [row.precision for row in rows],
         "recall": [row.recall for row in rows],
     }
     ranges = {
-        "F1": [(row["f1"]["low"], row["f1"]["high"]) for row in report["intervals"]["per_class"]]
+        "F1": [(row["f1"]["low"], row["f1"]["high"]) for row in record.intervals["per_class"]]
     }
     return [
         model_plots.class_scores(bars, class_names=names, ranges=ranges),
@@ -115,13 +100,8 @@ def _model_pictures(
     ]
 
 
-def _confusion_pictures(
-    metrics: Metrics,
-    names: Mapping[str, str],
-    truth: Targets,
-    scores: Floats,
-) -> list[Picture]:
-    predicted = scores >= np.array([row.threshold for row in metrics.per_class])
+def _confusion_pictures(measured: Measured, names: Mapping[str, str]) -> list[Picture]:
+    truth, predicted = measured.scored.truth, measured.predicted
     counts = confusion_counts(truth, predicted)
     return [
         confusion_bars(counts, class_names=names),

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 from pipeline.report.page import Cell, Table
 from pipeline.score.aggregate import TRACKS
 from pipeline.score.metrics import Metrics
+from schemas.evaluation import EvaluationRecord
 
 METHOD_NAMES = {
     "s1": "S1: the mean of the windows",
@@ -46,10 +46,10 @@ def macro_names(metrics: Metrics) -> dict[str, str]:
     return {there: "_present", f"macro, all {n_classes} classes": ""}
 
 
-def figures_table(metrics: Metrics, report: Mapping[str, Any]) -> Table:
+def figures_table(metrics: Metrics, report: EvaluationRecord) -> Table:
     """Return the figures of all classes, with an interval where there is one."""
-    found = report["intervals"]
-    raw = report["calibration"]["scores"]["raw"]["macro"]
+    found = report.intervals
+    raw = report.calibration["scores"]["raw"]["macro"]
     rows: list[tuple[Cell, ...]] = [
         *(
             (
@@ -73,7 +73,7 @@ def figures_table(metrics: Metrics, report: Mapping[str, Any]) -> Table:
         ("exact match", metrics.exact_match, ""),
         ("ECE, mean of the classes", raw, ""),
     ]
-    drawn = drawn_whole(found | {"n_items": metrics.n_items})
+    drawn = drawn_whole(found["n_groups"], metrics.n_items)
     note = (
         f"The intervals hold {found['level']:.0%} of {found['n_resamples']:,d} resamples of the "
         f"clips{drawn}: a figure of other clips, as many and as mixed, may lie about as far away."
@@ -81,9 +81,9 @@ def figures_table(metrics: Metrics, report: Mapping[str, Any]) -> Table:
     return Table("All figures", ("figure", "value", f"{found['level']:.0%} interval"), rows, note)
 
 
-def per_class_table(metrics: Metrics, report: Mapping[str, Any]) -> Table:
+def per_class_table(metrics: Metrics, report: EvaluationRecord) -> Table:
     """Return every class's figures, with the interval of its F1 and AP."""
-    names, has_unknown = report["class_names"], any(row.n_unknown for row in metrics.per_class)
+    names, has_unknown = report.class_names, any(row.n_unknown for row in metrics.per_class)
     rows = [
         (
             row.code,
@@ -99,7 +99,7 @@ def per_class_table(metrics: Metrics, report: Mapping[str, Any]) -> Table:
             interval_text(found["average_precision"]),
             row.threshold,
         )
-        for row, found in zip(metrics.per_class, report["intervals"]["per_class"], strict=True)
+        for row, found in zip(metrics.per_class, report.intervals["per_class"], strict=True)
     ]
     counts = ("class", "name", "in truth", *(["unknown"] if has_unknown else []), "named")
     scores = ("precision", "recall", "F1", "F1 from to", "AP", "AP from to", "threshold")
@@ -107,13 +107,13 @@ def per_class_table(metrics: Metrics, report: Mapping[str, Any]) -> Table:
     return Table("Per class", (*counts, *scores), rows, note if has_unknown else "")
 
 
-def ranking_table(metrics: Metrics, report: Mapping[str, Any]) -> Table:
+def ranking_table(metrics: Metrics, report: EvaluationRecord) -> Table:
     """Return every class's figures of ranking, and how far its scores are from probabilities."""
-    kinds = report["calibration"]["scores"]
+    kinds = report.calibration["scores"]
     rows = [
         (
             row.code,
-            report["class_names"][row.code],
+            report.class_names[row.code],
             row.roc_auc,
             row.d_prime,
             row.balanced_accuracy,
@@ -138,9 +138,9 @@ def ranking_table(metrics: Metrics, report: Mapping[str, Any]) -> Table:
     return Table("Ranking and calibration, by class", columns, rows, note)
 
 
-def rules_table(report: Mapping[str, Any]) -> Table:
+def rules_table(report: EvaluationRecord) -> Table:
     """Return what other thresholds would have given."""
-    rules = report["thresholds"]
+    rules = report.thresholds
     rows = [
         (
             RULE_NAMES[row["rule"]].format(own=rules["own"], target=rules["target_precision"])
@@ -156,9 +156,9 @@ def rules_table(report: Mapping[str, Any]) -> Table:
     return Table("Thresholds", columns, rows, " ".join(_rule_notes(report)))
 
 
-def methods_table(report: Mapping[str, Any]) -> Table:
+def methods_table(report: EvaluationRecord) -> Table:
     """Return how the aggregations do on validation, the best first."""
-    found = report["aggregation"]
+    found = report.aggregation
     rows = [
         (
             METHOD_NAMES.get(row["method"], row["method"])
@@ -180,15 +180,15 @@ def methods_table(report: Mapping[str, Any]) -> Table:
     )
 
 
-def drawn_whole(report: Mapping[str, Any]) -> str:
+def drawn_whole(n_groups: int, n_items: int) -> str:
     """Return what resamples draw, where that is not clip by clip.
 
-    >>> drawn_whole({"n_items": 9, "n_groups": 4}), drawn_whole({"n_items": 9, "n_groups": 9})
+    >>> drawn_whole(4, 9), drawn_whole(9, 9)
     (' (of the 4 recordings they are from, drawn whole)', '')
     """
-    if report["n_groups"] == report["n_items"]:
+    if n_groups == n_items:
         return ""
-    return f" (of the {report['n_groups']:,d} recordings they are from, drawn whole)"
+    return f" (of the {n_groups:,d} recordings they are from, drawn whole)"
 
 
 def interval_text(found: Mapping[str, float | None]) -> str:
@@ -202,12 +202,12 @@ def interval_text(found: Mapping[str, float | None]) -> str:
     return f"{found['low']:.2f} to {found['high']:.2f}"
 
 
-def _rule_notes(report: Mapping[str, Any]) -> list[str]:
+def _rule_notes(report: EvaluationRecord) -> list[str]:
     """Return what the rules could not do, as sentences: each once, of all classes it is true of."""
     codes_of: dict[str, list[str]] = {}
-    for note in dict.fromkeys(x for row in report["thresholds"]["rules"] for x in row["notes"]):
+    for note in dict.fromkeys(x for row in report.thresholds["rules"] for x in row["notes"]):
         code, _, why = note.partition(": ")
-        if code in report["class_names"]:
+        if code in report.class_names:
             codes_of.setdefault(why, []).append(code)
         else:
             codes_of.setdefault(note, [])

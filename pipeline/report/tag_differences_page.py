@@ -8,7 +8,6 @@ from typing import Any
 from pipeline.report.feature_plots import p_text
 from pipeline.report.page import Cell, Page, Table, Tile
 from pipeline.report.tag_differences_plots import (
-    Report,
     changes_bars,
     labels_grid,
     score_panels,
@@ -16,6 +15,7 @@ from pipeline.report.tag_differences_plots import (
 )
 from pipeline.report.wording import thresholds_text
 from pipeline.score.tag_differences import Pairs
+from schemas.comparison import DifferencesRecord
 
 _APART = {
     "only_a": "only A has the track",
@@ -28,18 +28,18 @@ _APART = {
 _SAID = ("model_id", "folder", "run_id", "catalog", "engine", "n_tracks", "n_failed")
 
 
-def summary_lines(report: Report) -> list[str]:
+def summary_lines(report: DifferencesRecord) -> list[str]:
     """Return what the terminal shows of a comparison: seven lines."""
-    labels = report["labels"]
-    most = sorted(report["per_class"], key=lambda row: -(row["only_a"] + row["only_b"]))[:3]
-    unmatched = [f"{why} {n:,d}" for why, n in report["apart"].items() if n]
-    sides = [(key.upper(), report[key]) for key in "ab"]
+    labels = report.labels
+    most = sorted(report.per_class, key=lambda row: -(row["only_a"] + row["only_b"]))[:3]
+    unmatched = [f"{why} {n:,d}" for why, n in report.apart.items() if n]
+    sides = [(key.upper(), getattr(report, key)) for key in "ab"]
     return [
         *(
             f"{key}: {x['model_id']}, {x['n_tracks']:,d} tracks in {x['folder']}"
             for key, x in sides
         ),
-        f"{report['n_compared']:,d} tracks compared in {len(report['class_names'])} classes; not "
+        f"{report.n_compared:,d} tracks compared in {len(report.class_names)} classes; not "
         f"compared: {', '.join(unmatched) or 'none'}",
         f"labels differ in {labels['changed']:,d} ({labels['changed_share']:.2%}): B adds "
         f"{labels['added']:,d} and removes {labels['removed']:,d}, mean Jaccard "
@@ -51,13 +51,13 @@ def summary_lines(report: Report) -> list[str]:
     ]
 
 
-def tag_differences_page(report: Report, pairs: Pairs) -> Page:
+def tag_differences_page(report: DifferencesRecord, pairs: Pairs) -> Page:
     """Return the page that shows what differs: `report` is what differences.json holds."""
-    labels = report["labels"]
+    labels = report.labels
     return Page(
         title="Two models' labels",
-        lead=f"A is {report['a']['model_id']}, B is {report['b']['model_id']}. Of "
-        f"{report['n_compared']:,d} tracks that both have tagged, {labels['changed']:,d} "
+        lead=f"A is {report.a['model_id']}, B is {report.b['model_id']}. Of "
+        f"{report.n_compared:,d} tracks that both have tagged, {labels['changed']:,d} "
         f"({labels['changed_share']:.2%}) get other labels from B than from A.",
         tiles=_tiles(report),
         blocks=[
@@ -71,15 +71,15 @@ def tag_differences_page(report: Report, pairs: Pairs) -> Page:
             _largest_table(report),
         ],
         notes=_notes(report),
-        provenance=report["provenance"],
+        provenance=report.provenance,
     )
 
 
-def _tiles(report: Report) -> list[Tile]:
-    labels = report["labels"]
+def _tiles(report: DifferencesRecord) -> list[Tile]:
+    labels = report.labels
     rose = labels["per_track_b"] - labels["per_track_a"]
     return [
-        Tile("tracks compared", report["n_compared"]),
+        Tile("tracks compared", report.n_compared),
         Tile("labels differ", f"{labels['changed_share']:.2%}", f"{labels['changed']:,d} tracks"),
         Tile("mean Jaccard", labels["jaccard_mean"], "of the two label sets"),
         Tile("labels a track", labels["per_track_b"], f"in B, {rose:+.3f} against A"),
@@ -88,8 +88,8 @@ def _tiles(report: Report) -> list[Tile]:
     ]
 
 
-def _models_table(report: Report) -> Table:
-    sides = report["a"], report["b"]
+def _models_table(report: DifferencesRecord) -> Table:
+    sides = report.a, report.b
     said = [side["identity"] or {} for side in sides]
     keys = sorted({*said[0], *said[1]} - {"model_id", "thresholds", "calibration"})
     rows = [
@@ -98,21 +98,21 @@ def _models_table(report: Report) -> Table:
         ("scores are probabilities", *("yes" if "calibration" in one else "no" for one in said)),
         *((key, *(_plain(one.get(key)) for one in said)) for key in keys),
     ]
-    only_a, only_b = (", ".join(report[f"classes_only_{key}"]) or "none" for key in "ab")
+    only_a, only_b = (", ".join(getattr(report, f"classes_only_{key}")) or "none" for key in "ab")
     note = f"Classes that only A knows: {only_a}; only B: {only_b}. They are not compared."
     return Table("The models", ("what", "A", "B"), rows, note)
 
 
-def _classes_table(report: Report) -> Table:
+def _classes_table(report: DifferencesRecord) -> Table:
     rows = [
         (
-            f"{report['class_names'][row['code']]} ({row['code']})",
+            f"{report.class_names[row['code']]} ({row['code']})",
             *(row[key] for key in ("both", "only_a", "only_b", "neither", "kappa")),
             *(100 * row[key] for key in ("share_a", "share_b")),
             100 * (row["share_b"] - row["share_a"]),
             p_text(row["p_holm"]),
         )
-        for row in report["per_class"]
+        for row in report.per_class
     ]
     columns = (
         "class",
@@ -136,30 +136,30 @@ def _classes_table(report: Report) -> Table:
     return Table("Labels by class", columns, rows, note)
 
 
-def _scores_table(report: Report) -> Table:
+def _scores_table(report: DifferencesRecord) -> Table:
     rows = [
         (
-            f"{report['class_names'][row['code']]} ({row['code']})",
+            f"{report.class_names[row['code']]} ({row['code']})",
             *(threshold_of(report, side, row["code"]) for side in "ab"),
             *(row[key] for key in ("mean_difference", "pearson", "spearman")),
         )
-        for row in report["per_class"]
+        for row in report.per_class
     ]
     columns = ("class", "threshold A", "threshold B", "mean of B - A", "Pearson", "Spearman")
     note = "The scores of the compared tracks: how far B's lie from A's, and how they correlate."
     return Table("Thresholds and scores by class", columns, rows, note)
 
 
-def _unmatched_table(report: Report) -> Table:
+def _unmatched_table(report: DifferencesRecord) -> Table:
     rows = [
-        (_APART[why], n, next(iter(report["apart_first"][why]), None))
-        for why, n in report["apart"].items()
+        (_APART[why], n, next(iter(report.apart_first[why]), None))
+        for why, n in report.apart.items()
     ]
     note = "All of them are in apart.parquet."
     return Table("Tracks that are not compared", ("why", "tracks", "the first"), rows, note)
 
 
-def _largest_table(report: Report) -> Table:
+def _largest_table(report: DifferencesRecord) -> Table:
     rows = [
         (
             row["uri"],
@@ -170,7 +170,7 @@ def _largest_table(report: Report) -> Table:
             ),
             row["distance"],
         )
-        for row in report["largest"]
+        for row in report.largest
     ]
     columns = ("track", "seconds", "A", "B", "what differs", "distance")
     note = (
@@ -181,20 +181,20 @@ def _largest_table(report: Report) -> Table:
     return Table("Where they disagree most", columns, rows, note)
 
 
-def _notes(report: Report) -> list[str]:
+def _notes(report: DifferencesRecord) -> list[str]:
     notes = [
         "Neither model is held for right: where they differ, listen. jobs.evaluate says which is "
         "better, where there is truth.",
     ]
-    if report["n_unverified"]:
+    if report.n_unverified:
         notes.append(
-            f"{report['n_unverified']:,d} tracks have no fingerprint in one of the runs: their "
+            f"{report.n_unverified:,d} tracks have no fingerprint in one of the runs: their "
             "bytes are taken to be the same, as their uris are."
         )
     notes += [
         f"The last run of {key.upper()} has not ended: tracks it has not reached are missing."
         for key in "ab"
-        if report[key]["complete"] is False
+        if getattr(report, key)["complete"] is False
     ]
     return notes
 

@@ -25,15 +25,14 @@ from pipeline.report.picture import (
     tidy_grid,
 )
 from pipeline.score.tag_differences import Pairs, known_scores
-
-Report = Mapping[str, Any]
+from schemas.comparison import DifferencesRecord
 
 _N_DRAWN = 24
 _N_NUMBERED = 16
 _N_BINS = 40
 
 
-def changes_bars(report: Report) -> Picture:
+def changes_bars(report: DifferencesRecord) -> Picture:
     """Draw, by class, how many tracks only A and only B gives the label."""
     names, rows = _drawn(report)
     counts = {
@@ -54,12 +53,12 @@ def changes_bars(report: Report) -> Picture:
         )
 
 
-def labels_grid(report: Report) -> Picture:
+def labels_grid(report: DifferencesRecord) -> Picture:
     """Draw what B makes of each of A's labels, as shares of the tracks that have it from A."""
     names, rows = _drawn(report)
-    at = [list(report["class_names"]).index(code) for code in names] + [-1]
-    counts = np.asarray(report["grid"])[np.ix_(at, at)]
-    n_none = int(counts[-1, -1]) + report["labels"]["gained_first"]
+    at = [list(report.class_names).index(code) for code in names] + [-1]
+    counts = np.asarray(report.grid)[np.ix_(at, at)]
+    n_none = int(counts[-1, -1]) + report.labels["gained_first"]
     n_tracks = [rows[code]["both"] + rows[code]["only_a"] for code in names] + [n_none]
     labels = [*class_labels(names), "no label"]
     with drawing(height_in=min(11.0, 1.4 + 0.34 * max(3, len(at)))) as figure:
@@ -79,10 +78,10 @@ def labels_grid(report: Report) -> Picture:
         )
 
 
-def score_panels(report: Report, pairs: Pairs) -> Picture:
+def score_panels(report: DifferencesRecord, pairs: Pairs) -> Picture:
     """Draw how B's scores lie over A's, a panel a class."""
     names, rows = _drawn(report)
-    codes = list(report["class_names"])
+    codes = list(report.class_names)
     grids = [score_grid(pairs, codes.index(code)) for code in names]
     norm = LogNorm(1, max(2, *(int(grid.max()) for grid in grids)))
     with drawing(height_in=panels_height_in(len(names))) as figure:
@@ -158,21 +157,21 @@ def _draw_shares(axes: Axes, shares: Float64) -> None:
         axes.text(column, row, text, color=colour, fontsize=7.5, ha="center", va="center")
 
 
-def _drawn(report: Report) -> tuple[dict[str, str], dict[str, Mapping[str, Any]]]:
+def _drawn(report: DifferencesRecord) -> tuple[dict[str, str], dict[str, Mapping[str, Any]]]:
     """Return the names and the figures, by code, of the classes that pictures have room for."""
-    rows = {row["code"]: row for row in report["per_class"]}
+    rows = {row["code"]: row for row in report.per_class}
     most = sorted(rows, key=lambda code: -(rows[code]["only_a"] + rows[code]["only_b"]))[:_N_DRAWN]
-    names = {code: name for code, name in report["class_names"].items() if code in most}
+    names = {code: name for code, name in report.class_names.items() if code in most}
     return names, {code: rows[code] for code in names}
 
 
-def _left_out(report: Report) -> str:
-    n_left = len(report["class_names"]) - _N_DRAWN
+def _left_out(report: DifferencesRecord) -> str:
+    n_left = len(report.class_names) - _N_DRAWN
     return f" The {n_left} classes that change least are left out." if n_left > 0 else ""
 
 
-def threshold_of(report: Report, side: str, code: str) -> float | None:
+def threshold_of(report: DifferencesRecord, side: str, code: str) -> float | None:
     """Return a class's threshold in A or B; None where the run does not say."""
-    identity = report[side]["identity"] or {}
+    identity = getattr(report, side)["identity"] or {}
     limit: float | None = identity.get("thresholds", {}).get(code)
     return limit

@@ -22,6 +22,7 @@ from pipeline.score.metrics import Metrics, multilabel_metrics
 from pipeline.score.scored import Scored
 from pipeline.score.significance import holm
 from pipeline.score.targets import Targets, is_known, is_there
+from schemas.comparison import ComparisonRecord
 
 THE_REPORTS = ("hamming_score", "macro_precision_present", "macro_recall_present")
 """What the report of 2023 compares its models by, beside macro F1 and exact match."""
@@ -83,9 +84,10 @@ def compare(
     contenders: Sequence[EvaluationRun],
     *,
     class_names: Mapping[str, str],
+    provenance: Mapping[str, str] | None = None,
     n_resamples: int = N_RESAMPLES,
     seed: int = 0,
-) -> dict[str, Any]:
+) -> ComparisonRecord:
     """Return every model's figures with intervals, and its paired tests against the best.
 
     `p_value` is of one test alone, `p_holm` corrected for all of a figure.
@@ -95,13 +97,15 @@ def compare(
     contenders : two or more evaluations of the same items
     class_names : name by code
         Its order is that of the classes in what is returned.
+    provenance
+        Versions, to be written with the rest.
     n_resamples, seed : int
         All models are resampled with the same items, so their differences are paired.
 
     Returns
     -------
-    dict
-        Plain values, fit for json; the models stand in the order of their macro F1 (of the classes
+    ComparisonRecord
+        The models stand in the order of their macro F1 (of the classes
         that are there, as of all: the other classes have F1 0 with any model), best first,
         and the best has no tests.
 
@@ -128,17 +132,18 @@ def compare(
     runs.sort(key=lambda run: -(run.metrics.macro_f1_present or 0.0))
     models = [_model(run, runs[0]) for run in runs]
     _correct([row["against_best"] for row in models[1:]])
-    return {
-        "n_items": len(uris),
-        "n_groups": _n_groups(groups),
-        "n_present": runs[0].metrics.n_present,
-        "class_names": dict(class_names),
-        "best": runs[0].contender.name,
-        "level": LEVEL,
-        "n_resamples": n_resamples,
-        "seed": seed,
-        "models": models,
-    }
+    return ComparisonRecord(
+        n_items=len(uris),
+        n_groups=_n_groups(groups),
+        n_present=runs[0].metrics.n_present,
+        class_names=dict(class_names),
+        best=runs[0].contender.name,
+        level=LEVEL,
+        n_resamples=n_resamples,
+        seed=seed,
+        models=models,
+        provenance=dict(provenance or {}),
+    )
 
 
 def _run(

@@ -15,12 +15,13 @@ import pyarrow.compute as pc
 from pipeline.arrays import Bools, Int64
 from pipeline.errors import Outcome
 from pipeline.store.matrices import label_matrix
+from schemas.build_report import BuildReport
 
 Labels = Bools
 
 _SPLITS = ("train", "val", "test")
 _OUTCOMES = [str(outcome) for outcome in Outcome]
-_N_SLOWEST_SHOWN = 20
+_N_FAILED_SHOWN, _N_SLOWEST_SHOWN = 50, 20
 _FAILED_COLUMNS = ["segment_id", "outcome", "reason", "attempts", "http_status", "detail"]
 
 BUILD_STAGES = {
@@ -32,41 +33,55 @@ BUILD_STAGES = {
 """The stages of a segment, by their column in LEDGER."""
 
 
-def build_summary(
+def build_report(
     segments: pa.Table,
     ledger: pa.Table,
     *,
     class_names: Mapping[str, str],
-    n_failed_shown: int,
+    provenance: Mapping[str, str],
     history: pa.Table | None = None,
-) -> dict[str, Any]:
-    """Return the counts of a build as plain numbers, lists and dicts.
+    pause: Mapping[str, float] | None = None,
+    cap_text: str = "",
+) -> BuildReport:
+    """Return what became of the segments of a build.
 
-    `ledger` has the rows that count, one a segment; `history` those of all runs, which is what the
-    work has cost. wanted = got + not got; `untried` are those of the not got without a row.
+    Parameters
+    ----------
+    segments, ledger
+        SEGMENTS, and the rows of LEDGER that count, one a segment.
+    class_names
+        Name by code, in the vocabulary's order.
+    provenance
+        Versions and sources.
+    history
+        The rows of all runs, which is what the work has cost; those of `ledger` when None.
+    pause
+        How often and how long the source was down in the last run: n_outages, paused_s.
+    cap_text
+        What --max-per-class left out.
     """
     history = ledger if history is None else history
     labels = label_matrix(segments["classes"], list(class_names))  # [n_segments, n_classes]
     unknown = label_matrix(segments["unknown"], list(class_names))
     got = _among(segments["segment_id"], ledger.filter(pc.equal(ledger["outcome"], Outcome.OK)))
     masks = _masks_by_split(segments["split"], got)
-    return {
-        "wanted": len(segments),
-        "got": int(got.sum()),
-        "not_got": int((~got).sum()),
-        "untried": int((~_among(segments["segment_id"], ledger)).sum()),
-        "audio_s": _total(pc.subtract(segments["end_s"], segments["start_s"]).filter(got)),
-        "bytes_fetched": int(_total(history["bytes_fetched"])),
-        "bytes_saved": bytes_saved(history),
-        "seconds": _total(history["seconds"]),
-        "stages": {stage: _total(history[stage]) for stage in BUILD_STAGES},
-        "attempts": int(_total(history["attempts"])),
-        "tries": len(history),
-        "splits": {
+    return BuildReport(
+        wanted=len(segments),
+        got=int(got.sum()),
+        not_got=int((~got).sum()),
+        untried=int((~_among(segments["segment_id"], ledger)).sum()),
+        audio_s=_total(pc.subtract(segments["end_s"], segments["start_s"]).filter(got)),
+        bytes_fetched=int(_total(history["bytes_fetched"])),
+        bytes_saved=bytes_saved(history),
+        seconds=_total(history["seconds"]),
+        stages={stage: _total(history[stage]) for stage in BUILD_STAGES},
+        attempts=int(_total(history["attempts"])),
+        tries=len(history),
+        splits={
             split: {key: int(mask.sum()) for key, mask in pair.items()}
             for split, pair in masks.items()
         },
-        "classes": [
+        classes=[
             {
                 "code": code,
                 "name": name,
@@ -75,12 +90,15 @@ def build_summary(
             }
             for k, (code, name) in enumerate(class_names.items())
         ],
-        "labels_per_clip": {"wanted": labels_per_clip(labels), "got": labels_per_clip(labels[got])},
-        "cooccurrence": cooccurrence_counts(labels[got]).tolist(),
-        "outcomes": outcome_counts(ledger),
-        "failed": failed_rows(ledger, n_rows=n_failed_shown),
-        "slowest": slowest_rows(ledger, n_rows=_N_SLOWEST_SHOWN),
-    }
+        labels_per_clip={"wanted": labels_per_clip(labels), "got": labels_per_clip(labels[got])},
+        cooccurrence=cooccurrence_counts(labels[got]).tolist(),
+        outcomes=outcome_counts(ledger),
+        failed=failed_rows(ledger, n_rows=_N_FAILED_SHOWN),
+        slowest=slowest_rows(ledger, n_rows=_N_SLOWEST_SHOWN),
+        outages={"n_outages": 0, "paused_s": 0.0} | dict(pause or {}),
+        cap=cap_text,
+        provenance=dict(provenance),
+    )
 
 
 def cooccurrence_counts(labels: Labels) -> Int64:

@@ -16,7 +16,7 @@ import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, TypeVar
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -26,6 +26,9 @@ from pipeline.errors import StoreError, UsageError
 from pipeline.store.clients import opened
 from pipeline.store.disk import TEMPORARY, Walked, renamed, walk_local
 from pipeline.store.faults import store_errors
+from schemas.record import Record
+
+R = TypeVar("R", bound=Record)
 
 _OPTIONS = re.compile(r"\?\w+=[^?]*$")
 _LOCAL = fs.LocalFileSystem()
@@ -206,6 +209,14 @@ class Folder:
             return json.loads(self.read_bytes(name))
         except ValueError as error:
             raise StoreError(f"{self.uri_of(name)}: not json: {error}") from error
+
+    def read_record(self, name: str, kind: type[R]) -> R:
+        """Read a json as the record that it is; StoreError where it is another thing."""
+        try:
+            return kind.from_dict(self.read_json(name))
+        except (ValueError, TypeError, AttributeError) as error:
+            what = f"no {kind.__name__} that this program reads"
+            raise StoreError(f"{self.uri_of(name)}: {what}: {error}") from error
 
     def write_table(self, name: str, table: pa.Table, **options: Any) -> None:
         """Write a Parquet file, whole or not at all; `options` are those of pyarrow's writer."""

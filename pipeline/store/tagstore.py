@@ -23,7 +23,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from pipeline.arrays import Bools
-from pipeline.errors import StoreError, UsageError
+from pipeline.errors import UsageError
 from pipeline.store.disk import Walked
 from pipeline.store.folder import Folder
 from pipeline.store.tagrows import (
@@ -114,12 +114,7 @@ class TagStore:
 
     def read_run(self, name: str = "run.json") -> TaggingRun:
         """Read a run's json; StoreError where it is no such."""
-        try:
-            return TaggingRun.from_dict(self.folder.read_json(name))
-        except (ValueError, TypeError, AttributeError) as error:
-            raise StoreError(
-                f"{self.folder.uri_of(name)}: not the json of a tagging run: {error}"
-            ) from error
+        return self.folder.read_record(name, TaggingRun)
 
     def last_run(self) -> TaggingRun | None:
         """Return the run of run.json, which may be under way; None where there is none."""

@@ -67,7 +67,8 @@ B = {"5": ["voi"], "4": ["cel", "pia"], "3": ["pia"], "2": [], "1": ["cel"]}
 
 
 def run(tmp_path, a, b, **flags):
-    return compare_tags(CompareTagsConfig(str(a), str(b), str(tmp_path / "out"), **flags))
+    config = CompareTagsConfig(str(a), str(b), str(tmp_path / "out"), **flags)
+    return compare_tags(config).to_dict()
 
 
 def assert_meant(schema, expected):
@@ -285,7 +286,8 @@ def test_runs_in_a_bucket(two, tmp_path):
             bucket, local = Folder(s3.uri(name)), Folder(uri)
             for file, _, _ in local.walk():
                 bucket.write_bytes(file, local.read_bytes(file))
-        there = compare_tags(CompareTagsConfig(s3.uri("a"), s3.uri("b"), s3.uri("out")))
+        config = CompareTagsConfig(s3.uri("a"), s3.uri("b"), s3.uri("out"))
+        there = compare_tags(config).to_dict()
         assert "out/differences.parquet" in s3.keys("out")
     here = run(tmp_path, *two)
     assert there["per_class"] == here["per_class"]

@@ -126,7 +126,7 @@ def test_an_ensemble_is_evaluated_kept_and_tags(dataset, music, tmp_path, capsys
     compared = compare_tags(
         CompareTagsConfig(str(out), str(tmp_path / "all"), str(tmp_path / "differences"))
     )
-    assert compared["n_compared"] == 3
+    assert compared.n_compared == 3
     assert export_tags(ExportConfig(str(out), "csv", str(tmp_path / "csv"))).n_tracks == 4
 
     truth = tmp_path / "truth.csv"

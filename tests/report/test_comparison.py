@@ -11,11 +11,12 @@ import pytest
 from sklearn.metrics import f1_score, hamming_loss, precision_recall_fscore_support
 
 from pipeline.errors import SpecMismatch, UsageError
-from pipeline.report.comparison_page import comparison_page
+from pipeline.report import comparison_page as pages
 from pipeline.report.page import Table, render_page
 from pipeline.score.comparison import EvaluationRun, compare
 from pipeline.score.scored import Scored, from_table, to_table
 from pipeline.score.significance import holm
+from schemas.comparison import ComparisonRecord
 from schemas.scores import scores_schema
 
 CODES = ["cel", "pia", "voi"]
@@ -35,7 +36,12 @@ def contender(name, skill, seed=0, *, n_items=150):
 
 
 def run(*contenders):
-    return compare(contenders, class_names=NAMES, n_resamples=200)
+    return compare(contenders, class_names=NAMES, n_resamples=200).to_dict()
+
+
+def comparison_page(report, *, provenance):
+    record = ComparisonRecord.from_dict(report)
+    return pages.comparison_page(replace(record, provenance=provenance))
 
 
 def with_scored(one, **changes):

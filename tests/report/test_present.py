@@ -13,17 +13,18 @@ import pytest
 from jobs.evaluate import _scored
 from pipeline.demo.outcome import summary
 from pipeline.report.comparison_page import comparison_page
-from pipeline.report.folds_page import folds_report
+from pipeline.report.folds_page import folds_page
 from pipeline.report.forecast import forecast_text
 from pipeline.report.page import Page, render_page
-from pipeline.report.reports import build_report, evaluation_report
 from pipeline.report.training_page import training_page
 from pipeline.score.bootstrap import resample
 from pipeline.score.comparison import EvaluationRun, compare
+from pipeline.score.folds import folds_record
 from pipeline.score.forecast import forecast
 from pipeline.score.metrics import multilabel_metrics
 from pipeline.score.scored import Scored
 from schemas.columns import CODES as LISTS
+from tests.report.records import build_report, evaluation_report
 
 CODES = ["cel", "org", "pia", "voi"]
 NAMES = dict(zip(CODES, ["cello", "organ", "piano", "human voice"], strict=True))
@@ -98,9 +99,8 @@ def test_resamples_of_them_leave_out_the_others(items):
 def test_folds_and_comparison_lead_with_them(items):
     truth, scores = items
     folds = [metrics_of(truth[part], scores[part]) for part in (slice(30), slice(30, 60))]
-    report, page = folds_report(
-        metrics_of(truth, scores), folds, ["a", "b"], Page("t", "l", [], []), provenance={}
-    )
+    record = folds_record(metrics_of(truth, scores), folds, ["a", "b"], provenance={})
+    report, page = record.to_dict(), folds_page(record, Page("t", "l", [], []))
     mean = np.mean([one.macro_f1_present for one in folds])
     assert report["summary"]["macro_f1_present"]["mean"] == pytest.approx(mean)
     assert f"macro F1 is {mean:.3f} ±" in page.lead and "of the classes that are there" in page.lead
@@ -111,11 +111,11 @@ def test_folds_and_comparison_lead_with_them(items):
     )
     worse = replace(one, name="y", scored=replace(one.scored, scores=scores * 0.9))
     report = compare([one, worse], class_names=NAMES, n_resamples=50)
-    best = report["models"][0]
-    assert report["n_present"] == 2
+    best = report.models[0]
+    assert report.n_present == 2
     assert best["macro_f1_present"] == pytest.approx(2 * best["macro_f1"])
-    assert report["models"][1]["against_best"]["macro_f1_present"]["p_value"] is not None
-    page = comparison_page(report, provenance={})
+    assert report.models[1]["against_best"]["macro_f1_present"]["p_value"] is not None
+    page = comparison_page(report)
     assert f"{best['macro_f1_present']:.3f} of the 2 classes that are there" in page.lead
     assert page.tiles[0].value == best["macro_f1_present"]
 

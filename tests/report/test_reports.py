@@ -12,12 +12,12 @@ from pipeline.errors import SpecMismatch
 from pipeline.report.history import history_text
 from pipeline.report.page import Table, render_page
 from pipeline.report.picture import Picture
-from pipeline.report.reports import build_report, evaluation_report
 from pipeline.score.metrics import multilabel_metrics
 from pipeline.score.summary import cooccurrence_counts, labels_per_clip
 from pipeline.store.matrices import label_matrix
 from schemas.ledger import LEDGER
 from schemas.segments import SEGMENTS
+from tests.report.records import build_report, evaluation_report
 
 WHERE_FROM = {"command": "build --csv <balanced.csv>"}
 

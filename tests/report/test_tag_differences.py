@@ -29,6 +29,7 @@ from pipeline.score.tag_differences import (
     mcnemar,
     pair,
 )
+from schemas.comparison import DifferencesRecord
 
 CODES = ["cel", "pia", "voi"]
 HOSTILE = "<script>alert('x')</script>&\n\"'.flac"
@@ -75,7 +76,7 @@ def report_of(pairs, **changes):
         "complete": False,
         "identity": {"model_id": "m", "gate": 0.2, "thresholds": dict.fromkeys(CODES, 0.5)},
     }
-    return {
+    values = {
         "a": one,
         "b": one | {"identity": None, "engine": None, "complete": None},
         "class_names": {"cel": "cello", "pia": "<piano>", "voi": "human voice"},
@@ -90,7 +91,8 @@ def report_of(pairs, **changes):
         "max_changed": 0.05,
         "past_limit": True,
         "provenance": {"python": "3"},
-    } | changes
+    }
+    return DifferencesRecord(**values | changes)
 
 
 def test_tracks_are_paired_by_uri_and_bytes():
@@ -226,7 +228,7 @@ def test_tracks_without_scores_do_not_count_for_scores(pairs, svg_of):
     table = differences_table(some, CODES)
     assert table["distance"].null_count == table["scores_b"].combine_chunks().field(0).null_count
     report = report_of(some)
-    json.dumps(report, allow_nan=False)
+    json.dumps(report.to_dict(), allow_nan=False)
     svg_of(plots.score_panels(report, some))
     nothing = replace(pairs, scores_a=np.full_like(lacking, np.nan))
     assert findings(nothing, CODES)["per_class"][0]["mean_difference"] is None
@@ -263,7 +265,7 @@ def test_page_escapes_what_comes_from_outside(pairs):
     b[-1] = ~pairs.labels_a[-1]
     pairs = replace(pairs, labels_b=b)
     report = report_of(pairs)
-    assert HOSTILE in [row["uri"] for row in report["largest"]]
+    assert HOSTILE in [row["uri"] for row in report.largest]
     html = render_page(tag_differences_page(report, pairs))
     for raw in ("<script", "<piano>", "m<1>", "<org>", "/tags/<b>"):
         assert raw not in html
@@ -283,7 +285,7 @@ def test_page_holds_pictures_and_the_figures(pairs, svg_of):
         assert len(picture.data_uri) < 160_000
     piano = blocks["Labels by class"].rows[1]
     assert piano[0] == "<piano> (pia)"
-    assert piano[2] == report["per_class"][1]["only_a"]
+    assert piano[2] == report.per_class[1]["only_a"]
     assert dict((row[0], row[1:]) for row in blocks["The models"].rows)["gate"] == (0.2, None)
     assert blocks["Thresholds and scores by class"].rows[0][1:3] == (0.5, None)
     assert len(blocks["Where they disagree most"].rows) == 100
@@ -298,7 +300,7 @@ def test_few_and_many_classes(n_classes, words, rng, svg_of):
     pairs = Pairs(uris, uris, np.ones(30), *(scores >= 0.5), *scores, n_unverified=0)
     codes = [f"c{k}" for k in range(n_classes)]
     names = {"class_names": dict(zip(codes, codes, strict=True)), **findings(pairs, codes)}
-    report = report_of(pairs_of_three(rng)) | names
+    report = report_of(pairs_of_three(rng), **names)
     for picture in (
         plots.changes_bars(report),
         plots.labels_grid(report),
@@ -329,7 +331,7 @@ def test_summary(pairs):
     lines = summary_lines(report)
     assert 5 <= len(lines) <= 9
     assert "800 tracks compared in 3 classes; not compared: only_a 1" in lines[2]
-    assert f"({report['labels']['changed_share']:.2%})" in lines[3]
+    assert f"({report.labels['changed_share']:.2%})" in lines[3]
     assert lines[5].startswith("most changed: pia +")
 
 

@@ -9,7 +9,6 @@ import pytest
 
 from pipeline.errors import UsageError
 from pipeline.report.page import Table, render_page
-from pipeline.report.reports import evaluation_report
 from pipeline.score.aggregate import METHODS
 from pipeline.score.metrics import multilabel_metrics
 from pipeline.score.validation import (
@@ -20,6 +19,7 @@ from pipeline.score.validation import (
     compare_methods,
     compare_rules,
 )
+from tests.report.records import evaluation_report
 
 CODES = ["cel", "pia", "voi"]
 

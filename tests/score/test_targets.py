@@ -6,7 +6,6 @@ from dataclasses import asdict
 import numpy as np
 import pytest
 
-from pipeline.report.reports import evaluation_report
 from pipeline.score import calibration, thresholds
 from pipeline.score.bootstrap import resample
 from pipeline.score.confusion import confusion_counts, named_instead
@@ -14,6 +13,7 @@ from pipeline.score.metrics import multilabel_metrics
 from pipeline.score.scored import Scored, from_table, to_table
 from pipeline.score.targets import joined_groups, target_matrix
 from pipeline.score.validation import Choice, Validation, compare_methods
+from tests.report.records import evaluation_report
 
 CODES = ["cel", "pia", "voi"]
 NAN = np.nan
