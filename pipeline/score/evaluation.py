@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -16,7 +15,7 @@ from pipeline.score.calibration import Reliability
 from pipeline.score.confusion import confusion_dict
 from pipeline.score.metrics import Metrics
 from pipeline.score.scored import Scored
-from pipeline.score.summary import cooccurrence_counts, labels_per_clip
+from pipeline.score.summary import cooccurrence_counts, finite, labels_per_clip
 from pipeline.score.targets import is_there
 from pipeline.score.validation import (
     CRITERION,
@@ -104,7 +103,7 @@ def evaluation_of(measured: Measured) -> Evaluation:
             "named by the model": labels_per_clip(measured.predicted),
         },
         cooccurrence=cooccurrence_counts(is_there(truth)).tolist(),
-        history=[{key: _finite(value) for key, value in row.items()} for row in measured.history],
+        history=list(map(finite, measured.history)),
         build=None if measured.build is None else measured.build.to_dict(),
         intervals=intervals(
             truth,
@@ -136,7 +135,3 @@ def _methods(measured: Measured) -> dict[str, Any]:
         "criterion": CRITERION,
         "methods": methods,
     }
-
-
-def _finite(value: Any) -> Any:
-    return None if isinstance(value, float) and not math.isfinite(value) else value

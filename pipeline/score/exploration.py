@@ -5,7 +5,6 @@ The json holds every number of the page, and nothing in it is NaN.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -14,9 +13,9 @@ import numpy as np
 import pyarrow as pa
 
 from pipeline.arrays import Bools, Float64, Floats
-from pipeline.score.anova import P_LIMIT, Row, RowValues, by_feature, ranked
+from pipeline.score.anova import P_LIMIT, RowValues, by_feature, ranked
 from pipeline.score.clusters import Clusters
-from pipeline.score.summary import cooccurrence_counts, labels_per_clip
+from pipeline.score.summary import cooccurrence_counts, finite, in_order, labels_per_clip
 from pipeline.selection.plan import SPLITS
 from pipeline.store.matrices import label_matrix
 
@@ -100,7 +99,7 @@ def _counts(
     seconds = durations_s(clips)
     labels = label_matrix(clips["classes"], list(class_names))
     of_split = np.array(clips["split"].to_pylist(), dtype=np.str_)
-    names = _in_order({*of_split.tolist(), *n_segments})
+    names = in_order([*of_split.tolist(), *n_segments], SPLITS)
     masks = {name: of_split == name for name in names}
     return {
         "n_clips": len(clips),
@@ -128,14 +127,9 @@ def _by_split(has_class: Bools, masks: Mapping[str, Bools]) -> dict[str, int]:
     return {name: int((has_class & mask).sum()) for name, mask in masks.items()}
 
 
-def _in_order(splits: set[str]) -> list[str]:
-    known = [name for name in SPLITS if name in splits]
-    return known + sorted(splits - set(known))
-
-
 def _anova_report(tested: FeatureTests) -> dict[str, Any]:
     features = [
-        summary | {key: summary[key] and _finite(summary[key]) for key in ("best", "worst")}
+        summary | {key: summary[key] and finite(summary[key]) for key in ("best", "worst")}
         for summary in by_feature(tested.table)
     ]
     return {
@@ -145,13 +139,5 @@ def _anova_report(tested: FeatureTests) -> dict[str, Any]:
         "n_recordings": tested.n_recordings,
         "n_classes": tested.n_classes,
         "features": features,
-        "rows": [_finite(row) for row in ranked(tested.table)],
-    }
-
-
-def _finite(row: Row) -> Row:
-    """Return a row without what json cannot say: None for NaN and for an infinite F."""
-    return {
-        key: None if isinstance(value, float) and not math.isfinite(value) else value
-        for key, value in row.items()
+        "rows": [finite(row) for row in ranked(tested.table)],
     }

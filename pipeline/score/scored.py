@@ -10,8 +10,8 @@ import numpy as np
 import pyarrow as pa
 
 from pipeline.arrays import Floats
-from pipeline.score.targets import Targets, code_lists, is_known, is_there, target_matrix
-from pipeline.store.matrices import codes_of, score_matrix
+from pipeline.score.targets import Targets, is_known, is_there, target_matrix
+from pipeline.store.matrices import codes_of, label_lists, score_matrix, score_structs
 from schemas.scores import scores_schema
 
 
@@ -43,24 +43,15 @@ class Scored:
 
 def to_table(scored: Scored) -> pa.Table:
     """Return SCORES, a row an item, in their order."""
-    rows = [
-        {
-            "uri": uri,
-            "group": group,
-            "truth": there,
-            "unknown": unknown,
-            "scores": dict(zip(scored.codes, row, strict=True)),
-        }
-        for uri, group, there, unknown, row in zip(
-            scored.uris,
-            scored.groups,
-            code_lists(is_there(scored.truth), scored.codes),
-            code_lists(~is_known(scored.truth), scored.codes),
-            scored.scores.tolist(),
-            strict=True,
-        )
-    ]
-    return pa.Table.from_pylist(rows, scores_schema(scored.codes))
+    codes = scored.codes
+    columns = {
+        "uri": scored.uris,
+        "group": scored.groups,
+        "truth": label_lists(is_there(scored.truth), codes),
+        "unknown": label_lists(~is_known(scored.truth), codes),
+        "scores": score_structs(scored.scores, codes),
+    }
+    return pa.table(columns, schema=scores_schema(codes))
 
 
 def from_table(table: pa.Table) -> Scored:

@@ -5,6 +5,7 @@ Tables have millions of rows, so all the counting is done column by column.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -115,7 +116,7 @@ def outcome_counts(ledger: pa.Table) -> list[dict[str, Any]]:
     """Return dicts of outcome, reason and n, in the outcomes' order, the most common first."""
     groups = ledger.group_by(["outcome", "reason"]).aggregate([([], "count_all")]).to_pylist()
     rows = [{"outcome": g["outcome"], "reason": g["reason"], "n": g["count_all"]} for g in groups]
-    rank = {name: i for i, name in enumerate(_in_order([r["outcome"] for r in rows], _OUTCOMES))}
+    rank = {name: i for i, name in enumerate(in_order([r["outcome"] for r in rows], _OUTCOMES))}
     return sorted(rows, key=lambda row: (rank[row["outcome"]], -row["n"], row["reason"]))
 
 
@@ -155,7 +156,7 @@ def _masks_by_split(split: pa.ChunkedArray, got: Labels) -> dict[str, dict[str, 
     """Return, for every split, which rows are wanted in it and which of those were got."""
     masks = {
         name: np.asarray(pc.equal(split, name).to_numpy(), dtype=np.bool_)
-        for name in _in_order(pc.unique(split).to_pylist(), _SPLITS)
+        for name in in_order(pc.unique(split).to_pylist(), _SPLITS)
     }
     return {name: {"wanted": mask, "got": mask & got} for name, mask in masks.items()}
 
@@ -169,7 +170,15 @@ def _class_counts(
     }
 
 
-def _in_order(words: Sequence[str], order: Sequence[str]) -> list[str]:
+def finite(row: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a row without what json cannot say: None for NaN and for what is infinite."""
+    return {
+        key: None if isinstance(value, float) and not math.isfinite(value) else value
+        for key, value in row.items()
+    }
+
+
+def in_order(words: Sequence[str], order: Sequence[str]) -> list[str]:
     """Return the distinct words: those of `order` first and in it, then the others by name."""
     return sorted(
         set(words), key=lambda word: (order.index(word) if word in order else len(order), word)

@@ -17,7 +17,7 @@ from scipy.stats import binomtest, rankdata
 
 from pipeline.arrays import Bools, Float32, Float64, Int64
 from pipeline.score.significance import holm
-from pipeline.store.matrices import label_lists
+from pipeline.store.matrices import label_lists, score_structs
 from schemas.columns import CODES, column
 from schemas.tags import scores_struct
 
@@ -145,8 +145,8 @@ def differences_table(pairs: Pairs, codes: Sequence[str]) -> pa.Table:
         "labels_b": label_lists(b, codes),
         "added": label_lists(b & ~a, codes),
         "removed": label_lists(a & ~b, codes),
-        "scores_a": _structs(pairs.scores_a[rows], codes),
-        "scores_b": _structs(pairs.scores_b[rows], codes),
+        "scores_a": score_structs(pairs.scores_a[rows], codes),
+        "scores_b": score_structs(pairs.scores_b[rows], codes),
         "distance": pa.array(distance(pairs, rows), from_pandas=True),
     }
     return pa.table(columns).cast(differences_schema(codes))
@@ -259,8 +259,3 @@ def _grid(pairs: Pairs) -> Index:
         grid += given.T @ new  # whole numbers, exact in float64, and BLAS is fast
         grid[range(n_classes), range(n_classes)] += (a & b).sum(axis=0)
     return grid.astype(np.int64)
-
-
-def _structs(scores: Float32, codes: Sequence[str]) -> pa.StructArray:
-    columns = [pa.array(np.ascontiguousarray(row), from_pandas=True) for row in scores.T]
-    return pa.StructArray.from_arrays(columns, fields=list(scores_struct(codes)))

@@ -49,11 +49,6 @@ def is_known(targets: Targets) -> Bools:
     return np.asarray(~np.isnan(np.asarray(targets, np.float32)), np.bool_)
 
 
-def code_lists(mask: Bools, codes: Sequence[str]) -> list[list[str]]:
-    """Return the codes that every row of a mask `[n_items, n_classes]` names."""
-    return [[code for code, one in zip(codes, row, strict=True) if one] for row in mask.tolist()]
-
-
 def joined_groups(targets: Float32, firsts: Int64) -> Float32:
     """Return the targets of items that sound together: a row for each group of rows.
 

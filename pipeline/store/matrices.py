@@ -14,6 +14,7 @@ import pyarrow.compute as pc
 from pipeline.arrays import Bools, Floats
 from pipeline.errors import SpecMismatch
 from schemas.columns import CODES
+from schemas.tags import scores_struct
 
 
 def codes_of(schema: pa.Schema) -> list[str]:
@@ -53,3 +54,11 @@ def label_lists(labels: Bools, codes: Sequence[str]) -> pa.ListArray:
     ends = np.append(0, np.cumsum(labels.sum(axis=1))).astype(np.int32)
     named = pa.array(list(codes), pa.string()).take(pa.array(np.nonzero(labels)[1]))
     return pa.ListArray.from_arrays(pa.array(ends), named).cast(CODES)
+
+
+def score_structs(scores: Floats, codes: Sequence[str]) -> pa.StructArray:
+    """Return the structs of float32 of which `score_matrix` makes the same; NaN becomes null."""
+    columns = [
+        pa.array(np.ascontiguousarray(row, np.float32), from_pandas=True) for row in scores.T
+    ]
+    return pa.StructArray.from_arrays(columns, fields=list(scores_struct(codes)))
