@@ -157,7 +157,7 @@ def find_failures(folder: Folder, run: TaggingRun, catalogue: Hashes | None = No
         if not failed.num_rows:
             continue
         counts = pc.value_counts(failed["reason"]).to_pylist()
-        reasons.update({one.values: one.counts for one in counts})
+        reasons.update({one["values"]: one["counts"] for one in counts})
         is_old = pc.less(failed["tagged_at"], _began(run))
         failed = failed.append_column("is_old", is_old)
         both = pa.concat_tables([first, failed]) if first.num_rows else failed
