@@ -197,7 +197,7 @@ def check_cookies(path: str, source: str) -> Finding:
         return Finding("cookies", Level.WARN, f"{found}: others may read it", f"chmod 600 {path}")
     is_login = any(c.name in LOGIN_COOKIES and c.domain.endswith("youtube.com") for c in alive)
     if source == "youtube" and not is_login:
-        found = f"{found}; none that logs in at youtube.com, so YouTube sees nobody it knows"
+        found = f"{found}; none that logs in at youtube.com, so YouTube sees a guest"
         return Finding("cookies", Level.WARN, found, fresh)
     return Finding("cookies", Level.OK, found)
 

@@ -44,16 +44,11 @@ PROBE = "probe"
 """The network of frozen encoders (`networks.probe`)."""
 CLASSICAL = ("svm", "random-forest", "mlp", "knn")
 """Models that scikit-learn fits (`networks.classical`)."""
-_MODULES = ("harmony_cnns", "music", "compact", "ast", "classical")
-_MORE_NETWORKS = (
-    one for one in declaring("pipeline.learn.networks", "NETWORKS") if one not in _MODULES
-)
 NETWORKS = (
     *("cnn1d-raw", "cnn2d-mfcc", "cnn1d-descriptors", "crnn", "shortchunk", "shortchunk-res"),
     *("compact", "ast", *CLASSICAL),
-    *(one.replace("_", "-") for one in _MORE_NETWORKS),
 )
-"""Our own networks (`networks.registry`)."""
+"""Our own networks, for --help; `networks.registry` knows those of new files as well."""
 FAMILIES: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {one: () for one in declaring("pipeline.learn.pretrained", "FAMILY")}
     | {

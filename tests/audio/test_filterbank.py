@@ -157,7 +157,7 @@ def in_torch(samples, spec, **settings):
 @EACH_SPEC
 @pytest.mark.parametrize("n_samples", LENGTHS)
 def test_all_paths_are_equal_at_any_length(spec, n_samples):
-    """To 1e-4 neper, which is 4e-4 dB, down to 80 dB below the peak."""
+    """To 1e-4 neper, which is 4e-4 dB, down to 80 dB below the peak; in torch to three times that."""
     samples = noise(n_samples)
     fused = filter_bank(samples, spec)
     assert fused.shape == (spec.n_mels, spec.n_frames(n_samples))
@@ -165,7 +165,8 @@ def test_all_paths_are_equal_at_any_length(spec, n_samples):
     if fused.size:
         input_spec, within = FilterBankInput(spec), 1e-4 * spec.per_neper
         assert_near(plain_filter_bank(samples, spec), fused, input_spec, within=within)
-        assert_near(in_torch(samples, spec), fused, input_spec, within=within)
+        # torch's FFT is in float32, and MKL's depends on the CPU: 1.1e-4 neper on an AMD EPYC.
+        assert_near(in_torch(samples, spec), fused, input_spec, within=3 * within)
 
 
 @EACH_INPUT

@@ -18,7 +18,7 @@ RUN = """
 import sys
 from pathlib import Path
 from pipeline.demo.recording import record_all
-from tests.demo.test_studio import recordings
+from tests.demo.test_recording import recordings
 
 if __name__ == "__main__":
     record_all(recordings(Path(sys.argv[1])), workers=2, title="test")

@@ -134,6 +134,6 @@ def test_rows_are_scaled_as_their_front_ends_say(monkeypatch, tmp_path):
 
 def test_stacked_units_are_not_mixed_as_sounds(monkeypatch, tmp_path):
     stack = StackedInput((YAMNET, EFFICIENTAT))
-    with pytest.raises(UsageError, match="hears several front ends, which do not add up"):
+    with pytest.raises(UsageError, match="takes several front ends, which do not add up"):
         front_end(stack, monkeypatch, tmp_path, sampling="dynamic")
     front_end(StackedInput((EFFICIENTAT,)), monkeypatch, tmp_path, sampling="dynamic")

@@ -184,7 +184,7 @@ from pipeline.learn.randomise.windows import RandomisedWindows
 from pipeline.learn.windows import Batch
 
 if __name__ == "__main__":
-    work = RandomisedWindows.heard_by(SamplesInput(8000), 8000)
+    work = RandomisedWindows.input_spec_of(SamplesInput(8000), 8000)
     windows = np.ones((2, 1, 8000 + sum(work.margins)), np.int16)
     batch = Batch(windows, np.zeros((2, 1), np.float32), np.ones(2, np.float32), 2)
     with loader(work, 2) as processes:

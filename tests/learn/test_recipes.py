@@ -124,11 +124,13 @@ def test_every_preset_trains(name):
     tagger = Tagger(Architecture(config.model, 2, input_shape=shape, below_peak=is_below_peak))
     tagger.db_per_unit = input_spec.db_per_unit
     mean, deviation = map(torch.from_numpy, row_moments(data))
-    front_end = SamplesToLogMel(input_spec.spec, mean=mean, deviation=deviation)
+    front_end = None
+    if on_samples:
+        front_end = SamplesToLogMel(input_spec.spec, mean=mean, deviation=deviation)
     progress = train(
         config, tagger, data, val_set, device=CPU, checkpoint=None,
         hooks=Hooks(lambda step: None, lambda metrics, state: None),
-        samples=front_end if on_samples else None,
+        samples=front_end,
     )  # fmt: skip
     assert np.isfinite(progress.history[0]["val_loss"])
     assert progress.best_weights

@@ -16,7 +16,6 @@ from torch import nn
 
 from pipeline.errors import UsageError
 from pipeline.learn.names import IMAGENET as IMAGENET
-from pipeline.learn.names import known_names as known_names
 from pipeline.learn.networks.ast import build_ast
 from pipeline.learn.networks.ast_weights import is_published
 from pipeline.learn.networks.classical import CLASSICAL
@@ -37,6 +36,11 @@ def networks() -> dict[str, Entry]:
         first=("harmony_cnns", "music", "compact", "ast", "classical"),
     )
     return {entry.name: entry for of_module in found for entry in of_module}
+
+
+def known_names() -> list[str]:
+    """Return the names of our own networks, in their order; timm's are not among them."""
+    return [*networks(), PROBE, *variants()]
 
 
 def is_known(name: str) -> bool:
