@@ -157,7 +157,7 @@ def in_torch(samples, spec, **settings):
 @EACH_SPEC
 @pytest.mark.parametrize("n_samples", LENGTHS)
 def test_all_paths_are_equal_at_any_length(spec, n_samples):
-    """To 1e-4 neper, which is 4e-4 dB, down to 80 dB below the peak; in torch to three times that."""
+    """To 1e-4 neper, 4e-4 dB, down to 80 dB below the peak; in torch to three times that."""
     samples = noise(n_samples)
     fused = filter_bank(samples, spec)
     assert fused.shape == (spec.n_mels, spec.n_frames(n_samples))
