@@ -3,13 +3,16 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: setup demo test lint types lock bench clean
+.PHONY: setup demo test test-all lint types lock bench clean
 
 demo: $(READY)  ## render a small AudioSet, then select, build, train, evaluate and tag it
 	$(BIN)/python -m jobs.demo --out demo
 
-test: $(READY)  ## the whole test suite: two processes for what starts Ray, one for the rest
-	$(BIN)/python -m pytest -n 3
+test: $(READY)  ## the tests but the slow ones: two processes for what starts Ray, one for the rest
+	$(BIN)/python -m pytest -n 3 -m "not slow"
+
+test-all: $(READY)  ## the slow ones: kills, nodes, buckets that die, whole trainings, the fuzz
+	$(BIN)/python -m pytest -n 3 -m slow
 
 setup: $(READY)  ## the set-up alone: everything into .venv; LOCKED=1: in the lock file's versions
 

@@ -17,6 +17,8 @@ from pipeline.audio.guard import Guard
 from pipeline.errors import DecodeError, Reason
 from tests.audio.test_decode import BY_SNDFILE, LOSSY, encoded, sweep
 
+pytestmark = pytest.mark.slow
+
 N_INPUTS = int(os.environ.get("TIMBRE_FUZZ", "300"))  # 1450 by hand: 10,150 in all
 SLOWEST_S = 60.0  # what is good takes milliseconds, of a machine that is not loaded
 FINE = (

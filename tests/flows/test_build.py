@@ -122,6 +122,7 @@ def test_a_rerun_asks_for_nothing_and_changes_nothing(corpus: Corpus, dataset: P
     assert report["got"] == len(wav_hashes(dataset))
 
 
+@pytest.mark.slow
 def test_a_limit_then_all_of_it_from_a_folder(corpus: Corpus, ray_local, tmp_path):
     out, source = str(tmp_path / "ds"), str(corpus.folder / "videos")
     first = build(BuildConfig(corpus.sheets, out, source, shard_size=4, limit=7))
@@ -191,6 +192,7 @@ def wait_until_it_asks(origin: MediaServer, process: subprocess.Popen[str], n_ti
 N_KILLS = int(os.environ.get("TIMBRE_KILLS", "1"))  # 20 by hand: see docs/log.md
 
 
+@pytest.mark.slow
 def test_killed_with_9_at_random_moments_and_run_again(
     corpus: Corpus, dataset: Path, start_job, tmp_path
 ):

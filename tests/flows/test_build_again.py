@@ -25,6 +25,8 @@ from pipeline.store.folder import Folder
 from schemas.ledger import latest
 from tests.flows.conftest import SPLIT, Corpus
 
+pytestmark = pytest.mark.slow
+
 
 def ledger(out: Path):
     return pq.read_table(out / "ledger", partitioning=None)

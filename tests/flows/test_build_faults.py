@@ -20,6 +20,8 @@ from tests.audio.test_fetch import CASES, FINE
 from tests.flows.conftest import SPLIT, Corpus
 from tests.waiting import beside, wait_for
 
+pytestmark = pytest.mark.slow
+
 OUTAGE_S = float(os.environ.get("TIMBRE_OUTAGE_S", "3"))  # 30 by hand: see docs/log.md
 """How long it lasts, from when the gate knows."""
 N_ATTEMPTS = 2

@@ -27,6 +27,8 @@ from tests.conftest import tones
 from tests.learn.test_engines import _threads as _threads  # a fixture
 from tests.learn.test_ensemble import CODES, FRONT_ENDS, all_count, write
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def music(tmp_path):

@@ -116,6 +116,7 @@ def test_a_tagging_run_is_scored_against_its_truth(model, corpus, tmp_path):
         evaluate(config)
 
 
+@pytest.mark.slow
 def test_a_run_is_scored_with_its_own_aggregation_thresholds_and_gate(model, corpus, tmp_path):
     """The model's own may have changed since, and it is the run's labels that people have."""
     videos = [v for v in corpus.selected if v.fault == "none"][:6]
@@ -178,6 +179,7 @@ def test_only_the_truth_s_tracks_are_read_and_their_last_rows(tmp_path):
     np.testing.assert_allclose(scores, [[0.2], [0.9]])
 
 
+@pytest.mark.slow
 def test_what_validation_says_is_kept_for_tagging(model, dataset, scored_split, tmp_path, capsys):
     mine = tmp_path / "m"
     mine.mkdir()
@@ -216,6 +218,7 @@ def test_a_truth_with_two_rows_of_a_track_is_told(tmp_path):
         read_truth(str(truth), ["cel", "pia"])
 
 
+@pytest.mark.slow
 def test_a_model_that_is_trained_meanwhile_keeps_its_own_thresholds(
     model, dataset, tmp_path, monkeypatch
 ):

@@ -347,6 +347,7 @@ def test_a_bucket(run_folder, run_export, monkeypatch, capsys):
             assert written == run_export(run_folder, name)[2]
 
 
+@pytest.mark.slow
 def test_ctrl_c_leaves_whole_files_and_the_same_command_goes_on(tmp_path, start_job):
     folder, n_tracks = Folder(str(tmp_path / "run")), 5_000
     write_tags(folder, [ok(f"/m/{k}.mp3") for k in range(n_tracks)])

@@ -107,6 +107,7 @@ def test_a_rerun_does_what_is_missing_and_more_features_join(dataset, ray_local,
     assert "0 clips in 0 shards done now" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_a_killed_run_goes_on(dataset, clips, start_job, ray_local, tmp_path):
     flags = ["--dataset", dataset, "--out", tmp_path / "f", "--features", "tempogram,rms"]
     job = start_job("extract_features", *flags)

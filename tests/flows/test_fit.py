@@ -25,6 +25,8 @@ from pipeline.store.dataset import Dataset
 from tests.flows.conftest import TINY
 from tests.waiting import beside, wait_for
 
+pytestmark = pytest.mark.slow
+
 
 def test_the_model_carries_all_that_tagging_needs(model, dataset):
     tagger, card = load_model(str(model))

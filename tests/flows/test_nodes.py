@@ -25,7 +25,7 @@ from tests.conftest import SAMPLE_RATE_HZ, tones
 from tests.flows.conftest import SPLIT, short_folder
 from tests.waiting import wait_for
 
-pytestmark = [pytest.mark.cluster, pytest.mark.timeout(1800)]
+pytestmark = [pytest.mark.cluster, pytest.mark.slow, pytest.mark.timeout(1800)]
 long = pytest.mark.skipif(
     "TIMBRE_CLUSTER" not in os.environ, reason="takes minutes; TIMBRE_CLUSTER=1 runs it"
 )

@@ -20,6 +20,8 @@ from pipeline.score.aggregate import aggregate
 from pipeline.store.dataset import Dataset
 from pipeline.store.folder import Folder
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def config(model, dataset, tmp_path_factory):

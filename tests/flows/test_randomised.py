@@ -19,6 +19,8 @@ from pipeline.store.dataset import Dataset
 from tests.flows.conftest import TINY
 from tests.waiting import beside, wait_for
 
+pytestmark = pytest.mark.slow
+
 RANDOMISED = replace(TINY, augment=("masks", "randomise"), loader_processes=2, epochs=4)
 
 

@@ -320,6 +320,7 @@ def test_memory_does_not_grow_with_the_catalogue(tmp_path, rng):
     assert 0 < most[1] < 2 * most[0]
 
 
+@pytest.mark.slow
 def test_killed_with_9_and_run_again(tmp_path, rng, start_job):
     table = tags_of(rng, 500)
     write_run(tmp_path / "run", [table] * 400)

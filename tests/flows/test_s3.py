@@ -27,6 +27,8 @@ from tests.flows.conftest import SPLIT, TINY, Corpus, kill, mounted
 from tests.s3 import BUCKET, S3Server
 from tests.waiting import wait_for
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def s3() -> Iterator[S3Server]:

@@ -496,6 +496,7 @@ def test_what_the_model_cannot_do_is_told_before_the_folder_is_taken(
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.slow
 def test_a_later_tranche_copies_what_an_earlier_one_replaced(small, model, tmp_path, monkeypatch):
     """A recording that is rotated: its old bytes have another name, thousands of tracks on."""
     monkeypatch.setattr(tagging_flow, "_TRANCHE_TRACKS", 1)

@@ -27,6 +27,8 @@ from pipeline.flows.tag import TagConfig, tag_catalog
 from tests.conftest import tones
 from tests.flows.conftest import ROOT, short_folder
 
+pytestmark = pytest.mark.slow
+
 N_TRACKS = int(os.environ.get("TIMBRE_TRACKS", "600"))
 KILL_EVERY_S = float(os.environ.get("TIMBRE_KILL_EVERY_S", "0.5"))
 N_HOSTILE = N_TRACKS // 50

@@ -14,6 +14,8 @@ from pipeline.store.folder import Folder
 from tests.conftest import tones
 from tests.learn.pretrained.published import write_published
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def model(tmp_path_factory):

@@ -1,10 +1,13 @@
 """A model that begins from one and is taught by one, through the whole job, on Ray Train."""
 
+import pytest
 import torch
 
 from jobs import train
 from pipeline.learn.model import load_card, load_model
 from pipeline.learn.networks.blocks import core_of
+
+pytestmark = pytest.mark.slow
 
 
 def test_a_model_is_fine_tuned_beside_a_teacher(dataset, model, tmp_path, capsys):

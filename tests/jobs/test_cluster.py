@@ -14,6 +14,8 @@ import yaml
 from tests.jobs.conftest import PLANTED
 from tests.waiting import wait_for
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[2]
 COOKIES = """# Netscape HTTP Cookie File
 127.0.0.1\tFALSE\t/\tFALSE\t2145916800\tSID\tplanted-cookie-91c2

@@ -101,6 +101,7 @@ def by_model(uri, windows):
         return torch.sigmoid(tagger(torch.from_numpy(windows.copy()))).numpy()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "name",
     ["resnet10t", "cnn1d-raw", "cnn2d-mfcc", "cnn1d-descriptors", "crnn", "shortchunk"],

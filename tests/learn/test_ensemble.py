@@ -142,6 +142,7 @@ def test_two_models_score_as_the_mean_of_both(models, music):
     assert named["a.wav"]["labels"] == expected and 0 < len(expected) < len(CODES)
 
 
+@pytest.mark.slow
 def test_scores_are_the_same_whatever_the_batch(models, music):
     inference = all_count(inference_config(f"{models['a']},{models['b']}"), "openvino")
     assert tagged(music, inference, at_once=True) == tagged(music, inference)

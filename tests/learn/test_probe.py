@@ -156,6 +156,7 @@ def test_encoders_with_front_ends_of_their_own_are_joined(two):
     np.testing.assert_allclose(logits, expected, atol=1e-3)
 
 
+@pytest.mark.slow
 def test_a_probe_is_one_folder_and_every_engine_runs_it(two, tmp_path):
     design, model = probe_of(*(uri for uri, _ in two))
     head = model.backbone.head

@@ -37,6 +37,7 @@ def made(tmp_path_factory):
     return int8_of(tmp_path_factory.mktemp("resnet"), "resnet10t")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["cnn1d-descriptors", "crnn"])
 def test_networks_of_ours_in_int8(name, tmp_path):
     """Those that scale rows need the rows' moments, which stay among the weights."""

@@ -109,6 +109,7 @@ def test_masks_leave_rows_of_small_numbers_small():
     assert tagger.scaled(masked).abs().max() <= tagger.scaled(windows).abs().max() + 1e-3
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", sorted(PRESETS))
 def test_every_preset_trains(name):
     """One epoch of it; without the ImageNet weights, which no test can have."""

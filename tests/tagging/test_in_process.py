@@ -50,6 +50,7 @@ def music(tmp_path_factory) -> Path:
     return folder
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT])
 def test_what_is_committed_stays_and_the_same_command_goes_on(music, tmp_path, number):
     out = tmp_path / "out"
