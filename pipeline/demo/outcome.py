@@ -20,8 +20,8 @@ Next, real AudioSet (segments CSVs: https://research.google.com/audioset/downloa
       --model models/resnet50 --out tags/music"""
 
 EXPECTED = """\
-The demo's model has learned from this very synthesizer, and should be the better one here; the
-starter has learned from many sources, and is the one to take for recordings of yours."""
+The demo's model has learned from this very synthesizer, the starter from many sources: it is the
+one to take for recordings of yours."""
 _TAGGINGS = {"tagging": "demo's model", "tagging-starter": "starter"}
 _FIGURES = {
     "macro F1": "macro_f1_present",
