@@ -1,5 +1,7 @@
 """A file in, its timed audio frames out: FFmpeg's libraries (PyAV) read what the catalogues hold.
 
+What a codec needs beyond FFmpeg (mp2, mp3, opus, ...), such as a run-up before a seek, is here.
+
 Only the given bytes are opened: formats that point elsewhere (playlists, concat scripts) are not on
 the list of formats. What a header claims is checked before memory is spent on it.
 """

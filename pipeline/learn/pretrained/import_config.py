@@ -9,7 +9,7 @@ from pipeline.flags import Flag, Seconds, Uri, described
 from pipeline.learn.names import FAMILIES
 
 INSTRUMENTS, ALL = "instruments", "all"
-_VARIANTS = "; ".join(f"{name}: {', '.join(names)}" for name, names in FAMILIES.items())
+_VARIANTS = "; ".join(f"{name}: {', '.join(names)}" for name, names in FAMILIES.items() if names)
 
 
 @described
