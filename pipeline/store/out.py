@@ -43,7 +43,11 @@ DIFFERENCES = Kind("a comparison of tags", r"differences\.json")
 TAGS = Kind(
     "a catalogue's tags", r"run\.json", ("tags", "runs", "windows", "intervals", "embeddings")
 )
-EXPORT = Kind("exported tags", r"tags\.(csv|jsonl)|.+-[0-9a-f]{16}\.(jams|txt)|[a-z0-9_]+\.m3u8")
+EXPORT = Kind(
+    "exported tags",
+    r"tags\.(?!parquet)\w+|.+-[0-9a-f]{16}\.(?!parquet)\w+|[a-z0-9_]+\.m3u8",
+)
+"""Of any format: one table, a file a track (`exports.task.file_each`), or playlists."""
 DEMO = Kind("a demo", r"(?!)")
 """Of folders only: those of its jobs."""
 

@@ -190,3 +190,11 @@ def test_a_file_is_no_out(tmp_path, capsys):
             assert f"{tmp_path}/file is a file; name a folder" in refused(
                 job, flags, folder, capsys
             )
+
+
+@pytest.mark.parametrize("name", ["tags.csv", "tags.tsv", "a_song-5d8afc5bf9899314.srt"])
+def test_a_format_that_is_added_makes_exports_too(name, tmp_path):
+    (tmp_path / name).write_bytes(b"")
+    with pytest.raises(UsageError, match="exported tags"):
+        check_out(str(tmp_path), TAGS)
+    check_out(str(tmp_path), out.EXPORT)
