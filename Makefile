@@ -11,8 +11,8 @@ demo: $(READY)  ## render a small AudioSet, then select, build, train, evaluate 
 test: $(READY)  ## the tests but the slow ones: two processes for what starts Ray, one for the rest
 	$(BIN)/python -m pytest -n 3 -m "not slow"
 
-test-all: $(READY)  ## the slow ones: kills, nodes, buckets that die, whole trainings, the fuzz
-	$(BIN)/python -m pytest -n 3 -m slow
+test-all: $(READY)  ## all tests: also kills, nodes, buckets that die, whole trainings, the fuzz
+	$(BIN)/python -m pytest -n 3
 
 setup: $(READY)  ## the set-up alone: everything into .venv; LOCKED=1: in the lock file's versions
 

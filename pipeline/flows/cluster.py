@@ -14,9 +14,10 @@ from typing import Any
 import ray
 import torch
 
-from pipeline.errors import UsageError
+from pipeline.errors import TimbreError, UsageError
 from pipeline.flows.logs import log_as_objects, log_form
 
+_TOO_SLOW = "timed out during startup"  # in the message of a Ray that did
 _OBJECT_STORE_BYTES = 1 << 30
 _EXECUTOR_ENDS_S = 30.0
 
@@ -58,7 +59,7 @@ def _start_or_join(*, min_cpus: int, gpu: bool) -> None:
         os.environ.setdefault("RAY_TRAIN_ENABLE_PREEMPTION_WATCHER", "0")  # nobody takes this node
         os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")  # it warns of Ray Data's own actors
         with _silenced_stderr():  # and says there that it was told not to
-            ray.init(
+            _init_local(
                 address="local",
                 num_cpus=max(min_cpus, own_cpus()),
                 include_dashboard=False,
@@ -67,6 +68,23 @@ def _start_or_join(*, min_cpus: int, gpu: bool) -> None:
                 **quiet,
             )
     log_as_objects("ray")
+
+
+def _init_local(**options: Any) -> None:
+    """Start a Ray of our own; Ray gives it 30 s, which may be too short on a busy machine."""
+    for is_last in (False, True):
+        try:
+            ray.init(**options)
+            return
+        except Exception as error:  # Ray has no type of its own for it
+            if _TOO_SLOW not in str(error):
+                raise
+            ray.shutdown()
+            if is_last:
+                raise TimbreError(
+                    "Ray did not start within 30 s, twice: the machine is too busy; run the same "
+                    "command again when it is not"
+                ) from error
 
 
 def _hear_of_restarts() -> None:

@@ -5,7 +5,8 @@ import threading
 
 import pytest
 
-from pipeline.flows import training_progress
+from pipeline.errors import TimbreError
+from pipeline.flows import cluster, training_progress
 from pipeline.flows.build import show
 from pipeline.flows.logs import logged, progress_bar
 from pipeline.score.pace import expected_s
@@ -81,3 +82,21 @@ def test_a_build_waits_for_its_downloaders_until_there_is_an_outcome(capsys):
 )
 def test_how_long_a_run_over_100_s_of_audio_takes(runs, seconds):
     assert expected_s(map(TaggingRun.from_dict, runs), 100.0) == seconds
+
+
+@pytest.mark.parametrize(("n_slow", "n_calls"), [(0, 1), (1, 2), (2, 2)])
+def test_a_ray_that_starts_too_slowly_is_started_once_more(n_slow, n_calls, monkeypatch):
+    calls = []
+
+    def start(**options):
+        calls.append(options)
+        if len(calls) <= n_slow:
+            raise Exception("The current node timed out during startup. This could happen because")
+
+    monkeypatch.setattr(cluster.ray, "init", start)
+    if n_slow < 2:
+        cluster._init_local(num_cpus=1)
+    else:
+        with pytest.raises(TimbreError, match="too busy"):
+            cluster._init_local(num_cpus=1)
+    assert calls == [{"num_cpus": 1}] * n_calls

@@ -53,14 +53,12 @@ def head():
         "no_proxy": "127.0.0.1,localhost",
     }
     environment.pop("RAY_ADDRESS", None)
-    process: subprocess.Popen[str] = subprocess.Popen(
-        [RAY, "start", "--head", "--block", f"--port={port}", "--node-ip-address=127.0.0.1",
+    command = [
+        *[RAY, "start", "--head", "--block", f"--port={port}", "--node-ip-address=127.0.0.1",
          "--dashboard-host=127.0.0.1", f"--dashboard-port={dashboard}", "--num-cpus=4",
          f"--dashboard-agent-listen-port={free_port()}",  # the default one is the other Ray's
          "--object-store-memory=300000000", f"--temp-dir={folder}"],
-        env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-        start_new_session=True, text=True,
-    )  # fmt: skip
+    ]  # fmt: skip
     address = f"http://127.0.0.1:{dashboard}"
 
     def ray_job(*arguments: object) -> subprocess.CompletedProcess[str]:
@@ -70,8 +68,20 @@ def head():
             capture_output=True, text=True, check=False,
         )  # fmt: skip
 
-    # The dashboard answers before the node's job agent does, so wait until a job goes through.
-    wait_for(lambda: ray_job("submit", "--", "true").returncode == 0, process)
+    def started() -> subprocess.Popen[bytes]:
+        process = subprocess.Popen(
+            command, env=environment, start_new_session=True,
+            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+        )  # fmt: skip
+        # The dashboard answers before the node's job agent does: it is up when a job goes through.
+        while process.poll() is None and ray_job("submit", "--", "true").returncode:
+            pass
+        return process
+
+    process = started()
+    if process.poll() is not None:  # Ray gives itself 30 s, which a busy machine may not do
+        process = started()
+    wait_for(lambda: process.poll() is None, process)
     yield Head(Path(folder), ray_job)
     os.killpg(process.pid, signal.SIGKILL)
     process.wait()
