@@ -94,6 +94,7 @@ def test_a_ray_that_starts_too_slowly_is_started_once_more(n_slow, n_calls, monk
             raise Exception("The current node timed out during startup. This could happen because")
 
     monkeypatch.setattr(cluster.ray, "init", start)
+    monkeypatch.setattr(cluster.ray, "shutdown", lambda: None)  # the session has a Ray of its own
     if n_slow < 2:
         cluster._init_local(num_cpus=1)
     else:
