@@ -2,7 +2,8 @@
 
 A seam is a folder of `pipeline/` and the name of a constant: `FAMILY` in learn/pretrained/,
 `EXPORT` in exports/, and so on. A module of the folder that has the constant is one more of its
-kind, and the module's name is the name that users give. CONTRIBUTING.md shows each seam.
+kind. Of an export, an augmentation, a feature and a family the module's name is the name that users
+give, as `declaring` lists them by it. CONTRIBUTING.md shows each seam.
 """
 
 from __future__ import annotations

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any
 
 from schemas.record import Record
@@ -17,6 +18,15 @@ _COMPARED = frozenset(
     }
 )
 """What a file must have for its run to be compared with; newer keys are not asked of older runs."""
+
+
+def run_id_of(started: datetime) -> str:
+    """Return the name of a run that began then, in UTC: one a second, in the order of time.
+
+    >>> run_id_of(datetime(2026, 11, 21, 2, 15))
+    '20261121T021500Z'
+    """
+    return f"{started:%Y%m%dT%H%M%SZ}"
 
 
 @dataclass(frozen=True)

@@ -143,7 +143,7 @@ def _log_spectra(
 def _band_flatness(logs: Float32, edges: Edges) -> Float32:
     """Return geometric over arithmetic mean by band, less its tilt, `[n_windows, n_bands]`.
 
-    Only bins that are heard count: what lies far below the strongest one is the recorder's noise,
+    Only audible bins count: what lies far below the strongest one is the recorder's noise,
     or nothing where a recording was sampled at a lower rate. A band with too few is infinite.
     """
     begins, band_of, place = _layout(edges)

@@ -27,7 +27,7 @@ class Voice:
     level_db: float
     """How loud the soundfont plays it, in dBFS RMS: measured, to balance one with another."""
     ring_s: float = 60.0
-    """How long a held note is heard: composing writes no note that is longer."""
+    """How long a held note sounds: composing writes no note that is longer."""
 
 
 @dataclass(frozen=True)

@@ -69,9 +69,9 @@ class Export:
     """One format."""
 
     name: str
-    """What `jobs.export --format` takes."""
+    """Name of the format, which is that of its file: what `jobs.export --format` takes."""
     help: str
-    """What it is good for; formats with the same words stand together in --help."""
+    """What the format is good for; `flows.export.formats_text` joins formats of equal use."""
     write: Callable[[Task], str]
     """Writes the files, and says which there are."""
 

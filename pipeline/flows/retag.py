@@ -31,7 +31,7 @@ from pipeline.store.disk import Walked
 from pipeline.store.folder import Folder, read_input, split_uri
 from pipeline.store.out import TAGS, check_out, check_same
 from pipeline.store.tagstore import IDENTITY_KEY, TagStore
-from schemas.tagging_run import TaggingRun
+from schemas.tagging_run import TaggingRun, run_id_of
 
 if TYPE_CHECKING:
     from pipeline.learn.ensemble import Card
@@ -206,7 +206,7 @@ def _record(
     return TaggingRun(
         identity=limits,
         complete=True,
-        run_id=f"{started:%Y%m%dT%H%M%SZ}",
+        run_id=run_id_of(started),
         started_at=started.isoformat(timespec="seconds"),
         catalog=before.catalog,
         tracks=made.n_rows,

@@ -49,7 +49,7 @@ from pipeline.store.out import TAGS, check_out
 from pipeline.store.tagstore import TagStore
 from pipeline.store.worklist import Known, WorkList, audio_s_of, plan_work, text_hashes
 from pipeline.tagging.commit import Stages, Writing
-from schemas.tagging_run import TaggingRun
+from schemas.tagging_run import TaggingRun, run_id_of
 from schemas.tags import tags_schema
 
 _TRANCHE_TRACKS = 50_000
@@ -321,7 +321,7 @@ def _record(
     return TaggingRun(
         identity=inference.identity,
         complete=True,
-        run_id=f"{started:%Y%m%dT%H%M%SZ}",
+        run_id=run_id_of(started),
         started_at=started.isoformat(timespec="seconds"),
         catalog=config.catalog,
         tracks=work.n_tracks,

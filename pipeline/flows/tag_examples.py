@@ -94,7 +94,7 @@ class Listener:
     """The process in which files are decoded."""
 
     def example(self, candidate: Candidate) -> Example:
-        """Return a candidate's example; ItemFault where it cannot be heard."""
+        """Return a candidate's example; ItemFault where it cannot be decoded."""
         row, names = candidate.row, self.run.class_names
         thresholds = self.run.identity["thresholds"]
         stretch = self.stretch(row, candidate.code)
@@ -141,7 +141,7 @@ class Listener:
         )
 
     def _span(self, row: Row) -> tuple[Float32, Float32, Int64, float]:
-        """Return samples of a track's middle, what is heard of them, and where they begin.
+        """Return samples of a track's middle, the front end's matrix of them, and where they begin.
 
         The windows are the track's own: its frames begin at the same samples, and those at the ends
         of what is decoded, which lack what lies beyond, are left out.

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from pipeline.errors import UsageError
 from pipeline.learn.card import ModelCard
-from pipeline.learn.names import CLASSICAL as CLASSICAL_NAMES
+from pipeline.learn.names import CLASSICAL
 
 ENGINES = ("auto", "torch", "openvino")
 PRECISIONS = ("auto", "f32", "bf16", "int8")
@@ -26,7 +26,7 @@ def check_engine(
         from pipeline.learn.graphs import check_precision
 
         check_precision(precision)
-    if card.architecture.name in CLASSICAL_NAMES:  # small, and not all that others can
+    if card.architecture.name in CLASSICAL:  # small, and not all that others can
         from pipeline.learn.engines import make_engine
 
         make_engine(model_uri, engine=engine, precision=precision, embeddings=embeddings)

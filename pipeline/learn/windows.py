@@ -24,7 +24,7 @@ SHIFT_SHARE = 0.4
 """How far a window may be moved, as a share of its length."""
 _LOOKS = 5
 MOST_CHANGE_DB = 40.0
-"""By how much a window is made louder or softer at most, to be heard beside another one."""
+"""By how much a window is made louder or softer at most, where another one is added to it."""
 
 
 @dataclass(frozen=True)

@@ -45,7 +45,7 @@ _N_NUMBERED = 20  # with more windows than this, a number does not fit its field
 
 @dataclass(frozen=True)
 class Stretch:
-    """A few seconds of a track: what is heard, and what the model said of it."""
+    """A few seconds of a track: its sound, and what the model said of it."""
 
     samples: Floats
     """The stretch's samples, mono, `[n_samples]`."""
@@ -76,7 +76,7 @@ class Stretch:
 
 @dataclass(frozen=True)
 class Example:
-    """One track to listen to, with the picture of what is heard."""
+    """One track to listen to, with the picture of its sound."""
 
     title: str
     """Why the track is shown."""

@@ -1,6 +1,6 @@
 """Windows of samples in, randomised ones out, as the network's input: the work of a loader process.
 
-The windows are cut longer than they are heard (`margins`): a change of speed takes up to an eighth
+The windows are cut longer than they are used (`margins`): a change of speed takes up to an eighth
 more, and the front end's first and last frames reach beyond the window, as they do in a whole clip.
 """
 

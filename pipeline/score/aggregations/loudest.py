@@ -9,7 +9,7 @@ from pipeline.score.aggregations.base import Aggregation
 
 
 def loudest_window(window_scores: Floats) -> Floats:
-    """Return every class's largest score over the windows: enough is to be heard once.
+    """Return every class's largest score over the windows: one window is enough.
 
     The longer the track, the more windows there are for a false one to be the largest.
     """
