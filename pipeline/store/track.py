@@ -43,7 +43,7 @@ def open_track(uri: str) -> tuple[Path | bytes, str]:
         if is_uri(uri):
             data = _read_url(uri) if uri.startswith(("http://", "https://")) else _read(uri)
             return data, fingerprint(io.BytesIO(data))
-        path = Path(uri)
+        path = Path(uri).absolute()  # the decoder's process may have been started elsewhere
         if not path.is_file():
             kind = "not a regular file" if path.exists() else "no such file"
             raise DecodeError(Reason.UNREADABLE, kind)

@@ -33,6 +33,15 @@ def test_a_path_bytes_and_samples_are_one_track(tagger, make_wav):
     assert stereo["scores"] == pytest.approx(row["scores"], abs=1e-6)
 
 
+def test_a_relative_path_is_that_of_the_caller_now(tagger, make_wav, monkeypatch):
+    path = make_wav("a.wav", 3, 440, 660)
+    absolute = tagger.tag(path)  # the decoder's process runs from here on
+    monkeypatch.chdir(path.parent)
+    row = tagger.tag(path.name)
+    assert (row["status"], row["uri"]) == ("ok", path.name)
+    assert row["scores"] == absolute["scores"]
+
+
 def test_what_cannot_be_read_is_a_row(tagger, tmp_path):
     assert tagger.tag(b"no music")["reason"] == "not_audio"
     assert tagger.tag(tmp_path / "nowhere.mp3")["reason"] == "unreadable"
