@@ -44,5 +44,5 @@ $(READY): pyproject.toml
 	$(BIN)/python -m pip install --quiet --no-compile $(if $(LOCKED),--constraint requirements-dev.lock) \
 		--editable '.[dev]'
 	$(BIN)/python -m compileall -qq -j 0 $(VENV)/lib pipeline jobs schemas || true  # pip takes one core
-	$(BIN)/python -c 'from pipeline.audio.compiled import import_alone; import_alone()'
+	$(BIN)/python -c 'from pipeline.audio.spectra.compiled import import_alone; import_alone()'
 	touch $(READY)

@@ -23,17 +23,17 @@ from typing import Any
 import numpy as np
 
 from pipeline.arrays import Bools, Floats
-from pipeline.audio.activity import Activity
+from pipeline.audio.spectra.activity import Activity
 from pipeline.demo.compose import Section
 from pipeline.demo.idioms import CLASSES
 from pipeline.demo.recording import Recording, record_all
+from pipeline.evaluation.labels.aggregate import aggregate, confidence
+from pipeline.evaluation.labels.thresholds import tuned
+from pipeline.evaluation.statistics.metrics import multilabel_metrics
 from pipeline.flows.cluster import own_cpus
-from pipeline.learn.inference_config import InferenceConfig, inference_config
-from pipeline.learn.model import DEFAULT_MIN_CONFIDENCE
-from pipeline.learn.tagger import TrackTagger, describe
-from pipeline.score.aggregate import aggregate, confidence
-from pipeline.score.metrics import multilabel_metrics
-from pipeline.score.thresholds import tuned
+from pipeline.inference.inference_config import InferenceConfig, inference_config
+from pipeline.inference.tagger import TrackTagger, describe
+from pipeline.models.model import DEFAULT_MIN_CONFIDENCE
 from pipeline.store.catalogue import list_tracks
 
 TRACK_S = 240

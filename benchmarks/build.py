@@ -27,10 +27,10 @@ import psutil
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from pipeline.datasets.build_plan import BuildConfig, make_plan
 from pipeline.demo.media_server import MediaServer
 from pipeline.errors import Outcome, Reason
-from pipeline.flows.build import build
-from pipeline.flows.build_plan import BuildConfig, make_plan
+from pipeline.flows.building.build import build
 from pipeline.flows.cluster import ray_session
 from pipeline.selection.vocabulary import default_vocabulary
 from pipeline.store.dataset import Dataset

@@ -22,8 +22,8 @@ import numpy as np
 import soundfile
 
 import pipeline
-from pipeline.audio.decode import decode
-from pipeline.audio.ffmpeg import ffmpeg_exe
+from pipeline.audio.decoding.decode import decode
+from pipeline.audio.decoding.ffmpeg import ffmpeg_exe
 
 CODECS = {
     "wav": ("pcm_s16le", 44_100),

@@ -21,11 +21,11 @@ import torch
 import torchaudio
 from threadpoolctl import threadpool_limits
 
-from pipeline.audio.filterbank import FilterBankInput, FilterBankSpec
-from pipeline.audio.inputs import InputSpec
-from pipeline.audio.kaldi import KaldiInput
-from pipeline.audio.logmel import LogMelSpec, log_mel, plain_log_mel
-from pipeline.learn.pretrained.efficientat import INPUT as EFFICIENTAT
+from pipeline.audio.spectra.filterbank import FilterBankInput, FilterBankSpec
+from pipeline.audio.spectra.input_spec import InputSpec
+from pipeline.audio.spectra.kaldi import KaldiInput
+from pipeline.audio.spectra.logmel import LogMelSpec, log_mel, plain_log_mel
+from pipeline.models.pretrained.efficientat import INPUT as EFFICIENTAT
 
 SECONDS, N_ROUNDS = 10, 15
 

@@ -28,7 +28,7 @@ MIB, N_FILES, RATE_HZ = 1 << 20, 100, 44_100
 KINDS = {
     "driver": "jobs.tag_catalog",
     "models": "ray::MapWorker",
-    "decoders": "pipeline.audio.guard",
+    "decoders": "pipeline.audio.decoding.guard",
     "other workers": "ray::",
     "raylet, gcs, agents": "",
 }

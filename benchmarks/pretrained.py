@@ -28,16 +28,16 @@ from sklearn.metrics import f1_score
 from sklearn.model_selection import StratifiedKFold
 
 from pipeline.arrays import Bools, Float64
-from pipeline.audio.activity import Activity
-from pipeline.audio.windows import cut_windows, window_starts
+from pipeline.audio.spectra.activity import Activity
+from pipeline.audio.spectra.windows import cut_windows, window_starts
 from pipeline.demo.catalogue import plan_catalogue
 from pipeline.demo.compose import Section
 from pipeline.demo.recording import Recording, record_all
-from pipeline.learn.engines import make_engine
-from pipeline.learn.inference_config import InferenceConfig, inference_config
-from pipeline.learn.tagger import TrackTagger, describe
-from pipeline.score.metrics import Metrics, multilabel_metrics
-from pipeline.score.thresholds import tuned
+from pipeline.evaluation.labels.thresholds import tuned
+from pipeline.evaluation.statistics.metrics import Metrics, multilabel_metrics
+from pipeline.inference.inference_config import InferenceConfig, inference_config
+from pipeline.inference.tagger import TrackTagger, describe
+from pipeline.models.engines.engines import make_engine
 from pipeline.selection.vocabulary import default_vocabulary
 from pipeline.store.catalogue import list_tracks
 

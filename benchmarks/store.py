@@ -20,13 +20,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import torch
 
-from pipeline.audio.inputs import LogMelInput
-from pipeline.audio.logmel import LogMelSpec
-from pipeline.audio.windows import WindowSpec
-from pipeline.learn.mapped import mapped_clips
-from pipeline.learn.windows import load_windows
+from pipeline.audio.spectra.input_spec import LogMelInput
+from pipeline.audio.spectra.logmel import LogMelSpec
+from pipeline.audio.spectra.windows import WindowSpec
 from pipeline.store.dataset import Dataset
 from pipeline.store.folder import Folder
+from pipeline.training.data.mapped import mapped_clips
+from pipeline.training.data.windows import load_windows
 from schemas.features import features_schema, read_logmels
 from schemas.ledger import LEDGER
 

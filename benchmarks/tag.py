@@ -42,17 +42,17 @@ import pyarrow.compute as pc
 import torch
 from untrained import write_untrained
 
-from pipeline.audio.activity import Activity
-from pipeline.audio.inputs import LogMelInput
-from pipeline.audio.windows import WindowSpec
+from pipeline.audio.spectra.activity import Activity
+from pipeline.audio.spectra.input_spec import LogMelInput
+from pipeline.audio.spectra.windows import WindowSpec
 from pipeline.demo.catalogue import plan_catalogue
 from pipeline.demo.recording import record_all
-from pipeline.learn.engines import make_engine
-from pipeline.learn.inference_config import inference_config
-from pipeline.learn.model import load_model
-from pipeline.learn.quantize import quantized_graph, save_quantized
-from pipeline.learn.starter import model_uri
-from pipeline.learn.tracks import TrackFrontEnd, described_rows
+from pipeline.inference.inference_config import inference_config
+from pipeline.inference.tracks import TrackFrontEnd, described_rows
+from pipeline.models.engines.engines import make_engine
+from pipeline.models.engines.quantize import quantized_graph, save_quantized
+from pipeline.models.model import load_model
+from pipeline.models.starter import model_uri
 from pipeline.store.folder import Folder
 from pipeline.store.tagstore import TagStore
 

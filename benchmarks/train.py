@@ -32,17 +32,17 @@ import torch
 from ray.train import RunConfig, ScalingConfig
 from ray.train.torch import TorchTrainer
 
-from pipeline.audio.inputs import LogMelInput
-from pipeline.audio.windows import WindowSpec
+from pipeline.audio.spectra.input_spec import LogMelInput
+from pipeline.audio.spectra.windows import WindowSpec
 from pipeline.flows.cluster import own_cpus, ray_session
-from pipeline.flows.fit import worker_env
-from pipeline.learn.config import TrainConfig
-from pipeline.learn.loader import default_processes, loader
-from pipeline.learn.loop import Hooks, train
-from pipeline.learn.model import Architecture, Tagger
-from pipeline.learn.precision import has_fast_bf16
-from pipeline.learn.randomise.windows import RandomisedWindows
-from pipeline.learn.windows import WindowSet
+from pipeline.flows.training.fit import worker_env
+from pipeline.models.engines.precision import has_fast_bf16
+from pipeline.models.model import Architecture, Tagger
+from pipeline.training.augmenting.randomise.windows import RandomisedWindows
+from pipeline.training.config import TrainConfig
+from pipeline.training.data.loader import default_processes, loader
+from pipeline.training.data.windows import WindowSet
+from pipeline.training.loop import Hooks, train
 
 N_CLASSES, N_WINDOWS, N_COLUMNS, N_WARM = 11, 10, 862, 3
 INPUT_SPEC, WINDOWS = LogMelInput(), WindowSpec()

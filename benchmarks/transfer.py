@@ -24,7 +24,7 @@ from typing import Any
 
 from pipeline.demo.corpus import plan_corpus, render_corpus, write_segments_csv
 from pipeline.flows.cluster import own_cpus
-from pipeline.learn.names import AUGMENTATIONS
+from pipeline.models.names import AUGMENTATIONS
 
 N_VIDEOS = {"wheel": 250, "larger": 450}  # by soundfont, of all kinds; some have no class
 SHORT = "--input-size 128x64 --lr 1e-3"

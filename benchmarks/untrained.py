@@ -6,9 +6,9 @@ from pathlib import Path
 
 import torch
 
-from pipeline.audio.inputs import LogMelInput
-from pipeline.audio.windows import WindowSpec
-from pipeline.learn.model import Architecture, ModelCard, Tagger, save_model
+from pipeline.audio.spectra.input_spec import LogMelInput
+from pipeline.audio.spectra.windows import WindowSpec
+from pipeline.models.model import Architecture, ModelCard, Tagger, save_model
 from pipeline.selection.vocabulary import default_vocabulary
 from pipeline.store.folder import Folder
 

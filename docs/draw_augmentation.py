@@ -11,8 +11,8 @@ import numpy as np
 import torch
 from matplotlib.figure import Figure
 
-from pipeline.audio.logmel import LogMelSpec, log_mel
-from pipeline.learn.augment import (
+from pipeline.audio.spectra.logmel import LogMelSpec, log_mel
+from pipeline.training.augmenting.augment import (
     augment,
     masks,
     mix,
@@ -21,8 +21,8 @@ from pipeline.learn.augment import (
     shift,
     tilt,
 )
-from pipeline.learn.pitch import shifted
-from pipeline.learn.randomise.chain import randomised
+from pipeline.training.augmenting.pitch import shifted
+from pipeline.training.augmenting.randomise.chain import randomised
 
 SPEC = LogMelSpec()
 RANGE_DB = 90.0

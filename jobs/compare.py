@@ -36,7 +36,7 @@ def main(argv: list[str] | None = None) -> int:
 
 def _evaluations(config: CompareConfig) -> int:
     report = compare_evaluations(config)
-    from pipeline.report.comparison_page import model_macro_text, p_text
+    from pipeline.report.pages.comparison_page import model_macro_text, p_text
 
     print(f"{report.n_items} items, {len(report.models)} models, best first:")
     for row in report.models:
@@ -52,7 +52,7 @@ def _evaluations(config: CompareConfig) -> int:
 
 def _tags(config: CompareTagsConfig) -> int:
     report = compare_tags(config)
-    from pipeline.report.tag_differences_page import summary_lines
+    from pipeline.report.pages.tag_differences_page import summary_lines
 
     print("\n".join(summary_lines(report)))
     print(f"all of it is in {config.out}: report.html, differences.json, differences.parquet")

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 from jobs import build_subset, evaluate, harness, tag_catalog, train
 from pipeline.errors import TimbreError
 from pipeline.flags import Flag, described, from_flags, words
-from pipeline.learn.starter import STARTER, has_starter
+from pipeline.models.starter import STARTER, has_starter
 
 if TYPE_CHECKING:
     from pipeline.demo.media_server import MediaServer

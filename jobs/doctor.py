@@ -14,7 +14,7 @@ def main(argv: list[str] | None = None) -> int:
     flags = vars(parser.parse_args(argv))
 
     def job() -> int:
-        from pipeline.flows.machine import Level
+        from pipeline.flows.doctor_checks import Level
 
         levels = []
         for finding in checkup(from_flags(DoctorConfig, flags)):

@@ -11,7 +11,7 @@ from pipeline.flags import from_flags
 from pipeline.report.wording import macro_text
 
 if TYPE_CHECKING:
-    from pipeline.score.metrics import Metrics
+    from pipeline.evaluation.statistics.metrics import Metrics
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -29,7 +29,7 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def _say_what_is_kept(config: EvaluateConfig) -> None:
-    from pipeline.flows.evaluate import kept_in
+    from pipeline.flows.evaluation.evaluate import kept_in
 
     if config.keep_thresholds:
         print(f"the thresholds are in {'/'.join(kept_in(config))} now")

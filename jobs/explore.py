@@ -30,8 +30,8 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def _print_anova(anova: Mapping[str, Any]) -> None:
-    from pipeline.report.feature_plots import p_text, row_label
-    from pipeline.score.anova import P_LIMIT
+    from pipeline.evaluation.statistics.anova import P_LIMIT
+    from pipeline.report.plots.feature_plots import p_text, row_label
 
     print(f"ANOVA of {anova['n_single']} clips with one class, of {anova['n_clips']}:")
     for f in anova["features"]:

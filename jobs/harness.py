@@ -22,9 +22,9 @@ from typing import Any, NoReturn, Self
 from pipeline.errors import TimbreError, UsageError
 from pipeline.flags import add_flags
 from pipeline.flags import share as share
-from pipeline.flows.joined import relative_on_cluster
-from pipeline.flows.logs import logged, say
 from pipeline.report.wording import past_limit_text
+from pipeline.runs.joined import relative_on_cluster
+from pipeline.runs.logs import logged, say
 
 OK, FAILED, USAGE, PAST_LIMIT, INTERRUPTED = 0, 1, 2, 3, 130
 _PLACES = {"URI", "GLOB", "MANIFEST", "CSV", "TOML", "JSON", "FILE", "DIR", "PATH"}

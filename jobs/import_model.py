@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 from jobs import harness
 from pipeline.api import import_model
 from pipeline.flags import from_flags
-from pipeline.learn.pretrained.import_config import ImportConfig
+from pipeline.models.pretrained.import_config import ImportConfig
 
 if TYPE_CHECKING:
-    from pipeline.learn.pretrained.importing import Imported
+    from pipeline.models.pretrained.importing import Imported
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -12,14 +12,14 @@ from pipeline.api import cross_validate, fit
 from pipeline.configs.train import FitConfig
 from pipeline.errors import TimbreError
 from pipeline.flags import Flag, add_flags, from_flags
-from pipeline.learn.config import NO_WEIGHTS, TrainConfig
-from pipeline.learn.names import CLASSICAL
-from pipeline.learn.presets import PRESETS, preset
+from pipeline.models.names import CLASSICAL
 from pipeline.report.wording import macro_text
+from pipeline.training.config import NO_WEIGHTS, TrainConfig
+from pipeline.training.presets import PRESETS, preset
 
 if TYPE_CHECKING:
-    from pipeline.flows.fit import FitResult
-    from pipeline.flows.folds import FoldsResult
+    from pipeline.flows.training.fit import FitResult
+    from pipeline.flows.training.folds import FoldsResult
 
 
 @dataclass(frozen=True)
@@ -62,7 +62,7 @@ def _defaults(parser: ArgumentParser, argv: list[str] | None) -> TrainConfig:
         return preset(chosen.preset if chosen.preset in PRESETS else None, chosen.model)
     if chosen.preset is not None:
         parser.error(f"--preset {chosen.preset}: of a training from nothing; --init has its own")
-    from pipeline.learn.fine_tuning import fine_tuning_config
+    from pipeline.training.transfer.fine_tuning import fine_tuning_config
 
     try:
         return fine_tuning_config(chosen.init)
@@ -71,7 +71,7 @@ def _defaults(parser: ArgumentParser, argv: list[str] | None) -> TrainConfig:
 
 
 def _say_model(result: FitResult, out: str) -> None:
-    from pipeline.learn.selection import best_row, chosen_by
+    from pipeline.training.selection import best_row, chosen_by
 
     card = result.card
     if result.was_done:

@@ -22,26 +22,26 @@ if TYPE_CHECKING:
     from pipeline.configs.retag import RetagConfig
     from pipeline.configs.tag import TagConfig
     from pipeline.configs.train import FitConfig
-    from pipeline.flows.export import Exported
-    from pipeline.flows.fit import FitResult
-    from pipeline.flows.folds import FoldsResult
-    from pipeline.flows.machine import Finding
-    from pipeline.learn.pretrained.import_config import ImportConfig
-    from pipeline.learn.pretrained.importing import Imported
-    from pipeline.score.metrics import Metrics
+    from pipeline.evaluation.statistics.metrics import Metrics
+    from pipeline.flows.doctor_checks import Finding
+    from pipeline.flows.training.fit import FitResult
+    from pipeline.flows.training.folds import FoldsResult
+    from pipeline.models.pretrained.import_config import ImportConfig
+    from pipeline.models.pretrained.importing import Imported
+    from pipeline.tagging.export import Exported
     from schemas.comparison import ComparisonRecord, DifferencesRecord
 
 
 def dry_run(config: BuildConfig) -> dict[str, Any]:
     """Say what `build` would do; no request is made, and nothing is written."""
-    from pipeline.flows.build_plan import dry_run
+    from pipeline.datasets.build_plan import dry_run
 
     return dry_run(config)
 
 
 def build(config: BuildConfig) -> dict[str, Any]:
     """Fetch what a dataset is still without; return what its report.json holds."""
-    from pipeline.flows.build import build
+    from pipeline.flows.building.build import build
 
     return build(config)
 
@@ -55,85 +55,85 @@ def extract_features(config: ExtractConfig) -> dict[str, Any]:
 
 def explore(config: ExploreConfig) -> dict[str, Any]:
     """Count and test what a dataset holds, and write a page; return what explore.json holds."""
-    from pipeline.flows.explore import explore
+    from pipeline.datasets.explore import explore
 
     return explore(config)
 
 
 def fit(config: FitConfig) -> FitResult:
     """Train a model; return its card, and whether the same run had ended before."""
-    from pipeline.flows.fit import fit
+    from pipeline.flows.training.fit import fit
 
     return fit(config)
 
 
 def cross_validate(config: FitConfig, n_folds: int) -> FoldsResult:
     """Train a model a fold, of parts by video; return their cards, and what folds.json holds."""
-    from pipeline.flows.folds import cross_validate
+    from pipeline.flows.training.folds import cross_validate
 
     return cross_validate(config, n_folds)
 
 
 def import_model(config: ImportConfig) -> Imported:
     """Make a model's folder of a published tagger; return its card, and whether it was there."""
-    from pipeline.flows.provenance import provenance
-    from pipeline.learn.pretrained.importing import import_model
+    from pipeline.models.pretrained.importing import import_model
+    from pipeline.runs.provenance import provenance
 
     return import_model(config, provenance())
 
 
 def quantize(config: QuantizeConfig) -> dict[str, Any]:
     """Make a model int8, and measure what that costs; return what quantize.json holds."""
-    from pipeline.flows.quantize import quantize
+    from pipeline.flows.evaluation.quantize import quantize
 
     return quantize(config)
 
 
 def evaluate(config: EvaluateConfig) -> Metrics:
     """Score a model on a dataset's split, or a tagging run against its truth."""
-    from pipeline.flows.evaluate import evaluate
+    from pipeline.flows.evaluation.evaluate import evaluate
 
     return evaluate(config)
 
 
 def compare_evaluations(config: CompareConfig) -> ComparisonRecord:
     """Compare evaluations of the same items; return what comparison.json holds."""
-    from pipeline.flows.compare import compare_evaluations
+    from pipeline.runs.compare import compare_evaluations
 
     return compare_evaluations(config)
 
 
 def compare_tags(config: CompareTagsConfig) -> DifferencesRecord:
     """Compare the labels of two tagging runs; return what differences.json holds."""
-    from pipeline.flows.compare_tags import compare_tags
+    from pipeline.tagging.compare_tags import compare_tags
 
     return compare_tags(config)
 
 
 def plan_tagging(config: TagConfig) -> dict[str, Any]:
     """Say what `tag_catalog` would do: counts of tracks, bytes, and seconds where a run tells."""
-    from pipeline.flows.tag import plan_tagging
+    from pipeline.flows.tagging.tag import plan_tagging
 
     return plan_tagging(config)
 
 
 def tag_catalog(config: TagConfig) -> dict[str, Any]:
     """Tag what is new in a catalogue of audio; return what run.json holds."""
-    from pipeline.flows.tag import tag_catalog
+    from pipeline.flows.tagging.tag import tag_catalog
 
     return tag_catalog(config)
 
 
 def retag(config: RetagConfig) -> dict[str, Any]:
     """Make the labels of a tagging run anew, without audio; return the new folder's run.json."""
-    from pipeline.flows.retag import retag
+    from pipeline.tagging.retag import retag
 
     return retag(config)
 
 
 def export_tags(config: ExportConfig) -> Exported:
     """Write the tags of a tagging run as other programs read them; return counts and notes."""
-    from pipeline.flows.export import export_tags
+    from pipeline.tagging.export import export_tags
 
     return export_tags(config)
 

@@ -1,6 +1,6 @@
 """A folder in, what its modules declare out: how a new file is found without an edit elsewhere.
 
-A seam is a folder of `pipeline/` and the name of a constant: `FAMILY` in learn/pretrained/,
+A seam is a folder of `pipeline/` and the name of a constant: `FAMILY` in models/pretrained/,
 `EXPORT` in exports/, and so on. A module of the folder that has the constant is one more of its
 kind. Of an export, an augmentation, a feature and a family the module's name is the name that users
 give, as `declaring` lists them by it. CONTRIBUTING.md shows each seam.

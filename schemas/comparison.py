@@ -53,7 +53,7 @@ class DifferencesRecord(Record):
     per_class: list[dict[str, Any]]
     """By class: who gives the label, agreement, and how scores correlate."""
     grid: list[list[int]]
-    """What B makes of A's labels: see `pipeline.score.tag_differences.findings`."""
+    """What B makes of A's labels: see `pipeline.evaluation.runs.tag_differences.findings`."""
     apart: dict[str, int]
     """Tracks that are not compared, by why."""
     apart_first: dict[str, list[str]]

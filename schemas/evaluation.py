@@ -13,7 +13,7 @@ class EvaluationRecord(Record):
     """metrics.json: how well a model tags some items. Nothing in it is NaN."""
 
     metrics: dict[str, Any]
-    """The figures over all items, and `per_class`: those of `pipeline.score.metrics.Metrics`."""
+    """Over all items, and `per_class`: `pipeline.evaluation.statistics.metrics.Metrics`."""
     class_names: dict[str, str] = field(default_factory=dict)
     """Name by code."""
     provenance: dict[str, str] = field(default_factory=dict)

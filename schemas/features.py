@@ -20,7 +20,7 @@ SPEC_KEY = b"timbre.feature_spec"
 
 
 def features_schema(spec: dict[str, object]) -> pa.Schema:
-    """FEATURES whose log-mels were made with `spec` (see `pipeline.audio.logmel.LogMelSpec`)."""
+    """FEATURES of log-mels made with `spec`, a `pipeline.audio.spectra.logmel.LogMelSpec`."""
     return pa.schema(
         [
             column("segment_id", pa.string(), "'{ytid}_{start in ms}'"),

@@ -1,8 +1,8 @@
 """The front ends of the pretrained taggers, by the letters of their families."""
 
-from pipeline.audio.filterbank import FilterBankInput, FilterBankSpec
-from pipeline.audio.kaldi import KaldiInput
-from pipeline.learn.pretrained.efficientat import INPUT as EFFICIENTAT
+from pipeline.audio.spectra.filterbank import FilterBankInput, FilterBankSpec
+from pipeline.audio.spectra.kaldi import KaldiInput
+from pipeline.models.pretrained.efficientat import INPUT as EFFICIENTAT
 
 CED = FilterBankInput(
     FilterBankSpec(

@@ -8,7 +8,7 @@ import pytest
 import soundfile
 
 import pipeline
-from pipeline.learn import starter
+from pipeline.models import starter
 from tests.conftest import SAMPLE_RATE_HZ, tones
 from tests.flows.conftest import Corpus
 from tests.flows.conftest import corpus as corpus  # fixtures

@@ -9,7 +9,7 @@ import pyarrow as pa
 import pytest
 import soundfile
 
-from pipeline.learn import starter
+from pipeline.models import starter
 from pipeline.store.folder import Folder
 from schemas.tags import tags_schema
 from tests.conftest import SAMPLE_RATE_HZ, tones

@@ -4,16 +4,16 @@ import sys
 
 import pytest
 
-from pipeline.audio import fetch
-from pipeline.audio.inputs import front_ends
-from pipeline.audio.sources.base import NamedSource
+from pipeline.audio.fetching import fetch
+from pipeline.audio.fetching.sources.base import NamedSource
+from pipeline.audio.spectra.input_spec import front_ends
 from pipeline.errors import UsageError
-from pipeline.flows.export import FORMATS, formats_text
-from pipeline.flows.joined import relative_on_cluster
-from pipeline.learn.augment import AUGMENTATIONS
-from pipeline.learn.networks.registry import networks
-from pipeline.score.aggregate import METHODS, TRACKS
+from pipeline.evaluation.labels.aggregate import METHODS, TRACKS
+from pipeline.models.networks.registry import networks
+from pipeline.runs.joined import relative_on_cluster
 from pipeline.seams import declared
+from pipeline.tagging.export import FORMATS, formats_text
+from pipeline.training.augmenting.augment import AUGMENTATIONS
 
 
 @pytest.fixture

@@ -12,10 +12,10 @@ import soxr
 from scipy.special import logit
 
 from pipeline.arrays import Float32
-from pipeline.audio.windows import cut_windows, window_starts
-from pipeline.learn.engines import make_engine
-from pipeline.learn.model import load_card
-from pipeline.learn.pretrained.importing import ImportConfig, import_model
+from pipeline.audio.spectra.windows import cut_windows, window_starts
+from pipeline.models.engines.engines import make_engine
+from pipeline.models.model import load_card
+from pipeline.models.pretrained.importing import ImportConfig, import_model
 from starter_steps.render import SAMPLE_RATE_HZ
 
 _LEAST = 1e-6  # a score of 0 or 1 has no logit

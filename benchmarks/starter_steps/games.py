@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from pipeline.audio.decode import decode
+from pipeline.audio.decoding.decode import decode
 from starter_steps.notes import CODES, DRUMS, OTHER
 from starter_steps.pool import Clip
 from starter_steps.render import SAMPLE_RATE_HZ

@@ -13,9 +13,9 @@ import numpy.typing as npt
 from sklearn.metrics import average_precision_score, f1_score
 
 from pipeline.arrays import Bools, Float32
-from pipeline.audio.windows import cut_windows, window_starts
-from pipeline.learn.model import Tagger
-from pipeline.score.thresholds import tuned
+from pipeline.audio.spectra.windows import cut_windows, window_starts
+from pipeline.evaluation.labels.thresholds import tuned
+from pipeline.models.model import Tagger
 from starter_steps.notes import CODES
 from starter_steps.pool import INPUT_SPEC, WINDOWS, Clip
 from starter_steps.student import scores_of

@@ -9,8 +9,8 @@ from typing import Any
 
 from torch import Tensor
 
-from pipeline.flows.provenance import provenance
-from pipeline.learn.model import ModelCard, save_model
+from pipeline.models.model import ModelCard, save_model
+from pipeline.runs.provenance import provenance
 from pipeline.selection.vocabulary import default_vocabulary
 from pipeline.store.folder import Folder
 from starter_steps.pool import INPUT_SPEC, WINDOWS

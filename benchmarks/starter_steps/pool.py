@@ -14,14 +14,14 @@ from pathlib import Path
 import numpy as np
 
 from pipeline.arrays import Float32
-from pipeline.audio.decode import decode
-from pipeline.audio.inputs import LogMelInput
-from pipeline.audio.logmel import LogMelSpec
-from pipeline.audio.windows import WindowSpec
-from pipeline.learn.randomise.base import rms
-from pipeline.learn.randomise.chain import DEFAULT, randomised
-from pipeline.learn.randomise.mixture import Mixture, mixed
-from pipeline.learn.randomise.silence import placed
+from pipeline.audio.decoding.decode import decode
+from pipeline.audio.spectra.input_spec import LogMelInput
+from pipeline.audio.spectra.logmel import LogMelSpec
+from pipeline.audio.spectra.windows import WindowSpec
+from pipeline.training.augmenting.randomise.base import rms
+from pipeline.training.augmenting.randomise.chain import DEFAULT, randomised
+from pipeline.training.augmenting.randomise.mixture import Mixture, mixed
+from pipeline.training.augmenting.randomise.silence import placed
 from starter_steps.encoders import Teacher, encoded
 from starter_steps.notes import CODES, DRUMS, OTHER
 from starter_steps.render import SAMPLE_RATE_HZ

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from pipeline.arrays import Float32
-from pipeline.audio.decode import decode
+from pipeline.audio.decoding.decode import decode
 from starter_steps.notes import CODES, DRUMS, OTHER, SECONDS
 from starter_steps.render import N_SAMPLES, SAMPLE_RATE_HZ, save_clips
 

@@ -14,9 +14,9 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from pipeline.arrays import Float32, Int64
-from pipeline.learn.model import Architecture, Tagger
-from pipeline.learn.networks.compact import Compact
-from pipeline.learn.precision import autocast, has_fast_bf16
+from pipeline.models.engines.precision import autocast, has_fast_bf16
+from pipeline.models.model import Architecture, Tagger
+from pipeline.models.networks.compact import Compact
 from starter_steps.notes import CODES
 from starter_steps.pool import INPUT_SPEC, WINDOWS
 from starter_steps.teacher import masked_loss

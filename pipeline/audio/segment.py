@@ -16,13 +16,13 @@ from tenacity import RetryCallState, Retrying
 from tenacity.wait import wait_exponential_jitter
 
 from pipeline.arrays import Float32
-from pipeline.audio.circuit_breaker import OpenGate, RequestGate, is_line_fault
-from pipeline.audio.clip import fit_length, from_pcm16, to_pcm16, wav_bytes
-from pipeline.audio.decode import decode
-from pipeline.audio.fetch import Source
-from pipeline.audio.logmel import LogMelSpec, log_mel
-from pipeline.audio.moments import Moments
-from pipeline.audio.network import Meter
+from pipeline.audio.decoding.clip import fit_length, from_pcm16, to_pcm16, wav_bytes
+from pipeline.audio.decoding.decode import decode
+from pipeline.audio.description.moments import Moments
+from pipeline.audio.fetching.circuit_breaker import OpenGate, RequestGate, is_line_fault
+from pipeline.audio.fetching.fetch import Source
+from pipeline.audio.fetching.remote_file import Meter
+from pipeline.audio.spectra.logmel import LogMelSpec, log_mel
 from pipeline.errors import ItemFault, Outcome, Reason
 
 Row = dict[str, Any]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Annotated
 
-from pipeline.audio.access import IRMAS, Access
+from pipeline.audio.fetching.access import IRMAS, Access
 from pipeline.errors import UsageError
 from pipeline.flags import Count, Flag, Number, Seconds, Uri, described
 from pipeline.selection.retry import Retry

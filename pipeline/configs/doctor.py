@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 from pipeline.flags import Flag, Uri, described
 
 if TYPE_CHECKING:
-    from pipeline.audio.access import Access
+    from pipeline.audio.fetching.access import Access
 
 
 @described
@@ -31,6 +31,6 @@ class DoctorConfig:
 
     def access(self) -> Access:
         """Return how the source is reached; raises UsageError where that is wrong."""
-        from pipeline.audio.access import Access
+        from pipeline.audio.fetching.access import Access
 
         return Access(self.cookies, self.proxy, self.source_address)

@@ -6,11 +6,17 @@ from dataclasses import dataclass
 from typing import Annotated
 
 from pipeline.errors import UsageError
+from pipeline.evaluation.labels.aggregate import NAMES, method_named
+from pipeline.evaluation.labels.thresholds import (
+    FROM_VALIDATION,
+    RULES,
+    TARGET_PRECISION,
+    Rule,
+    check_share,
+)
 from pipeline.flags import Flag, Number, Uri, described
-from pipeline.learn.names import STARTER
-from pipeline.learn.starter import model_uri
-from pipeline.score.aggregate import NAMES, method_named
-from pipeline.score.thresholds import FROM_VALIDATION, RULES, TARGET_PRECISION, Rule, check_share
+from pipeline.models.names import STARTER
+from pipeline.models.starter import model_uri
 from pipeline.selection.splits import SPLITS, Split
 
 

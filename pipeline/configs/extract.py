@@ -14,7 +14,7 @@ FEATURES = (
     *("rolloff", "flatness", "flux", "poly", "chroma_stft", "chroma_cqt", "chroma_cens"),
     *("tonnetz", "cqt", "tempogram", "yin", "pyin", "crepe", "pitch_roll", "nmf_components"),
     "nmf_activations",
-    *declaring("pipeline.audio.more_features", "FEATURE"),
+    *declaring("pipeline.audio.description.more_features", "FEATURE"),
 )
 """Names in the feature catalogue (`audio.feature_table`), in its order."""
 _STATISTICS = ("mean", "var")

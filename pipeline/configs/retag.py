@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from typing import Annotated
 
 from pipeline.errors import UsageError
+from pipeline.evaluation.labels.thresholds import check_share
 from pipeline.flags import Flag, Number, Uri, described
-from pipeline.score.thresholds import check_share
 
 
 @described

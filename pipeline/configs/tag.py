@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from typing import Annotated, Literal, get_args
 
 from pipeline.errors import UsageError
+from pipeline.evaluation.labels.aggregate import method_named
+from pipeline.evaluation.labels.thresholds import check_share
 from pipeline.flags import Count, Flag, Number, Seconds, Share, described
-from pipeline.learn.names import STARTER, Engine, Precision
-from pipeline.score.aggregate import method_named
-from pipeline.score.thresholds import check_share
+from pipeline.models.names import STARTER, Engine, Precision
 from pipeline.store.playlist import FORMS
 
 Retry = Literal["none", "failed"]

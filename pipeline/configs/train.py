@@ -7,9 +7,9 @@ from pathlib import Path
 
 from pipeline.errors import UsageError
 from pipeline.flags import Count, Uri, described
-from pipeline.learn.config import NO_WEIGHTS, TrainConfig, check_start
-from pipeline.learn.names import IMAGENET
-from pipeline.learn.starter import for_all_processes
+from pipeline.models.names import IMAGENET
+from pipeline.models.starter import for_all_processes
+from pipeline.training.config import NO_WEIGHTS, TrainConfig, check_start
 
 
 @described

@@ -20,7 +20,7 @@ from pathlib import Path
 from pipeline.demo.compose import Section, compose
 from pipeline.demo.render import RATE_HZ, comment_of, encode, master, resample, synthesize
 from pipeline.demo.soundfonts import WHEEL, Soundfont, chosen
-from pipeline.flows.logs import progress_bar
+from pipeline.runs.logs import progress_bar
 
 RECIPE = 2  # goes up when the same recording would sound otherwise
 

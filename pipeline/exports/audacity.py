@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+from pipeline.exports import texts
 from pipeline.exports.task import Export, Task, file_each
-from pipeline.report import exports
 
 
 def _write(task: Task) -> str:
-    return file_each(task, "txt", lambda _, spans, origin: exports.audacity_text(spans, origin))
+    return file_each(task, "txt", lambda _, spans, origin: texts.audacity_text(spans, origin))
 
 
 EXPORT = Export("audacity", "a file a track, with intervals where they were kept", _write)

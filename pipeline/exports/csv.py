@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
+from pipeline.exports import texts
 from pipeline.exports.task import Export, Task
-from pipeline.report import exports
 
 
 def _write(task: Task) -> str:
     codes, n_rows = task.source.codes, 0
     with task.writing("tags.csv") as write:
-        write(exports.csv_header(codes))
+        write(texts.csv_header(codes))
         for _, rows, _ in task.batches():
-            write(exports.csv_lines(rows, codes))
+            write(texts.csv_lines(rows, codes))
             n_rows += len(rows)
-            n_formulas = sum(exports.is_formula(row["uri"]) for row in rows)
+            n_formulas = sum(texts.is_formula(row["uri"]) for row in rows)
             task.counts[
                 "uris begin as a formula does: in the csv they have an apostrophe in front"
             ] += n_formulas

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
+from pipeline.exports import texts
 from pipeline.exports.task import Export, Task
-from pipeline.report import exports
 
 
 def _write(task: Task) -> str:
     n_rows = 0
     with task.writing("tags.jsonl") as write:
         for _, rows, _ in task.batches():
-            write(exports.json_lines(rows))
+            write(texts.json_lines(rows))
             n_rows += len(rows)
     return f"tags.jsonl: {n_rows:,d} objects, failed tracks too"
 

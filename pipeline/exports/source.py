@@ -17,7 +17,7 @@ import pyarrow.compute as pc
 
 from pipeline.arrays import Bools
 from pipeline.errors import SpecMismatch, StoreError
-from pipeline.report.exports import Row, TagSource
+from pipeline.exports.texts import Row, TagSource
 from pipeline.store.matrices import codes_of
 from pipeline.store.tagstore import TagStore, file_beside
 from schemas.tagging_run import TaggingRun

@@ -16,9 +16,9 @@ from dataclasses import dataclass
 from typing import cast
 
 from pipeline.errors import StoreError
+from pipeline.exports import texts
 from pipeline.exports.source import ExportSource, Intervals
-from pipeline.report import exports
-from pipeline.report.exports import Row, Span, TagSource
+from pipeline.exports.texts import Row, Span, TagSource
 from pipeline.store.folder import Folder
 
 _WRITERS = 16
@@ -53,7 +53,7 @@ class Task:
         folder = self.out.local_path("") if self.out.is_local else None
         try:
             with tempfile.TemporaryFile(dir=folder) as file:
-                yield lambda text: file.write(exports.to_bytes(text))
+                yield lambda text: file.write(texts.to_bytes(text))
                 file.flush()
                 with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as text:
                     self.out.write_bytes(name, cast(bytes, text))
@@ -86,9 +86,9 @@ def file_each(task: Task, suffix: str, text_of: Callable[[Row, list[Span], TagSo
     )
 
     def write(row: Row, found: list[Row]) -> None:
-        text = text_of(row, exports.spans(row, found), task.source.origin)
-        name = f"{exports.file_stem(row['uri'])}.{suffix}"
-        task.out.write_bytes(name, exports.to_bytes(text))
+        text = text_of(row, texts.spans(row, found), task.source.origin)
+        name = f"{texts.file_stem(row['uri'])}.{suffix}"
+        task.out.write_bytes(name, texts.to_bytes(text))
 
     with ThreadPoolExecutor(_WRITERS) as pool:
         for name, _, ok in task.batches():
@@ -96,7 +96,7 @@ def file_each(task: Task, suffix: str, text_of: Callable[[Row, list[Span], TagSo
             list(pool.map(write, ok, found))
             n_files += len(ok)
             task.counts[whole] += sum(
-                bool(exports.without_interval(row, of_row))
+                bool(texts.without_interval(row, of_row))
                 for row, of_row in zip(ok, found, strict=True)
             )
     return f"{n_files:,d} files .{suffix}, one a track; failed ones are left out"

@@ -15,7 +15,7 @@ import ray
 import torch
 
 from pipeline.errors import TimbreError, UsageError
-from pipeline.flows.logs import log_as_objects, log_form
+from pipeline.runs.logs import log_as_objects, log_form
 
 _TOO_SLOW = "timed out during startup"  # in the message of a Ray that did
 _OBJECT_STORE_BYTES = 1 << 30

@@ -1,7 +1,7 @@
 """A source, a folder and this machine in, findings out: what a job would stumble over.
 
-The checks of the machine itself are in `machine.py`; here are those of the audio's way into it. As
-there, a check imports itself what it needs.
+The checks of the machine itself are in `doctor_checks.py`; here are those of the audio's way into
+it. As there, a check imports itself what it needs.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ from urllib.parse import urlsplit
 
 from pipeline.configs.doctor import DoctorConfig as DoctorConfig
 from pipeline.errors import FetchFault, TimbreError
-from pipeline.flows import machine
-from pipeline.flows.joined import is_on_cluster, relative_on_cluster
-from pipeline.flows.machine import Finding, Level, judged, room_at
+from pipeline.flows import doctor_checks
+from pipeline.flows.doctor_checks import Finding, Level, judged, room_at
+from pipeline.runs.joined import is_on_cluster, relative_on_cluster
 
 if TYPE_CHECKING:
     pass
@@ -48,7 +48,9 @@ def checkup(config: DoctorConfig) -> Iterator[Finding]:
         except TimbreError as error:
             yield Finding(name, Level.FAIL, str(error))
         except Exception as error:  # whatever is broken here is what was looked for
-            yield Finding(name, Level.FAIL, f"{type(error).__name__}: {error}", machine.REINSTALL)
+            yield Finding(
+                name, Level.FAIL, f"{type(error).__name__}: {error}", doctor_checks.REINSTALL
+            )
 
 
 def checks(config: DoctorConfig) -> list[partial[Finding]]:
@@ -56,20 +58,20 @@ def checks(config: DoctorConfig) -> list[partial[Finding]]:
     youtube = [partial(check_javascript), partial(check_yt_dlp)]
     network = [partial(check_network, config)]
     return [
-        partial(machine.check_python),
-        partial(machine.check_packages),
+        partial(doctor_checks.check_python),
+        partial(doctor_checks.check_packages),
         *(youtube if config.source == "youtube" else []),
         partial(check_ffmpeg),
         partial(check_decoding),
         partial(check_source, config),
         *([partial(check_cookies, config.cookies, config.source)] if config.cookies else []),
         *_placed(config),
-        partial(machine.check_temp),
-        partial(machine.check_shared_memory),
-        partial(machine.check_cpus),
-        partial(machine.check_dashboard),
-        *([partial(machine.check_cluster)] if os.environ.get("RAY_ADDRESS") else []),
-        partial(machine.check_torch),
+        partial(doctor_checks.check_temp),
+        partial(doctor_checks.check_shared_memory),
+        partial(doctor_checks.check_cpus),
+        partial(doctor_checks.check_dashboard),
+        *([partial(doctor_checks.check_cluster)] if os.environ.get("RAY_ADDRESS") else []),
+        partial(doctor_checks.check_torch),
         *(network if config.network else []),
     ]
 
@@ -101,7 +103,7 @@ def check_paths(config: DoctorConfig) -> Finding:
 
 def check_javascript() -> Finding:
     """Run the JavaScript runtime, and look for the scripts that yt-dlp gives it."""
-    from pipeline.audio.network import deno_exe
+    from pipeline.audio.fetching.remote_file import deno_exe
 
     cure = "pip install --upgrade 'yt-dlp[default,deno]'"
     deno = deno_exe()
@@ -127,7 +129,7 @@ def check_yt_dlp(today: date | None = None) -> Finding:
 
 def check_ffmpeg() -> Finding:
     """Check that the ffmpeg binary runs."""
-    from pipeline.audio.ffmpeg import ffmpeg_exe
+    from pipeline.audio.decoding.ffmpeg import ffmpeg_exe
 
     path = ffmpeg_exe()
     cure = "install ffmpeg, or pip install --force-reinstall imageio-ffmpeg"
@@ -143,7 +145,7 @@ def check_decoding() -> Finding:
     import av
     import numpy as np
 
-    from pipeline.audio.decode import decode
+    from pipeline.audio.decoding.decode import decode
 
     rate_hz = 48_000
     tone = 0.25 * np.sin(2 * np.pi * 440 * np.arange(rate_hz) / rate_hz).astype(np.float32)
@@ -175,7 +177,7 @@ def encoded(tone: object, codec: str, container: str, rate_hz: int) -> bytes:
 
 def check_source(config: DoctorConfig) -> Finding:
     """Open the source as a build does; no request is made."""
-    from pipeline.audio.fetch import open_source
+    from pipeline.audio.fetching.fetch import open_source
 
     source = open_source(config.source, replace(config, cookies=None).access())
     kind = "remote" if source.is_remote else "a folder"
@@ -184,7 +186,7 @@ def check_source(config: DoctorConfig) -> Finding:
 
 def check_cookies(path: str, source: str) -> Finding:
     """Look at the cookie file: its form, who may read it, and what has expired."""
-    from pipeline.audio.access import read_cookies
+    from pipeline.audio.fetching.access import read_cookies
 
     cookies = read_cookies(path)
     mode = stat.S_IMODE(Path(path).expanduser().stat().st_mode)
@@ -215,7 +217,7 @@ def check_out(uri: str) -> Finding:
 
 def check_network(config: DoctorConfig) -> Finding:
     """Ask the source's server for one page."""
-    from pipeline.audio.network import ask
+    from pipeline.audio.fetching.remote_file import ask
 
     if config.source != "youtube" and "://" not in config.source:
         return Finding("network", Level.OK, "a folder needs none")

@@ -20,14 +20,14 @@ import numpy as np
 import pyarrow as pa
 import ray
 
-from pipeline.audio.clip import from_wav
-from pipeline.audio.features import FrameSpec, Matrix, describe, extract_all, pool
-from pipeline.audio.prepare import Step, apply_steps, parse_steps
+from pipeline.audio.decoding.clip import from_wav
+from pipeline.audio.description.features import FrameSpec, Matrix, describe, extract_all, pool
+from pipeline.audio.description.prepare import Step, apply_steps, parse_steps
 from pipeline.configs.extract import ExtractConfig as ExtractConfig
 from pipeline.errors import SpecMismatch, UsageError
 from pipeline.flows.cluster import Slots, cpus, ray_session
-from pipeline.flows.logs import progress_bar
-from pipeline.flows.provenance import provenance
+from pipeline.runs.logs import progress_bar
+from pipeline.runs.provenance import provenance
 from pipeline.store.dataset import Dataset
 from pipeline.store.folder import Folder
 from pipeline.store.out import FEATURES, check_out, check_same

@@ -7,10 +7,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from pipeline.evaluation.runs.tagging_figures import (
+    cost_of,
+    engine_of,
+    n_renamed,
+    ratio,
+    speed_of,
+    tried,
+)
+from pipeline.evaluation.runs.tally import TAG_STAGES
+from pipeline.evaluation.statistics.drift import CHANGED, ClassDrift, same_share_p
 from pipeline.report.wording import past_limit_text
-from pipeline.score.drift import CHANGED, ClassDrift, same_share_p
-from pipeline.score.tagging_figures import cost_of, engine_of, n_renamed, ratio, speed_of, tried
-from pipeline.score.tally import TAG_STAGES
 from schemas.tagging_run import TaggingRun
 
 REASONS = {

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from pipeline.evaluation.labels.aggregate import TITLES, TRACKS
+from pipeline.evaluation.statistics.metrics import MORE, Metrics
 from pipeline.report.page import Cell, Table
-from pipeline.score.aggregate import TITLES, TRACKS
-from pipeline.score.metrics import MORE, Metrics
 from schemas.evaluation import EvaluationRecord
 
 METHOD_NAMES = {

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from pipeline.evaluation.runs.forecast import InFolder
 from pipeline.report.wording import duration_text, size_text
-from pipeline.score.forecast import InFolder
 
 
 def forecast_text(report: Mapping[str, Any]) -> str:

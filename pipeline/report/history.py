@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from pipeline.errors import UsageError
-from pipeline.score.summary import BUILD_STAGES
+from pipeline.evaluation.runs.summary import BUILD_STAGES
 
 
 def history_text(

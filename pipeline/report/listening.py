@@ -19,12 +19,12 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
 from pipeline.arrays import Bools, Floats
-from pipeline.audio.clip import to_pcm16, wav_bytes
-from pipeline.audio.logmel import LogMelSpec
+from pipeline.audio.decoding.clip import to_pcm16, wav_bytes
+from pipeline.audio.spectra.logmel import LogMelSpec
+from pipeline.evaluation.runs.example_picker import AT_THRESHOLD, UNLABELLED, Candidate
 from pipeline.report.decibels import draw_decibels
 from pipeline.report.page import Sound
 from pipeline.report.picture import BLACK, BLUE, Picture, as_picture, drawing
-from pipeline.score.example_picker import AT_THRESHOLD, UNLABELLED, Candidate
 
 CODECS = ("libopus", "libmp3lame")
 """In the order in which they are tried; wav, which every machine can write, is the last resort."""

@@ -8,10 +8,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from pipeline.report.alerts import REASONS
-from pipeline.report.page import Cell, Table
-from pipeline.report.wording import duration_text
-from pipeline.score.drift import (
+from pipeline.evaluation.runs.tagging_figures import cost_of, n_new, n_renamed, ratio, speed_of
+from pipeline.evaluation.runs.tally import TAG_STAGES
+from pipeline.evaluation.statistics.drift import (
     CHANGED_ABOVE,
     ENOUGH_TRACKS,
     STABLE_BELOW,
@@ -19,8 +18,9 @@ from pipeline.score.drift import (
     ClassDrift,
     label_share,
 )
-from pipeline.score.tagging_figures import cost_of, n_new, n_renamed, ratio, speed_of
-from pipeline.score.tally import TAG_STAGES
+from pipeline.report.alerts import REASONS
+from pipeline.report.page import Cell, Table
+from pipeline.report.wording import duration_text
 from schemas.tagging_run import TaggingRun
 
 N_FAILURES = 50

@@ -14,7 +14,7 @@ import pyarrow as pa
 from pyarrow import fs
 
 from pipeline.errors import UsageError
-from pipeline.store.faults import store_errors
+from pipeline.store.store_errors import store_errors
 
 _CLIENTS = 16
 

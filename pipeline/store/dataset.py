@@ -23,7 +23,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from pipeline.audio.moments import Moments
+from pipeline.audio.description.moments import Moments
 from pipeline.errors import SpecMismatch, UsageError
 from pipeline.selection.plan import FinishedSegments
 from pipeline.selection.retry import Retry, is_due

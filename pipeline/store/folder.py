@@ -25,7 +25,7 @@ from pyarrow import dataset, fs
 from pipeline.errors import StoreError, UsageError
 from pipeline.store.clients import opened
 from pipeline.store.disk import TEMPORARY, Walked, renamed, walk_local
-from pipeline.store.faults import store_errors
+from pipeline.store.store_errors import store_errors
 from schemas.record import Record
 
 R = TypeVar("R", bound=Record)

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, BinaryIO, cast
 from urllib.parse import urlsplit
 
-from pipeline.audio.ranges import RangeFile
+from pipeline.audio.fetching.ranges import RangeFile
 from pipeline.errors import DecodeError, FetchFault, Reason, StoreError, UsageError
 from pipeline.store.catalogue import is_uri
 from pipeline.store.folder import Folder, split_uri
@@ -77,7 +77,7 @@ def _read(uri: str) -> bytes:
 
 
 def _read_url(url: str) -> bytes:
-    from pipeline.audio.network import url_file  # here, as yt-dlp takes its time
+    from pipeline.audio.fetching.remote_file import url_file  # here, as yt-dlp takes its time
 
     with url_file(url, check=_check_host) as file:
         ranges = cast(RangeFile, file)

@@ -13,10 +13,10 @@ from time import monotonic
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from pipeline.learn.inference_config import InferenceConfig
-from pipeline.learn.scored_rows import tables_of
-from pipeline.learn.tracks import SAME
-from pipeline.score.tally import Tally, tally_of
+from pipeline.evaluation.runs.tally import Tally, tally_of
+from pipeline.inference.inference_config import InferenceConfig
+from pipeline.inference.scored_rows import tables_of
+from pipeline.inference.tracks import SAME
 from pipeline.store.tagrows import not_before
 from pipeline.store.tagstore import TagStore
 

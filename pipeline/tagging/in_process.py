@@ -17,9 +17,9 @@ from typing import TypeVar
 
 import pyarrow as pa
 
-from pipeline.learn.engines import kept_threads
-from pipeline.learn.inference_config import InferenceConfig
-from pipeline.learn.tagger import TrackTagger, describe
+from pipeline.inference.inference_config import InferenceConfig
+from pipeline.inference.tagger import TrackTagger, describe
+from pipeline.models.engines.engines import kept_threads
 from pipeline.store.worklist import Fingerprints
 from pipeline.tagging.commit import COMMIT_TRACKS, MODEL_TRACKS, Committed, Stages, Writing, commit
 

@@ -16,10 +16,10 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.audio import network
-from pipeline.audio.access import Access, read_cookies
-from pipeline.audio.fetch import TemplateSource, YoutubeSource, open_source
-from pipeline.audio.network import Meter, ask, deno_exe
+from pipeline.audio.fetching import remote_file
+from pipeline.audio.fetching.access import Access, read_cookies
+from pipeline.audio.fetching.fetch import TemplateSource, YoutubeSource, open_source
+from pipeline.audio.fetching.remote_file import Meter, ask, deno_exe
 from pipeline.errors import ConfigurationFault, FetchFault, Reason, UsageError
 
 ROOT = Path(__file__).parents[2]
@@ -146,7 +146,7 @@ def test_each_thread_has_cookies_of_its_own(server, jar):
 
 
 def test_a_renewed_session_keeps_its_cookies(server, jar, monkeypatch):
-    monkeypatch.setattr(network, "RENEW_AFTER_ITEMS", 2)
+    monkeypatch.setattr(remote_file, "RENEW_AFTER_ITEMS", 2)
     server.headers = [("Set-Cookie", "ROTATED=yes; Path=/")]
     source = open_source(f"{server.url}/{{ytid}}", Access(cookies=str(jar)))
     sessions = []
@@ -164,7 +164,8 @@ def test_nothing_of_the_cookies_is_left_on_a_disk(server, jar, tmp_path):
     home.mkdir()
     script = (
         "import os, signal, sys\n"
-        "from pipeline.audio.fetch import *\nfrom pipeline.audio.network import Meter\n"
+        "from pipeline.audio.fetching.fetch import *\n"
+        "from pipeline.audio.fetching.remote_file import Meter\n"
         "source = open_source(sys.argv[1], Access(cookies=sys.argv[2]))\n"
         "with source.open('id', Meter()) as file: file.read()\n"
         "print('got it', flush=True); os.kill(os.getpid(), signal.SIGKILL)"
@@ -283,11 +284,11 @@ def test_a_message_that_holds_the_password_loses_it_with_all_behind_it(is_row):
     """yt-dlp's messages do not hold it today; should one, neither row nor traceback has it."""
     access = Access(proxy="http://me:p%40ss-w0rd@127.0.0.1:1")
     text = "ERROR: no answer of me:p@ss-w0rd (p%40ss-w0rd)"
-    error = network.YoutubeDLError(text) if is_row else network.YoutubeDLError("x")
+    error = remote_file.YoutubeDLError(text) if is_row else remote_file.YoutubeDLError("x")
     if not is_row:
         error.__cause__ = fault_cause(text)
     with pytest.raises((FetchFault, ConfigurationFault)) as caught:
-        with network.Network(access).asking(Meter()):
+        with remote_file.Network(access).asking(Meter()):
             raise error
     assert "ss-w0rd" not in chain_text(caught.value)
     assert "ss-w0rd" not in getattr(caught.value, "detail", "")
@@ -392,7 +393,7 @@ def test_irmas_is_opened_by_the_ids_of_its_files(make_wav, tmp_path):
 
 
 def test_a_whole_body_is_not_read_without_bound(server, monkeypatch):
-    monkeypatch.setattr(network, "MAX_WHOLE_BYTES", 3 << 20)
+    monkeypatch.setattr(remote_file, "MAX_WHOLE_BYTES", 3 << 20)
     server.body = bytes(64 << 20)
     meter = Meter()
     with pytest.raises(FetchFault) as caught:
@@ -436,7 +437,7 @@ def test_without_the_wheel_the_path_is_searched(monkeypatch, tmp_path):
     def gone(name: str) -> None:
         raise ImportError(name)
 
-    monkeypatch.setattr(network, "import_module", gone)
+    monkeypatch.setattr(remote_file, "import_module", gone)
     monkeypatch.setenv("PATH", str(tmp_path))
     assert deno_exe() is None
     other = tmp_path / "deno"

@@ -7,7 +7,7 @@ import pytest
 import scipy.signal
 import soxr
 
-from pipeline.audio.activity import Activity, active_windows, frame_length
+from pipeline.audio.spectra.activity import Activity, active_windows, frame_length
 from pipeline.errors import UsageError
 from tests.conftest import SAMPLE_RATE_HZ, tones
 

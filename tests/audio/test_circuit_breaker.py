@@ -5,8 +5,14 @@ import selectors
 
 import pytest
 
-from pipeline.audio import circuit_breaker as module
-from pipeline.audio.circuit_breaker import FAULTS_IN_A_ROW, Action, CircuitBreaker, Decision, Report
+from pipeline.audio.fetching import circuit_breaker as module
+from pipeline.audio.fetching.circuit_breaker import (
+    FAULTS_IN_A_ROW,
+    Action,
+    CircuitBreaker,
+    Decision,
+    Report,
+)
 from pipeline.errors import SourceUnreachable
 
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.audio.clip import fit_length, from_pcm16, to_pcm16, wav_bytes
+from pipeline.audio.decoding.clip import fit_length, from_pcm16, to_pcm16, wav_bytes
 from pipeline.errors import DecodeError, Reason
 
 

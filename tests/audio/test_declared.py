@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 import soundfile
 
-from pipeline.audio import declared
-from pipeline.audio.decode import decode, decode_blocks
-from pipeline.audio.ffmpeg import ffmpeg_exe
-from pipeline.audio.mpeg import parse_frame, read_length
-from pipeline.audio.ranges import RangeFile
+from pipeline.audio.decoding import declared_length
+from pipeline.audio.decoding.decode import decode, decode_blocks
+from pipeline.audio.decoding.ffmpeg import ffmpeg_exe
+from pipeline.audio.decoding.mpeg import parse_frame, read_length
+from pipeline.audio.fetching.ranges import RangeFile
 from pipeline.errors import DecodeError, Reason
 
 SECONDS, RATE_HZ = 8, 16_000
@@ -211,7 +211,7 @@ def test_over_http_a_length_costs_no_request_that_decoding_does_not(mp3, monkeyp
     with_length = asked.copy()
     asked.clear()
     with monkeypatch.context() as patched:
-        patched.setattr(declared, "read_length", lambda file: None)
+        patched.setattr(declared_length, "read_length", lambda file: None)
         decode(RangeFile(get), sample_rate_hz=RATE_HZ)
     assert asked == with_length
     data = cut(data, 0.5)

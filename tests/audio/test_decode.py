@@ -13,9 +13,9 @@ import numpy as np
 import pytest
 import soundfile
 
-from pipeline.audio import container
-from pipeline.audio.decode import decode, decode_blocks
-from pipeline.audio.ffmpeg import ffmpeg_exe
+from pipeline.audio.decoding import container
+from pipeline.audio.decoding.decode import decode, decode_blocks
+from pipeline.audio.decoding.ffmpeg import ffmpeg_exe
 from pipeline.errors import DecodeError, FetchFault, Reason
 from tests.conftest import SAMPLE_RATE_HZ, tones
 
@@ -262,7 +262,7 @@ def test_a_ten_hour_mp3_is_decoded_in_bounded_memory(tmp_path):
     frames = minute[minute.index(b"\xff\xe3", 400) :]  # behind the tag and the frame that says 60 s
     path.write_bytes(frames * 600)
     code = (
-        "import sys; from pipeline.audio.decode import decode_blocks;"
+        "import sys; from pipeline.audio.decoding.decode import decode_blocks;"
         "n = sum(map(len, decode_blocks(sys.argv[1], sample_rate_hz=8000)));"
         "status = dict(line.split(':') for line in open('/proc/self/status'));"
         "print(n / 8000, int(status['VmHWM'].split()[0]) / 1024)"
@@ -304,7 +304,7 @@ def test_a_joined_file_may_change_channels_and_rate_in_the_middle(suffix, first,
         parts.append((tmp_path / "part").read_bytes())
     (tmp_path / "joined").write_bytes(b"".join(parts))
     code = (
-        "import sys; import numpy as np; from pipeline.audio.decode import decode;"
+        "import sys; import numpy as np; from pipeline.audio.decoding.decode import decode;"
         "y = decode(sys.argv[1], sample_rate_hz=44100);"
         "print(len(y) / 44100, *(np.abs(part).max() for part in np.array_split(y, 2)))"
     )

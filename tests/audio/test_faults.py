@@ -23,7 +23,7 @@ from yt_dlp.utils import (
     GeoRestrictedError,
 )
 
-from pipeline.audio.faults import fault_of
+from pipeline.audio.fetching.fault_reasons import fault_of
 from pipeline.errors import ConfigurationFault, Outcome, Reason
 
 

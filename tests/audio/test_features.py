@@ -6,8 +6,8 @@ import librosa
 import numpy as np
 import pytest
 
-from pipeline.audio import pitch
-from pipeline.audio.features import (
+from pipeline.audio.description import pitch
+from pipeline.audio.description.features import (
     FEATURES,
     Analysis,
     FrameSpec,
@@ -362,7 +362,7 @@ def test_described_in_blocks_it_is_the_same(name, monkeypatch):
     samples = mixture(3, DEFAULT)
     once = extract_locally(name, samples, DEFAULT)
     assert once.shape[1] == DEFAULT.n_frames(len(samples))
-    monkeypatch.setattr("pipeline.audio.features._BLOCK_FRAMES", 37)
+    monkeypatch.setattr("pipeline.audio.description.features._BLOCK_FRAMES", 37)
     np.testing.assert_allclose(extract_locally(name, samples, DEFAULT), once, rtol=1e-3, atol=1e-3)
 
 

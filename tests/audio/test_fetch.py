@@ -11,11 +11,11 @@ import av
 import numpy as np
 import pytest
 
-from pipeline.audio.access import Access
-from pipeline.audio.clip import fit_length
-from pipeline.audio.decode import decode
-from pipeline.audio.fetch import TemplateSource, open_source
-from pipeline.audio.network import Meter
+from pipeline.audio.decoding.clip import fit_length
+from pipeline.audio.decoding.decode import decode
+from pipeline.audio.fetching.access import Access
+from pipeline.audio.fetching.fetch import TemplateSource, open_source
+from pipeline.audio.fetching.remote_file import Meter
 from pipeline.demo.media_server import Fault, InjectedFault, MediaServer
 from pipeline.errors import FetchFault, ItemFault, Outcome, Reason
 from tests.conftest import SAMPLE_RATE_HZ

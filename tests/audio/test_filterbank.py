@@ -8,20 +8,20 @@ import pytest
 import torch
 from torchaudio.compliance import kaldi as torchaudios
 
-from pipeline.audio.decode import decode
-from pipeline.audio.filterbank import (
+from pipeline.audio.decoding.decode import decode
+from pipeline.audio.spectra.filterbank import (
     FilterBankInput,
     FilterBankSpec,
     filter_bank,
     mel_filters_of,
     plain_filter_bank,
 )
-from pipeline.audio.inputs import SamplesInput, input_from_dict
-from pipeline.audio.windows import WindowSpec, cut_windows, window_starts
+from pipeline.audio.spectra.input_spec import SamplesInput, input_from_dict
+from pipeline.audio.spectra.windows import WindowSpec, cut_windows, window_starts
 from pipeline.errors import SpecMismatch
-from pipeline.learn.filterbank import FilterBank, mirrored
-from pipeline.learn.logmel import SamplesToLogMel, with_margins
-from pipeline.learn.windows import WindowSet
+from pipeline.training.data.windows import WindowSet
+from pipeline.training.spectra.filterbank import FilterBank, mirrored
+from pipeline.training.spectra.logmel import SamplesToLogMel, with_margins
 from tests.conftest import tones
 from tests.front_ends import CED, EFFICIENTAT, PANNS, YAMNET
 from tests.shared_files import shared

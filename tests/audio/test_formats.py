@@ -4,10 +4,10 @@ import subprocess
 
 import pytest
 
-from pipeline.audio import fetch
-from pipeline.audio.decode import decode
-from pipeline.audio.ffmpeg import ffmpeg_exe
-from pipeline.audio.formats import AUDIO_SUFFIXES
+from pipeline.audio.decoding.decode import decode
+from pipeline.audio.decoding.ffmpeg import ffmpeg_exe
+from pipeline.audio.decoding.formats import AUDIO_SUFFIXES
+from pipeline.audio.fetching import fetch
 from pipeline.errors import DecodeError, Reason
 from pipeline.store import catalogue
 

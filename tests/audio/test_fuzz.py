@@ -12,8 +12,8 @@ import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
-from pipeline.audio.decode import decode
-from pipeline.audio.guard import Guard
+from pipeline.audio.decoding.decode import decode
+from pipeline.audio.decoding.guard import Guard
 from pipeline.errors import DecodeError, Reason
 from tests.audio.test_decode import BY_SNDFILE, LOSSY, encoded, sweep
 

@@ -9,8 +9,8 @@ import numpy as np
 import psutil
 import pytest
 
-from pipeline.audio.decode import decode
-from pipeline.audio.guard import TIMEOUT_S, Guard
+from pipeline.audio.decoding.decode import decode
+from pipeline.audio.decoding.guard import TIMEOUT_S, Guard
 from pipeline.errors import DecodeError, Reason
 from tests.audio.test_decode import WAV
 from tests.waiting import wait_for

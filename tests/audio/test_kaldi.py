@@ -5,17 +5,17 @@ import pytest
 import torch
 from torchaudio.compliance import kaldi as torchaudios
 
-from pipeline.audio.inputs import input_from_dict
-from pipeline.audio.kaldi import (
+from pipeline.audio.spectra.input_spec import input_from_dict
+from pipeline.audio.spectra.kaldi import (
     DB_PER_NEPER,
     KaldiInput,
     KaldiSpec,
     kaldi_fbank,
     plain_kaldi_fbank,
 )
-from pipeline.audio.windows import WindowSpec, cut_windows, window_starts
+from pipeline.audio.spectra.windows import WindowSpec, cut_windows, window_starts
 from pipeline.errors import SpecMismatch
-from pipeline.learn.kaldi import KaldiFbank
+from pipeline.training.spectra.kaldi import KaldiFbank
 from tests.conftest import tones
 
 SPEC = KaldiSpec()

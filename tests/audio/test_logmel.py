@@ -10,9 +10,9 @@ import librosa
 import numpy as np
 import pytest
 
-from pipeline.audio import fused
-from pipeline.audio.decode import decode
-from pipeline.audio.logmel import LogMelSpec, _window, log_mel, mel_filters, plain_log_mel
+from pipeline.audio.decoding.decode import decode
+from pipeline.audio.spectra import fused
+from pipeline.audio.spectra.logmel import LogMelSpec, _window, log_mel, mel_filters, plain_log_mel
 from pipeline.errors import SpecMismatch
 
 REAL = sorted(Path(__file__).parents[3].glob("shared/audio/**/*.flac"))
@@ -111,7 +111,7 @@ def test_the_kernel_takes_powers_of_two_and_is_what_runs(rng):
 
 def test_without_numba_the_plain_path_says_so_and_works():
     code = (
-        "import numpy as np, pipeline.audio.logmel as m;"
+        "import numpy as np, pipeline.audio.spectra.logmel as m;"
         "x = np.random.default_rng(0).standard_normal(9000).astype(np.float32);"
         "a = m.log_mel(x, m.LogMelSpec()); b = m.plain_log_mel(x, m.LogMelSpec());"
         "assert (a == b).all()"

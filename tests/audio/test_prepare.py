@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from pipeline.audio.prepare import (
+from pipeline.audio.description.prepare import (
     Step,
     apply_steps,
     denoise,

@@ -10,11 +10,11 @@ import av
 import numpy as np
 import pytest
 
-from pipeline.audio.access import Access
-from pipeline.audio.decode import decode
-from pipeline.audio.fetch import TemplateSource
-from pipeline.audio.network import Meter
-from pipeline.audio.ranges import BLOCK_BYTES, RangeFile, has_fragment_index, index_bytes
+from pipeline.audio.decoding.decode import decode
+from pipeline.audio.fetching.access import Access
+from pipeline.audio.fetching.fetch import TemplateSource
+from pipeline.audio.fetching.ranges import BLOCK_BYTES, RangeFile, has_fragment_index, index_bytes
+from pipeline.audio.fetching.remote_file import Meter
 from pipeline.demo.media_server import Fault, MediaServer
 from pipeline.errors import FetchFault, Reason
 

@@ -3,16 +3,16 @@
 import numpy as np
 import pytest
 
-from pipeline.audio.inputs import (
+from pipeline.audio.spectra.input_spec import (
     FeatureInput,
     LogMelInput,
     SamplesInput,
     adds_up,
     input_from_dict,
 )
-from pipeline.audio.logmel import LogMelSpec
-from pipeline.audio.stacked import StackedInput, row_scaling
-from pipeline.audio.windows import WindowSpec, cut_windows, window_starts
+from pipeline.audio.spectra.logmel import LogMelSpec
+from pipeline.audio.spectra.stacked import StackedInput, row_scaling
+from pipeline.audio.spectra.windows import WindowSpec, cut_windows, window_starts
 from pipeline.errors import SpecMismatch, UsageError
 from tests.conftest import tones
 from tests.front_ends import CED, EFFICIENTAT, INPUTS, YAMNET
@@ -42,7 +42,7 @@ def test_each_part_has_what_it_gives_by_itself():
 
 
 def test_samples_are_resampled_once_a_rate(monkeypatch):
-    from pipeline.audio import stacked
+    from pipeline.audio.spectra import stacked
 
     rates, real = [], stacked.resampled
 

@@ -5,9 +5,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.audio.inputs import LogMelInput
-from pipeline.audio.logmel import LogMelSpec, log_mel
-from pipeline.audio.windows import WindowSpec, cut_windows, window_starts
+from pipeline.audio.spectra.input_spec import LogMelInput
+from pipeline.audio.spectra.logmel import LogMelSpec, log_mel
+from pipeline.audio.spectra.windows import WindowSpec, cut_windows, window_starts
 from pipeline.errors import UsageError
 
 SPEC = LogMelSpec()

@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pipeline.audio.decode import decode
-from pipeline.audio.logmel import LogMelSpec, log_mel
+from pipeline.audio.decoding.decode import decode
+from pipeline.audio.spectra.logmel import LogMelSpec, log_mel
 from pipeline.demo.corpus import (
     Video,
     faults_of,

@@ -14,12 +14,12 @@ from pathlib import Path
 
 import pytest
 
+from pipeline.datasets.build_plan import BuildConfig
 from pipeline.demo.corpus import Video, faults_of, plan_corpus, render_corpus, write_segments_csv
 from pipeline.demo.media_server import MediaServer
-from pipeline.flows.build import build
-from pipeline.flows.build_plan import BuildConfig
-from pipeline.flows.fit import FitConfig, fit
-from pipeline.learn.config import TrainConfig
+from pipeline.flows.building.build import build
+from pipeline.flows.training.fit import FitConfig, fit
+from pipeline.training.config import TrainConfig
 
 ROOT = Path(__file__).parents[2]
 

@@ -15,14 +15,14 @@ import pytest
 import soundfile
 
 from jobs import build_subset
-from pipeline.audio.clip import from_pcm16
-from pipeline.audio.decode import decode
-from pipeline.audio.logmel import LogMelSpec, log_mel
+from pipeline.audio.decoding.clip import from_pcm16
+from pipeline.audio.decoding.decode import decode
+from pipeline.audio.spectra.logmel import LogMelSpec, log_mel
+from pipeline.datasets.build_plan import BuildConfig
 from pipeline.demo.media_server import Fault, MediaServer
 from pipeline.errors import SpecMismatch, UsageError
-from pipeline.flows.build import build
-from pipeline.flows.build_plan import BuildConfig
-from pipeline.flows.downloaders import downloads_per_worker
+from pipeline.flows.building.build import build
+from pipeline.flows.building.downloaders import downloads_per_worker
 from pipeline.store.dataset import Dataset
 from schemas.features import read_logmels
 from tests.flows.conftest import SPLIT, Corpus, kill

@@ -11,17 +11,17 @@ import pyarrow.parquet as pq
 import pytest
 
 from jobs import build_subset
+from pipeline.datasets.build_plan import BuildConfig, dry_run
 from pipeline.demo.media_server import Fault, InjectedFault, MediaServer
 from pipeline.errors import UsageError
-from pipeline.flows.build import build, train_moments
-from pipeline.flows.build_plan import BuildConfig, dry_run
-from pipeline.flows.evaluate import EvaluateConfig, evaluate
-from pipeline.flows.fit import FitConfig, fit
-from pipeline.learn.recipes import preset
+from pipeline.flows.building.build import build, train_moments
+from pipeline.flows.evaluation.evaluate import EvaluateConfig, evaluate
+from pipeline.flows.training.fit import FitConfig, fit
 from pipeline.report.forecast import forecast_text
 from pipeline.selection.retry import Retry
 from pipeline.store.dataset import Dataset
 from pipeline.store.folder import Folder
+from pipeline.training.recipes import preset
 from schemas.ledger import latest
 from tests.flows.conftest import SPLIT, Corpus
 

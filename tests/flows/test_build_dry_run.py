@@ -3,7 +3,7 @@
 import pytest
 
 from jobs import build_subset
-from pipeline.audio.fetch import IRMAS
+from pipeline.audio.fetching.fetch import IRMAS
 
 HEADER = "# YTID, start_seconds, end_seconds, positive_labels\n"
 ROW = '{}, 0.000, 10.000, "/m/01xqw"\n'

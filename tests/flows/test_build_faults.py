@@ -10,12 +10,12 @@ import pytest
 import ray
 
 from jobs import harness
-from pipeline.audio.access import Access
+from pipeline.audio.fetching.access import Access
+from pipeline.datasets.build_plan import BuildConfig
 from pipeline.demo.media_server import Fault, InjectedFault, MediaServer
-from pipeline.flows import build as building
-from pipeline.flows import request_gate as gating
-from pipeline.flows.build import build
-from pipeline.flows.build_plan import BuildConfig
+from pipeline.flows.building import build as building
+from pipeline.flows.building import request_gate as gating
+from pipeline.flows.building.build import build
 from tests.audio.test_fetch import CASES, FINE
 from tests.flows.conftest import SPLIT, Corpus
 from tests.waiting import beside, wait_for

@@ -7,8 +7,8 @@ from threading import Thread
 import pytest
 
 from jobs import build_subset
+from pipeline.datasets.build_plan import BuildConfig, make_plan
 from pipeline.errors import StoreError
-from pipeline.flows.build_plan import BuildConfig, make_plan
 
 ROWS = (
     b'# YTID, start_seconds, end_seconds, positive_labels\n--aE2O5G5WE, 0.000, 10.000, "/m/05r5c"\n'

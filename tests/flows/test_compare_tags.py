@@ -12,9 +12,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from pipeline.errors import SpecMismatch, StoreError, UsageError
-from pipeline.flows.compare_tags import CompareTagsConfig, compare_tags, models, tagged
-from pipeline.score.tag_differences import APART, differences_schema
+from pipeline.evaluation.runs.tag_differences import APART, differences_schema
 from pipeline.store.folder import Folder
+from pipeline.tagging.compare_tags import CompareTagsConfig, compare_tags, models, tagged
 from schemas.tags import tags_schema
 from tests.s3 import S3Server
 

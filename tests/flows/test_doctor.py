@@ -11,12 +11,12 @@ from pathlib import Path
 import pytest
 
 from jobs import doctor as job
-from pipeline.audio import network
-from pipeline.audio.ffmpeg import ffmpeg_exe
-from pipeline.flows import cluster, doctor, machine
+from pipeline.audio.decoding.ffmpeg import ffmpeg_exe
+from pipeline.audio.fetching import remote_file
+from pipeline.flows import cluster, doctor, doctor_checks
 from pipeline.flows.cluster import own_cpus
 from pipeline.flows.doctor import DoctorConfig, checkup
-from pipeline.flows.machine import Finding, Level
+from pipeline.flows.doctor_checks import Finding, Level
 from tests.flows.conftest import mounted
 
 FAR = 4_000_000_000
@@ -103,8 +103,8 @@ def test_another_version_than_asked_for_is_told(folder, tmp_path, monkeypatch):
 
 
 def test_code_that_is_not_installed_is_told(monkeypatch):
-    monkeypatch.setattr(machine, "DISTRIBUTION", "timbre-that-nobody-installs")
-    finding = machine.check_packages()
+    monkeypatch.setattr(doctor_checks, "DISTRIBUTION", "timbre-that-nobody-installs")
+    finding = doctor_checks.check_packages()
     assert finding.level == Level.WARN
     assert "timbre-that-nobody-installs is not installed" in str(finding)
 
@@ -152,7 +152,7 @@ def test_the_javascript_runtime_is_run(script, level, found, tmp_path, monkeypat
     def gone(name: str) -> None:
         raise ImportError(name)
 
-    monkeypatch.setattr(network, "import_module", gone)  # no wheel
+    monkeypatch.setattr(remote_file, "import_module", gone)  # no wheel
     if script:
         program(tmp_path / "deno", script)
     monkeypatch.setenv("PATH", str(tmp_path))
@@ -180,7 +180,7 @@ def test_yt_dlps_age(days, level):
 def test_decoding_notices_silence(monkeypatch):
     import numpy as np
 
-    from pipeline.audio import decode
+    from pipeline.audio.decoding import decode
 
     assert doctor.check_decoding().level == Level.OK
     monkeypatch.setattr(decode, "decode", lambda *_, **__: np.zeros(48_000, np.float32))
@@ -266,9 +266,9 @@ def test_a_disk_that_cannot_be_written_is_a_fail(tmp_path):
 
 
 def test_little_room_is_a_warning(tmp_path):
-    assert machine.room_at("x", tmp_path, warn_gib=1e6).level == Level.WARN
-    assert machine.room_at("x", tmp_path, warn_gib=1e6, fail_gib=1e6).level == Level.FAIL
-    assert machine.room_at("x", tmp_path, warn_gib=0).level == Level.OK
+    assert doctor_checks.room_at("x", tmp_path, warn_gib=1e6).level == Level.WARN
+    assert doctor_checks.room_at("x", tmp_path, warn_gib=1e6, fail_gib=1e6).level == Level.FAIL
+    assert doctor_checks.room_at("x", tmp_path, warn_gib=0).level == Level.OK
 
 
 def test_an_out_that_cannot_be_opened_is_a_fail(folder):
@@ -277,8 +277,8 @@ def test_an_out_that_cannot_be_opened_is_a_fail(folder):
 
 def test_little_shared_memory_is_a_warning(tmp_path):
     with mounted(tmp_path / "shm", "64m") as shm:
-        assert machine.check_shared_memory(shm).level == Level.WARN
-    assert machine.check_shared_memory(tmp_path / "no").level == Level.OK
+        assert doctor_checks.check_shared_memory(shm).level == Level.WARN
+    assert doctor_checks.check_shared_memory(tmp_path / "no").level == Level.OK
 
 
 # --- Ray
@@ -289,7 +289,7 @@ def test_cpus_are_those_that_this_process_may_use(monkeypatch):
     try:
         os.sched_setaffinity(0, {min(allowed)})
         assert own_cpus() == 1
-        assert machine.check_cpus().found == f"1 to use, of the machine's {os.cpu_count()}"
+        assert doctor_checks.check_cpus().found == f"1 to use, of the machine's {os.cpu_count()}"
     finally:
         os.sched_setaffinity(0, allowed)
     monkeypatch.setenv("LOKY_MAX_CPU_COUNT", "1")
@@ -312,31 +312,31 @@ def test_a_dashboard_that_others_reach(host, mode, level, monkeypatch):
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     with socket.create_server((host, 0), family=family) as listening:
         port = listening.getsockname()[1]
-        assert machine.listeners(port) == [host]
-        finding = machine.check_dashboard(port)
+        assert doctor_checks.listeners(port) == [host]
+        finding = doctor_checks.check_dashboard(port)
     assert finding.level == level
-    assert machine.listeners(port) == []
+    assert doctor_checks.listeners(port) == []
 
 
 @pytest.mark.parametrize("form", ["127.0.0.1:{port}", "ray://127.0.0.1:{port}"])
 def test_a_cluster_that_is_not_there_is_told_at_once(form, monkeypatch):
     monkeypatch.setenv("RAY_ADDRESS", form.format(port=closed_port()))
     monkeypatch.setattr(cluster, "ray_session", None)  # Ray would try for two minutes
-    finding = machine.check_cluster()
+    finding = doctor_checks.check_cluster()
     assert finding.level == Level.FAIL
     assert "does not answer" in finding.found
 
 
 def test_the_address_of_the_jobs_api_is_told(monkeypatch):
     monkeypatch.setenv("RAY_ADDRESS", "http://127.0.0.1:8265")
-    assert machine.check_cluster().level == Level.FAIL
+    assert doctor_checks.check_cluster().level == Level.FAIL
 
 
 def test_a_clusters_nodes_are_asked(ray_local, monkeypatch):
     import ray
 
     monkeypatch.setenv("RAY_ADDRESS", ray.get_runtime_context().gcs_address)
-    finding = machine.check_cluster()
+    finding = doctor_checks.check_cluster()
     assert finding.level == Level.OK
     assert "1 nodes, 4 CPUs" in finding.found
 

@@ -10,22 +10,22 @@ import soundfile
 
 from jobs import evaluate as evaluate_job
 from jobs import tag_catalog as tag_job
-from pipeline.flows import evaluate as evaluation
-from pipeline.flows import validate
-from pipeline.flows.compare_tags import CompareTagsConfig, compare_tags
-from pipeline.flows.evaluate import EvaluateConfig, evaluate
-from pipeline.flows.export import ExportConfig, export_tags
-from pipeline.flows.retag import RetagConfig, retag
-from pipeline.flows.tag import TagConfig, tag_catalog
-from pipeline.learn.ensemble import load_any
-from pipeline.learn.inference_config import inference_config
-from pipeline.learn.tagger import TrackTagger, describe
-from pipeline.score.aggregate import METHODS, aggregate
-from pipeline.score.validation import Choice, choose_thresholds
+from pipeline.evaluation.labels.aggregate import METHODS, aggregate
+from pipeline.evaluation.labels.validation import Choice, choose_thresholds
+from pipeline.flows.evaluation import evaluate as evaluation
+from pipeline.flows.evaluation import validate
+from pipeline.flows.evaluation.evaluate import EvaluateConfig, evaluate
+from pipeline.flows.tagging.tag import TagConfig, tag_catalog
+from pipeline.inference.inference_config import inference_config
+from pipeline.inference.tagger import TrackTagger, describe
+from pipeline.models.ensemble import load_any
 from pipeline.store.catalogue import list_tracks
+from pipeline.tagging.compare_tags import CompareTagsConfig, compare_tags
+from pipeline.tagging.export import ExportConfig, export_tags
+from pipeline.tagging.retag import RetagConfig, retag
 from tests.conftest import tones
-from tests.learn.test_engines import _threads as _threads  # a fixture
-from tests.learn.test_ensemble import CODES, FRONT_ENDS, all_count, write
+from tests.models.test_engines import _threads as _threads  # a fixture
+from tests.models.test_ensemble import CODES, FRONT_ENDS, all_count, write
 
 pytestmark = pytest.mark.slow
 

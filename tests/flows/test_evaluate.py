@@ -12,18 +12,18 @@ import pytest
 from sklearn.metrics import f1_score, log_loss
 
 from pipeline.errors import SpecMismatch, TableError, UsageError
-from pipeline.flows import evaluate as evaluation
-from pipeline.flows.evaluate import EvaluateConfig, evaluate
-from pipeline.flows.tag import TagConfig, tag_catalog
-from pipeline.flows.truth import aligned, as_tagged, read_tags, read_truth, split_truth
-from pipeline.learn.inference_config import calibrated, inference_config
-from pipeline.learn.model import load_card, load_model, save_model
-from pipeline.score.aggregate import METHODS
-from pipeline.score.scored import from_table
-from pipeline.score.thresholds import RULES, tuned
+from pipeline.evaluation.labels.aggregate import METHODS
+from pipeline.evaluation.labels.thresholds import RULES, tuned
+from pipeline.evaluation.runs.scored import from_table
+from pipeline.flows.evaluation import evaluate as evaluation
+from pipeline.flows.evaluation.evaluate import EvaluateConfig, evaluate
+from pipeline.flows.tagging.tag import TagConfig, tag_catalog
+from pipeline.inference.inference_config import calibrated, inference_config
+from pipeline.models.model import load_card, load_model, save_model
 from pipeline.store.dataset import Dataset
 from pipeline.store.folder import Folder
 from pipeline.store.tagstore import TagStore
+from pipeline.tagging.truth import aligned, as_tagged, read_tags, read_truth, split_truth
 from tests.store.test_tagstore import tags as tag_rows
 
 

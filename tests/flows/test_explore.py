@@ -14,11 +14,11 @@ from scipy import stats
 
 from jobs import explore as job
 from jobs import harness
-from pipeline.audio.features import FEATURES, FrameSpec
-from pipeline.audio.logmel import LogMelSpec
+from pipeline.audio.description.features import FEATURES, FrameSpec
+from pipeline.audio.spectra.logmel import LogMelSpec
+from pipeline.datasets.explore import ExploreConfig, compare, find_examples
+from pipeline.datasets.pooled import check_features, read_pooled
 from pipeline.errors import SpecMismatch, UsageError
-from pipeline.flows.explore import ExploreConfig, compare, find_examples
-from pipeline.flows.pooled import check_features, read_pooled
 from pipeline.selection.vocabulary import Instrument, Vocabulary
 from pipeline.store.dataset import FORMAT, Dataset
 from pipeline.store.folder import Folder

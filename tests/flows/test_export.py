@@ -16,7 +16,7 @@ import pyarrow as pa
 import pytest
 
 from jobs import export, harness
-from pipeline.report.exports import file_stem
+from pipeline.exports.texts import file_stem
 from pipeline.store.folder import Folder
 from schemas.tags import tags_schema
 from schemas.timeline import INTERVALS

@@ -12,9 +12,9 @@ import pytest
 import soundfile
 
 from jobs import explore, extract_features
-from pipeline.audio.clip import from_pcm16
-from pipeline.audio.features import FrameSpec, extract, pool
-from pipeline.audio.prepare import low_pass, standardise
+from pipeline.audio.decoding.clip import from_pcm16
+from pipeline.audio.description.features import FrameSpec, extract, pool
+from pipeline.audio.description.prepare import low_pass, standardise
 from pipeline.flows import extract as extraction
 from pipeline.flows.extract import run_shards
 from pipeline.store.dataset import Dataset

@@ -15,13 +15,13 @@ import torch
 
 from jobs import demo, harness, train
 from pipeline.errors import UsageError
-from pipeline.flows import fit as fitting
-from pipeline.flows.fit import FitConfig, fit
-from pipeline.learn.config import TrainConfig
-from pipeline.learn.model import load_card, load_model
-from pipeline.learn.precision import has_fast_bf16
-from pipeline.score.aggregate import METHODS
+from pipeline.evaluation.labels.aggregate import METHODS
+from pipeline.flows.training import fit as fitting
+from pipeline.flows.training.fit import FitConfig, fit
+from pipeline.models.engines.precision import has_fast_bf16
+from pipeline.models.model import load_card, load_model
 from pipeline.store.dataset import Dataset
+from pipeline.training.config import TrainConfig
 from tests.flows.conftest import TINY
 from tests.waiting import beside, wait_for
 

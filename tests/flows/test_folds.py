@@ -6,13 +6,13 @@ from dataclasses import replace
 import pytest
 
 from pipeline.errors import UsageError
-from pipeline.flows.evaluate import EvaluateConfig, evaluate
-from pipeline.flows.fit import FitConfig
-from pipeline.flows.folds import cross_validate
-from pipeline.learn.recipes import preset
-from pipeline.score.scored import from_table
+from pipeline.evaluation.runs.scored import from_table
+from pipeline.flows.evaluation.evaluate import EvaluateConfig, evaluate
+from pipeline.flows.training.fit import FitConfig
+from pipeline.flows.training.folds import cross_validate
 from pipeline.store.dataset import Dataset
 from pipeline.store.folder import Folder
+from pipeline.training.recipes import preset
 
 KNN = preset(None, "knn")
 

@@ -10,16 +10,16 @@ import pytest
 
 from jobs import train
 from pipeline.errors import SpecMismatch, UsageError
-from pipeline.flows import embed as embedding
-from pipeline.flows.fit import FitConfig, fit
-from pipeline.flows.folds import cross_validate
-from pipeline.learn.engines import make_engine
-from pipeline.learn.mapped import samples_of
-from pipeline.learn.model import load_card
-from pipeline.learn.recipes import preset
+from pipeline.flows.training import embed as embedding
+from pipeline.flows.training.fit import FitConfig, fit
+from pipeline.flows.training.folds import cross_validate
+from pipeline.models.engines.engines import make_engine
+from pipeline.models.model import load_card
 from pipeline.store.dataset import Dataset
+from pipeline.training.data.mapped import samples_of
+from pipeline.training.recipes import preset
 from tests.flows.conftest import mounted
-from tests.learn.test_probe import NARROW, WIDE, write_encoder
+from tests.training.test_probe import NARROW, WIDE, write_encoder
 
 
 @pytest.fixture(scope="module")

@@ -5,7 +5,7 @@ import subprocess
 import pytest
 
 import pipeline
-from pipeline.flows import provenance
+from pipeline.runs import provenance
 
 
 @pytest.fixture

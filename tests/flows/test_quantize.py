@@ -9,16 +9,16 @@ from sklearn.metrics import f1_score
 
 from jobs import quantize as job
 from pipeline.errors import SpecMismatch, UsageError
-from pipeline.flows.quantize import QuantizeConfig, calibration_windows, quantize
-from pipeline.learn.engines import make_engine
-from pipeline.learn.graphs import best_precision
-from pipeline.learn.inference_config import inference_config
-from pipeline.learn.mapped import mapped_clips
-from pipeline.learn.model import load_card, load_model, save_model
-from pipeline.learn.windows import load_windows
-from pipeline.score.aggregate import aggregate
+from pipeline.evaluation.labels.aggregate import aggregate
+from pipeline.flows.evaluation.quantize import QuantizeConfig, calibration_windows, quantize
+from pipeline.inference.inference_config import inference_config
+from pipeline.models.engines.engines import make_engine
+from pipeline.models.engines.graphs import best_precision
+from pipeline.models.model import load_card, load_model, save_model
 from pipeline.store.dataset import Dataset
 from pipeline.store.folder import Folder
+from pipeline.training.data.mapped import mapped_clips
+from pipeline.training.data.windows import load_windows
 
 pytestmark = pytest.mark.slow
 

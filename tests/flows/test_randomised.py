@@ -12,10 +12,10 @@ import psutil
 import pytest
 import torch
 
-from pipeline.flows.fit import FitConfig, fit
-from pipeline.flows.training_data import TrainingData
-from pipeline.learn.config import TrainConfig
+from pipeline.datasets.training_data import TrainingData
+from pipeline.flows.training.fit import FitConfig, fit
 from pipeline.store.dataset import Dataset
+from pipeline.training.config import TrainConfig
 from tests.flows.conftest import TINY
 from tests.waiting import beside, wait_for
 

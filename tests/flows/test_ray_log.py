@@ -13,8 +13,8 @@ import logging
 import jobs  # as `python -m jobs.tag_catalog` does first
 import ray.data
 from pipeline.flows.cluster import ray_session
-from pipeline.flows.logs import logged, say
-from pipeline.flows.tag_stages import quiet
+from pipeline.runs.logs import logged, say
+from pipeline.flows.tagging.tag_stages import quiet
 
 
 class Same:

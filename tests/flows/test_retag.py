@@ -16,14 +16,14 @@ import pyarrow.parquet as pq
 import pytest
 
 from jobs import retag as job
-from pipeline.audio.inputs import LogMelInput
-from pipeline.audio.windows import WindowSpec
+from pipeline.audio.spectra.input_spec import LogMelInput
+from pipeline.audio.spectra.windows import WindowSpec
 from pipeline.errors import SpecMismatch, StoreError, UsageError
-from pipeline.flows.retag import IDENTITY_KEY, RetagConfig, retag
-from pipeline.learn.model import Architecture, ModelCard, save_card
-from pipeline.score.calibration import Calibration
+from pipeline.evaluation.labels.calibration import Calibration
+from pipeline.models.model import Architecture, ModelCard, save_card
 from pipeline.selection.vocabulary import Vocabulary
 from pipeline.store.folder import Folder
+from pipeline.tagging.retag import IDENTITY_KEY, RetagConfig, retag
 from schemas.tags import tags_schema
 from tests.flows.conftest import kill
 from tests.s3 import S3Server

@@ -12,13 +12,13 @@ import pyarrow as pa
 import pytest
 
 from jobs import build_subset
+from pipeline.datasets.build_plan import BuildConfig
 from pipeline.errors import StoreError
-from pipeline.flows.build import build
-from pipeline.flows.build_plan import BuildConfig
-from pipeline.flows.evaluate import EvaluateConfig, evaluate
-from pipeline.flows.fit import FitConfig, fit
-from pipeline.flows.tag import TagConfig, tag_catalog
-from pipeline.learn.model import load_card
+from pipeline.flows.building.build import build
+from pipeline.flows.evaluation.evaluate import EvaluateConfig, evaluate
+from pipeline.flows.tagging.tag import TagConfig, tag_catalog
+from pipeline.flows.training.fit import FitConfig, fit
+from pipeline.models.model import load_card
 from pipeline.store.dataset import Dataset
 from pipeline.store.folder import Folder
 from pipeline.store.tagstore import TagStore

@@ -21,22 +21,22 @@ import ray
 import soundfile
 
 from jobs import tag_catalog as tag_catalog_job
-from pipeline.audio.activity import Activity
-from pipeline.audio.decode import decode
-from pipeline.audio.logmel import LogMelSpec, log_mel
+from pipeline.audio.decoding.decode import decode
+from pipeline.audio.spectra.activity import Activity
+from pipeline.audio.spectra.logmel import LogMelSpec, log_mel
 from pipeline.demo.media_server import Fault, MediaServer
 from pipeline.errors import SpecMismatch, UsageError
-from pipeline.flows import tag as tagging_flow
-from pipeline.flows import tag_stages
-from pipeline.flows.retag import RetagConfig, retag
-from pipeline.flows.tag import TagConfig, plan_tagging, tag_catalog
-from pipeline.learn.inference_config import inference_config
-from pipeline.learn.model import DEFAULT_MIN_CONFIDENCE, load_model, save_model
-from pipeline.learn.tagger import describe
-from pipeline.learn.windows import load_windows
+from pipeline.flows.tagging import tag as tagging_flow
+from pipeline.flows.tagging import tag_stages
+from pipeline.flows.tagging.tag import TagConfig, plan_tagging, tag_catalog
+from pipeline.inference.inference_config import inference_config
+from pipeline.inference.tagger import describe
+from pipeline.models.model import DEFAULT_MIN_CONFIDENCE, load_model, save_model
 from pipeline.report.alerts import REASONS
 from pipeline.store.catalogue import list_tracks
 from pipeline.store.folder import Folder
+from pipeline.tagging.retag import RetagConfig, retag
+from pipeline.training.data.windows import load_windows
 from tests.conftest import tones
 from tests.flows.conftest import Corpus
 from tests.waiting import wait_for

@@ -11,18 +11,18 @@ import soundfile
 
 from jobs import tag_catalog as job
 from pipeline.errors import SpecMismatch
-from pipeline.flows.tag import TagConfig, _n_failed, lineage_of, tagging_of
-from pipeline.flows.tag_claim import check_identity, claim
-from pipeline.learn.tagger import TrackTagger, describe, tables_of
-from pipeline.score.aggregate import TRACKS
-from pipeline.score.pace import expected_s
+from pipeline.evaluation.labels.aggregate import TRACKS
+from pipeline.evaluation.runs.pace import expected_s
+from pipeline.flows.tagging.tag import TagConfig, _n_failed, lineage_of, tagging_of
+from pipeline.inference.tagger import TrackTagger, describe, tables_of
 from pipeline.store import catalogue
 from pipeline.store.catalogue import list_tracks
 from pipeline.store.folder import Folder
 from pipeline.store.tagstore import TagStore
 from pipeline.store.worklist import KNOWN, Known, plan_work
+from pipeline.tagging.tag_claim import check_identity, claim
 from tests.conftest import tones
-from tests.learn.test_engines import write_model
+from tests.models.test_engines import write_model
 from tests.store.test_tagstore import tags as tag_rows
 
 

@@ -23,7 +23,7 @@ import pytest
 import soundfile
 
 from jobs import harness
-from pipeline.flows.tag import TagConfig, tag_catalog
+from pipeline.flows.tagging.tag import TagConfig, tag_catalog
 from tests.conftest import tones
 from tests.flows.conftest import ROOT, short_folder
 
@@ -163,7 +163,7 @@ def _name(process: psutil.Process) -> str:
         return "gone"
     for name, sign in (
         ("driver", "jobs.tag_catalog"),
-        ("decoder", "pipeline.audio.guard"),
+        ("decoder", "pipeline.audio.decoding.guard"),
         ("raylet", "raylet/raylet"),
         ("gcs", "gcs_server"),
         ("model", "ray::MapWorker"),

@@ -7,12 +7,12 @@ import pyarrow.parquet as pq
 import pytest
 import soundfile
 
-from pipeline.flows.tag import TagConfig, tag_catalog, tagging_of
-from pipeline.learn.model import DEFAULT_MIN_CONFIDENCE, load_card, save_card
-from pipeline.learn.pretrained.importing import ImportConfig, import_model
+from pipeline.flows.tagging.tag import TagConfig, tag_catalog, tagging_of
+from pipeline.models.model import DEFAULT_MIN_CONFIDENCE, load_card, save_card
+from pipeline.models.pretrained.importing import ImportConfig, import_model
 from pipeline.store.folder import Folder
 from tests.conftest import tones
-from tests.learn.pretrained.published import write_published
+from tests.models.pretrained.published import write_published
 
 pytestmark = pytest.mark.slow
 

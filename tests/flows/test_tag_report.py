@@ -13,24 +13,25 @@ import pytest
 import soundfile
 import torch
 
-from pipeline.audio.decode import decode
-from pipeline.audio.guard import Guard
-from pipeline.audio.inputs import LogMelInput
-from pipeline.audio.logmel import LogMelSpec
-from pipeline.audio.windows import WindowSpec, cut_windows, window_starts
-from pipeline.flows.tag_examples import CLIP_S, Listener
-from pipeline.flows.tag_report import find_failures, run_before, write_report
-from pipeline.learn.loop import window_scores
-from pipeline.learn.model import Architecture, ModelCard, Tagger, load_model, save_model
-from pipeline.score.tally import N_BINS
+from pipeline.audio.decoding.decode import decode
+from pipeline.audio.decoding.guard import Guard
+from pipeline.audio.spectra.input_spec import LogMelInput
+from pipeline.audio.spectra.logmel import LogMelSpec
+from pipeline.audio.spectra.windows import WindowSpec, cut_windows, window_starts
+from pipeline.evaluation.runs.tally import N_BINS
+from pipeline.models.engines.engines import make_engine
+from pipeline.models.model import Architecture, ModelCard, Tagger, save_model
 from pipeline.selection.vocabulary import default_vocabulary
 from pipeline.store.folder import Folder
 from pipeline.store.tagstore import TagStore
 from pipeline.store.track import open_track
 from pipeline.store.worklist import text_hashes
+from pipeline.tagging.tag_examples import CLIP_S, Listener
+from pipeline.tagging.tag_report import find_failures, run_before, write_report
 from schemas.tagging_run import TaggingRun
 from schemas.tags import tags_schema
 from tests.conftest import tones
+from tests.models.test_engines import by_model
 
 CODES = default_vocabulary().codes
 BEGAN = datetime(2026, 11, 21, 2, 15, tzinfo=UTC)
@@ -370,7 +371,7 @@ def test_the_clip_is_the_best_stretch_of_the_track_s_own_windows(model, tmp_path
     soundfile.write(path, np.concatenate(pieces), 44_100)
     run = TaggingRun.from_dict(run_of(card.model_id, []))
     with Guard() as guard:
-        stretch = Listener(load_model(str(folder))[0], card, run, guard).stretch(
+        stretch = Listener(make_engine(str(folder), precision="f32"), card, run, guard).stretch(
             tagged(path, "cel"), "cel"
         )
     windows = WindowSpec(1.0, 0.5)
@@ -379,7 +380,7 @@ def test_the_clip_is_the_best_stretch_of_the_track_s_own_windows(model, tmp_path
     cut = cut_windows(
         matrix, starts, windows.n_frames(card.input_spec), silence=card.input_spec.silence
     )
-    scores = window_scores(load_model(str(folder))[0], cut, torch.device("cpu"))
+    scores = by_model(str(folder), cut)
     first = round(stretch.start_s / windows.hop_s)
     n_windows = len(stretch.scores)
     assert n_windows == 15
@@ -396,7 +397,7 @@ def test_silence_does_not_count(model, tmp_path):
     soundfile.write(path, np.concatenate([tones(4, 440), np.zeros(4 * 44_100)]), 44_100)
     with Guard() as guard:
         run = TaggingRun.from_dict(run_of(card.model_id, []))
-        listener = Listener(load_model(str(folder))[0], card, run, guard)
+        listener = Listener(make_engine(str(folder), precision="f32"), card, run, guard)
         assert (
             listener.stretch(tagged(path, "cel"), "cel").active.tolist() == [True] * 8 + [False] * 7
         )

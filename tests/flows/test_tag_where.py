@@ -8,7 +8,7 @@ from types import SimpleNamespace
 import pyarrow as pa
 import pytest
 
-from pipeline.flows.tag_where import SMALL_BYTES, is_small, n_bytes
+from pipeline.tagging.tag_where import SMALL_BYTES, is_small, n_bytes
 
 FEW = pa.table({"size_bytes": pa.array([1000, 2000, None], pa.int64())})
 

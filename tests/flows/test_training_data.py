@@ -5,18 +5,18 @@ import pyarrow as pa
 import pytest
 import torch
 
-from pipeline.audio.inputs import LogMelInput, SamplesInput
-from pipeline.audio.logmel import LogMelSpec
-from pipeline.audio.stacked import StackedInput
-from pipeline.audio.windows import WindowSpec
+from pipeline.audio.spectra.input_spec import LogMelInput, SamplesInput
+from pipeline.audio.spectra.logmel import LogMelSpec
+from pipeline.audio.spectra.stacked import StackedInput
+from pipeline.audio.spectra.windows import WindowSpec
+from pipeline.datasets.training_data import TrainingData
 from pipeline.errors import StoreError, UsageError
-from pipeline.flows.training_data import TrainingData
-from pipeline.learn.config import TrainConfig
-from pipeline.learn.logmel import with_margins
-from pipeline.learn.windows import load_windows
 from pipeline.selection.vocabulary import default_vocabulary
 from pipeline.store.dataset import Dataset
 from pipeline.store.folder import Folder
+from pipeline.training.config import TrainConfig
+from pipeline.training.data.windows import load_windows
+from pipeline.training.spectra.logmel import with_margins
 from tests.flows.conftest import mounted
 from tests.front_ends import EFFICIENTAT, YAMNET
 
@@ -87,7 +87,7 @@ META = {
 
 def front_end(input_spec, monkeypatch, tmp_path, **settings):
     """Return the material of a run whose model has that front end."""
-    monkeypatch.setattr("pipeline.flows.training_data.input_spec_of", lambda *_: input_spec)
+    monkeypatch.setattr("pipeline.datasets.training_data.input_spec_of", lambda *_: input_spec)
     monkeypatch.setattr(TrainingData, "untrained", ())
     config = TrainConfig(model="crnn", **settings)
     return TrainingData(Dataset(Folder(str(tmp_path))), META, config)

@@ -4,8 +4,8 @@ import pytest
 import torch
 
 from jobs import train
-from pipeline.learn.model import load_card, load_model
-from pipeline.learn.networks.blocks import core_of
+from pipeline.models.model import load_card, load_model
+from pipeline.models.networks.blocks import core_of
 
 pytestmark = pytest.mark.slow
 

@@ -8,26 +8,26 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 
-from pipeline.audio.logmel import LogMelSpec
-from pipeline.flows import evaluate, fit
-from pipeline.flows.compare import read_evaluation
-from pipeline.flows.training_data import TrainingData
-from pipeline.learn.config import TrainConfig
-from pipeline.learn.engines import make_engine
-from pipeline.learn.inference_config import inference_config
-from pipeline.learn.loop import window_scores
-from pipeline.learn.model import ModelCard, load_card, load_model, save_card
-from pipeline.report.training_page import training_page
-from pipeline.score.aggregate import aggregate
-from pipeline.score.validation import Choice
+from pipeline.audio.spectra.logmel import LogMelSpec
+from pipeline.datasets.training_data import TrainingData
+from pipeline.evaluation.labels.aggregate import aggregate
+from pipeline.evaluation.labels.validation import Choice
+from pipeline.flows.evaluation import evaluate
+from pipeline.flows.training import fit
+from pipeline.inference.inference_config import inference_config
+from pipeline.models.engines.engines import TorchEngine, make_engine
+from pipeline.models.model import ModelCard, load_card, load_model, save_card
+from pipeline.report.pages.training_page import training_page
+from pipeline.runs.compare import read_evaluation
 from pipeline.selection.vocabulary import default_vocabulary
 from pipeline.store.dataset import Dataset
 from pipeline.store.folder import Folder
+from pipeline.training.config import TrainConfig
 from schemas.features import features_schema
 from schemas.ledger import LEDGER
 from schemas.segments import SEGMENTS
-from tests.learn.test_engines import _threads as _threads  # a fixture
-from tests.learn.test_engines import windows_for, write_model
+from tests.models.test_engines import _threads as _threads  # a fixture
+from tests.models.test_engines import windows_for, write_model
 
 SPEC = LogMelSpec()
 CODES = default_vocabulary().codes
@@ -142,7 +142,9 @@ def test_they_have_no_score_with_any_engine(uri, engine):
     scores, _ = make_engine(uri, engine=engine, precision="f32").scores(windows)
     assert (scores[:, silent] == 0).all()
     assert (np.delete(scores, silent, axis=1) > 0).all()
-    validated = window_scores(load_model(uri)[0], windows, torch.device("cpu"))
+    validated = TorchEngine(load_model(uri)[0], torch.device("cpu"), precision="f32").scores(
+        windows
+    )[0]
     assert ((validated == 0) == (scores == 0)).all()
     assert (aggregate(scores, "s2")[silent] == 0).all()
 

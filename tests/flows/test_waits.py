@@ -6,10 +6,11 @@ import threading
 import pytest
 
 from pipeline.errors import TimbreError
-from pipeline.flows import cluster, training_progress
-from pipeline.flows.build import show
-from pipeline.flows.logs import logged, progress_bar
-from pipeline.score.pace import expected_s
+from pipeline.evaluation.runs.pace import expected_s
+from pipeline.flows import cluster
+from pipeline.flows.building.build import show
+from pipeline.flows.training import training_progress
+from pipeline.runs.logs import logged, progress_bar
 from schemas.tagging_run import TaggingRun
 
 

@@ -7,12 +7,12 @@ import pytest
 from PIL import Image
 
 from jobs import compare, export, harness
-from pipeline.audio.decode import decode
+from pipeline.audio.decoding.decode import decode
 from pipeline.errors import DecodeError, Reason, UsageError
-from pipeline.flows.quantize import QuantizeConfig, quantize
+from pipeline.flows.evaluation.quantize import QuantizeConfig, quantize
 from pipeline.report.alerts import REASONS
 from pipeline.store.out import _others
-from tests.learn.test_engines import write_model
+from tests.models.test_engines import write_model
 
 
 @pytest.mark.parametrize(

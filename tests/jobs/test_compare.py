@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from jobs import compare, harness
-from pipeline.flows.evaluate import training_cost
-from pipeline.score.metrics import multilabel_metrics
-from pipeline.score.scored import Scored, to_table
+from pipeline.evaluation.runs.scored import Scored, to_table
+from pipeline.evaluation.statistics.metrics import multilabel_metrics
+from pipeline.flows.evaluation.evaluate import training_cost
 from pipeline.store.folder import Folder
 from tests.flows.test_compare_tags import A, B, labelled, tags_row, write_run
 

@@ -16,8 +16,8 @@ import pytest
 
 from jobs import harness
 from pipeline.flows.doctor import DoctorConfig, checks
-from pipeline.flows.joined import is_on_cluster, relative_on_cluster
-from pipeline.flows.machine import Level
+from pipeline.flows.doctor_checks import Level
+from pipeline.runs.joined import is_on_cluster, relative_on_cluster
 
 ROOT = Path(__file__).parents[2]
 JOBS = sorted(path.stem for path in (ROOT / "jobs").glob("[a-z]*.py") if path.stem != "harness")

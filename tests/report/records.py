@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from pipeline.report.build_page import build_page
-from pipeline.report.evaluation_page import evaluation_page
-from pipeline.score import summary
-from pipeline.score.evaluation import Measured, evaluation_of
-from pipeline.score.scored import Scored
+from pipeline.evaluation.runs import summary
+from pipeline.evaluation.runs.scored import Scored
+from pipeline.evaluation.statistics.evaluation import Measured, evaluation_of
+from pipeline.report.pages.build_page import build_page
+from pipeline.report.pages.evaluation_page import evaluation_page
 from schemas.build_report import BuildReport
 
 

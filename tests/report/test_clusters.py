@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from pipeline.report.clusters import clusters_map, clusters_table
-from pipeline.score.clusters import clusters
+from pipeline.evaluation.statistics.clusters import clusters
+from pipeline.report.plots.clusters import clusters_map, clusters_table
 
 GROUPS = np.arange(90) % 3
 

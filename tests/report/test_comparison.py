@@ -11,11 +11,11 @@ import pytest
 from sklearn.metrics import f1_score, hamming_loss, precision_recall_fscore_support
 
 from pipeline.errors import SpecMismatch, UsageError
-from pipeline.report import comparison_page as pages
+from pipeline.evaluation.runs.scored import Scored, from_table, to_table
+from pipeline.evaluation.statistics.comparison import EvaluationRun, compare
+from pipeline.evaluation.statistics.significance import holm
 from pipeline.report.page import Table, render_page
-from pipeline.score.comparison import EvaluationRun, compare
-from pipeline.score.scored import Scored, from_table, to_table
-from pipeline.score.significance import holm
+from pipeline.report.pages import comparison_page as pages
 from schemas.comparison import ComparisonRecord
 from schemas.scores import scores_schema
 

@@ -6,12 +6,17 @@ import numpy as np
 import pytest
 from sklearn.metrics import confusion_matrix, roc_auc_score
 
-from pipeline.report import curves
-from pipeline.report.confusion import confusion_bars, instead_map
-from pipeline.report.model_plots import class_scores
-from pipeline.score.calibration import reliability
-from pipeline.score.confusion import KINDS, confusion_counts, confusion_dict, named_instead
-from pipeline.score.curves import roc
+from pipeline.evaluation.labels.calibration import reliability
+from pipeline.evaluation.statistics.confusion import (
+    KINDS,
+    confusion_counts,
+    confusion_dict,
+    named_instead,
+)
+from pipeline.evaluation.statistics.curves import roc
+from pipeline.report.plots import curves
+from pipeline.report.plots.confusion import confusion_bars, instead_map
+from pipeline.report.plots.model_plots import class_scores
 
 MAX_URI_CHARS = 160_000
 

@@ -8,13 +8,19 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from pipeline.audio.logmel import LogMelSpec
-from pipeline.report import clip_plots, decibels, feature_plots
-from pipeline.report.explore_page import explore_page
+from pipeline.audio.spectra.logmel import LogMelSpec
+from pipeline.evaluation.runs.exploration import (
+    ClipExample,
+    FeatureTests,
+    durations_s,
+    explore_report,
+)
+from pipeline.evaluation.statistics.anova import RowValues, anova, anova_table, eta_squared_limit
+from pipeline.report import decibels
 from pipeline.report.page import Table, render_page
+from pipeline.report.pages.explore_page import explore_page
 from pipeline.report.picture import Picture
-from pipeline.score.anova import RowValues, anova, anova_table, eta_squared_limit
-from pipeline.score.exploration import ClipExample, FeatureTests, durations_s, explore_report
+from pipeline.report.plots import clip_plots, feature_plots
 from schemas.anova import ANOVA
 
 ODD = "<b>$x_1$</b>"
@@ -120,7 +126,7 @@ def test_ticks_stand_where_their_bands_are():
     places = sorted(ticks)
     assert np.diff(places).min() >= 0.08 * (top - bottom)
     # A sine of 1 kHz is loudest in the band that its tick points to.
-    from pipeline.audio.logmel import log_mel
+    from pipeline.audio.spectra.logmel import log_mel
 
     time_s = np.arange(SPEC.sample_rate_hz) / SPEC.sample_rate_hz
     loudest = log_mel(np.sin(2 * np.pi * 1000 * time_s).astype(np.float32), SPEC)[:, 40].argmax()

@@ -15,8 +15,8 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from pipeline.report import exports
-from pipeline.report.exports import Span, TagSource
+from pipeline.exports import texts
+from pipeline.exports.texts import Span, TagSource
 
 CODES = ["cel", "vio"]
 ORIGIN = TagSource("cnn-0123", {"cel": "cello", "vio": "violin, fiddle"}, "s2", "0.1.0")
@@ -82,12 +82,12 @@ def loaded(text):
 
 
 def cells(rows):
-    text = exports.csv_header(CODES) + exports.csv_lines(rows, CODES)
+    text = texts.csv_header(CODES) + texts.csv_lines(rows, CODES)
     return list(csv.reader(io.StringIO(text, newline=""), strict=True))
 
 
 def test_csv():
-    assert exports.csv_lines([row()], CODES) == (
+    assert texts.csv_lines([row()], CODES) == (
         '"/m/a.mp3","ok","ok",12.500000,"cel+vio",0.900000,0.250000,"cnn-0123",'
         "2026-11-21T02:15:00.000Z\r\n"
     )
@@ -105,18 +105,18 @@ def test_csv_gives_every_uri_back_and_no_cell_is_a_formula(uri):
     assert len(line) == 9
     assert line[0].removeprefix("'") == uri
     assert not line[0].startswith(("=", "+", "-", "@", "\t", "\r", "\n"))
-    assert (line[0] != uri) == exports.is_formula(uri)
+    assert (line[0] != uri) == texts.is_formula(uri)
 
 
 @pytest.mark.parametrize("uri", ["/m/a.mp3", "s3://b/a", "http://x/=1", "/=1.mp3", "file:///x"])
 def test_usual_uris_are_not_touched(uri):
-    assert not exports.is_formula(uri)
-    assert exports.playlist_uri(uri) == uri
+    assert not texts.is_formula(uri)
+    assert texts.playlist_uri(uri) == uri
 
 
 @pytest.mark.parametrize("uri", HOSTILE)
 def test_json_lines(uri):
-    text = exports.to_bytes(exports.json_lines([row(uri), row(**FAILED)])).decode()
+    text = texts.to_bytes(texts.json_lines([row(uri), row(**FAILED)])).decode()
     first, second = text.splitlines()
     said = json.loads(first)
     assert said["uri"] == uri
@@ -132,60 +132,60 @@ def test_json_lines(uri):
 def test_numbers_that_json_lacks_and_rows_of_earlier_versions():
     odd = row(scores={"cel": math.nan, "vio": math.inf})
     del odd["peaks"]
-    said = json.loads(exports.json_lines([odd]))
+    said = json.loads(texts.json_lines([odd]))
     assert said["scores"] == {"cel": None, "vio": None}
     assert said["peaks"] is None
     assert cells([odd])[1][5:7] == ["", ""]
 
 
 def test_file_stems_of_the_worst():
-    stems = [exports.file_stem(uri) for uri in HOSTILE]
+    stems = [texts.file_stem(uri) for uri in HOSTILE]
     assert len(set(stems)) == len(HOSTILE)
     for stem in stems:
         assert re.fullmatch(r"[\w.-]+-[0-9a-f]{16}", stem)
         assert stem[0] not in "-."
         assert len(stem.encode()) <= 117
-    assert exports.file_stem("/x/Trio No. 1.mp3").startswith("Trio_No._1-")
-    assert exports.file_stem("/x/आवाज़.mp3").startswith("आवाज़-")
-    assert exports.file_stem("/").startswith("track-")
+    assert texts.file_stem("/x/Trio No. 1.mp3").startswith("Trio_No._1-")
+    assert texts.file_stem("/x/आवाज़.mp3").startswith("आवाज़-")
+    assert texts.file_stem("/").startswith("track-")
 
 
 @given(st.text())
 def test_file_stems(uri):
-    stem = exports.file_stem(uri)
+    stem = texts.file_stem(uri)
     assert not set(stem) & set('/\\:*?"<>|\0\n\r ')
-    assert stem == exports.file_stem(uri)
+    assert stem == texts.file_stem(uri)
     assert stem.encode() and len(stem.encode()) <= 117
 
 
 def test_a_stem_is_of_the_whole_uri():
-    assert exports.file_stem("/disc 1/01.mp3") != exports.file_stem("/disc 2/01.mp3")
-    assert exports.file_stem("/a.mp3") != exports.file_stem("/a.wav")
+    assert texts.file_stem("/disc 1/01.mp3") != texts.file_stem("/disc 2/01.mp3")
+    assert texts.file_stem("/a.mp3") != texts.file_stem("/a.wav")
 
 
 def test_spans():
-    assert exports.spans(row(), []) == [Span(0.0, 12.5, "cel", 0.9), Span(0.0, 12.5, "vio", 0.25)]
-    assert exports.spans(row(labels=[]), []) == []
+    assert texts.spans(row(), []) == [Span(0.0, 12.5, "cel", 0.9), Span(0.0, 12.5, "vio", 0.25)]
+    assert texts.spans(row(labels=[]), []) == []
     found = [
         {"code": "vio", "start_s": 4.0, "end_s": 6.0, "score": 0.5},
         {"code": "cel", "start_s": 0.0, "end_s": 2.0, "score": 0.75},
     ]
-    assert [span.code for span in exports.spans(row(), found)] == ["cel", "vio"]
+    assert [span.code for span in texts.spans(row(), found)] == ["cel", "vio"]
 
 
 def test_audacity():
     spans = [Span(0.5, 2.0, "vio", 0.5), Span(1.0, 3.25, "org", 0.5)]
     origin = TagSource("m", {"vio": "violin\tand\nfiddle"}, "s2", "0")
-    assert exports.audacity_text(spans, origin) == (
+    assert texts.audacity_text(spans, origin) == (
         "0.500000\t2.000000\tviolin and fiddle\n1.000000\t3.250000\torg\n"
     )
-    assert exports.audacity_text([], origin) == ""
+    assert texts.audacity_text([], origin) == ""
 
 
 @pytest.mark.parametrize("uri", [uri for uri in HOSTILE if "\udc80" not in uri])
 def test_jams(uri):
     found = [{"code": "vio", "start_s": 4.0, "end_s": 6.5, "score": 0.5}]
-    text = exports.jams_text(row(uri), exports.spans(row(uri), found), ORIGIN)
+    text = texts.jams_text(row(uri), texts.spans(row(uri), found), ORIGIN)
     jam = loaded(text)
     assert jam.file_metadata.duration == 12.5
     assert jam.file_metadata.identifiers.uri == uri
@@ -202,25 +202,25 @@ def test_jams(uri):
 
 
 def test_jams_without_labels():
-    text = exports.jams_text(row(labels=[], fingerprint=None), [], ORIGIN)
+    text = texts.jams_text(row(labels=[], fingerprint=None), [], ORIGIN)
     jam = loaded(text)
     assert len(jam.annotations) == 1
     assert list(jam.annotations[0].data) == []
 
 
 def test_what_is_no_jams_is_refused():
-    text = exports.jams_text(row(), [Span(0.0, 1.0, "cel", 0.5)], ORIGIN)
+    text = texts.jams_text(row(), [Span(0.0, 1.0, "cel", 0.5)], ORIGIN)
     with pytest.raises(Exception, match="is not valid"):
         loaded(text.replace('"time": 0.0, "duration": 1.0', '"duration": 1.0'))
 
 
 def test_playlist():
-    table = exports.entries([row(), row("/m/b.mp3", labels=[]), row("/m/c.mp3", labels=["vio"])])
+    table = texts.entries([row(), row("/m/b.mp3", labels=[]), row("/m/c.mp3", labels=["vio"])])
     assert table.column("code").to_pylist() == ["cel", "vio", "vio"]
-    text = exports.playlist_head("cello") + exports.playlist_lines(table.slice(0, 1).to_pylist())
+    text = texts.playlist_head("cello") + texts.playlist_lines(table.slice(0, 1).to_pylist())
     assert text == "#EXTM3U\n#EXTENC:UTF-8\n#PLAYLIST:cello\n#EXTINF:12,a\n/m/a.mp3\n"
     entry = {"uri": "s3://b/x y.mp3", "duration_s": None}
-    assert exports.playlist_lines([entry]) == "#EXTINF:-1,x y\ns3://b/x y.mp3\n"
+    assert texts.playlist_lines([entry]) == "#EXTINF:-1,x y\ns3://b/x y.mp3\n"
 
 
 @given(uris)
@@ -229,12 +229,12 @@ def test_playlist():
 @example(" /a ")
 @example("/100%\u2028")
 def test_an_entry_has_two_lines(uri):
-    text = exports.playlist_lines([{"uri": uri, "duration_s": 1.0}])
+    text = texts.playlist_lines([{"uri": uri, "duration_s": 1.0}])
     head, line = text.splitlines() if uri else (*text.splitlines(), "")[:2]
     assert head.startswith("#EXTINF:1,")
     assert not line.startswith("#")
     assert line == line.strip()
-    assert (line == uri) == exports.is_on_one_line(uri)
+    assert (line == uri) == texts.is_on_one_line(uri)
     if uri.startswith("/") and line != uri:
         assert urlsplit(line).scheme == "file"
         assert unquote(line.removeprefix("file://")) == uri

@@ -8,8 +8,9 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from pipeline.audio.decode import decode
-from pipeline.audio.logmel import LogMelSpec, log_mel
+from pipeline.audio.decoding.decode import decode
+from pipeline.audio.spectra.logmel import LogMelSpec, log_mel
+from pipeline.evaluation.runs.example_picker import MAX_BYTES, ExamplePicker
 from pipeline.report.listening import (
     CODECS,
     Stretch,
@@ -20,7 +21,6 @@ from pipeline.report.listening import (
     title_of,
     words_of,
 )
-from pipeline.score.example_picker import MAX_BYTES, ExamplePicker
 from schemas.tags import tags_schema
 from tests.conftest import tones
 

@@ -9,9 +9,9 @@ from matplotlib.figure import Figure
 from sklearn.metrics import average_precision_score
 
 from pipeline.errors import OUTCOME_OF
-from pipeline.report import data_plots, model_plots
+from pipeline.evaluation.statistics.curves import precision_recall
 from pipeline.report.picture import class_labels
-from pipeline.score.curves import precision_recall
+from pipeline.report.plots import data_plots, model_plots
 from pipeline.selection.vocabulary import default_vocabulary
 
 MAX_URI_CHARS = 160_000

@@ -12,17 +12,17 @@ import pytest
 
 from jobs.evaluate import _scored
 from pipeline.demo.outcome import summary
-from pipeline.report.comparison_page import comparison_page
-from pipeline.report.folds_page import folds_page
+from pipeline.evaluation.runs.forecast import forecast
+from pipeline.evaluation.runs.scored import Scored
+from pipeline.evaluation.statistics.bootstrap import resample
+from pipeline.evaluation.statistics.comparison import EvaluationRun, compare
+from pipeline.evaluation.statistics.folds import folds_record
+from pipeline.evaluation.statistics.metrics import multilabel_metrics
 from pipeline.report.forecast import forecast_text
 from pipeline.report.page import Page, render_page
-from pipeline.report.training_page import training_page
-from pipeline.score.bootstrap import resample
-from pipeline.score.comparison import EvaluationRun, compare
-from pipeline.score.folds import folds_record
-from pipeline.score.forecast import forecast
-from pipeline.score.metrics import multilabel_metrics
-from pipeline.score.scored import Scored
+from pipeline.report.pages.comparison_page import comparison_page
+from pipeline.report.pages.folds_page import folds_page
+from pipeline.report.pages.training_page import training_page
 from schemas.columns import CODES as LISTS
 from tests.report.records import build_report, evaluation_report
 

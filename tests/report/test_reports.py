@@ -9,11 +9,11 @@ import pyarrow as pa
 import pytest
 
 from pipeline.errors import SpecMismatch
+from pipeline.evaluation.runs.summary import cooccurrence_counts, labels_per_clip
+from pipeline.evaluation.statistics.metrics import multilabel_metrics
 from pipeline.report.history import history_text
 from pipeline.report.page import Table, render_page
 from pipeline.report.picture import Picture
-from pipeline.score.metrics import multilabel_metrics
-from pipeline.score.summary import cooccurrence_counts, labels_per_clip
 from pipeline.store.matrices import label_matrix
 from schemas.ledger import LEDGER
 from schemas.segments import SEGMENTS

@@ -12,11 +12,8 @@ import pytest
 from scipy import stats
 from sklearn.metrics import cohen_kappa_score, jaccard_score
 
-from pipeline.report import tag_differences_plots as plots
-from pipeline.report.page import render_page
-from pipeline.report.tag_differences_page import summary_lines, tag_differences_page
-from pipeline.score import tag_differences as module
-from pipeline.score.tag_differences import (
+from pipeline.evaluation.runs import tag_differences as module
+from pipeline.evaluation.runs.tag_differences import (
     APART,
     Pairs,
     Tagged,
@@ -29,6 +26,9 @@ from pipeline.score.tag_differences import (
     mcnemar,
     pair,
 )
+from pipeline.report.page import render_page
+from pipeline.report.pages.tag_differences_page import summary_lines, tag_differences_page
+from pipeline.report.plots import tag_differences_plots as plots
 from schemas.comparison import DifferencesRecord
 
 CODES = ["cel", "pia", "voi"]

@@ -8,12 +8,12 @@ from datetime import datetime
 import numpy as np
 import pytest
 
-from pipeline.report import tagging_page as pages
+from pipeline.evaluation.statistics.drift import class_drift
 from pipeline.report.alerts import alerts
 from pipeline.report.listening import Example, data_uri
 from pipeline.report.page import Points, Sounds, Table, render_page
+from pipeline.report.pages import tagging_page as pages
 from pipeline.report.picture import Picture
-from pipeline.score.drift import class_drift
 from schemas.tagging_run import TaggingRun
 from tests.report.test_page import Reader, read
 

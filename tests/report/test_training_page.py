@@ -7,14 +7,14 @@ from dataclasses import asdict, replace
 import numpy as np
 import pytest
 
-from pipeline.audio.logmel import LogMelSpec
-from pipeline.learn.augment_examples import ALL_OF_THEM, ORIGINAL, AugmentedWindow
-from pipeline.learn.config import TrainConfig
-from pipeline.learn.schedule import rate_curves
+from pipeline.audio.spectra.logmel import LogMelSpec
 from pipeline.report.page import Table, render_page
+from pipeline.report.pages.training_page import training_page
 from pipeline.report.picture import Picture
-from pipeline.report.training_page import training_page
-from pipeline.report.training_plots import augmentations, learning_rates
+from pipeline.report.plots.training_plots import augmentations, learning_rates
+from pipeline.training.augmenting.augment_examples import ALL_OF_THEM, ORIGINAL, AugmentedWindow
+from pipeline.training.config import TrainConfig
+from pipeline.training.schedule import rate_curves
 
 SPEC = LogMelSpec(n_mels=64)
 MAX_URI_CHARS = 250_000

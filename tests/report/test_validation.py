@@ -8,10 +8,8 @@ import numpy as np
 import pytest
 
 from pipeline.errors import UsageError
-from pipeline.report.page import Table, render_page
-from pipeline.score.aggregate import METHODS
-from pipeline.score.metrics import multilabel_metrics
-from pipeline.score.validation import (
+from pipeline.evaluation.labels.aggregate import METHODS
+from pipeline.evaluation.labels.validation import (
     Choice,
     Validation,
     choose_thresholds,
@@ -19,6 +17,8 @@ from pipeline.score.validation import (
     compare_methods,
     compare_rules,
 )
+from pipeline.evaluation.statistics.metrics import multilabel_metrics
+from pipeline.report.page import Table, render_page
 from tests.report.records import evaluation_report
 
 CODES = ["cel", "pia", "voi"]

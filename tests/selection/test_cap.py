@@ -7,8 +7,8 @@ import pyarrow as pa
 import pytest
 
 from jobs import build_subset
+from pipeline.datasets.build_plan import BuildConfig, make_plan
 from pipeline.errors import UsageError
-from pipeline.flows.build_plan import BuildConfig, make_plan
 from pipeline.selection.cap import cap_classes
 from schemas.columns import CODES as LISTS
 

@@ -10,10 +10,10 @@ import pyarrow as pa
 import pytest
 
 from jobs import build_subset
-from pipeline.audio.fetch import open_source
-from pipeline.audio.irmas_source import irmas_paths, list_irmas
-from pipeline.audio.logmel import LogMelSpec
+from pipeline.audio.fetching.fetch import open_source
+from pipeline.audio.fetching.irmas_source import irmas_paths, list_irmas
 from pipeline.audio.segment import get_segment
+from pipeline.audio.spectra.logmel import LogMelSpec
 from pipeline.errors import TableError, UsageError
 from pipeline.selection.irmas import (
     IrmasFile,

@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from pipeline.audio.logmel import LogMelSpec
+from pipeline.audio.spectra.logmel import LogMelSpec
 from pipeline.errors import OUTCOME_OF, Reason, SpecMismatch, UsageError
 from pipeline.selection.plan import count_to_do
 from pipeline.selection.retry import Retry

@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 from pyarrow import fs
 
-from pipeline.audio.moments import Moments
+from pipeline.audio.description.moments import Moments
 from pipeline.errors import DecodeError, FetchFault, Outcome, StoreError, UsageError
 from pipeline.store import catalogue
 from pipeline.store.catalogue import list_tracks, resolve, track_batches

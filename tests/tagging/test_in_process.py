@@ -134,7 +134,7 @@ def test_batches_are_not_copied():
 def test_the_process_keeps_its_threads():
     import torch
 
-    from pipeline.learn.engines import kept_threads
+    from pipeline.models.engines.engines import kept_threads
 
     n_threads = torch.get_num_threads()
     with kept_threads():

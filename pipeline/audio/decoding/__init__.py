@@ -1,0 +1,1 @@
+"""Files in, samples out: containers, formats and their quirks, resampling, a process as a guard."""

@@ -1,0 +1,1 @@
+"""Where audio comes from: sources, byte ranges, what a failure means, the circuit breaker."""

@@ -1,0 +1,154 @@
+"""A video id in, a readable file out: from YouTube, a URL template, a folder or IRMAS.
+
+Every source opens an id as a file that can seek and counts the bytes it cost; what goes wrong is a
+FetchFault with a reason.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, BinaryIO
+from urllib.parse import quote
+
+from pipeline.audio.decoding.formats import AUDIO_SUFFIXES
+from pipeline.audio.fetching.access import IRMAS as IRMAS
+from pipeline.audio.fetching.access import Access
+from pipeline.audio.fetching.irmas_source import irmas_paths
+from pipeline.audio.fetching.remote_file import Meter, Network
+from pipeline.audio.fetching.sources.base import NamedSource
+from pipeline.audio.fetching.sources.base import Source as Source
+from pipeline.errors import FetchFault, Reason, UsageError
+from pipeline.seams import declared
+
+_PLAIN = Access()
+NAMED: tuple[NamedSource, ...] = tuple(declared("pipeline.audio.fetching.sources", "SOURCE"))
+"""Sources that `--source` names by a prefix: a file each."""
+
+
+def open_source(source: str, access: Access = _PLAIN) -> Source:
+    """Return the source that `--source` names: YouTube, a URL with `{ytid}`, a folder, IRMAS.
+
+    Or one of `audio.sources`, by its prefix.
+    """
+    for kind in NAMED:
+        if source.startswith(kind.prefix):
+            return kind.open(source.removeprefix(kind.prefix), access)
+    if source == "youtube":
+        return YoutubeSource(access)
+    if "://" in source:
+        if "{ytid}" not in source or not source.startswith(("http://", "https://")):
+            raise UsageError(f"--source {source!r}: expected an http(s) URL with {{ytid}} in it")
+        return TemplateSource(source, access)
+    folder = Path(source.removeprefix(IRMAS))
+    if not folder.is_dir():
+        wrong = "that is a file" if folder.exists() else "no such folder"
+        raise UsageError(
+            f"--source {source!r}: {wrong}; expected 'youtube', a URL with {{ytid}} in it, a "
+            f"folder, or {', '.join([f'{IRMAS}FOLDER', *(kind.usage for kind in NAMED)])}"
+        )
+    if not access.is_plain:
+        raise UsageError(
+            f"--source {source!r} is a folder: --cookies, --proxy and --source-address have no use"
+        )
+    return IrmasSource(folder) if source.startswith(IRMAS) else FolderSource(folder)
+
+
+def place_of(source: str) -> tuple[str, str | None]:
+    """Return the prefix of a `--source`, and its path; None for YouTube and servers.
+
+    >>> place_of("irmas:data/irmas"), place_of("videos"), place_of("youtube")
+    (('irmas:', 'data/irmas'), ('', 'videos'), ('', None))
+    """
+    for kind in NAMED:
+        if source.startswith(kind.prefix):
+            return kind.prefix, source.removeprefix(kind.prefix) if kind.is_path else None
+    if source == "youtube" or "://" in source:
+        return "", None
+    prefix = IRMAS if source.startswith(IRMAS) else ""
+    return prefix, source.removeprefix(prefix)
+
+
+@dataclass
+class FolderSource:
+    """Files named `{ytid}.*` in one folder, whatever their format.
+
+    Of several the one with a suffix of audio is meant, not the picture or the text beside it.
+    """
+
+    folder: Path
+    is_remote = False
+    _paths: dict[str, Path] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._paths = self._index()
+
+    def _index(self) -> dict[str, Path]:
+        paths = sorted(path for path in self.folder.iterdir() if path.is_file())
+        paths.sort(key=lambda path: path.suffix.lower() in AUDIO_SUFFIXES)
+        return {path.stem: path for path in paths}
+
+    def names(self) -> dict[str, str]:
+        """Return the name of every id's file."""
+        return {ytid: path.name for ytid, path in self._paths.items()}
+
+    @contextmanager
+    def open(self, ytid: str, meter: Meter) -> Iterator[BinaryIO]:
+        """Open the file of an id."""
+        if ytid not in self._paths:
+            raise FetchFault(Reason.NOT_FOUND, f"no file {ytid}.* in {self.folder}")
+        try:
+            file = self._paths[ytid].open("rb")
+        except OSError as error:
+            raise FetchFault(Reason.UNREADABLE, str(error)) from error
+        meter.bytes_fetched = meter.bytes_whole = self._paths[ytid].stat().st_size
+        with file:
+            yield file
+
+
+class IrmasSource(FolderSource):
+    """IRMAS's own folder; an id is made of a file's path in it (`irmas_id`)."""
+
+    def _index(self) -> dict[str, Path]:
+        return irmas_paths(self.folder)
+
+
+class TemplateSource:
+    """Any HTTP server: a URL with `{ytid}` in it."""
+
+    is_remote = True
+
+    def __init__(self, template: str, access: Access) -> None:
+        self._template = template
+        self._network = Network(access)
+
+    @contextmanager
+    def open(self, ytid: str, meter: Meter) -> Iterator[BinaryIO]:
+        """Open the URL of an id."""
+        url = self._template.replace("{ytid}", quote(ytid, safe=""))
+        ydl = self._network.ydl_for_item()
+        with self._network.open_url(ydl, url, {}, meter) as file:
+            yield file
+
+
+class YoutubeSource:
+    """YouTube: yt-dlp extracts the audio's URL, and we read it ourselves, at once."""
+
+    is_remote = True
+
+    def __init__(self, access: Access) -> None:
+        self._network = Network(access)
+
+    @contextmanager
+    def open(self, ytid: str, meter: Meter) -> Iterator[BinaryIO]:
+        """Open a video's audio-only stream."""
+        ydl = self._network.ydl_for_item()
+        with self._network.asking(meter):
+            info: dict[str, Any] = ydl.extract_info(
+                f"https://www.youtube.com/watch?v={ytid}", download=False
+            )
+        headers = info.get("http_headers", {})
+        with self._network.open_url(ydl, info["url"], headers, meter) as file:
+            yield file

@@ -1,0 +1,1 @@
+"""Samples in, what a network sees out: front ends, log-mels, filter banks, windows."""

@@ -1,0 +1,1 @@
+"""What is planned, looked at and read of a dataset before anything runs. No Ray."""

@@ -1,0 +1,218 @@
+"""Segments CSVs in, the plan of a build out: what it would do, before a single request. No Ray.
+
+read → select → split → plan
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass, field
+from http.client import HTTPException
+from pathlib import Path
+from typing import Any
+from urllib.request import urlopen
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from pipeline.audio.fetching.fetch import (
+    IRMAS,
+    FolderSource,
+    IrmasSource,
+    Source,
+    open_source,
+    place_of,
+)
+from pipeline.audio.fetching.irmas_source import list_irmas
+from pipeline.audio.spectra.logmel import LogMelSpec
+from pipeline.configs.build import BuildConfig as BuildConfig
+from pipeline.errors import StoreError, UsageError
+from pipeline.evaluation.runs.forecast import InFolder, forecast, look_into
+from pipeline.runs.logs import progress_bar
+from pipeline.selection.audioset import read_segments
+from pipeline.selection.cap import cap_classes, cap_text
+from pipeline.selection.plan import (
+    count_to_do,
+    parse_split,
+    plan_segments,
+    rows_to_do,
+    split_as_audioset,
+    split_by_hash,
+)
+from pipeline.selection.select import select, select_counts
+from pipeline.selection.vocabulary import (
+    Vocabulary,
+    audioset_mids,
+    default_vocabulary,
+    parse_vocabulary,
+)
+from pipeline.store.dataset import FORMAT, Dataset
+from pipeline.store.folder import Folder, read_input
+from pipeline.store.out import DATASET, check_out
+
+_ANSWER_S = 60.0
+"""How long a server may say nothing."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a run would do, before a single request."""
+
+    config: BuildConfig
+    vocabulary: Vocabulary
+    spec: LogMelSpec
+    segments: pa.Table
+    """SEGMENTS."""
+    counts: dict[str, int]
+    """Rows read, and why rows were left out."""
+    left_out: dict[str, int] = field(default_factory=dict)
+    """By code, the segments of the class that --max-per-class left out; empty without it."""
+
+    @property
+    def cap_text(self) -> str:
+        """What to say of --max-per-class; empty without it."""
+        cap = self.config.max_per_class
+        return "" if cap is None else cap_text(cap, self.counts["over_cap"], self.left_out)
+
+    def identity(self) -> dict[str, Any]:
+        """Return what a dataset may not change between runs."""
+        # IRMAS names its classes itself: what would leave them open in AudioSet is of no account.
+        classes = self.vocabulary.without_unknown() if self.config.is_irmas else self.vocabulary
+        return {
+            "format": FORMAT,
+            "classes": classes.to_dict(),
+            "feature_spec": self.spec.to_dict(),
+            "split": "irmas" if self.config.is_irmas else self.config.split,
+        }
+
+
+def dry_run(config: BuildConfig) -> dict[str, Any]:
+    """Return what `build` would do, without a request and without writing anything."""
+    plan = make_plan(config)
+    dataset = Dataset(Folder(config.out))
+    dataset.check(plan.identity())
+    finished = dataset.finished(plan.segments, config.retry)
+    source = open_source(config.source, config.access)
+    return forecast(
+        plan.segments,
+        class_names=plan.vocabulary.names,
+        counts=plan.counts,
+        n_to_do=count_to_do(plan.segments, finished),
+        rate_per_s=config.rate,
+        max_downloads=config.max_downloads,
+        bytes_per_s=bytes_per_second(plan.spec),
+        is_remote=source.is_remote,
+        cap_text=plan.cap_text,
+        in_folder=_in_folder(source, plan.segments, rows_to_do(plan.segments, finished)),
+    )
+
+
+def _in_folder(source: Source, segments: pa.Table, to_do: pa.Table) -> InFolder | None:
+    """Return what a folder has of a plan; None of a server, which is not asked.
+
+    IRMAS's segments are its files.
+    """
+    if not isinstance(source, FolderSource) or isinstance(source, IrmasSource):
+        return None
+    return look_into(source.names(), segments["ytid"], to_do["ytid"], folder=str(source.folder))
+
+
+def bytes_per_second(spec: LogMelSpec) -> int:
+    """Return what a second of a clip takes in CLIPS and FEATURES: 16-bit samples, float16 bands."""
+    return spec.sample_rate_hz * 2 + spec.n_mels * 2 * spec.sample_rate_hz // spec.hop
+
+
+def make_plan(config: BuildConfig) -> Plan:
+    """Read, select and split; everything that a user can get wrong is told here."""
+    check_out(config.out, DATASET, {"--source": source_folder(config.source)})
+    open_source(config.source, config.access)
+    vocabulary = read_vocabulary(config)
+    choose = choose_irmas if config.is_irmas else choose_rows
+    chosen, counts = choose(config, vocabulary)
+    left_out: dict[str, int] = {}
+    if config.max_per_class is not None:
+        n_before = len(chosen)
+        chosen, left_out = cap_classes(chosen, vocabulary.codes, most=config.max_per_class)
+        counts["over_cap"] = n_before - len(chosen)
+    if config.limit is not None:
+        chosen = chosen.slice(0, config.limit)
+    segments = plan_segments(chosen, shard_size=config.shard_size)
+    return Plan(config, vocabulary, LogMelSpec(), segments, counts, left_out)
+
+
+def source_folder(source: str) -> str | None:
+    """Return the folder of a `--source` that is one; None for YouTube and servers."""
+    return place_of(source)[1]
+
+
+def choose_rows(config: BuildConfig, vocabulary: Vocabulary) -> tuple[pa.Table, dict[str, int]]:
+    """Return the rows of the segments CSVs that have a class, with their split, and counts."""
+    if not config.segments:
+        raise UsageError(f"--segments: needed with --source {config.source}")
+    rows = pa.concat_tables([read_rows(uri) for uri in config.segments])
+    chosen = select(rows, vocabulary)
+    if not chosen.num_rows:
+        raise UsageError(f"{', '.join(config.segments)}: no segment has one of the classes")
+    ratio = parse_split(config.split)
+    split = split_by_hash(chosen, ratio) if ratio else split_as_audioset(chosen, rows)
+    return split, select_counts(rows, chosen, vocabulary)
+
+
+def choose_irmas(config: BuildConfig, vocabulary: Vocabulary) -> tuple[pa.Table, dict[str, int]]:
+    """Return IRMAS's own files as whole segments, in its own splits, and counts."""
+    if config.segments:
+        raise UsageError(f"--segments: of no use with --source {config.source}: it has its own")
+    folder = Path(config.source.removeprefix(IRMAS))
+    chosen = list_irmas(folder, vocabulary, shown=_with_a_bar)
+    n_files = pc.sum(chosen["n_files"]).as_py()
+    nothing_left_out = dict.fromkeys(("without_class", "excluded", "lost_a_class"), 0)
+    counts = {"rows": n_files, "chosen": len(chosen), "repeated": n_files - len(chosen)}
+    return chosen, counts | nothing_left_out
+
+
+def _with_a_bar(names: Collection[str], what: str) -> Iterator[str]:
+    """Go through names, and show how far it is."""
+    with progress_bar(total=len(names), unit=" files", desc=what) as bar:
+        for name in names:
+            yield name
+            bar.update()
+
+
+def read_rows(uri: str) -> pa.Table:
+    """Read a segments CSV; its rows also have the `file` that they are from."""
+    rows = read_segments(pa.BufferReader(read_source(uri)), name=uri, known_mids=audioset_mids())
+    return rows.append_column("file", pa.repeat(pa.scalar(uri), len(rows)))
+
+
+def read_vocabulary(config: BuildConfig) -> Vocabulary:
+    """Return the classes of the run."""
+    if config.classes is None:
+        return default_vocabulary()
+    ontology = read_text(config.ontology) if config.ontology else None
+    return parse_vocabulary(read_text(config.classes), name=config.classes, ontology=ontology)
+
+
+def read_text(uri: str) -> str:
+    """Read an input file of text."""
+    try:
+        return read_source(uri).decode()
+    except UnicodeDecodeError as error:
+        raise UsageError(f"{uri}: not text in UTF-8: {error}") from error
+
+
+def read_source(uri: str) -> bytes:
+    """Read an input file: a path, an http(s) URL or anything that pyarrow.fs opens."""
+    if uri.startswith(("http://", "https://")):
+        return _downloaded(uri)
+    return read_input(uri)
+
+
+def _downloaded(url: str) -> bytes:
+    try:
+        with urlopen(url, timeout=_ANSWER_S) as response:
+            data: bytes = response.read()
+    except (OSError, HTTPException, ValueError) as error:
+        raise StoreError(
+            f"cannot read {url}: {error}; check it and the network, then run the same command again"
+        ) from error
+    return data

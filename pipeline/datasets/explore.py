@@ -1,0 +1,159 @@
+"""A dataset and its pooled features in; ANOVA, explore.json and a page out.
+
+No Ray: a feature is a number a row and clip here, and one feature at a time is in memory. Audio is
+never read.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from pipeline.audio.spectra.logmel import LogMelSpec
+from pipeline.configs.explore import ExploreConfig as ExploreConfig
+from pipeline.datasets.pooled import Pooled, check_features, read_pooled, shards_of
+from pipeline.evaluation.runs.exploration import (
+    ClipExample,
+    FeatureTests,
+    durations_s,
+    explore_report,
+)
+from pipeline.evaluation.statistics.anova import anova, anova_table, best_of_each, by_recording
+from pipeline.evaluation.statistics.clusters import clusters
+from pipeline.report.page import render_page
+from pipeline.report.pages.explore_page import explore_page
+from pipeline.runs.provenance import provenance
+from pipeline.selection.vocabulary import Vocabulary
+from pipeline.store.dataset import Dataset
+from pipeline.store.folder import Folder
+from pipeline.store.out import EXPLORATION, check_out
+from schemas.clips import clips_schema
+from schemas.features import read_logmels
+
+_CLIP_COLUMNS = ("classes", "split", "sample_rate_hz", "n_samples")
+_N_DRAWN = 12
+
+
+def explore(config: ExploreConfig) -> dict[str, Any]:
+    """Test and draw what a dataset holds; return what explore.json holds."""
+    inputs = {"--dataset": config.dataset, "--features": config.features}
+    check_out(config.out, EXPLORATION, inputs)
+    dataset, out = Dataset.open(config.dataset), Folder(config.out)
+    names = Vocabulary.from_dict(dataset.meta()["classes"]).names
+    tested = None
+    if config.features is not None:
+        tested = compare(Folder(config.features), dataset, config.split, list(names))
+    clips, examples = read_clips(dataset), find_examples(dataset, config.split, list(names))
+    report = explore_report(
+        clips,
+        class_names=names,
+        n_segments=count_segments(dataset),
+        split=config.split,
+        examples=examples,
+        tested=tested,
+        provenance=provenance() | _origin(config, dataset),
+    )
+    page = explore_page(
+        report,
+        durations_s=durations_s(clips),
+        examples=examples,
+        spec=LogMelSpec.from_dict(dataset.meta()["feature_spec"]),
+        tested=tested,
+    )
+    with out.claimed():
+        out.delete("anova.parquet")  # of an earlier run, which may have had features
+        if tested:
+            out.write_table("anova.parquet", tested.table)
+        out.write_json("explore.json", report)
+        out.write_bytes("report.html", render_page(page).encode())
+    return report
+
+
+def read_clips(dataset: Dataset) -> pa.Table:
+    """Return every clip's classes, split and length."""
+    whole = clips_schema(1)
+    schema = pa.schema([whole.field(name) for name in _CLIP_COLUMNS])
+    return dataset.folder.read_tables(dataset.folder.names("clips"), schema)
+
+
+def count_segments(dataset: Dataset) -> dict[str, int]:
+    """Return how many segments are planned, by split."""
+    if not dataset.folder.exists("segments.parquet"):
+        return {}
+    splits = dataset.folder.read_table("segments.parquet", ["split"])["split"]
+    return {n["values"]: n["counts"] for n in pc.value_counts(splits).to_pylist()}
+
+
+def find_examples(dataset: Dataset, split: str, codes: list[str]) -> list[ClipExample]:
+    """Return a clip for every class that has one: the first with only it, or the first with it."""
+    alone: dict[str, tuple[str, int]] = {}
+    among: dict[str, tuple[str, int]] = {}
+    for name in shards_of(dataset.folder, "features", split):
+        for row, classes in enumerate(
+            dataset.folder.read_table(name, ["classes"])["classes"].to_pylist()
+        ):
+            for code in classes:
+                (alone if len(classes) == 1 else among).setdefault(code, (name, row))
+        if len(alone) == len(codes):
+            break
+    places = among | alone
+    return [_read_example(dataset.folder, code, *places[code]) for code in codes if code in places]
+
+
+def _read_example(folder: Folder, code: str, name: str, row: int) -> ClipExample:
+    clip = folder.read_table(name, ["segment_id", "logmel"]).slice(row, 1)
+    return ClipExample(code, clip["segment_id"][0].as_py(), read_logmels(clip)[0])
+
+
+def compare(folder: Folder, dataset: Dataset, split: str, codes: list[str]) -> FeatureTests:
+    """Return the ANOVA of every pooled feature over the clips of a split."""
+    tables, candidates, found = [], {}, []
+    group_of = dataset.group_of()
+    for name in check_features(folder, dataset):
+        pooled = read_pooled(folder, name, split, codes)
+        recordings = [group_of[one] for one in pooled.segment_ids]
+        tables.append(_tests(pooled, recordings))
+        values = np.concatenate(list(pooled.values.values()), axis=1)
+        found.append(clusters(name, values, pooled.groups, len(codes)))
+        # Only what may be drawn is kept: one feature at a time is in memory.
+        for row in best_of_each(tables[-1], n_rows=_N_DRAWN):
+            drawn = pooled.row_values(row["row"], row["statistic"])
+            candidates[drawn.key] = drawn
+    table = pa.concat_tables(tables)
+    best = best_of_each(table, n_rows=_N_DRAWN)
+    return FeatureTests(
+        table,
+        n_clips=pooled.n_clips,
+        n_single=len(pooled.groups),
+        n_recordings=len(set(recordings)),
+        n_classes=sum(n > 1 for n in Counter(pooled.groups.tolist()).values()),
+        rows=[candidates[row["feature"], row["row"], row["statistic"]] for row in best],
+        clusters=sorted(
+            (one for one in found if one), key=lambda one: one.mutual_information, reverse=True
+        ),
+    )
+
+
+def _tests(pooled: Pooled, recordings: list[str]) -> pa.Table:
+    """Return the ANOVA of every statistic of a feature."""
+    return pa.concat_tables(
+        anova_table(
+            anova(*by_recording(values, groups=pooled.groups, recordings=recordings)),
+            feature=pooled.feature,
+            rows=pooled.rows[statistic],
+            statistic=statistic,
+        )
+        for statistic, values in pooled.values.items()
+    )
+
+
+def _origin(config: ExploreConfig, dataset: Dataset) -> dict[str, str]:
+    return {
+        "dataset": config.dataset,
+        "dataset_fingerprint": str(dataset.meta().get("fingerprint", "not complete")),
+        "features": config.features or "none",
+    }

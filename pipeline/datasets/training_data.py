@@ -1,0 +1,390 @@
+"""A dataset and a training config in, what a worker trains with out: window sets, the new model."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, replace
+from functools import cached_property, partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from pipeline.arrays import Float32
+from pipeline.audio.spectra.input_spec import (
+    InputSpec,
+    LogMelInput,
+    MelInput,
+    SamplesInput,
+    adds_up,
+    level_rows,
+)
+from pipeline.audio.spectra.logmel import LogMelSpec
+from pipeline.audio.spectra.stacked import row_scaling
+from pipeline.audio.spectra.windows import WindowSpec
+from pipeline.errors import UsageError
+from pipeline.models.model import Architecture, Tagger
+from pipeline.models.networks.ast_weights import encoder_sizes
+from pipeline.models.networks.classical import CLASSICAL
+from pipeline.models.networks.probe import PROBE
+from pipeline.selection.vocabulary import Vocabulary
+from pipeline.store.dataset import Dataset
+from pipeline.store.store_errors import store_errors
+from pipeline.training.augmenting.augment_examples import TrainingInput
+from pipeline.training.augmenting.randomise.windows import RandomisedWindows
+from pipeline.training.config import TrainConfig
+from pipeline.training.data.mapped import mapped_clips
+from pipeline.training.data.windows import WindowSet, load_windows, row_moments
+from pipeline.training.folds import Fold, fold_of
+from pipeline.training.loop import SamplesToInput
+from pipeline.training.recipes import input_spec_of
+from pipeline.training.selection import DEFAULT, check_selection
+from pipeline.training.spectra.logmel import SamplesToLogMel, with_margins
+from pipeline.training.transfer.distillation import Distiller, with_soft_targets
+from pipeline.training.transfer.fine_tuning import Init
+from pipeline.training.transfer.probe import ProbeDesign
+from pipeline.training.transfer.teaching import Teaching
+
+
+@dataclass(frozen=True)
+class TrainingData:
+    """What a training learns from: a dataset, through a config's front end and split."""
+
+    dataset: Dataset
+    meta: dict[str, Any]
+    """The content of the dataset's dataset.json."""
+    config: TrainConfig
+
+    def __post_init__(self) -> None:
+        if self.config.sampling != "plain" and not adds_up(self.input_spec):
+            what = getattr(self.input_spec, "name", "several front ends")
+            raise UsageError(
+                f"--sampling {self.config.sampling}: {self.config.model} takes "
+                f"{what}, which do not add up as sounds do; leave it out"
+            )
+        most = self.config.mix_max
+        if self.config.sampling != "plain" and most > (n := len(self.vocabulary.codes)):
+            raise UsageError(f"--mix-max {most}: the dataset has {n} classes")
+
+    def check_model(self) -> None:
+        """Raise UsageError where the model cannot be: a wrong size, weights of another network.
+
+        Here, as what a worker raises is a failure that Ray Train tries again.
+        """
+        self._untrained()
+        if self.teaching is not None:
+            self.teaching.check(self.input_spec, self.vocabulary.codes, self.config.model)
+        if self.config.select != DEFAULT and self.config.folds is None:
+            check_selection(self.config.select, self._val_targets())
+
+    def _val_targets(self) -> Float32:
+        """Return the classes of the validation clips, `[n_clips, n_classes]`, without the audio."""
+        classes = [
+            row
+            for table in self.dataset.features("val", ["classes"])
+            for row in table["classes"].to_pylist()
+        ]
+        codes = self.vocabulary.codes
+        return np.array([[code in row for code in codes] for row in classes], np.float32)
+
+    @property
+    def vocabulary(self) -> Vocabulary:
+        """The classes of the dataset, in their order."""
+        return Vocabulary.from_dict(self.meta["classes"])
+
+    @property
+    def input_spec(self) -> InputSpec:
+        """The front end of the model that is trained."""
+        if self.config.model == PROBE:
+            return self.probe.input_spec
+        if self.init is not None:
+            return self.init.input_spec
+        return input_spec_of(self.config.model, LogMelSpec.from_dict(self.meta["feature_spec"]))
+
+    @cached_property
+    def probe(self) -> ProbeDesign:
+        """The encoders of a probe."""
+        return ProbeDesign.of(self.config)
+
+    @cached_property
+    def init(self) -> Init | None:
+        """The model that the training begins from."""
+        return None if self.config.init is None else Init.of(self.config)
+
+    @cached_property
+    def teaching(self) -> Teaching | None:
+        """The models whose scores are soft targets."""
+        return Teaching.of(self.config) if self.config.teacher else None
+
+    @property
+    def named_by(self) -> dict[str, Any]:
+        """What a run is named by in place of folders: the models that are there."""
+        of_probe = {"encoder": self.probe.model_ids} if self.config.model == PROBE else {}
+        init = {} if self.init is None else {"init": self.init.card.model_id}
+        teachers = {} if self.teaching is None else {"teacher": self.teaching.model_ids}
+        return of_probe | init | teachers
+
+    @property
+    def windows(self) -> WindowSpec:
+        """The windows, side by side."""
+        return WindowSpec(self.config.window_s, self.config.window_s)
+
+    @property
+    def architecture(self) -> Architecture:
+        """What it takes to build the network."""
+        if self.config.model == PROBE:
+            found = self.probe.architecture(
+                len(self.vocabulary.codes), hidden=self.config.hidden, dropout=self.config.dropout
+            )
+            return replace(found, untrained=self.untrained)
+        if self.init is not None:
+            n_classes = len(self.vocabulary.codes)
+            return self.init.architecture(
+                self.config, n_classes=n_classes, untrained=self.untrained
+            )
+        db_rows, linear_rows = level_rows(self.input_spec)
+        return Architecture(
+            name=self.config.model,
+            n_classes=len(self.vocabulary.codes),
+            input_size=self.config.input_size,
+            dropout=self.config.dropout,
+            input_shape=(self.input_spec.n_rows, self.windows.n_frames(self.input_spec)),
+            below_peak=isinstance(self.input_spec, LogMelInput),
+            untrained=self.untrained,
+            sizes=encoder_sizes(self.config.begins_from) if self.config.model == "ast" else None,
+            db_rows=db_rows,
+            linear_rows=linear_rows,
+            pool=self.config.pool,
+        )
+
+    @property
+    def untrained(self) -> tuple[int, ...]:
+        """The classes, by number, that nothing is taught about: by clips, or by a teacher."""
+        taught = () if self.teaching is None else self.teaching.taught(self.vocabulary.codes)
+        return tuple(k for k in self.without_clips if k not in taught)
+
+    @cached_property
+    def without_clips(self) -> tuple[int, ...]:
+        """The classes, by number, that no clip to learn from has."""
+        config = self.config
+        rows = [
+            row
+            for split in (("train",) if config.folds is None else ("train", "val"))
+            for table in self.dataset.features(split, ["segment_id", "classes"])
+            for row in table.to_pylist()
+        ]
+        if config.folds is not None:
+            rows = [rows[k] for k in self._fold([row["segment_id"] for row in rows]).train]
+        there = {code for row in rows for code in row["classes"]}
+        return tuple(k for k, code in enumerate(self.vocabulary.codes) if code not in there)
+
+    @property
+    def cache(self) -> Path:
+        """This user's folder, on this machine, for the dataset's memory-mapped features."""
+        name = str(self.meta["fingerprint"]).removeprefix("sha256:")[:16]
+        return Path(tempfile.gettempdir()) / f"timbre-{os.getuid()}" / name
+
+    @contextmanager
+    def kept(self, *, is_last: bool = True) -> Iterator[None]:
+        """Keep the cache for as long as the block runs; after that the last one out deletes it.
+
+        Others are the ranks of this run, and other trainings on the same data; `is_last` says
+        whether this run itself has no more use for it.
+        """
+        path = self.cache.with_suffix(".lock")
+        with store_errors("write", str(path)):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            lock = path.open("w")
+        with lock:
+            fcntl.flock(lock, fcntl.LOCK_SH)
+            yield
+            if is_last:
+                with suppress(BlockingIOError):  # somebody else is at it
+                    fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    shutil.rmtree(self.cache, ignore_errors=True)
+
+    @property
+    def trains_on_samples(self) -> bool:
+        """Whether a model of mel bands is to train on samples, so that those can be disturbed."""
+        wanted = {"noise", "pitch"} & set(self.config.augment)
+        return (bool(wanted) and isinstance(self.input_spec, MelInput)) or self.is_randomised
+
+    @property
+    def is_randomised(self) -> bool:
+        """Whether training windows are made other recordings of (`learn.randomise`)."""
+        input_spec = self.input_spec
+        fits = isinstance(input_spec, MelInput | SamplesInput)
+        return "randomise" in self.config.augment and fits and self.config.model not in CLASSICAL
+
+    def randomised_windows(self, *, gpu: bool = False) -> RandomisedWindows | None:
+        """Return what randomises the training set's windows; None where nothing does.
+
+        Bands are made of them there too, unless a GPU does that (`samples_to_log_mel`), or samples
+        are disturbed after it as well.
+        """
+        if not self.is_randomised:
+            return None
+        if self.teaching is not None:  # student and teachers get the same other recording
+            cut = self.teaching.cut(self.input_spec, self.config.window_s)
+            return RandomisedWindows(cut.rate_hz, cut.n_samples, None, cut.margins)
+        n_samples = round(self.config.window_s * self.input_spec.sample_rate_hz)
+        return RandomisedWindows.input_spec_of(
+            self.input_spec, n_samples, on_device=self._makes_bands_on_device(gpu=gpu)
+        )
+
+    def _makes_bands_on_device(self, *, gpu: bool) -> bool:
+        """Whether mel bands of training windows of samples are made where the model is."""
+        if not (self.trains_on_samples and isinstance(self.input_spec, MelInput)):
+            return False
+        return gpu or not self.is_randomised or bool({"noise", "pitch"} & set(self.config.augment))
+
+    def _samples_of(self, part: str, sample_rate_hz: int) -> WindowSet:
+        """Return the windows of a part as samples."""
+        return self.part(part, partial(self._windows_of, SamplesInput(sample_rate_hz)))
+
+    def train_set(self, *, gpu: bool = False) -> WindowSet:
+        """Return the windows to learn from: those of the model's input, or of samples."""
+        input_spec = self.input_spec
+        if self.teaching is not None:
+            windows = self._taught_windows("train", self.teaching)
+            if (randomised := self.randomised_windows(gpu=gpu)) is not None:
+                windows = replace(windows, margins=randomised.margins, places_short=True)
+        elif (randomised := self.randomised_windows(gpu=gpu)) is not None:
+            samples = self._samples_of("train", input_spec.sample_rate_hz)
+            windows = replace(samples, margins=randomised.margins, places_short=True)
+        elif self.trains_on_samples and isinstance(input_spec, MelInput):
+            samples = self._samples_of("train", input_spec.sample_rate_hz)
+            windows = with_margins(samples, input_spec.spec)
+        else:
+            windows = self.part("train", partial(self._windows_of, input_spec))
+        self.check_not_silent(windows)
+        return windows
+
+    def check_not_silent(self, windows: WindowSet) -> None:
+        """Raise UsageError where no window to learn from is left."""
+        if not len(windows):
+            raise UsageError(
+                f"{self.dataset.folder.uri}: all windows to learn from are silence or noise; "
+                "--no-activity takes them"
+            )
+
+    def val_set(self) -> WindowSet:
+        """Return the windows that choose the epoch."""
+        return self.part("val", partial(self._windows_of, self.input_spec))
+
+    def soft_val_set(
+        self, val_set: WindowSet, samples: SamplesToInput | None, device: torch.device
+    ) -> WindowSet:
+        """Return validation as it is, or with the teachers' scores where no clip has labels."""
+        if self.teaching is None or not isinstance(samples, Distiller):
+            return val_set
+        windows = self._taught_windows("val", self.teaching)
+        return with_soft_targets(val_set, windows, samples, self.config.aggregation, device)
+
+    def _taught_windows(self, part: str, teaching: Teaching) -> WindowSet:
+        """Return windows of samples for student and teachers, with what frames see beyond them."""
+        cut = teaching.cut(self.input_spec, self.config.window_s)
+        mirrors = isinstance(self.input_spec, MelInput) and self.input_spec.spec.mirrors
+        samples = self._samples_of(part, cut.rate_hz)
+        return replace(samples, margins=cut.margins, mirrors=mirrors)
+
+    def held_out(self) -> WindowSet:
+        """Return the windows of the fold that this run is measured on."""
+        return self.part("held_out", partial(self._windows_of, self.input_spec))
+
+    def part(self, part: str, windows_of: Callable[[list[str]], WindowSet]) -> WindowSet:
+        """Return train, val or held_out of this run, from what gives the windows of splits."""
+        if self.config.folds is None:
+            return windows_of([part]).without(self.without_clips)
+        both = windows_of(["train", "val"])
+        data = both.subset(getattr(self._fold(both.segment_ids), part))
+        return data if part == "held_out" else data.without(self.without_clips)
+
+    def _fold(self, segment_ids: list[str]) -> Fold:
+        """Return the parts of this run's fold, of the clips of train and val."""
+        config = self.config
+        assert config.folds is not None
+        groups = self.dataset.groups(segment_ids)
+        return fold_of(
+            segment_ids, groups, n_folds=config.folds, fold=config.fold, seed=config.seed
+        )
+
+    def _windows_of(self, input_spec: InputSpec, splits: list[str]) -> WindowSet:
+        active = self.windows if self.config.activity else None
+        tables = [
+            table
+            for split in splits
+            for table in mapped_clips(self.dataset, split, input_spec, self.cache, active)
+        ]
+        return load_windows(
+            tables, codes=self.vocabulary.codes, windows=self.windows, input_spec=input_spec
+        )
+
+    def new_model(self, train_set: WindowSet) -> Tagger:
+        """Return the model before its first step: of the seed, its rows scaled as they are here."""
+        torch.manual_seed(self.config.seed)  # the first weights: the same on every rank and run
+        model = self._untrained()
+        if self.config.model == PROBE:
+            return model
+        if self.init is not None:
+            return model  # scaled as it has learned
+        if not model.architecture.below_peak and not model.is_classical:
+            mean, deviation = self._row_scaling(model, train_set)
+            model.row_mean.copy_(torch.from_numpy(mean))
+            model.row_deviation.copy_(torch.from_numpy(deviation))
+        return model
+
+    def _row_scaling(self, model: Tagger, train_set: WindowSet) -> tuple[Float32, Float32]:
+        """Return what each row is scaled by, `[n_rows, 1]`: the front end's own, or measured."""
+        mean, deviation = (values[:, None] for values in row_scaling(self.input_spec))
+        if not (unknown := np.isnan(mean)).any():
+            return mean, deviation
+        measured = row_moments(train_set, model.levelled)
+        return np.where(unknown, measured[0], mean), np.where(unknown, measured[1], deviation)
+
+    def _untrained(self) -> Tagger:
+        if self.config.model == PROBE:
+            return self.probe.new_model(self.architecture)
+        if self.init is not None:
+            return self.init.new_model(self.config, self.architecture, self.vocabulary)
+        model = Tagger(
+            self.architecture, weights=self.config.begins_from, vocabulary=self.vocabulary
+        )
+        model.db_per_unit = self.input_spec.db_per_unit
+        return model
+
+    def samples_to_log_mel(
+        self, train_set: WindowSet, *, gpu: bool = False
+    ) -> SamplesToInput | None:
+        """Return what makes the model's input of the training set, where that has samples."""
+        input_spec = self.input_spec
+        if self.teaching is not None:
+            moments = [torch.from_numpy(values) for values in row_moments(train_set)]
+            return self.teaching.distiller(
+                input_spec, self.vocabulary.codes, self.config.window_s, *moments
+            )
+        if not self._makes_bands_on_device(gpu=gpu):
+            return None
+        assert isinstance(input_spec, MelInput)
+        mean, deviation = map(torch.from_numpy, row_moments(train_set))
+        return SamplesToLogMel(input_spec.spec, mean=mean, deviation=deviation)
+
+    @property
+    def drawn_spec(self) -> LogMelSpec | None:
+        """The log-mel that the model's windows are drawn as; None for other features."""
+        input_spec = self.input_spec
+        if isinstance(input_spec, SamplesInput):
+            return LogMelSpec.from_dict(self.meta["feature_spec"])
+        return input_spec.spec if isinstance(input_spec, LogMelInput) else None
+
+    def training_input(self, model: Tagger, samples: SamplesToInput | None) -> TrainingInput:
+        """Return what becomes of samples on their way into the network (`augment_examples`)."""
+        samples = None if isinstance(samples, Distiller) else samples
+        spec = self.drawn_spec or LogMelSpec.from_dict(self.meta["feature_spec"])
+        return TrainingInput(self.config, model, self.input_spec, self.windows, spec, samples)

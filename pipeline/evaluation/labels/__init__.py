@@ -1,0 +1,1 @@
+"""Scores in, labels out: aggregation over windows, thresholds, calibration, intervals."""

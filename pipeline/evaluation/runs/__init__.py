@@ -1,0 +1,1 @@
+"""Tables of a run in, its figures out: counts, pace, drift, what to listen to."""

@@ -1,0 +1,1 @@
+"""Targets and scores in, metrics and what they mean out: bootstrap, significance, confusion."""

@@ -1,0 +1,1 @@
+"""AudioSet rows in, a dataset out, by Ray: downloaders, their gate, the flow."""

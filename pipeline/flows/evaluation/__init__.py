@@ -1,0 +1,1 @@
+"""A model and a truth in, metrics out, by Ray Data."""

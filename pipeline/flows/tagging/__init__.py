@@ -1,0 +1,1 @@
+"""A catalogue in, TAGS out, by Ray Data."""

@@ -1,0 +1,358 @@
+"""A catalogue and a model in, TAGS out: what is new or changed, and nothing twice.
+
+    list → what is left → [the stages, some ten thousand tracks at a time] → deduplicate → reconcile
+
+After a kill at any moment the same command tags what has no row yet. A run ends with run.json, a
+page, and the proof that every track of the catalogue has its row.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import resource
+from contextlib import AbstractContextManager
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from functools import partial
+from itertools import chain
+from time import monotonic
+from typing import Any
+
+import numpy as np
+import pyarrow.compute as pc
+
+from pipeline.audio.spectra.activity import Activity
+from pipeline.configs.tag import TagConfig as TagConfig
+from pipeline.evaluation.runs.pace import expected_s
+from pipeline.evaluation.runs.tally import Tally
+from pipeline.inference.inference_config import (
+    InferenceConfig,
+    calibrated,
+    for_parts,
+    inference_config,
+    other_windows,
+)
+from pipeline.models.card import DEFAULT_MIN_CONFIDENCE, read_weights
+from pipeline.models.engines.engine_choice import check_engine
+from pipeline.models.ensemble import Card, EnsembleCard
+from pipeline.models.starter import model_folders
+from pipeline.runs.logs import say
+from pipeline.runs.provenance import provenance
+from pipeline.store.catalogue import track_batches
+from pipeline.store.left_out import LeftOut
+from pipeline.store.out import TAGS, check_out
+from pipeline.store.tagstore import TagStore
+from pipeline.store.worklist import Known, WorkList, audio_s_of, plan_work, text_hashes
+from pipeline.tagging.commit import Stages, Writing
+from pipeline.tagging.tag_claim import aggregation_there, check_identity, claim
+from pipeline.tagging.tag_progress import gathered
+from pipeline.tagging.tag_report import write_report
+from pipeline.tagging.tag_where import is_small
+from schemas.tagging_run import TaggingRun, run_id_of
+from schemas.tags import tags_schema
+
+_TRANCHE_TRACKS = 50_000
+"""Tracks of one pass through the stages: what is held at once, and how often pools may grow."""
+
+
+def tagging_of(config: TagConfig) -> InferenceConfig:
+    """Return how a config's scores become labels."""
+    inference = _tagging(config)
+    if config.calibrated:
+        inference = calibrated(inference, threshold=config.threshold)
+    activity = Activity() if config.activity else None
+    return replace(
+        for_parts(inference, partial(_run_by, config=config, activity=activity)),
+        min_confidence=_gate(config, inference.card),
+        activity=activity,
+        keep_windows=config.keep_windows,
+        embeddings=config.embeddings,
+    )
+
+
+def _source_of(card: Card) -> dict[str, Any] | None:
+    """Return where a published model is from, for run.json; an ensemble names its members."""
+    return None if isinstance(card, EnsembleCard) else card.source
+
+
+def _gate(config: TagConfig, card: Card) -> float:
+    if config.min_confidence is not None:
+        return config.min_confidence
+    return DEFAULT_MIN_CONFIDENCE if card.min_confidence is None else card.min_confidence
+
+
+def _run_by(
+    part: InferenceConfig, *, config: TagConfig, activity: Activity | None
+) -> InferenceConfig:
+    """Return how one model tags: its windows, and what runs it."""
+    check_engine(
+        part.model_card,
+        engine=config.engine,
+        precision=config.precision,
+        gpu=config.gpu,
+        embeddings=config.embeddings,
+        model_uri=part.model,
+    )
+    return replace(
+        part,
+        windows=other_windows(part.model_card, config.window_s, config.hop_s),
+        activity=activity,
+        engine=config.engine,
+        precision=config.precision,
+    )
+
+
+def check_tag_out(config: TagConfig) -> None:
+    """Refuse an out that holds another kind of thing, or where the music or the model is."""
+    check_out(config.out, TAGS, {"--model": model_folders(config.model)}, catalog=config.catalog)
+
+
+def _tagging(config: TagConfig) -> InferenceConfig:
+    """Return the aggregation and thresholds: the default is newer than some folders of tags."""
+    inference = inference_config(
+        config.model, config.aggregate, config.threshold, gpu=config.gpu, whole_tracks=True
+    )
+    own = inference.card.aggregation
+    if inference.members:
+        return inference
+    if config.aggregate is not None or own == inference.aggregation:
+        return inference
+    if aggregation_there(TagStore.open(config.out), inference.card.model_id) != own:
+        return inference
+    say(
+        "aggregation",
+        text=f"{config.out}: its tags are by {own}, and so it goes on; {inference.aggregation} "
+        "finds solos in long tracks: for that give another --out",
+    )
+    return inference_config(config.model, own, config.threshold, gpu=config.gpu)
+
+
+def plan_tagging(config: TagConfig) -> dict[str, Any]:
+    """Return what `tag_catalog` would do; read no audio, and write nothing."""
+    check_tag_out(config)
+    inference, store = tagging_of(config), TagStore.open(config.out)
+    check_identity(store, inference)
+    known = store.known(inference.card.model_id)
+    left_out = LeftOut()
+    batches = track_batches(config.catalog, left_out)
+    work = plan_work(batches, known, retry_failed=config.retry == "failed")
+    audio_s = audio_s_of(work.left, known)
+    seconds = (
+        expected_s(store.runs(inference.card.model_id), audio_s) if work.left.num_rows else 0.0
+    )
+    return {
+        "tracks": work.n_tracks,
+        "unchanged": work.n_unchanged,
+        "left": work.left.num_rows,
+        "changed": work.n_changed,
+        "retried": work.n_retried,
+        "gone": work.n_removed,
+        "left_out": left_out.counts,
+        "bytes": pc.sum(work.left["size_bytes"]).as_py() or 0,
+        "audio_s": audio_s,
+        "seconds": seconds,
+    }
+
+
+def tag_catalog(config: TagConfig) -> dict[str, Any]:
+    """Tag what is new in a catalogue; return run.json.
+
+    Raises
+    ------
+    UsageError, SpecMismatch
+        For what the config names.
+    StoreError
+        Where the disk or bucket gives out: the same command goes on.
+    """
+    began, started = monotonic(), datetime.now(UTC)
+    check_tag_out(config)
+    inference, store = tagging_of(config), TagStore.open(config.out)
+    model_id = inference.card.model_id
+    check_identity(store, inference)
+    left_out = LeftOut()
+    batches = track_batches(config.catalog, left_out)
+    batches = chain([next(batches)], batches)  # a catalogue without tracks is an error before all
+    with store.folder.claimed():
+        claim(store, inference)
+        known = store.known(model_id)
+        work = plan_work(batches, known, retry_failed=config.retry == "failed")
+        started = _last_of_all(started, known)
+        tally = _tag(config, inference, store, work, known, started)
+        say("finishing", text="joining the files of tags, and writing run.json and the page")
+        if work.n_changed + work.n_retried:
+            store.deduplicate(model_id)
+        if work.left.num_rows:
+            store.compact(model_id, date=f"{started:%Y-%m-%d}")
+        ended = store.known(model_id) if work.left.num_rows else known
+        missing_tables = store.missing_tables(model_id, _beside(inference))
+        seconds = monotonic() - began
+        run = _record(
+            config,
+            inference,
+            work,
+            tally,
+            ended,
+            started,
+            missing_tables=missing_tables,
+            left_out=left_out.counts,
+            seconds=seconds,
+        )
+        store.write_run(run)
+        write_report(
+            config.out,
+            run,
+            model_uri=inference.parts[0].model,
+            n_examples=config.n_examples,
+            catalogue=work.uris if work.n_removed else None,
+        )
+        if work.left.num_rows:  # what the page took counts, too
+            work_s = (tally.done_at or began) - (tally.begun_at or began)
+            overhead_s = monotonic() - began - work_s
+            run = replace(run, work_s=round(work_s, 3), overhead_s=round(overhead_s, 3))
+            store.write_run(run)
+    return run.to_dict()
+
+
+def _tag(
+    config: TagConfig,
+    inference: InferenceConfig,
+    store: TagStore,
+    work: WorkList,
+    known: Known,
+    started: datetime,
+) -> Tally:
+    """Tag what is left, some ten thousand tracks at a time; return what became of it."""
+    tally = Tally()
+    if not work.left.num_rows:
+        return tally
+    date = f"{started:%Y-%m-%d}"
+    before = frozenset(
+        store.files(inference.card.model_id)
+    )  # later tranches may copy of their rows
+    writing = Writing(store, date, lineage_of(inference), not_before=started)
+    stages, waits = _stages(config, inference, writing, work, known)
+    with stages as run_stages:
+        for start in range(0, work.left.num_rows, _TRANCHE_TRACKS):
+            tracks = work.left.slice(start, _TRANCHE_TRACKS)
+            part, same = gathered(run_stages(tracks), n_tracks=tracks.num_rows, waits=waits)
+            if same.num_rows:
+                schema = tags_schema(inference.codes).with_metadata(dict(writing.lineage))
+                store.copy(same, inference.card.model_id, date=date, schema=schema)
+                tally.n_renamed_in_place += int(known.find(text_hashes(same["uri"]))[1].sum())
+            tally.add(part)
+            store.compact(inference.card.model_id, date=date, but=before)
+    return tally
+
+
+def _stages(
+    config: TagConfig, inference: InferenceConfig, writing: Writing, work: WorkList, known: Known
+) -> tuple[AbstractContextManager[Stages], str]:
+    """Return the stages, in this process or on Ray, and what they wait for at their start.
+
+    Each is imported where it is needed: Ray takes a second, and torch two.
+    """
+    if is_small(work.left, gpu=inference.gpu, workers=config.workers):
+        from pipeline.tagging.in_process import stages_in_process
+
+        stages = stages_in_process(inference, writing, known.contents)
+        return stages, "loading the model, and decoding the first tracks"
+    from pipeline.flows.tagging.tag_stages import stages_on_ray
+
+    on_ray = stages_on_ray(inference, writing, known.contents, n_actors=config.workers)
+    return on_ray, "waiting for the model's processes to start"
+
+
+def _last_of_all(started: datetime, known: Known) -> datetime:
+    """Return when a run begins: after all rows that are there, or they would win over its own.
+
+    A clock that was ahead one night and is right the next would lose that night's rows.
+    """
+    if known.latest is None:
+        return started
+    return max(started, known.latest + timedelta(seconds=1))  # runs are named by the second
+
+
+def lineage_of(inference: InferenceConfig) -> dict[str, str]:
+    """Return what the files of TAGS say of where they are from."""
+    weights = [read_weights(part.model, part.model_card) for part in inference.parts]
+    return {
+        "timbre.model_id": inference.card.model_id,
+        "timbre.model_sha256": "+".join(hashlib.sha256(one).hexdigest() for one in weights),
+        "timbre.tagging": json.dumps(inference.identity),
+        "timbre.classes": json.dumps(inference.card.vocabulary.to_dict()),
+        "timbre.provenance": json.dumps(provenance()),
+    }
+
+
+def _beside(inference: InferenceConfig) -> list[str]:
+    """Return the tables that are written beside TAGS."""
+    return ["windows", "intervals"] * inference.keep_windows + ["embeddings"] * inference.embeddings
+
+
+def _n_failed(work: WorkList, ended: Known) -> int:
+    """Return how many tracks of the catalogue have failed; those that were removed do not count."""
+    failed = ended.uris[~ended.is_ok]
+    return int(np.isin(failed, work.uris).sum()) if work.n_removed else len(failed)
+
+
+def _record(
+    config: TagConfig,
+    inference: InferenceConfig,
+    work: WorkList,
+    tally: Tally,
+    ended: Known,
+    started: datetime,
+    *,
+    missing_tables: list[str],
+    left_out: dict[str, int],
+    seconds: float,
+) -> TaggingRun:
+    """Return the run; every track of the catalogue must have its row by now, and only one."""
+    n_missing = int(np.isin(work.uris, ended.uris, invert=True).sum())
+    n_too_many = len(ended.uris) - len(np.unique(ended.uris))
+    if n_missing or n_too_many or tally.n_tracks != work.left.num_rows:
+        raise RuntimeError(
+            f"{work.n_tracks} tracks, {n_missing} without a row in TAGS, {n_too_many} rows too "
+            f"many; {work.left.num_rows} to do, {tally.n_tracks} done"
+        )
+    engine = tally.engines.most_common(1)[0][0] if tally.engines else "{}"
+    n_failed = _n_failed(work, ended)
+    return TaggingRun(
+        identity=inference.identity,
+        complete=True,
+        run_id=run_id_of(started),
+        started_at=started.isoformat(timespec="seconds"),
+        catalog=config.catalog,
+        tracks=work.n_tracks,
+        tagged=tally.n_ok,
+        failed=tally.n_failed,
+        skipped=work.n_unchanged + tally.n_same,
+        unchanged=work.n_unchanged,
+        same_content=tally.n_same,
+        touched=tally.n_renamed_in_place,
+        changed=work.n_changed,
+        retried=work.n_retried,
+        gone=work.n_removed,
+        failed_in_all=n_failed,
+        max_failed=config.max_failed,
+        past_limit=n_failed > config.max_failed * work.n_tracks,
+        lacking=missing_tables,
+        left_out=left_out,
+        audio_s=round(tally.audio_s, 3),
+        seconds=round(seconds, 3),
+        stages={stage: round(spent, 3) for stage, spent in tally.stages.items()},
+        reasons=dict(tally.reasons),
+        labels_of_run={code: tally.labels[code] for code in inference.codes},
+        labels_in_all={code: ended.labels[code] for code in inference.codes},
+        unlabelled=tally.n_unlabelled,
+        histograms=tally.histograms,
+        memory={
+            "driver_peak_mib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss >> 10,
+            "worker_peak_mib": tally.peak_mib,
+        },
+        engine=json.loads(engine),
+        class_names=inference.card.vocabulary.names,
+        model_source=_source_of(inference.card),
+        provenance=provenance(),
+    )

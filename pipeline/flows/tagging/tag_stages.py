@@ -1,0 +1,190 @@
+"""The stages of tagging on Ray Data: one row in and one row out, a broken file too.
+
+    tracks → [decode once, log-mel, windows] → [the model, an actor pool] → aggregate → commit
+
+The stages are plain functions on tables (`pipeline.inference.tagger`, `pipeline.tagging.commit`);
+here they get their processes, CPUs and GPUs. `pipeline.tagging.in_process` runs them without Ray.
+"""
+
+from __future__ import annotations
+
+import logging
+import pickle
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cache, partial
+from typing import Any
+
+import pyarrow as pa
+import ray
+import ray.data
+from ray.data import ActorPoolStrategy, DataContext, Dataset
+from ray.util.metrics import Counter as Metric
+
+from pipeline.errors import StoreError
+from pipeline.evaluation.runs.tally import Tally
+from pipeline.flows.cluster import count, cpus, ray_session
+from pipeline.inference.inference_config import InferenceConfig
+from pipeline.inference.tagger import TrackTagger, describe
+from pipeline.models.card import read_weights
+from pipeline.runs.logs import log_as_objects
+from pipeline.store.worklist import Fingerprints
+from pipeline.tagging.commit import COMMIT_TRACKS, MODEL_TRACKS, Committed, Stages, Writing, commit
+
+_BLOCKS_A_PLACE = 40
+_MAX_BLOCK_TRACKS = 64
+
+
+@contextmanager
+def stages_on_ray(
+    inference: InferenceConfig, writing: Writing, known: Fingerprints, *, n_actors: int | None
+) -> Iterator[Stages]:
+    """Lend a function that tags rows of WORK on the cluster that is named, or on a local Ray."""
+    with ray_session(min_cpus=4, gpu=inference.gpu):
+        contents = ray.put(known) if len(known) else None
+
+        def run(tracks: pa.Table) -> Iterator[Committed]:
+            blocks = list(_blocks(tracks, inference))
+            return run_stages(
+                ray.data.from_arrow(blocks),
+                inference,
+                writing,
+                n_blocks=len(blocks),
+                known=contents,
+                n_actors=n_actors,
+            )
+
+        yield run
+
+
+def _blocks(tracks: pa.Table, inference: InferenceConfig) -> Iterator[pa.Table]:
+    """Cut tracks into blocks: enough for all processes to end together, not more than needed."""
+    n_blocks = _BLOCKS_A_PLACE * places(gpu=inference.gpu)
+    n_tracks = min(max(8, tracks.num_rows // n_blocks), _MAX_BLOCK_TRACKS)
+    for start in range(0, tracks.num_rows, n_tracks):
+        yield tracks.slice(start, n_tracks)
+
+
+def run_stages(
+    tracks: Dataset,
+    inference: InferenceConfig,
+    writing: Writing,
+    *,
+    n_blocks: int,
+    known: ray.ObjectRef[Fingerprints] | None = None,
+    n_actors: int | None = None,
+) -> Iterator[Committed]:
+    """Run the stages over rows of `uri, size_bytes, modified_ns` and, where at hand, `bytes`.
+
+    Yields what became of each batch as batches end. Tracks whose content is `known` are left out.
+    """
+    quiet()
+    # On the CPU Ray Data fuses decoding into the model's actors: each core then does what is next.
+    windows = tracks.map_batches(
+        partial(described, inference=inference, known=known),
+        batch_size=None,
+        batch_format="pyarrow",
+        num_cpus=1,
+    )
+    n_actors = min(n_actors or places(gpu=inference.gpu), n_blocks)
+    done = scored(windows, inference, batch_size=MODEL_TRACKS, n_actors=n_actors).map_batches(
+        partial(commit_on_ray, inference=inference, writing=writing),
+        batch_size=COMMIT_TRACKS,
+        batch_format="pyarrow",
+        num_cpus=0.5,
+    )
+    for row in done.iter_rows():
+        one: Committed | StoreError = pickle.loads(row["done"])
+        if isinstance(one, StoreError):
+            raise one
+        yield one
+
+
+def scored(
+    described: Dataset, inference: InferenceConfig, *, batch_size: int, n_actors: int
+) -> Dataset:
+    """Return rows of DESCRIBED as SCORED: each of the actors holds the model, or its members."""
+    for part in inference.parts:  # actors look too, but Ray loses what their starts said
+        read_weights(part.model, part.model_card)
+    return described.map_batches(
+        TrackTagger,
+        fn_constructor_args=(inference,),
+        batch_size=batch_size,
+        batch_format="pyarrow",
+        num_cpus=0 if inference.gpu else 1,
+        num_gpus=1 if inference.gpu else 0,
+        compute=ActorPoolStrategy(size=n_actors),
+    )
+
+
+def places(*, gpu: bool) -> int:
+    """Return how many processes of the model there is room for; one where pools are still empty."""
+    if gpu:
+        return max(1, count("GPU"))
+    told = count("CPU")
+    room = told - 1 - told // 16  # the commits need some, and Ray Data's own tasks
+    return max(1, min(room, cpus()))
+
+
+def described(
+    tracks: pa.Table, inference: InferenceConfig, known: ray.ObjectRef[Fingerprints] | None
+) -> Iterator[pa.Table]:
+    """Describe tracks; what has been told of contents lies in shared memory."""
+    if known is None:
+        return describe(tracks, inference)
+    return describe(tracks, inference, ray.get(known).__contains__)
+
+
+def commit_on_ray(scored: pa.Table, inference: InferenceConfig, writing: Writing) -> pa.Table:
+    """Write rows of SCORED as TAGS; return a row, `done`: a pickled `Committed` or `StoreError`.
+
+    A disk or bucket that refuses is handed on as data: Ray Data loses what an exception was caused
+    by, and with it the line that says what to mend.
+    """
+    done: Committed | StoreError
+    try:
+        done = commit(scored, inference, writing)
+        publish(done.tally)
+    except StoreError as fault:
+        done = fault
+    return pa.table({"done": [pickle.dumps(done)]})
+
+
+def publish(tally: Tally) -> None:
+    """Add to the counters that Ray's metrics ports serve to Prometheus."""
+    metrics = _metrics()
+    counts = [("ok", "ok", tally.n_ok), ("same", "ok", tally.n_same)]
+    counts += [("failed", reason, n) for reason, n in tally.reasons.items()]
+    amounts: list[tuple[str, float, dict[str, str]]]
+    amounts = [("tracks", n, {"status": status, "reason": why}) for status, why, n in counts]
+    amounts += [("audio", tally.audio_s, {})]
+    amounts += [
+        ("stage", seconds, {"stage": stage.removesuffix("_s")})
+        for stage, seconds in tally.stages.items()
+    ]
+    for name, amount, tags in amounts:
+        if amount > 0:  # a counter takes no zero
+            metrics[name].inc(amount, tags)
+
+
+@cache
+def _metrics() -> dict[str, Any]:
+    """Return this process's counters; Ray adds up those of all."""
+    return {
+        "tracks": Metric(
+            "timbre_tracks", description="tracks that were done", tag_keys=("status", "reason")
+        ),
+        "audio": Metric("timbre_audio_seconds", description="seconds of audio that were tagged"),
+        "stage": Metric(
+            "timbre_stage_seconds", description="seconds of the workers", tag_keys=("stage",)
+        ),
+    }
+
+
+def quiet() -> None:
+    """Keep Ray Data's own bars and messages off the terminal."""
+    context = DataContext.get_current()
+    context.enable_progress_bars = False
+    context.print_on_execution_start = False
+    logging.getLogger("ray.data").setLevel(logging.ERROR)
+    log_as_objects("ray.data")

@@ -1,0 +1,1 @@
+"""A dataset in, a model out, by Ray Train."""

@@ -1,0 +1,136 @@
+"""Scores of a track's windows in; its row of SCORED, and TAGS with their tables, out. PURE."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime
+
+import numpy as np
+import pyarrow as pa
+
+from pipeline.arrays import Float32
+from pipeline.evaluation.labels.aggregate import confidence
+from pipeline.evaluation.labels.intervals import merged_intervals
+from pipeline.evaluation.labels.labelling import labels
+from pipeline.inference.inference_config import InferenceConfig
+from pipeline.inference.tracks import DESCRIBED, Row, column
+from schemas.tags import tags_schema
+from schemas.timeline import EMBEDDINGS, INTERVALS, windows_schema
+
+
+def scored_schema(inference: InferenceConfig) -> pa.Schema:
+    """SCORED: TAGS, and what else is known of a track on the way to them."""
+    timed = [DESCRIBED.field(key) for key in ("starts_s", "read_s", "decode_s", "features_s")]
+    return pa.schema(
+        [
+            *tags_schema(inference.codes),
+            *timed,
+            DESCRIBED.field("active"),
+            pa.field("model_s", pa.float64()),
+            pa.field("engine", pa.string()),
+            pa.field("peak_mib", pa.int32()),
+            pa.field("window_scores", pa.large_binary()),
+            pa.field("embedding", pa.list_(pa.float32())),
+        ]
+    )
+
+
+def scored_row(
+    row: Row, scores: Sequence[Float32], vectors: Float32 | None, inference: InferenceConfig
+) -> Row:
+    """Return a track's row of SCORED; what is of windows in it is of the first model's.
+
+    Parameters
+    ----------
+    row
+        Of DESCRIBED, without its windows.
+    scores
+        Of its windows, `[n_windows, n_classes]` a model.
+    vectors
+        Of its windows, `[n_windows, n_features]`, where embeddings are asked for.
+    """
+    row = row | {"model_id": inference.card.model_id, "tagged_at": datetime.now(UTC)}
+    if row["status"] != "ok":
+        return row | {"labels": [], "scores": None, "peaks": None}
+    front_ends = inference.front_ends
+    named = [column("active", front_ends.index(part.front_end)) for part in inference.parts]
+    active = [np.array(row[name], bool) for name in named]
+    counted = [values[counts] for values, counts in zip(scores, active, strict=True)]
+    track_scores, peaks = (
+        inference.track_scores(counted),
+        inference.mean([confidence(each) for each in counted]),
+    )
+    found = labels(
+        track_scores,
+        peaks,
+        thresholds=inference.thresholds,
+        min_confidence=inference.min_confidence,
+        class_codes=inference.codes,
+    )
+    row |= {
+        "labels": found if any(map(len, counted)) else [],
+        "scores": dict(zip(inference.codes, track_scores.tolist(), strict=True)),
+        "peaks": dict(zip(inference.codes, peaks.tolist(), strict=True)),
+        "n_active": len(counted[0]),
+    }
+    if inference.keep_windows:
+        row["window_scores"] = scores[0].astype("<f4").tobytes()
+    if vectors is not None:
+        row["embedding"] = (
+            (vectors[active[0]] if len(counted[0]) else vectors).mean(axis=0).tolist()
+        )
+    return row
+
+
+def tables_of(scored: pa.Table, inference: InferenceConfig) -> tuple[pa.Table, dict[str, pa.Table]]:
+    """Return TAGS of rows of SCORED, and the tables that are asked for beside them, by name."""
+    schema = tags_schema(inference.codes)
+    tags = scored.select(schema.names).cast(schema)
+    beside: dict[str, pa.Table] = {}
+    if not (inference.keep_windows or inference.embeddings):
+        return tags, beside
+    ok = [row for row in scored.to_pylist() if row["status"] == "ok"]
+    if inference.keep_windows:
+        windows = [line for row in ok for line in window_rows(row, inference)]
+        intervals = [line for row in ok for line in interval_rows(row, inference)]
+        beside["windows"] = pa.Table.from_pylist(windows, windows_schema(inference.codes))
+        beside["intervals"] = pa.Table.from_pylist(intervals, INTERVALS)
+    if inference.embeddings:
+        beside["embeddings"] = pa.Table.from_pylist(ok, EMBEDDINGS)
+    return tags, beside
+
+
+def window_rows(row: Row, inference: InferenceConfig) -> Iterator[Row]:
+    """Yield the rows of WINDOWS of a row of SCORED."""
+    scores, starts_s, ends_s = _timeline(row, inference)
+    for k, values in enumerate(scores.tolist()):
+        yield _of(row) | {
+            "window": k,
+            "start_s": starts_s[k],
+            "end_s": ends_s[k],
+            "is_active": row["active"][k],
+            "scores": dict(zip(inference.codes, values, strict=True)),
+        }
+
+
+def interval_rows(row: Row, inference: InferenceConfig) -> Iterator[Row]:
+    """Yield the rows of INTERVALS of a row of SCORED: of the classes that are its labels."""
+    scores, starts_s, ends_s = _timeline(row, inference)
+    for one in merged_intervals(
+        *(scores, starts_s, ends_s, row["active"]),
+        min_confidence=inference.min_confidence,
+        codes=inference.codes,
+        limits=inference.window_limits,
+    ):
+        if one.code in row["labels"]:
+            yield _of(row) | vars(one)
+
+
+def _timeline(row: Row, inference: InferenceConfig) -> tuple[Float32, list[float], list[float]]:
+    scores = np.frombuffer(row["window_scores"], "<f4").reshape(-1, len(inference.codes))
+    ends_s = [min(s + inference.windows.window_s, row["duration_s"]) for s in row["starts_s"]]
+    return scores, row["starts_s"], ends_s
+
+
+def _of(row: Row) -> Row:
+    return {key: row[key] for key in ("uri", "fingerprint", "model_id")}

@@ -1,0 +1,166 @@
+"""Tracks and a model in, rows of TAGS out: what the tagging flow runs, a stage a function.
+
+TRACKS → `describe` → DESCRIBED → `TrackTagger` → SCORED → `tables_of` → TAGS and what is beside
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import resource
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import pairwise
+from time import monotonic
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from pipeline.arrays import Float32, Floats
+from pipeline.inference.inference_config import InferenceConfig, check_model, inference_config
+from pipeline.inference.scored_rows import scored_row as scored_row
+from pipeline.inference.scored_rows import scored_schema as scored_schema
+from pipeline.inference.scored_rows import tables_of as tables_of
+from pipeline.inference.tracks import Row, column, described_rows, described_schema, track_of
+from pipeline.models.engines.engines import Engine, make_engine
+
+_GROUP_WINDOWS = 2048
+"""Copied for the model at a time, some 100 MB, as eight long tracks have gigabytes. A multiple of
+every engine's batch, so batches are what they would be of all windows at once."""
+
+
+def describe(
+    tracks: pa.Table, inference: InferenceConfig, is_known: Callable[[str], bool] = lambda _: False
+) -> Iterator[pa.Table]:
+    """Decode each track and cut its windows; yield a row a track, with windows or with a fault."""
+    front_ends = inference.front_ends
+    schema = described_schema(len(front_ends))
+    for row in described_rows(tracks.to_pylist(), front_ends, is_known):
+        yield pa.Table.from_pylist([row], schema)
+
+
+def windows_of(described: Any, inference: InferenceConfig) -> npt.NDArray[Any]:
+    """Return one model's windows from the bytes of DESCRIBED, `[n_windows, n_rows, n_frames]`."""
+    input_spec = inference.model_card.input_spec
+    return np.frombuffer(described, input_spec.dtype).reshape(
+        -1, input_spec.n_rows, inference.windows.n_frames(input_spec)
+    )
+
+
+class TrackTagger:
+    """Models, loaded once: described tracks in, scores and labels out; the starter if not given."""
+
+    def __init__(self, inference: InferenceConfig | None = None) -> None:
+        self._inference = inference = inference_config() if inference is None else inference
+        self._engines: list[Engine] = [
+            make_engine(
+                part.model,
+                engine=part.engine,
+                precision=part.precision,
+                gpu=part.gpu,
+                embeddings=part.embeddings,
+            )
+            for part in inference.parts
+        ]
+        check_model(inference)  # after the weights are read: a training may write others meanwhile
+
+    def tag(
+        self,
+        source: str | os.PathLike[str] | bytes | Floats,
+        *,
+        sample_rate_hz: int | None = None,
+    ) -> Row:
+        """Return one track's row of TAGS: labels, scores, or why it could not be read.
+
+        >>> TrackTagger().tag("song.mp3")["labels"]  # doctest: +SKIP
+        ['aco', 'voi']
+
+        Parameters
+        ----------
+        source
+            A path or URI, the bytes of a file, or samples: `[n_samples]` or `[n_samples,
+            n_channels]`, full scale 1.
+        sample_rate_hz
+            Rate of samples; files say theirs.
+        """
+        inference = self._inference
+        row = track_of(source, sample_rate_hz)
+        schema = described_schema(len(inference.front_ends))
+        described = described_rows([row], inference.front_ends, lambda _: False)
+        scored = self(pa.Table.from_pylist(list(described), schema))
+        (tagged,) = tables_of(scored, inference)[0].to_pylist()
+        return dict(tagged)
+
+    def __call__(self, tracks: pa.Table) -> pa.Table:
+        """Return the tracks as rows of SCORED; batches of a model are filled across tracks."""
+        inference, began = self._inference, monotonic()
+        named = [column("windows", k) for k in range(len(inference.front_ends))]
+        rows = tracks.drop_columns(named).to_pylist()
+        of_parts = [self._scores_of(tracks, k) for k in range(len(inference.parts))]
+        n_windows = sum(len(scores) for scores, _ in of_parts[0])
+        each_s = (monotonic() - began) / max(1, n_windows)
+        here = {
+            "engine": json.dumps(about([engine.about for engine in self._engines])),
+            "peak_mib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss >> 10,
+        }
+        scored = []
+        for row, *parts in zip(rows, *of_parts, strict=True):
+            scores, vectors = [one for one, _ in parts], parts[0][1]
+            spent = {"model_s": len(scores[0]) * each_s}
+            scored.append(scored_row(row | here | spent, scores, vectors, inference))
+        return pa.Table.from_pylist(scored, scored_schema(inference))
+
+    def _scores_of(self, tracks: pa.Table, k: int) -> list[tuple[Float32, Float32 | None]]:
+        """Return each track's window scores and embeddings by one of the models."""
+        part = self._inference.parts[k]
+        named = column("windows", self._inference.front_ends.index(part.front_end))
+        windows = [windows_of(value, part) for value in buffers_of(tracks[named])]
+        scores, vectors = _scores(self._engines[k], windows)
+        bounds = np.cumsum([len(each) for each in windows])[:-1]
+        vectors_of = np.split(vectors, bounds) if vectors is not None else [None] * len(windows)
+        return list(zip(np.split(scores, bounds), vectors_of, strict=True))
+
+
+def _scores(engine: Engine, windows: list[npt.NDArray[Any]]) -> tuple[Float32, Float32 | None]:
+    """Return scores and embeddings of all windows of some tracks, in their order."""
+    found = [engine.scores(part) for part in in_groups(windows, _GROUP_WINDOWS)]
+    scores, vectors = zip(*found, strict=True)
+    return np.concatenate(scores), None if vectors[0] is None else np.concatenate(vectors)
+
+
+def about(engines: Sequence[Mapping[str, str]]) -> dict[str, str]:
+    """Return what runs the models, as run.json has it: what differs with a + between.
+
+    >>> about([{"name": "torch", "precision": "f32"}, {"name": "torch", "precision": "bf16"}])
+    {'name': 'torch', 'precision': 'f32+bf16'}
+    """
+    keys = dict.fromkeys(key for engine in engines for key in engine)
+    said = {key: dict.fromkeys(engine.get(key, "") for engine in engines) for key in keys}
+    return {key: "+".join(filter(None, values)) for key, values in said.items()}
+
+
+def buffers_of(column: pa.ChunkedArray) -> Iterator[pa.Buffer]:
+    """Yield a column's large binaries where they lie: pyarrow's own scalars are copies of them."""
+    for chunk in column.chunks:
+        _, offsets, data = chunk.buffers()
+        ends = np.frombuffer(offsets or b"", np.int64)[chunk.offset :][: len(chunk) + 1]
+        for first, last in pairwise(ends):
+            yield (data or pa.py_buffer(b"")).slice(int(first), int(last - first))
+
+
+def in_groups(windows: list[npt.NDArray[Any]], size: int) -> Iterator[npt.NDArray[Any]]:
+    """Yield the windows of tracks one after the other, `size` at a time; one empty group of none.
+
+    >>> [group.tolist() for group in in_groups([np.arange(2), np.arange(3), np.arange(0)], 4)]
+    [[0, 1, 0, 1], [2]]
+    """
+    ends = np.cumsum([len(part) for part in windows])
+    for start in range(0, max(1, ends[-1]), size):
+        firsts = [start - (end - len(part)) for part, end in zip(windows, ends, strict=True)]
+        yield np.concatenate(
+            [
+                part[max(0, first) : max(0, first + size)]
+                for part, first in zip(windows, firsts, strict=True)
+            ]
+        )

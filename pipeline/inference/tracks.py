@@ -1,0 +1,239 @@
+"""Tracks in, their windows out: what is done to audio before a model sees it. No torch here.
+
+One row in, one row out: a fault of a track becomes its status and reason. Tracks are rows of `uri,
+size_bytes, modified_ns, attempts` and, where the audio is at hand, `bytes`. It runs in a process of
+its own (`pipeline.audio.decoding.guard`), which a hostile file may crash.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import cache
+from time import monotonic
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from pipeline.arrays import Bools, Float32, Floats, Int64
+from pipeline.audio.decoding.decode import decode
+from pipeline.audio.decoding.guard import Guard
+from pipeline.audio.spectra.activity import Activity, active_windows
+from pipeline.audio.spectra.input_spec import InputSpec
+from pipeline.audio.spectra.windows import WindowSpec, cut_windows, window_starts
+from pipeline.errors import DecodeError, ItemFault, Reason, UsageError
+from pipeline.store.catalogue import is_uri
+from pipeline.store.track import open_track
+
+MAX_TRACK_S = 2 * 3600.0
+"""Longer tracks are rows with reason too_long: a track is held in memory as a whole."""
+SAME = "same"
+"""Status of a track whose content is known already: it is not decoded."""
+_DEATHS = 3
+_READERS = 4  # a bucket's or a server's answers take their time
+
+Row = dict[str, Any]
+
+_OF_TRACK = (
+    ("uri", pa.string()),
+    ("fingerprint", pa.string()),
+    ("size_bytes", pa.int64()),
+    ("modified_ns", pa.int64()),
+    ("attempts", pa.int32()),
+    ("duration_s", pa.float64()),
+    ("status", pa.string()),
+    ("reason", pa.string()),
+    ("detail", pa.string()),
+)
+_OF_WINDOWS = (
+    ("n_windows", pa.int32()),
+    ("windows", pa.large_binary()),
+    ("starts_s", pa.list_(pa.float64())),
+    ("active", pa.list_(pa.bool_())),
+)
+_TIMES = (("read_s", pa.float64()), ("decode_s", pa.float64()), ("features_s", pa.float64()))
+
+
+def column(name: str, k: int) -> str:
+    """Return the name of a column of windows, by the number of their front end.
+
+    >>> column("windows", 0), column("windows", 1)
+    ('windows', 'windows_1')
+    """
+    return f"{name}_{k}" if k else name
+
+
+def described_schema(n_hearings: int) -> pa.Schema:
+    """DESCRIBED: a track and its windows, as many sets of them as there are front ends."""
+    windows = [(column(key, k), kind) for k in range(n_hearings) for key, kind in _OF_WINDOWS]
+    return pa.schema([*_OF_TRACK, *windows, *_TIMES])
+
+
+DESCRIBED = described_schema(1)
+
+
+@dataclass(frozen=True)
+class TrackFrontEnd:
+    """How a track becomes windows."""
+
+    input_spec: InputSpec
+    windows: WindowSpec
+    activity: Activity | None
+    """Which windows are silence or noise; None: all count."""
+
+    def active(self, samples: Float32, starts: Int64) -> Bools:
+        """Return which windows count, `[n_windows]`, of those that begin at some columns."""
+        if self.activity is None:
+            return np.ones(len(starts), bool)
+        rate_hz = self.input_spec.sample_rate_hz
+        n_samples = round(self.windows.window_s * rate_hz)
+        first = starts * self.input_spec.hop
+        return active_windows(samples, first, n_samples, sample_rate_hz=rate_hz, rule=self.activity)
+
+
+def track_of(source: str | os.PathLike[str] | bytes | Floats, sample_rate_hz: int | None) -> Row:
+    """Return what `described_rows` takes, of one track: a path or URI, a file's bytes, or samples.
+
+    Samples, `[n_samples]` or `[n_samples, n_channels]`, go through the decoder as all audio does,
+    as a wav of 32-bit floats; an array of no such shape, or one without a rate, is a UsageError.
+    """
+    row: Row = {"uri": "", "size_bytes": None, "modified_ns": None}
+    if isinstance(source, np.ndarray):
+        source = _as_wav(source, sample_rate_hz)
+    if isinstance(source, bytes):
+        return row | {"bytes": source, "size_bytes": len(source)}
+    return row | {"uri": os.fspath(source)}
+
+
+def _as_wav(samples: Floats, sample_rate_hz: int | None) -> bytes:
+    if sample_rate_hz is None:
+        raise UsageError("an array of samples: give its sample_rate_hz, too")
+    if not 1 <= samples.ndim <= 2:
+        raise UsageError(f"samples of shape {samples.shape}: expected [n_samples] or with channels")
+    import soundfile
+
+    file = io.BytesIO()
+    soundfile.write(file, samples, sample_rate_hz, format="WAV", subtype="FLOAT")
+    return file.getvalue()
+
+
+def described_rows(
+    tracks: Iterable[Row], front_ends: Sequence[TrackFrontEnd], is_known: Callable[[str], bool]
+) -> Iterator[Row]:
+    """Yield the row of DESCRIBED of each track, whatever its bytes do to the decoder.
+
+    Its windows are those of each of `hearings`, in their order.
+
+    `is_known` says of a fingerprint whether that content has its tags already. Tracks from a bucket
+    or a server are read ahead, some at a time.
+    """
+    rows = list(tracks)
+    is_remote = any(is_uri(row["uri"]) for row in rows)
+    for row, opened in _read_ahead(rows) if is_remote else ((row, _opened(row)) for row in rows):
+        yield _described(row, opened, front_ends, is_known)
+
+
+Opened = tuple[Any, str | None, float] | ItemFault
+
+
+def _read_ahead(rows: Iterable[Row]) -> Iterator[tuple[Row, Opened]]:
+    """Yield rows and what was opened of each; only those that are read next lie in memory too."""
+    waiting: deque[tuple[Row, Future[Opened]]] = deque()
+    with ThreadPoolExecutor(_READERS) as pool:
+        for row in rows:
+            waiting.append((row, pool.submit(_opened, row)))
+            if len(waiting) > _READERS:
+                first, opened = waiting.popleft()
+                yield first, opened.result()
+        for first, opened in waiting:
+            yield first, opened.result()
+
+
+def _opened(track: Row) -> Opened:
+    """Return what to decode, its fingerprint, and the seconds it took; or why not."""
+    if track.get("bytes"):
+        return track["bytes"], None, 0.0
+    began = monotonic()
+    try:
+        source, fingerprint = open_track(track["uri"])
+    except ItemFault as fault:
+        return fault
+    return source, fingerprint, monotonic() - began
+
+
+def _described(
+    track: Row, opened: Opened, front_ends: Sequence[TrackFrontEnd], is_known: Callable[[str], bool]
+) -> Row:
+    row: Row = {key: track[key] for key in ("uri", "size_bytes", "modified_ns")}
+    row["attempts"] = (track.get("attempts") or 0) + 1
+    row |= {"status": "ok", "reason": Reason.OK}
+    for k in range(len(front_ends)):
+        row |= {column("n_windows", k): 0, column("windows", k): b""}
+    try:
+        if isinstance(opened, ItemFault):
+            raise opened
+        source, row["fingerprint"], row["read_s"] = opened
+        if row["fingerprint"] is not None and is_known(row["fingerprint"]):
+            return row | {"status": SAME}
+        row |= _decoded(source, front_ends)
+    except ItemFault as fault:
+        row |= {"status": "failed", "reason": fault.reason, "detail": fault.detail}
+    return row
+
+
+def _decoded(source: Any, front_ends: Sequence[TrackFrontEnd]) -> Row:
+    """Decode in a process of its own; a file is to blame once several of these have died on it."""
+    for _ in range(_DEATHS - 1):
+        try:
+            return _guard()(_windows_of, source, front_ends)
+        except DecodeError as error:
+            if error.reason is not Reason.CRASHED:
+                raise
+    return _guard()(_windows_of, source, front_ends)
+
+
+@cache
+def _guard() -> Guard:
+    """Return this process's guard: it lives as long, and its own process dies with it."""
+    return Guard()
+
+
+def _windows_of(source: Any, front_ends: Sequence[TrackFrontEnd]) -> Row:
+    """Return a track's duration and windows; it is decoded once at each rate that is needed."""
+    row: Row = {"decode_s": 0.0, "features_s": 0.0}
+    for rate_hz in dict.fromkeys(one.input_spec.sample_rate_hz for one in front_ends):
+        began = monotonic()
+        samples = decode(source, sample_rate_hz=rate_hz, max_duration_s=MAX_TRACK_S)
+        if not len(samples):
+            raise DecodeError(Reason.EMPTY, "no audio samples")
+        row.setdefault("duration_s", len(samples) / rate_hz)
+        decoded = monotonic()
+        matrices: dict[InputSpec, npt.NDArray[Any]] = {}
+        for k, one in enumerate(front_ends):
+            if one.input_spec.sample_rate_hz == rate_hz:
+                if one.input_spec not in matrices:
+                    matrices[one.input_spec] = one.input_spec.matrix(samples)
+                cut = _cut(samples, matrices[one.input_spec], one)
+                row |= {column(key, k): value for key, value in cut.items()}
+        row["decode_s"] += decoded - began
+        row["features_s"] += monotonic() - decoded
+    return row
+
+
+def _cut(samples: Float32, matrix: npt.NDArray[Any], front_end: TrackFrontEnd) -> Row:
+    """Return the windows of a track's matrix, when they begin, and which of them count."""
+    input_spec, windows = front_end.input_spec, front_end.windows
+    starts = window_starts(matrix.shape[1], windows, input_spec)
+    cut = cut_windows(matrix, starts, windows.n_frames(input_spec), silence=input_spec.silence)
+    return {
+        "n_windows": len(cut),
+        "windows": cut.tobytes(),
+        "starts_s": (starts * input_spec.hop / input_spec.sample_rate_hz).tolist(),
+        "active": front_end.active(samples, starts).tolist(),
+    }

@@ -1,1 +1,0 @@
-"""Models, windows, the training loop and checkpoints: torch, no Ray."""

@@ -1,0 +1,35 @@
+"""What the registry knows of a network: its name, how it is built, what it takes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from torch import nn
+
+from pipeline.audio.description.features import FrameSpec
+from pipeline.audio.spectra.input_spec import FeatureInput, InputSpec, LogMelInput
+from pipeline.audio.spectra.logmel import LogMelSpec
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A network of the registry."""
+
+    name: str
+    """What `jobs.train --model` takes."""
+    build: Callable[[int, tuple[int, int], float], nn.Module]
+    """From classes, shape of a window and dropout; the weights are random."""
+    takes: str
+    """What its windows hold."""
+    smallest: tuple[int, int]
+    """Rows and columns below which pooling would leave nothing."""
+    n_rows: int | None = None
+    """Rows where only one number is possible."""
+    front_end: Callable[[LogMelSpec], InputSpec] = LogMelInput
+    """From the dataset's log-mel to the network's front end: by default that log-mel."""
+
+
+def levelled(feature: str, spec: LogMelSpec) -> FeatureInput:
+    """Return a feature in the frames of a log-mel, each window at the same level."""
+    return FeatureInput(feature, FrameSpec(spec.sample_rate_hz, spec.n_fft, spec.hop), "window")

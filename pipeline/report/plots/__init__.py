@@ -1,0 +1,1 @@
+"""Typed results in, figures out; a module a subject."""

@@ -1,0 +1,214 @@
+"""What a model says against the truth, as arrays in and `Picture`s out.
+
+Wherever classes have columns or rows, `class_names` gives name by code in their order.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from matplotlib.axes import Axes
+from matplotlib.ticker import MaxNLocator, StrMethodFormatter
+from sklearn.metrics import average_precision_score
+
+from pipeline.arrays import Bools, Float64, Floats
+from pipeline.evaluation.labels.targets import Targets, is_known, is_there
+from pipeline.evaluation.statistics.bootstrap import LEVEL
+from pipeline.evaluation.statistics.curves import precision_recall, precision_recall_point
+from pipeline.report.panels import one_legend, panels_height_in, unit_panels
+from pipeline.report.picture import (
+    BLUE,
+    GREY,
+    ORANGE,
+    VERMILLION,
+    Picture,
+    Range,
+    Series,
+    as_picture,
+    class_labels,
+    count_in_integers,
+    drawing,
+    grouped_bars,
+)
+
+_N_BINS = 40
+_N_CURVE_POINTS = 1100  # of all the curves of a picture
+
+
+def pr_curves(
+    truth: Targets, scores: Floats, *, thresholds: npt.ArrayLike, class_names: Mapping[str, str]
+) -> Picture:
+    """Draw every class's P-R curve in a panel of its own, over the curve of all classes as one."""
+    n_classes = len(class_names)
+    n_points = max(20, _N_CURVE_POINTS // (2 * n_classes))
+    limits = np.broadcast_to(np.asarray(thresholds, dtype=np.float64), n_classes)
+    there, known = is_there(truth), is_known(truth)
+    together = precision_recall(there[known], scores[known], n_points)
+    with drawing(height_in=panels_height_in(n_classes)) as figure:
+        panels = unit_panels(figure, n_classes, x="recall", y="precision")
+        for k, label in enumerate(class_labels(class_names)):
+            panels[k].step(*together, where="pre", color="#B8C0C8", lw=1.2, label="all classes")
+            one = known[:, k]
+            _pr_panel(panels[k], there[one, k], scores[one, k], limits[k], label, n_points)
+        one_legend(figure, panels)
+        return as_picture(
+            figure,
+            title="Precision and recall",
+            caption="One panel a class, over the grey curve of all classes as one list. The dot is "
+            "where the threshold puts the tagger. AP is the average precision, n the number of "
+            "clips that have the class.",
+        )
+
+
+def class_scores(
+    values: Series,
+    *,
+    class_names: Mapping[str, str],
+    ranges: Mapping[str, Sequence[Range]] | None = None,
+    title: str = "Scores per class",
+    what: str = "",
+) -> Picture:
+    """Draw bars of 0..1 for every class: `values` holds, say, F1, precision and recall.
+
+    `ranges` gives, for some of them, the interval (low, high) of each class's value; a bar of
+    errors shows it, but where it is (None, None). `what` begins the caption.
+    """
+    ranges = ranges or {}
+    with drawing(height_in=1.0 + 0.19 * len(values) * len(class_names)) as figure:
+        axes = figure.subplots()
+        grouped_bars(
+            axes, values, class_labels(class_names), number="{:.2f}", right=1.06, ranges=ranges
+        )
+        axes.set_xticks(np.linspace(0, 1, 6))
+        figure.legend(loc="outside upper right", ncols=min(4, len(values)))
+        what = what or f"{_listed(values)} of every class at its threshold."
+        lines = _words_on(ranges, among=len(values))
+        return as_picture(
+            figure,
+            title=title,
+            caption=f"{what}{lines}",
+        )
+
+
+def truth_and_tags(truth: Targets, predicted: Bools, *, class_names: Mapping[str, str]) -> Picture:
+    """Draw how often every class is there, and how often it was named."""
+    counts = {
+        "in the truth": is_there(truth).sum(axis=0).tolist(),
+        "named by the model": (predicted & is_known(truth)).sum(axis=0).tolist(),
+    }
+    with drawing(height_in=1.0 + 0.44 * len(class_names)) as figure:
+        axes = figure.subplots()
+        right = 1.08 * max(1, *counts["in the truth"], *counts["named by the model"])
+        grouped_bars(axes, counts, class_labels(class_names), number="{:,.0f}", right=right)
+        count_in_integers(axes.xaxis, "clips")
+        figure.legend(loc="outside upper right", ncols=2)
+        return as_picture(
+            figure,
+            title="Truth and model",
+            caption="How many clips have the class, and for how many the model names it.",
+        )
+
+
+def score_histogram(truth: Targets, scores: Floats) -> Picture:
+    """Draw how the scores lie where the class is there, and where it is not."""
+    with drawing(height_in=3.4) as figure:
+        panels = figure.subplots(2, 1, sharex=True)
+        for axes, there, colour in zip(panels, (True, False), (BLUE, ORANGE), strict=True):
+            chosen = scores[truth == there]  # NaN, unknown, is neither
+            counts, edges = np.histogram(chosen, bins=_N_BINS, range=(0.0, 1.0))
+            axes.stairs(counts / max(1, chosen.size), edges, fill=True, color=colour)
+            words = "the class is there" if there else "the class is not there"
+            axes.set_title(f"{words}: {chosen.size:,d} scores")
+            axes.yaxis.set_major_formatter(StrMethodFormatter("{x:.0%}"))
+            axes.grid(axis="y")
+            axes.set_xlim(0, 1)
+            axes.set_ylim(bottom=0)
+        panels[1].set_xlabel("score")
+        return as_picture(
+            figure,
+            title="Scores",
+            caption="Share of the scores in each fortieth of 0..1, over all clips and classes. The "
+            "less the two overlap, the better the model tells them apart.",
+        )
+
+
+def training_curves(
+    history: Sequence[Mapping[str, Any]],
+    *,
+    best_epoch: float | None = None,
+    chosen_by: str = "validation loss",
+) -> Picture:
+    """Draw losses and macro F1 against the epoch.
+
+    `history` holds dicts of epoch, train_loss, val_loss and val_macro_f1; a gap is None. The epoch
+    that is marked is the best by what `chosen_by` names; without one, that of the smallest loss.
+    """
+    epochs = [row["epoch"] for row in history]
+    columns = {
+        key: np.array([row.get(key) for row in history], dtype=np.float64)
+        for key in ("train_loss", "val_loss", "val_macro_f1")
+    }
+    with drawing(height_in=3.4) as figure:
+        losses, f1 = figure.subplots(1, 2)
+        losses.plot(epochs, columns["train_loss"], "o-", ms=3, color=ORANGE, label="training")
+        losses.plot(epochs, columns["val_loss"], "o-", ms=3, color=BLUE, label="validation")
+        f1.plot(epochs, columns["val_macro_f1"], "o-", ms=3, color=BLUE)
+        losses.set_title("loss")
+        f1.set_title("macro F1 of the validation set")
+        losses.legend()
+        f1.set_ylim(0, 1)
+        for axes in (losses, f1):
+            _mark_best(axes, epochs, columns["val_loss"], best_epoch)
+            axes.set_xlabel("epoch")
+            axes.set_xlim(min(epochs, default=0) - 0.5, max(epochs, default=0) + 0.5)
+            axes.grid()
+            axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+        return as_picture(
+            figure,
+            title="Training",
+            caption=f"The dotted line marks the best epoch by {chosen_by}.",
+        )
+
+
+def _pr_panel(
+    axes: Axes, truth: Bools, scores: Floats, limit: float, label: str, n_points: int
+) -> None:
+    if not truth.any():
+        axes.set_title(f"{label}\nnot in the truth", fontsize=8.5)
+        return
+    recall, precisions = precision_recall(truth, scores, n_points)
+    to_the_end = np.append(recall, 1.0), np.append(precisions, truth.mean())  # all are named
+    axes.step(*to_the_end, where="pre", color=BLUE, label="this class")
+    if at := precision_recall_point(truth, scores, limit):
+        axes.plot(*at, "o", color=VERMILLION, ms=5, clip_on=False, label="at the threshold")
+    precision = average_precision_score(truth, scores)
+    axes.set_title(f"{label}\nAP {precision:.3f} · n {truth.sum():,d}", fontsize=8.5)
+
+
+def _mark_best(
+    axes: Axes,
+    epochs: Sequence[int],
+    losses: Float64,
+    best_epoch: float | None,
+) -> None:
+    if best_epoch is None and np.isfinite(losses).any():
+        best_epoch = epochs[int(np.nanargmin(losses))]
+    if best_epoch is not None:
+        axes.axvline(best_epoch, color=GREY, linestyle=":", zorder=0)
+
+
+def _words_on(ranges: Collection[str], *, among: int) -> str:
+    """Return the caption's words on the lines, if there are any."""
+    if not ranges:
+        return ""
+    whose = "" if len(ranges) == among else f" of {_listed(ranges)}"
+    return f" The lines are the {LEVEL:.0%} intervals{whose}."
+
+
+def _listed(words: Iterable[str]) -> str:
+    """Return 'a, b and c'."""
+    *first, last = words
+    return f"{', '.join(first)} and {last}" if first else last

@@ -1,1 +1,0 @@
-"""From window scores to labels, metrics and statistics, in numbers."""

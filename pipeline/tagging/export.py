@@ -1,0 +1,65 @@
+"""A tagging run's folder in, other people's formats out. No Ray is needed.
+
+A format is a file in `pipeline.exports`; here are the folder that it writes to and the summary.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from pipeline.configs.export import ExportConfig as ExportConfig
+from pipeline.exports.source import ExportSource
+from pipeline.exports.task import Export, Task
+from pipeline.runs.logs import progress_bar
+from pipeline.seams import declared
+from pipeline.store.folder import Folder
+from pipeline.store.out import EXPORT, check_out
+
+_HALF_WRITTEN = re.compile(r"\..+\.[0-9a-f]{8}\.tmp")
+_FORMATS: list[Export] = declared(
+    "pipeline.exports", "EXPORT", first=("csv", "jsonl", "jams", "audacity", "m3u")
+)
+FORMATS: Mapping[str, Export] = {one.name: one for one in _FORMATS}
+"""The formats by name: every module of `pipeline.exports` that has an `EXPORT`."""
+
+
+@dataclass(frozen=True)
+class Exported:
+    """What an export has written."""
+
+    model_id: str
+    n_tracks: int
+    n_failed: int
+    files: str
+    """How many files were written, in words."""
+    notes: tuple[str, ...]
+    """What is not as one may expect, and of how many tracks."""
+
+
+def export_tags(config: ExportConfig) -> Exported:
+    """Write the tags of one model in another format."""
+    check_out(config.out, EXPORT, {"--tags": config.tags})
+    source = ExportSource.open(config.tags, config.model_id)
+    out = Folder(config.out)
+    with out.claimed():
+        for name in filter(_HALF_WRITTEN.fullmatch, out.names("", ".tmp") if out.is_local else ()):
+            out.delete(name)  # a killed export's, no file of the user's
+        with progress_bar(total=source.n_tracks, unit=" tracks", desc="export") as bar:
+            task = Task(source, out, Counter(), bar.update)
+            files = FORMATS[config.format].write(task)
+    n_failed = task.counts.pop("failed", 0)
+    notes = [f"{n:,d} {what}" for what, n in task.counts.items() if n]
+    return Exported(
+        source.origin.model_id, source.n_tracks, n_failed, files, (*source.notes, *notes)
+    )
+
+
+def formats_text() -> str:
+    """Return what the formats are good for, in one line; those of equal use stand together."""
+    names: dict[str, list[str]] = {}
+    for one in FORMATS.values():
+        names.setdefault(one.help, []).append(one.name)
+    return "; ".join(f"{', '.join(of_use)}: {use}" for use, of_use in names.items())

@@ -1,0 +1,110 @@
+"""A dataset's split, or TAGS and a truth CSV, in; items with their classes and scores out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import replace
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from pipeline.arrays import Bools, Float64
+from pipeline.errors import SpecMismatch, TableError, UsageError
+from pipeline.evaluation.labels.thresholds import thresholds_for
+from pipeline.inference.inference_config import InferenceConfig
+from pipeline.store.catalogue import read_csv, resolve
+from pipeline.store.dataset import Dataset
+from pipeline.store.folder import split_uri
+from pipeline.store.matrices import label_matrix, score_matrix
+from pipeline.store.tagrows import last_rows
+from pipeline.store.tagstore import TagStore
+from pipeline.tagging.tag_claim import identities
+from schemas.tags import tags_schema
+
+
+def split_truth(dataset: Dataset, split: str) -> dict[str, list[str]]:
+    """Return the classes of every clip of a split, by segment_id."""
+    return {
+        row["segment_id"]: row["classes"]
+        for table in dataset.features(split, ["segment_id", "classes"])
+        for row in table.to_pylist()
+    }
+
+
+def as_tagged(
+    uri: str,
+    inference: InferenceConfig,
+    *,
+    aggregate: str | None = None,
+    threshold: float | None = None,
+) -> InferenceConfig:
+    """Return how a tagging run's labels were made: its aggregation, and its thresholds.
+
+    The model's own may have changed since. A `threshold` is in place of the run's; an `aggregate`
+    that is not the run's is refused, as its scores are in TAGS and no others.
+    """
+    store, model_id = TagStore.open(uri), inference.card.model_id
+    models = store.models()
+    if not models:
+        raise UsageError(f"{uri}: no tags there; make some with python -m jobs.tag_catalog")
+    if model_id not in models:
+        raise SpecMismatch(f"{uri}: no tags there by this model, {model_id}")
+    said = next(identities(store, model_id), {})
+    theirs = said.get("aggregation", inference.aggregation)
+    if aggregate is not None and inference.aggregation != theirs:
+        raise SpecMismatch(
+            f"{uri}: this model's scores there are by {theirs}, not {inference.aggregation}; give "
+            f"--aggregate {theirs}, or none"
+        )
+    if threshold is None:
+        of_model = thresholds_for(inference.card.thresholds, theirs, inference.codes).tolist()
+        limits = said.get("thresholds") or dict(zip(inference.codes, of_model, strict=True))
+        inference = replace(inference, thresholds=tuple(limits[code] for code in inference.codes))
+    return replace(inference, aggregation=theirs)
+
+
+def read_tags(uri: str, inference: InferenceConfig, tracks: Iterable[str]) -> pa.Table:
+    """Return the last rows, scores and labels, that this model gave some tracks in a folder."""
+    whole = tags_schema(inference.codes)
+    schema = pa.schema([whole.field(name) for name in ("uri", "labels", "scores", "tagged_at")])
+    wanted = pa.array(tracks, pa.string())
+    parts = [
+        rows.filter(pc.is_in(rows["uri"], value_set=wanted))
+        for rows in TagStore.open(uri).batches(inference.card.model_id, schema)
+    ]
+    return last_rows([pa.concat_tables([schema.empty_table(), *parts])])[0]
+
+
+def read_truth(uri: str, codes: list[str]) -> dict[str, list[str]]:
+    """Return the labels of a truth CSV, by uri; relative uris count from the CSV's folder."""
+    truth: dict[str, list[str]] = {}
+    for line, row in read_csv(uri, ["uri", "labels"]):
+        labels = [label for label in (row["labels"] or "").split("+") if label]
+        for label in labels:
+            if label not in codes:
+                raise TableError(uri, line, f"label {label!r}", f"one of {'+'.join(codes)}")
+        name = resolve(row["uri"], split_uri(uri)[0])
+        if name in truth:
+            raise TableError(uri, line, f"{name} again", "a row a uri, its codes joined by +")
+        truth[name] = labels
+    return truth
+
+
+def aligned(
+    tags: pa.Table, truth: dict[str, list[str]], inference: InferenceConfig
+) -> tuple[list[str], Float64, Bools]:
+    """Return the truth's tracks, their scores and their labels, `[n, n_classes]` each.
+
+    `tags` has a row a track; a failed one has scores of 0.
+    """
+    names, codes = list(truth), inference.codes
+    at = pc.index_in(pa.array(names, pa.string()), value_set=tags["uri"].combine_chunks())
+    if at.null_count:
+        first = names[pc.index(at.is_null(), True).as_py()]
+        raise UsageError(
+            f"{at.null_count} tracks of the truth have no row in TAGS, the first is {first}"
+        )
+    rows = tags.take(at)
+    scores = np.nan_to_num(score_matrix(rows["scores"], codes)).astype(np.float64)
+    return names, scores, label_matrix(rows["labels"], codes, ignore_others=True)

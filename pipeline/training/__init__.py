@@ -1,0 +1,1 @@
+"""Datasets in, model folders out: the loop, its schedule, its data, transfer. torch, no Ray."""

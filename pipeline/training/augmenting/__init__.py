@@ -1,0 +1,1 @@
+"""What is done to windows or samples on their way into training."""

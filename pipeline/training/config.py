@@ -1,0 +1,223 @@
+"""Everything that decides a training run but the data."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, fields
+from typing import Annotated, Any, get_args
+
+from pipeline.errors import UsageError
+from pipeline.flags import HIDDEN, Count, Flag, Number, Seconds, Uri, described, size, words
+from pipeline.models.names import (
+    AUGMENTATIONS,
+    DEFAULT_SELECTION,
+    POOLS,
+    PRETRAINED,
+    PROBE,
+    Balance,
+    Pool,
+    Sampling,
+    Selection,
+    TrainPrecision,
+    known_names,
+)
+
+NO_WEIGHTS = "none"
+"""The value of `weights` that says: begin from nothing."""
+HARD_SHARE = 0.1
+_LEAST_LR_FROM_NOTHING = 1e-4  # below are the rates of fine-tuning
+
+_LATER = (
+    *("precision", "select", "deterministic", "balance", "activity"),
+    *("encoder", "hidden", "init", "freeze", "pool", "teacher", "hard_share"),
+)
+"""Fields that runs of older versions do not have."""
+_NOT_NAMED = ("loader_processes",)
+"""Fields that decide how fast a run is, and not what comes out."""
+
+Augmentations = Annotated[tuple[str, ...], words("NAMES", ",".join(AUGMENTATIONS))]
+
+
+@described
+@dataclass(frozen=True)
+class TrainConfig:
+    """Everything that decides a training run but the data; defaults are the report's ResNet-50."""
+
+    model: Annotated[str, Flag("NAME", known=", ".join(known_names()))] = "resnet50"
+    """Any timm backbone, or {known}."""
+    input_size: Annotated[tuple[int, int], Flag("HxW", size, "{0[0]}x{0[1]}".format)] = (256, 256)
+    """Log-mels become HxW (mel x time)."""
+    epochs: Count = 35
+    """Passes over the data."""
+    batch_size: Count = 16
+    """Windows a step and worker."""
+    window_s: Seconds = 1.0
+    """Window length in seconds."""
+    lr: Number = 2e-4
+    """Learning rate after the warm-up."""
+    lr_end: Annotated[float, HIDDEN] = 1e-6
+    """Learning rate that the decay ends at."""
+    warmup: Annotated[float, HIDDEN] = 0.05
+    """Share of the steps with a linear rise."""
+    power: Annotated[float, HIDDEN] = 0.7
+    """Power of the polynomial decay."""
+    weight_decay: Number = 1e-5
+    """L2 penalty."""
+    dropout: Annotated[float, HIDDEN] = 0.2
+    """Before the head."""
+    ema: Annotated[float, HIDDEN] = 0.99
+    """Decay a step of the running mean of the weights, which is what is validated and kept."""
+    augment: Augmentations = ("masks", "tilt", "mix", "shift")
+    """Some of {known}, or ''; those that do not fit the front end do nothing."""
+    weights: Annotated[str | None, Flag("imagenet|PATH|none")] = None
+    """Weights to begin with; none says that there shall be none."""
+    accumulate: Count = 1
+    """Batches a step."""
+    patience: Count | None = None
+    """Epochs without a better one, by what --select names, then stop."""
+    select: Selection = DEFAULT_SELECTION
+    """What chooses the epoch that is kept."""
+    deterministic: bool = False
+    """The same bytes again, on GPUs too; slower."""
+    head_lr: Number | None = None
+    """Learning rate of the last layers, where it is another."""
+    head_lr_end: Annotated[float | None, HIDDEN] = None
+    """What that learning rate decays to."""
+    head_weight_decay: Annotated[float | None, HIDDEN] = None
+    """L2 penalty of the last layers, where it is another."""
+    sampling: Sampling = "plain"
+    """Every window once (plain), or clips mixed: dynamic or persistent."""
+    mix_min: Count = 1
+    """Clips mixed at least."""
+    mix_max: Count = 3
+    """Clips mixed at most."""
+    balance: Balance = "none"
+    """Windows by the rarest class of their clip."""
+    activity: bool = True
+    """Leave out windows of silence and noise, as tagging does."""
+    folds: Annotated[int | None, HIDDEN] = None
+    """Divide train and val anew, by video, into so many parts,"""
+    fold: Annotated[int, HIDDEN] = 0
+    """of which this one is held out."""
+    seed: Count = 0
+    """Seed of all that is drawn."""
+    precision: TrainPrecision = "auto"
+    """Arithmetic of the network; bf16 is compared with f32 before it is used."""
+    loader_processes: Count | None = None
+    """Processes that randomise a worker's windows; 0: a thread; a core less than it has if not
+    given."""
+    encoder: Annotated[tuple[str, ...], words("URI|URI,URI")] = ()
+    """Of a probe: folders of the models, frozen, on whose embeddings it is fitted."""
+    hidden: Count = 256
+    """Of a probe: width of its MLP; 0: a linear layer."""
+    init: Uri | None = None
+    """Fine-tune this model: its folder."""
+    freeze: Count = 0
+    """Of --init: blocks at its beginning that stay as they are."""
+    pool: Pool | None = None
+    """How frames become one over time; as the network does itself if not given."""
+    teacher: Annotated[tuple[str, ...], words("URI")] = ()
+    """Folders of models, with commas between, to learn from: their scores are soft targets."""
+    hard_share: Number = HARD_SHARE
+    """Share of the labels in the loss, beside teachers (lambda; Schmid et al. 2023: 0.1)."""
+    aggregation: Annotated[str, HIDDEN] = "s2"
+    """How windows become a clip, in validation and by default in tagging."""
+
+    def identity(self) -> dict[str, Any]:
+        """Return what a run is named by: fields that came later only where they say something.
+
+        So a run that an older version has begun or ended keeps its name.
+        """
+        defaults = {field.name: field.default for field in fields(self)}
+        values = asdict(self)
+        named = {k: v for k, v in values.items() if k not in _NOT_NAMED}
+        return {k: v for k, v in named.items() if k not in _LATER or v != defaults[k]}
+
+    def __post_init__(self) -> None:
+        self._check_numbers()
+        if unknown := sorted(set(self.augment) - set(AUGMENTATIONS)):
+            raise UsageError(
+                f"--augment {','.join(unknown)}: expected some of {','.join(AUGMENTATIONS)}"
+            )
+        if self.folds is not None and not (self.folds >= 3 and 0 <= self.fold < self.folds):
+            raise UsageError(f"--folds {self.folds}: expected 3 or more")
+        choices = {"select": Selection, "sampling": Sampling, "precision": TrainPrecision}
+        for name, named in choices.items():
+            if (value := getattr(self, name)) not in (allowed := get_args(named)):
+                raise UsageError(f"--{name} {value}: expected {', '.join(allowed)}")
+        self._check_balance()
+        self._check_transfer()
+
+    def _check_transfer(self) -> None:
+        if self.init is not None and self.begins_from is not None:
+            raise UsageError(f"--weights {self.weights}: --init names what it begins from already")
+        if self.freeze < 0 or (self.freeze and self.init is None):
+            raise UsageError(f"--freeze {self.freeze}: expected 0 or more, and a model as --init")
+        if self.pool not in (None, *POOLS):
+            raise UsageError(f"--pool {self.pool}: expected {', '.join(POOLS)}")
+        if not 0 <= self.hard_share <= 1:
+            raise UsageError(f"--hard-share {self.hard_share}: expected 0 to 1")
+        if self.hard_share != HARD_SHARE and not self.teacher:
+            raise UsageError(f"--hard-share {self.hard_share}: give a teacher, --teacher MODEL")
+        if len(set(self.teacher)) < len(self.teacher):
+            raise UsageError(f"--teacher {','.join(self.teacher)}: name each model once")
+
+    def _check_numbers(self) -> None:
+        for name in ("epochs", "batch_size", "window_s", "lr", "accumulate", "patience", "head_lr"):
+            value = getattr(self, name)
+            if value is not None and not value > 0:
+                raise UsageError(f"--{name.replace('_', '-')} {value}: expected more than 0")
+        for name in ("weight_decay", "loader_processes"):
+            value = getattr(self, name)
+            if value is not None and not value >= 0:
+                raise UsageError(f"--{name.replace('_', '-')} {value}: expected 0 or more")
+
+    def _check_balance(self) -> None:
+        if self.balance not in (allowed := get_args(Balance)):
+            raise UsageError(f"--balance {self.balance}: expected {', '.join(allowed)}")
+        if self.balance != "none" and self.sampling == "dynamic":
+            raise UsageError(
+                f"--balance {self.balance}: --sampling dynamic draws classes evenly already; leave "
+                "it out"
+            )
+
+    @property
+    def begins_from(self) -> str | None:
+        """The weights to begin with, None where there are none."""
+        return None if self.weights == NO_WEIGHTS else self.weights
+
+
+def check_start(config: TrainConfig) -> None:
+    """Raise UsageError for a probe without encoders, and what else cannot be meant.
+
+    So an AST that would be fine-tuned from nothing, unless that is said.
+    """
+    _check_probe(config)
+    begins_anew = config.weights is None and config.init is None
+    if config.model == "ast" and begins_anew and config.lr < _LEAST_LR_FROM_NOTHING:
+        raise UsageError(
+            f"model 'ast': its 86 million parameters learn next to nothing from nothing at --lr "
+            f"{config.lr:g}; give --weights FOLDER (hf download {PRETRAINED} --local-dir FOLDER), "
+            "or --weights none to begin from nothing all the same"
+        )
+
+
+def _check_probe(config: TrainConfig) -> None:
+    if (config.model == PROBE) != bool(config.encoder):
+        raise UsageError(
+            "--model probe: name the models that it listens through, --encoder MODEL[,MODEL...]"
+            if config.model == PROBE
+            else f"--encoder: {config.model} is trained whole; --model probe is fitted on encoders"
+        )
+    if config.model != PROBE:
+        return
+    if len(set(config.encoder)) < len(config.encoder):
+        raise UsageError(f"--encoder {','.join(config.encoder)}: name each model once")
+    if config.hidden < 0:
+        raise UsageError(f"--hidden {config.hidden}: expected 0 or more")
+    whole = {"augment": (), "sampling": "plain", "weights": None}
+    for name, value in whole.items():
+        if getattr(config, name) != value:
+            raise UsageError(
+                f"--{name}: a probe's embeddings are made once, of the clips as they are; leave "
+                "it out"
+            )

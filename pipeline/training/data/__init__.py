@@ -1,0 +1,1 @@
+"""What a training step gets: clips on disk, windows cut of them, sampling, loaders."""

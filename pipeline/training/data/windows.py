@@ -1,0 +1,320 @@
+"""Clips of one split in, the windows that are cut out of them out, by number and in batches."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import torch
+from torch import Tensor
+
+from pipeline.arrays import Bools, Float32, Float64, Int64
+from pipeline.audio.description.moments import Moments
+from pipeline.audio.spectra.input_spec import InputSpec
+from pipeline.audio.spectra.windows import WindowSpec, cut_windows, window_starts
+from pipeline.evaluation.labels.targets import joined_groups, target_matrix
+
+Windows = npt.NDArray[Any]
+
+SHIFT_SHARE = 0.4
+"""How far a window may be moved, as a share of its length."""
+_LOOKS = 5
+MOST_CHANGE_DB = 40.0
+"""By how much a window is made louder or softer at most, where another one is added to it."""
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Windows with labels; `weights` is 0 for what only fills up a rank's empty step."""
+
+    windows: Windows
+    """`[n, n_rows, n_frames]`, as they are stored."""
+    targets: Float32
+    """`[n, n_classes]`: 0, 1, or NaN where it is unknown."""
+    weights: Float32
+    """Weight of each window, `[n]`: 1, or 0 where it only fills up."""
+    n_global: int
+    """Windows of this step over all ranks."""
+
+
+@dataclass(frozen=True)
+class ActiveStarts:
+    """At which columns of a clip a window would begin that is neither silence nor noise."""
+
+    starts: Int64
+    """Columns that were looked at (`looked_at`)."""
+    active: Bools
+    """Whether there was sound, at each of the starts."""
+
+    def at(self, start: int) -> bool:
+        """Return what was found at the column that is nearest."""
+        return bool(self.active[np.abs(self.starts - start).argmin()])
+
+
+@dataclass(frozen=True)
+class WindowSet:
+    """The windows of one split, memory-mapped."""
+
+    segment_ids: list[str]
+    matrices: list[Windows]
+    """A clip each, `[n_rows, n_columns]`."""
+    targets: Float32
+    """`[n_clips, n_classes]`: 0, 1, or NaN where it is unknown."""
+    clip_of: Int64
+    """The clip of each window."""
+    start_of: Int64
+    """The frame where each window begins."""
+    n_frames: int
+    """How many columns a window has."""
+    silence: float | Float32
+    """What stands beyond the end of a clip: one value, or one a row, `[n_rows, 1]`."""
+    db_per_unit: float | None
+    """Decibels in one unit of the values; None where these are not logarithms of power."""
+    margins: tuple[int, int] = (0, 0)
+    """Columns that are given before and behind a window, for what looks beyond its ends."""
+    mirrors: bool = False
+    """Whether a clip goes on mirrored for as long as the margins are, and silent only then."""
+    places_short: bool = False
+    """Whether a clip shorter than a window is moved within silence, and not rotated."""
+    active: Sequence[ActiveStarts] = ()
+    """A clip each, where windows of silence and noise are left out; those are no windows here."""
+    left_out: Sequence[int] = ()
+    """How many of each clip they were."""
+
+    def __len__(self) -> int:
+        """Return the number of windows."""
+        return len(self.clip_of)
+
+    def windows(self, index: Int64, shifts: Int64 | int = 0) -> Windows:
+        """Return windows by number, `[n, n_rows, n_frames]`, moved by `shifts` columns.
+
+        A window begins so much later, within its clip; where the clip has no room for that, as it
+        is hardly longer than the window, the window is rotated: what leaves at one end comes in at
+        the other. With margins windows are as much longer.
+        """
+        clips, shifts = self.clip_of[index], np.broadcast_to(shifts, len(index))
+        widths = np.array([self.matrices[clip].shape[1] for clip in clips], np.int64)
+        last = np.maximum(widths - self.n_frames, 0)
+        rotates = last < SHIFT_SHARE * self.n_frames
+        starts = self._moved(index, np.where(rotates, 0, shifts), last)
+        if self.places_short:
+            room = np.maximum(self.n_frames - widths, 0)
+            rotates &= room == 0
+            share = 0.5 + shifts / (2 * SHIFT_SHARE * self.n_frames)
+            starts = starts - np.round(np.clip(share, 0, 1) * room).astype(np.int64)
+        before, behind = self.margins
+        n_columns = before + self.n_frames + behind
+        found = np.empty((len(index), self.n_rows, n_columns), self.matrices[0].dtype)
+        for k, clip in enumerate(clips):
+            cut = self._cut(clip, starts[k : k + 1] - before, n_columns)
+            if rotates[k]:
+                inner = cut[:, :, before : before + self.n_frames]
+                inner[:] = np.roll(inner, shifts[k], axis=2)
+            found[k] = cut[0]
+        return found
+
+    def _cut(self, clip: int, start: Int64, n_columns: int) -> Windows:
+        """Return the columns of a clip that begin at `start`, `[1, n_rows, n_columns]`."""
+        matrix, edge = self.matrices[clip], self.margins[0]
+        is_inside = 0 <= start[0] <= matrix.shape[1] - n_columns
+        if self.mirrors and not is_inside:
+            matrix, start = np.pad(matrix, ((0, 0), (edge, edge)), "reflect"), start + edge
+        return cut_windows(matrix, start, n_columns, silence=self.silence)
+
+    def _moved(self, index: Int64, shifts: Int64, last: Int64) -> Int64:
+        """Return where windows begin that are moved within their clips, which begin at `last` last.
+
+        A window that would be silence or noise there stays where it is.
+        """
+        starts = self.start_of[index]
+        moved: Int64 = np.clip(starts + shifts, 0, last)
+        if not self.active:
+            return moved
+        for k in np.flatnonzero(moved != starts):
+            if not self.active[self.clip_of[index[k]]].at(int(moved[k])):
+                moved[k] = starts[k]
+        return moved
+
+    @property
+    def n_left_out(self) -> int:
+        """Windows that are left out as silence or noise."""
+        return sum(self.left_out)
+
+    @property
+    def n_rows(self) -> int:
+        """How many rows a window has."""
+        return int(self.matrices[0].shape[0])
+
+    def subset(self, clips: npt.NDArray[np.intp]) -> WindowSet:
+        """Return the same with some of the clips, in the order given."""
+        windows = [np.arange(*np.searchsorted(self.clip_of, [clip, clip + 1])) for clip in clips]
+        return replace(
+            self,
+            segment_ids=[self.segment_ids[clip] for clip in clips],
+            matrices=[self.matrices[clip] for clip in clips],
+            targets=self.targets[clips],
+            active=[self.active[clip] for clip in clips] if self.active else (),
+            left_out=[self.left_out[clip] for clip in clips] if self.left_out else (),
+            clip_of=np.repeat(np.arange(len(clips)), [len(own) for own in windows]),
+            start_of=self.start_of[np.concatenate([np.zeros(0, np.int64), *windows])],
+        )
+
+    def without(self, classes: Sequence[int]) -> WindowSet:
+        """Return the same with some classes, by number, unknown of all clips."""
+        targets = self.targets.copy()
+        targets[:, list(classes)] = np.nan
+        return replace(self, targets=targets)
+
+    def clip_windows(self, clip: int) -> Windows:
+        """Return every window of one clip."""
+        return self.windows(np.arange(*np.searchsorted(self.clip_of, [clip, clip + 1])))
+
+    def batch(
+        self,
+        items: Sequence[Sequence[int]],
+        n_global: int,
+        shifts: Int64,
+        gains_db: Float64 | None = None,
+    ) -> Batch:
+        """Return the batch of items of one or several windows, filled up to two by others.
+
+        Those weigh 0: an empty rank takes its step too, and batch norm needs two values a channel.
+        `shifts`, in columns, and `gains_db`, above an item's first window (without them, all are as
+        recorded), are one for each window of the items.
+        """
+        fillers = [[len(self) // 2], [0]][: max(0, 2 - len(items))]
+        weights = np.array([1.0] * len(items) + [0.0] * len(fillers), np.float32)
+        items = [*items, *fillers]
+        index = np.concatenate([np.asarray(item, np.int64) for item in items])
+        shifts = np.append(shifts, np.zeros(len(fillers), np.int64))
+        windows, targets = self.windows(index, shifts), self.targets[self.clip_of[index]]
+        if len(index) > len(items):
+            counts = [len(item) for item in items]
+            if gains_db is not None:
+                gains_db = np.append(gains_db, np.zeros(len(fillers)))
+                windows = self._at_levels(windows, counts, gains_db)
+            windows, targets = self._mixed(windows, targets, counts)
+        return Batch(windows, targets, weights, n_global)
+
+    def _at_levels(self, windows: Windows, counts: Sequence[int], gains_db: Float64) -> Windows:
+        """Bring what is played along to its gain above the level of an item's first window."""
+        values, unit = windows.astype(np.float32), self.db_per_unit
+        power = np.square(values) if unit is None else 10 ** (values * unit / 10)
+        level_db = 10 * np.log10(power.mean(axis=(1, 2), dtype=np.float64) + 1e-12)
+        firsts = np.concatenate([[0], np.cumsum(counts)[:-1]])
+        apart_db = np.repeat(level_db[firsts], counts) - level_db
+        change_db = np.clip(apart_db, -MOST_CHANGE_DB, MOST_CHANGE_DB) + gains_db
+        change_db[firsts] = 0
+        change_db = change_db.astype(np.float32)[:, None, None]
+        levelled: Windows
+        levelled = values * 10 ** (change_db / 20) if unit is None else values + change_db / unit
+        return levelled
+
+    def _mixed(
+        self, windows: Windows, targets: Float32, counts: Sequence[int]
+    ) -> tuple[Windows, Float32]:
+        """Play windows together: samples add up, and so do the powers that decibels stand for."""
+        firsts = np.concatenate([[0], np.cumsum(counts)[:-1]])
+        values = windows.astype(np.float32)
+        if self.db_per_unit is not None:
+            values *= self.db_per_unit
+            power = np.add.reduceat(10 ** (values / 10), firsts, axis=0)
+            mixed = 10 * np.log10(power) / self.db_per_unit
+        else:
+            mixed = np.add.reduceat(values, firsts, axis=0)
+        return mixed, joined_groups(targets, firsts)
+
+
+def load_windows(
+    tables: Sequence[pa.Table], *, codes: Sequence[str], windows: WindowSpec, input_spec: InputSpec
+) -> WindowSet:
+    """Return the windows of mapped tables, with the classes as targets in `codes`' order.
+
+    Where the tables say which are active, the others are left out; a clip may have none then.
+    """
+    matrices = [
+        np.frombuffer(value.as_buffer(), input_spec.dtype).reshape(input_spec.n_rows, -1)
+        for table in tables
+        for chunk in table["matrix"].chunks
+        for value in chunk
+    ]
+    classes = [row for table in tables for row in table["classes"].to_pylist()]
+    unknown = [row for table in tables for row in _unknown_of(table)]
+    starts = [window_starts(matrix.shape[1], windows, input_spec) for matrix in matrices]
+    n_all, active = list(map(len, starts)), _active(tables, matrices, windows, input_spec)
+    if active:
+        starts = [
+            start[[found.at(column) for column in start]]
+            for start, found in zip(starts, active, strict=True)
+        ]
+    counts = [len(start) for start in starts]
+    return WindowSet(
+        segment_ids=[i for table in tables for i in table["segment_id"].to_pylist()],
+        matrices=matrices,
+        targets=target_matrix(classes, unknown, codes),
+        clip_of=np.repeat(np.arange(len(matrices)), counts),
+        start_of=np.concatenate([np.zeros(0, np.int64), *starts]),
+        n_frames=windows.n_frames(input_spec),
+        silence=input_spec.silence,
+        db_per_unit=input_spec.db_per_unit,
+        active=active,
+        left_out=[n - n_active for n, n_active in zip(n_all, counts, strict=True)],
+    )
+
+
+def _unknown_of(table: pa.Table) -> list[Sequence[str] | None]:
+    """Return the codes that are unknown of each clip; older files have no such column."""
+    if "unknown" not in table.column_names:
+        return [None] * table.num_rows
+    return list(table["unknown"].to_pylist())
+
+
+def looked_at(n_columns: int, windows: WindowSpec, input_spec: InputSpec) -> Int64:
+    """Return the columns of a clip at which it is asked whether a window there is active.
+
+    Those of its windows, and for windows that are moved five more in the time of one.
+    """
+    between = WindowSpec(windows.window_s, windows.hop_s / _LOOKS)
+    own = window_starts(n_columns, windows, input_spec)
+    return np.union1d(own, window_starts(n_columns, between, input_spec))
+
+
+def _active(
+    tables: Sequence[pa.Table], matrices: list[Windows], windows: WindowSpec, input_spec: InputSpec
+) -> list[ActiveStarts]:
+    """Return what tables say of their clips' windows; nothing where they say nothing."""
+    if not all("active" in table.column_names for table in tables):
+        return []
+    found = [row for table in tables for row in table["active"].to_pylist()]
+    return [
+        ActiveStarts(looked_at(matrix.shape[1], windows, input_spec), np.array(row, bool))
+        for matrix, row in zip(matrices, found, strict=True)
+    ]
+
+
+def row_moments(
+    data: WindowSet, levelled: Callable[[Tensor], Tensor] | None = None
+) -> tuple[Float32, Float32]:
+    """Return mean and deviation of every row over all clips, `[n_rows, 1]`; 1 where it is still.
+
+    With `levelled`, of the windows that it gives (`Preparation.levelled`), not of the clips.
+    """
+    moments, has_windows = [Moments()] * data.n_rows, set(data.clip_of.tolist())
+    for clip, matrix in enumerate(data.matrices):
+        if levelled is not None and clip not in has_windows:
+            continue
+        rows = matrix if levelled is None else _levelled_rows(data.clip_windows(clip), levelled)
+        moments = [one + Moments.of(row) for one, row in zip(moments, rows, strict=True)]
+    mean = np.array([[one.mean] for one in moments], np.float32)
+    return mean, np.array([[one.deviation or 1.0] for one in moments], np.float32)
+
+
+def _levelled_rows(windows: Windows, levelled: Callable[[Tensor], Tensor]) -> Windows:
+    """Return windows side by side, `[n_rows, n_columns]`, less columns that only fill them up."""
+    values = levelled(torch.from_numpy(windows.astype(np.float32))).numpy()
+    columns = np.concatenate(list(values), axis=1)
+    return columns if len(columns) == 1 else columns[:, columns.any(axis=0)]

@@ -1,0 +1,80 @@
+"""Names in, the trainings they stand for out: the report's runs, and what kinds of models ask for.
+
+Light to import, as the defaults of `jobs.train` come from here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from types import MappingProxyType
+
+from pipeline.errors import UsageError
+from pipeline.models.names import CLASSICAL, PROBE
+from pipeline.training.config import TrainConfig
+
+_ALL = ("noise", "pitch", "shift", "masks")
+
+_CNN = TrainConfig(
+    model="cnn1d-raw",
+    lr=1e-3,
+    lr_end=1e-5,
+    weight_decay=5e-4,
+    augment=("noise", "shift", "pitch"),
+    ema=0.0,
+)
+
+PRESETS: Mapping[str, TrainConfig] = MappingProxyType(
+    {
+        "harmony-resnet50": TrainConfig(weights="imagenet", augment=_ALL, ema=0.0),
+        "harmony-ast": TrainConfig(
+            model="ast",
+            lr=2e-5,
+            lr_end=2e-6,
+            weight_decay=1e-4,
+            head_lr=1e-3,
+            head_lr_end=1e-4,
+            head_weight_decay=1e-3,
+            augment=_ALL,
+            ema=0.0,
+        ),
+        "harmony-cnn1d-raw": _CNN,
+        "harmony-cnn2d-mfcc": replace(_CNN, model="cnn2d-mfcc", augment=("shift",)),
+        "harmony-cnn1d-descriptors": replace(_CNN, model="cnn1d-descriptors", augment=("shift",)),
+    }
+)
+"""The report's runs: batch 16, 35 epochs, 5 % warm-up, decay of power 0.7, the best by S2."""
+
+
+CLASSICAL_WINDOW_S = 10.0
+"""The notes' classifiers hear a clip's means and variances: windows as long as AudioSet's clips."""
+
+
+PROBE_CONFIG = TrainConfig(
+    model=PROBE,
+    window_s=10.0,
+    epochs=100,
+    batch_size=32,
+    lr=1e-3,
+    weight_decay=1e-2,
+    dropout=0.5,
+    ema=0.0,
+    augment=(),
+    patience=25,
+    select="s1-loss",
+    aggregation="s1",
+)
+"""A probe's window is a clip, and S2 of one window would only say which class is its loudest."""
+
+
+def preset(name: str | None, model: str | None = None) -> TrainConfig:
+    """Return a preset; without a name, the defaults of a model."""
+    if name is None and model in CLASSICAL:
+        return TrainConfig(model=str(model), window_s=CLASSICAL_WINDOW_S)
+    if name is None and model == PROBE:
+        return PROBE_CONFIG
+    if name is None:
+        return TrainConfig(model=model or TrainConfig.model)
+    if name not in PRESETS:
+        raise UsageError(f"--preset {name!r}: expected one of {', '.join(PRESETS)}")
+    return PRESETS[name]

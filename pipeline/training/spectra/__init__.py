@@ -1,0 +1,1 @@
+"""Front ends in torch, for batches on the device where the network is."""
