@@ -28,8 +28,9 @@ from untrained import write_untrained
 from pipeline.selection.vocabulary import default_vocabulary
 from pipeline.store.catalogue import track_batches
 from pipeline.store.folder import Folder
+from pipeline.store.known import Known
 from pipeline.store.tagstore import TagStore
-from pipeline.store.worklist import Known, plan_work
+from pipeline.store.worklist import plan_work
 from schemas.tags import tags_schema
 
 N_FILES, N_ROWS, N_KNOWN, N_A_FILE = 1_000_000, 10_000_000, 1_000_000, 256
@@ -108,7 +109,7 @@ def known(folder: Path) -> dict[str, float]:
     assert (run["tracks"], run["skipped"]) == (N_KNOWN, N_KNOWN), said
     return {
         "tracks known": run["skipped"],
-        "files of TAGS": len(list(out.glob("tags/*/*/*.parquet"))),
+        "files of TAGS": len(list(out.glob("tags/**/*.parquet"))),
         "seconds, start-up included": time.monotonic() - began,
         "peak memory of the job, MiB": resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss
         / 1024,

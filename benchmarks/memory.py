@@ -111,7 +111,7 @@ def memory(pid: int) -> Counter[str]:
 def rows_in(out: Path) -> int:
     """Return how many tracks have their row by now."""
     n_rows = 0
-    for path in out.glob("tags/*/*/*.parquet"):
+    for path in out.glob("tags/**/*.parquet"):
         try:
             n_rows += pq.read_metadata(path).num_rows
         except OSError:  # joined meanwhile

@@ -20,3 +20,5 @@ Int64 = npt.NDArray[np.int64]
 """Indices, counts and positions."""
 Bools = npt.NDArray[np.bool_]
 """Truth and masks."""
+Hashes = npt.NDArray[np.uint64]
+"""64-bit hashes, `[n]`; of contents `[n, 2]`."""

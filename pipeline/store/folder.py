@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any, BinaryIO, TypeVar
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from pyarrow import dataset, fs
 
@@ -105,6 +106,11 @@ class Folder:
         prefix = f"{folder}/" if folder else ""
         return sorted(prefix + info.base_name for info in infos if info.path.endswith(suffix))
 
+    def folders(self, folder: str) -> list[str]:
+        """Return the names of the sub-folders of a sub-folder, sorted."""
+        infos = self._infos(folder)
+        return sorted(info.base_name for info in infos if info.type == fs.FileType.Directory)
+
     def walk(self, folder: str = "") -> Iterator[Walked]:
         """Yield every file below the folder: name, size in bytes, modification time in ns.
 
@@ -147,6 +153,12 @@ class Folder:
                 memory_map=self.is_local,
                 partitioning=None,
             )
+
+    def read_rows(self, name: str, wanted: pc.Expression) -> pa.Table:
+        """Read the rows of a Parquet file that are wanted, of the row groups that may have some."""
+        with store_errors("read", self.uri_of(name)):
+            path = self._path(name)
+            return pq.read_table(path, filesystem=self._fs, filters=wanted, partitioning=None)
 
     def read_tables(self, names: Sequence[str], schema: pa.Schema) -> pa.Table:
         """Read the columns of `schema` from many Parquet files; columns a file lacks are null."""

@@ -1,4 +1,4 @@
-"""TAGS and what stands beside them: rows that are the last, that belong together; files to join.
+"""TAGS and what stands beside them: rows that are the last, rows that belong together.
 
 PURE.
 """
@@ -6,17 +6,17 @@ PURE.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
 from datetime import datetime
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from pipeline.store.worklist import Hashes, text_hashes
+from pipeline.arrays import Hashes
+from pipeline.store.known import text_hashes
 
-SMALL_BYTES, _JOINED_BYTES = 1 << 24, 1 << 26  # with what stands beside: it goes through memory
-_SMALL_ROWS, _JOINED_ROWS = 2048, 4096  # a commit is 64, of 25 KiB or, with 527 classes, of 600
+SMALL_BYTES, JOINED_BYTES = 1 << 24, 1 << 26  # with what stands beside: it goes through memory
+SMALL_ROWS, JOINED_ROWS = 2048, 4096  # a commit is 64 or more; 25 KiB or, with 527 classes, 600
 
 
 def with_column(table: pa.Table, key: str, values: pa.ChunkedArray) -> pa.Table:
@@ -81,18 +81,3 @@ def last_of_each(keys: Hashes, when: np.ndarray) -> np.ndarray:
     is_last = np.ones(len(keys), bool)
     is_last[order[:-1]] = keys[order[:-1]] != keys[order[1:]]
     return is_last
-
-
-def joinable(files: Iterable[tuple[str, int, int]]) -> Iterator[list[str]]:
-    """Yield which of some files, by name, bytes and rows, are small and are to be one."""
-    group: list[str] = []
-    all_bytes = all_rows = 0
-    for name, n_bytes, n_rows in files:
-        if n_rows >= _SMALL_ROWS:
-            continue
-        group, all_bytes, all_rows = [*group, name], all_bytes + n_bytes, all_rows + n_rows
-        if all_rows >= _JOINED_ROWS or all_bytes >= _JOINED_BYTES:
-            yield group
-            group, all_bytes, all_rows = [], 0, 0
-    if len(group) > 1:
-        yield group

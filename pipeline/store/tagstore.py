@@ -1,50 +1,50 @@
-"""TAGS in a folder, and what may stand beside them: whole files, by model and date of the run.
+"""TAGS in a folder, and what may stand beside them: whole files, by model, part and date.
 
-    tags/model=resnet50-0123456789ab/date=2026-11-21/{hash}.parquet
+    tags/model=resnet50-0123456789ab/part=0-of-1/date=2026-11-21/{hash}.parquet
 
-A file of `windows/`, `intervals/` or `embeddings/` has the name of its file of TAGS and is written
-before it: without that one it does not count, and is deleted by the next run.
+What a night does with rows, it does a part at a time (`TagPart`). Folders from before there were
+parts have none in the names of their files, and are read as they are; `cut` brings them into parts.
 """
 
 from __future__ import annotations
 
-import hashlib
 import json
-import re
 from collections import defaultdict
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from functools import partial
 from typing import Any
-from urllib.parse import quote, unquote
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from pipeline.arrays import Bools
+from pipeline.arrays import Bools, Hashes, Int64
 from pipeline.errors import UsageError
-from pipeline.store.disk import Walked
+from pipeline.store.disk import TEMPORARY, Walked
 from pipeline.store.folder import Folder
-from pipeline.store.tagrows import (
-    SMALL_BYTES,
-    belonging,
-    for_others,
-    joinable,
-    last_of_each,
-    last_rows,
-    of_tracks,
-    times,
+from pipeline.store.known import content_hashes, text_hashes
+from pipeline.store.parts import by_part, n_parts_of, part_name, part_names
+from pipeline.store.tagfiles import (
+    AT_ONCE,
+    BESIDE,
+    TABLES,
+    delete_files,
+    file_beside,
+    hash_of,
+    model_and_date,
+    model_place,
+    place_of,
+    write_tags,
 )
-from pipeline.store.worklist import KNOWN, Hashes, Known, text_hashes
+from pipeline.store.tagpart import TagPart
+from pipeline.store.tagrows import belonging, for_others, last_of_each, of_tracks, times
 from schemas.tagging_run import TaggingRun
 
 IDENTITY_KEY = b"timbre.tagging"
 """In the metadata of a file of TAGS: how its rows were made."""
-BESIDE = ("windows", "intervals", "embeddings")
-_TABLES = ("tags", *BESIDE)
+_CUT_BYTES = 1 << 28
+"""Files that are read at once while a folder is cut into parts: each part gets one of them."""
 _COPIED_ROWS = 4096  # a file
-_AT_ONCE = 16  # a bucket answers late
 
 
 class TagStore:
@@ -64,14 +64,14 @@ class TagStore:
 
     def walk(self, model_id: str | None = None, table: str = "tags") -> list[Walked]:
         """Return the files of all models, or of one, with their sizes and times."""
-        below = table if model_id is None else f"{table}/{_part(model_id)}"
+        below = table if model_id is None else f"{table}/{model_place(model_id)}"
         return sorted(file for file in self.folder.walk(below) if file[0].endswith(".parquet"))
 
     def models(self) -> list[str]:
         """Return the models that have tagged here, the latest first."""
         last_dates: dict[str, str] = {}
         for name in self.files():
-            model_id, date = _model_and_date(name)
+            model_id, date = model_and_date(name)
             last_dates[model_id] = max(date, last_dates.get(model_id, ""))
         return sorted(last_dates, key=lambda model_id: (last_dates[model_id], model_id))[::-1]
 
@@ -137,6 +137,10 @@ class TagStore:
         tables = [self.folder.read_table(name, columns) for name in self.files()]
         return pa.concat_tables(tables, promote_options="default") if tables else None
 
+    def files_below(self, place: str) -> list[str]:
+        """Return the names of the Parquet files below a folder."""
+        return sorted(name for name, _, _ in self.folder.walk(place) if name.endswith(".parquet"))
+
     def batches(self, model_id: str, schema: pa.Schema) -> Iterator[pa.Table]:
         """Yield the rows of a model, some files at a time; columns that a file lacks are null."""
         yield from self.folder.scan(self.files(model_id), schema)
@@ -153,61 +157,68 @@ class TagStore:
         identity: dict[str, Any] = json.loads(said.get(IDENTITY_KEY, b"{}"))
         return identity
 
-    def known(self, model_id: str) -> Known:
-        """Return what a model has said of which tracks."""
-        return Known.of(self.batches(model_id, KNOWN))
+    def n_parts(self, model_id: str) -> int:
+        """Return into how many parts a model's rows are cut; 1 where it has none yet."""
+        return n_parts_of(self._part_names(model_id))
 
-    def commit(self, tags: pa.Table, *, date: str, beside: Mapping[str, pa.Table]) -> None:
-        """Write rows of one model as one file, named by what it holds: twice, it is there once.
+    def parts(self, model_id: str, n_parts: int | None = None) -> list[TagPart]:
+        """Return the parts of a model's rows: as many as there are, or are to be."""
+        n = self.n_parts(model_id) if n_parts is None else n_parts
+        return [TagPart(self.folder, model_id, k, n, part_name(k, n)) for k in range(n)]
+
+    def whole(self, model_id: str) -> TagPart:
+        """Return all rows of a model as one part, however they are cut: to look at, not to mend."""
+        return TagPart(self.folder, model_id, 0, 1, "")
+
+    def _part_names(self, model_id: str) -> list[str]:
+        below = self.folder.folders(f"tags/{model_place(model_id)}")
+        return [name.removeprefix("part=") for name in below if name.startswith("part=")]
+
+    def settle(self, model_id: str) -> int:
+        """Put a model's parts in order, as at the end of a run; return how many rows went."""
+        return sum(part.settle() for part in self.parts(model_id))
+
+    def commit(
+        self, tags: pa.Table, *, date: str, beside: Mapping[str, pa.Table], n_parts: int = 1
+    ) -> None:
+        """Write rows of one model, a file a part, named by what it holds: twice, it is there once.
 
         The contents are in the name, too: a uri may have another one later that day, and until
-        `deduplicate` the row of the one before is what tells of it.
+        the end of the run the row of the one before is what tells of it.
         """
         model_id = tags["model_id"][0].as_py()
-        contents = [text or "" for text in tags["fingerprint"].to_pylist()]
-        name = _hash([*tags["uri"].to_pylist(), *contents, model_id])
-        self._write(f"{_part(model_id)}/date={date}/{name}.parquet", tags, beside)
-
-    def _write(self, place: str, tags: pa.Table, beside: Mapping[str, pa.Table]) -> None:
-        for table, rows in beside.items():
-            self.folder.write_table(f"{table}/{place}", rows, compression="zstd")
-        self.folder.write_table(f"tags/{place}", tags, compression="zstd")
+        for number, rows in by_part(tags, text_hashes(tags["uri"]), n_parts):
+            contents = [text or "" for text in rows["fingerprint"].to_pylist()]
+            name = hash_of([*rows["uri"].to_pylist(), *contents, model_id])
+            place = f"{model_place(model_id)}/part={part_name(number, n_parts)}/date={date}"
+            is_all = rows.num_rows == tags.num_rows
+            own = beside if is_all else {k: belonging(v, rows) for k, v in beside.items()}
+            write_tags(self.folder, f"{place}/{name}.parquet", rows, own)
 
     def missing_tables(self, model_id: str, tables: Sequence[str]) -> list[str]:
         """Return of some tables those that a file of a model's TAGS does not have beside it."""
-        places = {_place(name) for name in self.files(model_id)} if tables else set()
+        places = {place_of(name) for name in self.files(model_id)} if tables else set()
         return [
             table
             for table in tables
-            if not places <= {_place(name) for name in self.files(model_id, table)}
+            if not places <= {place_of(name) for name in self.files(model_id, table)}
         ]
 
     def clear(self) -> None:
         """Delete every row of every model."""
         self.clear_up()
-        for table in _TABLES:
+        for table in (*TABLES, "index"):
             for name in self.files(table=table):
                 self.folder.delete(name)
 
     def clear_up(self) -> None:
         """Delete what a killed run has left: half-written files, and files without their TAGS."""
-        committed = {_place(name) for name in self.files()}
-        for table in _TABLES:
+        committed = {place_of(name) for name in self.files()}
+        for table in (*TABLES, "index", "work"):
             for name, _, _ in list(self.folder.walk(table)):
-                is_lost = table != "tags" and _place(name) not in committed
-                if name.endswith(".tmp") or is_lost:
+                is_lost = table in BESIDE and place_of(name) not in committed
+                if name.endswith(TEMPORARY) or is_lost or table == "work":
                     self.folder.delete(name)
-
-    def deduplicate(self, model_id: str) -> int:
-        """Keep the last row of every track, where it was done again; return how many went.
-
-        The new rows are there before the old ones go, so a kill in between loses none.
-        """
-        last = self.last_rows(model_id)
-        for name, kept in last.items():
-            if not kept.all():
-                self._keep(name, kept)
-        return sum(int((~kept).sum()) for kept in last.values())
 
     def last_rows(self, model_id: str) -> dict[str, Bools]:
         """Return by file of a model's TAGS which of its rows are the last word on their track.
@@ -217,117 +228,100 @@ class TagStore:
         names = self.files(model_id)
         if not names:
             return {}
-        with ThreadPoolExecutor(_AT_ONCE) as pool:
+        with ThreadPoolExecutor(AT_ONCE) as pool:
             uris, when = zip(*pool.map(self._uris_and_times, names), strict=True)
         ends = np.cumsum([len(each) for each in uris])[:-1]
         is_last = last_of_each(np.concatenate(uris), np.concatenate(when))
         return dict(zip(names, np.split(is_last, ends), strict=True))
 
-    def _uris_and_times(self, name: str) -> tuple[Hashes, np.ndarray]:
+    def _uris_and_times(self, name: str) -> tuple[Hashes, Int64]:
         table = self.folder.read_table(name, ["uri", "tagged_at"])
         return text_hashes(table["uri"]), times(table)
 
-    def compact(self, model_id: str, *, date: str | None = None, but: Collection[str] = ()) -> None:
-        """Join the small files of each day, or of one, as a run's commits are small.
+    def to_cut(self, model_id: str, n_parts: int) -> list[str]:
+        """Return the folders of a model's rows that are in no part, or in one of another cut."""
+        place = f"tags/{model_place(model_id)}"
+        parts = {f"part={name}" for name in part_names(n_parts)}
+        return [f"{place}/{name}" for name in self.folder.folders(place) if name not in parts]
 
-        Only files with the same tables beside them become one: so it stays known what rows lack.
-        The joined file is there before its parts go; a kill in between leaves rows twice, the same
-        ones, and `deduplicate` keeps one of each. Files named in `but` stay as they are.
+    def cut(self, place: str, n_parts: int) -> None:
+        """Move the rows of such a folder into parts; done again after a kill, it goes on.
+
+        Rows are there in their parts before their files go. What a kill leaves twice are the same
+        rows, of which `settle` keeps one.
         """
-        below = _part(model_id) if date is None else f"{_part(model_id)}/date={date}"
-        sizes = {
-            table: {_place(name): n for name, n, _ in self.folder.walk(f"{table}/{below}")}
-            for table in _TABLES
-        }
-        alike = defaultdict(list)
-        for place in sorted(sizes["tags"]):
-            tables = tuple(table for table in _TABLES if place in sizes[table])
-            n_bytes = sum(sizes[table][place] for table in tables)
-            is_small = place.endswith(".parquet") and n_bytes < SMALL_BYTES
-            if is_small and f"tags/{place}" not in but:
-                alike[place.rpartition("/")[0], tables].append((place, n_bytes))
-        for (_, tables), files in alike.items():
-            for group in joinable(self._counted(files)) if len(files) > 1 else ():
-                self._join(group, tables)
+        files = [file for file in self.folder.walk(place) if file[0].endswith(".parquet")]
+        beside = {t: set(self.files_below(f"{t}/{place_of(place)}")) for t in BESIDE}
+        alike: dict[tuple[str, ...], list[Walked]] = defaultdict(list)
+        for file in sorted(files):
+            date = file[0].split("/")[-2]
+            tables = tuple(t for t in BESIDE if file_beside(file[0], t) in beside[t])
+            alike[date, *tables].append(file)
+        for (date, *beside_them), some in alike.items():
+            for names in _at_a_time(some):
+                self._move(names, date, beside_them, n_parts)
 
-    def _counted(self, files: list[tuple[str, int]]) -> list[tuple[str, int, int]]:
-        """Return places and bytes of files of TAGS with how many rows they have, too."""
-        names = [f"tags/{place}" for place, _ in files]
-        with ThreadPoolExecutor(_AT_ONCE) as pool:
-            counts = pool.map(self.folder.n_rows, names)
-            return [(*file, n) for file, n in zip(files, counts, strict=True)]
-
-    def _join(self, places: list[str], tables: Collection[str]) -> None:
-        """Write files as one, with the last row of each track, named by their names.
-
-        Never named by what it holds, or it could be one of them: a joined file from which `settle`
-        took rows, and a new file of those, hold what it held.
-        """
-        names = {table: [f"{table}/{place}" for place in places] for table in tables}
-        with ThreadPoolExecutor(_AT_ONCE) as pool:
-            tags = list(pool.map(self.folder.read_table, names["tags"]))
-            rest = dict(zip(places, last_rows(tags), strict=True))
+    def _move(self, names: list[str], date: str, tables: list[str], n_parts: int) -> None:
+        """Write the rows of some files into parts, a file each, and delete the files."""
+        with ThreadPoolExecutor(AT_ONCE) as pool:
+            tables_read = list(pool.map(self.folder.read_table, names))
+            tags = pa.concat_tables(tables_read, promote_options="default")
             beside = {
                 table: pa.concat_tables(
-                    belonging(rows, rest[_place(name)])
-                    for name, rows in zip(
-                        parts, pool.map(self.folder.read_table, parts), strict=True
-                    )
+                    pool.map(self.folder.read_table, [file_beside(n, table) for n in names])
                 )
-                for table, parts in names.items()
-                if table != "tags"
+                for table in tables
             }
-            joined = f"{places[0].rpartition('/')[0]}/{_hash(names['tags'])}.parquet"
-            self._write(joined, pa.concat_tables(rest.values()), beside)
-            for parts in names.values():
-                list(pool.map(self.folder.delete, parts))
+        hashes = {table: text_hashes(rows["uri"]) for table, rows in beside.items()}
+        own = {t: dict(by_part(rows, hashes[t], n_parts)) for t, rows in beside.items()}
+        (model_id, _), stem = model_and_date(names[0]), hash_of(names)
+        for number, rows in by_part(tags, text_hashes(tags["uri"]), n_parts):
+            part = f"{model_place(model_id)}/part={part_name(number, n_parts)}"
+            there = {t: found.get(number, beside[t].slice(0, 0)) for t, found in own.items()}
+            write_tags(self.folder, f"{part}/{date}/{stem}.parquet", rows, there)
+        delete_files(self.folder, names, tables)
 
-    def _keep(self, name: str, kept: np.ndarray) -> None:
-        """Keep some rows of a file, and of those beside it what belongs to them.
+    def copy(
+        self,
+        part: TagPart,
+        tracks: Iterable[pa.Table],
+        *,
+        date: str,
+        schema: pa.Schema,
+    ) -> None:
+        """Write the rows of tracks whose content a part knows, and what stands beside, for them.
 
-        What stands beside rows stays, without a row if need be: it says that it was asked for.
+        Parameters
+        ----------
+        part
+            Where contents are looked up; its index must be whole.
+        tracks
+            Rows of uri, fingerprint, size_bytes, modified_ns, attempts and tagged_at. Each gets all
+            that is known of its content, so that it need not last as long as another's.
+        date
+            Of the run.
+        schema
+            Of the new rows, metadata and all.
         """
-        places = [file_beside(name, table) for table in BESIDE]
-        beside = list(filter(self.folder.exists, places))
-        if not kept.any():
-            for each in (*beside, name):
-                self.folder.delete(each)
-            return
-        rest = self.folder.read_table(name).filter(pa.array(kept))
-        for other in beside:
-            rows = belonging(self.folder.read_table(other), rest)
-            self.folder.write_table(other, rows, compression="zstd")
-        self.folder.write_table(name, rest, compression="zstd")
-
-    def copy(self, tracks: pa.Table, model_id: str, *, date: str, schema: pa.Schema) -> None:
-        """Write the rows of tracks whose content is known, and what stands beside it, for them.
-
-        `tracks` are rows of uri, fingerprint, size_bytes, modified_ns, attempts and tagged_at. Each
-        gets all that is known of its content, so that it need not last as long as another's.
-        """
-        contents = tracks["fingerprint"].combine_chunks()
-        wanted = defaultdict(list)
-        for k, content in enumerate(contents.to_pylist()):
-            wanted[content].append(k)
-        names = self.files(model_id)
-        with ThreadPoolExecutor(_AT_ONCE) as pool:
-            for name, is_ours in zip(
-                names, pool.map(partial(self._has_contents, contents), names), strict=True
-            ):
-                if pc.any(is_ours).as_py():
-                    rows = self.folder.read_tables([name], schema).filter(is_ours)
-                    rows = rows.replace_schema_metadata(schema.metadata)
-                    found = [wanted.pop(text, []) for text in rows["fingerprint"].to_pylist()]
-                    self._copy(name, rows, tracks, found, date)
-
-    def _has_contents(self, contents: pa.Array, name: str) -> pa.ChunkedArray:
-        """Return which rows of a file are of some contents."""
-        rows = self.folder.read_table(name, ["fingerprint", "status"])
-        is_in = pc.is_in(rows["fingerprint"], value_set=contents)
-        return pc.and_(is_in, pc.equal(rows["status"], "ok"))
+        for some in tracks:
+            wanted = defaultdict(list)
+            for k, content in enumerate(some["fingerprint"].to_pylist()):
+                wanted[content].append(k)
+            for name in part.files_with(content_hashes(some["fingerprint"])):
+                rows = self.folder.read_tables([name], schema)
+                rows = rows.filter(pc.equal(rows["status"], "ok"))
+                rows = rows.replace_schema_metadata(schema.metadata)
+                found = [wanted.pop(text, []) for text in rows["fingerprint"].to_pylist()]
+                self._copy(name, rows, some, found, date, part.n_parts)
 
     def _copy(
-        self, name: str, rows: pa.Table, tracks: pa.Table, found: list[list[int]], date: str
+        self,
+        name: str,
+        rows: pa.Table,
+        tracks: pa.Table,
+        found: list[list[int]],
+        date: str,
+        n_parts: int,
     ) -> None:
         """Write rows of a file for the tracks that are found to have their contents."""
         pairs = [(row, track) for row, of_row in enumerate(found) for track in of_row]
@@ -339,39 +333,17 @@ class TagStore:
                 for table in BESIDE
                 if self.folder.exists(other := file_beside(name, table))
             }
-            self.commit(of_tracks(source, mine), date=date, beside=beside)
+            self.commit(of_tracks(source, mine), date=date, beside=beside, n_parts=n_parts)
 
 
-def _hash(texts: list[str]) -> str:
-    text = "\n".join(texts).encode("utf-8", "surrogatepass")
-    return hashlib.blake2b(text, digest_size=12).hexdigest()
-
-
-def _part(model_id: str) -> str:
-    return f"model={quote(model_id, safe='')}"  # a model's id may come from anywhere
-
-
-def _model_and_date(name: str) -> tuple[str, str]:
-    """Return the model whose rows a file holds, and the date of its run.
-
-    >>> _model_and_date("tags/model=a%2Fb/date=2026-11-21/0.parquet")
-    ('a/b', '2026-11-21')
-    """
-    found = re.fullmatch(r"[^/]+/model=([^/]+)/date=([^/]+)/[^/]+", name)
-    if found is None:
-        raise UsageError(f"{name}: expected tags/model=.../date=.../*.parquet; move it away")
-    return unquote(found[1]), found[2]
-
-
-def file_beside(name: str, table: str) -> str:
-    """Return the file of a table that belongs to a file of TAGS.
-
-    >>> file_beside("tags/model=m/date=2026-11-21/0.parquet", "windows")
-    'windows/model=m/date=2026-11-21/0.parquet'
-    """
-    return f"{table}/{_place(name)}"
-
-
-def _place(name: str) -> str:
-    """Return a file's name within its table's folder."""
-    return name.partition("/")[2]
+def _at_a_time(files: Iterable[Walked]) -> Iterator[list[str]]:
+    """Yield the names of as many files as are read at once."""
+    names: list[str] = []
+    n_bytes = 0
+    for name, size, _ in files:
+        names, n_bytes = [*names, name], n_bytes + size
+        if n_bytes >= _CUT_BYTES:
+            yield names
+            names, n_bytes = [], 0
+    if names:
+        yield names

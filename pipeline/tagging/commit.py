@@ -5,7 +5,7 @@ A batch of TAGS is committed as one file, whole or not at all.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from time import monotonic
@@ -24,6 +24,8 @@ MODEL_TRACKS = 8
 """Tracks whose windows the model gets at once: batches of windows are filled across tracks."""
 COMMIT_TRACKS = 64
 """Tracks whose rows become one file: what a kill may lose at most, for each process that writes."""
+MAX_COMMIT_TRACKS = 4096
+"""The same of a large run, whose files need not be joined after it."""
 _COPIED = ["uri", "fingerprint", "size_bytes", "modified_ns", "attempts", "tagged_at"]
 
 
@@ -37,6 +39,8 @@ class Writing:
     """Of the run, as the folder's name has it."""
     lineage: Mapping[str, str] = field(default_factory=dict)
     """Into the metadata of every file."""
+    n_parts: int = 1
+    """Into how many parts the model's rows are cut."""
     not_before: datetime | None = None
     """The least `tagged_at` of a row: it must be the last word, whatever a node's clock says."""
 
@@ -52,8 +56,8 @@ class Committed:
     size_bytes, modified_ns, attempts, tagged_at."""
 
 
-Stages = Callable[[pa.Table], Iterator[Committed]]
-"""All stages of tagging: rows of WORK in, what became of each batch out."""
+Stages = Callable[[Sequence[pa.Table]], Iterator[Committed]]
+"""All stages of tagging: tables of WORK in, what became of each batch out."""
 
 
 def commit(scored: pa.Table, inference: InferenceConfig, writing: Writing) -> Committed:
@@ -72,7 +76,7 @@ def commit(scored: pa.Table, inference: InferenceConfig, writing: Writing) -> Co
     if new.num_rows:
         tags, beside = tables_of(new, inference)
         tags = tags.replace_schema_metadata(dict(writing.lineage))
-        writing.store.commit(tags, date=writing.date, beside=beside)
+        writing.store.commit(tags, date=writing.date, beside=beside, n_parts=writing.n_parts)
     tally = tally_of(scored.to_pylist(), inference.codes, same=SAME)
     tally.stages["write_s"] += monotonic() - began
     return Committed(tally, same.select(_COPIED))

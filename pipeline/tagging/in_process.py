@@ -9,10 +9,10 @@ cores have work: the child process decodes the next tracks while this one runs t
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
-from functools import cache
+from functools import cache, partial
 from typing import TypeVar
 
 import pyarrow as pa
@@ -20,7 +20,7 @@ import pyarrow as pa
 from pipeline.inference.inference_config import InferenceConfig
 from pipeline.inference.tagger import TrackTagger, describe
 from pipeline.models.engines.engines import kept_threads
-from pipeline.store.worklist import Fingerprints
+from pipeline.store.known import Fingerprints, is_among
 from pipeline.tagging.commit import COMMIT_TRACKS, MODEL_TRACKS, Committed, Stages, Writing, commit
 
 T = TypeVar("T")
@@ -28,13 +28,15 @@ T = TypeVar("T")
 
 @contextmanager
 def stages_in_process(
-    inference: InferenceConfig, writing: Writing, known: Fingerprints
+    inference: InferenceConfig, writing: Writing, known: Sequence[Fingerprints]
 ) -> Iterator[Stages]:
     """Lend a function that tags rows of WORK here; the model is loaded by its first call, once."""
     tagger = cache(lambda: TrackTagger(inference))
-    is_known = known.__contains__ if len(known) else lambda _: False
+    is_known = partial(is_among, known)
     with kept_threads():
-        yield lambda tracks: tag_in_process(tracks, inference, writing, tagger, is_known)
+        yield lambda tables: tag_in_process(
+            pa.concat_tables(tables), inference, writing, tagger, is_known
+        )
 
 
 def tag_in_process(

@@ -50,7 +50,5 @@ def claim(store: TagStore, inference: InferenceConfig) -> None:
     store.folder.delete_temporary()
     store.clear_up()
     if last is not None and not last.complete:
-        killed_id = last.model_id  # which need not be this run's
-        store.deduplicate(killed_id)
-        store.compact(killed_id)  # of whatever day it was
+        store.settle(last.model_id)  # which need not be this run's
     store.begin_run(inference.identity)

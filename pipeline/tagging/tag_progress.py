@@ -12,8 +12,10 @@ from pipeline.runs.logs import progress_bar
 from pipeline.tagging.commit import Committed
 
 
-def gathered(done: Iterator[Committed], *, n_tracks: int, waits: str) -> tuple[Tally, pa.Table]:
-    """Return the tally of all batches, and the tracks whose content was known.
+def gathered(
+    done: Iterator[Committed], *, n_tracks: int, waits: str
+) -> tuple[Tally, list[pa.Table]]:
+    """Return the tally of all batches, and tables of the tracks whose content was known.
 
     Parameters
     ----------
@@ -32,7 +34,8 @@ def gathered(done: Iterator[Committed], *, n_tracks: int, waits: str) -> tuple[T
             spent_s = sum(part.stages.values())  # of one process
             part.begun_at = max(began, part.done_at - spent_s)
             tally.add(part)
-            same.append(one.same)
+            if one.same.num_rows:
+                same.append(one.same)
             bar.set_postfix_str(f"{tally.n_failed} failed", refresh=False)
             bar.update(part.n_tracks)
-    return tally, pa.concat_tables(same) if same else pa.table({})
+    return tally, same

@@ -11,24 +11,24 @@ from __future__ import annotations
 import json
 import logging
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import chain
 from typing import Any
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from pipeline.arrays import Bools, Hashes
 from pipeline.errors import StoreError
 from pipeline.evaluation.runs.example_picker import Candidate, ExamplePicker
 from pipeline.report.page import render_page
 from pipeline.report.pages.tagging_page import tagging_page
 from pipeline.report.tagging_tables import N_FAILURES
 from pipeline.store.folder import Folder
+from pipeline.store.known import text_hashes
 from pipeline.store.tagstore import TagStore
-from pipeline.store.worklist import Hashes, text_hashes
 from pipeline.tagging.kept_examples import (
     Examples,
     choose,
@@ -67,7 +67,7 @@ def write_report(
     *,
     model_uri: str,
     n_examples: int = 6,
-    catalogue: Hashes | None = None,
+    is_there: Callable[[Hashes], Bools] | None = None,
 ) -> None:
     """Write the page of a run and report.html, which is the newest one.
 
@@ -81,12 +81,12 @@ def write_report(
         The model's folder, which draws the time lines.
     n_examples
         Tracks to listen to, at most.
-    catalogue
-        Hashes of the uris of the catalogue: other tracks are gone, and not shown; None: all are.
+    is_there
+        Says of hashes of uris which the catalogue has: others are not shown; None: it has all.
     """
     folder = Folder(out_uri)
-    failures = find_failures(folder, run, catalogue)
-    slots = _slots(folder, run, n_examples, catalogue)
+    failures = find_failures(folder, run, is_there)
+    slots = _slots(folder, run, n_examples, is_there)
     examples, notes = _examples(folder, slots, run, model_uri) if slots else ({}, [])
     page = tagging_page(
         run,
@@ -146,14 +146,16 @@ def _is_like(before: TaggingRun, run: TaggingRun) -> bool:
     return len(identities) == len(catalogues) == 1 and before.complete and met_more
 
 
-def find_failures(folder: Folder, run: TaggingRun, catalogue: Hashes | None = None) -> Failures:
+def find_failures(
+    folder: Folder, run: TaggingRun, is_there: Callable[[Hashes], Bools] | None = None
+) -> Failures:
     """Return the failed tracks of a run's model."""
     reasons: Counter[str] = Counter()
     first = pa.table({})
     store, model_id = TagStore(folder), run.model_id
     batches = store.batches(model_id, _schema(run, _FAILURE)) if run.failed_in_all else ()
     for rows in batches:
-        failed = _of_catalogue(rows.filter(pc.equal(rows["status"], "failed")), catalogue)
+        failed = _of_catalogue(rows.filter(pc.equal(rows["status"], "failed")), is_there)
         if not failed.num_rows:
             continue
         counts = pc.value_counts(failed["reason"]).to_pylist()
@@ -166,7 +168,9 @@ def find_failures(folder: Folder, run: TaggingRun, catalogue: Hashes | None = No
     return Failures(first.to_pylist(), Counter(dict(reasons.most_common())))
 
 
-def _slots(folder: Folder, run: TaggingRun, n: int, catalogue: Hashes | None) -> list[Any]:
+def _slots(
+    folder: Folder, run: TaggingRun, n: int, is_there: Callable[[Hashes], Bools] | None
+) -> list[Any]:
     """Return the tracks that are worth a listen: of the run, and of older rows where it has few."""
     if not n:
         return []
@@ -174,7 +178,7 @@ def _slots(folder: Folder, run: TaggingRun, n: int, catalogue: Hashes | None) ->
     example_picker = ExamplePicker(run.identity["thresholds"])
     for rows in chain(_rows_of(folder, run), [None], _older_rows(folder, run)):
         if rows is not None:
-            example_picker.add(_of_catalogue(rows, catalogue))
+            example_picker.add(_of_catalogue(rows, is_there))
         elif len(example_picker.slots(n, frequent)) >= n:
             break
     return example_picker.slots(n, frequent)
@@ -200,11 +204,11 @@ def _older_rows(folder: Folder, run: TaggingRun) -> Iterator[pa.Table]:
             return
 
 
-def _of_catalogue(rows: pa.Table, catalogue: Hashes | None) -> pa.Table:
+def _of_catalogue(rows: pa.Table, is_there: Callable[[Hashes], Bools] | None) -> pa.Table:
     """Return the rows whose track is in the catalogue."""
-    if catalogue is None or not rows.num_rows:
+    if is_there is None or not rows.num_rows:
         return rows
-    return rows.filter(pa.array(np.isin(text_hashes(rows["uri"]), catalogue)))
+    return rows.filter(pa.array(is_there(text_hashes(rows["uri"]))))
 
 
 def _schema(run: TaggingRun, columns: tuple[str, ...]) -> pa.Schema:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Iterable
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -16,17 +17,17 @@ _USUAL_BYTES = 8 << 20
 """Taken for the size of a track of which the catalogue does not say it, as of most web servers."""
 
 
-def is_small(left: pa.Table, *, gpu: bool, workers: int | None) -> bool:
+def is_small(left: Iterable[pa.Table], *, gpu: bool, workers: int | None) -> bool:
     """Say whether tracks are tagged in this process, without Ray.
 
     Ray has them where there is more than `SMALL_BYTES` of audio, and wherever it is asked for: by
     RAY_ADDRESS, by `gpu` or `workers`, or because this process has a Ray already.
 
-    >>> is_small(pa.table({"size_bytes": [1000, None]}), gpu=False, workers=2)
+    >>> is_small([pa.table({"size_bytes": [1000, None]})], gpu=False, workers=2)
     False
     """
     asks_for_ray = gpu or workers is not None or "RAY_ADDRESS" in os.environ or _has_ray()
-    return not asks_for_ray and n_bytes(left) <= SMALL_BYTES
+    return not asks_for_ray and sum(map(n_bytes, left)) <= SMALL_BYTES
 
 
 def n_bytes(left: pa.Table) -> int:

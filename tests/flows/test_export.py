@@ -319,7 +319,10 @@ def test_a_file_that_is_no_model_s(run_folder, run_export):
     run_folder.write_bytes("tags/mine.parquet", b"PAR1")
     code, said, _ = run_export(run_folder, "csv")
     assert code == harness.USAGE
-    assert "tags/mine.parquet: expected tags/model=.../date=.../*.parquet; move it away" in said
+    assert (
+        "tags/mine.parquet: expected tags/model=.../part=.../date=.../*.parquet; move it away"
+        in said
+    )
 
 
 def test_again_is_the_same_and_leaves_other_files(run_folder, run_export, tmp_path):

@@ -157,7 +157,7 @@ class Jobs:
 
     def committed(self, name: str) -> set[Path]:
         """Return what a job has committed so far."""
-        files = {"build": "ledger/*", "train": "runs/*/checkpoint_*", "tag": "tags/*/*/*.parquet"}
+        files = {"build": "ledger/*", "train": "runs/*/checkpoint_*", "tag": "tags/**/*.parquet"}
         return set(self.out.glob(files[name]))
 
 

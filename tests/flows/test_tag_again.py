@@ -13,13 +13,14 @@ from jobs import tag_catalog as job
 from pipeline.errors import SpecMismatch
 from pipeline.evaluation.labels.aggregate import TRACKS
 from pipeline.evaluation.runs.pace import expected_s
-from pipeline.flows.tagging.tag import TagConfig, _n_failed, lineage_of, tagging_of
+from pipeline.flows.tagging.tag import TagConfig, lineage_of, tagging_of
 from pipeline.inference.tagger import TrackTagger, describe, tables_of
 from pipeline.store import catalogue
 from pipeline.store.catalogue import list_tracks
 from pipeline.store.folder import Folder
+from pipeline.store.listing import Listing
 from pipeline.store.tagstore import TagStore
-from pipeline.store.worklist import KNOWN, Known, plan_work
+from pipeline.tagging.part_steps import plan_part
 from pipeline.tagging.tag_claim import check_identity, claim
 from tests.conftest import tones
 from tests.models.test_engines import write_model
@@ -76,15 +77,16 @@ def test_rows_of_a_killed_run_say_how_they_were_made(tmp_path):
         check_identity(store, inference("A", 2.0))
 
 
-def test_failed_tracks_that_are_gone_do_not_count():
-    rows = tag_rows(("a", 1), ("b", 2), status="failed")
-    known = Known.of([rows.select(KNOWN.names)])
+def test_failed_tracks_that_are_gone_do_not_count(tmp_path):
+    store = TagStore(Folder(str(tmp_path)))
+    store.commit(tag_rows(("a", 1), ("b", 2), status="failed"), date="2026-01-01", beside={})
     for uris, expected in ((["a", "b", "c"], 2), (["a", "c"], 1), (["c"], 0)):
         here = pa.table(
             {"uri": uris, "size_bytes": [1] * len(uris), "modified_ns": [1] * len(uris)}
         )
-        work = plan_work([here.cast(catalogue.TRACKS)], known, retry_failed=False)
-        assert _n_failed(work, known) == expected
+        listing = Listing.of([here.cast(catalogue.TRACKS)], store.folder)
+        plan = plan_part(*store.parts("m"), listing, retry_failed=False)
+        assert plan.as_it_is.n_failed == expected
 
 
 def test_probabilities_and_scores_do_not_mix(tmp_path):

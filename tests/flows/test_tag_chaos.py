@@ -72,7 +72,7 @@ def table(out: Path) -> list[tuple]:
     """Return what the rows say, without when."""
     return duckdb.sql(
         "select uri, fingerprint, size_bytes, duration_s, status, reason, labels, n_windows, "
-        f"n_active, model_id, scores, attempts from '{out}/tags/*/*/*.parquet' order by uri"
+        f"n_active, model_id, scores, attempts from '{out}/tags/**/*.parquet' order by uri"
     ).fetchall()
 
 
@@ -148,7 +148,7 @@ def _family(pid: int) -> set[psutil.Process]:
 
 
 def _n_files(out: Path) -> int:
-    return len(list(out.glob("tags/*/*/*.parquet")))
+    return len(list(out.glob("tags/**/*.parquet")))
 
 
 def _alive(pid: int) -> set[psutil.Process]:

@@ -6,7 +6,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from pipeline.store import tagrows
+from pipeline.store import tagpart
 from pipeline.store.folder import Folder
 from pipeline.store.tagstore import TagStore
 from schemas.tags import tags_schema
@@ -63,6 +63,11 @@ def commit(store, table, **beside):
     store.commit(table, date="2026-01-01", beside=beside)
 
 
+def copy(store, tracks, date):
+    """Copy rows as a run does, once its plan has made the index whole."""
+    store.copy(*store.parts("m"), [tracks], date=date, schema=SCHEMA)
+
+
 def rows(store) -> list[tuple[str, str, int]]:
     return sorted((r["model_id"], r["uri"], r["size_bytes"]) for r in store.read().to_pylist())
 
@@ -70,7 +75,7 @@ def rows(store) -> list[tuple[str, str, int]]:
 def test_files_lie_by_model_and_date_and_a_strange_id_stays_inside(store, tmp_path):
     commit(store, tags(("a", 1)))
     commit(store, tags(("a", 1), model_id="../../x"))
-    assert len(list(tmp_path.glob("tags/model=m/date=2026-01-01/*.parquet"))) == 1
+    assert len(list(tmp_path.glob("tags/model=m/part=0-of-1/date=2026-01-01/*.parquet"))) == 1
     assert len(store.files()) == 2
     assert {path.name for path in tmp_path.iterdir()} == {"tags"}
     assert store.files("m") != store.files("../../x")
@@ -85,23 +90,24 @@ def test_a_batch_written_twice_is_there_once(store):
 def test_what_stands_beside_a_touched_track_stays(store):
     """The time is another one, the bytes are the same: its row is copied, and the old one goes."""
     commit(store, tags(("a", 1), ("b", 2)), windows=windows(("a", 1), ("b", 2)))
+    store.settle("m")
     before = rows(store)
-    store.copy(moved(("a", 1)), "m", date="2026-01-02", schema=SCHEMA)
-    assert store.deduplicate("m") == 1
+    copy(store, moved(("a", 1)), "2026-01-02")
+    assert store.settle("m") == 1
     assert [uri for _, uri, _ in rows(store)] == [uri for _, uri, _ in before]
     assert beside(store) == [("a", 1), ("b", 2)]
-    assert store.deduplicate("m") == 0
+    assert store.settle("m") == 0
 
 
 @pytest.mark.parametrize("day", ["2026-01-01", "2026-01-02"])
 def test_what_stands_beside_a_renamed_track_outlives_the_old_name(store, day):
     commit(store, tags(("latest", 1), ("z", 9)), windows=windows(("latest", 1), ("latest", 1)))
     commit(store, tags(("other", 3)))
+    store.settle("m")
     tracks = moved(("previous", 1), ("backup", 1), ("other's copy", 3))
-    store.copy(tracks, "m", date=day, schema=SCHEMA)
+    copy(store, tracks, day)
     store.commit(tags(("latest", 2), at=9), date=day, beside={"windows": windows(("latest", 2))})
-    store.compact("m", date=day)
-    store.deduplicate("m")
+    store.settle("m")
     assert beside(store) == [("backup", 1)] * 2 + [("latest", 2)] + [("previous", 1)] * 2
 
 
@@ -109,9 +115,8 @@ def test_a_track_done_again_on_one_day_has_its_windows_once(store):
     """Joined before they are settled, both of its rows come into one file."""
     commit(store, tags(("a", 1), ("b", 5)), windows=windows(("a", 1), ("b", 5)))
     commit(store, tags(("a", 2), at=5), windows=windows(("a", 2)))
-    store.copy(moved(("b", 5)), "m", date="2026-01-01", schema=SCHEMA)  # touched, besides
-    store.compact("m", date="2026-01-01")
-    store.deduplicate("m")
+    copy(store, moved(("b", 5)), "2026-01-01")  # touched, besides
+    store.settle("m")
     assert len(store.files("m")) == 1
     assert beside(store) == [("a", 2), ("b", 5)]
 
@@ -120,7 +125,7 @@ def test_a_file_with_two_rows_of_a_track_keeps_what_is_of_the_last(store):
     """As it was joined by versions that did not look."""
     both = pa.concat_tables([tags(("a", 1)), tags(("a", 2), at=5)])
     commit(store, both, windows=windows(("a", 1), ("a", 2)))
-    assert store.deduplicate("m") == 1
+    assert store.settle("m") == 1
     assert beside(store) == [("a", 2)]
 
 
@@ -128,20 +133,21 @@ def test_a_table_beside_that_runs_out_of_rows_is_still_there(store):
     """A track changes, and what stays in its file has no window: it was asked for, all the same."""
     commit(store, tags(("a", 1), ("b", 2)), windows=windows(("a", 1)))
     commit(store, tags(("a", 3), at=5), windows=windows(("a", 3)))
-    assert store.deduplicate("m") == 1
+    assert store.settle("m") == 1
     assert store.missing_tables("m", ["windows"]) == []
     assert beside(store) == [("a", 3)]
     commit(store, tags(("a", 4), ("b", 4), at=9), windows=windows(("a", 4)))
-    assert store.deduplicate("m") == 2
+    assert store.settle("m") == 2
     assert len(store.files("m")) == len(store.files("m", "windows")) == 1
 
 
 def test_a_file_that_is_rotated_twice_a_day(store):
     """`latest` is renamed, and another one is there: its row must not be where the old one is."""
     commit(store, tags(("latest", 1)))
+    store.settle("m")
     commit(store, tags(("latest", 2), at=5))
-    store.copy(moved(("previous", 1)), "m", date="2026-01-01", schema=SCHEMA)
-    store.deduplicate("m")
+    copy(store, moved(("previous", 1)), "2026-01-01")
+    store.settle("m")
     found = {row["uri"]: row["scores"]["cel"] for row in store.read().to_pylist()}
     assert found == {"latest": pytest.approx(0.2), "previous": pytest.approx(0.1)}
 
@@ -151,19 +157,19 @@ def test_the_last_word_counts_and_other_models_are_left_alone(store):
     commit(store, tags(("a", 9), model_id="other"))
     commit(store, tags(("b", 2), ("c", 1), at=5), windows=windows(("b", 2), ("b", 2), ("c", 1)))
     commit(store, tags(("b", 3), at=9), windows=windows(("b", 3), ("b", 3)))
-    store.deduplicate("m")
+    store.settle("m")
     assert rows(store) == [("m", "a", 1), ("m", "b", 3), ("m", "c", 1), ("other", "a", 9)]
     kept = [
         store.folder.read_table(name)["uri"].to_pylist() for name in store.files("m", "windows")
     ]
-    assert sorted(kept) == [["b", "b"], ["c"]]
-    assert store.deduplicate("m") == 0
+    assert sorted(uri for uris in kept for uri in uris) == ["b", "b", "c"]
+    assert store.settle("m") == 0
 
 
 def test_nothing_is_settled(store):
-    assert store.deduplicate("m") == 0
+    assert store.settle("m") == 0
     commit(store, tags(("a", 1), model_id="other"))
-    assert store.deduplicate("m") == 0
+    assert store.settle("m") == 0
 
 
 @pytest.mark.parametrize("again", [f"t{k}" for k in range(8)])  # the order of hashes decides
@@ -172,8 +178,7 @@ def test_a_track_done_again_every_run_of_a_day_is_never_lost(store, again):
     for run in range(4):
         done = every if run == 0 else [again]
         commit(store, tags(*[(uri, run) for uri in done], at=run))
-        store.compact("m", date="2026-01-01")
-        store.deduplicate("m")
+        store.settle("m")
         assert rows(store) == [("m", uri, run if uri == again else 0) for uri in every]
 
 
@@ -186,7 +191,7 @@ def test_small_files_become_one(store, tmp_path):
     before = rows(store)
     kept = next(name for name in store.files("m") if "2026" in name)
     saved = (tmp_path / kept).read_bytes()
-    store.compact("m", date="2026-01-01")
+    store.settle("m")
     assert rows(store) == before
     assert len(store.files("m")) == 2
     (name,) = store.files("m", "windows")
@@ -194,7 +199,7 @@ def test_small_files_become_one(store, tmp_path):
     assert (tmp_path / name.replace("windows/", "tags/")).exists()
     (tmp_path / kept).write_bytes(saved)  # as if killed before the last part went
     assert len(rows(store)) == len(before) + 1
-    store.deduplicate("m")
+    store.settle("m")
     assert rows(store) == before
 
 
@@ -207,14 +212,14 @@ def test_small_is_what_has_few_rows_however_many_classes(store):
         rows = rows.append_column("scores", both).append_column("peaks", both)
         commit(store, rows.select(schema.names).cast(schema))
     assert min(size for _, size, _ in store.walk("m")) > 1 << 18
-    store.compact("m", date="2026-01-01")
+    store.settle("m")
     assert len(store.files("m")) == 1
     assert store.read(["uri"]).num_rows == 5 * 64
 
 
 def test_files_of_all_days_are_joined_up_to_a_limit_and_with_their_like(store, monkeypatch):
-    monkeypatch.setattr(tagrows, "_SMALL_ROWS", 3)
-    monkeypatch.setattr(tagrows, "_JOINED_ROWS", 4)
+    monkeypatch.setattr(tagpart, "SMALL_ROWS", 3)
+    monkeypatch.setattr(tagpart, "JOINED_ROWS", 4)
     for day in ("2026-01-01", "2026-01-02"):
         for k in range(9):
             store.commit(tags((f"{day}-{k}", k)), date=day, beside={})
@@ -222,7 +227,7 @@ def test_files_of_all_days_are_joined_up_to_a_limit_and_with_their_like(store, m
     for uri in ("with", "and"):
         table = windows((uri, 1))
         store.commit(tags((uri, 1)), date="2026-01-02", beside={"windows": table})
-    store.compact("m")
+    store.settle("m")
     n_rows = [store.folder.n_rows(name) for name in store.files("m")]
     assert sorted(n_rows) == [1, 1, 2, 3, 3, 4, 4, 4, 4]
     assert beside(store) == [("and", 1), ("with", 1)]
@@ -232,19 +237,19 @@ def test_files_of_all_days_are_joined_up_to_a_limit_and_with_their_like(store, m
 def test_known_is_of_one_model(store):
     commit(store, tags(("a", 1), ("b", 1)))
     commit(store, tags(("c", 1), model_id="other"))
-    assert len(store.known("m").uris) == 2
-    assert len(store.known("nobody").uris) == 0
+    assert len(store.whole("m").known().rows) == 2
+    assert len(store.whole("nobody").known().rows) == 0
     commit(store, tags(("d", 1), at=7))
-    assert store.known("m").latest == START + timedelta(seconds=7)
-    assert store.known("nobody").latest is None
+    assert store.whole("m").known().totals.latest == START + timedelta(seconds=7)
+    assert store.whole("nobody").known().totals.latest is None
 
 
 def test_what_a_kill_leaves_is_cleared_up(store, tmp_path):
     commit(store, tags(("a", 1)), windows=windows(("a", 1)))
-    (kept,) = tmp_path.glob("windows/*/*/*.parquet")
+    (kept,) = tmp_path.glob("windows/*/**/*.parquet")
     lost = kept.with_name("0" * 24 + ".parquet")
     lost.write_bytes(kept.read_bytes())
-    half = next(tmp_path.glob("tags/*/*/")) / ".x.parquet.tmp"
+    half = next(tmp_path.glob("tags/*/*/*/")) / ".x.parquet.tmp"
     half.write_bytes(b"half")
     store.clear_up()
     assert not lost.exists()
@@ -256,8 +261,9 @@ def test_what_a_kill_leaves_is_cleared_up(store, tmp_path):
 def test_a_renamed_track_takes_the_row_of_its_content(store):
     commit(store, tags(("a", 1), ("b", 2)))
     commit(store, tags(("old", 3), status="failed"))
+    store.settle("m")
     tracks = moved(("new-b", 2), ("copy-a", 1), ("copy-b", 2))
-    store.copy(tracks, "m", date="2026-01-02", schema=SCHEMA)
+    copy(store, tracks, "2026-01-02")
     found = {r["uri"]: r for r in store.read().to_pylist()}
     assert len(found) == 6
     assert found["new-b"]["scores"] == found["copy-b"]["scores"] == found["b"]["scores"]

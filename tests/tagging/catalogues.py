@@ -67,7 +67,7 @@ def tag_in_a_process(*words: object) -> dict[str, Any]:
 
 def table(out: Path, name: str) -> list[dict[str, Any]]:
     """Return the rows of a table in a fixed order, without when they were made."""
-    source = f"read_parquet('{out}/{name}/*/*/*.parquet', hive_partitioning = false)"
+    source = f"read_parquet('{out}/{name}/**/*.parquet', hive_partitioning = false)"
     rows = duckdb.sql(f"select * from {source}").to_arrow_table().to_pylist()
     kept = [{key: value for key, value in row.items() if key != "tagged_at"} for row in rows]
     return sorted(kept, key=lambda row: json.dumps(row, sort_keys=True, default=str))

@@ -61,7 +61,7 @@ def test_what_is_committed_stays_and_the_same_command_goes_on(music, tmp_path, n
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
     )  # fmt: skip
     try:
-        wait_for(lambda: list(out.glob("tags/*/*/*.parquet")), job)
+        wait_for(lambda: list(out.glob("tags/**/*.parquet")), job)
         decoders = psutil.Process(job.pid).children(recursive=True)
         if number == signal.SIGKILL:
             job.kill()

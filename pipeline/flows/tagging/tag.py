@@ -1,7 +1,8 @@
 """A catalogue and a model in, TAGS out: what is new or changed, and nothing twice.
 
-    list → what is left → [the stages, some ten thousand tracks at a time] → deduplicate → reconcile
+    list → by part: what is left → [the stages] → by part: copies, last rows, few files, an index
 
+What is done a part at a time is in `pipeline.tagging.part_steps`; this process adds up counts.
 After a kill at any moment the same command tags what has no row yet. A run ends with run.json, a
 page, and the proof that every track of the catalogue has its row.
 """
@@ -16,11 +17,11 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from itertools import chain
+from tempfile import TemporaryDirectory
 from time import monotonic
 from typing import Any
 
-import numpy as np
-import pyarrow.compute as pc
+import pyarrow as pa
 
 from pipeline.audio.spectra.activity import Activity
 from pipeline.configs.tag import TagConfig as TagConfig
@@ -40,20 +41,23 @@ from pipeline.models.starter import model_folders
 from pipeline.runs.logs import say
 from pipeline.runs.provenance import provenance
 from pipeline.store.catalogue import track_batches
+from pipeline.store.folder import Folder
+from pipeline.store.known import Totals
 from pipeline.store.left_out import LeftOut
+from pipeline.store.listing import Listing
 from pipeline.store.out import TAGS, check_out
+from pipeline.store.parts import n_parts_for
+from pipeline.store.tagpart import TagPart
 from pipeline.store.tagstore import TagStore
-from pipeline.store.worklist import Known, WorkList, audio_s_of, plan_work, text_hashes
+from pipeline.store.worklist import audio_s_of
 from pipeline.tagging.commit import Stages, Writing
+from pipeline.tagging.part_steps import Finished, PartsHere, Planned
 from pipeline.tagging.tag_claim import aggregation_there, check_identity, claim
 from pipeline.tagging.tag_progress import gathered
 from pipeline.tagging.tag_report import write_report
 from pipeline.tagging.tag_where import is_small
 from schemas.tagging_run import TaggingRun, run_id_of
 from schemas.tags import tags_schema
-
-_TRANCHE_TRACKS = 50_000
-"""Tracks of one pass through the stages: what is held at once, and how often pools may grow."""
 
 
 def tagging_of(config: TagConfig) -> InferenceConfig:
@@ -133,23 +137,24 @@ def plan_tagging(config: TagConfig) -> dict[str, Any]:
     check_tag_out(config)
     inference, store = tagging_of(config), TagStore.open(config.out)
     check_identity(store, inference)
-    known = store.known(inference.card.model_id)
-    left_out = LeftOut()
-    batches = track_batches(config.catalog, left_out)
-    work = plan_work(batches, known, retry_failed=config.retry == "failed")
-    audio_s = audio_s_of(work.left, known)
-    seconds = (
-        expected_s(store.runs(inference.card.model_id), audio_s) if work.left.num_rows else 0.0
-    )
+    left_out, model_id = LeftOut(), inference.card.model_id
+    with TemporaryDirectory() as elsewhere:
+        listing = Listing.of(track_batches(config.catalog, left_out), Folder(elsewhere))
+        is_cut = not store.to_cut(model_id, store.n_parts(model_id))
+        there = store.parts(model_id) if is_cut else [store.whole(model_id)]
+        parts = PartsHere(there, listing, retry_failed=config.retry == "failed", writes=False)
+    planned = parts.planned
+    audio_s = sum(audio_s_of(left, planned.known) for left in parts.left)
+    seconds = expected_s(store.runs(model_id), audio_s) if planned.n_left else 0.0
     return {
-        "tracks": work.n_tracks,
-        "unchanged": work.n_unchanged,
-        "left": work.left.num_rows,
-        "changed": work.n_changed,
-        "retried": work.n_retried,
-        "gone": work.n_removed,
+        "tracks": planned.n_tracks,
+        "unchanged": planned.n_unchanged,
+        "left": planned.n_left,
+        "changed": planned.n_changed,
+        "retried": planned.n_retried,
+        "gone": planned.n_removed,
         "left_out": left_out.counts,
-        "bytes": pc.sum(work.left["size_bytes"]).as_py() or 0,
+        "bytes": planned.n_bytes,
         "audio_s": audio_s,
         "seconds": seconds,
     }
@@ -175,28 +180,25 @@ def tag_catalog(config: TagConfig) -> dict[str, Any]:
     batches = chain([next(batches)], batches)  # a catalogue without tracks is an error before all
     with store.folder.claimed():
         claim(store, inference)
-        known = store.known(model_id)
-        work = plan_work(batches, known, retry_failed=config.retry == "failed")
-        started = _last_of_all(started, known)
-        tally = _tag(config, inference, store, work, known, started)
-        say("finishing", text="joining the files of tags, and writing run.json and the page")
-        if work.n_changed + work.n_retried:
-            store.deduplicate(model_id)
-        if work.left.num_rows:
-            store.compact(model_id, date=f"{started:%Y-%m-%d}")
-        ended = store.known(model_id) if work.left.num_rows else known
-        missing_tables = store.missing_tables(model_id, _beside(inference))
-        seconds = monotonic() - began
+        listing = Listing.of(batches, store.folder)
+        parts = PartsHere(
+            _parts(store, model_id, listing),
+            listing,
+            retry_failed=config.retry == "failed",
+            tables=_beside(inference),
+        )
+        planned = parts.planned
+        started = _last_of_all(started, planned.known)
+        tally, finished = _tag(config, inference, store, parts, started)
         run = _record(
             config,
             inference,
-            work,
+            planned,
             tally,
-            ended,
+            finished,
             started,
-            missing_tables=missing_tables,
             left_out=left_out.counts,
-            seconds=seconds,
+            seconds=monotonic() - began,
         )
         store.write_run(run)
         write_report(
@@ -204,66 +206,70 @@ def tag_catalog(config: TagConfig) -> dict[str, Any]:
             run,
             model_uri=inference.parts[0].model,
             n_examples=config.n_examples,
-            catalogue=work.uris if work.n_removed else None,
+            is_there=listing.has if planned.n_removed else None,
         )
-        if work.left.num_rows:  # what the page took counts, too
+        if planned.n_left:  # what the page took counts, too
             work_s = (tally.done_at or began) - (tally.begun_at or began)
             overhead_s = monotonic() - began - work_s
             run = replace(run, work_s=round(work_s, 3), overhead_s=round(overhead_s, 3))
             store.write_run(run)
+        listing.delete()
     return run.to_dict()
+
+
+def _parts(store: TagStore, model_id: str, listing: Listing) -> list[TagPart]:
+    """Return a model's parts: as many as are to be, with all rows of the folder in them."""
+    last = next(store.runs(model_id), None)
+    n_rows = max(listing.n_rows, last.tracks if last else 0)
+    n_parts = max(store.n_parts(model_id), n_parts_for(n_rows))
+    for place in store.to_cut(model_id, n_parts):
+        say("parts", text=f"{store.folder.uri_of(place)}: its rows go into {n_parts} parts")
+        store.cut(place, n_parts)
+    return store.parts(model_id, n_parts)
 
 
 def _tag(
     config: TagConfig,
     inference: InferenceConfig,
     store: TagStore,
-    work: WorkList,
-    known: Known,
+    parts: PartsHere,
     started: datetime,
-) -> Tally:
-    """Tag what is left, some ten thousand tracks at a time; return what became of it."""
+) -> tuple[Tally, Finished]:
+    """Tag what is left; return what became of it, and what TAGS hold then."""
     tally = Tally()
-    if not work.left.num_rows:
-        return tally
-    date = f"{started:%Y-%m-%d}"
-    before = frozenset(
-        store.files(inference.card.model_id)
-    )  # later tranches may copy of their rows
-    writing = Writing(store, date, lineage_of(inference), not_before=started)
-    stages, waits = _stages(config, inference, writing, work, known)
-    with stages as run_stages:
-        for start in range(0, work.left.num_rows, _TRANCHE_TRACKS):
-            tracks = work.left.slice(start, _TRANCHE_TRACKS)
-            part, same = gathered(run_stages(tracks), n_tracks=tracks.num_rows, waits=waits)
-            if same.num_rows:
-                schema = tags_schema(inference.codes).with_metadata(dict(writing.lineage))
-                store.copy(same, inference.card.model_id, date=date, schema=schema)
-                tally.n_renamed_in_place += int(known.find(text_hashes(same["uri"]))[1].sum())
-            tally.add(part)
-            store.compact(inference.card.model_id, date=date, but=before)
-    return tally
+    same: list[pa.Table] = []
+    date, lineage = f"{started:%Y-%m-%d}", lineage_of(inference)
+    if parts.planned.n_left:
+        writing = Writing(store, date, lineage, n_parts=parts.n_parts, not_before=started)
+        stages, waits = _stages(config, inference, writing, parts)
+        with stages as run_stages:
+            done = run_stages(parts.left)
+            tally, same = gathered(done, n_tracks=parts.planned.n_left, waits=waits)
+        say("finishing", text="joining the files of tags, and writing run.json and the page")
+    schema = tags_schema(inference.codes).with_metadata(dict(lineage))
+    tally.n_renamed_in_place, finished = parts.finish(same, date=date, schema=schema)
+    return tally, finished
 
 
 def _stages(
-    config: TagConfig, inference: InferenceConfig, writing: Writing, work: WorkList, known: Known
+    config: TagConfig, inference: InferenceConfig, writing: Writing, parts: PartsHere
 ) -> tuple[AbstractContextManager[Stages], str]:
     """Return the stages, in this process or on Ray, and what they wait for at their start.
 
     Each is imported where it is needed: Ray takes a second, and torch two.
     """
-    if is_small(work.left, gpu=inference.gpu, workers=config.workers):
+    if is_small(parts.left, gpu=inference.gpu, workers=config.workers):
         from pipeline.tagging.in_process import stages_in_process
 
-        stages = stages_in_process(inference, writing, known.contents)
+        stages = stages_in_process(inference, writing, parts.contents)
         return stages, "loading the model, and decoding the first tracks"
     from pipeline.flows.tagging.tag_stages import stages_on_ray
 
-    on_ray = stages_on_ray(inference, writing, known.contents, n_actors=config.workers)
+    on_ray = stages_on_ray(inference, writing, parts.contents, n_actors=config.workers)
     return on_ray, "waiting for the model's processes to start"
 
 
-def _last_of_all(started: datetime, known: Known) -> datetime:
+def _last_of_all(started: datetime, known: Totals) -> datetime:
     """Return when a run begins: after all rows that are there, or they would win over its own.
 
     A clock that was ahead one night and is right the next would lose that night's rows.
@@ -290,61 +296,51 @@ def _beside(inference: InferenceConfig) -> list[str]:
     return ["windows", "intervals"] * inference.keep_windows + ["embeddings"] * inference.embeddings
 
 
-def _n_failed(work: WorkList, ended: Known) -> int:
-    """Return how many tracks of the catalogue have failed; those that were removed do not count."""
-    failed = ended.uris[~ended.is_ok]
-    return int(np.isin(failed, work.uris).sum()) if work.n_removed else len(failed)
-
-
 def _record(
     config: TagConfig,
     inference: InferenceConfig,
-    work: WorkList,
+    planned: Planned,
     tally: Tally,
-    ended: Known,
+    finished: Finished,
     started: datetime,
     *,
-    missing_tables: list[str],
     left_out: dict[str, int],
     seconds: float,
 ) -> TaggingRun:
     """Return the run; every track of the catalogue must have its row by now, and only one."""
-    n_missing = int(np.isin(work.uris, ended.uris, invert=True).sum())
-    n_too_many = len(ended.uris) - len(np.unique(ended.uris))
-    if n_missing or n_too_many or tally.n_tracks != work.left.num_rows:
+    if finished.n_missing or finished.n_too_many or tally.n_tracks != planned.n_left:
         raise RuntimeError(
-            f"{work.n_tracks} tracks, {n_missing} without a row in TAGS, {n_too_many} rows too "
-            f"many; {work.left.num_rows} to do, {tally.n_tracks} done"
+            f"{planned.n_tracks} tracks, {finished.n_missing} without a row in TAGS, "
+            f"{finished.n_too_many} rows too many; {planned.n_left} to do, {tally.n_tracks} done"
         )
     engine = tally.engines.most_common(1)[0][0] if tally.engines else "{}"
-    n_failed = _n_failed(work, ended)
     return TaggingRun(
         identity=inference.identity,
         complete=True,
         run_id=run_id_of(started),
         started_at=started.isoformat(timespec="seconds"),
         catalog=config.catalog,
-        tracks=work.n_tracks,
+        tracks=planned.n_tracks,
         tagged=tally.n_ok,
         failed=tally.n_failed,
-        skipped=work.n_unchanged + tally.n_same,
-        unchanged=work.n_unchanged,
+        skipped=planned.n_unchanged + tally.n_same,
+        unchanged=planned.n_unchanged,
         same_content=tally.n_same,
         touched=tally.n_renamed_in_place,
-        changed=work.n_changed,
-        retried=work.n_retried,
-        gone=work.n_removed,
-        failed_in_all=n_failed,
+        changed=planned.n_changed,
+        retried=planned.n_retried,
+        gone=planned.n_removed,
+        failed_in_all=finished.n_failed,
         max_failed=config.max_failed,
-        past_limit=n_failed > config.max_failed * work.n_tracks,
-        lacking=missing_tables,
+        past_limit=finished.n_failed > config.max_failed * planned.n_tracks,
+        lacking=[table for table in _beside(inference) if finished.lacking[table]],
         left_out=left_out,
         audio_s=round(tally.audio_s, 3),
         seconds=round(seconds, 3),
         stages={stage: round(spent, 3) for stage, spent in tally.stages.items()},
         reasons=dict(tally.reasons),
         labels_of_run={code: tally.labels[code] for code in inference.codes},
-        labels_in_all={code: ended.labels[code] for code in inference.codes},
+        labels_in_all={code: finished.totals.labels[code] for code in inference.codes},
         unlabelled=tally.n_unlabelled,
         histograms=tally.histograms,
         memory={

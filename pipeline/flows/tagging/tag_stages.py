@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import logging
 import pickle
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import cache, partial
 from typing import Any
@@ -28,8 +28,16 @@ from pipeline.inference.inference_config import InferenceConfig
 from pipeline.inference.tagger import TrackTagger, describe
 from pipeline.models.card import read_weights
 from pipeline.runs.logs import log_as_objects
-from pipeline.store.worklist import Fingerprints
-from pipeline.tagging.commit import COMMIT_TRACKS, MODEL_TRACKS, Committed, Stages, Writing, commit
+from pipeline.store.known import Fingerprints, is_among
+from pipeline.tagging.commit import (
+    COMMIT_TRACKS,
+    MAX_COMMIT_TRACKS,
+    MODEL_TRACKS,
+    Committed,
+    Stages,
+    Writing,
+    commit,
+)
 
 _BLOCKS_A_PLACE = 40
 _MAX_BLOCK_TRACKS = 64
@@ -37,14 +45,18 @@ _MAX_BLOCK_TRACKS = 64
 
 @contextmanager
 def stages_on_ray(
-    inference: InferenceConfig, writing: Writing, known: Fingerprints, *, n_actors: int | None
+    inference: InferenceConfig,
+    writing: Writing,
+    known: Sequence[Fingerprints],
+    *,
+    n_actors: int | None,
 ) -> Iterator[Stages]:
     """Lend a function that tags rows of WORK on the cluster that is named, or on a local Ray."""
     with ray_session(min_cpus=4, gpu=inference.gpu):
-        contents = ray.put(known) if len(known) else None
+        contents = [ray.put(one) for one in known]
 
-        def run(tracks: pa.Table) -> Iterator[Committed]:
-            blocks = list(_blocks(tracks, inference))
+        def run(tables: Sequence[pa.Table]) -> Iterator[Committed]:
+            blocks = _blocks(tables, inference)
             return run_stages(
                 ray.data.from_arrow(blocks),
                 inference,
@@ -52,17 +64,33 @@ def stages_on_ray(
                 n_blocks=len(blocks),
                 known=contents,
                 n_actors=n_actors,
+                commit_tracks=commit_tracks(sum(map(len, tables)), gpu=inference.gpu),
             )
 
         yield run
 
 
-def _blocks(tracks: pa.Table, inference: InferenceConfig) -> Iterator[pa.Table]:
-    """Cut tracks into blocks: enough for all processes to end together, not more than needed."""
+def _blocks(tables: Sequence[pa.Table], inference: InferenceConfig) -> list[pa.Table]:
+    """Cut tracks into blocks: enough for all processes to end together, not more than needed.
+
+    Those of a part stay together, so that their rows are committed together.
+    """
     n_blocks = _BLOCKS_A_PLACE * places(gpu=inference.gpu)
-    n_tracks = min(max(8, tracks.num_rows // n_blocks), _MAX_BLOCK_TRACKS)
-    for start in range(0, tracks.num_rows, n_tracks):
-        yield tracks.slice(start, n_tracks)
+    n_tracks = min(max(8, sum(map(len, tables)) // n_blocks), _MAX_BLOCK_TRACKS)
+    return [
+        table.slice(start, n_tracks)
+        for table in tables
+        for start in range(0, table.num_rows, n_tracks)
+    ]
+
+
+def commit_tracks(n_tracks: int, *, gpu: bool) -> int:
+    """Return how many tracks' rows become one file: few in a small run, thousands in a large one.
+
+    Each process that writes makes some sixteen files, and a kill may lose what goes into one.
+    """
+    each = n_tracks // (16 * places(gpu=gpu))
+    return min(max(COMMIT_TRACKS, each), MAX_COMMIT_TRACKS)
 
 
 def run_stages(
@@ -71,8 +99,9 @@ def run_stages(
     writing: Writing,
     *,
     n_blocks: int,
-    known: ray.ObjectRef[Fingerprints] | None = None,
+    known: Sequence[ray.ObjectRef[Fingerprints]] = (),
     n_actors: int | None = None,
+    commit_tracks: int = COMMIT_TRACKS,
 ) -> Iterator[Committed]:
     """Run the stages over rows of `uri, size_bytes, modified_ns` and, where at hand, `bytes`.
 
@@ -89,7 +118,7 @@ def run_stages(
     n_actors = min(n_actors or places(gpu=inference.gpu), n_blocks)
     done = scored(windows, inference, batch_size=MODEL_TRACKS, n_actors=n_actors).map_batches(
         partial(commit_on_ray, inference=inference, writing=writing),
-        batch_size=COMMIT_TRACKS,
+        batch_size=commit_tracks,
         batch_format="pyarrow",
         num_cpus=0.5,
     )
@@ -127,12 +156,10 @@ def places(*, gpu: bool) -> int:
 
 
 def described(
-    tracks: pa.Table, inference: InferenceConfig, known: ray.ObjectRef[Fingerprints] | None
+    tracks: pa.Table, inference: InferenceConfig, known: Sequence[ray.ObjectRef[Fingerprints]]
 ) -> Iterator[pa.Table]:
     """Describe tracks; what has been told of contents lies in shared memory."""
-    if known is None:
-        return describe(tracks, inference)
-    return describe(tracks, inference, ray.get(known).__contains__)
+    return describe(tracks, inference, partial(is_among, ray.get(list(known))))
 
 
 def commit_on_ray(scored: pa.Table, inference: InferenceConfig, writing: Writing) -> pa.Table:

@@ -1,0 +1,223 @@
+"""Rows of TAGS in; what a night has to know of their tracks, as arrays of hashes, out. PURE.
+
+A known track costs 36 bytes, whatever its uri: hashes of its uri, of its size and time, and of its
+content stand for them. A track is taken for known only where the 128 bits of the first two agree.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Self
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from pipeline.arrays import Bools, Hashes
+from pipeline.errors import OUTCOME_OF, Outcome
+from pipeline.store.catalogue import TRACKS
+from schemas.columns import CODES
+
+KNOWN = pa.schema(
+    [
+        *TRACKS,
+        ("fingerprint", pa.string()),
+        ("status", pa.string()),
+        ("reason", pa.string()),
+        ("attempts", pa.int32()),
+        ("duration_s", pa.float64()),
+        ("labels", CODES),
+        ("tagged_at", pa.timestamp("ms", "UTC")),
+    ]
+)
+"""The columns of TAGS from which it is told what is known."""
+
+IS_OK, MAY_PASS, HAS_CONTENT = np.uint8(1), np.uint8(2), np.uint8(4)
+_MAX_ATTEMPTS = (1 << 16) - 1
+_PASSING = pa.array([r for r, outcome in OUTCOME_OF.items() if outcome is Outcome.NETWORK])
+
+
+class Fingerprints:
+    """A set of contents, 16 bytes each: fit to be shared between processes."""
+
+    def __init__(self, fingerprints: Hashes) -> None:
+        """Take what `content_hashes` gave, `[n, 2]`."""
+        self._table = fingerprints[np.argsort(fingerprints[:, 0], kind="stable")]
+
+    def __len__(self) -> int:
+        return len(self._table)
+
+    def __contains__(self, fingerprint: str) -> bool:
+        """Say whether a content is in the set."""
+        high, low = content_hashes(pa.array([fingerprint]))[0]
+        first = np.searchsorted(self._table[:, 0], high, side="left")
+        last = np.searchsorted(self._table[:, 0], high, side="right")
+        return bool((self._table[first:last, 1] == low).any())
+
+
+def is_among(sets: Iterable[Fingerprints], fingerprint: str) -> bool:
+    """Say whether a content is in one of some sets."""
+    return any(fingerprint in one for one in sets)
+
+
+@dataclass(frozen=True)
+class TrackRows:
+    """What is known of tracks, an array a column; all are of one length."""
+
+    uris: Hashes
+    """64-bit hashes of their uris."""
+    states: Hashes
+    """64-bit hashes of their sizes and modification times."""
+    contents: Hashes
+    """`[n, 2]`: the 128 bits of their fingerprints; 0 where there is none."""
+    flags: npt.NDArray[np.uint8]
+    """Sums of IS_OK, MAY_PASS (the line or a bucket failed, not the track), HAS_CONTENT."""
+    attempts: npt.NDArray[np.uint16]
+    """How often each was tried, as far as 16 bits go."""
+
+    @classmethod
+    def of(cls, batch: pa.Table) -> Self:
+        """Return what rows of KNOWN say."""
+        is_ok = pc.fill_null(pc.equal(batch["status"], "ok"), False).to_numpy().astype(bool)
+        may_pass = pc.is_in(batch["reason"], value_set=_PASSING).to_numpy().astype(bool)
+        has_content = is_ok & pc.is_valid(batch["fingerprint"]).to_numpy().astype(bool)
+        contents = np.zeros((batch.num_rows, 2), np.uint64)
+        contents[has_content] = content_hashes(batch["fingerprint"].filter(pa.array(has_content)))
+        attempts = pc.fill_null(batch["attempts"], 1).to_numpy()
+        return cls(
+            text_hashes(batch["uri"]),
+            states_of(batch),
+            contents,
+            is_ok * IS_OK | may_pass * MAY_PASS | has_content * HAS_CONTENT,
+            attempts.clip(0, _MAX_ATTEMPTS).astype(np.uint16),
+        )
+
+    @classmethod
+    def concat(cls, parts: Sequence[TrackRows]) -> Self:
+        """Return several as one, in their order."""
+        return cls(*(np.concatenate([vars(part)[key] for part in parts]) for key in _COLUMNS))
+
+    @classmethod
+    def none(cls) -> Self:
+        """Return no rows."""
+        return cls.of(KNOWN.empty_table())
+
+    def take(self, which: npt.NDArray[Any]) -> TrackRows:
+        """Return some rows, by a mask or by their places."""
+        return TrackRows(*(vars(self)[key][which] for key in _COLUMNS))
+
+    def __len__(self) -> int:
+        return len(self.uris)
+
+    def has(self, flag: np.uint8) -> Bools:
+        """Return which rows have a flag."""
+        return np.asarray(self.flags & flag, bool)
+
+
+_COLUMNS = ("uris", "states", "contents", "flags", "attempts")
+
+
+@dataclass(frozen=True)
+class Totals:
+    """What rows of TAGS add up to."""
+
+    n_rows: int = 0
+    """Rows in all."""
+    n_bytes: int = 0
+    """Of the tracks whose `duration_s` is known."""
+    duration_s: float = 0.0
+    """Of all tracks that could be read."""
+    labels: Counter[str] = field(default_factory=Counter)
+    """How many tracks have each label, by code."""
+    latest: datetime | None = None
+    """When the newest row was made."""
+
+    @classmethod
+    def of(cls, batch: pa.Table) -> Self:
+        """Return the sums over rows of KNOWN."""
+        sizes = batch["size_bytes"].filter(pc.is_valid(batch["duration_s"]))
+        counts = pc.value_counts(pc.list_flatten(batch["labels"])).to_pylist()
+        return cls(
+            batch.num_rows,
+            pc.sum(sizes).as_py() or 0,
+            pc.sum(batch["duration_s"]).as_py() or 0.0,
+            Counter({one["values"]: one["counts"] for one in counts}),
+            pc.max(batch["tagged_at"]).as_py(),
+        )
+
+    def __add__(self, other: Totals) -> Totals:
+        """Return the sums over both."""
+        times = [one for one in (self.latest, other.latest) if one is not None]
+        return Totals(
+            self.n_rows + other.n_rows,
+            self.n_bytes + other.n_bytes,
+            self.duration_s + other.duration_s,
+            self.labels + other.labels,
+            max(times, default=None),
+        )
+
+
+@dataclass(frozen=True)
+class Known:
+    """What one model has said of which tracks."""
+
+    rows: TrackRows
+    """Sorted by `uris`, each once."""
+    totals: Totals
+    """What their rows add up to."""
+
+    @classmethod
+    def of(cls, batches: Iterable[pa.Table]) -> Self:
+        """Return what rows of KNOWN say, each track once."""
+        parts, totals = [TrackRows.none()], Totals()
+        for batch in batches:
+            parts.append(TrackRows.of(batch))
+            totals += Totals.of(batch)
+        return cls.sorted(TrackRows.concat(parts), totals)
+
+    @classmethod
+    def sorted(cls, rows: TrackRows, totals: Totals) -> Self:
+        """Return rows in whatever order as what is known."""
+        return cls(rows.take(np.argsort(rows.uris, kind="stable")), totals)
+
+    @property
+    def contents(self) -> Hashes:
+        """The contents of the tracks that are ok, `[n, 2]`."""
+        return self.rows.contents[self.rows.has(HAS_CONTENT)]
+
+    def find(self, uris: Hashes) -> tuple[npt.NDArray[np.intp], Bools]:
+        """Return where each uri stands, and whether it does."""
+        if not len(self.rows):
+            return np.zeros(len(uris), np.intp), np.zeros(len(uris), bool)
+        at = np.minimum(np.searchsorted(self.rows.uris, uris), len(self.rows) - 1)
+        return at, self.rows.uris[at] == uris
+
+
+def text_hashes(texts: pa.ChunkedArray | pa.Array) -> Hashes:
+    """Return a 64-bit hash of each text; the same on every machine."""
+    values = np.asarray(texts.to_pandas(), dtype=object)
+    return np.asarray(pd.util.hash_array(values, categorize=False), np.uint64)
+
+
+def states_of(batch: pa.Table) -> Hashes:
+    """Return a 64-bit hash of size and time; what is not known counts as a value of its own."""
+    size, modified = (
+        pc.fill_null(batch[key], -1).to_numpy().astype(np.int64)
+        for key in ("size_bytes", "modified_ns")
+    )
+    mixed = np.asarray(pd.util.hash_array(size), np.uint64)
+    return np.asarray(pd.util.hash_array(modified), np.uint64) ^ np.bitwise_left_shift(
+        mixed, np.uint64(1)
+    )
+
+
+def content_hashes(fingerprints: pa.ChunkedArray | pa.Array) -> Hashes:
+    """Return the 128 bits of fingerprints, `[n, 2]`."""
+    digits = [text.rpartition(":")[2] for text in fingerprints.to_pylist()]
+    data = bytes.fromhex("".join(digits))
+    return np.frombuffer(data, ">u8").astype(np.uint64).reshape(-1, 2)

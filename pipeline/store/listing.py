@@ -1,0 +1,91 @@
+"""A catalogue's tracks in, the same by part out: in memory while they are few, else in files.
+
+Each file holds a million tracks, sorted by the hashes of their uris, so that a part reads of it
+the row groups that have its hashes, however many parts there come to be. Whoever makes the listing
+holds one such million at a time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from pipeline.arrays import Bools, Hashes
+from pipeline.store.folder import Folder
+from pipeline.store.known import text_hashes
+from pipeline.store.parts import MAX_ROWS, hash_range
+
+PLACE = "work/listing"
+URI_HASH = "uri_hash"
+_ROWS_A_GROUP = 1 << 13
+
+
+@dataclass(frozen=True)
+class Listing:
+    """A catalogue's tracks, as often as it names them: rows of TRACKS and `uri_hash`."""
+
+    n_rows: int
+    """How many there are."""
+    folder: Folder
+    """Where its files are."""
+    files: tuple[str, ...] = ()
+    """Their names; none where `tables` has the rows."""
+    tables: tuple[pa.Table, ...] = field(default=(), repr=False)
+    """The rows, where they are few."""
+
+    @classmethod
+    def of(
+        cls, batches: Iterable[pa.Table], folder: Folder, *, n_in_memory: int = MAX_ROWS
+    ) -> Listing:
+        """Return batches of TRACKS as a listing; its files lie in `folder`, below `work/`."""
+        waiting: list[pa.Table] = []
+        files: list[str] = []
+        n_rows = n_waiting = 0
+        for batch in batches:
+            waiting.append(batch.append_column(URI_HASH, pa.array(text_hashes(batch["uri"]))))
+            n_rows, n_waiting = n_rows + batch.num_rows, n_waiting + batch.num_rows
+            if n_waiting >= n_in_memory:
+                files.append(_write(folder, waiting, len(files)))
+                waiting, n_waiting = [], 0
+        if not files:
+            return cls(n_rows, folder, tables=tuple(waiting))
+        if waiting:
+            files.append(_write(folder, waiting, len(files)))
+        return cls(n_rows, folder, tuple(files))
+
+    def part(self, number: int, n_parts: int) -> Iterator[pa.Table]:
+        """Yield the tracks of one part."""
+        least, most = (pa.scalar(bound, pa.uint64()) for bound in hash_range(number, n_parts))
+        for name in self.files:
+            place = pc.field(URI_HASH)
+            yield self.folder.read_rows(name, (place >= least) & (place <= most))
+        for table in self.tables:
+            is_there = pc.and_(
+                pc.greater_equal(table[URI_HASH], least), pc.less_equal(table[URI_HASH], most)
+            )
+            yield table if n_parts == 1 else table.filter(is_there)
+
+    def has(self, hashes: Hashes) -> Bools:
+        """Return which of some hashes of uris are in the catalogue, `[n]`."""
+        found = np.zeros(len(hashes), bool)
+        for name in self.files:
+            found |= np.isin(hashes, self.folder.read_table(name, [URI_HASH])[URI_HASH].to_numpy())
+        for table in self.tables:
+            found |= np.isin(hashes, table[URI_HASH].to_numpy())
+        return found
+
+    def delete(self) -> None:
+        """Delete the files: the run is over."""
+        for name in self.files:
+            self.folder.delete(name)
+
+
+def _write(folder: Folder, tables: list[pa.Table], number: int) -> str:
+    name = f"{PLACE}/{number:05d}.parquet"
+    rows = pa.concat_tables(tables).sort_by(URI_HASH)
+    folder.write_table(name, rows, row_group_size=_ROWS_A_GROUP, compression="lz4")
+    return name
