@@ -242,7 +242,8 @@ class TagStore:
         """Return the folders of a model's rows that are in no part, or in one of another cut."""
         place = f"tags/{model_place(model_id)}"
         parts = {f"part={name}" for name in part_names(n_parts)}
-        return [f"{place}/{name}" for name in self.folder.folders(place) if name not in parts]
+        others = [f"{place}/{name}" for name in self.folder.folders(place) if name not in parts]
+        return [folder for folder in others if self.files_below(folder)]  # a disk keeps empty ones
 
     def cut(self, place: str, n_parts: int) -> None:
         """Move the rows of such a folder into parts; done again after a kill, it goes on.
