@@ -16,6 +16,7 @@ from pipeline.runs.joined import relative_on_cluster
 from pipeline.seams import declared, declaring, summaries
 from pipeline.tagging.export import FORMATS
 from pipeline.training.augmenting.augment import AUGMENTATIONS
+from pipeline.training.augmenting.randomise.chain import AFTER_SPEED
 
 
 @pytest.fixture
@@ -57,6 +58,10 @@ USUAL = {
         *("compact", "ast", "svm", "random-forest", "mlp", "knn"),
     ],
     "augmentations": ["masks", "tilt", "mix", "shift", "noise", "pitch", "randomise"],
+    "transforms": [
+        *("Room", "Equaliser", "LowPass", "HighPass", "Compressor", "Clipping", "Noise", "Codec"),
+        "Gain",
+    ],
     "front ends": ["logmel", "local feature", "samples", "kaldi", "filter bank", "stacked"],
 }
 FOUND = {
@@ -64,6 +69,7 @@ FOUND = {
     "aggregations": METHODS,
     "networks": networks(),
     "augmentations": AUGMENTATIONS,
+    "transforms": [type(one).__name__ for one in AFTER_SPEED],
     "front ends": front_ends(),
 }
 
