@@ -19,7 +19,7 @@ class Options:
     """Print the plan; ask for nothing, write nothing."""
     explain: Annotated[str | None, Flag("SEGMENT_ID")] = None
     """Print all that is known of one segment of --out."""
-    max_failed: Share = 1.0
+    max_failed: Annotated[Share, "limits"] = 1.0
     """Exit with 3 when more than this share of the segments was not got (5% or 0.05)."""
 
 

@@ -21,13 +21,15 @@ if TYPE_CHECKING:
     from pipeline.flows.training.fit import FitResult
     from pipeline.flows.training.folds import FoldsResult
 
+_PRESETS = tuple(sorted(PRESETS))
+
 
 @dataclass(frozen=True)
 class Options:
     """What only the command line knows."""
 
-    preset: Annotated[str | None, Flag(choices=tuple(sorted(PRESETS)))] = None
-    """One of the report's runs."""
+    preset: Annotated[str | None, Flag("NAME", choices=_PRESETS, known=_PRESETS)] = None
+    """One of the report's runs {known}"""
     folds: Annotated[int | None, Flag("K")] = None
     """Train and val in K parts by video, a model each."""
 

@@ -169,6 +169,7 @@ def _model(run: _Run, best: _Run) -> dict[str, Any]:
         "name": run.evaluation.name,
         **run.evaluation.origin,
         **{name: getattr(run.metrics, name) for name in _SHOWN},
+        **run.metrics.more,
         "intervals": {name: _interval(getattr(run.drawn, name)) for name in TESTED},
         "per_class": [
             {
