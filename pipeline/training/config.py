@@ -47,11 +47,11 @@ class TrainConfig:
     input_size: Annotated[tuple[int, int], Flag("HxW", size, "{0[0]}x{0[1]}".format)] = (256, 256)
     """Log-mels become HxW (mel x time)."""
     epochs: Count = 35
-    """Passes over the data."""
+    """Passes over the training windows, at most."""
     batch_size: Count = 16
     """Windows a step and worker."""
     window_s: Seconds = 1.0
-    """Window length in seconds."""
+    """Length of a window in seconds."""
     lr: Number = 2e-4
     """Learning rate after the warm-up."""
     lr_end: Annotated[float, HIDDEN] = 1e-6
@@ -61,9 +61,9 @@ class TrainConfig:
     power: Annotated[float, HIDDEN] = 0.7
     """Power of the polynomial decay."""
     weight_decay: Number = 1e-5
-    """L2 penalty."""
+    """L2 penalty on the weights, 0 or more."""
     dropout: Annotated[float, HIDDEN] = 0.2
-    """Before the head."""
+    """Share of values dropped before the head in training."""
     ema: Annotated[float, HIDDEN] = 0.99
     """Decay a step of the running mean of the weights, which is what is validated and kept."""
     augment: Augmentations = ("masks", "tilt", "mix", "shift")
@@ -71,7 +71,7 @@ class TrainConfig:
     weights: Annotated[str | None, Flag("imagenet|PATH|none")] = None
     """Weights to begin with; none says that there shall be none."""
     accumulate: Count = 1
-    """Batches a step."""
+    """Batches whose gradients make a step."""
     patience: Count | None = None
     """Epochs without a better one, by what --select names, then stop."""
     select: Selection = DEFAULT_SELECTION
@@ -87,9 +87,9 @@ class TrainConfig:
     sampling: Sampling = "plain"
     """Every window once (plain), or clips mixed: dynamic or persistent."""
     mix_min: Count = 1
-    """Clips mixed at least."""
+    """Clips that are mixed at least."""
     mix_max: Count = 3
-    """Clips mixed at most."""
+    """Clips that are mixed at most."""
     balance: Balance = "none"
     """Windows by the rarest class of their clip."""
     activity: bool = True
