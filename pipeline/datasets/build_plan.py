@@ -62,7 +62,7 @@ class Plan:
     vocabulary: Vocabulary
     spec: LogMelSpec
     segments: pa.Table
-    """SEGMENTS."""
+    """The planned rows of SEGMENTS, with their splits and shards."""
     counts: dict[str, int]
     """Rows read, and why rows were left out."""
     left_out: dict[str, int] = field(default_factory=dict)

@@ -217,7 +217,7 @@ class TrainingData:
 
     @property
     def is_randomised(self) -> bool:
-        """Whether training windows are made other recordings of (`learn.randomise`)."""
+        """Whether training windows are made other recordings of (`augmenting.randomise`)."""
         input_spec = self.input_spec
         fits = isinstance(input_spec, MelInput | SamplesInput)
         return "randomise" in self.config.augment and fits and self.config.model not in CLASSICAL

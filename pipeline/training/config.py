@@ -55,11 +55,11 @@ class TrainConfig:
     )
     """Log-mels become HxW (mel x time)."""
     epochs: Annotated[Count, _STEPS] = 35
-    """Passes over the data."""
+    """Passes over the training windows, at most."""
     batch_size: Annotated[Count, _STEPS] = 16
     """Windows a step and worker."""
     window_s: Annotated[Seconds, _WINDOWS] = 1.0
-    """Window length in seconds."""
+    """Length of a window in seconds."""
     lr: Annotated[Number, _STEPS] = 2e-4
     """Learning rate after the warm-up."""
     lr_end: Annotated[float, HIDDEN] = 1e-6
@@ -69,9 +69,9 @@ class TrainConfig:
     power: Annotated[float, HIDDEN] = 0.7
     """Power of the polynomial decay."""
     weight_decay: Annotated[Number, _STEPS] = 1e-5
-    """L2 penalty."""
+    """L2 penalty on the weights, 0 or more."""
     dropout: Annotated[float, HIDDEN] = 0.2
-    """Before the head."""
+    """Share of values dropped before the head in training."""
     ema: Annotated[float, HIDDEN] = 0.99
     """Decay a step of the running mean of the weights, which is what is validated and kept."""
     augment: Annotated[Augmentations, _WINDOWS] = ("masks", "tilt", "mix", "shift")
@@ -79,7 +79,7 @@ class TrainConfig:
     weights: Annotated[str | None, Flag("imagenet|PATH|none"), _TRANSFER] = None
     """Weights to begin with; none says that there shall be none."""
     accumulate: Annotated[Count, _STEPS] = 1
-    """Batches a step."""
+    """Batches whose gradients make a step."""
     patience: Annotated[Count | None, _STEPS] = None
     """Epochs without a better one, by what --select names, then stop."""
     select: Annotated[Selection, _STEPS] = DEFAULT_SELECTION
@@ -95,9 +95,9 @@ class TrainConfig:
     sampling: Annotated[Sampling, _WINDOWS] = "plain"
     """Every window once (plain), or clips mixed: dynamic or persistent."""
     mix_min: Annotated[Count, _WINDOWS] = 1
-    """Clips mixed at least."""
+    """Clips that are mixed at least."""
     mix_max: Annotated[Count, _WINDOWS] = 3
-    """Clips mixed at most."""
+    """Clips that are mixed at most."""
     balance: Annotated[Balance, _WINDOWS] = "none"
     """Windows by the rarest class of their clip."""
     activity: Annotated[bool, _WINDOWS] = True

@@ -2,7 +2,7 @@
 
 A model hears short windows; a clip, or a whole track, wants one answer. The ways to get from the
 one to the other have names, so that a job's flag, a model's json and a report mean the same. Each
-is a file in `score.aggregations`; what is made of them (topN, by segments) is here.
+is a file in `labels.aggregations`; what is made of them (topN, by segments) is here.
 """
 
 from __future__ import annotations

@@ -27,7 +27,7 @@ class ClipExample:
     code: str
     segment_id: str
     logmel: Floats
-    """In dB, `[n_mels, n_frames]`."""
+    """Log-mel of the clip in dB, `[n_mels, n_frames]`."""
 
 
 @dataclass(frozen=True)
