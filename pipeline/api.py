@@ -33,8 +33,8 @@ if TYPE_CHECKING:
     from pipeline.tagging.tag_plan import TaggingPlan
     from schemas.build_report import BuildReport
     from schemas.comparison import ComparisonRecord, DifferencesRecord
+    from schemas.evaluation import QuantizationRecord
     from schemas.exploration import ExplorationRecord
-    from schemas.quantization import QuantizationRecord
     from schemas.tagging_run import TaggingRun
 
 

@@ -15,10 +15,9 @@ from schemas.build_report import BuildReport
 from schemas.clip_embeddings import EmbeddingsRecord
 from schemas.comparison import ComparisonRecord, DifferencesRecord
 from schemas.dataset import DatasetRecord
-from schemas.evaluation import EvaluationRecord, FoldsRecord
+from schemas.evaluation import EvaluationRecord, FoldsRecord, QuantizationRecord
 from schemas.exploration import ExplorationRecord
 from schemas.feature_set import FeatureSetRecord
-from schemas.quantization import QuantizationRecord
 from schemas.tagging_run import TaggingRun
 
 RECORDS = (

@@ -46,7 +46,7 @@ from pipeline.store.dataset import Dataset
 from pipeline.store.folder import Folder
 from pipeline.store.out import MODEL, check_out
 from pipeline.tagging.truth import split_truth
-from schemas.quantization import QuantizationRecord
+from schemas.evaluation import QuantizationRecord
 
 _N_TIMED, _N_TIMINGS = 16, 3
 
