@@ -128,7 +128,7 @@ def test_another_model_is_not_overwritten(config, model, tmp_path):
 def test_the_job_ends_with_3_where_int8_costs_too_much(
     max_drop, code, config, report, monkeypatch, capsys
 ):
-    monkeypatch.setattr(job, "quantize", lambda _: {**report, "drop": 0.005})
+    monkeypatch.setattr(job, "quantize", lambda _: replace(report, drop=0.005))
     flags = ["--model", "m", "--dataset", "d", "--out", "o", "--max-drop", max_drop]
     assert job.main(flags) == code
     said = capsys.readouterr()
