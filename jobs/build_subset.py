@@ -39,11 +39,11 @@ def main(argv: list[str] | None = None) -> int:
             print(_planned(config))
             return harness.OK
         report = build(config)
-        wanted, got = report["wanted"], report["got"]
+        wanted, got = report.wanted, report.got
         print(f"{got} of {wanted} segments got; they are in {config.out}, see report.html there")
-        if report.get("cap"):
-            print(report["cap"])
-        for row in report["outcomes"]:
+        if report.cap:
+            print(report.cap)
+        for row in report.outcomes:
             print(f"  {row['n']:>8}  {row['outcome']} / {row['reason']}")
         return harness.check_limit(
             wanted - got, wanted, flags["max_failed"], "segments were not got"

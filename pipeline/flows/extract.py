@@ -13,7 +13,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -31,7 +31,8 @@ from pipeline.runs.provenance import provenance
 from pipeline.store.dataset import Dataset
 from pipeline.store.folder import Folder
 from pipeline.store.out import FEATURES, check_out, check_same
-from schemas.feature_set import CLIPS_KEY, feature_schema, pooled_schema
+from schemas.dataset import DatasetRecord
+from schemas.feature_set import CLIPS_KEY, FeatureSetRecord, feature_schema, pooled_schema
 
 _IDENTITY = ["segment_id", "sha256", "split", "classes"]
 _CLIP_COLUMNS = [*_IDENTITY, "ytid", "audio"]
@@ -59,59 +60,75 @@ class ExtractJob:
         return f"{feature}{'-pooled' if self.pool else ''}/{shard}"
 
 
-def extract_features(config: ExtractConfig) -> dict[str, Any]:
-    """Extract what is missing, and return what features.json holds."""
+@dataclass(frozen=True)
+class Extracted:
+    """What an extraction has written."""
+
+    record: FeatureSetRecord
+    """The content of features.json afterwards."""
+    n_shards: int
+    """Shards that this run has done."""
+    n_clips: int
+    """The clips of those shards."""
+
+
+def extract_features(config: ExtractConfig) -> Extracted:
+    """Extract what is missing of the features."""
     check_out(config.out, FEATURES, {"--dataset": config.dataset})
     dataset, out = Dataset.open(config.dataset), Folder(config.out)
     work = plan(config, dataset, out)
     shards = [name.split("/")[1] for name in dataset.folder.names("clips")]
-    meta: dict[str, Any] = {
-        "dataset": dataset.folder.uri,
-        "dataset_fingerprint": work.fingerprint,
-        "features": dict(work.descriptions),
-        "pool": list(config.pool),
-        "prepare": ",".join(map(str, work.steps)),
-    }
+    record = FeatureSetRecord(
+        dataset=dataset.folder.uri,
+        dataset_fingerprint=work.fingerprint,
+        features=dict(work.descriptions),
+        pool=list(config.pool),
+        prepare=",".join(map(str, work.steps)),
+    )
     with out.claimed():
-        claim(work, shards, meta)
+        claim(work, shards, record)
         tidy(work, shards)
         left = missing(work, shards)
         n_clips = run_shards(work, left) if left else 0
-        meta |= {
-            "complete": True,
-            "n_shards": len(shards),
-            "provenance": provenance() | {"dataset": config.dataset},
-        }
-        out.write_json("features.json", meta)
-    return meta | {"n_shards_done_now": len(left), "n_clips_done_now": n_clips}
+        origin = provenance() | {"dataset": config.dataset}
+        record = replace(record, complete=True, n_shards=len(shards), provenance=origin)
+        out.write_json("features.json", record.to_dict())
+    return Extracted(record, len(left), n_clips)
+
+
+def _read_record(out: Folder) -> FeatureSetRecord | None:
+    """Return what features.json holds; None where there is none yet."""
+    if not out.exists("features.json"):
+        return None
+    return out.read_record("features.json", FeatureSetRecord)
 
 
 def plan(config: ExtractConfig, dataset: Dataset, out: Folder) -> ExtractJob:
     """Check what a user can get wrong; features that are there already are kept complete."""
-    meta = dataset.built()
-    rate_hz = meta["feature_spec"]["sample_rate_hz"]
+    built, before = dataset.built(), _read_record(out)
+    rate_hz = built.feature_spec["sample_rate_hz"]
     try:
         spec = FrameSpec(sample_rate_hz=rate_hz, n_fft=config.n_fft, hop=config.hop)
     except ValueError as error:
         raise UsageError(f"--n-fft {config.n_fft} --hop {config.hop}: {error}") from error
-    known = out.read_json("features.json")["features"] if out.exists("features.json") else {}
+    known = before.features if before else {}
     return ExtractJob(
         clips=dataset.folder,
-        fingerprint=meta["fingerprint"],
+        fingerprint=built.fingerprint,
         out=out,
         descriptions={name: describe(name, spec) for name in (*known, *config.features)},
         spec=spec,
         pool=config.pool,
-        steps=parse_steps(_with_numbers(config.prepare, meta)),
+        steps=parse_steps(_with_numbers(config.prepare, built)),
     )
 
 
-def _with_numbers(steps: str, meta: Mapping[str, Any]) -> str:
+def _with_numbers(steps: str, built: DatasetRecord) -> str:
     """Write the training split's mean and deviation behind a plain 'standardise'."""
     words = [step.strip() for step in steps.split(",")]
     if "standardise" not in words:
         return steps
-    train = meta.get("train_moments", {}).get("samples", {"n": 0})
+    train = built.train_moments.get("samples", {"n": 0})
     if not train["n"]:
         raise UsageError(
             "--prepare standardise: dataset.json has no train_moments, as the training split is "
@@ -121,24 +138,26 @@ def _with_numbers(steps: str, meta: Mapping[str, Any]) -> str:
     return ",".join(numbers if word == "standardise" else word for word in words)
 
 
-def claim(work: ExtractJob, shards: list[str], meta: Mapping[str, Any]) -> None:
+def claim(work: ExtractJob, shards: list[str], record: FeatureSetRecord) -> None:
     """Refuse to mix tables that were made in different ways or of different datasets."""
     out = work.out
-    if out.exists("features.json"):
-        before = out.read_json("features.json")
-        known = before["features"]
-        made = meta["features"]
-        settings = {key: meta[key] for key in ("pool", "prepare")}
-        there = {key: before[key] for key in settings} | {n: known.get(n, made[n]) for n in made}
-        check_same(out.uri, "holds features", there, settings | made)
-        if before.get("dataset_fingerprint") != work.fingerprint:
-            if before.get("dataset") != meta["dataset"]:
+    if before := _read_record(out):
+        made = record.features
+        there = {name: before.features.get(name, made[name]) for name in made}
+        check_same(
+            out.uri,
+            "holds features",
+            {"pool": before.pool, "prepare": before.prepare, **there},
+            {"pool": record.pool, "prepare": record.prepare, **made},
+        )
+        if before.dataset_fingerprint != work.fingerprint:
+            if before.dataset != record.dataset:
                 raise SpecMismatch(
                     f"{out.uri}: holds features of another dataset, "
-                    f"{before.get('dataset', 'which it does not name')}; give another --out"
+                    f"{before.dataset or 'which it does not name'}; give another --out"
                 )
             drop_changed(work, shards)  # before the new fingerprint says that all is well
-    out.write_json("features.json", {**meta, "complete": False})
+    out.write_json("features.json", record.to_dict())
 
 
 def drop_changed(work: ExtractJob, shards: list[str]) -> None:

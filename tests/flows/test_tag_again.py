@@ -13,13 +13,14 @@ from jobs import tag_catalog as job
 from pipeline.errors import SpecMismatch
 from pipeline.evaluation.labels.aggregate import TRACKS
 from pipeline.evaluation.runs.pace import expected_s
-from pipeline.flows.tagging.tag import TagConfig, _n_failed, lineage_of, tagging_of
+from pipeline.flows.tagging.tag import TagConfig, lineage_of, tagging_of
 from pipeline.inference.tagger import TrackTagger, describe, tables_of
 from pipeline.store import catalogue
 from pipeline.store.catalogue import list_tracks
 from pipeline.store.folder import Folder
 from pipeline.store.tagstore import TagStore
 from pipeline.store.worklist import KNOWN, Known, plan_work
+from pipeline.tagging.ended_run import n_failed_of
 from pipeline.tagging.tag_claim import check_identity, claim
 from tests.conftest import tones
 from tests.models.test_engines import write_model
@@ -84,7 +85,7 @@ def test_failed_tracks_that_are_gone_do_not_count():
             {"uri": uris, "size_bytes": [1] * len(uris), "modified_ns": [1] * len(uris)}
         )
         work = plan_work([here.cast(catalogue.TRACKS)], known, retry_failed=False)
-        assert _n_failed(work, known) == expected
+        assert n_failed_of(work, known) == expected
 
 
 def test_probabilities_and_scores_do_not_mix(tmp_path):

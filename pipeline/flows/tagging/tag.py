@@ -10,21 +10,15 @@ from __future__ import annotations
 
 import hashlib
 import json
-import resource
 from contextlib import AbstractContextManager
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from itertools import chain
 from time import monotonic
-from typing import Any
-
-import numpy as np
-import pyarrow.compute as pc
 
 from pipeline.audio.spectra.activity import Activity
 from pipeline.configs.tag import TagConfig as TagConfig
-from pipeline.evaluation.runs.pace import expected_s
 from pipeline.evaluation.runs.tally import Tally
 from pipeline.inference.inference_config import (
     InferenceConfig,
@@ -35,7 +29,7 @@ from pipeline.inference.inference_config import (
 )
 from pipeline.models.card import DEFAULT_MIN_CONFIDENCE, read_weights
 from pipeline.models.engines.engine_choice import check_engine
-from pipeline.models.ensemble import Card, EnsembleCard
+from pipeline.models.ensemble import Card
 from pipeline.models.starter import model_folders
 from pipeline.runs.logs import say
 from pipeline.runs.provenance import provenance
@@ -43,13 +37,15 @@ from pipeline.store.catalogue import track_batches
 from pipeline.store.left_out import LeftOut
 from pipeline.store.out import TAGS, check_out
 from pipeline.store.tagstore import TagStore
-from pipeline.store.worklist import Known, WorkList, audio_s_of, plan_work, text_hashes
+from pipeline.store.worklist import Known, WorkList, plan_work, text_hashes
 from pipeline.tagging.commit import Stages, Writing
+from pipeline.tagging.ended_run import tagging_run
 from pipeline.tagging.tag_claim import aggregation_there, check_identity, claim
+from pipeline.tagging.tag_plan import TaggingPlan, plan_of
 from pipeline.tagging.tag_progress import gathered
 from pipeline.tagging.tag_report import write_report
 from pipeline.tagging.tag_where import is_small
-from schemas.tagging_run import TaggingRun, run_id_of
+from schemas.tagging_run import TaggingRun
 from schemas.tags import tags_schema
 
 _TRANCHE_TRACKS = 50_000
@@ -69,11 +65,6 @@ def tagging_of(config: TagConfig) -> InferenceConfig:
         keep_windows=config.keep_windows,
         embeddings=config.embeddings,
     )
-
-
-def _source_of(card: Card) -> dict[str, Any] | None:
-    """Return where a published model is from, for run.json; an ensemble names its members."""
-    return None if isinstance(card, EnsembleCard) else card.source
 
 
 def _gate(config: TagConfig, card: Card) -> float:
@@ -128,7 +119,7 @@ def _tagging(config: TagConfig) -> InferenceConfig:
     return inference_config(config.model, own, config.threshold, gpu=config.gpu)
 
 
-def plan_tagging(config: TagConfig) -> dict[str, Any]:
+def plan_tagging(config: TagConfig) -> TaggingPlan:
     """Return what `tag_catalog` would do; read no audio, and write nothing."""
     check_tag_out(config)
     inference, store = tagging_of(config), TagStore.open(config.out)
@@ -137,26 +128,11 @@ def plan_tagging(config: TagConfig) -> dict[str, Any]:
     left_out = LeftOut()
     batches = track_batches(config.catalog, left_out)
     work = plan_work(batches, known, retry_failed=config.retry == "failed")
-    audio_s = audio_s_of(work.left, known)
-    seconds = (
-        expected_s(store.runs(inference.card.model_id), audio_s) if work.left.num_rows else 0.0
-    )
-    return {
-        "tracks": work.n_tracks,
-        "unchanged": work.n_unchanged,
-        "left": work.left.num_rows,
-        "changed": work.n_changed,
-        "retried": work.n_retried,
-        "gone": work.n_removed,
-        "left_out": left_out.counts,
-        "bytes": pc.sum(work.left["size_bytes"]).as_py() or 0,
-        "audio_s": audio_s,
-        "seconds": seconds,
-    }
+    return plan_of(work, known, store.runs(inference.card.model_id), left_out.counts)
 
 
-def tag_catalog(config: TagConfig) -> dict[str, Any]:
-    """Tag what is new in a catalogue; return run.json.
+def tag_catalog(config: TagConfig) -> TaggingRun:
+    """Tag what is new in a catalogue; return what run.json holds.
 
     Raises
     ------
@@ -186,18 +162,10 @@ def tag_catalog(config: TagConfig) -> dict[str, Any]:
             store.compact(model_id, date=f"{started:%Y-%m-%d}")
         ended = store.known(model_id) if work.left.num_rows else known
         missing_tables = store.missing_tables(model_id, _beside(inference))
-        seconds = monotonic() - began
-        run = _record(
-            config,
-            inference,
-            work,
-            tally,
-            ended,
-            started,
-            missing_tables=missing_tables,
-            left_out=left_out.counts,
-            seconds=seconds,
+        run = tagging_run(
+            *(config, inference, work, tally, ended), started=started, seconds=monotonic() - began
         )
+        run = replace(run, lacking=missing_tables, left_out=left_out.counts)
         store.write_run(run)
         write_report(
             config.out,
@@ -211,7 +179,7 @@ def tag_catalog(config: TagConfig) -> dict[str, Any]:
             overhead_s = monotonic() - began - work_s
             run = replace(run, work_s=round(work_s, 3), overhead_s=round(overhead_s, 3))
             store.write_run(run)
-    return run.to_dict()
+    return run
 
 
 def _tag(
@@ -288,71 +256,3 @@ def lineage_of(inference: InferenceConfig) -> dict[str, str]:
 def _beside(inference: InferenceConfig) -> list[str]:
     """Return the tables that are written beside TAGS."""
     return ["windows", "intervals"] * inference.keep_windows + ["embeddings"] * inference.embeddings
-
-
-def _n_failed(work: WorkList, ended: Known) -> int:
-    """Return how many tracks of the catalogue have failed; those that were removed do not count."""
-    failed = ended.uris[~ended.is_ok]
-    return int(np.isin(failed, work.uris).sum()) if work.n_removed else len(failed)
-
-
-def _record(
-    config: TagConfig,
-    inference: InferenceConfig,
-    work: WorkList,
-    tally: Tally,
-    ended: Known,
-    started: datetime,
-    *,
-    missing_tables: list[str],
-    left_out: dict[str, int],
-    seconds: float,
-) -> TaggingRun:
-    """Return the run; every track of the catalogue must have its row by now, and only one."""
-    n_missing = int(np.isin(work.uris, ended.uris, invert=True).sum())
-    n_too_many = len(ended.uris) - len(np.unique(ended.uris))
-    if n_missing or n_too_many or tally.n_tracks != work.left.num_rows:
-        raise RuntimeError(
-            f"{work.n_tracks} tracks, {n_missing} without a row in TAGS, {n_too_many} rows too "
-            f"many; {work.left.num_rows} to do, {tally.n_tracks} done"
-        )
-    engine = tally.engines.most_common(1)[0][0] if tally.engines else "{}"
-    n_failed = _n_failed(work, ended)
-    return TaggingRun(
-        identity=inference.identity,
-        complete=True,
-        run_id=run_id_of(started),
-        started_at=started.isoformat(timespec="seconds"),
-        catalog=config.catalog,
-        tracks=work.n_tracks,
-        tagged=tally.n_ok,
-        failed=tally.n_failed,
-        skipped=work.n_unchanged + tally.n_same,
-        unchanged=work.n_unchanged,
-        same_content=tally.n_same,
-        touched=tally.n_renamed_in_place,
-        changed=work.n_changed,
-        retried=work.n_retried,
-        gone=work.n_removed,
-        failed_in_all=n_failed,
-        max_failed=config.max_failed,
-        past_limit=n_failed > config.max_failed * work.n_tracks,
-        lacking=missing_tables,
-        left_out=left_out,
-        audio_s=round(tally.audio_s, 3),
-        seconds=round(seconds, 3),
-        stages={stage: round(spent, 3) for stage, spent in tally.stages.items()},
-        reasons=dict(tally.reasons),
-        labels_of_run={code: tally.labels[code] for code in inference.codes},
-        labels_in_all={code: ended.labels[code] for code in inference.codes},
-        unlabelled=tally.n_unlabelled,
-        histograms=tally.histograms,
-        memory={
-            "driver_peak_mib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss >> 10,
-            "worker_peak_mib": tally.peak_mib,
-        },
-        engine=json.loads(engine),
-        class_names=inference.card.vocabulary.names,
-        model_source=_source_of(inference.card),
-        provenance=provenance(),
-    )

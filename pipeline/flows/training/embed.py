@@ -35,7 +35,7 @@ from pipeline.store.dataset import Dataset
 from pipeline.store.folder import Folder
 from pipeline.training.data.mapped import samples_of
 from pipeline.training.transfer.probe import ProbeDesign
-from schemas.clip_embeddings import clip_embeddings_schema
+from schemas.clip_embeddings import EmbeddingsRecord, clip_embeddings_schema
 from schemas.feature_set import CLIPS_KEY
 
 _IDENTITY = ["segment_id", "sha256"]
@@ -120,14 +120,12 @@ def _writable(
     job: EmbedJob, model_out: Folder, left: list[str], shards: Sequence[str]
 ) -> tuple[EmbedJob, list[str]]:
     """Return the job where it can write, and what is missing there."""
-    about = {
-        "model_ids": job.design.model_ids,
-        "feature_spec": job.design.input_spec.to_dict(),
-        "window": job.design.windows.to_dict(),
-        "precision": job.precision,
-    }
+    design = job.design
+    about = EmbeddingsRecord(
+        design.model_ids, design.input_spec.to_dict(), design.windows.to_dict(), job.precision
+    )
     try:
-        job.out.write_json(f"{job.table}/about.json", about)
+        job.out.write_json(f"{job.table}/about.json", about.to_dict())
         return job, left
     except StoreError as error:
         if job.out.is_same(model_out):

@@ -94,7 +94,7 @@ def fit(config: FitConfig) -> FitResult:
     check_name(config.train.model)
     training_data = TrainingData(dataset, meta, config.train)
     identity = config.train.identity() | training_data.named_by
-    name = f"{config.train.model}-{fingerprint_of(identity, meta['fingerprint'])}"
+    name = f"{config.train.model}-{fingerprint_of(identity, meta.fingerprint)}"
     out = Folder(config.out)
     if card := model_there(out, lambda there: bool(there.training["run"] == name)):
         return FitResult(card, was_done=True)
@@ -121,7 +121,7 @@ def fit(config: FitConfig) -> FitResult:
         windows=training_data.windows,
         aggregation=config.train.aggregation,
         thresholds={method: _thresholds(training_data) for method in METHODS},
-        dataset_fingerprint=meta["fingerprint"],
+        dataset_fingerprint=meta.fingerprint,
         training={
             "run": name,
             "dataset": dataset.folder.uri,
