@@ -36,6 +36,7 @@ class LogMelInput(BandInput):
 
     spec: LogMelSpec = LogMelSpec()  # noqa: RUF009 (frozen, so it may be shared)
     """How the log-mel is made: rate, frames, bands."""
+    kind = "logmel"
     dtype = "<f2"
     db_per_unit = 1.0
     scaling = None
@@ -48,10 +49,6 @@ class LogMelInput(BandInput):
     def matrix(self, samples: Float32) -> Matrix:
         """Return the log-mel in dB, `[n_mels, n_frames]`."""
         return log_mel(samples, self.spec).astype(self.dtype)
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return the front end as plain values, as model.json keeps it."""
-        return {"kind": "logmel", **self.spec.to_dict()}
 
 
 MelInput = LogMelInput | KaldiInput | FilterBankInput
