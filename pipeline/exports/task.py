@@ -27,7 +27,7 @@ _WRITERS = 16
 
 @dataclass(frozen=True)
 class Task:
-    """An export under way."""
+    """An export that is being written: from where, to where, and what it counts."""
 
     source: ExportSource
     out: Folder
@@ -66,7 +66,7 @@ class Task:
 
 @dataclass(frozen=True)
 class Export:
-    """One format."""
+    """A format that tags are exported in, as a module declares it by `EXPORT`."""
 
     name: str
     """Name of the format, which is that of its file: what `jobs.export --format` takes."""
