@@ -3,7 +3,7 @@
 What a folder holds is told by its marker files, such as dataset.json. A job into the folder of
 another would mix two things under one roof: its report.html would replace the other's, and what
 reads the folder later would not know what it is. Things of the same kind that were made in another
-way are refused as well (`check_same`; of a model's folder, `learn.model.model_there`).
+way are refused as well (`check_same`; of a model's folder, `models.card.model_there`).
 """
 
 from __future__ import annotations

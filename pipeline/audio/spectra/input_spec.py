@@ -140,7 +140,7 @@ class SamplesInput:
 def level_rows(input_spec: InputSpec) -> tuple[tuple[int, ...], tuple[int, ...]]:
     """Return the rows that say how loud a window is: those in dB, and those in full scale.
 
-    A network gets them relative to the window's own level (`learn.model.Preparation`); none where
+    A network gets them relative to the window's own level (`models.model.Preparation`); none where
     the level is as it was recorded, or is a log-mel, of which the peak is taken away.
     """
     if isinstance(input_spec, SamplesInput) and input_spec.level == "window":
@@ -181,7 +181,7 @@ def _stacked_input(settings: Mapping[str, Any]) -> InputSpec:
 
 @cache
 def front_ends() -> dict[str, FrontEnd]:
-    """Return the front ends by kind: those of this room, then those of `audio.front_ends`."""
+    """Return the front ends by kind: those of this room, then those of `front_ends`."""
     usual = (
         FrontEnd("logmel", lambda settings: LogMelInput(LogMelSpec.from_dict(settings))),
         FrontEnd("local feature", _feature_input),

@@ -32,7 +32,7 @@ def start_gate(**options: Any) -> Any:
 
 
 class RemoteGate:
-    """A `Pass` for one source, through the actor."""
+    """The `RequestGate` of one source, which asks the circuit breaker's actor."""
 
     def __init__(self, actor: Any, source: Source, *, is_rated: bool) -> None:
         self._actor = actor
