@@ -47,18 +47,15 @@ class RequestGate(Protocol):
 
     def enter(self, ytid: str) -> float:
         """Wait for permission to ask for an item; return the ticket to leave with."""
-        ...
 
     def passed(self, ticket: float, ytid: str, *, got: bool) -> None:
         """Say that the source answered: with the item, or with a fault of the item."""
-        ...
 
     def failed(self, ticket: float, ytid: str, fault: ItemFault) -> bool:
         """Say that the line failed; return whether the attempt counts against the item.
 
         May wait for as long as the line is down; raises SourceUnreachable when that is too long.
         """
-        ...
 
 
 class OpenGate:

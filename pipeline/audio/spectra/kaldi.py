@@ -184,8 +184,7 @@ def kaldi_mel_filters(spec: BandSpec) -> Float32:
 
 
 def _mel(frequency_hz: npt.ArrayLike) -> Float64:
-    mel: Float64 = 1127.0 * np.log1p(np.asarray(frequency_hz, np.float64) / 700.0)
-    return mel
+    return 1127.0 * np.log1p(np.asarray(frequency_hz, np.float64) / 700.0)
 
 
 @lru_cache(maxsize=8)
