@@ -10,8 +10,7 @@ it is of.
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import Any
@@ -25,21 +24,19 @@ from pipeline.audio.description.features import FrameSpec, Matrix, describe, ext
 from pipeline.audio.description.prepare import Step, apply_steps, parse_steps
 from pipeline.configs.extract import ExtractConfig as ExtractConfig
 from pipeline.errors import SpecMismatch, UsageError
-from pipeline.flows.cluster import Slots, cpus, ray_session
-from pipeline.runs.logs import progress_bar
+from pipeline.flows.cluster import cpus, ray_session, run_tasks
 from pipeline.runs.provenance import provenance
-from pipeline.store.dataset import Dataset
+from pipeline.store.dataset import RAW, Dataset, clips_hash
 from pipeline.store.folder import Folder
 from pipeline.store.out import FEATURES, check_out, check_same
 from schemas.dataset import DatasetRecord
 from schemas.feature_set import CLIPS_KEY, FeatureSetRecord, feature_schema, pooled_schema
 
 _IDENTITY = ["segment_id", "sha256", "split", "classes"]
+"""What a shard's features depend on: which clips it has, what they sound like and what they are."""
 _CLIP_COLUMNS = [*_IDENTITY, "ytid", "audio"]
 _AT_ONCE = 16
 """Shards that are compared at the same time: a bucket's answers take their time."""
-_RAW = {"use_dictionary": False, "compression": "none", "write_statistics": False}
-_STATISTICS = ("mean", "var")
 
 
 @dataclass(frozen=True)
@@ -48,7 +45,7 @@ class ExtractJob:
 
     clips: Folder
     fingerprint: str
-    """Of the dataset."""
+    """Hash of what the dataset holds (`Dataset.fingerprint`)."""
     out: Folder
     descriptions: Mapping[str, Mapping[str, Any]]
     spec: FrameSpec
@@ -57,7 +54,11 @@ class ExtractJob:
 
     def file(self, feature: str, shard: str) -> str:
         """Return the name of a shard's file."""
-        return f"{feature}{'-pooled' if self.pool else ''}/{shard}"
+        return f"{self.table(feature)}/{shard}"
+
+    def table(self, feature: str) -> str:
+        """Return the sub-folder of a feature's files."""
+        return f"{feature}-pooled" if self.pool else feature
 
 
 @dataclass(frozen=True)
@@ -167,7 +168,7 @@ def drop_changed(work: ExtractJob, shards: list[str]) -> None:
     """
 
     def drop(shard: str) -> None:
-        now = identity_of(work.clips.read_table(f"clips/{shard}", _IDENTITY).to_pylist())
+        now = clips_hash(work.clips.read_table(f"clips/{shard}", _IDENTITY).to_pylist(), _IDENTITY)
         for name in (work.file(feature, shard) for feature in work.descriptions):
             if work.out.exists(name):
                 said = work.out.read_schema(name).metadata or {}
@@ -178,16 +179,10 @@ def drop_changed(work: ExtractJob, shards: list[str]) -> None:
         list(pool.map(drop, shards))
 
 
-def identity_of(clips: Iterable[Mapping[str, Any]]) -> bytes:
-    """Return a hash of which clips a shard has, what they sound like and what they are."""
-    rows = "\n".join(" ".join(str(clip[key]) for key in _IDENTITY) for clip in clips)
-    return f"sha256:{hashlib.sha256(rows.encode()).hexdigest()}".encode()
-
-
 def tidy(work: ExtractJob, shards: list[str]) -> None:
     """Delete what a killed task left, and the shards that the dataset has no more."""
     for feature in work.descriptions:
-        table = work.file(feature, "").rstrip("/")
+        table = work.table(feature)
         work.out.delete_temporary(table)
         for name in work.out.names(table):
             if name.split("/")[1] not in shards:
@@ -196,8 +191,7 @@ def tidy(work: ExtractJob, shards: list[str]) -> None:
 
 def missing(work: ExtractJob, shards: list[str]) -> list[tuple[str, list[str]]]:
     """Return the shards that lack a file, each with the features that it lacks."""
-    tables = [work.file(feature, "").rstrip("/") for feature in work.descriptions]
-    there = {name for table in tables for name in work.out.names(table)}
+    there = {name for one in work.descriptions for name in work.out.names(work.table(one))}
     lacks = [
         (shard, [f for f in work.descriptions if work.file(f, shard) not in there])
         for shard in shards
@@ -207,21 +201,17 @@ def missing(work: ExtractJob, shards: list[str]) -> list[tuple[str, list[str]]]:
 
 def run_shards(work: ExtractJob, left: list[tuple[str, list[str]]]) -> int:
     """Extract the shards as tasks, a CPU each; return how many clips that were."""
-    n_clips = 0
-    waits = "waiting for the workers to start"
-    with (
-        ray_session(),
-        progress_bar(total=len(left), unit=" shards", desc="features", postfix=waits) as bar,
-    ):
+    with ray_session():
         task = ray.remote(num_cpus=1)(extract_shard)
         reference = ray.put(work)
-        for n_done in Slots([1] * max(1, cpus())).map(
-            lambda item, _: task.remote(reference, *item), iter(left)
-        ):
-            n_clips += n_done
-            bar.set_postfix_str("", refresh=False)
-            bar.update()
-    return n_clips
+        n_clips = run_tasks(
+            lambda item: task.remote(reference, *item),
+            left,
+            n_at_once=max(1, cpus()),
+            title="features",
+            waits="waiting for the workers to start",
+        )
+    return sum(n_clips)
 
 
 def extract_shard(work: ExtractJob, shard: str, features: list[str]) -> int:
@@ -236,8 +226,8 @@ def extract_shard(work: ExtractJob, shard: str, features: list[str]) -> int:
     for name in features:
         description = {**work.descriptions[name], "prepare": ",".join(map(str, work.steps))}
         schema = pooled_schema(description, work.pool) if work.pool else feature_schema(description)
-        schema = schema.with_metadata({**schema.metadata, CLIPS_KEY: identity_of(clips)})
-        options = {} if work.pool else _RAW
+        schema = schema.with_metadata({**schema.metadata, CLIPS_KEY: clips_hash(clips, _IDENTITY)})
+        options = {} if work.pool else RAW
         work.out.write_table(
             work.file(name, shard), pa.Table.from_pylist(rows[name], schema), **options
         )

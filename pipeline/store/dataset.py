@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from typing import Any
@@ -35,10 +35,8 @@ from schemas.ledger import LEDGER, latest
 from schemas.segments import SEGMENTS
 
 _TABLES = ("clips", "features", "ledger")  # a file a shard each
-_RAW = {"use_dictionary": False, "compression": "none", "write_statistics": False}
-"""For columns that are blobs: reading is then a memory map."""
-
-
+RAW = {"use_dictionary": False, "compression": "none", "write_statistics": False}
+"""Options of a writer for columns that are blobs: reading is then a memory map."""
 _AT_ONCE = 16
 """Files that are asked at the same time: a bucket's answers take their time."""
 _IDENTITY = pa.schema(
@@ -225,28 +223,31 @@ class Dataset:
     def commit(self, shard: str, *, clips: pa.Table, features: pa.Table, ledger: pa.Table) -> None:
         """Write a shard, the LEDGER last; tables without rows leave no file."""
         if clips.num_rows:
-            self.folder.write_table(f"clips/{shard}.parquet", clips, row_group_size=16, **_RAW)
+            self.folder.write_table(f"clips/{shard}.parquet", clips, row_group_size=16, **RAW)
         if features.num_rows:
-            self.folder.write_table(f"features/{shard}.parquet", features, **_RAW)
+            self.folder.write_table(f"features/{shard}.parquet", features, **RAW)
         self.folder.write_table(f"ledger/{shard}.parquet", ledger)
+
+    def names(self, table: str, *splits: str) -> list[str]:
+        """Return the files of a table that hold shards of some splits, sorted."""
+        starts = tuple(f"{table}/{split}-" for split in splits)
+        return [name for name in self.folder.names(table) if name.startswith(starts)]
 
     def features(self, split: str, columns: list[str] | None = None) -> Iterator[pa.Table]:
         """Yield FEATURES of one split, a shard at a time, in the order of the shards' names."""
-        for name in self.folder.names("features"):
-            if name.startswith(f"features/{split}-"):
-                yield self.folder.read_table(name, columns)
+        for name in self.names("features", split):
+            yield self.folder.read_table(name, columns)
 
     def unknown(self, split: str) -> dict[str, list[str]]:
         """Return the unknown classes of the clips of a split that have any, by segment_id."""
-        names = [n for n in self.folder.names("features") if n.startswith(f"features/{split}-")]
-        rows = self.folder.read_tables(names, _UNKNOWN).to_pylist()
+        rows = self.folder.read_tables(self.names("features", split), _UNKNOWN).to_pylist()
         return {row["segment_id"]: row["unknown"] for row in rows if row["unknown"]}
 
     def moments(self, table: str, split: str) -> Moments:
         """Return the moments of "clips" (samples) or "features" (log-mel, dB) over a split."""
-        names = [n for n in self.folder.names(table) if n.startswith(f"{table}/{split}-")]
         with ThreadPoolExecutor(_AT_ONCE) as pool:
-            found = [schema.metadata or {} for schema in pool.map(self.folder.read_schema, names)]
+            schemas = pool.map(self.folder.read_schema, self.names(table, split))
+            found = [schema.metadata or {} for schema in schemas]
         said = [metadata.get(MOMENTS_KEY) for metadata in found]
         return sum((Moments.from_dict(json.loads(text)) for text in said if text), Moments())
 
@@ -270,6 +271,12 @@ class Dataset:
         for name in self.folder.names("features")[:1]:
             digest.update(self.folder.read_schema(name).metadata[SPEC_KEY])
         return "sha256:" + digest.hexdigest()
+
+
+def clips_hash(clips: Iterable[Mapping[str, Any]], columns: Sequence[str]) -> bytes:
+    """Return a hash of some columns of clips, as files that are made of them keep it."""
+    rows = "\n".join(" ".join(str(clip[key]) for key in columns) for clip in clips)
+    return f"sha256:{hashlib.sha256(rows.encode()).hexdigest()}".encode()
 
 
 def _without_unknown(classes: list[dict[str, Any]]) -> list[dict[str, Any]]:

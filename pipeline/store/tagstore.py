@@ -260,8 +260,8 @@ class TagStore:
     def _join(self, places: list[str], tables: Collection[str]) -> None:
         """Write files as one, with the last row of each track, named by their names.
 
-        Never named by what it holds, or it could be one of them: a joined file from which `settle`
-        took rows, and a new file of those, hold what it held.
+        Never named by what it holds, or it could be one of them: a joined file from which
+        `deduplicate` took rows, and a new file of those, hold what it held.
         """
         names = {table: [f"{table}/{place}" for place in places] for table in tables}
         with ThreadPoolExecutor(_AT_ONCE) as pool:

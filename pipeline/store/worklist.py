@@ -34,7 +34,6 @@ from pipeline.store.catalogue import TRACKS
 from schemas.columns import CODES
 
 Hashes = npt.NDArray[np.uint64]
-Flags = Bools
 
 KNOWN = pa.schema(
     [
@@ -82,8 +81,8 @@ class Known:
     uris: Hashes
     states: Hashes
     """Of size and modification time."""
-    is_ok: Flags
-    may_pass: Flags
+    is_ok: Bools
+    may_pass: Bools
     """Of those that are not: the line or a bucket failed, not the track."""
     attempts: npt.NDArray[np.int32]
     contents: Fingerprints
@@ -129,7 +128,7 @@ class Known:
             uris, states, is_ok, may_pass, attempts, contents, n_bytes, duration_s, labels, latest
         )
 
-    def find(self, uris: Hashes) -> tuple[npt.NDArray[np.intp], Flags]:
+    def find(self, uris: Hashes) -> tuple[npt.NDArray[np.intp], Bools]:
         """Return where each uri stands, and whether it does."""
         if not len(self.uris):
             return np.zeros(len(uris), np.intp), np.zeros(len(uris), bool)
@@ -208,7 +207,7 @@ def audio_s_of(tracks: pa.Table, known: Known) -> float:
     return float(raw / _RAW_BYTES_A_S + rest / _LOSSY_BYTES_A_S)
 
 
-def _hashed(batch: pa.Table) -> tuple[Hashes, Hashes, Flags, Flags, npt.NDArray[np.int32], Hashes]:
+def _hashed(batch: pa.Table) -> tuple[Hashes, Hashes, Bools, Bools, npt.NDArray[np.int32], Hashes]:
     is_ok = pc.equal(batch["status"], "ok")
     has_content = pc.and_(is_ok, pc.is_valid(batch["fingerprint"]))
     attempts = pc.fill_null(batch["attempts"], 1)

@@ -34,7 +34,7 @@ def check_split(dataset: Dataset, split: str, inference: InferenceConfig) -> Non
 
 def clip_shards(dataset: Dataset, split: str) -> list[str]:
     """Return the files of a split's CLIPS."""
-    return [name for name in dataset.folder.names("clips") if name.startswith(f"clips/{split}-")]
+    return dataset.names("clips", split)
 
 
 def count_clips(dataset: Dataset, shards: list[str]) -> int:

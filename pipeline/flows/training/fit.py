@@ -213,17 +213,13 @@ def training_pictures(
     """Return the pictures of how a network was trained; none of an older checkpoint's training."""
     if not shown:
         return []
-    steps, examples = (
-        shown["steps_per_epoch"],
-        map(AugmentedWindow.from_state, shown["examples"]),
-    )
-    curves = rate_curves(training_data.config, steps * training_data.config.epochs)
+    steps, config = shown["steps_per_epoch"], training_data.config
+    examples = map(AugmentedWindow.from_state, shown["examples"])
+    curves = rate_curves(config, steps * config.epochs)
     return [
         learning_rates(curves, steps_per_epoch=steps, n_epochs=len(training["history"])),
         *(
-            augmentations(
-                one, window_s=training_data.config.window_s, spec=training_data.drawn_spec
-            )
+            augmentations(one, window_s=config.window_s, spec=training_data.drawn_spec)
             for one in examples
         ),
     ]
