@@ -137,17 +137,17 @@ def fetch(flags: argparse.Namespace) -> dict[str, float]:
         seconds = time.monotonic() - began
         in_flight = origin.traffic.mean_in_flight
         peak, n_requests = origin.traffic.peak_in_flight, origin.n_requests.total()
-    n = report["got"]
+    n = report.got
     assert n == len(ids)
-    work_s = report["stages"]["decode_s"] + report["stages"]["describe_s"]
+    work_s = report.stages["decode_s"] + report.stages["describe_s"]
     return {
         "downloads wanted at once": flags.downloads,
         "requests in flight at the server, mean": in_flight,
         "requests in flight at the server, peak": peak,
-        "downloads at once (fetch time / wall time)": report["stages"]["fetch_s"] / seconds,
+        "downloads at once (fetch time / wall time)": report.stages["fetch_s"] / seconds,
         "segments a second": n / seconds,
         "requests a segment": n_requests / n,
-        "kB fetched a segment": report["bytes_fetched"] / n / 1000,
+        "kB fetched a segment": report.bytes_fetched / n / 1000,
         "decode and log-mel, ms a segment": work_s / n * 1000,
         "wall s": seconds,
     }
@@ -181,7 +181,7 @@ def waiting(flags: argparse.Namespace) -> dict[str, float]:
     assert len(arrivals) == n_segments
     middle = arrivals[len(arrivals) // 10 : -len(arrivals) // 10]
     rate = len(middle) / (middle[-1] - middle[0])
-    fetch_s = report["stages"]["fetch_s"] / len(arrivals)
+    fetch_s = report.stages["fetch_s"] / len(arrivals)
     return {
         "downloads wanted at once": flags.downloads,
         "requests a second, without start and end": rate,
@@ -189,8 +189,8 @@ def waiting(flags: argparse.Namespace) -> dict[str, float]:
         "share of those wanted": rate * fetch_s / flags.downloads,
         "share of the ideal rate (200 ms each)": rate * LATENCY_S / flags.downloads,
         "fetching, ms a segment": fetch_s * 1000,
-        "waiting at the gate, ms a segment": report["stages"]["wait_s"] / len(arrivals) * 1000,
-        "seconds, ms a segment": report["seconds"] / len(arrivals) * 1000,
+        "waiting at the gate, ms a segment": report.stages["wait_s"] / len(arrivals) * 1000,
+        "seconds, ms a segment": report.seconds / len(arrivals) * 1000,
         "CPU ms a segment, this server's included": cpu_s / len(arrivals) * 1000,
         "wall s": seconds,
     }

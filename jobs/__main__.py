@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import ast
 import signal
 import sys
 from importlib import import_module
 from pathlib import Path
 
 from jobs import harness
+from pipeline import __version__
+from pipeline.seams import summary
 
 COMMANDS = {
     "tag": "tag_catalog",
@@ -26,6 +27,7 @@ COMMANDS = {
     "demo": "demo",
 }
 """The jobs by their commands, in the order in which --help lists them."""
+_VERSION = ("--version", "-V")
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -34,9 +36,12 @@ def main(argv: list[str] | None = None) -> int:
     if name in ("", "-h", "--help"):
         print(help_text())
         return harness.OK if name else harness.USAGE
+    if name in _VERSION:
+        print(f"timbre {__version__}")
+        return harness.OK
     if name not in COMMANDS:
-        known = ", ".join(COMMANDS)
-        print(f"error: {name!r}: no such command; expected one of {known}", file=sys.stderr)
+        known, near = ", ".join(COMMANDS), harness.meant(name, [*COMMANDS, "--help", *_VERSION])
+        print(f"error: {name!r}: no such command{near}; expected one of {known}", file=sys.stderr)
         return harness.USAGE
     sys.argv[:] = [f"timbre {name}", *words]  # argparse names the program by the first
     code: int = import_module(f"jobs.{COMMANDS[name]}").main(words)
@@ -45,15 +50,10 @@ def main(argv: list[str] | None = None) -> int:
 
 def help_text() -> str:
     """Return what there is: each command with the first line of its job's docstring."""
-    told = [f"  {name:<10}{summary(job)}" for name, job in COMMANDS.items()]
+    here = Path(__file__).parent
+    told = [f"  {name:<10}{summary(here / f'{job}.py')}" for name, job in COMMANDS.items()]
     usage = "usage: timbre COMMAND [FLAGS]; timbre COMMAND --help explains the flags"
-    return "\n".join([usage, "", *told])
-
-
-def summary(job: str) -> str:
-    """Return the first line of a job's docstring; its module is read, and not run."""
-    text = (Path(__file__).parent / f"{job}.py").read_text(encoding="utf-8")
-    return (ast.get_docstring(ast.parse(text)) or "").partition("\n")[0]
+    return "\n".join([f"{usage}; timbre --version", "", *told])
 
 
 def console() -> None:

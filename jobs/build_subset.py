@@ -19,7 +19,7 @@ class Options:
     """Print the plan; ask for nothing, write nothing."""
     explain: Annotated[str | None, Flag("SEGMENT_ID")] = None
     """Print all that is known of one segment of --out."""
-    max_failed: Share = 1.0
+    max_failed: Annotated[Share, "limits"] = 1.0
     """Exit with 3 when more than this share of the segments was not got (5% or 0.05)."""
 
 
@@ -39,11 +39,11 @@ def main(argv: list[str] | None = None) -> int:
             print(_planned(config))
             return harness.OK
         report = build(config)
-        wanted, got = report["wanted"], report["got"]
+        wanted, got = report.wanted, report.got
         print(f"{got} of {wanted} segments got; they are in {config.out}, see report.html there")
-        if report.get("cap"):
-            print(report["cap"])
-        for row in report["outcomes"]:
+        if report.cap:
+            print(report.cap)
+        for row in report.outcomes:
             print(f"  {row['n']:>8}  {row['outcome']} / {row['reason']}")
         return harness.check_limit(
             wanted - got, wanted, flags["max_failed"], "segments were not got"

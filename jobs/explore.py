@@ -19,10 +19,10 @@ def main(argv: list[str] | None = None) -> int:
 
     def job() -> int:
         report = explore(from_flags(ExploreConfig, flags))
-        print(f"{report['n_clips']} clips, {report['hours']:.2f} hours")
-        if report["anova"]:
-            _print_anova(report["anova"])
-        table = ", anova.parquet" if report["anova"] else ""
+        print(f"{report.n_clips} clips, {report.hours:.2f} hours")
+        if report.anova:
+            _print_anova(report.anova)
+        table = ", anova.parquet" if report.anova else ""
         print(f"all of it is in {flags['out']}: report.html, explore.json{table}")
         return harness.OK
 

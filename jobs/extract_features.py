@@ -13,9 +13,9 @@ def main(argv: list[str] | None = None) -> int:
     flags = vars(harness.parser(__doc__, ExtractConfig).parse_args(argv))
 
     def job() -> int:
-        meta = extract_features(from_flags(ExtractConfig, flags))
-        print(f"{meta['n_clips_done_now']} clips in {meta['n_shards_done_now']} shards done now")
-        for name, feature in meta["features"].items():
+        done = extract_features(from_flags(ExtractConfig, flags))
+        print(f"{done.n_clips} clips in {done.n_shards} shards done now")
+        for name, feature in done.record.features.items():
             print(f"  {name}: {len(feature['rows'])} rows")
         print(f"all of it is in {flags['out']}: features.json, a folder a feature")
         return harness.OK

@@ -11,9 +11,12 @@ import os
 import re
 import signal
 import sys
+import textwrap
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
+from difflib import get_close_matches
+from itertools import takewhile
 from logging import ERROR, WARNING
 from time import monotonic
 from types import FrameType
@@ -60,12 +63,25 @@ def _program() -> str | None:
     return f"python -m {spec.name}" if spec and spec.name != "jobs.__main__" else None
 
 
+def meant(word: str, known: Iterable[str]) -> str:
+    """Return which known word an unknown one may stand for, as a remark; '' where none is near.
+
+    >>> meant("--modle", ["--model", "--out"]), meant("--xyz", ["--model"])
+    (' (did you mean --model?)', '')
+    """
+    near = get_close_matches(word, known, n=1)
+    return f" (did you mean {near[0]}?)" if near else ""
+
+
 class _Parser(argparse.ArgumentParser):
     takes_relative = False
+    _words: Sequence[str] = ()
+    """What is parsed."""
 
     def parse_known_args(  # type: ignore[override]
         self, args: Sequence[str] | None = None, namespace: None = None
     ) -> tuple[argparse.Namespace, list[str]]:
+        self._words = sys.argv[1:] if args is None else args
         found, left = super().parse_known_args(args, namespace)
         if not self.takes_relative:
             self._check_places(found)
@@ -82,7 +98,20 @@ class _Parser(argparse.ArgumentParser):
                     self._fail(f"{action.option_strings[0]} {wrong}")
 
     def error(self, message: str) -> NoReturn:
-        self._fail(f"{message}; {self.prog} --help says what there is")
+        self._fail(f"{self._unknown_flag() or message}; {self.prog} --help says what there is")
+
+    def _unknown_flag(self) -> str:
+        """Return what to say of the first flag that is not known; '' where all are.
+
+        It goes before any other fault: a flag that is required may be the one that is misspelt.
+        """
+        known = [flag for action in self._actions for flag in action.option_strings]
+        for word in takewhile("--".__ne__, self._words):
+            name = word.partition("=")[0]
+            is_flag = re.match(r"-[^\d.]", name) and " " not in word
+            if is_flag and not any(flag.startswith(name) for flag in known):
+                return f"{name}: no such flag{meant(name, known)}"
+        return ""
 
     def _fail(self, text: str) -> NoReturn:
         with suppress(UsageError), logged(self.prog.removeprefix("python -m ")):
@@ -91,9 +120,19 @@ class _Parser(argparse.ArgumentParser):
 
 
 class _Help(argparse.ArgumentDefaultsHelpFormatter):
-    def _get_help_string(self, action: argparse.Action) -> str | None:
+    def _get_help_string(self, action: argparse.Action) -> str:
+        """Return the help with the default, which stands before a list of choices."""
         is_plain = action.default in (None, "", ()) or action.default is False
-        return action.help if is_plain else super()._get_help_string(action)
+        given = action.help or ""
+        told = given if is_plain else super()._get_help_string(action) or ""
+        first, *choices = given.split("\n")
+        return "\n".join([first + told.removeprefix(given), *choices])
+
+    def _split_lines(self, text: str, width: int) -> list[str]:
+        """Wrap a text, and each of the choices that stand below it on lines of their own."""
+        first, *choices = text.split("\n")
+        wrap = textwrap.TextWrapper(width, initial_indent="  ", subsequent_indent="    ").wrap
+        return [*super()._split_lines(first, width), *(one for c in choices for one in wrap(c))]
 
 
 def is_place(action: argparse.Action) -> bool:

@@ -13,13 +13,13 @@ def main(argv: list[str] | None = None) -> int:
     flags = vars(harness.parser(__doc__, QuantizeConfig).parse_args(argv))
 
     def job() -> int:
-        report = quantize(from_flags(QuantizeConfig, flags))
-        calibration = report["quantized"]["calibration"]
+        record = quantize(from_flags(QuantizeConfig, flags))
+        calibration = record.quantized["calibration"]
         print(
-            f"{report['model_id']}: calibrated with {calibration['n_windows']} windows of "
+            f"{record.model_id}: calibrated with {calibration['n_windows']} windows of "
             f"{calibration['n_clips']} clips; on {flags['split']}:"
         )
-        for name, row in report["precisions"].items():
+        for name, row in record.precisions.items():
             print(
                 f"  {name:4}  macro F1 {row['macro_f1_present'] or 0:.3f}  "
                 f"micro F1 {row['micro_f1']:.3f}  "
@@ -28,10 +28,10 @@ def main(argv: list[str] | None = None) -> int:
                 f"{row['windows_per_cpu_s']:.1f} windows a second and core"
             )
         print(f"the model is in {flags['out']}, these figures in quantize.json there")
-        if report["drop"] <= flags["max_drop"]:
+        if record.drop <= flags["max_drop"]:
             return harness.OK
         return harness.past_limit(
-            f"macro F1 falls by {report['drop']:.3f}, more than --max-drop "
+            f"macro F1 falls by {record.drop:.3f}, more than --max-drop "
             f"{flags['max_drop']:g} allows"
         )
 

@@ -15,13 +15,13 @@ def main(argv: list[str] | None = None) -> int:
     def job() -> int:
         run = retag(from_flags(RetagConfig, flags))
         print(
-            f"{run['tracks']:,d} tracks, {run['relabelled']:,d} with other labels now, "
-            f"{run['unlabelled']:,d} with none, {run['failed_in_all']:,d} failed as before; "
-            f"{run['seconds']:,.1f} s"
+            f"{run.tracks:,d} tracks, {run.relabelled:,d} with other labels now, "
+            f"{run.unlabelled:,d} with none, {run.failed_in_all:,d} failed as before; "
+            f"{run.seconds:,.1f} s"
         )
-        for code, now in run["labels_in_all"].items():
-            added, removed = run["labels_added"][code], run["labels_removed"][code]
-            print(f"  {code}  +{added:,d} -{removed:,d}  ({now:,d} tracks now)")
+        added, removed = run.labels_added or {}, run.labels_removed or {}
+        for code, now in run.labels_in_all.items():
+            print(f"  {code}  +{added[code]:,d} -{removed[code]:,d}  ({now:,d} tracks now)")
         print(f"the tags are in {flags['out']}/tags, the run in run.json there")
         return harness.OK
 

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 from argparse import ArgumentParser
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING
 
 from jobs import harness
 from pipeline.api import plan_tagging, tag_catalog
 from pipeline.configs.tag import TagConfig
 from pipeline.flags import from_flags
 from pipeline.report.wording import duration_text, size_text
+
+if TYPE_CHECKING:
+    from pipeline.tagging.tag_plan import TaggingPlan
+    from schemas.tagging_run import TaggingRun
 
 
 @dataclass(frozen=True)
@@ -34,9 +39,7 @@ def main(argv: list[str] | None = None) -> int:
         from pipeline.report.alerts import HAVE_FAILED
 
         print(_done(run, config.out))
-        return harness.check_limit(
-            run["failed_in_all"], run["tracks"], config.max_failed, HAVE_FAILED
-        )
+        return harness.check_limit(run.failed_in_all, run.tracks, config.max_failed, HAVE_FAILED)
 
     return harness.run(job)
 
@@ -45,49 +48,47 @@ def _parser() -> ArgumentParser:
     return harness.parser(__doc__, TagConfig, Options)
 
 
-def _planned(plan: dict[str, Any]) -> str:
+def _planned(plan: TaggingPlan) -> str:
     time = "no run yet that says how long it takes"
-    if plan["seconds"] is not None:
-        time = (
-            f"about {duration_text(plan['seconds'])} as the last run went, start and page included"
-        )
+    if plan.seconds is not None:
+        time = f"about {duration_text(plan.seconds)} as the last run went, start and page included"
     return (
-        f"{plan['tracks']:,} tracks: {plan['left']:,} to do ({plan['changed']:,} changed, "
-        f"{plan['retried']:,} again), {plan['unchanged']:,} unchanged; {plan['gone']:,} with tags "
-        f"are gone\nto read: {size_text(plan['bytes'])}, about "
-        f"{duration_text(plan['audio_s'])} of audio; {time}{_left_out(plan)}"
+        f"{plan.tracks:,} tracks: {plan.left:,} to do ({plan.changed:,} changed, "
+        f"{plan.retried:,} again), {plan.unchanged:,} unchanged; {plan.gone:,} with tags "
+        f"are gone\nto read: {size_text(plan.bytes)}, about "
+        f"{duration_text(plan.audio_s)} of audio; {time}{_left_out(plan.left_out)}"
     )
 
 
-def _done(run: dict[str, Any], out: str) -> str:
+def _done(run: TaggingRun, out: str) -> str:
     missing_tables = ""
-    if run["lacking"]:
+    if run.lacking:
         missing_tables = (
-            f"\ntracks that were tagged before have no {', '.join(run['lacking'])}; to have them "
+            f"\ntracks that were tagged before have no {', '.join(run.lacking)}; to have them "
             "of all tracks, tag to another --out"
         )
     return (
-        f"{run['tracks']:,} tracks: {run['tagged']:,} tagged, {run['failed']:,} failed, "
-        f"{run['skipped']:,} skipped ({run['unchanged']:,} unchanged, {run['same_content']:,} "
-        f"renamed, copied or touched); {duration_text(run['audio_s'])} of audio in "
-        f"{duration_text(run['seconds'])}{_left_out(run)}\n{_reasons(run)}the tags are in "
+        f"{run.tracks:,} tracks: {run.tagged:,} tagged, {run.failed:,} failed, "
+        f"{run.skipped:,} skipped ({run.unchanged:,} unchanged, {run.same_content:,} "
+        f"renamed, copied or touched); {duration_text(run.audio_s)} of audio in "
+        f"{duration_text(run.seconds)}{_left_out(run.left_out)}\n{_reasons(run)}the tags are in "
         f"{out}/tags, the run in run.json and report.html there{missing_tables}"
     )
 
 
-def _left_out(counted: dict[str, Any]) -> str:
-    """Return a line of what the listing did not take, in a plan or a run; nothing where it did."""
+def _left_out(counts: Mapping[str, int]) -> str:
+    """Return a line of what the listing did not take, by suffix; nothing where it took all."""
     from pipeline.report.left_out import left_out_text
 
-    text = left_out_text(counted["left_out"])
+    text = left_out_text(counts)
     return f"\n{text}" if text else ""
 
 
-def _reasons(run: dict[str, Any]) -> str:
+def _reasons(run: TaggingRun) -> str:
     """Return a line a reason why tracks have failed in this run, the commonest first."""
     from pipeline.report.alerts import REASONS
 
-    commonest = sorted(run["reasons"].items(), key=lambda item: -item[1])
+    commonest = sorted(run.reasons.items(), key=lambda item: -item[1])
     return "".join(f"  {n:>8,}  {reason}: {REASONS.get(reason, '')}\n" for reason, n in commonest)
 
 

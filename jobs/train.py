@@ -21,13 +21,15 @@ if TYPE_CHECKING:
     from pipeline.flows.training.fit import FitResult
     from pipeline.flows.training.folds import FoldsResult
 
+_PRESETS = tuple(sorted(PRESETS))
+
 
 @dataclass(frozen=True)
 class Options:
     """What only the command line knows."""
 
-    preset: Annotated[str | None, Flag(choices=tuple(sorted(PRESETS)))] = None
-    """One of the report's runs."""
+    preset: Annotated[str | None, Flag("NAME", choices=_PRESETS, known=_PRESETS)] = None
+    """One of the report's runs {known}"""
     folds: Annotated[int | None, Flag("K")] = None
     """Train and val in K parts by video, a model each."""
 
@@ -110,12 +112,12 @@ def _say_model(result: FitResult, out: str) -> None:
 
 
 def _say_folds(result: FoldsResult, out: str) -> None:
-    for fold, (card, row) in enumerate(zip(result.cards, result.report["folds"], strict=True)):
+    for fold, (card, row) in enumerate(zip(result.cards, result.report.folds, strict=True)):
         n_classes = len(row["per_class"])
         n_present = sum(one["n_positive"] > 0 for one in row["per_class"])
         macro = macro_text(row["macro_f1_present"], row["macro_f1"], n_present, n_classes)
         print(f"fold {fold}: {card.model_id}, macro F1 {macro}")
-    f1 = result.report["summary"]["macro_f1_present"]
+    f1 = result.report.summary["macro_f1_present"]
     print(f"macro F1 {f1['mean']:.3f} ± {f1['deviation']:.3f}")
     print(f"the report is in {out}: report.html, folds.json, scores.parquet")
 

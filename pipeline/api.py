@@ -24,12 +24,18 @@ if TYPE_CHECKING:
     from pipeline.configs.train import FitConfig
     from pipeline.evaluation.statistics.metrics import Metrics
     from pipeline.flows.doctor_checks import Finding
+    from pipeline.flows.extract import Extracted
     from pipeline.flows.training.fit import FitResult
     from pipeline.flows.training.folds import FoldsResult
     from pipeline.models.pretrained.import_config import ImportConfig
     from pipeline.models.pretrained.importing import Imported
     from pipeline.tagging.export import Exported
+    from pipeline.tagging.tag_plan import TaggingPlan
+    from schemas.build_report import BuildReport
     from schemas.comparison import ComparisonRecord, DifferencesRecord
+    from schemas.evaluation import QuantizationRecord
+    from schemas.exploration import ExplorationRecord
+    from schemas.tagging_run import TaggingRun
 
 
 def dry_run(config: BuildConfig) -> dict[str, Any]:
@@ -39,21 +45,21 @@ def dry_run(config: BuildConfig) -> dict[str, Any]:
     return dry_run(config)
 
 
-def build(config: BuildConfig) -> dict[str, Any]:
+def build(config: BuildConfig) -> BuildReport:
     """Fetch what a dataset is still without; return what its report.json holds."""
     from pipeline.flows.building.build import build
 
     return build(config)
 
 
-def extract_features(config: ExtractConfig) -> dict[str, Any]:
-    """Extract features of a dataset's clips; return what features.json holds."""
+def extract_features(config: ExtractConfig) -> Extracted:
+    """Extract features of a dataset's clips; return features.json and what was done now."""
     from pipeline.flows.extract import extract_features
 
     return extract_features(config)
 
 
-def explore(config: ExploreConfig) -> dict[str, Any]:
+def explore(config: ExploreConfig) -> ExplorationRecord:
     """Count and test what a dataset holds, and write a page; return what explore.json holds."""
     from pipeline.datasets.explore import explore
 
@@ -82,7 +88,7 @@ def import_model(config: ImportConfig) -> Imported:
     return import_model(config, provenance())
 
 
-def quantize(config: QuantizeConfig) -> dict[str, Any]:
+def quantize(config: QuantizeConfig) -> QuantizationRecord:
     """Make a model int8, and measure what that costs; return what quantize.json holds."""
     from pipeline.flows.evaluation.quantize import quantize
 
@@ -110,21 +116,21 @@ def compare_tags(config: CompareTagsConfig) -> DifferencesRecord:
     return compare_tags(config)
 
 
-def plan_tagging(config: TagConfig) -> dict[str, Any]:
+def plan_tagging(config: TagConfig) -> TaggingPlan:
     """Say what `tag_catalog` would do: counts of tracks, bytes, and seconds where a run tells."""
     from pipeline.flows.tagging.tag import plan_tagging
 
     return plan_tagging(config)
 
 
-def tag_catalog(config: TagConfig) -> dict[str, Any]:
+def tag_catalog(config: TagConfig) -> TaggingRun:
     """Tag what is new in a catalogue of audio; return what run.json holds."""
     from pipeline.flows.tagging.tag import tag_catalog
 
     return tag_catalog(config)
 
 
-def retag(config: RetagConfig) -> dict[str, Any]:
+def retag(config: RetagConfig) -> TaggingRun:
     """Make the labels of a tagging run anew, without audio; return the new folder's run.json."""
     from pipeline.tagging.retag import retag
 

@@ -4,8 +4,9 @@
     '''Score from which a label is given, 0 to 1; the model's own if not given.'''
 
 is `--threshold X`: default, choices and help stand once, beside the field. The type says how a text
-is read, the docstring under the field is the help, and `Flag` says what neither of them can. Only
-the standard library is imported here, and nothing of ours: `--help` may not wait for torch or Ray.
+is read, the docstring under the field is the help, and `Flag` says what neither of them can. A text
+in the annotation, `Annotated[Count, "limits"]`, is the title above the flag in --help. Only the
+standard library is imported here, and nothing of ours: `--help` may not wait for torch or Ray.
 """
 
 from __future__ import annotations
@@ -13,7 +14,12 @@ from __future__ import annotations
 import ast
 import inspect
 import types
-from argparse import ArgumentParser, ArgumentTypeError, BooleanOptionalAction
+from argparse import (
+    ArgumentParser,
+    ArgumentTypeError,
+    BooleanOptionalAction,
+    _ActionsContainer,
+)
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import MISSING, dataclass, fields, is_dataclass, replace
 from enum import Enum
@@ -40,12 +46,15 @@ class Flag:
     """Other names of the flag."""
     choices: tuple[str, ...] = ()
     """All values that there are, where the type is no Literal."""
-    known: str = ""
-    """What takes the place of `{known}` in the docstring: names that other modules list."""
+    known: str | tuple[str, ...] = ""
+    """What takes the place of `{known}` in the docstring: names that other modules list. Those of a
+    tuple stand on lines of their own, so `{known}` ends the docstring."""
     is_required: bool = False
     """Whether the flag must be given although the field has a default."""
     is_hidden: bool = False
     """Whether there is no flag: only Python sets the field."""
+    group: str = ""
+    """Title in --help of the flags that it stands with; `_apart` takes it from the annotation."""
 
 
 HIDDEN = Flag(is_hidden=True)
@@ -90,8 +99,10 @@ def words(metavar: str, known: str = "") -> Flag:
 
 def described(config: type[T]) -> type[T]:
     """Add what the docstrings under a dataclass's fields say to the class's own: for `help()`."""
+    docs = {name: text.split("\n") for name, text in field_docs(config).items()}
     told = [
-        f"{name}\n{indent(fill(text, 92), '    ')}" for name, text in field_docs(config).items()
+        "\n".join([name, *(indent(fill(line, 92), "    ") for line in lines)])
+        for name, lines in docs.items()
     ]
     heading = "Parameters\n----------"
     config.__doc__ = "\n".join([f"{inspect.cleandoc(config.__doc__ or '')}\n", heading, *told])
@@ -99,7 +110,7 @@ def described(config: type[T]) -> type[T]:
 
 
 def field_docs(config: type) -> dict[str, str]:
-    """Return what a dataclass's source says under each of its fields, each in one line."""
+    """Return what a dataclass's source says under each of its fields: a line, and its choices."""
     (tree,) = ast.parse(dedent(inspect.getsource(config))).body
     assert isinstance(tree, ast.ClassDef)
     flags = {name: flag for name, _, flag in _flags_of(config)}
@@ -107,7 +118,9 @@ def field_docs(config: type) -> dict[str, str]:
     for field, below in pairwise(tree.body):
         match field, below:
             case ast.AnnAssign(target=ast.Name(id=name)), ast.Expr(ast.Constant(str(text))):
-                found[name] = " ".join(text.split()).replace("{known}", flags[name].known)
+                known = flags[name].known
+                lines = known if isinstance(known, str) else "".join(f"\n{one}" for one in known)
+                found[name] = " ".join(text.split()).replace("{known}", lines)
     return found
 
 
@@ -144,7 +157,7 @@ def add_flags(
             add_flags(parser, kind, defaults=given, skip=skip)
             continue
         is_needed = flag.is_required or (own is MISSING and given is None)
-        parser.add_argument(
+        _group(parser, flag.group).add_argument(
             flag.name or f"--{name.replace('_', '-')}",
             *flag.aliases,
             dest=name,
@@ -165,6 +178,12 @@ def from_flags(config: type[T], values: Mapping[str, Any], defaults: T | None = 
     return config(**own) if defaults is None else replace(defaults, **own)  # type: ignore[type-var]
 
 
+def _group(parser: ArgumentParser, title: str) -> _ActionsContainer:
+    """Return the flags of a title in --help, which are none at first; all others without one."""
+    known = {group.title: group for group in parser._action_groups}
+    return known.get(title) or (parser.add_argument_group(title) if title else parser)
+
+
 def _is_config(kind: Any) -> bool:
     return is_dataclass(kind)
 
@@ -178,14 +197,16 @@ def _flags_of(config: type) -> Iterator[tuple[str, Any, Flag]]:
 
 def _apart(hint: Any) -> tuple[Any, Flag]:
     """Return the bare type and the flag of an annotation, without `Annotated` and `| None`."""
-    flag = Flag()
+    flag, group = Flag(), ""
     while True:
         if get_origin(hint) is Annotated:
-            hint, flag = hint.__origin__, hint.__metadata__[0]
+            flag = next((one for one in hint.__metadata__ if isinstance(one, Flag)), flag)
+            group = next((one for one in hint.__metadata__ if isinstance(one, str)), group)
+            hint = hint.__origin__
         elif get_origin(hint) in (Union, types.UnionType):
             (hint,) = (one for one in get_args(hint) if one is not types.NoneType)
         else:
-            return hint, flag
+            return hint, replace(flag, group=group)
 
 
 def _options(kind: Any, flag: Flag, default: Any, own: Any, *, is_required: bool) -> dict[str, Any]:
@@ -195,8 +216,8 @@ def _options(kind: Any, flag: Flag, default: Any, own: Any, *, is_required: bool
     if default is not None and flag.show is not None:
         default = flag.show(default)  # as it is typed, for --help; argparse parses it
     options = {"default": default, "required": is_required, "metavar": flag.metavar}
-    if choices := flag.choices or (get_args(kind) if get_origin(kind) is Literal else ()):
-        return options | {"choices": choices}
+    if known := flag.choices or (get_args(kind) if get_origin(kind) is Literal else ()):
+        return options | {"choices": known}
     if isinstance(kind, type) and issubclass(kind, Enum):
         return options | {"type": kind, "choices": list(kind)}
     if flag.parse is None and get_origin(kind) is tuple:

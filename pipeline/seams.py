@@ -3,12 +3,13 @@
 A seam is a folder of `pipeline/` and the name of a constant: `FAMILY` in models/pretrained/,
 `EXPORT` in exports/, and so on. A module of the folder that has the constant is one more of its
 kind. Of an export, an augmentation, a feature and a family the module's name is the name that users
-give, as `declaring` lists them by it. CONTRIBUTING.md shows each seam.
+give, as `declaring` lists them by it. What --help says of an export and a source is the first line
+of the module's docstring (`summaries`). CONTRIBUTING.md shows each seam.
 """
 
 from __future__ import annotations
 
-import pkgutil
+import ast
 import re
 from collections.abc import Sequence
 from importlib import import_module
@@ -21,11 +22,17 @@ def declaring(package: str, constant: str) -> list[str]:
 
     `--help` and configs list what there is by it. A line of the module begins with the constant.
     """
-    (folder,) = import_module(package).__path__
-    begins = re.compile(rf"^{constant}\b.*=", re.MULTILINE)
-    return sorted(
-        path.stem for path in Path(folder).glob("*.py") if begins.search(path.read_text())
-    )
+    return [path.stem for path in _declaring(package, constant)]
+
+
+def summaries(package: str, constant: str) -> dict[str, str]:
+    """Return what those modules say of themselves: their docstrings' first lines, by name."""
+    return {path.stem: summary(path).removesuffix(".") for path in _declaring(package, constant)}
+
+
+def summary(path: Path) -> str:
+    """Return the first line of a module's docstring; its file is read, and not run."""
+    return (ast.get_docstring(ast.parse(path.read_text("utf-8"))) or "").partition("\n")[0]
 
 
 def declared(package: str, constant: str, *, first: Sequence[str] = ()) -> list[Any]:
@@ -34,7 +41,13 @@ def declared(package: str, constant: str, *, first: Sequence[str] = ()) -> list[
     They stand in the order of the modules' names, but those in `first` before all others and in its
     order: what users have seen in an order keeps it.
     """
-    names = sorted(one.name for one in pkgutil.iter_modules(import_module(package).__path__))
+    names = declaring(package, constant)
     ordered = [*(name for name in first if name in names), *(n for n in names if n not in first)]
-    modules = [import_module(f"{package}.{name}") for name in ordered]
-    return [getattr(module, constant) for module in modules if hasattr(module, constant)]
+    return [getattr(import_module(f"{package}.{name}"), constant) for name in ordered]
+
+
+def _declaring(package: str, constant: str) -> list[Path]:
+    (folder,) = import_module(package).__path__
+    begins = re.compile(rf"^{constant}\b.*=", re.MULTILINE)
+    paths = sorted(Path(folder).glob("*.py"))
+    return [path for path in paths if begins.search(path.read_text("utf-8"))]

@@ -7,14 +7,31 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
 
 import pyarrow as pa
 
 from schemas.columns import column
 from schemas.feature_set import CLIPS_KEY
+from schemas.record import Record
 
 ENCODERS_KEY = b"timbre.encoders"
 """A file's metadata: the model_ids of the encoders, in their order."""
+
+
+@dataclass(frozen=True)
+class EmbeddingsRecord(Record):
+    """about.json: what the embeddings in a folder were made with, as its name is only a hash."""
+
+    model_ids: list[str]
+    """The model_ids of the encoders, in their order."""
+    feature_spec: dict[str, Any]
+    """Their front end: `pipeline.audio.spectra.input_spec.InputSpec`."""
+    window: dict[str, Any]
+    """Their windows: `pipeline.audio.spectra.windows.WindowSpec`."""
+    precision: str
+    """Arithmetic of the encoders: auto, f32 or bf16."""
 
 
 def clip_embeddings_schema(model_ids: Sequence[str], clips: bytes) -> pa.Schema:

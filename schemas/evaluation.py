@@ -1,4 +1,4 @@
-"""metrics.json of an evaluation and folds.json of a cross-validation."""
+"""metrics.json of an evaluation, folds.json of a cross-validation, quantize.json of a model."""
 
 from __future__ import annotations
 
@@ -52,3 +52,27 @@ class FoldsRecord(Record):
     """The figures of all clips, each scored by the model of the fold that held it out."""
     provenance: dict[str, str] = field(default_factory=dict)
     """Versions, dataset and aggregation."""
+
+
+@dataclass(frozen=True)
+class QuantizationRecord(Record):
+    """quantize.json: figures of the same model in several arithmetics, on one split."""
+
+    model_id: str
+    """The name of the int8 model."""
+    quantized: dict[str, Any]
+    """As in its model.json: of which model it is, and its `calibration`."""
+    split: str
+    """The split that the figures are of."""
+    aggregation: str
+    """How scores of windows became those of clips."""
+    precisions: dict[str, dict[str, float | None]]
+    """Figures, largest difference of a score and windows a second and core, by arithmetic."""
+    drop: float
+    """By how much macro F1 of the classes that are there falls from f32 to int8."""
+    max_drop: float
+    """By how much it may fall at most."""
+    graph_bytes: int
+    """Size of the files of OpenVINO's graph."""
+    provenance: dict[str, str] = field(default_factory=dict)
+    """Versions of the programs that made it."""

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -17,12 +18,37 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from schemas.columns import CODES, column
+from schemas.record import Record
 
 DESCRIPTION_KEY = b"timbre.feature"
 CLIPS_KEY = b"timbre.clips"
 """A hash of the ids and sha256 of the clips that a file is of."""
 
 _STATISTICS = {"mean": "mean over the frames", "var": "variance over the frames"}
+
+
+@dataclass(frozen=True)
+class FeatureSetRecord(Record):
+    """features.json: of which dataset a folder's features are, and how they were made."""
+
+    omitted = frozenset({"n_shards", "provenance"})
+
+    dataset: str = ""
+    """The folder of the dataset."""
+    dataset_fingerprint: str = ""
+    """Of its clips, labels and settings."""
+    features: dict[str, Any] = field(default_factory=dict)
+    """The description of each, by name: source, settings, unit, names of its rows."""
+    pool: list[str] = field(default_factory=list)
+    """Statistics over the frames, mean or var; none where all frames were kept."""
+    prepare: str = ""
+    """What was done to the samples first, as --prepare has it."""
+    complete: bool = False
+    """Whether all shards are there."""
+    n_shards: int | None = None
+    """Shards of the dataset; None until they are there."""
+    provenance: dict[str, str] = field(default_factory=dict)
+    """Versions, and the dataset as --dataset had it; nothing until all shards are there."""
 
 
 def feature_schema(description: Mapping[str, Any]) -> pa.Schema:

@@ -10,6 +10,8 @@ from collections.abc import Mapping
 from dataclasses import MISSING, fields
 from typing import Any, ClassVar, Self
 
+_EMPTY: tuple[object, ...] = (None, "", {})
+
 
 class Record:
     """Base of the dataclasses that are written as json."""
@@ -17,12 +19,12 @@ class Record:
     version: ClassVar[int] = 1
     """Goes up where older programs would misread what is written."""
     omitted: ClassVar[frozenset[str]] = frozenset()
-    """Fields that are not written where they are None."""
+    """Fields that are not written where they are None or empty."""
 
     def to_dict(self) -> dict[str, Any]:
         """Return what is written as json: plain numbers, texts, lists and dicts."""
         values = {field.name: getattr(self, field.name) for field in fields(self)}  # type: ignore[arg-type]
-        kept = {k: v for k, v in values.items() if not (v is None and k in self.omitted)}
+        kept = {k: v for k, v in values.items() if k not in self.omitted or v not in _EMPTY}
         return {"version": self.version, **kept}
 
     @classmethod

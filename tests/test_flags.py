@@ -64,12 +64,14 @@ class Config:
     """Plainly."""
     activity: bool = True
     """Sound alone."""
-    limit: Share = 1.0
+    limit: Annotated[Share, "limits"] = 1.0
     """Of all."""
     shape: Annotated[tuple[int, int], Flag("HxW", size, "{0[0]}x{0[1]}".format)] = (2, 3)
     """Height and width."""
     inner: Inner = field(default_factory=Inner)
     """What is within."""
+    rate: Annotated[int | None, Flag("N", known=("1: slow", "2: fast")), "limits"] = None
+    """How fast {known}"""
 
 
 def parsed(*typed: str, defaults: Config | None = None, **options: object) -> Config:
@@ -85,11 +87,11 @@ def test_defaults_are_the_dataclass_s():
 def test_every_kind_of_flag():
     typed = (
         "--place p --names a,b --files f g --kind y --pool max --colour blue --gate 0.5 "
-        "--examples 2 --is-plain --no-activity --limit 5% --shape 4x5 --depth 1"
+        "--examples 2 --is-plain --no-activity --limit 5% --shape 4x5 --depth 1 --rate 2"
     )
     assert parsed(*typed.split()) == Config(
         *("p", ("a", "b"), ("f", "g"), "y", "max", Colour.BLUE, 0.5, 2, True, False, 0.05),
-        *((4, 5), Inner(1)),
+        *((4, 5), Inner(1), 2),
     )
 
 
@@ -128,12 +130,30 @@ def test_help_is_what_stands_under_the_field():
     assert "unseen" not in text
 
 
+def test_flags_of_a_title_stand_together_in_the_help():
+    parser = ArgumentParser()
+    add_flags(parser, Config)
+    first, second = parser.format_help().split("\n\nlimits:\n")
+    assert "--depth N" in first
+    assert [line.split()[0] for line in second.splitlines() if "--" in line] == [
+        "--limit",
+        "--rate",
+    ]
+
+
+def test_choices_stand_on_lines_of_their_own():
+    assert field_docs(Config)["rate"] == "How fast \n1: slow\n2: fast"
+    lines = [line.strip() for line in (Config.__doc__ or "").splitlines()]
+    at = lines.index("rate")
+    assert lines[at + 1 : at + 4] == ["How fast", "1: slow", "2: fast"]
+
+
 def test_python_s_help_explains_every_field():
     assert field_docs(Config)["names"] == "Some of a, b."
     lines = (Config.__doc__ or "").splitlines()
     assert lines[0] == "What to do."
     for name, text in field_docs(Config).items():
-        assert lines[lines.index(name) + 1].strip() == text[:88].strip()
+        assert lines[lines.index(name) + 1].strip() == text.partition("\n")[0][:88].strip()
 
 
 @pytest.mark.parametrize("text", ["4", "4x", "0x4", "axb"])

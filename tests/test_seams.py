@@ -7,24 +7,29 @@ import pytest
 from pipeline.audio.fetching import fetch
 from pipeline.audio.fetching.sources.base import NamedSource
 from pipeline.audio.spectra.input_spec import front_ends
+from pipeline.configs.export import ExportConfig
 from pipeline.errors import UsageError
 from pipeline.evaluation.labels.aggregate import METHODS, TRACKS
+from pipeline.flags import field_docs
 from pipeline.models.networks.registry import networks
 from pipeline.runs.joined import relative_on_cluster
-from pipeline.seams import declared
-from pipeline.tagging.export import FORMATS, formats_text
+from pipeline.seams import declared, declaring, summaries
+from pipeline.tagging.export import FORMATS
 from pipeline.training.augmenting.augment import AUGMENTATIONS
+from pipeline.training.augmenting.randomise.chain import AFTER_SPEED
 
 
 @pytest.fixture
 def package(tmp_path, monkeypatch):
-    """Give the name of a package of four modules, of which three have the constant."""
+    """Give the name of a package of modules, of which three have the constant."""
     folder = tmp_path / "kinds_of_the_test"
     folder.mkdir()
     (folder / "__init__.py").touch()
     for name in ("b", "a", "c"):
-        (folder / f"{name}.py").write_text(f"KIND = '{name}'\n")
-    (folder / "shared.py").write_text("OTHER = 1\n")
+        (folder / f"{name}.py").write_text(f"'''About {name}.\n\nMore.'''\n\nKIND = '{name}'\n")
+    (folder / "shared.py").write_text(
+        "raise RuntimeError('it is none of the kind: not imported')\n"
+    )
     monkeypatch.syspath_prepend(tmp_path)
     yield folder.name
     for name in [name for name in sys.modules if name.startswith(folder.name)]:
@@ -39,6 +44,12 @@ def test_some_stand_first_and_a_name_without_a_module_is_no_fault(package):
     assert declared(package, "KIND", first=("c", "gone")) == ["c", "a", "b"]
 
 
+def test_names_and_what_modules_say_of_themselves_are_read_without_an_import(package):
+    assert declaring(package, "KIND") == ["a", "b", "c"]
+    assert summaries(package, "KIND") == {"a": "About a", "b": "About b", "c": "About c"}
+    assert f"{package}.a" not in sys.modules
+
+
 USUAL = {
     "exports": ["csv", "jsonl", "jams", "audacity", "m3u"],
     "aggregations": ["s1", "s2", "max", TRACKS],
@@ -47,6 +58,10 @@ USUAL = {
         *("compact", "ast", "svm", "random-forest", "mlp", "knn"),
     ],
     "augmentations": ["masks", "tilt", "mix", "shift", "noise", "pitch", "randomise"],
+    "transforms": [
+        *("Room", "Equaliser", "LowPass", "HighPass", "Compressor", "Clipping", "Noise", "Codec"),
+        "Gain",
+    ],
     "front ends": ["logmel", "local feature", "samples", "kaldi", "filter bank", "stacked"],
 }
 FOUND = {
@@ -54,6 +69,7 @@ FOUND = {
     "aggregations": METHODS,
     "networks": networks(),
     "augmentations": AUGMENTATIONS,
+    "transforms": [type(one).__name__ for one in AFTER_SPEED],
     "front ends": front_ends(),
 }
 
@@ -63,11 +79,11 @@ def test_what_exists_keeps_its_order_whatever_is_added(seam):
     assert [name for name in FOUND[seam] if name in USUAL[seam]] == USUAL[seam]
 
 
-def test_exports_of_one_use_stand_together_in_the_help():
-    assert formats_text().startswith(
-        "csv, jsonl: a table of all tracks; jams, audacity: a file a track, with intervals where "
-        "they were kept; m3u: a playlist an instrument, highest score first"
-    )
+def test_the_help_explains_every_export_on_a_line_of_its_own():
+    first, *lines = field_docs(ExportConfig)["format"].split("\n")
+    assert first == "What to write "
+    assert [line.partition(": ")[0] for line in lines] == list(FORMATS)
+    assert lines[0] == "csv: TAGS as a csv: a row a track, failed ones too"
 
 
 @pytest.mark.parametrize(

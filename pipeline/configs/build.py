@@ -5,11 +5,20 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Annotated
 
-from pipeline.audio.fetching.access import IRMAS, Access
+from pipeline.audio.fetching.access import IRMAS, SOURCE, Access
 from pipeline.errors import UsageError
 from pipeline.flags import Count, Flag, Number, Seconds, Uri, described
+from pipeline.seams import summaries
 from pipeline.selection.retry import Retry
 from pipeline.selection.splits import parse_split
+
+_SEGMENTS, _WRITTEN, _DOWNLOADS = "which segments", "what is written", "downloads"
+_SOURCES = (
+    *("youtube: YouTube", "TEMPLATE: a URL with {ytid} in it", "DIR: a folder of {ytid}.* files"),
+    "irmas:DIR: IRMAS's own folder",
+    *summaries("pipeline.audio.fetching.sources", "SOURCE").values(),
+)
+_SOURCE = Flag("youtube|TEMPLATE|DIR|irmas:DIR", known=_SOURCES)
 
 
 @described
@@ -17,35 +26,35 @@ from pipeline.selection.splits import parse_split
 class BuildConfig:
     """What to build, from where, to where."""
 
-    segments: Annotated[tuple[str, ...], Flag("CSV")]
+    segments: Annotated[tuple[str, ...], Flag("CSV"), _SEGMENTS]
     """Segments CSVs in AudioSet's form: paths or URIs; none where the source has its own."""
-    out: Uri
+    out: Annotated[Uri, _WRITTEN]
     """The dataset's folder: a path, s3://, gs://."""
-    source: Annotated[str, Flag("youtube|TEMPLATE|DIR|irmas:DIR")] = "youtube"
-    """YouTube, a URL with {ytid} in it, a folder of {ytid}.* files, or IRMAS's own folder."""
-    classes: Annotated[str | None, Flag("TOML")] = None
+    source: Annotated[str, _SOURCE, SOURCE] = "youtube"
+    """Where the audio comes from {known}"""
+    classes: Annotated[str | None, Flag("TOML"), _SEGMENTS] = None
     """Class vocabulary instead of the eleven instruments."""
-    ontology: Annotated[str | None, Flag("JSON")] = None
+    ontology: Annotated[str | None, Flag("JSON"), _SEGMENTS] = None
     """AudioSet's ontology.json, for classes that expand an id to its descendants."""
-    max_per_class: Count | None = None
+    max_per_class: Annotated[Count | None, _SEGMENTS] = None
     """Take at most N segments of a class, all splits together, rare classes first."""
-    limit: Count | None = None
+    limit: Annotated[Count | None, _SEGMENTS] = None
     """Take the first N selected segments only."""
-    shard_size: Count = 64
+    shard_size: Annotated[Count, _WRITTEN] = 64
     """Segments a shard."""
-    max_downloads: Count = 8
+    max_downloads: Annotated[Count, _DOWNLOADS] = 8
     """Downloads at once, in the whole cluster."""
-    rate: Number | None = None
+    rate: Annotated[Number | None, _DOWNLOADS] = None
     """Attempts started a second, in the whole cluster, at most."""
-    attempts: Count = 3
+    attempts: Annotated[Count, _DOWNLOADS] = 3
     """Attempts of one run at a segment whose faults are transient."""
-    retry: Retry = Retry.NONE
+    retry: Annotated[Retry, _DOWNLOADS] = Retry.NONE
     """What earlier runs did not get and this one tries again."""
-    max_outage_s: Seconds = 6 * 3600.0
+    max_outage_s: Annotated[Seconds, "limits"] = 6 * 3600.0
     """Give the source up when it is down for longer."""
-    split: Annotated[str, Flag("T/V/T")] = "70/10/20"
+    split: Annotated[str, Flag("T/V/T"), _SEGMENTS] = "70/10/20"
     """Percent of videos in train, val and test, or 'audioset'."""
-    wav_dir: Uri | None = None
+    wav_dir: Annotated[Uri | None, _WRITTEN] = None
     """A folder where every clip is also written as {segment_id}.wav."""
     access: Access = field(default_factory=Access)
     """Cookies, proxy and source address."""

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Annotated
 
 from pipeline.errors import UsageError
-from pipeline.evaluation.labels.aggregate import NAMES, method_named
+from pipeline.evaluation.labels.aggregate import CHOICES, method_named
 from pipeline.evaluation.labels.thresholds import (
     FROM_VALIDATION,
     RULES,
@@ -19,43 +19,45 @@ from pipeline.models.names import STARTER
 from pipeline.models.starter import model_uri
 from pipeline.selection.splits import SPLITS, Split
 
+_SCORED, _LABELS, _WRITTEN = "what is scored", "windows and labels", "what is written"
+
 
 @described
 @dataclass(frozen=True)
 class EvaluateConfig:
     """What to score, against what, to where."""
 
-    model: Annotated[str, Flag("starter|URI|URI,URI", aliases=("--ensemble",))]
+    model: Annotated[str, Flag("starter|URI|URI,URI", aliases=("--ensemble",)), _SCORED]
     """A model's folder, or an ensemble's; several with commas between: the mean of their scores,
     and with --keep-thresholds --out is an ensemble's folder, for tag_catalog."""
-    out: Uri
+    out: Annotated[Uri, _WRITTEN]
     """The folder for its files: metrics.json, scores.parquet, report.html."""
-    dataset: Uri | None = None
+    dataset: Annotated[Uri | None, _SCORED] = None
     """A dataset's folder: score one split of it."""
-    split: Split = "test"
+    split: Annotated[Split, _SCORED] = "test"
     """Which split of the dataset."""
-    tags: Uri | None = None
+    tags: Annotated[Uri | None, _SCORED] = None
     """A tagging run's folder: score it against --truth."""
-    truth: Annotated[str | None, Flag("CSV")] = None
+    truth: Annotated[str | None, Flag("CSV"), _SCORED] = None
     """A CSV with columns uri and labels (codes joined by +)."""
-    aggregate: Annotated[str | None, Flag("NAME", method_named, known=NAMES)] = None
-    """Windows to clip: {known}; the model's own if not given."""
-    threshold: Number | None = None
+    aggregate: Annotated[str | None, Flag("NAME", method_named, known=CHOICES), _LABELS] = None
+    """From windows to a clip; the model's own if not given {known}"""
+    threshold: Annotated[Number | None, _LABELS] = None
     """One for every class, in place of what --thresholds says."""
-    gpu: bool = False
+    gpu: Annotated[bool, "where it runs"] = False
     """A GPU for every actor of the model."""
-    thresholds: Rule = "own"
+    thresholds: Annotated[Rule, _LABELS] = "own"
     """The model's, or with --tags those of its run (own); 0.5 (fixed); of the largest F1 on
     validation, by class (tuned); the lowest of --target-precision on validation, by class
     (precision)."""
-    target_precision: Number = TARGET_PRECISION
+    target_precision: Annotated[Number, _LABELS] = TARGET_PRECISION
     """What --thresholds precision aims at, more than 0, at most 1."""
-    validation: bool = True
+    validation: Annotated[bool, _LABELS] = True
     """Score the dataset's validation split too: for tuned thresholds, the calibration and the best
     aggregation."""
-    keep_thresholds: bool = False
+    keep_thresholds: Annotated[bool, _WRITTEN] = False
     """Write what --thresholds finds into model.json (ensemble.json), for later tagging."""
-    keep_calibration: bool = False
+    keep_calibration: Annotated[bool, _WRITTEN] = False
     """Write the map from scores to probabilities, fitted on validation, into model.json, for
     tag_catalog --calibrated."""
 

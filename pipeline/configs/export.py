@@ -6,12 +6,12 @@ from dataclasses import dataclass
 from typing import Annotated
 
 from pipeline.flags import Flag, Uri, described
-from pipeline.seams import declaring
+from pipeline.seams import summaries
 
-_FIRST = ("csv", "jsonl", "jams", "audacity", "m3u")
-_MORE = (one for one in declaring("pipeline.exports", "EXPORT") if one not in _FIRST)
-FORMATS = (*_FIRST, *_MORE)
+_FOUND = summaries("pipeline.exports", "EXPORT")
+FORMATS = tuple(dict.fromkeys(("csv", "jsonl", "jams", "audacity", "m3u", *_FOUND)))
 """Names of the formats: the modules of `pipeline.exports`."""
+_CHOICES = tuple(f"{name}: {_FOUND[name]}" for name in FORMATS)
 
 
 @described
@@ -21,9 +21,8 @@ class ExportConfig:
 
     tags: Uri
     """A folder from tag_catalog."""
-    format: Annotated[str, Flag(choices=FORMATS)]
-    """A table of all tracks (csv, jsonl); a file a track, with intervals where they were kept
-    (jams, audacity); a playlist an instrument, highest score first (m3u)."""
+    format: Annotated[str, Flag("NAME", choices=FORMATS, known=_CHOICES)]
+    """What to write {known}"""
     out: Uri
     """The folder for the files."""
     model_id: Annotated[str | None, Flag("ID")] = None

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Annotated, Literal, get_args
 
 from pipeline.errors import UsageError
-from pipeline.evaluation.labels.aggregate import method_named
+from pipeline.evaluation.labels.aggregate import CHOICES, method_named
 from pipeline.evaluation.labels.thresholds import check_share
 from pipeline.flags import Count, Flag, Number, Seconds, Share, described
 from pipeline.models.names import STARTER, Engine, Precision
@@ -15,55 +15,57 @@ from pipeline.store.playlist import FORMS
 Retry = Literal["none", "failed"]
 """Which failed tracks are taken again, beside those that the line failed."""
 
+_TRACKS, _MODEL, _LABELS = "what is tagged", "the model", "windows and labels"
+_WRITTEN, _WHERE, _LIMITS = "what is written", "where it runs", "limits"
+
 
 @described
 @dataclass(frozen=True)
 class TagConfig:
     """What to tag, with what, to where."""
 
-    catalog: Annotated[str, Flag("URI|GLOB|MANIFEST", known=FORMS)]
+    catalog: Annotated[str, Flag("URI|GLOB|MANIFEST", known=FORMS), _TRACKS]
     """The tracks: {known}."""
-    model: Annotated[str, Flag("starter|URI|URI,URI")] = STARTER
+    model: Annotated[str, Flag("starter|URI|URI,URI"), _MODEL] = STARTER
     """A model's folder, from train or quantize; an ensemble's, from evaluate --ensemble; several
     with commas between, of which the scores are averaged; or the starter."""
-    out: Annotated[str, Flag("URI", is_required=True)] = ""
+    out: Annotated[str, Flag("URI", is_required=True), _WRITTEN] = ""
     """The folder for tags/, run.json, report.html; it must be named."""
-    aggregate: Annotated[str | None, Flag("NAME", method_named)] = None
-    """Windows to track: s1 (mean), s2, max, topN such as top5, or segments such as s2-10s-top3 (S2
-    over 10 s each, then the highest three), the default where a model's is s2; where the folder's
-    rows are older and by the model's s2, that goes on."""
-    threshold: Number | None = None
+    aggregate: Annotated[str | None, Flag("NAME", method_named, known=CHOICES), _LABELS] = None
+    """From windows to a track; the model's own if not given, but s2-10s-top3 where that is s2 and
+    the folder has no rows by s2 {known}"""
+    threshold: Annotated[Number | None, _LABELS] = None
     """Score from which a label is given, 0 to 1, for every class; the model's own if not given."""
-    gpu: bool = False
+    gpu: Annotated[bool, _WHERE] = False
     """A GPU for every process of the model."""
-    window_s: Seconds | None = None
+    window_s: Annotated[Seconds | None, _LABELS] = None
     """Length of a window in s; the model's own if not given."""
-    hop_s: Seconds | None = None
+    hop_s: Annotated[Seconds | None, _LABELS] = None
     """From one window to the next in s; the model's own if not given."""
     # --gate was its name in version 0.1.
-    min_confidence: Annotated[float | None, Flag("X", aliases=("--gate",))] = None
+    min_confidence: Annotated[float | None, Flag("X", aliases=("--gate",)), _LABELS] = None
     """Lowest mean score of a class's three highest windows for a label, 0 to 1; the model's own, or
     0.2 where it has none, if not given."""
-    activity: bool = True
+    activity: Annotated[bool, _LABELS] = True
     """Leave out windows of silence and noise."""
-    calibrated: bool = False
+    calibrated: Annotated[bool, _LABELS] = False
     """Scores are probabilities, by what evaluate --keep-calibration wrote into model.json; the
     thresholds go with them."""
-    retry: Retry = "none"
+    retry: Annotated[Retry, _TRACKS] = "none"
     """Take all failed tracks again; those that the line failed are taken anyway."""
-    keep_windows: bool = False
+    keep_windows: Annotated[bool, _WRITTEN] = False
     """Also write windows/ and intervals/."""
-    embeddings: bool = False
+    embeddings: Annotated[bool, _WRITTEN] = False
     """Also write embeddings/, a vector a track."""
-    engine: Engine = "auto"
+    engine: Annotated[Engine, _MODEL] = "auto"
     """What runs the model."""
-    precision: Precision = "auto"
+    precision: Annotated[Precision, _MODEL] = "auto"
     """Precision of the model's arithmetic; int8 wants a model from quantize."""
-    workers: Count | None = None
+    workers: Annotated[Count | None, _WHERE] = None
     """Processes of the model; as many as there is room for if not given."""
-    n_examples: Annotated[int, Flag("N", name="--examples")] = 6
+    n_examples: Annotated[int, Flag("N", name="--examples"), _WRITTEN] = 6
     """Tracks to listen to on the page."""
-    max_failed: Share = 1.0
+    max_failed: Annotated[Share, _LIMITS] = 1.0
     """Exit with 3 when more than this share of the catalogue failed (5% or 0.05); run.json and the
     page say so, too."""
 

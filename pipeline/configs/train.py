@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Annotated
 
 from pipeline.errors import UsageError
 from pipeline.flags import Count, Uri, described
 from pipeline.models.names import IMAGENET
 from pipeline.models.starter import for_all_processes
-from pipeline.training.config import NO_WEIGHTS, TrainConfig, check_start
+from pipeline.training.config import NO_WEIGHTS, WHERE, TrainConfig, check_start
+
+_FILES = "what is read and written"
 
 
 @described
@@ -17,15 +20,15 @@ from pipeline.training.config import NO_WEIGHTS, TrainConfig, check_start
 class FitConfig:
     """What to train on, where to, and with how much."""
 
-    dataset: Uri
+    dataset: Annotated[Uri, _FILES]
     """The dataset's folder, from build_subset."""
-    out: Uri
+    out: Annotated[Uri, _FILES]
     """The model's folder: a path, s3://, gs://."""
     train: TrainConfig
     """What decides the model: `help(TrainConfig)`."""
-    workers: Count = 1
+    workers: Annotated[Count, WHERE] = 1
     """Processes that train together."""
-    gpu: bool = False
+    gpu: Annotated[bool, WHERE] = False
     """A GPU for every worker, in bfloat16."""
 
     def __post_init__(self) -> None:

@@ -46,9 +46,10 @@ from pipeline.selection.vocabulary import (
     default_vocabulary,
     parse_vocabulary,
 )
-from pipeline.store.dataset import FORMAT, Dataset
+from pipeline.store.dataset import Dataset
 from pipeline.store.folder import Folder, read_input
 from pipeline.store.out import DATASET, check_out
+from schemas.dataset import DatasetRecord
 
 _ANSWER_S = 60.0
 """How long a server may say nothing."""
@@ -62,7 +63,7 @@ class Plan:
     vocabulary: Vocabulary
     spec: LogMelSpec
     segments: pa.Table
-    """SEGMENTS."""
+    """The planned rows of SEGMENTS, with their splits and shards."""
     counts: dict[str, int]
     """Rows read, and why rows were left out."""
     left_out: dict[str, int] = field(default_factory=dict)
@@ -74,16 +75,15 @@ class Plan:
         cap = self.config.max_per_class
         return "" if cap is None else cap_text(cap, self.counts["over_cap"], self.left_out)
 
-    def identity(self) -> dict[str, Any]:
-        """Return what a dataset may not change between runs."""
+    def identity(self) -> DatasetRecord:
+        """Return what a dataset may not change between runs: its dataset.json when it begins."""
         # IRMAS names its classes itself: what would leave them open in AudioSet is of no account.
         classes = self.vocabulary.without_unknown() if self.config.is_irmas else self.vocabulary
-        return {
-            "format": FORMAT,
-            "classes": classes.to_dict(),
-            "feature_spec": self.spec.to_dict(),
-            "split": "irmas" if self.config.is_irmas else self.config.split,
-        }
+        return DatasetRecord(
+            classes=classes.to_dict(),
+            feature_spec=self.spec.to_dict(),
+            split="irmas" if self.config.is_irmas else self.config.split,
+        )
 
 
 def dry_run(config: BuildConfig) -> dict[str, Any]:

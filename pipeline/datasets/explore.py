@@ -7,7 +7,6 @@ never read.
 from __future__ import annotations
 
 from collections import Counter
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -32,18 +31,21 @@ from pipeline.store.dataset import Dataset
 from pipeline.store.folder import Folder
 from pipeline.store.out import EXPLORATION, check_out
 from schemas.clips import clips_schema
+from schemas.dataset import DatasetRecord
+from schemas.exploration import ExplorationRecord
 from schemas.features import read_logmels
 
 _CLIP_COLUMNS = ("classes", "split", "sample_rate_hz", "n_samples")
 _N_DRAWN = 12
 
 
-def explore(config: ExploreConfig) -> dict[str, Any]:
+def explore(config: ExploreConfig) -> ExplorationRecord:
     """Test and draw what a dataset holds; return what explore.json holds."""
     inputs = {"--dataset": config.dataset, "--features": config.features}
     check_out(config.out, EXPLORATION, inputs)
     dataset, out = Dataset.open(config.dataset), Folder(config.out)
-    names = Vocabulary.from_dict(dataset.meta()["classes"]).names
+    about = dataset.record()
+    names = Vocabulary.from_dict(about.classes).names
     tested = None
     if config.features is not None:
         tested = compare(Folder(config.features), dataset, config.split, list(names))
@@ -55,20 +57,20 @@ def explore(config: ExploreConfig) -> dict[str, Any]:
         split=config.split,
         examples=examples,
         tested=tested,
-        provenance=provenance() | _origin(config, dataset),
+        provenance=provenance() | _origin(config, about),
     )
     page = explore_page(
         report,
         durations_s=durations_s(clips),
         examples=examples,
-        spec=LogMelSpec.from_dict(dataset.meta()["feature_spec"]),
+        spec=LogMelSpec.from_dict(about.feature_spec),
         tested=tested,
     )
     with out.claimed():
         out.delete("anova.parquet")  # of an earlier run, which may have had features
         if tested:
             out.write_table("anova.parquet", tested.table)
-        out.write_json("explore.json", report)
+        out.write_json("explore.json", report.to_dict())
         out.write_bytes("report.html", render_page(page).encode())
     return report
 
@@ -151,9 +153,9 @@ def _tests(pooled: Pooled, recordings: list[str]) -> pa.Table:
     )
 
 
-def _origin(config: ExploreConfig, dataset: Dataset) -> dict[str, str]:
+def _origin(config: ExploreConfig, dataset: DatasetRecord) -> dict[str, str]:
     return {
         "dataset": config.dataset,
-        "dataset_fingerprint": str(dataset.meta().get("fingerprint", "not complete")),
+        "dataset_fingerprint": dataset.fingerprint or "not complete",
         "features": config.features or "none",
     }

@@ -26,7 +26,7 @@ from pipeline.evaluation.statistics.anova import RowValues, single_groups
 from pipeline.store.dataset import Dataset
 from pipeline.store.folder import Folder
 from pipeline.store.matrices import label_matrix
-from schemas.feature_set import squared
+from schemas.feature_set import FeatureSetRecord, squared
 
 _STATISTICS = ("mean", "var")
 _EXTRACT = "python -m jobs.extract_features --pool mean,var"
@@ -61,18 +61,18 @@ def check_features(folder: Folder, dataset: Dataset) -> list[str]:
     """Return the features' names; UsageError unless they are whole, pooled and of the dataset."""
     if not folder.exists("features.json"):
         raise UsageError(f"{folder.uri}: no features.json there; make features with {_EXTRACT}")
-    meta = folder.read_json("features.json")
-    if not meta.get("complete"):
+    made = folder.read_record("features.json", FeatureSetRecord)
+    if not made.complete:
         raise UsageError(f"{folder.uri}: the features are not complete; run {_EXTRACT} again")
-    fingerprint = dataset.meta().get("fingerprint")  # one that is not complete has none
-    if fingerprint is None or meta.get("dataset_fingerprint") != fingerprint:
+    fingerprint = dataset.record().fingerprint  # one that is not complete has none
+    if not fingerprint or made.dataset_fingerprint != fingerprint:
         raise SpecMismatch(
             f"{folder.uri}: the features are not of {dataset.folder.uri} as it is now; make them "
             f"anew with {_EXTRACT}"
         )
-    if not meta.get("pool") or not meta.get("features"):
+    if not made.pool or not made.features:
         raise UsageError(f"{folder.uri}: no pooled features there; make them with {_EXTRACT}")
-    return list(meta["features"])
+    return list(made.features)
 
 
 def shards_of(folder: Folder, table: str, split: str) -> Iterator[str]:

@@ -50,6 +50,7 @@ from pipeline.training.transfer.distillation import Distiller, with_soft_targets
 from pipeline.training.transfer.fine_tuning import Init
 from pipeline.training.transfer.probe import ProbeDesign
 from pipeline.training.transfer.teaching import Teaching
+from schemas.dataset import DatasetRecord
 
 
 @dataclass(frozen=True)
@@ -57,7 +58,7 @@ class TrainingData:
     """What a training learns from: a dataset, through a config's front end and split."""
 
     dataset: Dataset
-    meta: dict[str, Any]
+    meta: DatasetRecord
     """The content of the dataset's dataset.json."""
     config: TrainConfig
 
@@ -96,7 +97,7 @@ class TrainingData:
     @property
     def vocabulary(self) -> Vocabulary:
         """The classes of the dataset, in their order."""
-        return Vocabulary.from_dict(self.meta["classes"])
+        return Vocabulary.from_dict(self.meta.classes)
 
     @property
     def input_spec(self) -> InputSpec:
@@ -105,7 +106,7 @@ class TrainingData:
             return self.probe.input_spec
         if self.init is not None:
             return self.init.input_spec
-        return input_spec_of(self.config.model, LogMelSpec.from_dict(self.meta["feature_spec"]))
+        return input_spec_of(self.config.model, LogMelSpec.from_dict(self.meta.feature_spec))
 
     @cached_property
     def probe(self) -> ProbeDesign:
@@ -187,7 +188,7 @@ class TrainingData:
     @property
     def cache(self) -> Path:
         """This user's folder, on this machine, for the dataset's memory-mapped features."""
-        name = str(self.meta["fingerprint"]).removeprefix("sha256:")[:16]
+        name = self.meta.fingerprint.removeprefix("sha256:")[:16]
         return Path(tempfile.gettempdir()) / f"timbre-{os.getuid()}" / name
 
     @contextmanager
@@ -217,7 +218,7 @@ class TrainingData:
 
     @property
     def is_randomised(self) -> bool:
-        """Whether training windows are made other recordings of (`learn.randomise`)."""
+        """Whether training windows are made other recordings of (`augmenting.randomise`)."""
         input_spec = self.input_spec
         fits = isinstance(input_spec, MelInput | SamplesInput)
         return "randomise" in self.config.augment and fits and self.config.model not in CLASSICAL
@@ -380,11 +381,11 @@ class TrainingData:
         """The log-mel that the model's windows are drawn as; None for other features."""
         input_spec = self.input_spec
         if isinstance(input_spec, SamplesInput):
-            return LogMelSpec.from_dict(self.meta["feature_spec"])
+            return LogMelSpec.from_dict(self.meta.feature_spec)
         return input_spec.spec if isinstance(input_spec, LogMelInput) else None
 
     def training_input(self, model: Tagger, samples: SamplesToInput | None) -> TrainingInput:
         """Return what becomes of samples on their way into the network (`augment_examples`)."""
         samples = None if isinstance(samples, Distiller) else samples
-        spec = self.drawn_spec or LogMelSpec.from_dict(self.meta["feature_spec"])
+        spec = self.drawn_spec or LogMelSpec.from_dict(self.meta.feature_spec)
         return TrainingInput(self.config, model, self.input_spec, self.windows, spec, samples)

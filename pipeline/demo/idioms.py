@@ -81,11 +81,7 @@ CLASSES: dict[str, Idiom] = {
         ("melody",),
         bends=True,
     ),
-    "tru": Idiom(
-        (Voice(56, 54, 84, -35.5),),
-        ("melody",),
-        bends=True,
-    ),
+    "tru": Idiom((Voice(56, 54, 84, -35.5),), ("melody",), bends=True),
     "vio": Idiom((Voice(40, 55, 96, -30.1),), ("melody",), bends=True),
     "voi": Idiom(
         (Voice(52, 45, 79, -34.0), Voice(53, 45, 79, -34.1)),

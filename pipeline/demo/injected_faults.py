@@ -34,7 +34,7 @@ class Fault(StrEnum):
     NOT_AUDIO = "not_audio"
     """200, and a page of HTML."""
     GARBAGE = "garbage"
-    """Noise, called audio."""
+    """Random bytes under the name and type of an audio file."""
     SHORT = "short"
     """The file's first half, as if it were the whole."""
 

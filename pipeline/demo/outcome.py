@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from pipeline.store.folder import Folder
 from schemas.build_report import BuildReport
 from schemas.evaluation import EvaluationRecord
 from schemas.tagging_run import TaggingRun
@@ -36,9 +36,10 @@ def summary(root: Path, *, seconds: float) -> str:
 
 
 def _lines(root: Path, seconds: float) -> Iterator[str]:
-    build = BuildReport.from_dict(_read(root / "dataset/report.json"))
-    scores = EvaluationRecord.from_dict(_read(root / "evaluation/metrics.json"))
-    run = TaggingRun.from_dict(_read(root / "tagging/run.json"))
+    folder = Folder(str(root))
+    build = folder.read_record("dataset/report.json", BuildReport)
+    scores = folder.read_record("evaluation/metrics.json", EvaluationRecord)
+    run = folder.read_record("tagging/run.json", TaggingRun)
     metrics = scores.metrics
     yield f"\n{'':-<78}\nThe demo, on rendered music (not on real recordings), in {seconds:.0f} s\n"
     for row in build.outcomes:
@@ -55,7 +56,7 @@ def _lines(root: Path, seconds: float) -> Iterator[str]:
         macro = {key: metrics[f"macro_{key}{end}"] or 0.0 for key in ("precision", "recall", "f1")}
         macro |= {"average_precision": metrics["mean_average_precision"]}
         yield _row(name, metrics["n_items"], macro)
-    yield from _side_by_side(root)
+    yield from _side_by_side(folder)
     yield "\nLook at"
     for name in (
         "dataset/report.html",
@@ -70,12 +71,12 @@ def _lines(root: Path, seconds: float) -> Iterator[str]:
     yield f"\n{NEXT}"
 
 
-def _side_by_side(root: Path) -> Iterator[str]:
+def _side_by_side(folder: Folder) -> Iterator[str]:
     """Yield how the demo's model and the starter did on the library; nothing without a starter."""
-    paths = [root / f"evaluation-{name}" / "metrics.json" for name in _TAGGINGS]
-    if not all(path.is_file() for path in paths):
+    names = [f"evaluation-{name}/metrics.json" for name in _TAGGINGS]
+    if not all(map(folder.exists, names)):
         return
-    found = [EvaluationRecord.from_dict(_read(path)).metrics for path in paths]
+    found = [folder.read_record(name, EvaluationRecord).metrics for name in names]
     yield f"\n  the library's tracks that play: {found[0]['n_items']}\n"
     yield f"  {'':<18}" + "".join(f"{name:>16}" for name in _TAGGINGS.values())
     for name, key in _FIGURES.items():
@@ -88,8 +89,3 @@ def _row(name: str, n: int, row: dict[str, Any]) -> str:
         f"  {name:<18}{n:>6}{row['precision']:>11.3f}{row['recall']:>8.3f}{row['f1']:>7.3f}"
         f"{row['average_precision'] or 0:>7.3f}"
     )
-
-
-def _read(path: Path) -> dict[str, Any]:
-    value: dict[str, Any] = json.loads(path.read_text())
-    return value

@@ -1,4 +1,4 @@
-"""A label track for Audacity for every track that is ok."""
+"""A label track for Audacity for every track that is ok, with intervals where they were kept."""
 
 from __future__ import annotations
 
@@ -10,4 +10,4 @@ def _write(task: Task) -> str:
     return file_each(task, "txt", lambda _, spans, origin: texts.audacity_text(spans, origin))
 
 
-EXPORT = Export("audacity", "a file a track, with intervals where they were kept", _write)
+EXPORT = Export("audacity", _write)

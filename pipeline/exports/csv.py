@@ -20,4 +20,4 @@ def _write(task: Task) -> str:
     return f"tags.csv: {n_rows:,d} rows, failed tracks too"
 
 
-EXPORT = Export("csv", "a table of all tracks", _write)
+EXPORT = Export("csv", _write)

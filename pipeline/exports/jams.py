@@ -1,4 +1,4 @@
-"""A JAMS file for every track that is ok."""
+"""A JAMS file for every track that is ok, with intervals where they were kept."""
 
 from __future__ import annotations
 
@@ -10,4 +10,4 @@ def _write(task: Task) -> str:
     return file_each(task, "jams", texts.jams_text)
 
 
-EXPORT = Export("jams", "a file a track, with intervals where they were kept", _write)
+EXPORT = Export("jams", _write)

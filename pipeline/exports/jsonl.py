@@ -15,4 +15,4 @@ def _write(task: Task) -> str:
     return f"tags.jsonl: {n_rows:,d} objects, failed tracks too"
 
 
-EXPORT = Export("jsonl", "a table of all tracks", _write)
+EXPORT = Export("jsonl", _write)

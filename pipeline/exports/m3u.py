@@ -34,4 +34,4 @@ def _write(task: Task) -> str:
     return f"{len(codes)} playlists, {entries.num_rows:,d} entries; failed tracks are left out"
 
 
-EXPORT = Export("m3u", "a playlist an instrument, highest score first", _write)
+EXPORT = Export("m3u", _write)

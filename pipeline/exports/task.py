@@ -70,8 +70,6 @@ class Export:
 
     name: str
     """Name of the format, which is that of its file: what `jobs.export --format` takes."""
-    help: str
-    """What the format is good for; `flows.export.formats_text` joins formats of equal use."""
     write: Callable[[Task], str]
     """Writes the files, and says which there are."""
 

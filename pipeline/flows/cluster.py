@@ -1,4 +1,4 @@
-"""Ray, met once: start or join it, keep a bounded number of tasks in flight."""
+"""Ray, met once: start or join it, run a bounded number of tasks at once."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ import ray
 import torch
 
 from pipeline.errors import TimbreError, UsageError
-from pipeline.runs.logs import log_as_objects, log_form
+from pipeline.runs.logs import log_as_objects, log_form, progress_bar
 
 _TOO_SLOW = "timed out during startup"  # in the message of a Ray that did
 _OBJECT_STORE_BYTES = 1 << 30
@@ -163,30 +164,31 @@ def own_cpus() -> int:
     return int(cpu_count())
 
 
-class Slots:
-    """A fixed number of places for tasks; each place has a size that its tasks are told."""
+def run_tasks(
+    submit: Callable[[Any], ray.ObjectRef[Any]],
+    shards: Sequence[Any],
+    *,
+    n_at_once: int,
+    title: str,
+    waits: str,
+) -> list[Any]:
+    """Return the results of `submit(shard)`, a task each, as they end; show them on a bar.
 
-    def __init__(self, sizes: Sequence[int]) -> None:
-        self._free = list(sizes)
-        self._running: dict[ray.ObjectRef[Any], int] = {}
-
-    def map(
-        self, submit: Callable[[Any, int], ray.ObjectRef[Any]], items: Iterator[Any]
-    ) -> Iterator[Any]:
-        """Yield the results of `submit(item, size)` as they come, one task a place at most."""
+    At most `n_at_once` tasks are under way; where one fails, the others are cancelled.
+    """
+    results: list[Any] = []
+    running: list[ray.ObjectRef[Any]] = []
+    left = iter(shards)
+    with progress_bar(total=len(shards), unit=" shards", desc=title, postfix=waits) as bar:
         try:
-            for item in items:
-                if not self._free:
-                    yield self._one()
-                size = self._free.pop()
-                self._running[submit(item, size)] = size
-            while self._running:
-                yield self._one()
+            while len(results) < len(shards):
+                running += map(submit, islice(left, n_at_once - len(running)))
+                (ready,), _ = ray.wait(running, num_returns=1, fetch_local=False)
+                running.remove(ready)
+                results.append(ray.get(ready))
+                bar.set_postfix_str("", refresh=False)
+                bar.update()
         finally:
-            for reference in self._running:
+            for reference in running:
                 ray.cancel(reference, force=True)
-
-    def _one(self) -> Any:
-        (ready,), _ = ray.wait(list(self._running), num_returns=1, fetch_local=False)
-        self._free.append(self._running.pop(ready))
-        return ray.get(ready)
+    return results

@@ -18,7 +18,7 @@ from datetime import UTC, date, datetime
 from functools import partial
 from importlib import metadata
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import cast
 from urllib.parse import urlsplit
 
 from pipeline.configs.doctor import DoctorConfig as DoctorConfig
@@ -26,9 +26,6 @@ from pipeline.errors import FetchFault, TimbreError
 from pipeline.flows import doctor_checks
 from pipeline.flows.doctor_checks import Finding, Level, judged, room_at
 from pipeline.runs.joined import is_on_cluster, relative_on_cluster
-
-if TYPE_CHECKING:
-    pass
 
 STALE_DAYS = 60
 """YouTube changes monthly, and yt-dlp with it."""

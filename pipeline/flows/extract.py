@@ -10,10 +10,9 @@ it is of.
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -25,20 +24,19 @@ from pipeline.audio.description.features import FrameSpec, Matrix, describe, ext
 from pipeline.audio.description.prepare import Step, apply_steps, parse_steps
 from pipeline.configs.extract import ExtractConfig as ExtractConfig
 from pipeline.errors import SpecMismatch, UsageError
-from pipeline.flows.cluster import Slots, cpus, ray_session
-from pipeline.runs.logs import progress_bar
+from pipeline.flows.cluster import cpus, ray_session, run_tasks
 from pipeline.runs.provenance import provenance
-from pipeline.store.dataset import Dataset
+from pipeline.store.dataset import RAW, Dataset, clips_hash
 from pipeline.store.folder import Folder
 from pipeline.store.out import FEATURES, check_out, check_same
-from schemas.feature_set import CLIPS_KEY, feature_schema, pooled_schema
+from schemas.dataset import DatasetRecord
+from schemas.feature_set import CLIPS_KEY, FeatureSetRecord, feature_schema, pooled_schema
 
 _IDENTITY = ["segment_id", "sha256", "split", "classes"]
+"""What a shard's features depend on: which clips it has, what they sound like and what they are."""
 _CLIP_COLUMNS = [*_IDENTITY, "ytid", "audio"]
 _AT_ONCE = 16
 """Shards that are compared at the same time: a bucket's answers take their time."""
-_RAW = {"use_dictionary": False, "compression": "none", "write_statistics": False}
-_STATISTICS = ("mean", "var")
 
 
 @dataclass(frozen=True)
@@ -47,7 +45,7 @@ class ExtractJob:
 
     clips: Folder
     fingerprint: str
-    """Of the dataset."""
+    """Hash of what the dataset holds (`Dataset.fingerprint`)."""
     out: Folder
     descriptions: Mapping[str, Mapping[str, Any]]
     spec: FrameSpec
@@ -56,62 +54,82 @@ class ExtractJob:
 
     def file(self, feature: str, shard: str) -> str:
         """Return the name of a shard's file."""
-        return f"{feature}{'-pooled' if self.pool else ''}/{shard}"
+        return f"{self.table(feature)}/{shard}"
+
+    def table(self, feature: str) -> str:
+        """Return the sub-folder of a feature's files."""
+        return f"{feature}-pooled" if self.pool else feature
 
 
-def extract_features(config: ExtractConfig) -> dict[str, Any]:
-    """Extract what is missing, and return what features.json holds."""
+@dataclass(frozen=True)
+class Extracted:
+    """What an extraction has written."""
+
+    record: FeatureSetRecord
+    """The content of features.json afterwards."""
+    n_shards: int
+    """Shards that this run has done."""
+    n_clips: int
+    """The clips of those shards."""
+
+
+def extract_features(config: ExtractConfig) -> Extracted:
+    """Extract what is missing of the features."""
     check_out(config.out, FEATURES, {"--dataset": config.dataset})
     dataset, out = Dataset.open(config.dataset), Folder(config.out)
     work = plan(config, dataset, out)
     shards = [name.split("/")[1] for name in dataset.folder.names("clips")]
-    meta: dict[str, Any] = {
-        "dataset": dataset.folder.uri,
-        "dataset_fingerprint": work.fingerprint,
-        "features": dict(work.descriptions),
-        "pool": list(config.pool),
-        "prepare": ",".join(map(str, work.steps)),
-    }
+    record = FeatureSetRecord(
+        dataset=dataset.folder.uri,
+        dataset_fingerprint=work.fingerprint,
+        features=dict(work.descriptions),
+        pool=list(config.pool),
+        prepare=",".join(map(str, work.steps)),
+    )
     with out.claimed():
-        claim(work, shards, meta)
+        claim(work, shards, record)
         tidy(work, shards)
         left = missing(work, shards)
         n_clips = run_shards(work, left) if left else 0
-        meta |= {
-            "complete": True,
-            "n_shards": len(shards),
-            "provenance": provenance() | {"dataset": config.dataset},
-        }
-        out.write_json("features.json", meta)
-    return meta | {"n_shards_done_now": len(left), "n_clips_done_now": n_clips}
+        origin = provenance() | {"dataset": config.dataset}
+        record = replace(record, complete=True, n_shards=len(shards), provenance=origin)
+        out.write_json("features.json", record.to_dict())
+    return Extracted(record, len(left), n_clips)
+
+
+def _read_record(out: Folder) -> FeatureSetRecord | None:
+    """Return what features.json holds; None where there is none yet."""
+    if not out.exists("features.json"):
+        return None
+    return out.read_record("features.json", FeatureSetRecord)
 
 
 def plan(config: ExtractConfig, dataset: Dataset, out: Folder) -> ExtractJob:
     """Check what a user can get wrong; features that are there already are kept complete."""
-    meta = dataset.built()
-    rate_hz = meta["feature_spec"]["sample_rate_hz"]
+    built, before = dataset.built(), _read_record(out)
+    rate_hz = built.feature_spec["sample_rate_hz"]
     try:
         spec = FrameSpec(sample_rate_hz=rate_hz, n_fft=config.n_fft, hop=config.hop)
     except ValueError as error:
         raise UsageError(f"--n-fft {config.n_fft} --hop {config.hop}: {error}") from error
-    known = out.read_json("features.json")["features"] if out.exists("features.json") else {}
+    known = before.features if before else {}
     return ExtractJob(
         clips=dataset.folder,
-        fingerprint=meta["fingerprint"],
+        fingerprint=built.fingerprint,
         out=out,
         descriptions={name: describe(name, spec) for name in (*known, *config.features)},
         spec=spec,
         pool=config.pool,
-        steps=parse_steps(_with_numbers(config.prepare, meta)),
+        steps=parse_steps(_with_numbers(config.prepare, built)),
     )
 
 
-def _with_numbers(steps: str, meta: Mapping[str, Any]) -> str:
+def _with_numbers(steps: str, built: DatasetRecord) -> str:
     """Write the training split's mean and deviation behind a plain 'standardise'."""
     words = [step.strip() for step in steps.split(",")]
     if "standardise" not in words:
         return steps
-    train = meta.get("train_moments", {}).get("samples", {"n": 0})
+    train = built.train_moments.get("samples", {"n": 0})
     if not train["n"]:
         raise UsageError(
             "--prepare standardise: dataset.json has no train_moments, as the training split is "
@@ -121,24 +139,26 @@ def _with_numbers(steps: str, meta: Mapping[str, Any]) -> str:
     return ",".join(numbers if word == "standardise" else word for word in words)
 
 
-def claim(work: ExtractJob, shards: list[str], meta: Mapping[str, Any]) -> None:
+def claim(work: ExtractJob, shards: list[str], record: FeatureSetRecord) -> None:
     """Refuse to mix tables that were made in different ways or of different datasets."""
     out = work.out
-    if out.exists("features.json"):
-        before = out.read_json("features.json")
-        known = before["features"]
-        made = meta["features"]
-        settings = {key: meta[key] for key in ("pool", "prepare")}
-        there = {key: before[key] for key in settings} | {n: known.get(n, made[n]) for n in made}
-        check_same(out.uri, "holds features", there, settings | made)
-        if before.get("dataset_fingerprint") != work.fingerprint:
-            if before.get("dataset") != meta["dataset"]:
+    if before := _read_record(out):
+        made = record.features
+        there = {name: before.features.get(name, made[name]) for name in made}
+        check_same(
+            out.uri,
+            "holds features",
+            {"pool": before.pool, "prepare": before.prepare, **there},
+            {"pool": record.pool, "prepare": record.prepare, **made},
+        )
+        if before.dataset_fingerprint != work.fingerprint:
+            if before.dataset != record.dataset:
                 raise SpecMismatch(
                     f"{out.uri}: holds features of another dataset, "
-                    f"{before.get('dataset', 'which it does not name')}; give another --out"
+                    f"{before.dataset or 'which it does not name'}; give another --out"
                 )
             drop_changed(work, shards)  # before the new fingerprint says that all is well
-    out.write_json("features.json", {**meta, "complete": False})
+    out.write_json("features.json", record.to_dict())
 
 
 def drop_changed(work: ExtractJob, shards: list[str]) -> None:
@@ -148,7 +168,7 @@ def drop_changed(work: ExtractJob, shards: list[str]) -> None:
     """
 
     def drop(shard: str) -> None:
-        now = identity_of(work.clips.read_table(f"clips/{shard}", _IDENTITY).to_pylist())
+        now = clips_hash(work.clips.read_table(f"clips/{shard}", _IDENTITY).to_pylist(), _IDENTITY)
         for name in (work.file(feature, shard) for feature in work.descriptions):
             if work.out.exists(name):
                 said = work.out.read_schema(name).metadata or {}
@@ -159,16 +179,10 @@ def drop_changed(work: ExtractJob, shards: list[str]) -> None:
         list(pool.map(drop, shards))
 
 
-def identity_of(clips: Iterable[Mapping[str, Any]]) -> bytes:
-    """Return a hash of which clips a shard has, what they sound like and what they are."""
-    rows = "\n".join(" ".join(str(clip[key]) for key in _IDENTITY) for clip in clips)
-    return f"sha256:{hashlib.sha256(rows.encode()).hexdigest()}".encode()
-
-
 def tidy(work: ExtractJob, shards: list[str]) -> None:
     """Delete what a killed task left, and the shards that the dataset has no more."""
     for feature in work.descriptions:
-        table = work.file(feature, "").rstrip("/")
+        table = work.table(feature)
         work.out.delete_temporary(table)
         for name in work.out.names(table):
             if name.split("/")[1] not in shards:
@@ -177,8 +191,7 @@ def tidy(work: ExtractJob, shards: list[str]) -> None:
 
 def missing(work: ExtractJob, shards: list[str]) -> list[tuple[str, list[str]]]:
     """Return the shards that lack a file, each with the features that it lacks."""
-    tables = [work.file(feature, "").rstrip("/") for feature in work.descriptions]
-    there = {name for table in tables for name in work.out.names(table)}
+    there = {name for one in work.descriptions for name in work.out.names(work.table(one))}
     lacks = [
         (shard, [f for f in work.descriptions if work.file(f, shard) not in there])
         for shard in shards
@@ -188,21 +201,17 @@ def missing(work: ExtractJob, shards: list[str]) -> list[tuple[str, list[str]]]:
 
 def run_shards(work: ExtractJob, left: list[tuple[str, list[str]]]) -> int:
     """Extract the shards as tasks, a CPU each; return how many clips that were."""
-    n_clips = 0
-    waits = "waiting for the workers to start"
-    with (
-        ray_session(),
-        progress_bar(total=len(left), unit=" shards", desc="features", postfix=waits) as bar,
-    ):
+    with ray_session():
         task = ray.remote(num_cpus=1)(extract_shard)
         reference = ray.put(work)
-        for n_done in Slots([1] * max(1, cpus())).map(
-            lambda item, _: task.remote(reference, *item), iter(left)
-        ):
-            n_clips += n_done
-            bar.set_postfix_str("", refresh=False)
-            bar.update()
-    return n_clips
+        n_clips = run_tasks(
+            lambda item: task.remote(reference, *item),
+            left,
+            n_at_once=max(1, cpus()),
+            title="features",
+            waits="waiting for the workers to start",
+        )
+    return sum(n_clips)
 
 
 def extract_shard(work: ExtractJob, shard: str, features: list[str]) -> int:
@@ -217,8 +226,8 @@ def extract_shard(work: ExtractJob, shard: str, features: list[str]) -> int:
     for name in features:
         description = {**work.descriptions[name], "prepare": ",".join(map(str, work.steps))}
         schema = pooled_schema(description, work.pool) if work.pool else feature_schema(description)
-        schema = schema.with_metadata({**schema.metadata, CLIPS_KEY: identity_of(clips)})
-        options = {} if work.pool else _RAW
+        schema = schema.with_metadata({**schema.metadata, CLIPS_KEY: clips_hash(clips, _IDENTITY)})
+        options = {} if work.pool else RAW
         work.out.write_table(
             work.file(name, shard), pa.Table.from_pylist(rows[name], schema), **options
         )

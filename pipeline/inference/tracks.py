@@ -69,9 +69,9 @@ def column(name: str, k: int) -> str:
     return f"{name}_{k}" if k else name
 
 
-def described_schema(n_hearings: int) -> pa.Schema:
+def described_schema(n_front_ends: int) -> pa.Schema:
     """DESCRIBED: a track and its windows, as many sets of them as there are front ends."""
-    windows = [(column(key, k), kind) for k in range(n_hearings) for key, kind in _OF_WINDOWS]
+    windows = [(column(key, k), kind) for k in range(n_front_ends) for key, kind in _OF_WINDOWS]
     return pa.schema([*_OF_TRACK, *windows, *_TIMES])
 
 
@@ -128,7 +128,7 @@ def described_rows(
 ) -> Iterator[Row]:
     """Yield the row of DESCRIBED of each track, whatever its bytes do to the decoder.
 
-    Its windows are those of each of `hearings`, in their order.
+    Its windows are those of each of `front_ends`, in their order.
 
     `is_known` says of a fingerprint whether that content has its tags already. Tracks from a bucket
     or a server are read ahead, some at a time.

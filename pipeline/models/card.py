@@ -40,7 +40,7 @@ class Architecture:
     input_size: tuple[int, int] = (256, 256)
     """For timm's, log-mels are resized to this height (mel) and width (time)."""
     dropout: float = 0.2
-    """Before the head."""
+    """Share of values dropped before the head in training, 0 to 1."""
     input_shape: tuple[int, int] = (256, 87)
     """Rows and columns of a window."""
     below_peak: bool = True
@@ -127,7 +127,7 @@ class ModelCard:
         return self.training.get("config", {}).get("folds") is not None
 
     def to_dict(self) -> dict[str, Any]:
-        """Return model.json."""
+        """Return the card as model.json holds it."""
         return {
             "format": FORMAT,
             "model_id": self.model_id,
@@ -176,7 +176,7 @@ class ModelCard:
 
 
 def save_card(folder: Folder, card: ModelCard) -> None:
-    """Write model.json."""
+    """Write a model's card into its folder, as model.json."""
     folder.write_json("model.json", card.to_dict())
 
 

@@ -35,8 +35,8 @@ AUGMENTATIONS = (
     *declaring("pipeline.training.augmenting.augmentations", "AUGMENTATION"),
 )
 """On what is not samples, `shift` is a window that begins elsewhere in its clip, or is rotated
-where it fills its clip (`windows`). `randomise` is the chain of `learn.randomise`, in the loader's
-processes."""
+where it fills its clip (`windows`). `randomise` is the chain of `augmenting.randomise`, in the
+loader's processes."""
 
 PRETRAINED = "MIT/ast-finetuned-audioset-10-10-0.4593"
 """The published AST, trained on AudioSet; named in messages, never downloaded here."""

@@ -81,7 +81,7 @@ class Example:
     title: str
     """Why the track is shown."""
     uri: str
-    """Address of the track."""
+    """Path or URI of the track."""
     words: str
     """What the track was given, and by what scores."""
     labels: tuple[str, ...]

@@ -118,12 +118,7 @@ def shard_name(split: str, parts: Sequence[str]) -> str:
 
 def rows_to_do(segments: pa.Table, finished: FinishedSegments) -> pa.Table:
     """Return the rows of SEGMENTS that are not finished, or that are to be tried again."""
-    ids = pa.concat_arrays(
-        [
-            _unfinished(segments, finished)["segment_id"].combine_chunks(),
-            finished.again["segment_id"].combine_chunks(),
-        ]
-    )
+    ids = pa.concat_arrays([_ids(_unfinished(segments, finished)), _ids(finished.again)])
     return segments.filter(pc.is_in(segments["segment_id"], value_set=ids))
 
 

@@ -86,8 +86,7 @@ class Vocabulary:
 @cache
 def audioset_order() -> tuple[str, ...]:
     """Return AudioSet's 527 label ids, in the order of its class_labels_indices.csv."""
-    text = (resources.files("pipeline.selection") / "audioset_mids.txt").read_text()
-    return tuple(line for line in text.splitlines() if not line.startswith("#"))
+    return _lines_of("audioset_mids.txt")
 
 
 @cache
@@ -99,9 +98,13 @@ def audioset_mids() -> frozenset[str]:
 @cache
 def audioset_names() -> dict[str, str]:
     """Return the names of AudioSet's 527 labels by id."""
-    text = (resources.files("pipeline.selection") / "audioset_names.txt").read_text()
-    names = [line for line in text.splitlines() if not line.startswith("#")]
-    return dict(zip(audioset_order(), names, strict=True))
+    return dict(zip(audioset_order(), _lines_of("audioset_names.txt"), strict=True))
+
+
+def _lines_of(name: str) -> tuple[str, ...]:
+    """Return the lines of a file beside this module, without its remarks."""
+    text = (resources.files("pipeline.selection") / name).read_text()
+    return tuple(line for line in text.splitlines() if not line.startswith("#"))
 
 
 def audioset_vocabulary(mids: Iterable[str]) -> Vocabulary:

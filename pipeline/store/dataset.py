@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from typing import Any
@@ -29,16 +29,14 @@ from pipeline.selection.plan import FinishedSegments
 from pipeline.selection.retry import Retry, is_due
 from pipeline.store.folder import Folder
 from schemas.columns import CODES, MOMENTS_KEY
+from schemas.dataset import DatasetRecord
 from schemas.features import SPEC_KEY
 from schemas.ledger import LEDGER, latest
 from schemas.segments import SEGMENTS
 
-FORMAT = "timbre-dataset-1"
 _TABLES = ("clips", "features", "ledger")  # a file a shard each
-_RAW = {"use_dictionary": False, "compression": "none", "write_statistics": False}
-"""For columns that are blobs: reading is then a memory map."""
-
-
+RAW = {"use_dictionary": False, "compression": "none", "write_statistics": False}
+"""Options of a writer for columns that are blobs: reading is then a memory map."""
 _AT_ONCE = 16
 """Files that are asked at the same time: a bucket's answers take their time."""
 _IDENTITY = pa.schema(
@@ -68,33 +66,36 @@ class Dataset:
         return dataset
 
     def meta(self) -> dict[str, Any]:
-        """Return the content of dataset.json, empty where there is none."""
-        meta: dict[str, Any] = self.folder.read_json("dataset.json")
-        return meta
+        """Return the content of dataset.json as a dict (see `record`)."""
+        return self.record().to_dict()
 
-    def built(self) -> dict[str, Any]:
+    def record(self) -> DatasetRecord:
+        """Return what dataset.json holds."""
+        return self.folder.read_record("dataset.json", DatasetRecord)
+
+    def built(self) -> DatasetRecord:
         """Return dataset.json of a build that has ended; UsageError where it has not."""
-        meta = self.meta()
-        if not meta["complete"]:
+        record = self.record()
+        if not record.complete:
             raise UsageError(
                 f"{self.folder.uri}: the build has not ended; run the same build again first"
             )
-        return meta
+        return record
 
-    def check(self, identity: dict[str, Any]) -> bool:
+    def check(self, identity: DatasetRecord) -> bool:
         """Return whether the folder holds a dataset; SpecMismatch if of other classes or specs."""
         if not self.folder.exists("dataset.json"):
             return False
-        before = self.meta()
-        for key, value in identity.items():
-            if before.get(key) != json.loads(json.dumps(value)):
+        before, now = self.record(), json.loads(json.dumps(identity.to_dict()))
+        for key in ("format", "classes", "feature_spec", "split"):
+            if getattr(before, key) != now[key]:
                 raise SpecMismatch(
                     f"{self.folder.uri}: was built with another {key}; give another --out"
-                    f"{_cure(key, before.get(key), value)}"
+                    + (_cure(before.classes, now[key]) if key == "classes" else "")
                 )
         return True
 
-    def begin(self, identity: dict[str, Any]) -> frozenset[str]:
+    def begin(self, identity: DatasetRecord) -> frozenset[str]:
         """Claim the folder for a build of `identity` (classes, specs); clear up after a kill.
 
         Returns the shards of which files without a ledger were deleted: they are to be made again,
@@ -122,9 +123,9 @@ class Dataset:
         for table in ("", *_TABLES):
             self.folder.delete_temporary(table)
 
-    def open_again(self, identity: dict[str, Any]) -> None:
+    def open_again(self, identity: DatasetRecord) -> None:
         """Say that a build is under way: who reads the dataset waits for its end."""
-        self.folder.write_json("dataset.json", {**identity, "complete": False})
+        self.folder.write_json("dataset.json", identity.to_dict())
 
     def ledger(self, columns: list[str] | None = None, names: list[str] | None = None) -> pa.Table:
         """Return the LEDGER of every shard that is done, or of the `names` given: all runs."""
@@ -222,28 +223,31 @@ class Dataset:
     def commit(self, shard: str, *, clips: pa.Table, features: pa.Table, ledger: pa.Table) -> None:
         """Write a shard, the LEDGER last; tables without rows leave no file."""
         if clips.num_rows:
-            self.folder.write_table(f"clips/{shard}.parquet", clips, row_group_size=16, **_RAW)
+            self.folder.write_table(f"clips/{shard}.parquet", clips, row_group_size=16, **RAW)
         if features.num_rows:
-            self.folder.write_table(f"features/{shard}.parquet", features, **_RAW)
+            self.folder.write_table(f"features/{shard}.parquet", features, **RAW)
         self.folder.write_table(f"ledger/{shard}.parquet", ledger)
+
+    def names(self, table: str, *splits: str) -> list[str]:
+        """Return the files of a table that hold shards of some splits, sorted."""
+        starts = tuple(f"{table}/{split}-" for split in splits)
+        return [name for name in self.folder.names(table) if name.startswith(starts)]
 
     def features(self, split: str, columns: list[str] | None = None) -> Iterator[pa.Table]:
         """Yield FEATURES of one split, a shard at a time, in the order of the shards' names."""
-        for name in self.folder.names("features"):
-            if name.startswith(f"features/{split}-"):
-                yield self.folder.read_table(name, columns)
+        for name in self.names("features", split):
+            yield self.folder.read_table(name, columns)
 
     def unknown(self, split: str) -> dict[str, list[str]]:
         """Return the unknown classes of the clips of a split that have any, by segment_id."""
-        names = [n for n in self.folder.names("features") if n.startswith(f"features/{split}-")]
-        rows = self.folder.read_tables(names, _UNKNOWN).to_pylist()
+        rows = self.folder.read_tables(self.names("features", split), _UNKNOWN).to_pylist()
         return {row["segment_id"]: row["unknown"] for row in rows if row["unknown"]}
 
     def moments(self, table: str, split: str) -> Moments:
         """Return the moments of "clips" (samples) or "features" (log-mel, dB) over a split."""
-        names = [n for n in self.folder.names(table) if n.startswith(f"{table}/{split}-")]
         with ThreadPoolExecutor(_AT_ONCE) as pool:
-            found = [schema.metadata or {} for schema in pool.map(self.folder.read_schema, names)]
+            schemas = pool.map(self.folder.read_schema, self.names(table, split))
+            found = [schema.metadata or {} for schema in schemas]
         said = [metadata.get(MOMENTS_KEY) for metadata in found]
         return sum((Moments.from_dict(json.loads(text)) for text in said if text), Moments())
 
@@ -263,21 +267,25 @@ class Dataset:
             f"{row} ?{codes}" if codes else row for row, codes in zip(rows, unknown, strict=True)
         ]
         digest = hashlib.sha256("\n".join(sorted(lines)).encode())
-        digest.update(json.dumps(_without_unknown(self.meta()["classes"]), sort_keys=True).encode())
+        digest.update(json.dumps(_without_unknown(self.record().classes), sort_keys=True).encode())
         for name in self.folder.names("features")[:1]:
             digest.update(self.folder.read_schema(name).metadata[SPEC_KEY])
         return "sha256:" + digest.hexdigest()
+
+
+def clips_hash(clips: Iterable[Mapping[str, Any]], columns: Sequence[str]) -> bytes:
+    """Return a hash of some columns of clips, as files that are made of them keep it."""
+    rows = "\n".join(" ".join(str(clip[key]) for key in columns) for clip in clips)
+    return f"sha256:{hashlib.sha256(rows.encode()).hexdigest()}".encode()
 
 
 def _without_unknown(classes: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return [{k: v for k, v in row.items() if k != "unknown_if"} for row in classes]
 
 
-def _cure(key: str, before: Any, now: Any) -> str:
+def _cure(before: list[dict[str, Any]], now: list[dict[str, Any]]) -> str:
     """Return what else helps where only `unknown_if` differs: the older version knew no such."""
-    if key != "classes" or not (isinstance(before, list) and isinstance(now, list)):
-        return ""
-    if _without_unknown(before) != json.loads(json.dumps(_without_unknown(now))):
+    if _without_unknown(before) != _without_unknown(now):
         return ""
     return (
         " (they differ in unknown_if alone: to go on here, give --classes a vocabulary with the "

@@ -79,9 +79,8 @@ class Folder:
         if not self.is_local:
             yield
             return
+        self.refuse_file()
         path = self.local_path("")
-        if found := next((one for one in (path, *path.parents) if one.is_file()), None):
-            raise UsageError(f"{self.uri}: {found} is a file; name a folder")
         with store_errors("write", self.uri):
             path.mkdir(parents=True, exist_ok=True)
             lock = (path / ".lock").open("wb")
@@ -91,6 +90,12 @@ class Folder:
             except BlockingIOError as error:
                 raise UsageError(f"{self.uri}: another job is writing there") from error
             yield
+
+    def refuse_file(self) -> None:
+        """Raise UsageError where a file stands where a local folder should be, or above it."""
+        path = self.local_path("")
+        if self.is_local and (found := next(filter(Path.is_file, (path, *path.parents)), None)):
+            raise UsageError(f"{self.uri}: {found} is a file; name a folder")
 
     def exists(self, name: str) -> bool:
         """Say whether a file is there."""
@@ -185,10 +190,7 @@ class Folder:
 
     def read_pieces(self, name: str) -> Iterator[pa.Table]:
         """Read a Parquet file a row group at a time."""
-        with (
-            store_errors("read", self.uri_of(name)),
-            self._fs.open_input_file(self._path(name)) as raw,
-        ):
+        with self.open(name) as raw:
             file = pq.ParquetFile(raw)
             for group in range(file.num_row_groups):
                 yield file.read_row_group(group)
@@ -200,20 +202,13 @@ class Folder:
 
     def n_rows(self, name: str) -> int:
         """Return how many rows a Parquet file has."""
-        with (
-            store_errors("read", self.uri_of(name)),
-            self._fs.open_input_file(self._path(name)) as raw,
-        ):
-            return int(pq.read_metadata(raw).num_rows)
+        with self.open(name) as file:
+            return int(pq.read_metadata(file).num_rows)
 
     def read_bytes(self, name: str) -> bytes:
         """Return the bytes of a file of the folder."""
-        with (
-            store_errors("read", self.uri_of(name)),
-            self._fs.open_input_stream(self._path(name), compression=None) as stream,
-        ):
-            data: bytes = stream.read()
-        return data
+        with self.open(name) as file:
+            return file.read()
 
     def read_json(self, name: str) -> Any:
         """Return the content of a json file of the folder."""

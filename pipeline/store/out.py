@@ -3,7 +3,7 @@
 What a folder holds is told by its marker files, such as dataset.json. A job into the folder of
 another would mix two things under one roof: its report.html would replace the other's, and what
 reads the folder later would not know what it is. Things of the same kind that were made in another
-way are refused as well (`check_same`; of a model's folder, `learn.model.model_there`).
+way are refused as well (`check_same`; of a model's folder, `models.card.model_there`).
 """
 
 from __future__ import annotations
@@ -82,7 +82,7 @@ def check_out(
         in it, as every later listing would meet the job's files there, nor contain it.
     """
     out = Folder(uri)
-    _refuse_file(out)
+    out.refuse_file()
     if catalog is not None:
         _refuse_music(out, uri, catalog)
     for flag, given in (inputs or {}).items():
@@ -159,15 +159,6 @@ def _parts(folder: Folder) -> tuple[str, ...]:
     if folder.is_local:
         return folder.local_path("").resolve().parts
     return tuple(without_options(folder.uri)[0].rstrip("/").split("/"))
-
-
-def _refuse_file(out: Folder) -> None:
-    """Raise UsageError where a file stands where the folder should be."""
-    if not out.is_local:
-        return
-    path = out.local_path("")
-    if found := next((one for one in (path, *path.parents) if one.is_file()), None):
-        raise UsageError(f"{out.uri}: {found} is a file; name a folder")
 
 
 def _refuse_input(out: Folder, uri: str, flag: str, given: str) -> None:

@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from pipeline.configs.export import FORMATS as _NAMES
 from pipeline.configs.export import ExportConfig as ExportConfig
 from pipeline.exports.source import ExportSource
 from pipeline.exports.task import Export, Task
@@ -19,9 +20,7 @@ from pipeline.store.folder import Folder
 from pipeline.store.out import EXPORT, check_out
 
 _HALF_WRITTEN = re.compile(r"\..+\.[0-9a-f]{8}\.tmp")
-_FORMATS: list[Export] = declared(
-    "pipeline.exports", "EXPORT", first=("csv", "jsonl", "jams", "audacity", "m3u")
-)
+_FORMATS: list[Export] = declared("pipeline.exports", "EXPORT", first=_NAMES)
 FORMATS: Mapping[str, Export] = {one.name: one for one in _FORMATS}
 """The formats by name: every module of `pipeline.exports` that has an `EXPORT`."""
 
@@ -55,11 +54,3 @@ def export_tags(config: ExportConfig) -> Exported:
     return Exported(
         source.origin.model_id, source.n_tracks, n_failed, files, (*source.notes, *notes)
     )
-
-
-def formats_text() -> str:
-    """Return what the formats are good for, in one line; those of equal use stand together."""
-    names: dict[str, list[str]] = {}
-    for one in FORMATS.values():
-        names.setdefault(one.help, []).append(one.name)
-    return "; ".join(f"{', '.join(of_use)}: {use}" for use, of_use in names.items())

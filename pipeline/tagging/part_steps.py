@@ -13,7 +13,6 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
 
 import numpy as np
 import pyarrow as pa
@@ -168,18 +167,6 @@ def _finished(part: TagPart, known: Known, catalogue: Hashes, tables: Sequence[s
     )
 
 
-class Parts(Protocol):
-    """All parts of a model's TAGS, for one run: where each step runs is the implementation's."""
-
-    planned: Planned
-    """What there is to do in all."""
-
-    def finish(
-        self, same: Sequence[pa.Table], *, date: str, schema: pa.Schema
-    ) -> tuple[int, Finished]:
-        """Copy rows for the `same` tracks, put all parts in order; see `copy_part`."""
-
-
 class PartsHere:
     """The steps of all parts, one after the other in this process."""
 
@@ -205,6 +192,10 @@ class PartsHere:
         """What is known already, a set a part."""
         self._as_they_are = [plan.as_it_is for plan in plans]
         self._has_left = [plan.left.num_rows > 0 for plan in plans]
+
+    def finished_before(self) -> Finished:
+        """Return what TAGS held before anything was done."""
+        return sum(self._as_they_are, Finished())
 
     def finish(
         self, same: Sequence[pa.Table], *, date: str, schema: pa.Schema

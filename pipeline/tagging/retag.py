@@ -10,10 +10,10 @@ again: after a kill the same command goes on. No Ray is needed.
 from __future__ import annotations
 
 import json
-import resource
 import tomllib
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
 from time import monotonic
@@ -26,12 +26,12 @@ from pipeline.evaluation.labels.labelling import Changes, changes, labels_of_tag
 from pipeline.evaluation.labels.thresholds import check_share, thresholds_for
 from pipeline.models.starter import model_folders
 from pipeline.runs.logs import progress_bar
-from pipeline.runs.provenance import provenance
 from pipeline.store.disk import Walked
 from pipeline.store.folder import Folder, read_input, split_uri
 from pipeline.store.out import TAGS, check_out, check_same
 from pipeline.store.tagstore import IDENTITY_KEY, TagStore
-from schemas.tagging_run import TaggingRun, run_id_of
+from pipeline.tagging.ended_run import ended_run
+from schemas.tagging_run import TaggingRun
 
 if TYPE_CHECKING:
     from pipeline.models.ensemble import Card
@@ -43,8 +43,8 @@ _WRITERS = 4
 Identity = dict[str, Any]
 
 
-def retag(config: RetagConfig) -> dict[str, Any]:
-    """Make the labels of a tagging run anew; return the run.json of the new folder."""
+def retag(config: RetagConfig) -> TaggingRun:
+    """Make the labels of a tagging run anew; return the new folder's run."""
     began, started = monotonic(), datetime.now(UTC)
     check_out(config.out, TAGS, {"--tags": config.tags, "--model": _folders(config.model)})
     store, new = TagStore.open(config.tags), TagStore.open(config.out)
@@ -61,7 +61,7 @@ def retag(config: RetagConfig) -> dict[str, Any]:
         made = sum(_retagged(source, out, files, limits), Changes.none())
         run = _record(before, source, limits, made, started, seconds=monotonic() - began)
         new.write_run(run)
-    return run.to_dict()
+    return run
 
 
 def _retagged(
@@ -203,22 +203,21 @@ def _record(
 ) -> TaggingRun:
     """Return the run: all tracks are those of the source, and what has changed is their labels."""
     codes = list(limits["thresholds"])
-    return TaggingRun(
-        identity=limits,
-        complete=True,
-        run_id=run_id_of(started),
-        started_at=started.isoformat(timespec="seconds"),
+    run = ended_run(
+        limits,
         catalog=before.catalog,
+        class_names=before.class_names or {code: code for code in codes},
+        started=started,
+        seconds=seconds,
+    )
+    return replace(
+        run,
         tracks=made.n_rows,
         skipped=made.n_rows,
         unchanged=made.n_rows,
         failed_in_all=made.n_failed,
-        seconds=round(seconds, 3),
         labels_in_all={code: made.now[code] for code in codes},
         unlabelled=made.n_unlabelled,
-        memory={"driver_peak_mib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss >> 10},
-        class_names=before.class_names or {code: code for code in codes},
-        provenance=provenance(),
         retagged_from=source.uri,
         labels_added={code: made.added[code] for code in codes},
         labels_removed={code: made.removed[code] for code in codes},

@@ -34,6 +34,11 @@ _LATER = (
 _NOT_NAMED = ("loader_processes",)
 """Fields that decide how fast a run is, and not what comes out."""
 
+_NETWORK, _WINDOWS, _STEPS = "the network", "windows", "steps of the training"
+_TRANSFER = "other models and weights that it begins or learns from"
+WHERE = "where and how it runs"
+"""Title of the flags of the machine, for --help."""
+
 Augmentations = Annotated[tuple[str, ...], words("NAMES", ",".join(AUGMENTATIONS))]
 
 
@@ -42,17 +47,20 @@ Augmentations = Annotated[tuple[str, ...], words("NAMES", ",".join(AUGMENTATIONS
 class TrainConfig:
     """Everything that decides a training run but the data; defaults are the report's ResNet-50."""
 
-    model: Annotated[str, Flag("NAME", known=", ".join(known_names()))] = "resnet50"
+    model: Annotated[str, Flag("NAME", known=", ".join(known_names())), _NETWORK] = "resnet50"
     """Any timm backbone, or {known}."""
-    input_size: Annotated[tuple[int, int], Flag("HxW", size, "{0[0]}x{0[1]}".format)] = (256, 256)
+    input_size: Annotated[tuple[int, int], Flag("HxW", size, "{0[0]}x{0[1]}".format), _NETWORK] = (
+        256,
+        256,
+    )
     """Log-mels become HxW (mel x time)."""
-    epochs: Count = 35
-    """Passes over the data."""
-    batch_size: Count = 16
+    epochs: Annotated[Count, _STEPS] = 35
+    """Passes over the training windows, at most."""
+    batch_size: Annotated[Count, _STEPS] = 16
     """Windows a step and worker."""
-    window_s: Seconds = 1.0
-    """Window length in seconds."""
-    lr: Number = 2e-4
+    window_s: Annotated[Seconds, _WINDOWS] = 1.0
+    """Length of a window in seconds."""
+    lr: Annotated[Number, _STEPS] = 2e-4
     """Learning rate after the warm-up."""
     lr_end: Annotated[float, HIDDEN] = 1e-6
     """Learning rate that the decay ends at."""
@@ -60,64 +68,64 @@ class TrainConfig:
     """Share of the steps with a linear rise."""
     power: Annotated[float, HIDDEN] = 0.7
     """Power of the polynomial decay."""
-    weight_decay: Number = 1e-5
-    """L2 penalty."""
+    weight_decay: Annotated[Number, _STEPS] = 1e-5
+    """L2 penalty on the weights, 0 or more."""
     dropout: Annotated[float, HIDDEN] = 0.2
-    """Before the head."""
+    """Share of values dropped before the head in training."""
     ema: Annotated[float, HIDDEN] = 0.99
     """Decay a step of the running mean of the weights, which is what is validated and kept."""
-    augment: Augmentations = ("masks", "tilt", "mix", "shift")
+    augment: Annotated[Augmentations, _WINDOWS] = ("masks", "tilt", "mix", "shift")
     """Some of {known}, or ''; those that do not fit the front end do nothing."""
-    weights: Annotated[str | None, Flag("imagenet|PATH|none")] = None
+    weights: Annotated[str | None, Flag("imagenet|PATH|none"), _TRANSFER] = None
     """Weights to begin with; none says that there shall be none."""
-    accumulate: Count = 1
-    """Batches a step."""
-    patience: Count | None = None
+    accumulate: Annotated[Count, _STEPS] = 1
+    """Batches whose gradients make a step."""
+    patience: Annotated[Count | None, _STEPS] = None
     """Epochs without a better one, by what --select names, then stop."""
-    select: Selection = DEFAULT_SELECTION
+    select: Annotated[Selection, _STEPS] = DEFAULT_SELECTION
     """What chooses the epoch that is kept."""
-    deterministic: bool = False
+    deterministic: Annotated[bool, WHERE] = False
     """The same bytes again, on GPUs too; slower."""
-    head_lr: Number | None = None
+    head_lr: Annotated[Number | None, _STEPS] = None
     """Learning rate of the last layers, where it is another."""
     head_lr_end: Annotated[float | None, HIDDEN] = None
     """What that learning rate decays to."""
     head_weight_decay: Annotated[float | None, HIDDEN] = None
     """L2 penalty of the last layers, where it is another."""
-    sampling: Sampling = "plain"
+    sampling: Annotated[Sampling, _WINDOWS] = "plain"
     """Every window once (plain), or clips mixed: dynamic or persistent."""
-    mix_min: Count = 1
-    """Clips mixed at least."""
-    mix_max: Count = 3
-    """Clips mixed at most."""
-    balance: Balance = "none"
+    mix_min: Annotated[Count, _WINDOWS] = 1
+    """Clips that are mixed at least."""
+    mix_max: Annotated[Count, _WINDOWS] = 3
+    """Clips that are mixed at most."""
+    balance: Annotated[Balance, _WINDOWS] = "none"
     """Windows by the rarest class of their clip."""
-    activity: bool = True
+    activity: Annotated[bool, _WINDOWS] = True
     """Leave out windows of silence and noise, as tagging does."""
     folds: Annotated[int | None, HIDDEN] = None
     """Divide train and val anew, by video, into so many parts,"""
     fold: Annotated[int, HIDDEN] = 0
     """of which this one is held out."""
-    seed: Count = 0
+    seed: Annotated[Count, _STEPS] = 0
     """Seed of all that is drawn."""
-    precision: TrainPrecision = "auto"
+    precision: Annotated[TrainPrecision, WHERE] = "auto"
     """Arithmetic of the network; bf16 is compared with f32 before it is used."""
-    loader_processes: Count | None = None
+    loader_processes: Annotated[Count | None, WHERE] = None
     """Processes that randomise a worker's windows; 0: a thread; a core less than it has if not
     given."""
-    encoder: Annotated[tuple[str, ...], words("URI|URI,URI")] = ()
+    encoder: Annotated[tuple[str, ...], words("URI|URI,URI"), _TRANSFER] = ()
     """Of a probe: folders of the models, frozen, on whose embeddings it is fitted."""
-    hidden: Count = 256
+    hidden: Annotated[Count, _TRANSFER] = 256
     """Of a probe: width of its MLP; 0: a linear layer."""
-    init: Uri | None = None
+    init: Annotated[Uri | None, _TRANSFER] = None
     """Fine-tune this model: its folder."""
-    freeze: Count = 0
+    freeze: Annotated[Count, _TRANSFER] = 0
     """Of --init: blocks at its beginning that stay as they are."""
-    pool: Pool | None = None
+    pool: Annotated[Pool | None, _NETWORK] = None
     """How frames become one over time; as the network does itself if not given."""
-    teacher: Annotated[tuple[str, ...], words("URI")] = ()
+    teacher: Annotated[tuple[str, ...], words("URI"), _TRANSFER] = ()
     """Folders of models, with commas between, to learn from: their scores are soft targets."""
-    hard_share: Number = HARD_SHARE
+    hard_share: Annotated[Number, _TRANSFER] = HARD_SHARE
     """Share of the labels in the loss, beside teachers (lambda; Schmid et al. 2023: 0.1)."""
     aggregation: Annotated[str, HIDDEN] = "s2"
     """How windows become a clip, in validation and by default in tagging."""

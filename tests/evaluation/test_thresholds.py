@@ -137,3 +137,8 @@ def test_few_items_are_a_warning(rule):
     line = "fewer than 25 validation clips have these classes (cel 24): their thresholds may be far"
     assert [line in warning for warning in found.warnings] == [False, True]
     assert fixed(["cel"]).warnings == ()
+
+
+def test_few_items_are_those_that_are_known_to_have_the_class():
+    truth = np.array([[1.0]] * 3 + [[0.0]] * 3 + [[np.nan]] * 60)
+    assert tuned(truth, np.linspace(0, 1, 66)[:, None], class_codes=["cel"]).few == {"cel": 3}

@@ -119,17 +119,17 @@ def test_a_rerun_asks_for_nothing_and_changes_nothing(corpus: Corpus, dataset: P
         )
         assert not origin.n_requests
     assert {p: p.read_bytes() for p in dataset.rglob("*.parquet")} == before
-    assert report["got"] == len(wav_hashes(dataset))
+    assert report.got == len(wav_hashes(dataset))
 
 
 @pytest.mark.slow
 def test_a_limit_then_all_of_it_from_a_folder(corpus: Corpus, ray_local, tmp_path):
     out, source = str(tmp_path / "ds"), str(corpus.folder / "videos")
     first = build(BuildConfig(corpus.sheets, out, source, shard_size=4, limit=7))
-    assert first["wanted"] == 7
+    assert first.wanted == 7
     again = build(BuildConfig(corpus.sheets, out, source, shard_size=5, max_downloads=3))
-    assert again["wanted"] == len(corpus.selected)
-    assert len(set(wav_hashes(tmp_path / "ds"))) == again["got"]
+    assert again.wanted == len(corpus.selected)
+    assert len(set(wav_hashes(tmp_path / "ds"))) == again.got
     ledger = {row["ytid"]: row for row in table(tmp_path / "ds", "ledger").to_pylist()}
     for video in corpus.selected:
         if video.fault in (Fault.MISSING, Fault.NOT_AUDIO):  # these have no file
@@ -146,7 +146,7 @@ def test_all_of_it_then_a_limit_then_all_of_it(corpus: Corpus, dataset: Path, tm
         report = build(
             BuildConfig(corpus.sheets, str(out), source, shard_size=4, split=SPLIT, limit=limit)
         )
-        assert report["wanted"] == len(corpus.selected)
+        assert report.wanted == len(corpus.selected)
     after = {p: p.read_bytes() for p in out.rglob("*.parquet") if p.name != "segments.parquet"}
     assert after == before
 

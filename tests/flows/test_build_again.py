@@ -68,12 +68,12 @@ def test_a_later_run_tries_again_and_the_ledger_keeps_both(corpus: Corpus, ray_l
         n_asked = origin.n_requests.total()
     cut = [v.ytid for v in corpus.selected if v.fault is Fault.TRUNCATED]
     with MediaServer(corpus.folder / "videos") as mended:  # no faults any more
-        assert build(config(corpus, mended, out)) | {"provenance": 0} == first | {"provenance": 0}
+        assert replace(build(config(corpus, mended, out)), provenance=first.provenance) == first
         assert not mended.n_requests
         again = build(config(corpus, mended, out, retry=Retry.TRANSIENT))
         assert set(mended.n_requests) == set(cut)
     assert n_asked > len(corpus.selected)
-    assert again["got"] == first["got"] + len(cut)
+    assert again.got == first.got + len(cut)
     rows = ledger(out)
     assert len(rows) == len(corpus.selected) + len(cut)
     assert {r["run"] for r in rows.to_pylist() if r["ytid"] in cut} == {1, 2}
@@ -81,7 +81,7 @@ def test_a_later_run_tries_again_and_the_ledger_keeps_both(corpus: Corpus, ray_l
     assert len(last) == len(corpus.selected)
     assert {last[ytid] for ytid in cut} == {"ok"}
     clips = pq.read_table(out / "clips", partitioning=None, columns=["segment_id"])
-    assert len(set(clips["segment_id"].to_pylist())) == len(clips) == again["got"]
+    assert len(set(clips["segment_id"].to_pylist())) == len(clips) == again.got
 
 
 def test_a_segments_whole_history_is_told(corpus: Corpus, dataset: Path, capsys):
@@ -102,7 +102,7 @@ def test_wav_files_beside_the_tables_also_of_clips_got_before(corpus: Corpus, ra
         build(config(corpus, origin, out, limit=9))
         report = build(config(corpus, origin, out, wav_dir=str(wavs)))
     clips = pq.read_table(out / "clips", partitioning=None, columns=["segment_id", "audio"])
-    assert report["got"] == len(clips) > 9
+    assert report.got == len(clips) > 9
     found = {path.name: path.read_bytes() for path in wavs.iterdir()}
     assert found == {f"{row['segment_id']}.wav": row["audio"]["bytes"] for row in clips.to_pylist()}
 
@@ -148,8 +148,8 @@ def test_irmass_own_folders_are_built_trained_on_and_scored(ray_local, make_wav,
             path.with_suffix(".txt").write_text("vio\t\nvoi\n")
     config = BuildConfig((), str(tmp_path / "ds"), f"irmas:{tmp_path / 'irmas'}", shard_size=4)
     report = build(config)
-    assert (report["wanted"], report["got"]) == (len(files), len(files))
-    assert build(config)["got"] == len(files)
+    assert (report.wanted, report.got) == (len(files), len(files))
+    assert build(config).got == len(files)
     rows = pq.read_table(tmp_path / "ds" / "clips", partitioning=None).to_pylist()
     assert {row["n_samples"] for row in rows if row["split"] == "train"} == {3 * 44_100}
     assert Counter("+".join(row["classes"]) for row in rows) == {"cel": 3, "pia": 3, "vio+voi": 8}

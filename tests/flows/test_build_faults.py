@@ -67,7 +67,7 @@ def test_every_fault_is_told_and_costs_its_own_segment_only(corpus: Corpus, ray_
     rows = pq.read_table(out / "ledger", partitioning=None).to_pylist()
     (waited_s,) = [row["wait_s"] for row in rows if row["ytid"] == throttled]
     assert waited_s >= 2
-    assert sum(row["n"] for row in report["outcomes"]) == len(corpus.selected)
+    assert sum(row["n"] for row in report.outcomes) == len(corpus.selected)
 
 
 def test_the_plug_is_pulled_and_no_segment_pays(
@@ -95,8 +95,8 @@ def test_the_plug_is_pulled_and_no_segment_pays(
         report = build(config)
     pulled.result()
     assert rows_of(out) == rows_of(dataset)
-    assert report["outages"]["n_outages"] == 1
-    assert report["outages"]["paused_s"] > OUTAGE_S
+    assert report.outages["n_outages"] == 1
+    assert report.outages["paused_s"] > OUTAGE_S
     page = (out / "report.html").read_text()
     assert "no attempt was lost" in page
 

@@ -122,8 +122,8 @@ def test_an_ensemble_is_evaluated_kept_and_tags(dataset, music, tmp_path, capsys
     assert "1 s, every 1 s" in page and "2 s, every 0.5 s" in page
 
     config = TagConfig(str(music), str(kept), str(out), engine="torch", precision="f32")
-    assert tag_catalog(config)["unchanged"] == 4
-    assert retag(RetagConfig(str(out), str(tmp_path / "r"), model=str(kept)))["relabelled"] == 0
+    assert tag_catalog(config).unchanged == 4
+    assert retag(RetagConfig(str(out), str(tmp_path / "r"), model=str(kept))).relabelled == 0
     retag(RetagConfig(str(out), str(tmp_path / "all"), threshold=0.0, min_confidence=0.0))
     compared = compare_tags(
         CompareTagsConfig(str(out), str(tmp_path / "all"), str(tmp_path / "differences"))

@@ -20,10 +20,11 @@ from pipeline.datasets.explore import ExploreConfig, compare, find_examples
 from pipeline.datasets.pooled import check_features, read_pooled
 from pipeline.errors import SpecMismatch, UsageError
 from pipeline.selection.vocabulary import Instrument, Vocabulary
-from pipeline.store.dataset import FORMAT, Dataset
+from pipeline.store.dataset import Dataset
 from pipeline.store.folder import Folder
 from schemas.anova import ANOVA
 from schemas.clips import clips_schema
+from schemas.dataset import FORMAT
 from schemas.feature_set import squared
 from schemas.features import features_schema
 from schemas.segments import SEGMENTS

@@ -19,6 +19,7 @@ from pipeline.flows import extract as extraction
 from pipeline.flows.extract import run_shards
 from pipeline.store.dataset import Dataset
 from pipeline.store.folder import Folder
+from schemas.dataset import DatasetRecord
 from schemas.feature_set import DESCRIPTION_KEY, read_matrices
 from schemas.features import read_logmels
 from tests.flows.conftest import kill
@@ -218,16 +219,18 @@ def test_a_dataset_built_anew_has_what_changed_done_again(extract_centroid, tmp_
 def test_a_build_that_begins_meanwhile_changes_nothing(extract_centroid, tmp_path, monkeypatch):
     extract, out = extract_centroid
     write_clips(tmp_path / "a", x=1000)
-    before = Dataset.open(str(tmp_path / "a")).meta()
+    before = Dataset.open(str(tmp_path / "a")).record()
 
     def run_while_building(work, left):
-        Dataset.open(str(tmp_path / "a")).open_again({"feature_spec": before["feature_spec"]})
+        Dataset.open(str(tmp_path / "a")).open_again(
+            DatasetRecord(feature_spec=before.feature_spec)
+        )
         return run_shards(work, left)
 
     monkeypatch.setattr(extraction, "run_shards", run_while_building)
     assert extract(tmp_path / "a") == 0
     meta = json.loads((out / "features.json").read_text())
-    assert meta["dataset_fingerprint"] == before["fingerprint"]
+    assert meta["dataset_fingerprint"] == before.fingerprint
 
 
 def test_the_training_splits_moments_are_in_dataset_json(dataset, clips):

@@ -33,9 +33,10 @@ def test_every_clip_of_train_and_val_is_held_out_once(dataset, folds):
     scored = from_table(Folder(str(out)).read_table("scores.parquet"))
     assert len(scored.uris) == len(set(scored.uris))
     assert set(scored.uris) == ids_of(dataset, "train", "val")
-    assert [row["model_id"] for row in result.report["folds"]] == [c.model_id for c in result.cards]
-    assert sum(row["n_items"] for row in result.report["folds"]) == len(scored.uris)
-    assert json.loads((out / "folds.json").read_text()) == json.loads(json.dumps(result.report))
+    assert [row["model_id"] for row in result.report.folds] == [c.model_id for c in result.cards]
+    assert sum(row["n_items"] for row in result.report.folds) == len(scored.uris)
+    written = json.loads((out / "folds.json").read_text())
+    assert written == json.loads(json.dumps(result.report.to_dict()))
     page = (out / "report.html").read_text()
     assert "held-out fold" in page
     assert "±" in page
@@ -46,7 +47,7 @@ def test_folds_that_have_ended_are_not_done_again(dataset, folds):
     before = [(out / f"fold-{k}/model.json").stat().st_mtime_ns for k in range(3)]
     again = cross_validate(FitConfig(str(dataset), str(out), KNN), 3)
     assert [(out / f"fold-{k}/model.json").stat().st_mtime_ns for k in range(3)] == before
-    assert again.report["summary"] == result.report["summary"]
+    assert again.report.summary == result.report.summary
 
 
 def test_what_a_user_gets_wrong(dataset, model):

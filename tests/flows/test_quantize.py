@@ -54,21 +54,21 @@ def test_the_figures_are_those_of_the_model_that_was_written(config, report, tmp
         scores = np.stack([aggregate(one, inference.aggregation) for one in windows])
         named = scores >= np.array(inference.thresholds)
         expected = f1_score(val.targets > 0.5, named, average="macro", zero_division=0)
-        assert report["precisions"][name]["macro_f1"] == pytest.approx(expected)
-        assert report["precisions"][name]["windows_per_cpu_s"] > 0
-    assert list(report["precisions"]) == list(dict.fromkeys(["f32", best_precision(), "int8"]))
-    found = report["precisions"]
+        assert report.precisions[name]["macro_f1"] == pytest.approx(expected)
+        assert report.precisions[name]["windows_per_cpu_s"] > 0
+    assert list(report.precisions) == list(dict.fromkeys(["f32", best_precision(), "int8"]))
+    found = report.precisions
     assert found["f32"]["largest_difference"] == 0
     assert 0 < found["int8"]["largest_difference"] < 0.2
     lead = "macro_f1_present"
-    assert report["drop"] == found["f32"][lead] - found["int8"][lead]
+    assert report.drop == found["f32"][lead] - found["int8"][lead]
 
 
 def test_the_folder_says_what_it_is(config, report):
     written = json.loads(Folder(config.out).read_bytes("quantize.json"))
-    assert written == report
+    assert written == json.loads(json.dumps(report.to_dict()))
     card = load_card(config.out)
-    assert card.model_id == report["model_id"] == f"{load_card(config.model).model_id}-int8"
+    assert card.model_id == report.model_id == f"{load_card(config.model).model_id}-int8"
     calibration = card.quantized["calibration"]
     assert calibration["n_windows"] == 64
     assert calibration["dataset_fingerprint"] == card.dataset_fingerprint
@@ -128,9 +128,9 @@ def test_another_model_is_not_overwritten(config, model, tmp_path):
 def test_the_job_ends_with_3_where_int8_costs_too_much(
     max_drop, code, config, report, monkeypatch, capsys
 ):
-    monkeypatch.setattr(job, "quantize", lambda _: {**report, "drop": 0.005})
+    monkeypatch.setattr(job, "quantize", lambda _: replace(report, drop=0.005))
     flags = ["--model", "m", "--dataset", "d", "--out", "o", "--max-drop", max_drop]
     assert job.main(flags) == code
     said = capsys.readouterr()
-    assert report["model_id"] in said.out
+    assert report.model_id in said.out
     assert ("falls by 0.005" in said.err) == (code == 3)

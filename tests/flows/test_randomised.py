@@ -75,7 +75,7 @@ def test_bands_are_made_by_the_loader_or_on_the_device(
 ) -> None:  # fmt: skip
     stored = Dataset.open(str(dataset))
     config = TrainConfig(model=model, augment=augment, activity=False, weights="none")
-    training_data = TrainingData(stored, stored.meta(), config)
+    training_data = TrainingData(stored, stored.record(), config)
     with training_data.kept():
         windows = training_data.train_set(gpu=gpu)
         work = training_data.randomised_windows(gpu=gpu)
@@ -88,7 +88,7 @@ def test_bands_are_made_by_the_loader_or_on_the_device(
             found = bands(torch.from_numpy(found), torch.Generator(), ()).numpy()
         assert found.shape[1:] == training_data.architecture.input_shape
         expected = TrainingData(
-            stored, stored.meta(), replace(config, augment=())
+            stored, stored.record(), replace(config, augment=())
         ).train_set().windows(np.array([0]))  # fmt: skip
         loud = expected.max() - (60 if model != "cnn1d-raw" else np.inf)
         near = np.abs(found.astype(np.float32) - expected.astype(np.float32))[expected > loud]
@@ -99,7 +99,7 @@ def test_bands_are_made_by_the_loader_or_on_the_device(
 def test_features_are_not_randomised(dataset: Path, model: str) -> None:
     stored = Dataset.open(str(dataset))
     training_data = TrainingData(
-        stored, stored.meta(), TrainConfig(model=model, augment=("randomise",))
+        stored, stored.record(), TrainConfig(model=model, augment=("randomise",))
     )
     assert training_data.randomised_windows() is None
     assert not training_data.trains_on_samples

@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -137,31 +138,31 @@ def test_labels_follow_the_new_limits_and_nothing_else_changes(tagged, tmp_path)
     for code in CODES:
         plus = sum(code in b["labels"] and code not in a["labels"] for a, b in pairs)
         minus = sum(code in a["labels"] and code not in b["labels"] for a, b in pairs)
-        assert (run["labels_added"][code], run["labels_removed"][code]) == (plus, minus)
+        assert (run.labels_added[code], run.labels_removed[code]) == (plus, minus)
         assert plus > 0 < minus
-        assert run["labels_in_all"][code] == sum(code in row["labels"] for row in new)
-    assert run["relabelled"] == sum(a["labels"] != b["labels"] for a, b in pairs)
-    assert (run["tracks"], run["failed_in_all"]) == (66, sum(r["status"] != "ok" for r in old))
-    assert run["unlabelled"] == sum(r["status"] == "ok" and not r["labels"] for r in new)
+        assert run.labels_in_all[code] == sum(code in row["labels"] for row in new)
+    assert run.relabelled == sum(a["labels"] != b["labels"] for a, b in pairs)
+    assert (run.tracks, run.failed_in_all) == (66, sum(r["status"] != "ok" for r in old))
+    assert run.unlabelled == sum(r["status"] == "ok" and not r["labels"] for r in new)
 
 
 def test_the_same_limits_give_the_same_labels(tagged, tmp_path):
     run = made(tagged, tmp_path / "out", threshold=0.5)
-    assert run["relabelled"] == 0
+    assert run.relabelled == 0
     assert rows(tmp_path / "out") == rows(tagged)
-    assert run["identity"] == json.loads((tagged / "run.json").read_text())["identity"]
+    assert run.identity == json.loads((tagged / "run.json").read_text())["identity"]
 
 
 def test_files_say_where_they_are_from(tagged, tmp_path):
     out = tmp_path / "out"
     run = made(tagged, out, min_confidence=0.6)
-    assert json.loads((out / "run.json").read_text()) == run
-    assert (run["complete"], run["retagged_from"]) == (True, str(tagged))
-    assert run["identity"]["gate"] == 0.6
-    assert run["identity"]["thresholds"] == LIMITS
+    assert json.loads((out / "run.json").read_text()) == run.to_dict()
+    assert (run.complete, run.retagged_from) == (True, str(tagged))
+    assert run.identity["gate"] == 0.6
+    assert run.identity["thresholds"] == LIMITS
     for name in files(out):
         before, after = pq.read_schema(tagged / name), pq.read_schema(out / name)
-        assert json.loads(after.metadata[IDENTITY_KEY]) == run["identity"]
+        assert json.loads(after.metadata[IDENTITY_KEY]) == run.identity
         assert after.metadata[b"timbre.model_sha256"] == before.metadata[b"timbre.model_sha256"]
         assert after.names == before.names
         assert after.field("labels").metadata == before.field("labels").metadata != {}
@@ -185,9 +186,9 @@ def test_a_retag_can_be_made_anew(tagged, tmp_path):
 def test_thresholds_from_a_file(tagged, tmp_path, name, text):
     (tmp_path / name).write_text(text)
     run = made(tagged, tmp_path / "out", thresholds=str(tmp_path / name))
-    assert run["identity"]["thresholds"] == LIMITS | {"voi": 0.9}
-    assert run["labels_removed"]["voi"] > 0
-    assert run["labels_removed"]["cel"] == run["labels_added"]["cel"] == 0
+    assert run.identity["thresholds"] == LIMITS | {"voi": 0.9}
+    assert run.labels_removed["voi"] > 0
+    assert run.labels_removed["cel"] == run.labels_added["cel"] == 0
 
 
 @pytest.mark.parametrize(
@@ -213,7 +214,7 @@ def test_files_of_thresholds_that_are_none(tagged, tmp_path, text, said):
 def test_thresholds_of_the_model_now(tagged, tmp_path):
     model = write_model(tmp_path / "model", pia=0.95)
     run = made(tagged, tmp_path / "out", model=model)
-    assert run["identity"]["thresholds"] == LIMITS | {"pia": 0.95}  # of s2, as the scores are
+    assert run.identity["thresholds"] == LIMITS | {"pia": 0.95}  # of s2, as the scores are
     other = write_model(tmp_path / "other", model_id="net-9999")
     with pytest.raises(SpecMismatch, match=f"is net-9999; the tags in .* are by {ME}"):
         made(tagged, tmp_path / "out2", model=other)
@@ -223,9 +224,9 @@ def test_one_model_among_several(tagged, tmp_path, rng):
     """The last run's, or the one that is named; the other's files stay where they are."""
     write_run(tagged, [tags_of(rng, 5, model_id="net-9999")], model_id="net-9999", night=22)
     last = made(tagged, tmp_path / "last", min_confidence=0.5)
-    assert (last["tracks"], last["identity"]["model_id"]) == (5, "net-9999")
+    assert (last.tracks, last.identity["model_id"]) == (5, "net-9999")
     named = made(tagged, tmp_path / "named", model=write_model(tmp_path / "m"), min_confidence=0.5)
-    assert (named["tracks"], named["identity"]["model_id"]) == (66, ME)
+    assert (named.tracks, named.identity["model_id"]) == (66, ME)
     assert {row["model_id"] for row in rows(tmp_path / "named")} == {ME}
 
 
@@ -243,8 +244,10 @@ def test_a_rerun_writes_only_what_is_new(tagged, tmp_path, rng):
     times = {name: (out / name).stat().st_mtime_ns for name in files(out)}
     again = made(tagged, out, min_confidence=0.5)
     assert {name: (out / name).stat().st_mtime_ns for name in files(out)} == times
-    keys = [key for key in first if key not in ("seconds", "run_id", "started_at", "memory")]
-    assert [first[key] for key in keys] == [again[key] for key in keys]
+    measured = {
+        name: getattr(first, name) for name in ("seconds", "run_id", "started_at", "memory")
+    }
+    assert replace(again, **measured) == first
 
     gone, changed, *_ = files(tagged)
     (tagged / gone).unlink()
@@ -252,7 +255,7 @@ def test_a_rerun_writes_only_what_is_new(tagged, tmp_path, rng):
     write_run(tagged, [tags_of(rng, 3)], night=22)
     run = made(tagged, out, min_confidence=0.5)
     assert files(out) == files(tagged)
-    assert run["tracks"] == 6 + 25 + 3
+    assert run.tracks == 6 + 25 + 3
     assert {row["uri"]: row["labels"] for row in rows(out)} == expected(tagged, LIMITS, 0.5)
 
 
@@ -263,7 +266,7 @@ def test_labels_of_two_makings_are_not_mixed(tagged, tmp_path, rng):
     write_run(tmp_path / "other", [tags_of(rng, 3)])
     with pytest.raises(SpecMismatch, match="give another --out"):
         made(tagged, tmp_path / "other", min_confidence=0.5)
-    assert made(tagged, tmp_path / "out", min_confidence=0.5)["tracks"] == 66
+    assert made(tagged, tmp_path / "out", min_confidence=0.5).tracks == 66
 
 
 @pytest.mark.parametrize("spelling", ["{}", "{}/", "{}/../run", "link"])
@@ -341,7 +344,7 @@ def test_killed_with_9_and_run_again(tmp_path, rng, start_job):
     assert all((out / name).stat().st_mtime_ns == when for name, when in done.items())
     made(tmp_path / "run", tmp_path / "undisturbed", threshold=0.4)
     assert rows(out) == rows(tmp_path / "undisturbed")
-    assert run["tracks"] == 200_000
+    assert run.tracks == 200_000
 
 
 def test_the_job_prints_what_has_changed(tagged, tmp_path, capsys):
@@ -385,7 +388,7 @@ def test_in_a_bucket(tagged, tmp_path):
             assert labels.equals(pq.ParquetFile(tmp_path / "here" / name).read()["labels"])
     keys = ("labels_in_all", "labels_added", "labels_removed", "relabelled", "tracks")
     for key in keys:
-        assert run[key] == again[key] == here[key]
+        assert getattr(run, key) == getattr(again, key) == getattr(here, key)
 
 
 def test_of_probabilities_the_model_s_thresholds_are_mapped_too(tmp_path, rng):
@@ -401,7 +404,7 @@ def test_of_probabilities_the_model_s_thresholds_are_mapped_too(tmp_path, rng):
     folder, out = tmp_path / "run", tmp_path / "out"
     write_run(folder, [pa.Table.from_pylist(probable, plain.schema)], calibration=found.to_dict())
     run = made(folder, out, model=write_model(tmp_path / "m", cel=0.3, voi=0.8))
-    assert run["identity"]["calibration"] == found.to_dict()
+    assert run.identity["calibration"] == found.to_dict()
     write_run(tmp_path / "plain", [plain])
     made(tmp_path / "plain", tmp_path / "raw", model=str(tmp_path / "m"))
     labels = [[row["labels"] for row in rows(each)] for each in (out, tmp_path / "raw")]

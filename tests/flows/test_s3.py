@@ -121,8 +121,8 @@ def test_a_tagging_goes_on_after_its_bucket_gave_out(
         s3.fails = lambda method, path, query: False
     assert not s3.keys("tonight/tags/")
     run = tag_catalog(config)
-    assert (run["tracks"], run["tagged"], run["skipped"]) == (3, 3, 0)
-    assert tag_catalog(config)["skipped"] == 3
+    assert (run.tracks, run.tagged, run.skipped) == (3, 3, 0)
+    assert tag_catalog(config).skipped == 3
     assert s3.keys("tonight/report.html")
 
 

@@ -80,7 +80,7 @@ def table(out: Path, name: str) -> pa.Table:
 def tagged(music, model, tmp_path_factory) -> Path:
     out = tmp_path_factory.mktemp("tagged")
     run = tag(music, model, out)
-    assert (run["tracks"], run["tagged"], run["failed"], run["skipped"]) == (11, 8, 3, 0)
+    assert (run.tracks, run.tagged, run.failed, run.skipped) == (11, 8, 3, 0)
     return out
 
 
@@ -164,14 +164,14 @@ def test_every_file_says_where_it_is_from(tagged, model):
 def test_a_rerun_skips_all_and_a_change_is_tagged_again(music, model, tagged, tmp_path):
     out = tmp_path / "out"
     shutil.copytree(tagged, out)
-    assert tag(music, model, out)["skipped"] == 11
+    assert tag(music, model, out).skipped == 11
     assert rows(out) == rows(tagged)
     track = music / "sub 0" / "track '2' ü.flac"
     before, times = track.read_bytes(), track.stat()
     try:
         soundfile.write(track, tones(3, 440), 44_100)
         run = tag(music, model, out)
-        assert (run["tagged"], run["skipped"]) == (1, 10)
+        assert (run.tagged, run.skipped) == (1, 10)
         changed = [row for row in rows(out) if row["uri"] == str(track)]
         assert [row["duration_s"] for row in changed] == [3]
         assert len(rows(out)) == 11
@@ -203,7 +203,7 @@ def test_a_manifest_with_a_missing_file_by_s1_and_a_threshold(music, model, tmp_
     good, out = next((music / "sub 1").glob("*.wav")), tmp_path / "out"
     (tmp_path / "m.csv").write_text(f'uri\n"{good}"\ngone.wav\n')
     run = tag(tmp_path / "m.csv", model, out, aggregate="s1", threshold=0.01, min_confidence=0.0)
-    assert (run["tagged"], run["failed"]) == (1, 1)
+    assert (run.tagged, run.failed) == (1, 1)
     failed, ok = sorted(rows(out), key=lambda row: row["status"])
     assert (failed["reason"], failed["uri"]) == ("unreadable", str(tmp_path / "gone.wav"))
     assert 0 < max(ok["scores"].values()) < 1
@@ -232,7 +232,7 @@ def first_night(music, model, tmp_path_factory) -> Path:
     (folder / "music" / "bad.mp3").write_bytes(b"no music " * 99)
     shutil.copytree(folder / "music", folder / "kept")
     run = tag(folder / "music", model, folder / "out")
-    assert (run["tagged"], run["failed"], run["skipped"]) == (2, 1, 0)
+    assert (run.tagged, run.failed, run.skipped) == (2, 1, 0)
     return folder
 
 
@@ -255,14 +255,14 @@ def test_a_renamed_file_is_not_decoded_again_and_a_copy_neither(small, model, ou
     shutil.copy(first, small / f"copy{first.suffix}")
     moved = first.rename(small / f"moved{first.suffix}")
     run = tag(small, model, out)
-    assert (run["tracks"], run["tagged"], run["failed"], run["skipped"]) == (4, 0, 0, 4)
-    assert (run["same_content"], run["unchanged"], run["gone"]) == (2, 2, 1)
-    assert run["stages"]["decode_s"] == 0 < run["stages"]["read_s"]
+    assert (run.tracks, run.tagged, run.failed, run.skipped) == (4, 0, 0, 4)
+    assert (run.same_content, run.unchanged, run.gone) == (2, 2, 1)
+    assert run.stages["decode_s"] == 0 < run.stages["read_s"]
     after = {row["uri"]: row for row in rows(out)}
     assert after[str(moved)]["scores"] == before[str(first)]["scores"]
     assert after[str(moved)]["size_bytes"] == moved.stat().st_size
     assert len(after) == 5  # the old name's row stays
-    assert tag(small, model, out)["unchanged"] == 4
+    assert tag(small, model, out).unchanged == 4
 
 
 def test_a_quiet_night_says_what_the_catalogue_has(small, model, out):
@@ -271,10 +271,10 @@ def test_a_quiet_night_says_what_the_catalogue_has(small, model, out):
     assert page == (out / "report.html").read_text()
     assert f"{small / 'bad.mp3'}</td>" in page
     run = tag(small, model, out)
-    assert run["unchanged"] == run["tracks"] == 3
-    assert run["labels"] == run["labels_in_all"] == first["labels_in_all"]
+    assert run.unchanged == run.tracks == 3
+    assert run.to_dict()["labels"] == run.labels_in_all == first["labels_in_all"]
     assert sum(first["labels_of_run"].values()) == sum(first["labels"].values())
-    assert sum(run["labels_of_run"].values()) == 0
+    assert sum(run.labels_of_run.values()) == 0
     html = (out / "report.html").read_text()
     assert f"{small / 'bad.mp3'}</td>" in html
     assert "1 of 3 tracks have failed (see Failed tracks); nothing else is unusual" in html
@@ -284,24 +284,24 @@ def test_a_quiet_night_says_what_the_catalogue_has(small, model, out):
 
 
 def test_failed_tracks_are_tried_again_when_asked(small, model, out):
-    assert tag(small, model, out)["skipped"] == 3
+    assert tag(small, model, out).skipped == 3
     run = tag(small, model, out, retry="failed")
-    assert (run["tagged"], run["failed"], run["skipped"], run["retried"]) == (0, 1, 2, 1)
+    assert (run.tagged, run.failed, run.skipped, run.retried) == (0, 1, 2, 1)
     (row,) = [row for row in rows(out) if row["status"] == "failed"]
     assert (row["attempts"], row["reason"]) == (2, "not_audio")
     good = next(small.glob("0.*"))
     (small / "bad.mp3").write_bytes(good.read_bytes())  # mended: a change to what is known
     run = tag(small, model, out)
     counts = ("tagged", "same_content", "changed", "failed_in_all")
-    assert [run[name] for name in counts] == [0, 1, 1, 0]
+    assert [getattr(run, name) for name in counts] == [0, 1, 1, 0]
     assert [row["uri"] for row in rows(out)] == sorted(map(str, small.iterdir()))
 
 
 def test_another_model_does_all_beside_the_old_tags(small, model, other_model, out):
     run = tag(small, other_model, out)
-    assert (run["tagged"], run["failed"], run["skipped"]) == (2, 1, 0)
+    assert (run.tagged, run.failed, run.skipped) == (2, 1, 0)
     assert len(rows(out)) == 6
-    assert tag(small, model, out)["skipped"] == tag(small, other_model, out)["skipped"] == 3
+    assert tag(small, model, out).skipped == tag(small, other_model, out).skipped == 3
     assert len({path.name for path in out.glob("tags/model=*")}) == 2
 
 
@@ -344,12 +344,12 @@ def test_a_clock_that_was_ahead_loses_no_later_row(small, model, out):
     soundfile.write(changed, tones(2, 440), 44_100, format="WAV")
     shutil.copy(next(small.glob("1.*")), small / "bad.mp3")
     run = tag(small, model, out)
-    assert (run["tagged"], run["same_content"], run["changed"]) == (1, 1, 2)
+    assert (run.tagged, run.same_content, run.changed) == (1, 1, 2)
     found = {row["uri"]: row for row in rows(out)}
     assert found[str(changed)]["duration_s"] == 2
     assert [row["status"] for row in found.values()] == ["ok"] * 3
     assert min(found[str(path)]["tagged_at"] for path in (changed, small / "bad.mp3")) > newest
-    assert tag(small, model, out)["unchanged"] == 3
+    assert tag(small, model, out).unchanged == 3
 
 
 def test_a_dry_run_counts_and_writes_nothing(small, model, out, tmp_path, capsys):
@@ -357,14 +357,14 @@ def test_a_dry_run_counts_and_writes_nothing(small, model, out, tmp_path, capsys
     assert tag_catalog_job.main([str(word) for word in words]) == 0
     assert "3 tracks: 3 to do" in (said := capsys.readouterr().out) and "no run yet" in said
     plan = plan_tagging(TagConfig(str(small), str(model), str(tmp_path / "new")))
-    assert (plan["tracks"], plan["left"], plan["unchanged"]) == (3, 3, 0)
-    assert plan["bytes"] == sum(path.stat().st_size for path in small.iterdir())
-    assert plan["seconds"] is None
+    assert (plan.tracks, plan.left, plan.unchanged) == (3, 3, 0)
+    assert plan.bytes == sum(path.stat().st_size for path in small.iterdir())
+    assert plan.seconds is None
     assert not (tmp_path / "new").exists()
     files = sorted((path, path.stat().st_mtime_ns) for path in out.rglob("*"))
     plan = plan_tagging(TagConfig(str(small), str(model), str(out), retry="failed"))
-    assert (plan["left"], plan["retried"], plan["unchanged"]) == (1, 1, 2)
-    assert plan["seconds"] > 0
+    assert (plan.left, plan.retried, plan.unchanged) == (1, 1, 2)
+    assert plan.seconds > 0
     assert files == sorted((path, path.stat().st_mtime_ns) for path in out.rglob("*"))
 
 
@@ -375,19 +375,17 @@ def test_waits_are_said_and_a_dry_run_reckons_with_them(small, model, tmp_path, 
     assert said.index("3/3") < said.index("joining the files of tags, and writing run.json")
     there = json.loads((tmp_path / "out" / "run.json").read_text())
     (kept,) = (tmp_path / "out" / "runs").glob("*.json")
-    assert there == run == json.loads(kept.read_text())
-    assert run["work_s"] > 0 < run["overhead_s"]
-    assert run["work_s"] + run["overhead_s"] > run["seconds"]  # which ends before the page
+    assert there == run.to_dict() == json.loads(kept.read_text())
+    assert run.work_s > 0 < run.overhead_s
+    assert run.work_s + run.overhead_s > run.seconds  # which ends before the page
     one = next(path for path in sorted(small.iterdir()) if path.name.startswith("0"))
     shutil.copy(one, again := small / f"again{one.suffix}")
     plan = plan_tagging(TagConfig(str(small), str(model), str(tmp_path / "out")))
-    assert plan["left"] == 1
-    assert plan["seconds"] == pytest.approx(
-        run["overhead_s"] + plan["audio_s"] * run["work_s"] / run["audio_s"]
-    )
+    assert plan.left == 1
+    assert plan.seconds == pytest.approx(run.overhead_s + plan.audio_s * run.work_s / run.audio_s)
     again.unlink()
     plan = plan_tagging(TagConfig(str(small), str(model), str(tmp_path / "out")))
-    assert (plan["left"], plan["seconds"]) == (0, 0.0)
+    assert (plan.left, plan.seconds) == (0, 0.0)
 
 
 def test_silence_and_noise_get_no_label(music, model, tmp_path, rng):
@@ -412,13 +410,13 @@ def test_silence_and_noise_get_no_label(music, model, tmp_path, rng):
 def test_windows_intervals_and_embeddings(small, model, tmp_path):
     options = {"keep_windows": True, "embeddings": True, "hop_s": 0.5, "min_confidence": 0.0}
     run = tag(small, model, tmp_path, **options)
-    assert run["identity"]["hop_s"] == 0.5
+    assert run.identity["hop_s"] == 0.5
     before = [table(tmp_path, name).num_rows for name in BESIDE]
     os.utime(next(small.glob("0.*")), ns=(1, 1))
     touched = tag(small, model, tmp_path, **options)
-    assert touched["lacking"] == []
-    assert (touched["changed"], touched["same_content"], touched["tagged"]) == (1, 1, 0)
-    assert touched["touched"] == 1
+    assert touched.lacking == []
+    assert (touched.changed, touched.same_content, touched.tagged) == (1, 1, 0)
+    assert touched.touched == 1
     assert [table(tmp_path, name).num_rows for name in BESIDE] == before
     tracks = {row["uri"]: row for row in rows(tmp_path) if row["status"] == "ok"}
     windows, intervals, vectors = (table(tmp_path, name).to_pylist() for name in BESIDE)
@@ -452,8 +450,8 @@ def test_tracks_of_a_server_and_its_faults(corpus, model, tmp_path):
         lines = [json.dumps({"uri": uri}) for uri in [*uris, "http://169.254.169.254/x.mp3"]]
         (tmp_path / "m.jsonl").write_text("\n".join(lines))
         run = tag(tmp_path / "m.jsonl", model, tmp_path / "out")
-    assert (run["tagged"], run["failed"]) == (2, 3)
-    assert run["reasons"] == {"server_error": 1, "not_found": 1, "forbidden": 1}
+    assert (run.tagged, run.failed) == (2, 3)
+    assert run.reasons == {"server_error": 1, "not_found": 1, "forbidden": 1}
 
 
 def test_what_it_counts_is_on_prometheus(small, model, tmp_path):
@@ -503,8 +501,8 @@ def test_what_a_run_replaces_is_there_to_be_copied(small, model, tmp_path):
     shutil.copy(first, small / "zz_previous.wav")
     soundfile.write(first, tones(2, 440), 44_100, format="WAV")
     run = tag(small, model, tmp_path / "out")
-    assert (run["tagged"], run["same_content"], run["touched"]) == (1, 1, 0)
-    assert len(rows(tmp_path / "out")) == run["tracks"]
+    assert (run.tagged, run.same_content, run.touched) == (1, 1, 0)
+    assert len(rows(tmp_path / "out")) == run.tracks
 
 
 def test_an_empty_cluster_has_room_for_one(monkeypatch):

@@ -45,8 +45,8 @@ def test_engines_agree_through_the_whole_job(model, music, tmp_path, ray_local):
         out = tmp_path / f"{engine}-{precision}"
         config = TagConfig(str(music), str(model), str(out), engine=engine, precision=precision)
         run = tag_catalog(replace(config, workers=1, n_examples=0, keep_windows=True))
-        assert (run["tagged"], run["failed"], run["identity"]["gate"]) == (3, 0, 0)
-        assert run["model_source"]["licence"] == "MIT"
+        assert (run.tagged, run.failed, run.identity["gate"]) == (3, 0, 0)
+        assert run.model_source["licence"] == "MIT"
         assert "EfficientAT, MIT" in (out / "report.html").read_text()
         found[out.name] = rows(out)
     card = load_card(str(model))

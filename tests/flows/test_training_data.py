@@ -17,6 +17,7 @@ from pipeline.store.folder import Folder
 from pipeline.training.config import TrainConfig
 from pipeline.training.data.windows import load_windows
 from pipeline.training.spectra.logmel import with_margins
+from schemas.dataset import DatasetRecord
 from tests.flows.conftest import mounted
 from tests.front_ends import EFFICIENTAT, YAMNET
 
@@ -25,14 +26,14 @@ from tests.front_ends import EFFICIENTAT, YAMNET
 def training_data(tmp_path, monkeypatch):
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     dataset = Dataset(Folder(str(tmp_path / "ds")))
-    return TrainingData(dataset, {"fingerprint": "sha256:0123456789abcdef0123"}, TrainConfig())
+    return TrainingData(dataset, META, TrainConfig())
 
 
 def test_a_full_disk_is_one_clear_line(dataset, tmp_path, monkeypatch):
     with mounted(tmp_path / "disk", "1m") as disk:
         monkeypatch.setattr("tempfile.tempdir", str(disk))
         stored = Dataset.open(str(dataset))
-        training_data = TrainingData(stored, stored.meta(), TrainConfig())
+        training_data = TrainingData(stored, stored.record(), TrainConfig())
         with pytest.raises(StoreError, match=rf"^cannot write {disk}/.* free some space"):
             with training_data.kept():
                 training_data.train_set()
@@ -73,16 +74,16 @@ def test_what_failed_or_goes_on_leaves_it_to_the_next(training_data):
 def test_features_are_not_mixed_as_sounds(dataset, model):
     stored = Dataset.open(str(dataset))
     with pytest.raises(UsageError, match=r"--sampling dynamic: .* do not add up"):
-        TrainingData(stored, stored.meta(), TrainConfig(model=model, sampling="dynamic"))
+        TrainingData(stored, stored.record(), TrainConfig(model=model, sampling="dynamic"))
 
 
 # Front ends of pretrained networks. No dataset is read: these say what becomes of samples.
 
-META = {
-    "classes": default_vocabulary().to_dict(),
-    "feature_spec": LogMelSpec().to_dict(),
-    "fingerprint": "sha256:x",
-}
+META = DatasetRecord(
+    classes=default_vocabulary().to_dict(),
+    feature_spec=LogMelSpec().to_dict(),
+    fingerprint="sha256:0123456789abcdef0123",
+)
 
 
 def front_end(input_spec, monkeypatch, tmp_path, **settings):

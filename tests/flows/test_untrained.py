@@ -23,6 +23,7 @@ from pipeline.selection.vocabulary import default_vocabulary
 from pipeline.store.dataset import Dataset
 from pipeline.store.folder import Folder
 from pipeline.training.config import TrainConfig
+from schemas.dataset import DatasetRecord
 from schemas.features import features_schema
 from schemas.ledger import LEDGER
 from schemas.segments import SEGMENTS
@@ -43,7 +44,12 @@ def stored(tmp_path, monkeypatch):
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     dataset = Dataset(Folder(str(tmp_path / "ds")))
     classes = default_vocabulary().to_dict()
-    meta = {"classes": classes, "feature_spec": SPEC.to_dict(), "fingerprint": "sha256:" + "0" * 64}
+    meta = DatasetRecord(
+        classes=classes,
+        feature_spec=SPEC.to_dict(),
+        complete=True,
+        fingerprint="sha256:" + "0" * 64,
+    )
     rng, planned = np.random.default_rng(0), []
     for split, clips in CLIPS.items():
         rows = [
@@ -63,13 +69,13 @@ def stored(tmp_path, monkeypatch):
             f"{split}-1", clips=features.slice(0, 0), features=features, ledger=LEDGER.empty_table()
         )
     dataset.folder.write_table("segments.parquet", pa.Table.from_pylist(planned, SEGMENTS))
-    dataset.folder.write_json("dataset.json", meta | {"complete": True})
+    dataset.folder.write_json("dataset.json", meta.to_dict())
     return dataset
 
 
 def material_of(stored, **options) -> TrainingData:
     return TrainingData(
-        stored, stored.meta(), TrainConfig(model="resnet10t", activity=False, **options)
+        stored, stored.record(), TrainConfig(model="resnet10t", activity=False, **options)
     )
 
 

@@ -11,10 +11,22 @@ import pytest
 
 import jobs.__main__ as timbre
 from jobs import harness
+from pipeline import __version__
 
 ROOT = Path(__file__).parents[2]
 JOBS = sorted(path.stem for path in (ROOT / "jobs").glob("[a-z]*.py") if path.stem != "harness")
-HEAVY = {"torch", "ray", "librosa", "matplotlib", "scipy", "sklearn", "timm", "numba", "yt_dlp"}
+HEAVY = {
+    "torch",
+    "ray",
+    "pyarrow",
+    "librosa",
+    "matplotlib",
+    "scipy",
+    "sklearn",
+    "timm",
+    "numba",
+    "yt_dlp",
+}
 REPORT = """
 import runpy, sys
 sys.argv = ["jobs.{job}", *{words}]
@@ -66,8 +78,63 @@ def test_the_command_lists_the_jobs(capsys):
 def test_an_unknown_command_is_one_line(capsys):
     assert timbre.main(["tga"]) == harness.USAGE
     error = capsys.readouterr().err
-    assert error.startswith("error: 'tga': no such command; expected one of tag, ")
+    assert error.startswith(
+        "error: 'tga': no such command (did you mean tag?); expected one of tag, "
+    )
     assert error.count("\n") == 1
+
+
+@pytest.mark.parametrize("word", ["--version", "-V"])
+def test_the_version(word, capsys):
+    assert timbre.main([word]) == harness.OK
+    assert capsys.readouterr().out == f"timbre {__version__}\n"
+
+
+@pytest.mark.parametrize(
+    ("flags", "error"),
+    [
+        ("--ctalog x", "--ctalog: no such flag (did you mean --catalog?)"),
+        ("-catalog x", "-catalog: no such flag (did you mean --catalog?)"),
+        ("--catalog x --out y --modle=z", "--modle: no such flag (did you mean --model?)"),
+        ("--catalog x --out y --threshold -1 --workrs 2", "--workrs: no such flag (did you mean"),
+        ("--workers many --xyzzy", "--xyzzy: no such flag; "),
+        ("--cat x", "the following arguments are required: --out; "),
+        ("--catalog x --out y -- --modle", "unrecognized arguments: "),
+        ("--out y --threshold -1", "the following arguments are required: --catalog; "),
+    ],
+)
+def test_an_unknown_flag_is_named_before_all_else(flags, error, capsys, monkeypatch):
+    monkeypatch.setattr(sys, "argv", list(sys.argv))
+    with pytest.raises(SystemExit) as ended:
+        timbre.main(["tag", *flags.split()])
+    told = capsys.readouterr().err
+    assert ended.value.code == harness.USAGE
+    assert told.startswith(f"error: {error}") and told.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("command", "titles"),
+    [
+        ("tag", ["what is tagged", "the model", "what is written", "windows and labels"]),
+        ("train", ["what is read and written", "the network", "steps of the training", "windows"]),
+        ("build", ["which segments", "what is written", "where the audio comes from", "downloads"]),
+        ("evaluate", ["what is scored", "what is written", "windows and labels", "where it runs"]),
+    ],
+)
+def test_a_long_help_has_titles_and_readable_choices(command, titles, capsys, monkeypatch):
+    monkeypatch.setattr(sys, "argv", list(sys.argv))
+    monkeypatch.setenv("COLUMNS", "100")
+    with pytest.raises(SystemExit):
+        timbre.main([command, "--help"])
+    lines = capsys.readouterr().out.splitlines()
+    headings = [line[:-1] for line in lines if line.endswith(":") and not line.startswith(" ")]
+    assert headings[: 1 + len(titles)] == ["options", *titles]
+    assert max(map(len, lines)) <= 110
+    listed = [line.strip() for line in lines if line.startswith(" " * 26)]
+    if command in ("tag", "evaluate"):
+        assert "s1: the mean of the windows" in listed
+    if command == "build":
+        assert "DIR: a folder of {ytid}.* files" in listed
 
 
 def said(main, words, capsys):

@@ -36,6 +36,7 @@ from pipeline.training.config import TrainConfig
 from pipeline.training.loop import augmented
 from pipeline.training.recipes import input_spec_of, preset
 from pipeline.training.spectra.logmel import SamplesToLogMel, with_margins
+from schemas.dataset import DatasetRecord
 from tests.conftest import tones
 from tests.training.test_recipes import set_of
 
@@ -68,10 +69,9 @@ def published(tmp_path):
 
 def training_data(weights, vocabulary=None, **settings) -> TrainingData:
     """What a run is about, as far as it needs no audio."""
-    meta = {
-        "classes": (vocabulary or default_vocabulary()).to_dict(),
-        "feature_spec": LogMelSpec().to_dict(),
-    }
+    meta = DatasetRecord(
+        classes=(vocabulary or default_vocabulary()).to_dict(), feature_spec=LogMelSpec().to_dict()
+    )
     labelled = pa.table(
         {"segment_id": ["s_0"], "classes": [(vocabulary or default_vocabulary()).codes]}
     )

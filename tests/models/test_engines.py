@@ -4,7 +4,6 @@ import os
 import subprocess
 import sys
 import weakref
-from functools import partial
 
 import numpy as np
 import pytest
@@ -217,8 +216,8 @@ def test_a_compiled_network_gets_batches_of_one_size(tmp_path, monkeypatch):
         return real(network, backend=counter, **options)
 
     monkeypatch.setattr(torch, "compile", compiled)
-    made = partial(TorchEngine, load_model(uri)[0], CPU, precision="f32", embeddings=True)
-    engine = made(compiles=True)
+    engine = TorchEngine(load_model(uri)[0], CPU, precision="f32", embeddings=True)
+    engine.compile()
     scores, embeddings = engine.scores(windows)
     assert counter.frame_count == 1  # another size would be another
     assert engine.about["note"] == ""

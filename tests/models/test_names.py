@@ -42,4 +42,5 @@ def test_what_has_a_table_of_its_own():
 def test_help_says_the_defaults_of_elsewhere():
     docs = field_docs(TagConfig)
     assert f"or {DEFAULT_MIN_CONFIDENCE:g} where it has none" in docs["min_confidence"]
-    assert f"segments such as {TRACKS} " in docs["aggregate"]
+    assert f"but {TRACKS} where that is s2" in docs["aggregate"]
+    assert f"by segments, such as {TRACKS}: " in docs["aggregate"]

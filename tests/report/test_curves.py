@@ -13,9 +13,8 @@ from pipeline.evaluation.statistics.confusion import (
     confusion_dict,
     named_instead,
 )
-from pipeline.evaluation.statistics.curves import roc
 from pipeline.report.plots import curves
-from pipeline.report.plots.confusion import confusion_bars, instead_map
+from pipeline.report.plots.confusion import confusion_matrices, instead_map
 from pipeline.report.plots.model_plots import class_scores
 
 MAX_URI_CHARS = 160_000
@@ -40,8 +39,9 @@ def test_every_picture_is_a_whole_image(n_items, n_classes, svg_of):
     diagrams = {name: reliability(truth, scores) for name in ("raw", "platt", "another")}
     for picture in (
         curves.roc_curves(truth, scores, thresholds=0.5, class_names=names),
+        curves.pr_curves(truth, scores, thresholds=0.5, class_names=names),
         curves.reliability(diagrams),
-        confusion_bars(counts, class_names=names),
+        confusion_matrices(counts, class_names=names),
         instead_map(instead, counts[:, 1], class_names=names),
     ):
         svg_of(picture)
@@ -53,8 +53,9 @@ def test_every_picture_is_a_whole_image(n_items, n_classes, svg_of):
 def test_thinned_roc_keeps_its_area():
     truth, scores = (column.ravel() for column in scored(400, 11))
     scores = scores + np.random.default_rng(1).normal(scale=0.3, size=scores.shape)
-    false, true = roc(truth, scores, 100)
-    assert len(false) <= 102
+    found = curves.roc(truth, scores, 100)
+    false, true = found.fpr, found.tpr
+    assert len(false) <= 100
     assert (false[0], true[0], false[-1], true[-1]) == (0, 0, 1, 1)
     assert np.trapezoid(true, false) == pytest.approx(roc_auc_score(truth, scores), abs=0.002)
 

@@ -208,25 +208,25 @@ def test_a_box_by_hand():
 def test_report_by_hand():
     clips = clips_of([["c0"], ["c0", "c1"], [], ["c1"], ["c0"]], splits=("train", "val"))
     report, page = report_and_page(clips, names_of(2))
-    assert report["n_clips"] == 5
-    assert report["hours"] == pytest.approx(50 / 3600)
-    assert report["splits"]["train"] == {
+    assert report.n_clips == 5
+    assert report.hours == pytest.approx(50 / 3600)
+    assert report.splits["train"] == {
         "segments": 6,
         "clips": 3,
         "hours": pytest.approx(30 / 3600),
     }
-    assert [row["clips"] for row in report["classes"]] == [
+    assert [row["clips"] for row in report.classes] == [
         {"train": 2, "val": 1},
         {"train": 0, "val": 2},
     ]
-    assert report["labels_per_clip"] == {"train": [1, 2], "val": [0, 1, 1]}
-    assert report["cooccurrence"] == [[3, 1], [1, 2]]
+    assert report.labels_per_clip == {"train": [1, 2], "val": [0, 1, 1]}
+    assert report.cooccurrence == [[3, 1], [1, 2]]
     assert table_called(page, "Clips per class").rows[0] == ("c0", "class 0", 2, 1, 3, 0.6)
 
 
 def test_page_without_features_says_how_to_get_them():
     report, page = report_and_page(clips_of([["c0"]]), names_of(1))
-    assert report["anova"] is None
+    assert report.anova is None
     html = render_page(page)
     assert "jobs.extract_features --pool mean,var" in html
     assert "ANOVA of every row" not in html
@@ -238,13 +238,13 @@ def test_page_with_features(svg_of):
     report, page = report_and_page(
         clips_of([["c0"]] * 33), names, examples=examples_of(names), tested=tested
     )
-    json.dumps(report, allow_nan=False)
+    json.dumps(report.to_dict(), allow_nan=False)
     rows = table_called(page, "ANOVA of every row").rows
-    assert len(rows) == len(tested.table) == len(report["anova"]["rows"])
-    p_values = [row["p_value"] for row in report["anova"]["rows"]]
+    assert len(rows) == len(tested.table) == len(report.anova["rows"])
+    p_values = [row["p_value"] for row in report.anova["rows"]]
     assert p_values == sorted(p_values)
-    assert (report["anova"]["n_single"], report["anova"]["n_clips"]) == (30, 33)
-    assert report["examples"] == {"c0": "c0_0", "c1": "c1_0", "c2": "c2_0"}
+    assert (report.anova["n_single"], report.anova["n_clips"]) == (30, 33)
+    assert report.examples == {"c0": "c0_0", "c1": "c1_0", "c2": "c2_0"}
     html = render_page(page)
     assert "only clips with exactly one class count: 30; the 3 with none or several" in html
     titles = [block.title for block in page.blocks if isinstance(block, Picture)]
@@ -268,8 +268,8 @@ def test_an_infinite_f_is_no_number_for_json():
     table = anova_table(anova(values, groups=groups), feature="f", rows=["r"], statistic="mean")
     tested = FeatureTests(table, 8, 8, 8, 2)
     report, page = report_and_page(clips_of([["c0"]] * 8), names_of(2), tested=tested)
-    json.dumps(report, allow_nan=False)
-    (row,) = report["anova"]["rows"]
+    json.dumps(report.to_dict(), allow_nan=False)
+    (row,) = report.anova["rows"]
     assert row["p_value"] == 0
     assert table_called(page, "ANOVA of every row").rows[0][4] == "< 1e-300"
 
@@ -284,7 +284,7 @@ def test_odd_data_sets_make_a_page(n_clips, names, svg_of):
     tested = comparison_of(names, n_clips, feature=ODD)
     examples = examples_of(codes if n_clips else [])
     report, page = report_and_page(clips, names, examples=examples, tested=tested)
-    json.dumps(report, allow_nan=False)
+    json.dumps(report.to_dict(), allow_nan=False)
     for block in page.blocks:
         if isinstance(block, Picture):
             svg_of(block)

@@ -9,9 +9,9 @@ from matplotlib.figure import Figure
 from sklearn.metrics import average_precision_score
 
 from pipeline.errors import OUTCOME_OF
-from pipeline.evaluation.statistics.curves import precision_recall
+from pipeline.report.panels import unit_panels
 from pipeline.report.picture import class_labels
-from pipeline.report.plots import data_plots, model_plots
+from pipeline.report.plots import curves, data_plots, model_plots
 from pipeline.selection.vocabulary import default_vocabulary
 
 MAX_URI_CHARS = 160_000
@@ -33,7 +33,7 @@ def pictures(n_items):
     met = [{"outcome": o, "reason": r, "n": n_items} for r, o in OUTCOME_OF.items()]
     history = [EPOCH | {"epoch": i} for i in range(n_items // 10)]
     return [
-        model_plots.pr_curves(truth, scores, thresholds=0.5, class_names=NAMES),
+        curves.pr_curves(truth, scores, thresholds=0.5, class_names=NAMES),
         model_plots.class_scores(bars, class_names=NAMES),
         model_plots.truth_and_tags(truth, scores >= 0.5, class_names=NAMES),
         model_plots.score_histogram(truth, scores),
@@ -64,7 +64,7 @@ def test_the_same_drawing_is_the_same_bytes():
 def test_one_class(svg_of):
     truth, scores = scored(20, n_classes=1)
     name = {"cel": "cello"}
-    svg_of(model_plots.pr_curves(truth, scores, thresholds=0.5, class_names=name))
+    svg_of(curves.pr_curves(truth, scores, thresholds=0.5, class_names=name))
     svg_of(model_plots.class_scores({"F1": [0.5]}, class_names=name))
     svg_of(data_plots.cooccurrence([[3]], class_names=name))
 
@@ -87,20 +87,23 @@ def test_curves_with_gaps(svg_of):
 
 def test_thinned_curve_keeps_its_area():
     truth, scores = (column.ravel() for column in scored(400))
-    recall, precision = precision_recall(truth, scores, 100)
+    found = curves.precision_recall(truth, scores, 100)
+    recall, precision = found.recall, found.precision
     assert len(recall) <= 100
-    assert (np.diff(recall) > 0).all()
-    assert (recall[0], recall[-1]) == (0, 1)
-    area = np.sum(np.diff(recall) * precision[1:])
+    assert (np.diff(recall) <= 0).all()
+    assert (recall[0], recall[-1]) == (1, 0)
+    area = -np.sum(np.diff(recall) * precision[:-1])
     assert area == pytest.approx(average_precision_score(truth, scores), abs=0.01)
 
 
 def test_a_threshold_that_names_every_clip_lies_on_the_curve():
-    truth, scores = (column[:, 0] for column in scored(400))
-    axes = Figure().subplots()
-    model_plots._pr_panel(axes, truth, scores, 0.0, "cello", 100)
-    curve, dot = (line.get_xydata() for line in axes.get_lines())
-    assert curve[-1].tolist() == dot[0].tolist() == [1, truth.mean()]
+    truth, scores = (column[:, :1] for column in scored(400))
+    figure = Figure()
+    panels = unit_panels(figure, 1, x="recall", y="precision")
+    name = {"cel": "cello"}
+    curves.draw_curves(figure, panels, truth, scores, 0.0, name, curves.precision_recall)
+    _, curve, dot = (line.get_xydata() for line in panels[0].get_lines())
+    assert curve[0].tolist() == dot[0].tolist() == [1, truth.mean()]
 
 
 def test_labels_of_axes():

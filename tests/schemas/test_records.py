@@ -5,18 +5,24 @@ from __future__ import annotations
 import ast
 import inspect
 import json
+from dataclasses import replace
 
 import pytest
 
 from pipeline.errors import StoreError
 from pipeline.store.folder import Folder
 from schemas.build_report import BuildReport
+from schemas.clip_embeddings import EmbeddingsRecord
 from schemas.comparison import ComparisonRecord, DifferencesRecord
-from schemas.evaluation import EvaluationRecord, FoldsRecord
+from schemas.dataset import DatasetRecord
+from schemas.evaluation import EvaluationRecord, FoldsRecord, QuantizationRecord
+from schemas.exploration import ExplorationRecord
+from schemas.feature_set import FeatureSetRecord
 from schemas.tagging_run import TaggingRun
 
 RECORDS = (
-    *(BuildReport, ComparisonRecord, DifferencesRecord, EvaluationRecord, FoldsRecord),
+    *(BuildReport, ComparisonRecord, DatasetRecord, DifferencesRecord, EmbeddingsRecord),
+    *(EvaluationRecord, ExplorationRecord, FeatureSetRecord, FoldsRecord, QuantizationRecord),
     TaggingRun,
 )
 RUN = TaggingRun(
@@ -90,6 +96,67 @@ def test_a_build_of_an_older_version():
     found = BuildReport.from_dict({"wanted": 2, "got": 1, "not_got": 1, "outcomes": []})
     assert (found.outages["n_outages"], found.cap, found.got) == (0, "", 1)
     assert BuildReport.from_dict(found.to_dict()) == found
+
+
+def read_again(record):
+    return type(record).from_dict(json.loads(json.dumps(record.to_dict(), allow_nan=False)))
+
+
+def test_a_dataset_says_what_it_has_once_its_build_has_ended():
+    begun = DatasetRecord(classes=[{"code": "cel"}], feature_spec={"n_mels": 8}, split="80/10/10")
+    keys = ["version", "format", "classes", "feature_spec", "split", "complete"]
+    assert list(begun.to_dict()) == keys
+    moments = {"samples": {"n": 0, "mean": 0.0, "deviation": 0.0}}
+    counts = {"n_segments": 2, "n_clips": 0}
+    ended = replace(begun, complete=True, fingerprint="x", train_moments=moments, **counts)
+    assert list(ended.to_dict())[6:] == ["n_segments", "n_clips", "fingerprint", "train_moments"]
+    assert read_again(begun) == begun and read_again(ended) == ended
+
+
+def test_a_dataset_of_an_older_version():
+    """Version 0.1 wrote no version; before there were moments it wrote none."""
+    found = DatasetRecord.from_dict({"classes": [], "complete": True, "fingerprint": "x"})
+    assert (found.fingerprint, found.train_moments, found.n_clips) == ("x", {}, None)
+
+
+def test_features_of_an_older_version():
+    """Version 0.1 wrote no version, and first ones did not name the dataset."""
+    older = {"features": {"rms": {"rows": ["rms"]}}, "pool": ["mean"], "prepare": ""}
+    found = FeatureSetRecord.from_dict(older)
+    assert (found.dataset, found.complete, found.pool) == ("", False, ["mean"])
+    assert "n_shards" not in found.to_dict()
+    ended = replace(found, complete=True, n_shards=0, provenance={"timbre": "0.2.0"})
+    assert ended.to_dict()["n_shards"] == 0
+    assert read_again(ended) == ended
+
+
+@pytest.mark.parametrize(
+    "record",
+    [
+        EmbeddingsRecord(["ast"], {"kind": "kaldi"}, {"window_s": 1.0}, "f32"),
+        QuantizationRecord(
+            *("m-int8", {"model_id": "m"}, "val", "s1"),
+            precisions={"f32": {"macro_f1": 0.5, "macro_f1_present": None}},
+            drop=0.0,
+            max_drop=0.02,
+            graph_bytes=9,
+        ),
+        ExplorationRecord(
+            *(1, 0.5, None, None),
+            splits={"train": {"segments": 2, "clips": 1, "hours": 0.5}},
+            classes=[{"code": "cel", "name": "cello", "clips": {"train": 1}}],
+            labels_per_clip={"train": [0, 1]},
+            cooccurrence=[[1]],
+            split="train",
+            examples={"cel": "a_0"},
+        ),
+    ],
+    ids=lambda record: type(record).__name__,
+)
+def test_others_are_read_as_they_were_written(record):
+    assert read_again(record) == record
+    older = {key: value for key, value in record.to_dict().items() if key != "version"}
+    assert type(record).from_dict(older) == record
 
 
 def test_a_folder_says_which_file_is_no_record(tmp_path):

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import numpy as np
@@ -16,12 +17,13 @@ from pipeline.store.dataset import Dataset
 from pipeline.store.folder import Folder
 from schemas.clips import clips_schema
 from schemas.columns import CODES
+from schemas.dataset import DatasetRecord
 from schemas.features import features_schema, read_logmels
 from schemas.ledger import LEDGER, latest
 from schemas.segments import SEGMENTS
 
 SPEC = LogMelSpec(n_mels=4)
-IDENTITY = {"classes": [{"code": "cel"}], "feature_spec": SPEC.to_dict()}
+IDENTITY = DatasetRecord(classes=[{"code": "cel"}], feature_spec=SPEC.to_dict())
 
 
 def segments(*ids: str) -> pa.Table:
@@ -105,10 +107,13 @@ def test_begin_removes_what_has_no_ledger(dataset):
     assert len(list(dataset.folder.local_path("clips").iterdir())) == 1
 
 
-@pytest.mark.parametrize("key", IDENTITY)
-def test_another_identity_is_refused(dataset, key):
+@pytest.mark.parametrize(
+    ("key", "other"),
+    [("format", "x"), ("classes", [{"code": "pia"}]), ("feature_spec", {}), ("split", "irmas")],
+)
+def test_another_identity_is_refused(dataset, key, other):
     with pytest.raises(SpecMismatch, match=key):
-        dataset.begin(IDENTITY | {key: "other"})
+        dataset.begin(replace(IDENTITY, **{key: other}))
 
 
 def test_the_plan_keeps_what_earlier_runs_settled(dataset):
@@ -230,7 +235,7 @@ def test_the_fingerprint_knows_split_classes_and_vocabulary(dataset):
         return dataset.fingerprint()
 
     prints = [written(), written(split="val"), written(classes=["cel", "pia"]), written()]
-    dataset.open_again(IDENTITY | {"classes": [{"code": "cel"}, {"code": "pia"}]})
+    dataset.open_again(replace(IDENTITY, classes=[{"code": "cel"}, {"code": "pia"}]))
     prints.append(written())
     assert prints[0] == prints[3]
     assert len(set(prints)) == 4
@@ -242,9 +247,10 @@ def test_no_dataset_is_a_usage_error(tmp_path):
 
 
 def test_a_build_under_way_is_told(dataset):
-    dataset.folder.write_json("dataset.json", {**IDENTITY, "complete": True, "fingerprint": "x"})
+    ended = replace(IDENTITY, complete=True, fingerprint="x")
+    dataset.folder.write_json("dataset.json", ended.to_dict())
     dataset.open_again(IDENTITY)
-    assert dataset.meta() == {**IDENTITY, "complete": False}
+    assert dataset.record() == IDENTITY and not IDENTITY.complete
 
 
 def old_print(rows: str, classes: str) -> str:
@@ -269,7 +275,7 @@ def with_unknown(dataset: Dataset, table: str, unknown: list[list[str]] | None) 
 @pytest.mark.parametrize("rules", [{}, {"unknown_if": ["/m/0342h"]}])
 def test_the_fingerprint_of_a_dataset_without_unknown_is_as_it_was(dataset, unknown, rules):
     commit(dataset, "train-1", "a", "b")
-    dataset.open_again(IDENTITY | {"classes": [{"code": "cel"} | rules]})
+    dataset.open_again(replace(IDENTITY, classes=[{"code": "cel"} | rules]))
     with_unknown(dataset, "clips", unknown)
     expected = old_print("a a train cel\nb b train cel", '[{"code": "cel"}]')
     assert dataset.fingerprint() == expected
@@ -294,9 +300,9 @@ def test_what_is_unknown_of_a_split(dataset):
 
 
 def test_other_rules_of_what_is_unknown_are_told_with_the_cure(dataset):
-    rules = {"classes": [{"code": "cel", "unknown_if": ["/m/0l14_3"]}]}
+    rules = [{"code": "cel", "unknown_if": ["/m/0l14_3"]}]
     with pytest.raises(SpecMismatch, match=r"another classes.*differ in unknown_if alone"):
-        dataset.check(IDENTITY | rules)
+        dataset.check(replace(IDENTITY, classes=rules))
     with pytest.raises(SpecMismatch) as told:
-        dataset.check(IDENTITY | {"classes": [{"code": "vio"}]})
+        dataset.check(replace(IDENTITY, classes=[{"code": "vio"}]))
     assert "unknown_if" not in str(told.value)

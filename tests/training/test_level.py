@@ -24,12 +24,13 @@ from pipeline.store.dataset import Dataset
 from pipeline.store.folder import Folder
 from pipeline.training.config import TrainConfig
 from pipeline.training.data.windows import load_windows
+from schemas.dataset import DatasetRecord
 
-META = {
-    "classes": default_vocabulary().to_dict(),
-    "feature_spec": LogMelSpec().to_dict(),
-    "fingerprint": "sha256:x",
-}
+META = DatasetRecord(
+    classes=default_vocabulary().to_dict(),
+    feature_spec=LogMelSpec().to_dict(),
+    fingerprint="sha256:x",
+)
 OWN = ["cnn1d-raw", "cnn2d-mfcc", "cnn1d-descriptors"]
 
 

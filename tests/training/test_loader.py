@@ -42,10 +42,8 @@ BANK = FilterBankInput(
     )
 )  # fmt: skip
 NOTHING = Randomisation(
-    **{
-        name: replace(transform, probability=0.0)
-        for name, transform in vars(Randomisation()).items()
-    }
+    replace(Randomisation().speed, probability=0.0),
+    tuple(replace(transform, probability=0.0) for transform in Randomisation().transforms),
 )
 
 

@@ -17,10 +17,10 @@ from pipeline.training.augmenting.randomise.codec import Codec, coded, coders
 from pipeline.training.augmenting.randomise.dynamics import (
     Clipping,
     Compressor,
-    Gain,
     block_levels_db,
 )
 from pipeline.training.augmenting.randomise.eq import Equaliser
+from pipeline.training.augmenting.randomise.gain import Gain
 from pipeline.training.augmenting.randomise.mixture import Mixture, mixed
 from pipeline.training.augmenting.randomise.noise import Noise, coloured
 from pipeline.training.augmenting.randomise.room import Room
@@ -29,7 +29,7 @@ from pipeline.training.augmenting.randomise.speed import Speed
 
 RATE_HZ = 32000
 N = 2 * RATE_HZ
-ALL = [DEFAULT.speed, *DEFAULT.transforms()]
+ALL = [DEFAULT.speed, *DEFAULT.transforms]
 
 
 def generator(seed: int = 0) -> np.random.Generator:

@@ -25,15 +25,16 @@ from pipeline.training.config import TrainConfig
 from pipeline.training.data.epochs import epoch_batches
 from pipeline.training.folds import fold_of
 from pipeline.training.loop import clip_scores
+from schemas.dataset import DatasetRecord
 from tests.conftest import tones
 
 SPEC = LogMelSpec()
-META = {
-    "classes": default_vocabulary().to_dict(),
-    "feature_spec": SPEC.to_dict(),
-    "fingerprint": "sha256:0123456789abcdef0123",
-    "complete": True,
-}
+META = DatasetRecord(
+    classes=default_vocabulary().to_dict(),
+    feature_spec=SPEC.to_dict(),
+    fingerprint="sha256:0123456789abcdef0123",
+    complete=True,
+)
 RATE_HZ = 44_100
 CPU = torch.device("cpu")
 
@@ -65,7 +66,7 @@ def dataset(tmp_path, monkeypatch) -> Dataset:
     (tmp_path / "cache").mkdir()
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "cache"))
     folder = Folder(str(tmp_path / "ds"))
-    folder.write_json("dataset.json", META)
+    folder.write_json("dataset.json", META.to_dict())
     for split, patterns in CLIPS.items():
         wavs = [wav_bytes(to_pcm16(clip(pattern)), RATE_HZ) for pattern in patterns]
         input_spec = [LogMelInput(SPEC).matrix(clip(pattern)) for pattern in patterns]

@@ -20,17 +20,18 @@ from pipeline.selection.vocabulary import Vocabulary, default_vocabulary
 from pipeline.store.dataset import Dataset
 from pipeline.store.folder import Folder
 from pipeline.training.transfer.fine_tuning import last_layer
+from schemas.dataset import DatasetRecord
 from tests.conftest import tones
 
 RATE_HZ = 44_100
 SPEC = LogMelSpec()
 CODES = default_vocabulary().codes
-META = {
-    "classes": default_vocabulary().to_dict(),
-    "feature_spec": SPEC.to_dict(),
-    "fingerprint": "sha256:0123456789abcdef0123",
-    "complete": True,
-}
+META = DatasetRecord(
+    classes=default_vocabulary().to_dict(),
+    feature_spec=SPEC.to_dict(),
+    fingerprint="sha256:0123456789abcdef0123",
+    complete=True,
+)
 
 
 def some_classes(*codes: str) -> Vocabulary:
@@ -92,7 +93,7 @@ def small(folder: Path, vocabulary: Vocabulary | None = None, *, name: str = "re
 def dataset_of(folder: Path, *, labelled: bool, n_clips: int = 4, seconds: float = 2.0) -> Dataset:
     """Write CLIPS and FEATURES of tones, a shard a split; without labels all is unknown."""
     store = Folder(str(folder))
-    store.write_json("dataset.json", META)
+    store.write_json("dataset.json", META.to_dict())
     for number, split in enumerate(("train", "val")):
         clips = [
             as_stored(tones(seconds, 220 * (1 + k + number), 660 * (1 + k), sample_rate_hz=RATE_HZ))

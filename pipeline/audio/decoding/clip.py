@@ -15,7 +15,7 @@ TOLERANCE_S = 0.5
 """A segment that is short by more than this is rejected; by less, padded with zeros."""
 
 FULL_SCALE = 32_768
-"""Of 16-bit samples."""
+"""What a 16-bit sample of amplitude 1.0 would be."""
 
 
 def fit_length(samples: Float32, *, n_samples: int, sample_rate_hz: int) -> Float32:

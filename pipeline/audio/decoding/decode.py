@@ -73,11 +73,8 @@ def decode(
         if max_duration_s is not None:
             _check_length(len(whole), max_duration_s, sample_rate_hz)
         first = round(start_s * sample_rate_hz)
-        return (
-            whole[first:]
-            if duration_s is None
-            else whole[first:][: round(duration_s * sample_rate_hz)]
-        )
+        last = None if duration_s is None else first + round(duration_s * sample_rate_hz)
+        return whole[first:last]
     return np.concatenate(parts) if parts else np.zeros(0, np.float32)
 
 

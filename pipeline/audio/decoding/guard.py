@@ -18,7 +18,6 @@ import subprocess
 import sys
 from collections.abc import Callable
 from multiprocessing.connection import Connection
-from types import TracebackType
 from typing import ParamSpec, TypeVar
 
 from pipeline.errors import DecodeError, Reason
@@ -48,12 +47,7 @@ class Guard:
         """Return the guard, which starts its process at the first call."""
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        tb: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         """End the guard's process, whatever it is at."""
         self.close()
 

@@ -7,16 +7,15 @@ than a frame are as good as any other: nothing here warns or gives NaN.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
 
 import librosa
 import numpy as np
 
 from pipeline.arrays import Float32
-from pipeline.errors import SpecMismatch, UsageError
+from pipeline.audio.spectra.front_end import Spec
+from pipeline.errors import UsageError
 
 Matrix = Float32
 
@@ -26,13 +25,13 @@ N_MELS = 128
 PITCH_MIN_HZ = 440.0 * 2.0 ** ((36 - 69) / 12)
 """Lowest pitch that YIN and pYIN look for: C2, as in librosa's example."""
 PITCH_MAX_HZ = 440.0 * 2.0 ** ((96 - 69) / 12)
-"""Highest one: C7."""
+"""Highest pitch that YIN and pYIN look for: C7."""
 F_MIN_HZ = 440.0 * 2.0 ** ((24 - 69) / 12)
 """Lowest bin of the constant-Q transforms: C1."""
 N_OCTAVES = 7
-"""Their range."""
+"""How many octaves the constant-Q transforms span, from `F_MIN_HZ` up."""
 N_COMPONENTS = 16
-"""Components of the NMF."""
+"""How many components a spectrum is factored into."""
 NMF_ITERATIONS = 100
 """Steps of the NMF: a fixed number, so that none stops early and none warns."""
 _LEAST_LEVEL = 1e-6  # of a frame, 1 for a full-scale sine: less is silence, and stays it
@@ -41,8 +40,10 @@ _LEAST_POWER = 1e-5  # with librosa's 1e-10 a digital silence is an outlier that
 
 
 @dataclass(frozen=True)
-class FrameSpec:
+class FrameSpec(Spec):
     """Everything that decides the frames of a feature; travels in the metadata of its table."""
+
+    called = "frame"
 
     sample_rate_hz: int = 44_100
     """Sample rate of the audio."""
@@ -73,18 +74,6 @@ class FrameSpec:
     def n_frames(self, n_samples: int) -> int:
         """Return how many frames `n_samples` samples give (frames are centred)."""
         return 1 + n_samples // self.hop
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return plain values, for metadata and json."""
-        return asdict(self)
-
-    @classmethod
-    def from_dict(cls, values: Mapping[str, Any]) -> FrameSpec:
-        """Return the spec that `to_dict` gave; SpecMismatch when it holds unknown settings."""
-        try:
-            return cls(**values)
-        except TypeError as error:
-            raise SpecMismatch(f"frame spec of another version: {error}") from error
 
 
 @dataclass(frozen=True, eq=False)

@@ -223,4 +223,4 @@ FEATURES: Mapping[str, Feature] = MappingProxyType(
         )
     }
 )
-"""The catalogue, by name, in a fixed order; those of `audio.more_features` stand last."""
+"""The catalogue, by name, in a fixed order; those of `more_features` stand last."""

@@ -52,12 +52,12 @@ def low_pass(samples: Float32, *, sample_rate_hz: int, cutoff_hz: float, order: 
     return np.asarray(filtered, np.float32)
 
 
-def denoise(samples: Float32, *, sample_rate_hz: int, stationary: bool = False) -> Float32:
+def denoise(samples: Float32, *, sample_rate_hz: int) -> Float32:
     """Return the samples after spectral gating; deterministic.
 
     What does not rise above its own mean over 2 s is taken for noise, so a tone that is held much
-    longer goes too; with `stationary`, what does not rise above the whole clip's mean spectrum.
-    The mask is smoothed over 500 Hz and 50 ms, so what is left of a lone sine is 3 to 6 dB softer.
+    longer goes too. The mask is smoothed over 500 Hz and 50 ms, so what is left of a lone sine is 3
+    to 6 dB softer.
 
     References
     ----------
@@ -71,7 +71,7 @@ def denoise(samples: Float32, *, sample_rate_hz: int, stationary: bool = False) 
     dither = np.random.default_rng(0).standard_normal(len(samples)) * _DITHER
     try:
         cleaned = reduce_noise(
-            y=samples + dither, sr=sample_rate_hz, stationary=stationary, n_jobs=1, use_tqdm=False
+            y=samples + dither, sr=sample_rate_hz, stationary=False, n_jobs=1, use_tqdm=False
         )
     except ValueError as error:  # the rate is too low for its smoothing
         raise UsageError(f"denoise at {sample_rate_hz} Hz: {error}") from error
@@ -118,23 +118,15 @@ def apply_steps(samples: Float32, steps: Iterable[Step], *, sample_rate_hz: int)
     return samples
 
 
-def _low_pass(samples: Float32, sample_rate_hz: int, cutoff_hz: float) -> Float32:
-    return low_pass(samples, sample_rate_hz=sample_rate_hz, cutoff_hz=cutoff_hz)
-
-
-def _denoise(samples: Float32, sample_rate_hz: int) -> Float32:
-    return denoise(samples, sample_rate_hz=sample_rate_hz)
-
-
-def _standardise(samples: Float32, _rate_hz: int, mean: float, deviation: float) -> Float32:
-    return standardise(samples, mean=mean, deviation=deviation)
-
-
 _STEPS: Mapping[str, tuple[tuple[str, ...], Callable[..., Float32]]] = {
-    "lowpass": (("CUTOFF_HZ",), _low_pass),
-    "denoise": ((), _denoise),
-    "standardise": (("MEAN", "DEVIATION"), _standardise),
+    "lowpass": (
+        ("CUTOFF_HZ",),
+        lambda x, rate_hz, cutoff_hz: low_pass(x, sample_rate_hz=rate_hz, cutoff_hz=cutoff_hz),
+    ),
+    "denoise": ((), lambda x, rate_hz: denoise(x, sample_rate_hz=rate_hz)),
+    "standardise": (("MEAN", "DEVIATION"), lambda x, _, m, d: standardise(x, mean=m, deviation=d)),
 }
+"""The numbers that each step takes, and what makes it of samples, their rate and those numbers."""
 
 
 def _parsed(text: str) -> Step:

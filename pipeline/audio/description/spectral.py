@@ -37,41 +37,33 @@ def mfcc(analysis: Analysis, *, n_mfcc: int) -> Matrix:
     Davis and Mermelstein, "Comparison of parametric representations for monosyllabic word
     recognition", IEEE TASSP 1980; librosa 0.11, `mfcc`: orthonormal DCT-II of 128 bands in dB.
     """
-    return np.asarray(librosa.feature.mfcc(S=analysis.mel_db, n_mfcc=n_mfcc))
+    return librosa.feature.mfcc(S=analysis.mel_db, n_mfcc=n_mfcc)
 
 
 def zcr(analysis: Analysis) -> Matrix:
     """Return the share of neighbouring samples that differ in sign, `[1, n_frames]`."""
     spec = analysis.spec
-    return np.asarray(
-        librosa.feature.zero_crossing_rate(
-            analysis.samples, frame_length=spec.n_fft, hop_length=spec.hop
-        )
+    return librosa.feature.zero_crossing_rate(
+        analysis.samples, frame_length=spec.n_fft, hop_length=spec.hop
     )
 
 
 def rms(analysis: Analysis) -> Matrix:
     """Return the root of the mean square, 1 is full scale, `[1, n_frames]`."""
     spec = analysis.spec
-    return np.asarray(
-        librosa.feature.rms(
-            y=analysis.centred, frame_length=spec.n_fft, hop_length=spec.hop, center=False
-        )
+    return librosa.feature.rms(
+        y=analysis.centred, frame_length=spec.n_fft, hop_length=spec.hop, center=False
     )
 
 
 def centroid(analysis: Analysis) -> Matrix:
     """Return the mean frequency of the magnitude spectrum, in Hz, `[1, n_frames]`."""
-    return np.asarray(
-        librosa.feature.spectral_centroid(S=analysis.magnitude, sr=analysis.spec.sample_rate_hz)
-    )
+    return librosa.feature.spectral_centroid(S=analysis.magnitude, sr=analysis.spec.sample_rate_hz)
 
 
 def bandwidth(analysis: Analysis) -> Matrix:
     """Return the deviation about the centroid, in Hz, `[1, n_frames]`."""
-    return np.asarray(
-        librosa.feature.spectral_bandwidth(S=analysis.magnitude, sr=analysis.spec.sample_rate_hz)
-    )
+    return librosa.feature.spectral_bandwidth(S=analysis.magnitude, sr=analysis.spec.sample_rate_hz)
 
 
 def contrast(analysis: Analysis) -> Matrix:
@@ -84,29 +76,23 @@ def contrast(analysis: Analysis) -> Matrix:
     magnitude = analysis.magnitude
     if analysis.is_local:  # librosa's floor, 80 dB below the largest, then lies below its least
         magnitude = magnitude * np.float32(_FAR_DOWN)
-    return np.asarray(
-        librosa.feature.spectral_contrast(S=magnitude, sr=analysis.spec.sample_rate_hz)
-    )
+    return librosa.feature.spectral_contrast(S=magnitude, sr=analysis.spec.sample_rate_hz)
 
 
 def rolloff(analysis: Analysis) -> Matrix:
     """Return the frequency below which 85 % of the magnitude is, in Hz, `[1, n_frames]`."""
-    return np.asarray(
-        librosa.feature.spectral_rolloff(S=analysis.magnitude, sr=analysis.spec.sample_rate_hz)
-    )
+    return librosa.feature.spectral_rolloff(S=analysis.magnitude, sr=analysis.spec.sample_rate_hz)
 
 
 def flatness(analysis: Analysis) -> Matrix:
     """Return geometric over arithmetic mean of the power, 0 to 1, `[1, n_frames]`."""
-    return np.asarray(librosa.feature.spectral_flatness(S=analysis.magnitude))
+    return librosa.feature.spectral_flatness(S=analysis.magnitude)
 
 
 def poly(analysis: Analysis) -> Matrix:
     """Return slope and offset of a line through the magnitude spectrum, `[2, n_frames]`."""
-    return np.asarray(
-        librosa.feature.poly_features(
-            S=analysis.magnitude, sr=analysis.spec.sample_rate_hz, order=1
-        )
+    return librosa.feature.poly_features(
+        S=analysis.magnitude, sr=analysis.spec.sample_rate_hz, order=1
     )
 
 
@@ -126,16 +112,14 @@ def chroma_stft(analysis: Analysis) -> Matrix:
 
     The tuning is estimated from the whole recording, as librosa does.
     """
-    return np.asarray(
-        librosa.feature.chroma_stft(
-            S=analysis.power, sr=analysis.spec.sample_rate_hz, tuning=analysis.stft_tuning
-        )
+    return librosa.feature.chroma_stft(
+        S=analysis.power, sr=analysis.spec.sample_rate_hz, tuning=analysis.stft_tuning
     )
 
 
 def chroma_cqt(analysis: Analysis) -> Matrix:
     """Return energy per pitch class from the CQT, largest 1, `[12, n_frames]`."""
-    return np.asarray(librosa.feature.chroma_cqt(C=analysis.constant_q))
+    return librosa.feature.chroma_cqt(C=analysis.constant_q)
 
 
 def chroma_cens(analysis: Analysis) -> Matrix:
@@ -145,7 +129,7 @@ def chroma_cens(analysis: Analysis) -> Matrix:
     ----------
     Müller and Ewert, "Chroma toolbox", ISMIR 2011.
     """
-    return np.asarray(librosa.feature.chroma_cens(C=analysis.constant_q))
+    return librosa.feature.chroma_cens(C=analysis.constant_q)
 
 
 def tonnetz(analysis: Analysis) -> Matrix:
@@ -155,7 +139,7 @@ def tonnetz(analysis: Analysis) -> Matrix:
     ----------
     Harte, Sandler and Gasser, "Detecting harmonic change in musical audio", AMCMM 2006.
     """
-    return np.asarray(librosa.feature.tonnetz(chroma=chroma_cqt(analysis)))
+    return librosa.feature.tonnetz(chroma=chroma_cqt(analysis))
 
 
 def cqt(analysis: Analysis) -> Matrix:
@@ -174,9 +158,7 @@ def tempogram(analysis: Analysis) -> Matrix:
     onset = librosa.onset.onset_strength(
         S=analysis.mel_db, sr=spec.sample_rate_hz, n_fft=spec.n_fft, hop_length=spec.hop
     )
-    return np.asarray(
-        librosa.feature.tempogram(onset_envelope=onset, win_length=TEMPO_FRAMES, norm=np.inf)
-    )
+    return librosa.feature.tempogram(onset_envelope=onset, win_length=TEMPO_FRAMES, norm=np.inf)
 
 
 def nmf_components(analysis: Analysis) -> Matrix:

@@ -21,6 +21,8 @@ from pipeline.flags import HIDDEN, Flag
 
 IRMAS = "irmas:"
 """Begins a source that is IRMAS's own folder (`irmas_source`)."""
+SOURCE = "where the audio comes from"
+"""Title of the flags of a source, for --help."""
 PROXY_SCHEMES = ("http", "https", "socks4", "socks4a", "socks5", "socks5h")
 COOKIE_FORM = (
     "a Netscape cookies.txt: a first line '# Netscape HTTP Cookie File', then a line a cookie of 7 "
@@ -35,12 +37,12 @@ _HIDDEN = "***"
 class Access:
     """How the network is reached. Travels to workers as it is: a path, never a cookie."""
 
-    cookies: Annotated[str | None, Flag("FILE")] = None
+    cookies: Annotated[str | None, Flag("FILE"), SOURCE] = None
     """A Netscape cookies.txt, which every machine with a worker has; every worker takes a copy."""
-    proxy: Annotated[str | None, Flag("URL")] = None
+    proxy: Annotated[str | None, Flag("URL"), SOURCE] = None
     """http(s):// or socks5:// proxy for the source; the environment's http_proxy and https_proxy if
     not given."""
-    source_address: Annotated[str | None, Flag("IP")] = None
+    source_address: Annotated[str | None, Flag("IP"), SOURCE] = None
     """This machine's address to ask from; the system's choice if not given."""
     socket_timeout_s: Annotated[float, HIDDEN] = 20.0
     """Give up a connection that is silent for longer."""

@@ -47,18 +47,15 @@ class RequestGate(Protocol):
 
     def enter(self, ytid: str) -> float:
         """Wait for permission to ask for an item; return the ticket to leave with."""
-        ...
 
     def passed(self, ticket: float, ytid: str, *, got: bool) -> None:
         """Say that the source answered: with the item, or with a fault of the item."""
-        ...
 
     def failed(self, ticket: float, ytid: str, fault: ItemFault) -> bool:
         """Say that the line failed; return whether the attempt counts against the item.
 
         May wait for as long as the line is down; raises SourceUnreachable when that is too long.
         """
-        ...
 
 
 class OpenGate:
@@ -229,26 +226,24 @@ class CircuitBreaker:
         return mine_s - now_s
 
     async def _judged(self, ticket: float, *, failed_s: float) -> Decision:
+        """Wait until it is known whose the fault of an attempt is, or until a probe is due."""
         self._n_judged += 1
         try:
-            return await self._decided(ticket, failed_s=failed_s)
+            while True:
+                now_s = self._clock()
+                if ticket < self._up_again_s:
+                    return Decision(Action.FREE)  # the line was down meanwhile
+                if self._down_s is None and self._proven_s >= failed_s:
+                    return Decision(Action.COUNTS)
+                patience_s = self._patience_s()
+                probe_s = self._probe_s(failed_s)
+                if now_s >= probe_s:
+                    if self._down_s is None and self._known_good is None:
+                        return Decision(Action.COUNTS)  # nothing else to go by yet
+                    return self._probe()
+                await self._wait(min(probe_s - now_s, patience_s))
         finally:
             self._n_judged -= 1
-
-    async def _decided(self, ticket: float, *, failed_s: float) -> Decision:
-        while True:
-            now_s = self._clock()
-            if ticket < self._up_again_s:
-                return Decision(Action.FREE)  # the line was down meanwhile
-            if self._down_s is None and self._proven_s >= failed_s:
-                return Decision(Action.COUNTS)
-            patience_s = self._patience_s()
-            probe_s = self._probe_s(failed_s)
-            if now_s >= probe_s:
-                if self._down_s is None and self._known_good is None:
-                    return Decision(Action.COUNTS)  # nothing else to go by yet
-                return self._probe()
-            await self._wait(min(probe_s - now_s, patience_s))
 
     def _probe_s(self, failed_s: float = 0.0) -> float:
         """Return when the next probe is due; while the line is up, because of that fault."""

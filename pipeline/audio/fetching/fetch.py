@@ -31,7 +31,7 @@ NAMED: tuple[NamedSource, ...] = tuple(declared("pipeline.audio.fetching.sources
 def open_source(source: str, access: Access = _PLAIN) -> Source:
     """Return the source that `--source` names: YouTube, a URL with `{ytid}`, a folder, IRMAS.
 
-    Or one of `audio.sources`, by its prefix.
+    Or one of `audio.fetching.sources`, by its prefix.
     """
     for kind in NAMED:
         if source.startswith(kind.prefix):

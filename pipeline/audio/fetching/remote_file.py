@@ -6,6 +6,7 @@ well.
 
 from __future__ import annotations
 
+import logging
 import shutil
 import threading
 import time
@@ -31,6 +32,8 @@ AUDIO_FORMAT = "ba[protocol^=http]/ba/18"
 RENEW_AFTER_ITEMS = 2000
 """A YoutubeDL keeps pages, players and connections; a new one costs 50 ms."""
 _READ_BYTES = 1 << 20
+_SILENT = logging.Logger("yt-dlp", logging.CRITICAL + 1)
+"""Drops yt-dlp's messages: they go into the ledger, not to the terminal."""
 
 
 @dataclass
@@ -182,18 +185,6 @@ def deno_exe() -> str | None:
         return shutil.which("deno")
 
 
-class _Silent:
-    """yt-dlp's messages go into the ledger, not to the terminal."""
-
-    def debug(self, message: str) -> None: ...
-
-    def info(self, message: str) -> None: ...
-
-    def warning(self, message: str) -> None: ...
-
-    def error(self, message: str) -> None: ...
-
-
 def _options(access: Access) -> dict[str, Any]:
     return {
         "format": AUDIO_FORMAT,
@@ -205,6 +196,6 @@ def _options(access: Access) -> dict[str, Any]:
         "source_address": access.source_address,
         "js_runtimes": {"deno": {"path": deno_exe()}},
         "ffmpeg_location": ffmpeg_exe(),
-        "logger": _Silent(),
+        "logger": _SILENT,
         "color": "never",
     }

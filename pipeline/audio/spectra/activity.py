@@ -115,8 +115,7 @@ def _flatness(samples: Float32, starts: Int64, lengths: Int64, sample_rate_hz: i
     n_judged = np.isfinite(bands).sum(axis=1, keepdims=True)
     n_least = (n_judged + 1) // 2
     sums = np.take_along_axis(bands.cumsum(axis=1), np.maximum(n_least - 1, 0), axis=1)
-    least: Float32 = np.where(n_judged > 0, sums / np.maximum(n_least, 1), 0)[:, 0]
-    return least
+    return np.where(n_judged > 0, sums / np.maximum(n_least, 1), 0)[:, 0]
 
 
 def _log_spectra(
@@ -150,8 +149,7 @@ def _band_flatness(logs: Float32, edges: Edges) -> Float32:
     audible = (logs >= logs.max(axis=1, keepdims=True) - _RANGE).astype(np.float32)
 
     def by_band(values: Float32) -> Float32:
-        sums: Float32 = np.add.reduceat(values * audible, begins, axis=1)
-        return sums
+        return np.add.reduceat(values * audible, begins, axis=1)
 
     n_audible = np.add.reduceat(audible, begins, axis=1)
     n_bins = np.maximum(n_audible, 1)
@@ -185,5 +183,4 @@ def _layout(edges: Edges) -> tuple[Int64, Int64, Float32]:
 
 @lru_cache(maxsize=8)
 def _hann(n_fft: int) -> Float32:
-    window: Float32 = np.hanning(n_fft + 1)[:-1].astype(np.float32)  # periodic
-    return window
+    return np.hanning(n_fft + 1)[:-1].astype(np.float32)  # periodic

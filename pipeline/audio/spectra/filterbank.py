@@ -11,24 +11,20 @@ scipy's FFT, where numba fails. PURE.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import scipy.fft
 
 from pipeline.arrays import Float32
-from pipeline.audio.spectra.front_end import BandInput
-from pipeline.audio.spectra.kaldi import DB_PER_NEPER, mel_triangles
+from pipeline.audio.spectra.front_end import BandInput, Spec
+from pipeline.audio.spectra.kaldi import DB_PER_NEPER, kaldi_mel_filters
 from pipeline.audio.spectra.logmel import fused_kernel, hz_triangles
-from pipeline.errors import SpecMismatch
 
 if TYPE_CHECKING:
     from pipeline.audio.spectra import fused
-
-Float32 = Float32
 
 WINDOWS = ("hann_periodic", "hann_symmetric")
 MEL_SCALES = ("slaney", "htk", "kaldi")
@@ -38,8 +34,10 @@ _CHUNK_FRAMES = 128  # window and spectrum of a chunk stay in the second-level c
 
 
 @dataclass(frozen=True)
-class FilterBankSpec:
+class FilterBankSpec(Spec):
     """Everything that decides a log mel filter bank; travels in model.json."""
+
+    called = "filter bank"
 
     sample_rate_hz: int
     """Sample rate of the audio."""
@@ -124,18 +122,6 @@ class FilterBankSpec:
         if self.is_centred:
             return 1 + n // self.hop if n > 0 else 0
         return max(0, 1 + (n - self.frame_length) // self.hop)
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return plain values, for json."""
-        return asdict(self)
-
-    @classmethod
-    def from_dict(cls, values: Mapping[str, Any]) -> FilterBankSpec:
-        """Return the spec that `to_dict` gave; SpecMismatch when it holds unknown settings."""
-        try:
-            return cls(**values)
-        except (TypeError, ValueError) as error:
-            raise SpecMismatch(f"filter bank spec of another version: {error}") from error
 
 
 def filter_bank(samples: Float32, spec: FilterBankSpec) -> Float32:
@@ -241,16 +227,9 @@ def window_of(spec: FilterBankSpec) -> Float32:
 @lru_cache(maxsize=8)
 def mel_filters_of(spec: FilterBankSpec) -> Float32:
     """Return the mel filters, `[n_mels, 1 + n_fft / 2]`."""
-    sizes: dict[str, Any] = {
-        "n_mels": spec.n_mels,
-        "n_fft": spec.n_fft,
-        "sample_rate_hz": spec.sample_rate_hz,
-        "f_min_hz": spec.f_min_hz,
-        "f_max_hz": spec.f_max_hz,
-    }
     if spec.mel_scale == "kaldi":
-        return mel_triangles(**sizes)
-    return hz_triangles(**sizes, htk=spec.mel_scale == "htk", equal_area=spec.equal_area)
+        return kaldi_mel_filters(spec)
+    return hz_triangles(spec, htk=spec.mel_scale == "htk", equal_area=spec.equal_area)
 
 
 @dataclass(frozen=True)
@@ -259,6 +238,7 @@ class FilterBankInput(BandInput):
 
     spec: FilterBankSpec
     """Everything that decides the filter bank."""
+    kind = "filter bank"
     dtype = "<f4"
 
     @property
@@ -280,7 +260,3 @@ class FilterBankInput(BandInput):
     def matrix(self, samples: Float32) -> Float32:
         """Return the filter bank, not scaled yet."""
         return filter_bank(samples, self.spec).astype(self.dtype, copy=False)
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return the front end as plain values, as model.json keeps it."""
-        return {"kind": "filter bank", **self.spec.to_dict()}

@@ -1,14 +1,15 @@
-"""What every front end has: samples in, a matrix `[n_rows, n_columns]` out. PURE."""
+"""What every front end has: samples in, a matrix `[n_rows, n_columns]` out; and its spec. PURE."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from typing import Any, Protocol
+from dataclasses import asdict, dataclass
+from typing import Any, ClassVar, Protocol, Self
 
 import numpy.typing as npt
 
 from pipeline.arrays import Float32
+from pipeline.errors import SpecMismatch
 
 Matrix = npt.NDArray[Any]
 
@@ -68,12 +69,35 @@ class FrontEnd:
     settings are of another version."""
 
 
-class _BandSpec(Protocol):
-    """What the spec of a filter bank says, whatever else."""
+class Spec:
+    """Base of the dataclasses that decide a matrix and are kept as json: plain values only."""
+
+    called: ClassVar[str]
+    """What messages call the spec, before the word itself: "Kaldi"."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain values, for metadata and json."""
+        return asdict(self)  # type: ignore[call-overload, no-any-return]
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Self:
+        """Return the spec that `to_dict` gave; SpecMismatch when it holds unknown settings."""
+        try:
+            return cls(**values)
+        except (TypeError, ValueError) as error:
+            raise SpecMismatch(f"{cls.called} spec of another version: {error}") from error
+
+
+class BandSpec(Protocol):
+    """What the spec of a mel filter bank says, whatever else."""
 
     @property
     def sample_rate_hz(self) -> int:
         """Sample rate of the audio."""
+
+    @property
+    def n_fft(self) -> int:
+        """Length of the FFT, in samples."""
 
     @property
     def hop(self) -> int:
@@ -83,14 +107,27 @@ class _BandSpec(Protocol):
     def n_mels(self) -> int:
         """How many mel bands there are."""
 
+    @property
+    def f_min_hz(self) -> float:
+        """Lower edge of the lowest band."""
+
+    @property
+    def f_max_hz(self) -> float | None:
+        """Upper edge of the highest band; half the sample rate when None."""
+
     def n_frames(self, n_samples: int) -> int:
         """Return how many frames `n_samples` samples give."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain values, for json."""
 
 
 class BandInput:
     """What all inputs of mel bands have in common: a spec says their size."""
 
-    spec: _BandSpec
+    kind: ClassVar[str]
+    """What model.json calls the front end."""
+    spec: BandSpec
 
     @property
     def sample_rate_hz(self) -> int:
@@ -110,3 +147,7 @@ class BandInput:
     def n_frames(self, n_samples: int) -> int:
         """Return how many frames `n_samples` samples give."""
         return self.spec.n_frames(n_samples)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the front end as plain values, as model.json keeps it."""
+        return {"kind": self.kind, **self.spec.to_dict()}

@@ -45,8 +45,6 @@ from pipeline.audio.spectra.lanes import (
     width,
 )
 
-Doubles = Float64
-
 _L = N_LANES
 _Z = 2 * N_LANES  # floats of a complex number: the real parts of all lanes, the imaginary ones
 DB_PER_OCTAVE = 10 * math.log10(2)
@@ -58,8 +56,8 @@ class Tables(NamedTuple):
     """What does not depend on the samples."""
 
     window: Float32
-    """The window's values, `[n_fft]`."""
-    twiddles: Doubles
+    """What each sample of a frame is multiplied by, `[n_fft]`."""
+    twiddles: Float64
     """[n, 6]: w, w^2, w^3 of every butterfly of every pass, real and imaginary parts"""
     short_twiddles: Float32
     """The same as `twiddles`, in float32."""
@@ -296,7 +294,7 @@ def make_tables(window: Float32, filters: Float32) -> Tables:
     )
 
 
-def _passes(n: int) -> list[Doubles]:
+def _passes(n: int) -> list[Float64]:
     """Return w, w^2 and w^3 of the butterflies of each pass of radix 4, `[n / 4, 6]` each."""
     if n < 4:
         return []
@@ -304,6 +302,6 @@ def _passes(n: int) -> list[Doubles]:
     return [_parts(powers), *_passes(n // 4)]
 
 
-def _parts(values: npt.NDArray[np.complex128]) -> Doubles:
+def _parts(values: npt.NDArray[np.complex128]) -> Float64:
     """Return real and imaginary parts side by side, `[n, 2 m]`."""
     return np.stack([values.real, values.imag], -1).reshape(len(values), -1)

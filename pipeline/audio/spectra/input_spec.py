@@ -36,6 +36,7 @@ class LogMelInput(BandInput):
 
     spec: LogMelSpec = LogMelSpec()  # noqa: RUF009 (frozen, so it may be shared)
     """How the log-mel is made: rate, frames, bands."""
+    kind = "logmel"
     dtype = "<f2"
     db_per_unit = 1.0
     scaling = None
@@ -48,10 +49,6 @@ class LogMelInput(BandInput):
     def matrix(self, samples: Float32) -> Matrix:
         """Return the log-mel in dB, `[n_mels, n_frames]`."""
         return log_mel(samples, self.spec).astype(self.dtype)
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return the front end as plain values, as model.json keeps it."""
-        return {"kind": "logmel", **self.spec.to_dict()}
 
 
 MelInput = LogMelInput | KaldiInput | FilterBankInput
@@ -143,7 +140,7 @@ class SamplesInput:
 def level_rows(input_spec: InputSpec) -> tuple[tuple[int, ...], tuple[int, ...]]:
     """Return the rows that say how loud a window is: those in dB, and those in full scale.
 
-    A network gets them relative to the window's own level (`learn.model.Preparation`); none where
+    A network gets them relative to the window's own level (`models.model.Preparation`); none where
     the level is as it was recorded, or is a log-mel, of which the peak is taken away.
     """
     if isinstance(input_spec, SamplesInput) and input_spec.level == "window":
@@ -184,7 +181,7 @@ def _stacked_input(settings: Mapping[str, Any]) -> InputSpec:
 
 @cache
 def front_ends() -> dict[str, FrontEnd]:
-    """Return the front ends by kind: those of this room, then those of `audio.front_ends`."""
+    """Return the front ends by kind: those of this room, then those of `front_ends`."""
     usual = (
         FrontEnd("logmel", lambda settings: LogMelInput(LogMelSpec.from_dict(settings))),
         FrontEnd("local feature", _feature_input),

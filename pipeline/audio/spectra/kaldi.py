@@ -9,23 +9,20 @@ is what its samples alone would give. Two paths, equal to 1e-4: the fused kernel
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 import scipy.fft
 
 from pipeline.arrays import Float32, Float64
-from pipeline.audio.spectra.front_end import BandInput
+from pipeline.audio.spectra.front_end import BandInput, BandSpec, Spec
 from pipeline.audio.spectra.logmel import fused_kernel
-from pipeline.errors import SpecMismatch
 
 if TYPE_CHECKING:
     from pipeline.audio.spectra import fused
-
 
 DB_PER_NEPER = 10 / math.log(10)
 """Decibels in one unit of the natural logarithm of a power."""
@@ -33,8 +30,10 @@ _CHUNK_FRAMES = 128  # window and spectrum of a chunk stay in the second-level c
 
 
 @dataclass(frozen=True)
-class KaldiSpec:
+class KaldiSpec(Spec):
     """Everything that decides a Kaldi filter bank; travels in model.json. Defaults are AST's."""
+
+    called = "Kaldi"
 
     sample_rate_hz: int = 16_000
     """Sample rate of the audio."""
@@ -79,18 +78,6 @@ class KaldiSpec:
     def margins(self, n_samples: int) -> tuple[int, int]:
         """Return how many samples frames see before and behind `n_samples`: none."""
         return 0, 0
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return plain values, for json."""
-        return asdict(self)
-
-    @classmethod
-    def from_dict(cls, values: Mapping[str, Any]) -> KaldiSpec:
-        """Return the spec that `to_dict` gave; SpecMismatch when it holds unknown settings."""
-        try:
-            return cls(**values)
-        except TypeError as error:
-            raise SpecMismatch(f"Kaldi spec of another version: {error}") from error
 
 
 def kaldi_fbank(samples: Float32, spec: KaldiSpec) -> Float32:
@@ -179,28 +166,15 @@ def _window(length: int) -> Float32:
     return np.hanning(length).astype(np.float32)
 
 
-def kaldi_mel_filters(spec: KaldiSpec) -> Float32:
+def kaldi_mel_filters(spec: BandSpec) -> Float32:
     """Return Kaldi's mel filters, `[n_mels, 1 + n_fft / 2]`: triangles in mel, of height 1.
 
     The highest bin, half the sample rate, has no weight. At low frequencies a band may be so narrow
     that no bin lies in it: it stays at the floor, in Kaldi as here.
     """
     f_max_hz = spec.sample_rate_hz / 2 if spec.f_max_hz is None else spec.f_max_hz
-    return mel_triangles(
-        n_mels=spec.n_mels,
-        n_fft=spec.n_fft,
-        sample_rate_hz=spec.sample_rate_hz,
-        f_min_hz=spec.f_min_hz,
-        f_max_hz=f_max_hz,
-    )
-
-
-def mel_triangles(
-    *, n_mels: int, n_fft: int, sample_rate_hz: int, f_min_hz: float, f_max_hz: float
-) -> Float32:
-    """Return filters, `[n_mels, 1 + n_fft / 2]`, that are triangles of height 1 in Kaldi's mel."""
-    edges = np.linspace(_mel(f_min_hz), _mel(f_max_hz), n_mels + 2)
-    bins = _mel(np.fft.rfftfreq(n_fft, 1 / sample_rate_hz))
+    edges = np.linspace(_mel(spec.f_min_hz), _mel(f_max_hz), spec.n_mels + 2)
+    bins = _mel(np.fft.rfftfreq(spec.n_fft, 1 / spec.sample_rate_hz))
     widths = np.diff(edges)[:, None]
     rising = (bins - edges[:-2, None]) / widths[:-1]
     falling = (edges[2:, None] - bins) / widths[1:]
@@ -210,8 +184,7 @@ def mel_triangles(
 
 
 def _mel(frequency_hz: npt.ArrayLike) -> Float64:
-    mel: Float64 = 1127.0 * np.log1p(np.asarray(frequency_hz, np.float64) / 700.0)
-    return mel
+    return 1127.0 * np.log1p(np.asarray(frequency_hz, np.float64) / 700.0)
 
 
 @lru_cache(maxsize=8)
@@ -232,6 +205,7 @@ class KaldiInput(BandInput):
 
     spec: KaldiSpec = KaldiSpec()
     """How the filter bank is made: rate, frames, bands."""
+    kind = "kaldi"
     dtype = "<f4"
     silence = 0.0
     """What stands beyond the end: AST was trained with zeros there, before they are scaled."""
@@ -245,7 +219,3 @@ class KaldiInput(BandInput):
     def matrix(self, samples: Float32) -> Float32:
         """Return the filter bank, not scaled yet."""
         return kaldi_fbank(samples, self.spec).astype(self.dtype, copy=False)
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return the front end as plain values, as model.json keeps it."""
-        return {"kind": "kaldi", **self.spec.to_dict()}

@@ -10,8 +10,7 @@ from the same second of a whole track.
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import cache, lru_cache
 from typing import TYPE_CHECKING, Any
 
@@ -20,13 +19,12 @@ import numpy as np
 import scipy.fft
 
 from pipeline.arrays import Float32
-from pipeline.errors import SpecMismatch
+from pipeline.audio.spectra.front_end import BandSpec, Spec
 
 if TYPE_CHECKING:
     from pipeline.audio.spectra import fused
 
 _log = logging.getLogger(__name__)
-
 
 PADDINGS = ("constant", "reflect")
 _CHUNK_FRAMES = 128  # window and spectrum of a chunk stay in the second-level cache
@@ -34,8 +32,10 @@ _BAND_BLOCK = 32  # mel bands are narrow: a block of 32 sees a small part of the
 
 
 @dataclass(frozen=True)
-class LogMelSpec:
+class LogMelSpec(Spec):
     """Everything that decides a log-mel; travels in FEATURES' metadata and in model.json."""
+
+    called = "feature"
 
     sample_rate_hz: int = 44_100
     """Sample rate of the audio."""
@@ -82,18 +82,6 @@ class LogMelSpec:
         last = (self.n_frames(n_samples) - 1) * self.hop
         return half, max(0, last + half - n_samples)
 
-    def to_dict(self) -> dict[str, Any]:
-        """Return plain values, for metadata and json."""
-        return asdict(self)
-
-    @classmethod
-    def from_dict(cls, values: Mapping[str, Any]) -> LogMelSpec:
-        """Return the spec that `to_dict` gave; SpecMismatch when it holds unknown settings."""
-        try:
-            return cls(**values)
-        except TypeError as error:
-            raise SpecMismatch(f"feature spec of another version: {error}") from error
-
 
 def log_mel(samples: Float32, spec: LogMelSpec) -> Float32:
     """Return the log-mel power spectrogram in dB, `[..., n_mels, n_frames]`.
@@ -127,7 +115,7 @@ def log_mel(samples: Float32, spec: LogMelSpec) -> Float32:
         hop=spec.hop,
         n_frames=spec.n_frames(len(samples)),
         amin=spec.amin,
-        mirrored=spec.padding == "reflect",
+        mirrored=spec.mirrors,
     )
     return mel
 
@@ -136,7 +124,8 @@ def plain_log_mel(samples: Float32, spec: LogMelSpec) -> Float32:
     """Return what `log_mel` does of `[n_samples]`, by scipy's FFT; a third as fast."""
     window, blocks = _window(spec.n_fft), _blocks(spec)
     n_frames = spec.n_frames(len(samples))
-    padded = _padded(samples, spec)
+    mode: Any = spec.padding
+    padded = np.pad(samples.astype(np.float32, copy=False), spec.n_fft // 2, mode=mode)
     frames = np.lib.stride_tricks.sliding_window_view(padded, spec.n_fft)[:: spec.hop][:n_frames]
     mel = np.empty((n_frames, spec.n_mels), np.float32)
     for start in range(0, n_frames, _CHUNK_FRAMES):
@@ -149,14 +138,6 @@ def plain_log_mel(samples: Float32, spec: LogMelSpec) -> Float32:
     np.log10(mel, out=mel)
     mel *= 10
     return np.ascontiguousarray(mel.T)
-
-
-def _padded(samples: Float32, spec: LogMelSpec) -> Float32:
-    half = spec.n_fft // 2
-    samples = samples.astype(np.float32, copy=False)
-    if spec.padding == "reflect":
-        return np.pad(samples, half, mode="reflect")
-    return np.pad(samples, half)
 
 
 @cache
@@ -204,34 +185,17 @@ def mel_filters(spec: LogMelSpec) -> Float32:
     Those of `librosa.filters.mel` to the bit; importing that takes a second of CPU, as it brings
     scipy.signal, and every worker would pay it. Slaney, "Auditory Toolbox", 1998.
     """
-    f_max_hz = spec.sample_rate_hz / 2 if spec.f_max_hz is None else spec.f_max_hz
-    return hz_triangles(
-        n_mels=spec.n_mels,
-        n_fft=spec.n_fft,
-        sample_rate_hz=spec.sample_rate_hz,
-        f_min_hz=spec.f_min_hz,
-        f_max_hz=f_max_hz,
-        htk=spec.htk,
-        equal_area=True,
-    )
+    return hz_triangles(spec, htk=spec.htk, equal_area=True)
 
 
-def hz_triangles(
-    *,
-    n_mels: int,
-    n_fft: int,
-    sample_rate_hz: int,
-    f_min_hz: float,
-    f_max_hz: float,
-    htk: bool,
-    equal_area: bool,
-) -> Float32:
+def hz_triangles(spec: BandSpec, *, htk: bool, equal_area: bool) -> Float32:
     """Return filters, `[n_mels, 1 + n_fft / 2]`, that are triangles in Hz between mel frequencies.
 
     Their height is 1 or, with `equal_area` (Slaney's norm), the area of all is the same.
     """
-    edges_hz = librosa.mel_frequencies(n_mels + 2, fmin=f_min_hz, fmax=f_max_hz, htk=htk)
-    above = edges_hz[:, None] - np.fft.rfftfreq(n_fft, 1 / sample_rate_hz)
+    f_max_hz = spec.sample_rate_hz / 2 if spec.f_max_hz is None else spec.f_max_hz
+    edges_hz = librosa.mel_frequencies(spec.n_mels + 2, fmin=spec.f_min_hz, fmax=f_max_hz, htk=htk)
+    above = edges_hz[:, None] - np.fft.rfftfreq(spec.n_fft, 1 / spec.sample_rate_hz)
     widths = np.diff(edges_hz)[:, None]
     rising, falling = -above[:-2] / widths[:-1], above[2:] / widths[1:]
     filters: Float32 = np.maximum(0, np.minimum(rising, falling)).astype(np.float32)

@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from pipeline.arrays import Float32, Int64
-from pipeline.audio.spectra.input_spec import InputSpec
+from pipeline.audio.spectra.front_end import InputSpec, Spec
 from pipeline.errors import UsageError
 
 
 @dataclass(frozen=True)
-class WindowSpec:
+class WindowSpec(Spec):
     """How long a window is, and how far apart windows begin."""
+
+    called = "window"
 
     window_s: float = 1.0
     """Length of a window in s."""
@@ -31,15 +32,6 @@ class WindowSpec:
     def n_frames(self, input_spec: InputSpec) -> int:
         """Return the columns of a window: 87 for 1 s at 44.1 kHz and hop 512."""
         return input_spec.n_frames(round(self.window_s * input_spec.sample_rate_hz))
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return plain values, for model.json."""
-        return asdict(self)
-
-    @classmethod
-    def from_dict(cls, values: Mapping[str, Any]) -> WindowSpec:
-        """Return the spec that `to_dict` gave."""
-        return cls(**values)
 
 
 def window_starts(n_frames: int, windows: WindowSpec, input_spec: InputSpec) -> Int64:

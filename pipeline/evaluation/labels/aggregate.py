@@ -2,7 +2,7 @@
 
 A model hears short windows; a clip, or a whole track, wants one answer. The ways to get from the
 one to the other have names, so that a job's flag, a model's json and a report mean the same. Each
-is a file in `score.aggregations`; what is made of them (topN, by segments) is here.
+is a file in `labels.aggregations`; what is made of them (topN, by segments) is here.
 """
 
 from __future__ import annotations
@@ -84,8 +84,19 @@ METHODS = (*_PLAIN, TRACKS)
 
 NAMES = f"{', '.join(_PLAIN)}, mean or topN, such as top3, or by segments, such as {TRACKS}"
 """What `method_named` takes, for a user."""
+CHOICES = (
+    *(f"{name}: {title.rpartition(': ')[2]}" for name, title in TITLES.items()),
+    "mean: the same as s1",
+    "topN, such as top5: the mean of a class's N highest windows",
+    f"by segments, such as {TRACKS}: S2 over 10 s each, then the mean of the highest three",
+)
+"""The same, each with what it does, for --help."""
 
-_SEGMENTS = re.compile(r"(s1|s2|mean)-0*([1-9]\d{0,3})s-(s1|mean|max|top\d+)")
+_ADDED = [name for name in _PLAIN if name not in ("s1", "s2", "max")]  # their segments, too
+_SEGMENTS = re.compile(
+    rf"({'|'.join(['s1', 's2', 'mean', *_ADDED])})-0*([1-9]\d{{0,3}})s-"
+    rf"({'|'.join(['s1', 'mean', 'max', *_ADDED])}|top\d+)"
+)
 
 
 def method_named(name: str) -> str:

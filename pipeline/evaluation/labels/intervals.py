@@ -37,8 +37,8 @@ class Interval:
 def interval_threshold(min_confidence: float) -> float:
     """Return the sigmoid from which a class counts as sounding in a window.
 
-    That is 0.5, or the gate where it is higher: evidence, which the gate is for, is a mean of such
-    sigmoids, so what the gate refuses as evidence does not count in a window either.
+    That is 0.5, or `min_confidence` where it is higher: a confidence is a mean of such sigmoids, so
+    what is too low for a label does not count in a window either.
     """
     return max(min_confidence, LEAST_SCORE)
 

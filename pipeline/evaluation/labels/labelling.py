@@ -1,9 +1,9 @@
 """Scores and confidences in, labels out: of one track, or of a whole table of TAGS. PURE.
 
-A class is named where its score reaches its threshold and its evidence reaches the gate. The score
-ranks classes within a track, and after S2 one of them always has 1; the evidence, the mean of a
-class's three highest windows, says whether the model was sure of it at all. A track without any
-active window has no evidence, and no labels, whatever the limits.
+A class is named where its score reaches its threshold and its confidence reaches `min_confidence`.
+The score ranks classes within a track, and after S2 one of them always has 1; the confidence, the
+mean of a class's three highest windows, says whether the model was sure of it at all. A track
+without any active window has no confidence, and no labels, whatever the limits.
 """
 
 from __future__ import annotations
@@ -38,10 +38,10 @@ def labels(
     scores : floats of 0..1, shape [n_classes]
         After aggregation over the track's active windows.
     peaks : floats of 0..1, shape [n_classes]
-        The evidence; all 0 where no window was active.
+        The confidence of each class; all 0 where no window was active.
     thresholds : floats of 0..1, shape [n_classes], or one for all
-    gate : float of 0..1
-        0 lets all pass that have any evidence.
+    min_confidence : float of 0..1
+        With 0 every confidence above 0 is enough.
     class_codes : n_classes strings
 
     Examples
@@ -60,7 +60,7 @@ def labels_of_tags(
     """Return the labels of every row of TAGS, a list array; `labels` says the same of each row.
 
     Rows that failed keep what they have. TAGS of an older layout have no `peaks` and no `n_active`:
-    with a gate of 0 their scores decide alone, with another one that is a UsageError.
+    with a `min_confidence` of 0 their scores decide alone, with another one that is a UsageError.
     """
     codes = codes_of(tags.schema)
     if set(codes) != set(thresholds):

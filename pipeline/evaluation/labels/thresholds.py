@@ -160,8 +160,8 @@ def for_precision(
     return Thresholds(values, tuple(notes), _few(truth, class_codes))
 
 
-def _few(truth: Bools, class_codes: Sequence[str]) -> dict[str, int]:
-    counts = zip(class_codes, truth.sum(axis=0).tolist(), strict=True)
+def _few(truth: Targets, class_codes: Sequence[str]) -> dict[str, int]:
+    counts = zip(class_codes, is_there(truth).sum(axis=0).tolist(), strict=True)
     return {code: n for code, n in counts if 0 < n < ENOUGH_ITEMS}
 
 

@@ -18,6 +18,7 @@ from pipeline.evaluation.statistics.anova import P_LIMIT, RowValues, by_feature,
 from pipeline.evaluation.statistics.clusters import Clusters
 from pipeline.selection.splits import SPLITS
 from pipeline.store.matrices import label_matrix
+from schemas.exploration import ExplorationRecord
 
 
 @dataclass(frozen=True)
@@ -27,7 +28,7 @@ class ClipExample:
     code: str
     segment_id: str
     logmel: Floats
-    """In dB, `[n_mels, n_frames]`."""
+    """Log-mel of the clip in dB, `[n_mels, n_frames]`."""
 
 
 @dataclass(frozen=True)
@@ -59,8 +60,8 @@ def explore_report(
     examples: Sequence[ClipExample],
     tested: FeatureTests | None,
     provenance: Mapping[str, str],
-) -> dict[str, Any]:
-    """Return what a dataset holds as plain numbers, lists and dicts.
+) -> ExplorationRecord:
+    """Return what a dataset holds.
 
     Parameters
     ----------
@@ -75,38 +76,16 @@ def explore_report(
     tested
         The ANOVA of the pooled features; None without features.
     """
-    return {
-        **_counts(clips, class_names, n_segments),
-        "split": split,
-        "examples": {example.code: example.segment_id for example in examples},
-        "anova": None if tested is None else _anova_report(tested),
-        "clusters": [] if tested is None else [one.to_dict() for one in tested.clusters],
-        "provenance": dict(provenance),
-    }
-
-
-def durations_s(clips: pa.Table) -> Float64:
-    """Return how long every clip is, `[n_clips]`."""
-    n_samples, rate_hz = (clips[name].to_numpy() for name in ("n_samples", "sample_rate_hz"))
-    return np.asarray(n_samples / rate_hz, np.float64)
-
-
-def _counts(
-    clips: pa.Table,
-    class_names: Mapping[str, str],
-    n_segments: Mapping[str, int],
-) -> dict[str, Any]:
-    seconds = durations_s(clips)
-    labels = label_matrix(clips["classes"], list(class_names))
+    seconds, labels = durations_s(clips), label_matrix(clips["classes"], list(class_names))
     of_split = np.array(clips["split"].to_pylist(), dtype=np.str_)
     names = in_order([*of_split.tolist(), *n_segments], SPLITS)
     masks = {name: of_split == name for name in names}
-    return {
-        "n_clips": len(clips),
-        "hours": float(seconds.sum() / 3600),
-        "shortest_s": float(seconds.min()) if len(seconds) else None,
-        "longest_s": float(seconds.max()) if len(seconds) else None,
-        "splits": {
+    return ExplorationRecord(
+        n_clips=len(clips),
+        hours=float(seconds.sum() / 3600),
+        shortest_s=float(seconds.min()) if len(seconds) else None,
+        longest_s=float(seconds.max()) if len(seconds) else None,
+        splits={
             name: {
                 "segments": n_segments.get(name, 0),
                 "clips": int(mask.sum()),
@@ -114,13 +93,24 @@ def _counts(
             }
             for name, mask in masks.items()
         },
-        "classes": [
+        classes=[
             {"code": code, "name": name, "clips": _by_split(labels[:, k], masks)}
             for k, (code, name) in enumerate(class_names.items())
         ],
-        "labels_per_clip": {name: labels_per_clip(labels[mask]) for name, mask in masks.items()},
-        "cooccurrence": cooccurrence_counts(labels).tolist(),
-    }
+        labels_per_clip={name: labels_per_clip(labels[mask]) for name, mask in masks.items()},
+        cooccurrence=cooccurrence_counts(labels).tolist(),
+        split=split,
+        examples={example.code: example.segment_id for example in examples},
+        anova=None if tested is None else _anova_report(tested),
+        clusters=[] if tested is None else [one.to_dict() for one in tested.clusters],
+        provenance=dict(provenance),
+    )
+
+
+def durations_s(clips: pa.Table) -> Float64:
+    """Return how long every clip is, `[n_clips]`."""
+    n_samples, rate_hz = (clips[name].to_numpy() for name in ("n_samples", "sample_rate_hz"))
+    return np.asarray(n_samples / rate_hz, np.float64)
 
 
 def _by_split(has_class: Bools, masks: Mapping[str, Bools]) -> dict[str, int]:

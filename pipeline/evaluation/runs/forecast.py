@@ -14,6 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from pipeline.evaluation.runs.summary import cooccurrence_counts, labels_per_clip
+from pipeline.selection.splits import SPLITS
 from pipeline.store.matrices import label_matrix
 
 REQUESTS_PER_SEGMENT = 4
@@ -29,9 +30,9 @@ class InFolder:
 
     folder: str
     n_there: int
-    """Planned segments with a file."""
+    """Number of planned segments that have a file."""
     n_missing: int
-    """Planned segments without one."""
+    """Number of planned segments that have no file."""
     missing: Sequence[str]
     """The ids of the first of those, by name."""
     n_unasked: int
@@ -92,7 +93,7 @@ def forecast(
     """Return what is planned, what is there already, and what it will take.
 
     `bytes_per_s` is what a second of audio takes in the tables; `counts` says why rows were left
-    out (see `catalog.select.select_counts`), and `cap_text` what --max-per-class did. Of a folder
+    out (see `selection.select.select_counts`), and `cap_text` what --max-per-class did. Of a folder
     only what is in it takes time and disk.
     """
     n_to_get = n_to_do if in_folder is None else in_folder.n_to_get
@@ -109,14 +110,12 @@ def forecast(
         "there": segments.num_rows - n_to_do,
         "to_do": n_to_do,
         "classes": {
-            code: {
-                split: int(labels[splits == split, k].sum()) for split in ("train", "val", "test")
-            }
+            code: {split: int(labels[splits == split, k].sum()) for split in SPLITS}
             for k, code in enumerate(codes)
         },
         "unknown": {code: int(unknown[:, k].sum()) for k, code in enumerate(codes)},
         "cap": cap_text,
-        "splits": {split: int((splits == split).sum()) for split in ("train", "val", "test")},
+        "splits": {split: int((splits == split).sum()) for split in SPLITS},
         "labels_per_clip": labels_per_clip(labels),
         "cooccurrence": cooccurrence_counts(labels).tolist(),
         "requests": n_to_do * REQUESTS_PER_SEGMENT if is_remote else 0,

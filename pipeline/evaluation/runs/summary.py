@@ -15,12 +15,12 @@ import pyarrow.compute as pc
 
 from pipeline.arrays import Bools, Int64
 from pipeline.errors import Outcome
+from pipeline.selection.splits import SPLITS
 from pipeline.store.matrices import label_matrix
 from schemas.build_report import BuildReport
 
 Labels = Bools
 
-_SPLITS = ("train", "val", "test")
 _OUTCOMES = [str(outcome) for outcome in Outcome]
 _N_FAILED_SHOWN, _N_SLOWEST_SHOWN = 50, 20
 _FAILED_COLUMNS = ["segment_id", "outcome", "reason", "attempts", "http_status", "detail"]
@@ -156,7 +156,7 @@ def _masks_by_split(split: pa.ChunkedArray, got: Labels) -> dict[str, dict[str, 
     """Return, for every split, which rows are wanted in it and which of those were got."""
     masks = {
         name: np.asarray(pc.equal(split, name).to_numpy(), dtype=np.bool_)
-        for name in in_order(pc.unique(split).to_pylist(), _SPLITS)
+        for name in in_order(pc.unique(split).to_pylist(), SPLITS)
     }
     return {name: {"wanted": mask, "got": mask & got} for name, mask in masks.items()}
 

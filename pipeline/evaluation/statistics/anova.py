@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 import warnings
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,7 +17,6 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 from scipy import stats
-from sklearn.feature_selection import f_classif
 
 from pipeline.arrays import Bools, Float64, Floats, Int64
 from schemas.anova import ANOVA
@@ -51,13 +50,13 @@ class RowValues:
     unit: str
     """What the statistic counts in, such as dB or Hz²; empty for plain numbers."""
     values: Floats
-    """`[n_clips]`"""
+    """The statistic of each clip, in `unit`, `[n_clips]`."""
     groups: Int64
-    """Each clip's class, `[n_clips]`."""
+    """The class of each clip, as its index, `[n_clips]`."""
 
     @property
     def key(self) -> tuple[str, str, str]:
-        """What ANOVA calls it."""
+        """What names the row in ANOVA: feature, row and statistic."""
         return self.feature, self.row, self.statistic
 
 
@@ -121,60 +120,28 @@ def anova(values: Floats, groups: Int64) -> Anova:
 
     References
     ----------
-    scikit-learn 1.7, `feature_selection.f_classif`; eta squared is SS_between / SS_total.
+    scipy's `stats.f_oneway`; eta squared is SS_between / SS_total.
     """
-    counted = groups >= 0
-    values, groups = np.asarray(values, np.float64)[counted], groups[counted]
-    finite = np.isfinite(values)
-    found = np.full((4, values.shape[1]), np.nan)
-    for rows in _alike(finite):
-        clips = np.flatnonzero(finite[:, rows[0]])
-        clips = clips[_in_a_class(groups[clips])]
-        found[:, rows] = _test(values[clips][:, rows], groups[clips])
-    return Anova(found[0], found[1], found[2], found[3].astype(np.int64))
+    tests = [_test(column, groups) for column in np.asarray(values, np.float64).T]
+    f, p, eta_squared, n_clips = np.reshape(tests, (-1, 4)).T
+    return Anova(f, p, eta_squared, n_clips.astype(np.int64))
 
 
-def _alike(finite: Bools) -> Iterator[list[int]]:
-    """Yield the rows by which clips they have: those are tested together."""
-    patterns: dict[bytes, list[int]] = {}
-    for row in range(finite.shape[1]):
-        patterns.setdefault(finite[:, row].tobytes(), []).append(row)
-    yield from patterns.values()
-
-
-def _in_a_class(groups: Int64) -> Bools:
-    """Return which clips have others in their class."""
-    return (np.bincount(groups) >= _MIN_CLIPS)[groups]
-
-
-def _test(values: Float64, groups: Int64) -> Float64:
-    """Return F, p, eta squared and the number of clips, `[4, n_rows]`, of finite values."""
-    found = np.full((4, values.shape[1]), np.nan)
-    n_clips, n_classes = len(values), len(np.unique(groups))
-    found[3] = n_clips
-    if n_classes < 2:
-        return found
-    width = np.ptp(values, axis=0)
-    varies = width > 0
-    if varies.any():
-        scaled = (values - values.mean(axis=0))[:, varies] / width[varies]
-        f, p = _f_and_p(scaled, groups)
-        between = f * (n_classes - 1) / (n_clips - n_classes)
-        found[:3, varies] = f, p, 1 - 1 / (1 + between)
-    return found
-
-
-def _f_and_p(values: Float64, groups: Int64) -> tuple[Float64, Float64]:
-    """Return F and p of every row of centred values, without warnings.
-
-    scikit-learn takes sums of squares from each other: what should be 0 may come out a little
-    below it. F is then far below 0 where the classes tell all, and just below it where nothing.
-    """
-    with warnings.catch_warnings(), np.errstate(divide="ignore", invalid="ignore"):
-        warnings.simplefilter("ignore", UserWarning)  # rows that are constant within all classes
-        f, p = f_classif(values, groups)
-    f = np.where(f < -1, np.inf, np.maximum(f, 0))
-    return f, np.where(np.isinf(f), 0.0, np.where(f == 0, 1.0, p))
+def _test(column: Float64, groups: Int64) -> tuple[float, float, float, int]:
+    """Return F, p, eta squared and the number of clips of one row."""
+    finite = np.isfinite(column)
+    samples = [column[finite & (groups == k)] for k in np.unique(groups[groups >= 0])]
+    samples = [sample for sample in samples if len(sample) >= _MIN_CLIPS]
+    n_clips = sum(map(len, samples))
+    if len(samples) < 2:
+        return math.nan, math.nan, math.nan, n_clips
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", stats.ConstantInputWarning)
+        f, p = map(float, stats.f_oneway(*samples))
+    if f < 0:  # sums of squares are subtracted: what is 0 may come out a little below it
+        f, p = (math.inf, 0.0) if f < -1 else (0.0, 1.0)
+    between = f * (len(samples) - 1) / (n_clips - len(samples))
+    return f, p, 1 - 1 / (1 + between), n_clips
 
 
 def anova_table(result: Anova, *, feature: str, rows: Sequence[str], statistic: str) -> pa.Table:
@@ -196,7 +163,11 @@ def ranked(table: pa.Table) -> list[Row]:
     # Many p are 0 to the last bit: eta squared then says which row tells most.
     return sorted(
         table.to_pylist(),
-        key=lambda row: (_or_inf(row["p_value"]), -_or_zero(row["eta_squared"]), row["feature"]),
+        key=lambda row: (
+            math.isnan(row["p_value"]),
+            *((0.0, 0.0) if math.isnan(row["p_value"]) else (row["p_value"], -row["eta_squared"])),
+            row["feature"],
+        ),
     )
 
 
@@ -238,11 +209,3 @@ def eta_squared_limit(row: Row, n_classes: int) -> float:
     between, within = max(1, n_classes - 1), max(1, row["n_clips"] - n_classes)
     explained = float(stats.f.isf(P_LIMIT, between, within)) * between
     return float(explained / (explained + within))
-
-
-def _or_inf(value: float) -> float:
-    return math.inf if math.isnan(value) else value
-
-
-def _or_zero(value: float) -> float:
-    return 0.0 if math.isnan(value) else value

@@ -38,7 +38,7 @@ class Clusters:
         return float(self.counts.max(axis=1).sum() / max(1, self.counts.sum()))
 
     def to_dict(self) -> dict[str, Any]:
-        """Return plain values."""
+        """Return the clusters as plain values, fit for json."""
         return {
             "feature": self.feature,
             "counts": self.counts.tolist(),

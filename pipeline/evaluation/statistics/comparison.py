@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from pipeline.arrays import Bools, Float64
+from pipeline.arrays import Bools
 from pipeline.errors import SpecMismatch, UsageError
 from pipeline.evaluation.labels.targets import Targets, is_known, is_there
 from pipeline.evaluation.runs.scored import Scored
@@ -94,7 +94,7 @@ def compare(
 
     Parameters
     ----------
-    contenders : two or more evaluations of the same items
+    evaluations : two or more evaluations of the same items
     class_names : name by code
         Its order is that of the classes in what is returned.
     provenance
@@ -169,13 +169,14 @@ def _model(run: _Run, best: _Run) -> dict[str, Any]:
         "name": run.evaluation.name,
         **run.evaluation.origin,
         **{name: getattr(run.metrics, name) for name in _SHOWN},
-        "intervals": {name: _interval(getattr(run.drawn, name)) for name in TESTED},
+        **run.metrics.more,
+        "intervals": {name: asdict(percentiles(getattr(run.drawn, name))) for name in TESTED},
         "per_class": [
             {
                 "code": row.code,
                 "n_positive": row.n_positive,
                 "f1": row.f1,
-                "interval": _interval(run.drawn.f1[:, k]),
+                "interval": asdict(percentiles(run.drawn.f1[:, k])),
                 "average_precision": row.average_precision,
                 "threshold": row.threshold,
             }
@@ -199,10 +200,6 @@ def _correct(tests: Sequence[Mapping[str, dict[str, float | None]]]) -> None:
             test["p_holm"] = None
         for test, p_value in zip(known, corrected, strict=True):
             test["p_holm"] = p_value
-
-
-def _interval(values: Float64) -> dict[str, float | None]:
-    return asdict(percentiles(values))
 
 
 def _test(run: _Run, best: _Run, name: str) -> dict[str, float | None]:

@@ -48,7 +48,7 @@ class Measured:
     build: BuildReport | None = None
     """The report of the dataset's build; None where tags were scored."""
     choice: Choice = field(default_factory=lambda: Choice("s2"))
-    """How scores became labels."""
+    """Aggregation and threshold rule by which scores became labels."""
     own: npt.ArrayLike | None = None
     """The model's own thresholds, `[n_classes]`; those of `metrics` when None."""
     held: Validation | None = None
@@ -72,9 +72,9 @@ class Evaluation:
     """What is written of an evaluation, and what its page is drawn from."""
 
     measured: Measured
-    """What was measured."""
+    """The items, their scores and their figures."""
     record: EvaluationRecord
-    """metrics.json."""
+    """The record that is written as metrics.json."""
     diagrams: Mapping[str, Reliability]
     """How far scores are probabilities, by kind of scores."""
 

@@ -3,7 +3,7 @@
 Every item may have any number of classes, so each class is a yes-or-no question of its own: a macro
 figure is the mean over the classes, a weighted one the mean by how often each is there; a micro
 figure takes all items' questions as one list, and a samples figure is the mean over the items.
-What the labels leave open (`score.targets`) is no question, and is left out of every figure.
+What the labels leave open (`labels.targets`) is no question, and is left out of every figure.
 """
 
 from __future__ import annotations
@@ -85,7 +85,7 @@ class Metrics:
     macro_precision_present: float | None
     macro_recall_present: float | None
     more: Mapping[str, float | None] = field(default_factory=dict)
-    """The figures of `score.more_metrics`, by name."""
+    """The figures of `statistics.more_metrics`, by name."""
 
     @property
     def n_present(self) -> int:

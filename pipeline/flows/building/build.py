@@ -6,6 +6,7 @@ plan → [a shard: fetch, decode, trim, log-mel → commit] → report
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -26,13 +27,14 @@ from pipeline.runs.provenance import provenance
 from pipeline.selection.plan import Shard, count_to_do, shards_to_do
 from pipeline.store.dataset import Dataset
 from pipeline.store.folder import Folder
+from schemas.build_report import BuildReport
 from schemas.ledger import latest
 
 _TICK_S = 1.0
 
 
-def build(config: BuildConfig) -> dict[str, Any]:
-    """Build the subset, doing only what is missing, and return report.json."""
+def build(config: BuildConfig) -> BuildReport:
+    """Build the subset, doing only what is missing, and return what report.json holds."""
     plan = make_plan(config)
     dataset = Dataset(Folder(config.out))
     with dataset.folder.claimed():
@@ -100,7 +102,7 @@ def show(bar: Any, status: dict[str, Any]) -> None:
     bar.update(min(sum(status["outcomes"].values()), bar.total) - bar.n)
 
 
-def finish(plan: Plan, dataset: Dataset, pause: dict[str, float]) -> dict[str, Any]:
+def finish(plan: Plan, dataset: Dataset, pause: dict[str, float]) -> BuildReport:
     """Check that nothing was lost, and write the reports and dataset.json."""
     say("finishing", text="checking that nothing is lost, and writing report.json and the page")
     config, segments, history = plan.config, dataset.segments(), dataset.ledger()
@@ -120,27 +122,27 @@ def finish(plan: Plan, dataset: Dataset, pause: dict[str, float]) -> dict[str, A
     )
     dataset.folder.write_json("report.json", report.to_dict())
     dataset.folder.write_bytes("report.html", render_page(build_page(report)).encode())
-    meta = {
-        **plan.identity(),
-        "complete": True,
-        "n_segments": segments.num_rows,
-        "n_clips": report.got,
-        "fingerprint": dataset.fingerprint(),
-        "train_moments": train_moments(dataset),
-        "provenance": origin,
-    }
-    dataset.folder.write_json("dataset.json", meta)
-    return report.to_dict()
+    record = replace(
+        plan.identity(),
+        complete=True,
+        n_segments=segments.num_rows,
+        n_clips=report.got,
+        fingerprint=dataset.fingerprint(),
+        train_moments=train_moments(dataset),
+        provenance=origin,
+    )
+    dataset.folder.write_json("dataset.json", record.to_dict())
+    return report
 
 
-def train_moments(dataset: Dataset) -> dict[str, Any]:
+def train_moments(dataset: Dataset) -> dict[str, dict[str, float]]:
     """Return the training split's moments; those in dataset.json where this run had nothing to do.
 
     A build that does anything writes a dataset.json first that is not complete.
     """
-    before = dataset.meta()
-    if before["complete"] and "train_moments" in before:
-        return dict(before["train_moments"])
+    before = dataset.record()
+    if before.complete and before.train_moments:
+        return before.train_moments
     return {
         what: {"n": found.n, "mean": found.mean, "deviation": found.deviation}
         for what, found in (

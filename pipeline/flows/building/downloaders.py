@@ -66,7 +66,8 @@ class _Downloader:
         job = self._job
         self._source = open_source(job.source, job.access)
         self._reports = RemoteGate(self._gate, self._source, is_rated=job.is_rated)
-        self._pass: RequestGate = self._reports if self._source.is_remote else OpenGate()
+        is_remote = self._source.is_remote
+        self._request_gate: RequestGate = self._reports if is_remote else OpenGate()
 
     def build(self, shard: Shard) -> None:
         """Get every segment of a shard, and commit."""
@@ -81,9 +82,8 @@ class _Downloader:
 
     def _get(self, segment: dict[str, Any]) -> SegmentRows:
         job = self._job
-        rows = get_segment(
-            self._source, segment, job.spec, gate=self._pass, max_attempts=job.max_attempts
-        )
+        gate, most = self._request_gate, job.max_attempts
+        rows = get_segment(self._source, segment, job.spec, gate=gate, max_attempts=most)
         self._reports.finish(str(rows.ledger["outcome"]))
         return rows
 
@@ -138,7 +138,7 @@ class DownloaderPool:
         self._n_crashes: Counter[str] = Counter()
         self._n_failed_starts = 0
         for n_threads in sizes:
-            self._hire(n_threads)
+            self._start(n_threads)
 
     def run(self, shards: Iterator[Shard], *, tick_s: float) -> Iterator[None]:
         """Get all the shards; yields every `tick_s` or sooner, so that progress can be shown.
@@ -169,7 +169,7 @@ class DownloaderPool:
             ray.kill(worker.actor)
         self._starting, self._free, self._running = {}, [], {}
 
-    def _hire(self, n_threads: int) -> None:
+    def _start(self, n_threads: int) -> None:
         worker = _Worker(self._actor(n_threads), n_threads)
         self._starting[worker.actor.ready.remote()] = worker
 
@@ -186,7 +186,7 @@ class DownloaderPool:
         crashed: list[Shard] = []
         for reference in ready:
             if reference in self._starting:
-                self._welcome(reference, self._starting.pop(reference))
+                self._on_ready(reference, self._starting.pop(reference))
                 continue
             worker, shard = self._running.pop(reference)
             try:
@@ -200,7 +200,7 @@ class DownloaderPool:
                 self._free += [] if worker.is_lost else [worker]
         return crashed
 
-    def _welcome(self, reference: Any, worker: _Worker) -> None:
+    def _on_ready(self, reference: Any, worker: _Worker) -> None:
         """Take in a downloader that is ready; start another in the place of one that died."""
         try:
             ray.get(reference)
@@ -208,7 +208,7 @@ class DownloaderPool:
             self._n_failed_starts += 1
             if self._n_failed_starts > _CRASHES:
                 raise
-            self._hire(worker.n_threads)
+            self._start(worker.n_threads)
         else:
             self._n_failed_starts = 0
             self._free += [worker] * _SHARDS_AT_ONCE
@@ -220,7 +220,7 @@ class DownloaderPool:
         worker.is_lost = True
         self._free = [one for one in self._free if one is not worker]
         ray.kill(worker.actor)  # it may be out of reach only
-        self._hire(worker.n_threads)
+        self._start(worker.n_threads)
 
     def _one_by_one(self, shard: Shard) -> Iterator[None]:
         for k, segment in enumerate(shard.segments.to_pylist()):

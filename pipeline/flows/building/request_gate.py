@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import deque
+from contextlib import suppress
 from typing import Any
 
 import ray
@@ -32,7 +33,7 @@ def start_gate(**options: Any) -> Any:
 
 
 class RemoteGate:
-    """A `Pass` for one source, through the actor."""
+    """The `RequestGate` of one source, which asks the circuit breaker's actor."""
 
     def __init__(self, actor: Any, source: Source, *, is_rated: bool) -> None:
         self._actor = actor
@@ -84,11 +85,9 @@ class RemoteGate:
 
     def _take_reports(self) -> list[Report]:
         reports = []
-        while self._reports:
-            try:
+        with suppress(IndexError):  # there are no more: other threads take some, too
+            while True:
                 reports.append(self._reports.popleft())
-            except IndexError:  # another thread was faster
-                break
         return reports
 
 

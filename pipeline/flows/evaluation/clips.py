@@ -25,7 +25,7 @@ def check_split(dataset: Dataset, split: str, inference: InferenceConfig) -> Non
             f"{inference.model}: a model of a cross-validation has learned from clips of the val "
             "split; take a model that was trained without --folds, or what folds.json says"
         )
-    vocabulary = Vocabulary.from_dict(dataset.built()["classes"])
+    vocabulary = Vocabulary.from_dict(dataset.built().classes)
     if vocabulary.without_unknown() != inference.card.vocabulary.without_unknown():
         raise SpecMismatch(f"{dataset.folder.uri} and {inference.model} have different classes")
     if not clip_shards(dataset, split):
@@ -34,7 +34,7 @@ def check_split(dataset: Dataset, split: str, inference: InferenceConfig) -> Non
 
 def clip_shards(dataset: Dataset, split: str) -> list[str]:
     """Return the files of a split's CLIPS."""
-    return [name for name in dataset.folder.names("clips") if name.startswith(f"clips/{split}-")]
+    return dataset.names("clips", split)
 
 
 def count_clips(dataset: Dataset, shards: list[str]) -> int:

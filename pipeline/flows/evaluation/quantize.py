@@ -8,7 +8,7 @@ tagging: decode, windows, engine. It is the same tagger with another id; its wei
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from time import process_time
 from typing import Any
@@ -46,12 +46,15 @@ from pipeline.store.dataset import Dataset
 from pipeline.store.folder import Folder
 from pipeline.store.out import MODEL, check_out
 from pipeline.tagging.truth import split_truth
+from schemas.evaluation import QuantizationRecord
 
 _N_TIMED, _N_TIMINGS = 16, 3
 
+Figures = dict[str, float | None]
 
-def quantize(config: QuantizeConfig) -> dict[str, Any]:
-    """Write the int8 model, score it beside the others, and return quantize.json."""
+
+def quantize(config: QuantizeConfig) -> QuantizationRecord:
+    """Write the int8 model, score it beside the others; return what quantize.json holds."""
     inputs = {"--model": model_folders(config.model), "--dataset": config.dataset}
     check_out(config.out, MODEL, inputs)
     inference = replace(inference_config(config.model, None, None, gpu=False), engine="openvino")
@@ -72,7 +75,7 @@ def quantize(config: QuantizeConfig) -> dict[str, Any]:
         files = quantized_graph(tagger, windows)
         calibration = {
             "dataset": dataset.folder.uri,
-            "dataset_fingerprint": dataset.meta()["fingerprint"],
+            "dataset_fingerprint": dataset.record().fingerprint,
             "n_windows": len(windows),
             "n_clips": n_clips,
             "seed": config.seed,
@@ -83,19 +86,19 @@ def quantize(config: QuantizeConfig) -> dict[str, Any]:
         }
         ways["int8"] = replace(inference, model=config.out, card=new, precision="int8")
         figures = _figures(dataset, config, ways, windows[:_N_TIMED])
-        report = {
-            "model_id": new.model_id,
-            "quantized": new.quantized,
-            "split": config.split,
-            "aggregation": inference.aggregation,
-            "precisions": figures,
-            "drop": _macro_f1(figures["f32"]) - _macro_f1(figures["int8"]),
-            "max_drop": config.max_drop,
-            "graph_bytes": sum(len(files[name]) for name in INT8_FILES),
-            "provenance": provenance(),
-        }
-        out.write_json("quantize.json", report)
-    return report
+        record = QuantizationRecord(
+            model_id=new.model_id,
+            quantized=new.quantized or {},
+            split=config.split,
+            aggregation=inference.aggregation,
+            precisions=figures,
+            drop=_macro_f1(figures["f32"]) - _macro_f1(figures["int8"]),
+            max_drop=config.max_drop,
+            graph_bytes=sum(len(files[name]) for name in INT8_FILES),
+            provenance=provenance(),
+        )
+        out.write_json("quantize.json", record.to_dict())
+    return record
 
 
 def calibration_windows(
@@ -127,7 +130,7 @@ def _figures(
     config: QuantizeConfig,
     ways: dict[str, InferenceConfig],
     timed: npt.NDArray[Any],
-) -> dict[str, dict[str, Any]]:
+) -> dict[str, Figures]:
     """Return how f32, bf16 where this CPU has it, and int8 do on a split."""
     shards = clip_shards(dataset, config.split)
     with ray_session(min_cpus=4):
@@ -149,7 +152,7 @@ def _figures(
 
 def _quality(
     windows: Sequence[Float32 | None], targets: Float32, inference: InferenceConfig
-) -> dict[str, Any]:
+) -> Figures:
     """Return the metrics of clips from the scores of their windows; a broken clip has none."""
     none = np.zeros((0, len(inference.codes)), np.float32)
     hop_s = inference.windows.hop_s
@@ -167,9 +170,9 @@ def _quality(
     }
 
 
-def _macro_f1(figures: Mapping[str, Any]) -> float:
+def _macro_f1(figures: Figures) -> float:
     """Return the macro F1 of the classes that the split has."""
-    return float(figures["macro_f1_present"] or 0.0)
+    return figures["macro_f1_present"] or 0.0
 
 
 def _largest_difference(windows: dict[str, Float32], reference: dict[str, Float32]) -> float:

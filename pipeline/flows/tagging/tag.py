@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import resource
 from contextlib import AbstractContextManager
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -19,13 +18,9 @@ from functools import partial
 from itertools import chain
 from tempfile import TemporaryDirectory
 from time import monotonic
-from typing import Any
-
-import pyarrow as pa
 
 from pipeline.audio.spectra.activity import Activity
 from pipeline.configs.tag import TagConfig as TagConfig
-from pipeline.evaluation.runs.pace import expected_s
 from pipeline.evaluation.runs.tally import Tally
 from pipeline.inference.inference_config import (
     InferenceConfig,
@@ -36,7 +31,7 @@ from pipeline.inference.inference_config import (
 )
 from pipeline.models.card import DEFAULT_MIN_CONFIDENCE, read_weights
 from pipeline.models.engines.engine_choice import check_engine
-from pipeline.models.ensemble import Card, EnsembleCard
+from pipeline.models.ensemble import Card
 from pipeline.models.starter import model_folders
 from pipeline.runs.logs import say
 from pipeline.runs.provenance import provenance
@@ -51,12 +46,14 @@ from pipeline.store.tagpart import TagPart
 from pipeline.store.tagstore import TagStore
 from pipeline.store.worklist import audio_s_of
 from pipeline.tagging.commit import Stages, Writing
-from pipeline.tagging.part_steps import Finished, PartsHere, Planned
+from pipeline.tagging.ended_run import tagging_run
+from pipeline.tagging.part_steps import Finished, PartsHere
 from pipeline.tagging.tag_claim import aggregation_there, check_identity, claim
+from pipeline.tagging.tag_plan import TaggingPlan, plan_of
 from pipeline.tagging.tag_progress import gathered
 from pipeline.tagging.tag_report import write_report
 from pipeline.tagging.tag_where import is_small
-from schemas.tagging_run import TaggingRun, run_id_of
+from schemas.tagging_run import TaggingRun
 from schemas.tags import tags_schema
 
 
@@ -73,11 +70,6 @@ def tagging_of(config: TagConfig) -> InferenceConfig:
         keep_windows=config.keep_windows,
         embeddings=config.embeddings,
     )
-
-
-def _source_of(card: Card) -> dict[str, Any] | None:
-    """Return where a published model is from, for run.json; an ensemble names its members."""
-    return None if isinstance(card, EnsembleCard) else card.source
 
 
 def _gate(config: TagConfig, card: Card) -> float:
@@ -132,7 +124,7 @@ def _tagging(config: TagConfig) -> InferenceConfig:
     return inference_config(config.model, own, config.threshold, gpu=config.gpu)
 
 
-def plan_tagging(config: TagConfig) -> dict[str, Any]:
+def plan_tagging(config: TagConfig) -> TaggingPlan:
     """Return what `tag_catalog` would do; read no audio, and write nothing."""
     check_tag_out(config)
     inference, store = tagging_of(config), TagStore.open(config.out)
@@ -143,25 +135,12 @@ def plan_tagging(config: TagConfig) -> dict[str, Any]:
         is_cut = not store.to_cut(model_id, store.n_parts(model_id))
         there = store.parts(model_id) if is_cut else [store.whole(model_id)]
         parts = PartsHere(there, listing, retry_failed=config.retry == "failed", writes=False)
-    planned = parts.planned
-    audio_s = sum(audio_s_of(left, planned.known) for left in parts.left)
-    seconds = expected_s(store.runs(model_id), audio_s) if planned.n_left else 0.0
-    return {
-        "tracks": planned.n_tracks,
-        "unchanged": planned.n_unchanged,
-        "left": planned.n_left,
-        "changed": planned.n_changed,
-        "retried": planned.n_retried,
-        "gone": planned.n_removed,
-        "left_out": left_out.counts,
-        "bytes": planned.n_bytes,
-        "audio_s": audio_s,
-        "seconds": seconds,
-    }
+    audio_s = sum(audio_s_of(left, parts.planned.known) for left in parts.left)
+    return plan_of(parts.planned, audio_s, store.runs(model_id), left_out.counts)
 
 
-def tag_catalog(config: TagConfig) -> dict[str, Any]:
-    """Tag what is new in a catalogue; return run.json.
+def tag_catalog(config: TagConfig) -> TaggingRun:
+    """Tag what is new in a catalogue; return what run.json holds.
 
     Raises
     ------
@@ -190,16 +169,13 @@ def tag_catalog(config: TagConfig) -> dict[str, Any]:
         planned = parts.planned
         started = _last_of_all(started, planned.known)
         tally, finished = _tag(config, inference, store, parts, started)
-        run = _record(
-            config,
-            inference,
-            planned,
-            tally,
-            finished,
-            started,
-            left_out=left_out.counts,
+        run = tagging_run(
+            *(config, inference, planned, tally, finished),
+            started=started,
             seconds=monotonic() - began,
         )
+        lacking = [table for table in _beside(inference) if finished.lacking[table]]
+        run = replace(run, lacking=lacking, left_out=left_out.counts)
         store.write_run(run)
         write_report(
             config.out,
@@ -214,7 +190,7 @@ def tag_catalog(config: TagConfig) -> dict[str, Any]:
             run = replace(run, work_s=round(work_s, 3), overhead_s=round(overhead_s, 3))
             store.write_run(run)
         listing.delete()
-    return run.to_dict()
+    return run
 
 
 def _parts(store: TagStore, model_id: str, listing: Listing) -> list[TagPart]:
@@ -236,16 +212,15 @@ def _tag(
     started: datetime,
 ) -> tuple[Tally, Finished]:
     """Tag what is left; return what became of it, and what TAGS hold then."""
-    tally = Tally()
-    same: list[pa.Table] = []
+    if not parts.planned.n_left:
+        return Tally(), parts.finished_before()
     date, lineage = f"{started:%Y-%m-%d}", lineage_of(inference)
-    if parts.planned.n_left:
-        writing = Writing(store, date, lineage, n_parts=parts.n_parts, not_before=started)
-        stages, waits = _stages(config, inference, writing, parts)
-        with stages as run_stages:
-            done = run_stages(parts.left)
-            tally, same = gathered(done, n_tracks=parts.planned.n_left, waits=waits)
-        say("finishing", text="joining the files of tags, and writing run.json and the page")
+    writing = Writing(store, date, lineage, n_parts=parts.n_parts, not_before=started)
+    stages, waits = _stages(config, inference, writing, parts)
+    with stages as run_stages:
+        done = run_stages(parts.left)
+        tally, same = gathered(done, n_tracks=parts.planned.n_left, waits=waits)
+    say("finishing", text="joining the files of tags, and writing run.json and the page")
     schema = tags_schema(inference.codes).with_metadata(dict(lineage))
     tally.n_renamed_in_place, finished = parts.finish(same, date=date, schema=schema)
     return tally, finished
@@ -294,61 +269,3 @@ def lineage_of(inference: InferenceConfig) -> dict[str, str]:
 def _beside(inference: InferenceConfig) -> list[str]:
     """Return the tables that are written beside TAGS."""
     return ["windows", "intervals"] * inference.keep_windows + ["embeddings"] * inference.embeddings
-
-
-def _record(
-    config: TagConfig,
-    inference: InferenceConfig,
-    planned: Planned,
-    tally: Tally,
-    finished: Finished,
-    started: datetime,
-    *,
-    left_out: dict[str, int],
-    seconds: float,
-) -> TaggingRun:
-    """Return the run; every track of the catalogue must have its row by now, and only one."""
-    if finished.n_missing or finished.n_too_many or tally.n_tracks != planned.n_left:
-        raise RuntimeError(
-            f"{planned.n_tracks} tracks, {finished.n_missing} without a row in TAGS, "
-            f"{finished.n_too_many} rows too many; {planned.n_left} to do, {tally.n_tracks} done"
-        )
-    engine = tally.engines.most_common(1)[0][0] if tally.engines else "{}"
-    return TaggingRun(
-        identity=inference.identity,
-        complete=True,
-        run_id=run_id_of(started),
-        started_at=started.isoformat(timespec="seconds"),
-        catalog=config.catalog,
-        tracks=planned.n_tracks,
-        tagged=tally.n_ok,
-        failed=tally.n_failed,
-        skipped=planned.n_unchanged + tally.n_same,
-        unchanged=planned.n_unchanged,
-        same_content=tally.n_same,
-        touched=tally.n_renamed_in_place,
-        changed=planned.n_changed,
-        retried=planned.n_retried,
-        gone=planned.n_removed,
-        failed_in_all=finished.n_failed,
-        max_failed=config.max_failed,
-        past_limit=finished.n_failed > config.max_failed * planned.n_tracks,
-        lacking=[table for table in _beside(inference) if finished.lacking[table]],
-        left_out=left_out,
-        audio_s=round(tally.audio_s, 3),
-        seconds=round(seconds, 3),
-        stages={stage: round(spent, 3) for stage, spent in tally.stages.items()},
-        reasons=dict(tally.reasons),
-        labels_of_run={code: tally.labels[code] for code in inference.codes},
-        labels_in_all={code: finished.totals.labels[code] for code in inference.codes},
-        unlabelled=tally.n_unlabelled,
-        histograms=tally.histograms,
-        memory={
-            "driver_peak_mib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss >> 10,
-            "worker_peak_mib": tally.peak_mib,
-        },
-        engine=json.loads(engine),
-        class_names=inference.card.vocabulary.names,
-        model_source=_source_of(inference.card),
-        provenance=provenance(),
-    )

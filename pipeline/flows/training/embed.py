@@ -10,11 +10,10 @@ kill the same command makes what is missing.
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
-from functools import lru_cache
+from dataclasses import dataclass, replace
+from functools import lru_cache, partial
 from typing import Any
 
 import numpy as np
@@ -26,19 +25,20 @@ from pipeline.arrays import Float32
 from pipeline.audio.spectra.activity import Activity
 from pipeline.audio.spectra.windows import cut_windows, window_starts
 from pipeline.errors import SpecMismatch, StoreError
-from pipeline.flows.cluster import Slots, count, cpus
+from pipeline.flows.cluster import count, cpus, run_tasks
 from pipeline.inference.tracks import TrackFrontEnd
 from pipeline.models.engines.engines import Engine, engine_of
 from pipeline.models.model import fingerprint_of
-from pipeline.runs.logs import progress_bar, say
-from pipeline.store.dataset import Dataset
+from pipeline.runs.logs import say
+from pipeline.store.dataset import Dataset, clips_hash
 from pipeline.store.folder import Folder
 from pipeline.training.data.mapped import samples_of
 from pipeline.training.transfer.probe import ProbeDesign
-from schemas.clip_embeddings import clip_embeddings_schema
+from schemas.clip_embeddings import EmbeddingsRecord, clip_embeddings_schema
 from schemas.feature_set import CLIPS_KEY
 
 _IDENTITY = ["segment_id", "sha256"]
+"""What a shard's embeddings depend on: which clips it has and what they sound like, no labels."""
 _AT_ONCE = 16
 """Files that are compared at the same time: a bucket's answers take their time."""
 _GROUP_CLIPS = 32  # whose windows are in memory at once
@@ -79,11 +79,7 @@ def embed(job: EmbedJob, dataset: Dataset, model_out: Folder, splits: Sequence[s
 
     Ray must be there. `model_out` is taken where the dataset cannot be written to.
     """
-    shards = [
-        name.split("/")[1]
-        for name in dataset.folder.names("clips")
-        if name.startswith(tuple(f"clips/{split}-" for split in splits))
-    ]
+    shards = [name.split("/")[1] for name in dataset.names("clips", *splits)]
     left = missing(job, shards)
     if not left:
         return job
@@ -103,37 +99,30 @@ def missing(job: EmbedJob, shards: Sequence[str]) -> list[str]:
         if name not in there:
             return False
         clips = job.clips.read_table(f"clips/{shard}", _IDENTITY).to_pylist()
-        return (job.out.read_schema(name).metadata or {}).get(CLIPS_KEY) == identity_of(clips)
+        said = (job.out.read_schema(name).metadata or {}).get(CLIPS_KEY)
+        return bool(said == clips_hash(clips, _IDENTITY))
 
     with ThreadPoolExecutor(_AT_ONCE) as pool:
         done = pool.map(is_done, shards)
         return [shard for shard, is_there in zip(shards, done, strict=True) if not is_there]
 
 
-def identity_of(clips: Iterable[Mapping[str, Any]]) -> bytes:
-    """Return a hash of which clips a shard has and what they sound like; labels play no part."""
-    rows = "\n".join(" ".join(str(clip[key]) for key in _IDENTITY) for clip in clips)
-    return f"sha256:{hashlib.sha256(rows.encode()).hexdigest()}".encode()
-
-
 def _writable(
     job: EmbedJob, model_out: Folder, left: list[str], shards: Sequence[str]
 ) -> tuple[EmbedJob, list[str]]:
     """Return the job where it can write, and what is missing there."""
-    about = {
-        "model_ids": job.design.model_ids,
-        "feature_spec": job.design.input_spec.to_dict(),
-        "window": job.design.windows.to_dict(),
-        "precision": job.precision,
-    }
+    design = job.design
+    about = EmbeddingsRecord(
+        design.model_ids, design.input_spec.to_dict(), design.windows.to_dict(), job.precision
+    )
     try:
-        job.out.write_json(f"{job.table}/about.json", about)
+        job.out.write_json(f"{job.table}/about.json", about.to_dict())
         return job, left
     except StoreError as error:
         if job.out.is_same(model_out):
             raise
         say("note", text=f"the embeddings go to {model_out.uri}: {error}")
-    beside = EmbedJob(job.clips, model_out, job.design, job.precision, job.gpu)
+    beside = replace(job, out=model_out)
     return _writable(beside, model_out, missing(beside, shards), shards)
 
 
@@ -141,12 +130,13 @@ def _run(job: EmbedJob, left: Sequence[str]) -> None:
     """Embed shards as tasks, a CPU or a GPU each."""
     task = ray.remote(num_cpus=1, num_gpus=int(job.gpu), max_retries=_MAX_RETRIES)(embed_shard)
     places = max(1, count("GPU") if job.gpu else cpus())
-    reference, waits = ray.put(job), "waiting for the encoders to load"
-    with progress_bar(total=len(left), unit=" shards", desc="embeddings", postfix=waits) as bar:
-        submitted = Slots([1] * places).map(lambda one, _: task.remote(reference, one), iter(left))
-        for _ in submitted:
-            bar.set_postfix_str("", refresh=False)
-            bar.update()
+    run_tasks(
+        partial(task.remote, ray.put(job)),
+        left,
+        n_at_once=places,
+        title="embeddings",
+        waits="waiting for the encoders to load",
+    )
 
 
 def embed_shard(job: EmbedJob, shard: str) -> None:
@@ -161,9 +151,8 @@ def embed_shard(job: EmbedJob, shard: str) -> None:
         for start in range(0, clips.num_rows, _GROUP_CLIPS)
         for row in embedded_rows(clips.slice(start, _GROUP_CLIPS).to_pylist(), design, engine)
     ]
-    schema = clip_embeddings_schema(
-        design.model_ids, identity_of(clips.select(_IDENTITY).to_pylist())
-    )
+    of_clips = clips_hash(clips.select(_IDENTITY).to_pylist(), _IDENTITY)
+    schema = clip_embeddings_schema(design.model_ids, of_clips)
     job.out.write_table(
         f"{job.table}/{shard}", pa.Table.from_pylist(rows, schema), use_dictionary=False
     )

@@ -94,7 +94,7 @@ def fit(config: FitConfig) -> FitResult:
     check_name(config.train.model)
     training_data = TrainingData(dataset, meta, config.train)
     identity = config.train.identity() | training_data.named_by
-    name = f"{config.train.model}-{fingerprint_of(identity, meta['fingerprint'])}"
+    name = f"{config.train.model}-{fingerprint_of(identity, meta.fingerprint)}"
     out = Folder(config.out)
     if card := model_there(out, lambda there: bool(there.training["run"] == name)):
         return FitResult(card, was_done=True)
@@ -121,7 +121,7 @@ def fit(config: FitConfig) -> FitResult:
         windows=training_data.windows,
         aggregation=config.train.aggregation,
         thresholds={method: _thresholds(training_data) for method in METHODS},
-        dataset_fingerprint=meta["fingerprint"],
+        dataset_fingerprint=meta.fingerprint,
         training={
             "run": name,
             "dataset": dataset.folder.uri,
@@ -213,17 +213,13 @@ def training_pictures(
     """Return the pictures of how a network was trained; none of an older checkpoint's training."""
     if not shown:
         return []
-    steps, examples = (
-        shown["steps_per_epoch"],
-        map(AugmentedWindow.from_state, shown["examples"]),
-    )
-    curves = rate_curves(training_data.config, steps * training_data.config.epochs)
+    steps, config = shown["steps_per_epoch"], training_data.config
+    examples = map(AugmentedWindow.from_state, shown["examples"])
+    curves = rate_curves(config, steps * config.epochs)
     return [
         learning_rates(curves, steps_per_epoch=steps, n_epochs=len(training["history"])),
         *(
-            augmentations(
-                one, window_s=training_data.config.window_s, spec=training_data.drawn_spec
-            )
+            augmentations(one, window_s=config.window_s, spec=training_data.drawn_spec)
             for one in examples
         ),
     ]

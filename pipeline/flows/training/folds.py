@@ -9,7 +9,6 @@ any other, in a folder of its own: after a kill, what has ended is not done agai
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 import ray
@@ -31,13 +30,14 @@ from pipeline.store.dataset import Dataset
 from pipeline.store.folder import Folder
 from pipeline.store.out import FOLDS, check_out
 from pipeline.training.loop import clip_scores
+from schemas.evaluation import FoldsRecord
 
 
 @dataclass(frozen=True)
 class FoldsResult:
     """What a cross-validation came to."""
 
-    report: dict[str, Any]
+    report: FoldsRecord
     """The content of folds.json: figures by fold and their mean."""
     cards: list[ModelCard]
 
@@ -54,7 +54,7 @@ def cross_validate(config: FitConfig, n_folds: int) -> FoldsResult:
             uri = out.uri_of(f"fold-{train.fold}")
             card = fit(replace(config, out=uri, train=train)).card
             task = ray.remote(num_cpus=1)(held_out_scores)
-            training_data = TrainingData(dataset, dataset.meta(), train)
+            training_data = TrainingData(dataset, dataset.record(), train)
             runs.append((card, ray.get(task.remote(training_data, uri))))
     cards, scored = [card for card, _ in runs], [part for _, part in runs]
     return FoldsResult(_write(out, cards, scored, config), cards)
@@ -73,7 +73,7 @@ def held_out_scores(training_data: TrainingData, model_uri: str) -> Scored:
 
 def _write(
     out: Folder, cards: list[ModelCard], scored: list[Scored], config: FitConfig
-) -> dict[str, Any]:
+) -> FoldsRecord:
     vocabulary = cards[0].vocabulary
     together = Scored(
         [uri for part in scored for uri in part.uris],
@@ -98,4 +98,4 @@ def _write(
     out.write_table("scores.parquet", to_table(together))
     out.write_json("folds.json", record.to_dict())
     out.write_bytes("report.html", render_page(page).encode())
-    return record.to_dict()
+    return record

@@ -7,10 +7,7 @@ from __future__ import annotations
 
 from pipeline.errors import UsageError
 from pipeline.models.card import ModelCard
-from pipeline.models.names import CLASSICAL
-
-ENGINES = ("auto", "torch", "openvino")
-PRECISIONS = ("auto", "f32", "bf16", "int8")
+from pipeline.models.names import CLASSICAL, ENGINES, PRECISIONS
 
 
 def check_engine(

@@ -187,7 +187,6 @@ NETWORKS = (
         lambda n_classes, shape, dropout: build_ast(
             n_classes=n_classes, input_shape=shape, dropout=dropout
         ),
-        takes="log-mels",
         smallest=(16, 16),
         front_end=lambda _: KaldiInput(),
     ),

@@ -310,7 +310,6 @@ NETWORKS = tuple(
         name,
         partial(_built, kind),
         takes="descriptors",
-        smallest=(1, 1),
         front_end=partial(levelled, "descriptors"),
     )
     for name, kind in CLASSICAL.items()

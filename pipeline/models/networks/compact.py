@@ -96,7 +96,5 @@ NETWORKS = (
     Entry(
         "compact",
         lambda n_classes, shape, dropout: Compact(n_classes=n_classes, dropout=dropout),
-        takes="log-mels",
-        smallest=(1, 1),
     ),
 )

@@ -17,12 +17,12 @@ class Entry:
     """A network of the registry."""
 
     name: str
-    """What `jobs.train --model` takes."""
+    """Name of the network, as `jobs.train --model` takes it."""
     build: Callable[[int, tuple[int, int], float], nn.Module]
     """From classes, shape of a window and dropout; the weights are random."""
-    takes: str
-    """What its windows hold."""
-    smallest: tuple[int, int]
+    takes: str = "log-mels"
+    """What the windows hold, in words, for messages."""
+    smallest: tuple[int, int] = (1, 1)
     """Rows and columns below which pooling would leave nothing."""
     n_rows: int | None = None
     """Rows where only one number is possible."""

@@ -19,11 +19,29 @@ MFCC_COLUMNS = 256
 """MFCCs of any window length are resized to this many columns, as the report does."""
 
 
-class RawCnn(nn.Module):
+class _Cnn(nn.Module):
+    """Blocks of convolutions, their average over what is left of the window, two linear layers."""
+
+    features: nn.Module
+    average: nn.Module
+    head: nn.Module
+
+    def forward(self, windows: Tensor) -> Tensor:
+        """Return logits, `[n, n_classes]`, for windows in the form that the first block takes."""
+        logits: Tensor = self.head(self.average(self.features(windows)).flatten(1))
+        return logits
+
+    def get_classifier(self) -> nn.Module:
+        """Return the two linear layers, under the name that timm gives to this question."""
+        return self.head
+
+
+class RawCnn(_Cnn):
     """A 1-D CNN on raw samples (report, raw audio 1-D CNN): 180 K parameters for 11 classes.
 
-    Convolutions are not padded. Longer windows leave more columns to the average pooling at the
-    end, so the number of parameters does not depend on the window.
+    Windows are samples, `[n, 1, n_samples]`. Convolutions are not padded. Longer windows leave more
+    columns to the average pooling at the end, so the number of parameters does not depend on the
+    window.
 
     Parameters
     ----------
@@ -46,17 +64,8 @@ class RawCnn(nn.Module):
         self.average = nn.AdaptiveAvgPool1d(1)
         self.head = _head(256, 64, n_classes=n_classes, dropout=dropout)
 
-    def forward(self, windows: Tensor) -> Tensor:
-        """Return logits, `[n, n_classes]`, for samples, `[n, 1, n_samples]`."""
-        logits: Tensor = self.head(self.average(self.features(windows)).flatten(1))
-        return logits
 
-    def get_classifier(self) -> nn.Module:
-        """Return the two linear layers, under the name that timm gives to this question."""
-        return self.head
-
-
-class MfccCnn(nn.Module):
+class MfccCnn(_Cnn):
     """A 2-D CNN on MFCCs (report, MFCC CNN): 879 K parameters there, 877 K here.
 
     Four blocks of convolution, ReLU, batch norm and max-pool, then average pooling and two linear
@@ -95,19 +104,15 @@ class MfccCnn(nn.Module):
             image = nn.functional.interpolate(
                 image, size=(image.shape[2], MFCC_COLUMNS), mode="bilinear", antialias=True
             )
-        logits: Tensor = self.head(self.average(self.features(image)).flatten(1))
-        return logits
-
-    def get_classifier(self) -> nn.Module:
-        """Return the two linear layers."""
-        return self.head
+        return super().forward(image)
 
 
-class DescriptorCnn(nn.Module):
+class DescriptorCnn(_Cnn):
     """A 1-D CNN on descriptors (report, descriptor CNN): 114 K parameters there, 113 K here.
 
-    The blocks of `MfccCnn` in one dimension; a descriptor is a channel, as descriptors that stand
-    next to each other in the table have nothing more to do with each other than others.
+    Windows are `[n, n_rows, n_frames]`. The blocks of `MfccCnn` in one dimension; a descriptor is a
+    channel, as descriptors that stand next to each other in the table have nothing more to do with
+    each other than others.
 
     Parameters
     ----------
@@ -135,15 +140,6 @@ class DescriptorCnn(nn.Module):
         )
         self.average = nn.AdaptiveAvgPool1d(1)
         self.head = _head(128, 128, n_classes=n_classes, dropout=dropout)
-
-    def forward(self, windows: Tensor) -> Tensor:
-        """Return logits, `[n, n_classes]`, for descriptors, `[n, n_rows, n_frames]`."""
-        logits: Tensor = self.head(self.average(self.features(windows)).flatten(1))
-        return logits
-
-    def get_classifier(self) -> nn.Module:
-        """Return the two linear layers."""
-        return self.head
 
 
 def _raw_block(n_in: int, n_out: int, *, kernel: int, stride: int = 1) -> list[nn.Module]:

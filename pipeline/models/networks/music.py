@@ -116,31 +116,27 @@ class ShortChunk(nn.Module):
         return self.head
 
 
-class _BatchNorm1d(nn.BatchNorm1d):
+class _OneValueNorm(nn.modules.batchnorm._BatchNorm):
     """Batch norm that takes its running statistics where a batch is one value a channel.
 
-    The last batch of an epoch can be one window, and one value has no deviation.
+    One value has no deviation: the last batch of an epoch can be one window, and of a 1 s window
+    the last residual block leaves one value a channel.
     """
 
     def forward(self, values: Tensor) -> Tensor:
         if self.training and values.numel() == self.num_features:
-            return _normalized(values, self)
+            return nn.functional.batch_norm(
+                values, self.running_mean, self.running_var, self.weight, self.bias, eps=self.eps
+            )
         return super().forward(values)
 
 
-class _BatchNorm2d(nn.BatchNorm2d):
-    """As `_BatchNorm1d`: the last residual block leaves one value a channel of a 1 s window."""
-
-    def forward(self, values: Tensor) -> Tensor:
-        if self.training and values.numel() == self.num_features:
-            return _normalized(values, self)
-        return super().forward(values)
+class _BatchNorm1d(_OneValueNorm, nn.BatchNorm1d):
+    pass
 
 
-def _normalized(values: Tensor, norm: nn.BatchNorm1d | nn.BatchNorm2d) -> Tensor:
-    return nn.functional.batch_norm(
-        values, norm.running_mean, norm.running_var, norm.weight, norm.bias, eps=norm.eps
-    )
+class _BatchNorm2d(_OneValueNorm, nn.BatchNorm2d):
+    pass
 
 
 class _Block(nn.Sequential):
@@ -175,23 +171,17 @@ NETWORKS = (
     Entry(
         "crnn",
         lambda n_classes, shape, dropout: Crnn(n_classes=n_classes, dropout=dropout),
-        takes="log-mels",
-        smallest=(1, 1),
     ),
     Entry(
         "shortchunk",
         lambda n_classes, shape, dropout: ShortChunk(
             n_classes=n_classes, dropout=dropout, residual=False
         ),
-        takes="log-mels",
-        smallest=(1, 1),
     ),
     Entry(
         "shortchunk-res",
         lambda n_classes, shape, dropout: ShortChunk(
             n_classes=n_classes, dropout=dropout, residual=True
         ),
-        takes="log-mels",
-        smallest=(1, 1),
     ),
 )

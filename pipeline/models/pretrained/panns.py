@@ -57,7 +57,8 @@ MOBILENET_BLOCKS = (
     (1024, 2),
     (1024, 1),
 )
-"""Channels of MobileNetV1's separable blocks, and by how much each makes the image smaller."""
+"""Channels of MobileNetV1's separable blocks (Howard et al. 2017, table 1), and by how much each
+makes the image smaller."""
 
 _BLOCK_DROPOUT = 0.2  # behind each of CNN14's blocks, as its authors trained it
 _FRONT_END = ("spectrogram_extractor.", "logmel_extractor.")  # the authors' files hold it, too

@@ -21,6 +21,7 @@ from pipeline.audio.spectra.windows import WindowSpec
 from pipeline.errors import UsageError
 from pipeline.models.pretrained.family import Family, Variant, WeightsSource
 from pipeline.models.pretrained.keras import read_keras
+from pipeline.models.pretrained.panns import MOBILENET_BLOCKS
 from pipeline.models.pretrained.tensors import empty_network, tensors_of
 from pipeline.models.pretrained.tflite import read_tflite
 from pipeline.selection.vocabulary import audioset_order
@@ -58,23 +59,7 @@ _DROPPED = {
 """AudioSet's classes that YAMNet does not have; the others stand in AudioSet's order."""
 
 _STEM_CHANNELS = 32
-_LAYERS = (
-    # channels, stride
-    (64, 1),
-    (128, 2),
-    (128, 1),
-    (256, 2),
-    (256, 1),
-    (512, 2),
-    (512, 1),
-    (512, 1),
-    (512, 1),
-    (512, 1),
-    (512, 1),
-    (1024, 2),
-    (1024, 1),
-)
-_N_FEATURES = _LAYERS[-1][0]
+_N_FEATURES = MOBILENET_BLOCKS[-1][0]
 
 
 class _Convolution(nn.Conv2d):
@@ -94,7 +79,7 @@ class YamNet(nn.Module):
 
     def __init__(self, *, activation: type[nn.Module], n_outputs: int, dropout: float) -> None:
         super().__init__()
-        channels = [_STEM_CHANNELS, *(n for n, _ in _LAYERS)]
+        channels = [_STEM_CHANNELS, *(n for n, _ in MOBILENET_BLOCKS)]
         blocks = [
             nn.Sequential(
                 _Convolution(n_in, n_in, 3, stride, groups=n_in),
@@ -103,7 +88,7 @@ class YamNet(nn.Module):
                 activation(),
             )
             for (n_in, n_out), (_, stride) in zip(
-                itertools.pairwise(channels), _LAYERS, strict=True
+                itertools.pairwise(channels), MOBILENET_BLOCKS, strict=True
             )
         ]
         self.features = nn.Sequential(_Convolution(1, _STEM_CHANNELS, 3, 2), activation(), *blocks)

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from pipeline.evaluation.runs.summary import BUILD_STAGES
+from pipeline.evaluation.runs.tagging_figures import ratio
 from pipeline.report.page import Page, Table, Tile
 from pipeline.report.picture import Picture
 from pipeline.report.plots import data_plots
@@ -18,7 +19,7 @@ _WANTED_GOT = ("wanted", "got")
 
 
 def build_page(report: BuildReport) -> Page:
-    """Return the page that shows a build's report (see `score.summary`)."""
+    """Return the page that shows a build's report (see `runs.summary`)."""
     return Page(
         title="Dataset",
         lead=f"Of {report.wanted:,d} segments wanted, {report.got:,d} were got and "
@@ -87,7 +88,7 @@ def _notes(report: BuildReport) -> list[str]:
 
 def _splits_table(report: BuildReport) -> Table:
     rows = [
-        (split, n["wanted"], n["got"], n["wanted"] - n["got"], _ratio(n["got"], n["wanted"]))
+        (split, n["wanted"], n["got"], n["wanted"] - n["got"], ratio(n["got"], n["wanted"]))
         for split, n in report.splits.items()
     ]
     return Table(
@@ -104,7 +105,7 @@ def _classes_table(report: BuildReport) -> Table:
         totals = [sum(row[key].values()) for key in _WANTED_GOT]
         cells = [row[key][split] for split in splits for key in _WANTED_GOT]
         totals += [_n_unknown(row)] if has_unknown else []
-        rows.append((row["code"], row["name"], *cells, *totals, _ratio(totals[1], totals[0])))
+        rows.append((row["code"], row["name"], *cells, *totals, ratio(totals[1], totals[0])))
     columns += ["all wanted", "all got", *(["unknown"] if has_unknown else []), "share got"]
     return Table("Wanted and got per class", columns, rows)
 
@@ -117,8 +118,7 @@ def _n_unknown(row: Mapping[str, Any]) -> int:
 def _outcomes_table(report: BuildReport) -> Table:
     tried = sum(row["n"] for row in report.outcomes)
     rows = [
-        (row["outcome"], row["reason"], row["n"], _ratio(row["n"], tried))
-        for row in report.outcomes
+        (row["outcome"], row["reason"], row["n"], ratio(row["n"], tried)) for row in report.outcomes
     ]
     return Table("Outcomes and reasons", ("outcome", "reason", "segments", "share"), rows)
 
@@ -126,7 +126,7 @@ def _outcomes_table(report: BuildReport) -> Table:
 def _stages_table(report: BuildReport) -> Table:
     tries, total_s = report.tries, sum(report.stages.values())
     rows = [
-        (BUILD_STAGES[stage], duration_text(s), _ratio(s, total_s), s / tries if tries else None)
+        (BUILD_STAGES[stage], duration_text(s), ratio(s, total_s), ratio(s, tries))
         for stage, s in report.stages.items()
     ]
     outages = report.outages
@@ -175,7 +175,3 @@ def _saved_note(report: BuildReport) -> str:
 
 def _untried_note(report: BuildReport) -> str:
     return f"{report.untried:,d} untried" if report.untried else ""
-
-
-def _ratio(part: float, whole: float) -> float | None:
-    return part / whole if whole else None

@@ -19,7 +19,7 @@ from pipeline.report.page import Page, Table, Tile
 from pipeline.report.pages.build_page import label_counts
 from pipeline.report.picture import Picture
 from pipeline.report.plots import curves, data_plots, model_plots
-from pipeline.report.plots.confusion import confusion_bars, instead_map
+from pipeline.report.plots.confusion import confusion_matrices, instead_map
 from pipeline.report.wording import macro_text
 from schemas.evaluation import EvaluationRecord
 
@@ -94,7 +94,7 @@ def _model_pictures(measured: Measured, record: EvaluationRecord) -> list[Pictur
     }
     return [
         model_plots.class_scores(bars, class_names=names, ranges=ranges),
-        model_plots.pr_curves(truth, scores, thresholds=limits, class_names=names),
+        curves.pr_curves(truth, scores, thresholds=limits, class_names=names),
         curves.roc_curves(truth, scores, thresholds=limits, class_names=names),
         model_plots.score_histogram(truth, scores),
     ]
@@ -104,7 +104,7 @@ def _confusion_pictures(measured: Measured, names: Mapping[str, str]) -> list[Pi
     truth, predicted = measured.scored.truth, measured.predicted
     counts = confusion_counts(truth, predicted)
     return [
-        confusion_bars(counts, class_names=names),
+        confusion_matrices(counts, class_names=names),
         instead_map(named_instead(truth, predicted), counts[:, 1], class_names=names),
         model_plots.truth_and_tags(truth, predicted, class_names=names),
     ]

@@ -14,8 +14,7 @@ from pipeline.report.picture import Picture
 from pipeline.report.plots import clip_plots, data_plots, feature_plots
 from pipeline.report.plots.clusters import clusters_map, clusters_table
 from pipeline.report.plots.feature_plots import p_text, row_label
-
-Report = Mapping[str, Any]
+from schemas.exploration import ExplorationRecord
 
 HOW_TO_GET_FEATURES = (
     "This page has no ANOVA and no features by class, as it was made without --features. Make "
@@ -24,7 +23,7 @@ HOW_TO_GET_FEATURES = (
 
 
 def explore_page(
-    report: Report,
+    report: ExplorationRecord,
     *,
     durations_s: Float64,
     examples: Sequence[ClipExample],
@@ -36,7 +35,7 @@ def explore_page(
     `report`, `examples` and `tested` are one call's; `durations_s` has the length of every clip,
     and `spec` is what the examples' log-mels were made with.
     """
-    names = {row["code"]: row["name"] for row in report["classes"]}
+    names = {row["code"]: row["name"] for row in report.classes}
     return Page(
         title="What the dataset holds",
         lead=_lead(report),
@@ -45,18 +44,18 @@ def explore_page(
             *_label_blocks(report, names),
             clip_plots.durations(durations_s),
             clip_plots.example_spectrograms(examples, spec=spec, class_names=names),
-            *([] if tested is None else _feature_blocks(tested, report["anova"], names)),
+            *(_feature_blocks(tested, report.anova, names) if tested and report.anova else []),
         ],
         notes=_notes(report),
-        provenance=report["provenance"],
+        provenance=report.provenance,
     )
 
 
-def _lead(report: Report) -> str:
-    text = f"{report['n_clips']:,d} clips of {len(report['classes'])} classes."
-    if not report["anova"]:
+def _lead(report: ExplorationRecord) -> str:
+    text = f"{report.n_clips:,d} clips of {len(report.classes)} classes."
+    if not report.anova:
         return text
-    features = report["anova"]["features"]
+    features = report.anova["features"]
     n_rows, n_significant = (sum(f[key] for f in features) for key in ("n_rows", "n_significant"))
     return (
         f"{text} Of {n_rows:,d} rows of {len(features)} features, {n_significant:,d} differ "
@@ -64,49 +63,49 @@ def _lead(report: Report) -> str:
     )
 
 
-def _tiles(report: Report) -> list[Tile]:
-    splits = report["splits"]
+def _tiles(report: ExplorationRecord) -> list[Tile]:
+    splits = report.splits
     n_segments = sum(split["segments"] for split in splits.values())
     tiles = [
-        Tile("clips", report["n_clips"], f"of {n_segments:,d} segments" if n_segments else ""),
-        Tile("hours", report["hours"]),
-        Tile("classes", len(report["classes"])),
+        Tile("clips", report.n_clips, f"of {n_segments:,d} segments" if n_segments else ""),
+        Tile("hours", report.hours),
+        Tile("classes", len(report.classes)),
         Tile("splits", len(splits), ", ".join(splits)),
     ]
-    if report["anova"]:
-        n_single, n_clips = report["anova"]["n_single"], report["anova"]["n_clips"]
+    if report.anova:
+        n_single, n_clips = report.anova["n_single"], report.anova["n_clips"]
         tiles.append(Tile("clips in the ANOVA", n_single, f"of {n_clips:,d} with features"))
     return tiles
 
 
-def _label_blocks(report: Report, names: Mapping[str, str]) -> list[Table | Picture]:
-    counts = {s: [row["clips"][s] for row in report["classes"]] for s in report["splits"]}
+def _label_blocks(report: ExplorationRecord, names: Mapping[str, str]) -> list[Table | Picture]:
+    counts = {s: [row["clips"][s] for row in report.classes] for s in report.splits}
     return [
         _splits_table(report),
         _classes_table(report),
         data_plots.label_counts(counts, class_names=names),
-        data_plots.labels_per_clip(report["labels_per_clip"]),
-        data_plots.cooccurrence(report["cooccurrence"], class_names=names),
+        data_plots.labels_per_clip(report.labels_per_clip),
+        data_plots.cooccurrence(report.cooccurrence, class_names=names),
     ]
 
 
-def _splits_table(report: Report) -> Table:
-    rows = [(name, n["segments"], n["clips"], n["hours"]) for name, n in report["splits"].items()]
+def _splits_table(report: ExplorationRecord) -> Table:
+    rows = [(name, n["segments"], n["clips"], n["hours"]) for name, n in report.splits.items()]
     return Table("Splits", ("split", "segments", "clips", "hours"), rows)
 
 
-def _classes_table(report: Report) -> Table:
-    splits, n_clips = list(report["splits"]), max(1, report["n_clips"])
+def _classes_table(report: ExplorationRecord) -> Table:
+    splits, n_clips = list(report.splits), max(1, report.n_clips)
     rows = [
         (row["code"], row["name"], *row["clips"].values(), total, total / n_clips)
-        for row in report["classes"]
+        for row in report.classes
         for total in [sum(row["clips"].values())]
     ]
     return Table("Clips per class", ("class", "name", *splits, "all", "share of clips"), rows)
 
 
 def _feature_blocks(
-    tested: FeatureTests, anova: Report, class_names: Mapping[str, str]
+    tested: FeatureTests, anova: Mapping[str, Any], class_names: Mapping[str, str]
 ) -> list[Table | Picture]:
     blocks: list[Table | Picture] = [
         _features_table(anova["features"]),
@@ -156,13 +155,13 @@ def _rows_table(rows: Sequence[Row]) -> Table:
     return Table("ANOVA of every row", columns, cells, "Sorted by p.")
 
 
-def _notes(report: Report) -> list[str]:
+def _notes(report: ExplorationRecord) -> list[str]:
     notes = [
         "A clip with several classes counts in each of them, so the classes add up to more than "
         "the clips.",
-        f"Example clips and features are of the split: {report['split']}.",
+        f"Example clips and features are of the split: {report.split}.",
     ]
-    anova = report["anova"]
+    anova = report.anova
     if not anova:
         return [*notes, HOW_TO_GET_FEATURES]
     n_out = anova["n_clips"] - anova["n_single"]

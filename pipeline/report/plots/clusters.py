@@ -1,4 +1,4 @@
-"""What k-means makes of features (see `score.clusters`) in, its table and picture out."""
+"""What k-means makes of features (see `statistics.clusters`) in, its table and picture out."""
 
 from __future__ import annotations
 

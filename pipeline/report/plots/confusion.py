@@ -1,56 +1,58 @@
-"""Counts of what was mixed up (see `score.confusion`) in, `Picture`s of them out."""
+"""Counts of what was mixed up (see `statistics.confusion`) in, `Picture`s of them out."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
-from matplotlib.axes import Axes
+from sklearn.metrics import ConfusionMatrixDisplay
 
 from pipeline.evaluation.statistics.confusion import Counts
+from pipeline.report.panels import N_COLUMNS
 from pipeline.report.picture import (
     BLACK,
-    BLUE,
     GREY,
-    ORANGE,
-    VERMILLION,
     Picture,
     as_picture,
     class_labels,
-    count_in_integers,
     drawing,
-    tidy_bars,
     tidy_grid,
 )
 
-_WORDS = ("there and named", "there, but missed", "named, but not there", "neither")
-_COLOURS = (BLUE, ORANGE, VERMILLION, "#DDE2E7")
 _N_NUMBERED = 20
 
 
-def confusion_bars(counts: Counts, *, class_names: Mapping[str, str]) -> Picture:
-    """Draw right and wrong answers of every class: `counts` as `confusion_counts` gives them."""
-    middle = np.arange(len(class_names))
-    right = max(1.0, 1.02 * counts[:, :3].sum(axis=1).max(initial=0))
-    shown = counts[:, :3]  # the rest are most of the items, and would make these too small to see
-    with drawing(height_in=1.0 + 0.3 * max(2, len(class_names))) as figure:
-        axes = figure.subplots()
-        left = np.zeros(len(shown))
-        for k in range(shown.shape[1]):
-            axes.barh(middle, shown[:, k], 0.7, left=left, color=_COLOURS[k], label=_WORDS[k])
-            _write_inside(axes, shown[:, k], left, enough=right / 40)
-            left = left + shown[:, k]
-        axes.set_yticks(middle, class_labels(class_names))
-        tidy_bars(axes, right=right)
-        count_in_integers(axes.xaxis, "clips")
-        figure.legend(loc="outside upper right", ncols=3)
+def confusion_matrices(counts: Counts, *, class_names: Mapping[str, str]) -> Picture:
+    """Draw a confusion matrix a class, in shares: `counts` as `confusion_counts` gives them."""
+    n_columns = max(1, min(N_COLUMNS, len(class_names)))
+    n_rows = max(1, -(-len(class_names) // n_columns))
+    with drawing(height_in=0.5 + 1.5 * n_rows) as figure:
+        grid = figure.subplots(n_rows, n_columns, squeeze=False).ravel()
+        for axes, row, label in zip(grid, counts, class_labels(class_names), strict=False):
+            hits, missed, false_alarms, rejected = row
+            table = np.array([[hits, missed], [false_alarms, rejected]])
+            totals = table.sum(axis=1)
+            ConfusionMatrixDisplay(table / np.maximum(1, totals)[:, None]).plot(
+                ax=axes,
+                cmap="Blues",
+                values_format=".0%",
+                colorbar=False,
+                im_kw={"vmin": -0.1, "vmax": 1.2, "aspect": "auto"},
+                text_kw={"fontsize": 8.5},
+            )
+            axes.set(xlabel="", ylabel="")
+            axes.set_xticks([0, 1], ["named", "not named"])
+            axes.set_yticks([0, 1], [f"there, {totals[0]:,d}", f"not there, {totals[1]:,d}"])
+            axes.set_title(label, fontsize=8.5)
+            axes.tick_params(length=0, labelsize=7.5)
+            axes.spines[:].set_visible(False)
+        for axes in grid[len(class_names) :]:
+            axes.set_axis_off()
         return as_picture(
             figure,
             title="Right and wrong, by class",
-            caption="Clips in which the class is there and named, there but missed, or named but "
-            "not there. The clips in which it is neither are left out of the bars.",
+            caption="One confusion matrix a class: of the clips in which the class is there, and "
+            "of those in which it is not, with their numbers, the share for which it is named.",
         )
 
 
@@ -91,13 +93,3 @@ def instead_map(instead: Counts, n_missed: Counts, *, class_names: Mapping[str, 
             "named that are not there, or that none was. A clip may count in several columns. The "
             "darker, the larger the share of the class's missed clips.",
         )
-
-
-def _write_inside(axes: Axes, widths: Counts, left: npt.NDArray[Any], *, enough: float) -> None:
-    """Write the length of each piece of a bar into it, where it is long enough."""
-    for at, (width, start) in enumerate(zip(widths.tolist(), left.tolist(), strict=True)):
-        if width >= enough:
-            axes.text(
-                start + width / 2, at, f"{width:,d}", color="white", fontsize=8, ha="center",
-                va="center",
-            )  # fmt: skip

@@ -9,21 +9,16 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator, StrMethodFormatter
-from sklearn.metrics import average_precision_score
 
 from pipeline.arrays import Bools, Float64, Floats
 from pipeline.evaluation.labels.targets import Targets, is_known, is_there
 from pipeline.evaluation.statistics.bootstrap import LEVEL
-from pipeline.evaluation.statistics.curves import precision_recall, precision_recall_point
-from pipeline.report.panels import one_legend, panels_height_in, unit_panels
 from pipeline.report.picture import (
     BLUE,
     GREY,
     ORANGE,
-    VERMILLION,
     Picture,
     Range,
     Series,
@@ -35,32 +30,6 @@ from pipeline.report.picture import (
 )
 
 _N_BINS = 40
-_N_CURVE_POINTS = 1100  # of all the curves of a picture
-
-
-def pr_curves(
-    truth: Targets, scores: Floats, *, thresholds: npt.ArrayLike, class_names: Mapping[str, str]
-) -> Picture:
-    """Draw every class's P-R curve in a panel of its own, over the curve of all classes as one."""
-    n_classes = len(class_names)
-    n_points = max(20, _N_CURVE_POINTS // (2 * n_classes))
-    limits = np.broadcast_to(np.asarray(thresholds, dtype=np.float64), n_classes)
-    there, known = is_there(truth), is_known(truth)
-    together = precision_recall(there[known], scores[known], n_points)
-    with drawing(height_in=panels_height_in(n_classes)) as figure:
-        panels = unit_panels(figure, n_classes, x="recall", y="precision")
-        for k, label in enumerate(class_labels(class_names)):
-            panels[k].step(*together, where="pre", color="#B8C0C8", lw=1.2, label="all classes")
-            one = known[:, k]
-            _pr_panel(panels[k], there[one, k], scores[one, k], limits[k], label, n_points)
-        one_legend(figure, panels)
-        return as_picture(
-            figure,
-            title="Precision and recall",
-            caption="One panel a class, over the grey curve of all classes as one list. The dot is "
-            "where the threshold puts the tagger. AP is the average precision, n the number of "
-            "clips that have the class.",
-        )
 
 
 def class_scores(
@@ -171,21 +140,6 @@ def training_curves(
             title="Training",
             caption=f"The dotted line marks the best epoch by {chosen_by}.",
         )
-
-
-def _pr_panel(
-    axes: Axes, truth: Bools, scores: Floats, limit: float, label: str, n_points: int
-) -> None:
-    if not truth.any():
-        axes.set_title(f"{label}\nnot in the truth", fontsize=8.5)
-        return
-    recall, precisions = precision_recall(truth, scores, n_points)
-    to_the_end = np.append(recall, 1.0), np.append(precisions, truth.mean())  # all are named
-    axes.step(*to_the_end, where="pre", color=BLUE, label="this class")
-    if at := precision_recall_point(truth, scores, limit):
-        axes.plot(*at, "o", color=VERMILLION, ms=5, clip_on=False, label="at the threshold")
-    precision = average_precision_score(truth, scores)
-    axes.set_title(f"{label}\nAP {precision:.3f} · n {truth.sum():,d}", fontsize=8.5)
 
 
 def _mark_best(

@@ -11,6 +11,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from pipeline.models.names import AUGMENTATIONS as AUGMENTATIONS
 from pipeline.seams import declared
 from pipeline.training.augmenting.augmentations.base import LOG_MELS, SAMPLES, Augmentation, uniform
 from pipeline.training.augmenting.pitch import pitch
@@ -22,13 +23,6 @@ MORE: tuple[Augmentation, ...] = tuple(
     declared("pipeline.training.augmenting.augmentations", "AUGMENTATION")
 )
 """What follows those of this file: a file each."""
-AUGMENTATIONS = (
-    *("masks", "tilt", "mix", "shift", "noise", "pitch", "randomise"),
-    *(one.name for one in MORE),
-)
-"""On what is not samples, `shift` is a window that begins elsewhere in its clip, or is rotated
-where it fills its clip (`windows`). `randomise` is the chain of `learn.randomise`, in the loader's
-processes."""
 
 N_MASKS = 2
 MASK_SHARE = 0.1

@@ -92,7 +92,7 @@ class TrainingInput:
         return ["shift", *_MASKS]
 
     def _more(self, of: str) -> list[str]:
-        """Return what is used of `learn.augmentations` for windows of a kind."""
+        """Return what is used of `augmenting.augmentations` for windows of a kind."""
         return [one.name for one in MORE if one.of == of and self.is_used(one.name)]
 
     @property

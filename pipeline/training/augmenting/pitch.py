@@ -32,18 +32,13 @@ def pitch(samples: Tensor, rng: torch.Generator) -> Tensor:
     semitones = (SEMITONES * (2 * drawn - 1)).tolist()
     at_once = len(samples) if samples.is_cuda else _AT_ONCE
     parts = [
-        _shifted(samples[first : first + at_once], semitones[first : first + at_once])
+        shifted(samples[first : first + at_once], semitones[first : first + at_once])
         for first in range(0, len(samples), at_once)
     ]
     return torch.cat(parts)
 
 
-def shifted(samples: Tensor, semitones: float) -> Tensor:
-    """Return samples, `[n_samples]`, that many semitones higher."""
-    return _shifted(samples[None], [semitones])[0]
-
-
-def _shifted(samples: Tensor, semitones: list[float]) -> Tensor:
+def shifted(samples: Tensor, semitones: list[float]) -> Tensor:
     """Return samples, `[n, n_samples]`, each row so many semitones higher."""
     import torchaudio  # here, as what only serves imports this module, too
 

@@ -25,7 +25,6 @@ from pipeline.training.losses import window_losses
 from pipeline.training.schedule import learning_rate
 from pipeline.training.selection import METHODS, best_row, check_selection, figures, n_stale
 
-Float32 = Float32
 Labels = Mapping[str, tuple[Sequence[str], Sequence[str] | None]]
 """By segment_id, the codes of the classes of a clip, and of those that are unknown."""
 

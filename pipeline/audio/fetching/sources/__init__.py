@@ -1,4 +1,4 @@
 """An id in, a readable file out: a file for each source more, found by its `SOURCE`.
 
-The usual ones (YouTube, a URL template, a folder, IRMAS) are in `audio.fetch`.
+The usual ones (YouTube, a URL template, a folder, IRMAS) are in `audio.fetching.fetch`.
 """

@@ -23,7 +23,6 @@ class Source(Protocol):
 
         Raises FetchFault, or ConfigurationFault where nothing can work.
         """
-        ...
 
 
 @dataclass(frozen=True)

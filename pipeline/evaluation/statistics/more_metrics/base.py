@@ -27,7 +27,7 @@ class Metric:
     """One figure of a whole evaluation."""
 
     name: str
-    """Its key in metrics.json; none of the fields of `score.metrics.Metrics`."""
+    """Its key in metrics.json; none of the fields of `statistics.metrics.Metrics`."""
     title: str
     """What the page calls it."""
     of: Callable[[Judged], float | None]

@@ -16,7 +16,7 @@ class Augmentation:
     """One way to disturb the windows of a batch."""
 
     name: str
-    """What `jobs.train --augment` takes."""
+    """Name of the augmentation, as `jobs.train --augment` takes it."""
     of: str
     """`LOG_MELS` or `SAMPLES`: where a network sees something else, it does nothing."""
     apply: Callable[[Tensor, Tensor, torch.Generator], tuple[Tensor, Tensor]]

@@ -41,3 +41,6 @@ class HighPass(Transform):
         cutoff, slope = np.log2(log_uniform(rng, *self.cutoff_hz)), rng.uniform(*self.slope_db)
         below = np.float32(cutoff) - octaves(n_padded(len(samples), sample_rate_hz), sample_rate_hz)
         return filtered(samples, np.maximum(below, 0) * np.float32(-slope))
+
+
+TRANSFORMS = (LowPass(), HighPass())

@@ -2,49 +2,38 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from itertools import chain
 
 import numpy as np
 
 from pipeline.arrays import Float32
-from pipeline.training.augmenting.randomise.band import HighPass, LowPass
+from pipeline.seams import declared
 from pipeline.training.augmenting.randomise.base import Transform
-from pipeline.training.augmenting.randomise.codec import Codec
-from pipeline.training.augmenting.randomise.dynamics import Clipping, Compressor, Gain
-from pipeline.training.augmenting.randomise.eq import Equaliser
-from pipeline.training.augmenting.randomise.noise import Noise
-from pipeline.training.augmenting.randomise.room import Room
 from pipeline.training.augmenting.randomise.silence import placed
 from pipeline.training.augmenting.randomise.speed import Speed
+
+AFTER_SPEED: tuple[Transform, ...] = tuple(
+    chain.from_iterable(
+        declared(
+            "pipeline.training.augmenting.randomise",
+            "TRANSFORMS",
+            first=("room", "eq", "band", "dynamics", "noise", "codec", "gain"),
+        )
+    )
+)
+"""What follows a change of speed: room, desk, amplifier, line, codec, level; then added files'.
+
+The order decides what a seed gives, so that of the first stays as it is."""
 
 
 @dataclass(frozen=True)
 class Randomisation:
-    """The transforms in their order: tape, room, desk, amplifier, line, codec, level."""
+    """The transforms in their order, each with its ranges and its probability."""
 
-    speed: Speed = field(default_factory=Speed)
-    room: Room = field(default_factory=Room)
-    equaliser: Equaliser = field(default_factory=Equaliser)
-    low_pass: LowPass = field(default_factory=LowPass)
-    high_pass: HighPass = field(default_factory=HighPass)
-    compressor: Compressor = field(default_factory=Compressor)
-    clipping: Clipping = field(default_factory=Clipping)
-    noise: Noise = field(default_factory=Noise)
-    codec: Codec = field(default_factory=Codec)
-    gain: Gain = field(default_factory=Gain)
-
-    def transforms(self) -> Iterator[Transform]:
-        """Yield what follows `speed`, in order."""
-        yield self.room
-        yield self.equaliser
-        yield self.low_pass
-        yield self.high_pass
-        yield self.compressor
-        yield self.clipping
-        yield self.noise
-        yield self.codec
-        yield self.gain
+    speed: Speed = Speed()  # noqa: RUF009 (frozen, so it may be shared)
+    transforms: tuple[Transform, ...] = AFTER_SPEED
+    """What follows `speed`."""
 
     def n_asked(self, n_samples: int) -> int:
         """Return the samples to read so that a window of `n_samples` is full at every speed."""
@@ -81,6 +70,6 @@ def randomised(
     """
     n_samples = len(samples) if n_samples is None else n_samples
     window = placed(config.speed(samples, rng, sample_rate_hz), rng, n_samples)
-    for transform in config.transforms():
+    for transform in config.transforms:
         window = transform(window, rng, sample_rate_hz)
     return window

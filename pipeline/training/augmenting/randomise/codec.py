@@ -128,3 +128,6 @@ def _context(name: str, mode: Literal["r", "w"], rate_hz: int) -> av.AudioCodecC
     assert isinstance(context, av.AudioCodecContext)
     context.sample_rate, context.layout = rate_hz, "mono"
     return context
+
+
+TRANSFORMS = (Codec(),)

@@ -1,4 +1,4 @@
-"""Level: gain, a compressor, clipping."""
+"""Level over time: a compressor, clipping."""
 
 from __future__ import annotations
 
@@ -11,18 +11,6 @@ from pipeline.training.augmenting.randomise.base import Transform, ratio, rms
 
 _BLOCK_S = 0.002  # the compressor's level is measured in blocks of this length
 _SILENCE = 1e-6
-
-
-@dataclass(frozen=True)
-class Gain(Transform):
-    """Another level: a gain in dB, drawn uniformly from `gain_db`."""
-
-    probability: float = 0.8
-    gain_db: tuple[float, float] = (-12.0, 12.0)
-
-    def apply(self, samples: Float32, rng: np.random.Generator, sample_rate_hz: int) -> Float32:
-        """Return the samples louder or softer; nothing is clipped."""
-        return samples * np.float32(ratio(rng.uniform(*self.gain_db)))
 
 
 @dataclass(frozen=True)
@@ -94,3 +82,6 @@ def smoothed(gains_db: Float64, attack: float, release: float) -> Float64:
         now = keep * now + (1 - keep) * wanted
         found.append(now)
     return np.asarray(found)
+
+
+TRANSFORMS = (Compressor(), Clipping())

@@ -42,3 +42,6 @@ class Equaliser(Transform):
         own = rng.normal(0, self.deviation_db, self.n_points).clip(-self.most_db, self.most_db)
         tilt = np.clip(rng.normal(0, self.tilt_deviation_db), -self.most_tilt_db, self.most_tilt_db)
         return np.asarray(own + tilt * np.linspace(-1, 1, self.n_points))
+
+
+TRANSFORMS = (Equaliser(),)

@@ -45,3 +45,6 @@ def coloured(rng: np.random.Generator, n_samples: int, sample_rate_hz: int, colo
         spectrum[0] = 0
         noise = np.asarray(fft.irfft(spectrum, n)[:n_samples], np.float32)
     return noise / np.float32(max(rms(noise), 1e-12))
+
+
+TRANSFORMS = (Noise(),)

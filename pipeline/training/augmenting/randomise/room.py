@@ -60,3 +60,6 @@ def impulse_response(
     tail *= np.float32(ratio(wet_db) / np.sqrt(np.sum(np.square(tail))))
     delay = np.zeros(max(0, round(pre_delay_s * sample_rate_hz)), np.float32)
     return np.concatenate([np.ones(1, np.float32), delay, tail])
+
+
+TRANSFORMS = (Room(),)
