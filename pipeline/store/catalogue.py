@@ -14,12 +14,13 @@ import json
 import os
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from itertools import chain, islice
+from itertools import islice
 from pathlib import Path
 from typing import Any, BinaryIO
 from urllib.parse import unquote, urlsplit
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from pipeline.audio.decoding.formats import AUDIO_SUFFIXES
@@ -46,11 +47,28 @@ def track_batches(catalog: str, left_out: LeftOut | None = None) -> Iterator[pa.
     looked at. In a folder or a glob, files without a suffix of audio are no tracks, nor are the
     `._` files that macOS leaves: `left_out` counts them, and is complete after the last batch.
     """
-    rows = iter(_rows(catalog, LeftOut() if left_out is None else left_out))
-    first = list(islice(rows, 1))
-    if not first:
+    n_rows = 0
+    for batch in _batches(catalog, LeftOut() if left_out is None else left_out):
+        n_rows += batch.num_rows
+        yield batch
+    if not n_rows:
         raise UsageError(f"{catalog}: no tracks: {_why_none(catalog)}; expected {FORMS}")
-    rows = chain(first, rows)
+
+
+def _batches(catalog: str, left_out: LeftOut) -> Iterator[pa.Table]:
+    if catalog.startswith("file://"):  # the caller's own; one in a manifest is not read
+        catalog = unquote(urlsplit(catalog).path)
+    is_parquet = catalog.lower().partition("?")[0].endswith(".parquet")
+    if is_parquet and (is_uri(catalog) or Path(catalog).is_file()):
+        refuse_web_manifest(catalog)
+        path = catalog if is_uri(catalog) else str(Path(catalog).absolute())
+        yield from _parquet_batches(path)
+    else:
+        yield from _as_tables(_rows(catalog, left_out))
+
+
+def _as_tables(rows: Iterable[Row]) -> Iterator[pa.Table]:
+    rows = iter(rows)
     while batch := list(islice(rows, _BATCH_TRACKS)):
         yield pa.Table.from_pylist(batch, TRACKS)
 
@@ -73,8 +91,6 @@ def list_tracks(catalog: str) -> pa.Table:
 
 
 def _rows(catalog: str, left_out: LeftOut) -> Iterable[Row]:
-    if catalog.startswith("file://"):  # the caller's own; one in a manifest is not read
-        catalog = unquote(urlsplit(catalog).path)
     is_manifest = catalog.lower().partition("?")[0].endswith(MANIFEST_SUFFIXES)
     if is_uri(catalog):
         return _remote_rows(catalog, left_out, is_manifest=is_manifest)
@@ -93,7 +109,7 @@ def _remote_rows(catalog: str, left_out: LeftOut, *, is_manifest: bool) -> Itera
     refuse_other_playlists(catalog.partition("?")[0])
     if catalog.startswith(("http://", "https://")):
         if is_manifest:
-            raise UsageError(f"{catalog}: fetch the manifest first; its tracks may be http(s)")
+            refuse_web_manifest(catalog)
         return [_track(catalog, None, None)]
     if is_manifest:
         return _manifest(catalog)
@@ -102,6 +118,12 @@ def _remote_rows(catalog: str, left_out: LeftOut, *, is_manifest: bool) -> Itera
     if _is_audio(without_options(catalog)[0]):
         return [_remote_file(catalog)]
     return _audio_only(_listed(catalog), left_out)
+
+
+def refuse_web_manifest(catalog: str) -> None:
+    """Raise UsageError for a manifest on a web server."""
+    if catalog.startswith(("http://", "https://")):
+        raise UsageError(f"{catalog}: fetch the manifest first; its tracks may be http(s)")
 
 
 def is_uri(text: str) -> bool:
@@ -163,8 +185,12 @@ def _stated(path: str) -> Row:
 
 def _manifest(uri: str) -> Iterator[Row]:
     """Yield a manifest's tracks; relative paths count from the manifest's folder."""
-    folder = split_uri(uri)[0]
-    for row in _manifest_rows(uri):
+    yield from _tracks_of(_manifest_rows(uri), split_uri(uri)[0])
+
+
+def _tracks_of(rows: Iterable[Row], folder: str) -> Iterator[Row]:
+    """Yield the tracks that a manifest in a folder names."""
+    for row in rows:
         track = resolve(row["uri"], folder)
         if row.get("size_bytes") is not None or is_uri(track):
             yield _track(track, row.get("size_bytes"), row.get("modified_ns"))
@@ -177,9 +203,7 @@ def _manifest_rows(uri: str) -> Iterator[Row]:
     address, name = split_uri(uri)
     folder = Folder(address)
     with folder.open(name) as file:
-        if kind.endswith(".parquet"):
-            yield from _parquet_rows(file, uri)
-        elif kind.endswith(PLAYLISTS):
+        if kind.endswith(PLAYLISTS):
             yield from (
                 {"uri": one} for _, one in playlist_uris(file, uri, is_local=folder.is_local)
             )
@@ -189,21 +213,49 @@ def _manifest_rows(uri: str) -> Iterator[Row]:
                 yield _checked(row, uri, line)
 
 
-def _parquet_rows(file: BinaryIO, uri: str) -> Iterator[Row]:
+def _parquet_batches(uri: str) -> Iterator[pa.Table]:
+    """Yield a Parquet manifest's tracks; batches that need no look at a row go through whole."""
+    address, name = split_uri(uri)
     expected = f"{uri}: expected Parquet with a column uri of strings"
-    try:
-        source = pq.ParquetFile(file)
-        names = set(source.schema_arrow.names)
-        if "uri" not in names:
-            raise UsageError(f"{expected}; its columns are {', '.join(sorted(names))}")
-        columns = ["uri", *(name for name in _STATED if name in names)]
-        n_before = 0
-        for batch in source.iter_batches(_BATCH_TRACKS, columns=columns):
-            for n, row in enumerate(batch.to_pylist(), n_before + 1):
-                yield _checked(row, uri, n)
-            n_before += batch.num_rows
-    except pa.ArrowInvalid as error:
-        raise UsageError(f"{expected}: {error}") from error
+    n_before = 0
+    with Folder(address).open(name) as file:
+        try:
+            source = pq.ParquetFile(file)
+            names = set(source.schema_arrow.names)
+            if "uri" not in names:
+                raise UsageError(f"{expected}; its columns are {', '.join(sorted(names))}")
+            columns = ["uri", *(name for name in _STATED if name in names)]
+            for batch in source.iter_batches(_BATCH_TRACKS, columns=columns):
+                if is_plain(batch):
+                    yield pa.Table.from_batches([batch]).select(TRACKS.names).cast(TRACKS)
+                else:
+                    rows = enumerate(batch.to_pylist(), n_before + 1)
+                    checked = (_checked(row, uri, n) for n, row in rows)
+                    yield from _as_tables(_tracks_of(checked, address))
+                n_before += batch.num_rows
+        except pa.ArrowInvalid as error:
+            raise UsageError(f"{expected}: {error}") from error
+
+
+def is_plain(batch: pa.RecordBatch) -> bool:
+    """Say whether a manifest's rows are tracks as they stand: ten times as fast as one by one.
+
+    Sizes and times are whole numbers, and every uri has a scheme, or is a whole path, of a file
+    whose size is given.
+    """
+    fields = {field.name: field.type for field in batch.schema}
+    if set(fields) != set(TRACKS.names) or not pa.types.is_string(fields["uri"]):
+        return False
+    if not all(pa.types.is_signed_integer(fields[name]) for name in _STATED):
+        return False
+    uris = batch["uri"]
+    is_named = pc.match_substring_regex(uris, f"^{_SCHEME.pattern}")
+    is_path = pc.and_(
+        pc.match_substring_regex(uris, r"^(?:/[^/]+)+$"),
+        pc.invert(pc.match_substring_regex(uris, r"/\.\.?(?:/|$)")),
+    )
+    is_stated = pc.and_(is_path, pc.is_valid(batch["size_bytes"]))
+    return bool(pc.all(pc.fill_null(pc.or_(is_named, is_stated), False)).as_py())
 
 
 def _csv_rows(file: BinaryIO, uri: str) -> Iterator[tuple[int, Row]]:
