@@ -19,6 +19,7 @@ import pytest
 from jobs import build_subset, harness
 from pipeline.errors import StoreError, UsageError
 from pipeline.store.folder import Folder
+from schemas.build_report import BuildReport
 from schemas.tags import tags_schema
 
 ROOT = Path(__file__).parents[2]
@@ -149,7 +150,7 @@ def test_a_wrong_flag_is_one_line_that_names_the_command():
 
 
 def test_a_build_past_its_limit_says_so(tmp_path, monkeypatch, capsys):
-    report = {"wanted": 200, "got": 150, "outcomes": []}
+    report = BuildReport(wanted=200, got=150)
     monkeypatch.setattr(build_subset, "build", lambda config: report)
     words = ["--segments", "x.csv", "--out", str(tmp_path), "--max-failed"]
     assert build_subset.main([*words, "25%"]) == harness.OK
