@@ -63,6 +63,9 @@ class TagConfig:
     """Precision of the model's arithmetic; int8 wants a model from quantize."""
     workers: Annotated[Count | None, _WHERE] = None
     """Processes of the model; as many as there is room for if not given."""
+    max_wait_s: Annotated[Seconds, _LIMITS] = 900.0
+    """How long to wait for a CPU or GPU that the cluster does not have yet, in s; then exit with
+    1."""
     n_examples: Annotated[int, Flag("N", name="--examples"), _WRITTEN] = 6
     """Tracks to listen to on the page."""
     max_failed: Annotated[Share, _LIMITS] = 1.0

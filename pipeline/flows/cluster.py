@@ -6,6 +6,7 @@ import os
 import signal
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import islice
@@ -14,22 +15,34 @@ from typing import Any
 
 import ray
 import torch
+from ray.autoscaler.sdk import request_resources
 
 from pipeline.errors import TimbreError, UsageError
-from pipeline.runs.logs import log_as_objects, log_form, progress_bar
+from pipeline.runs.logs import log_as_objects, log_form, progress_bar, say
 
 _TOO_SLOW = "timed out during startup"  # in the message of a Ray that did
 _OBJECT_STORE_BYTES = 1 << 30
 _EXECUTOR_ENDS_S = 30.0
+MAX_WAIT_S = 900.0
+"""How long a job waits for a CPU or GPU: a node of a cloud takes minutes to start."""
+_LOOK_EVERY_S = 1.0
 
 
 @contextmanager
-def ray_session(*, min_cpus: int = 1, gpu: bool = False) -> Iterator[None]:
+def ray_session(
+    *, min_cpus: int = 1, gpu: bool = False, max_wait_s: float = MAX_WAIT_S
+) -> Iterator[None]:
     """Join the cluster that RAY_ADDRESS names (`ray job submit` sets it), or start a local Ray.
 
-    The local one listens on loopback only. `min_cpus` is a number of logical CPUs: Ray Data needs
-    some to spare for its own reading tasks, or it waits for ever. So it does for a `gpu` that no
-    machine has: UsageError where this one would have to.
+    Parameters
+    ----------
+    min_cpus
+        Logical CPUs of a local Ray: Ray Data needs some to spare for its own reading tasks, or it
+        waits for ever. It listens on loopback only.
+    gpu
+        Whether the job wants GPUs: UsageError where this machine would have to have one.
+    max_wait_s
+        How long to wait, in s, for a cluster that has no CPU or GPU yet; see `await_room`.
     """
     if ray.is_initialized():
         yield
@@ -37,6 +50,8 @@ def ray_session(*, min_cpus: int = 1, gpu: bool = False) -> Iterator[None]:
     try:
         with own_signal(signal.SIGTERM):
             _start_or_join(min_cpus=min_cpus, gpu=gpu)
+        if "RAY_ADDRESS" in os.environ:
+            await_room("GPU" if gpu else "CPU", max_wait_s=max_wait_s)
         yield
     finally:
         _end_executors()
@@ -86,6 +101,41 @@ def _init_local(**options: Any) -> None:
                     "Ray did not start within 30 s, twice: the machine is too busy; run the same "
                     "command again when it is not"
                 ) from error
+
+
+def await_room(resource: str, *, max_wait_s: float) -> None:
+    """Wait until the cluster has a "CPU" or "GPU"; ask its autoscaler for one meanwhile.
+
+    Ray waits without a word for what no node has. Here a line says within seconds what is missing;
+    TimbreError after `max_wait_s`.
+    """
+    began = time.monotonic()
+    if count(resource):
+        return
+    request_resources(bundles=[{resource: 1}])
+    try:
+        text = f"the cluster has no {resource} yet: waiting for a node that has one"
+        say("waiting", text=f"{text}, {max_wait_s:.0f} s at most (--max-wait-s)")
+        while not count(resource):
+            if time.monotonic() - began > max_wait_s:
+                raise TimbreError(
+                    f"no {resource} in the cluster after {max_wait_s:.0f} s: it has "
+                    f"{_what_there_is()}; add a node that has one (docs/cluster.md), or give a "
+                    "larger --max-wait-s"
+                )
+            time.sleep(_LOOK_EVERY_S)
+    finally:
+        request_resources(bundles=[])  # or the cluster would keep the node for ever
+
+
+def _what_there_is() -> str:
+    """Return the cluster's resources in words.
+
+    >>> _what_there_is()  # doctest: +SKIP
+    '16 CPU, 0 GPU on 3 nodes'
+    """
+    n_nodes = sum(node["Alive"] for node in ray.nodes())  # type: ignore[no-untyped-call]
+    return f"{count('CPU')} CPU, {count('GPU')} GPU on {n_nodes} nodes"
 
 
 def _hear_of_restarts() -> None:

@@ -36,14 +36,14 @@ STORE_BYTES = 256 << 20
 
 @contextmanager
 def cluster_of(folder: Path, **options: object) -> Iterator[Cluster]:
-    """Start a head with one CPU, in a folder of its own; end it and its nodes.
+    """Start a head without CPUs, as those that ship, in a folder of its own; end it and its nodes.
 
     Ray asks "the latest cluster" of the folder whether a training's controller lives: where others
     start clusters as well, it asks another one, and takes the answer for its death.
     """
     with pytest.MonkeyPatch.context() as patched:
         patched.setenv("RAY_TMPDIR", str(folder))  # its processes keep it
-        cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, **options})
+        cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, **options})
         try:
             yield cluster
         finally:
@@ -228,3 +228,13 @@ def rows_of(dataset: Path):
         sorted((r["segment_id"], r["outcome"], r["reason"]) for r in ledger),
         sorted((r["segment_id"], r["sha256"]) for r in clips.to_pylist()),
     )
+
+
+def test_a_gpu_that_no_node_has_is_named_and_the_job_ends(cluster, jobs, start_job):
+    words = [*jobs._tag(None), "--gpu", "--engine", "torch", "--max-wait-s", "2"]
+    process = start_job(*words, address=cluster.address)
+    output, _ = process.communicate()
+    assert process.returncode == 1, output
+    assert "the cluster has no GPU yet: waiting for a node that has one, 2 s at most" in output
+    assert "no GPU in the cluster after 2 s: it has 4 CPU, 0 GPU on 3 nodes" in output
+    assert "Traceback" not in output

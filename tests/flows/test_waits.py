@@ -102,3 +102,37 @@ def test_a_ray_that_starts_too_slowly_is_started_once_more(n_slow, n_calls, monk
         with pytest.raises(TimbreError, match="too busy"):
             cluster._init_local(num_cpus=1)
     assert calls == [{"num_cpus": 1}] * n_calls
+
+
+@pytest.fixture
+def asked(monkeypatch):
+    """Give what an autoscaler is asked for, in a cluster of nothing that is looked at at once."""
+    asked: list[object] = []
+    monkeypatch.setattr(cluster, "request_resources", lambda bundles: asked.append(bundles))
+    monkeypatch.setattr(cluster, "_LOOK_EVERY_S", 0.0)
+    monkeypatch.setattr(cluster, "_what_there_is", lambda: "4 CPU, 0 GPU on 2 nodes")
+    return asked
+
+
+def test_a_cluster_without_gpus_is_asked_for_one_and_the_wait_is_said(asked, monkeypatch, capsys):
+    counts = iter([0, 0, 0, 1])
+    monkeypatch.setattr(cluster, "count", lambda resource: next(counts))
+    with logged("jobs.tag_catalog"):
+        cluster.await_room("GPU", max_wait_s=600)
+    said = capsys.readouterr().err
+    assert "the cluster has no GPU yet: waiting for a node that has one, 600 s at most" in said
+    assert asked == [[{"GPU": 1}], []]
+
+
+def test_a_wait_ends(asked, monkeypatch, capsys):
+    monkeypatch.setattr(cluster, "count", lambda resource: 0)
+    words = "no GPU in the cluster after 0 s: it has 4 CPU, 0 GPU on 2 nodes; add a node"
+    with logged("jobs.tag_catalog"), pytest.raises(TimbreError, match=words):
+        cluster.await_room("GPU", max_wait_s=0)
+    assert asked == [[{"GPU": 1}], []]
+
+
+def test_who_has_room_does_not_wait(asked, monkeypatch):
+    monkeypatch.setattr(cluster, "count", lambda resource: 2)
+    cluster.await_room("CPU", max_wait_s=0)
+    assert asked == []

@@ -25,7 +25,7 @@ from pipeline.evaluation.labels.aggregate import METHODS
 from pipeline.evaluation.labels.targets import target_matrix
 from pipeline.evaluation.labels.thresholds import thresholds_for
 from pipeline.evaluation.labels.validation import Validation
-from pipeline.flows.tagging.tag_stages import places, quiet, scored
+from pipeline.flows.tagging.tag_stages import pool_of, quiet, scored
 from pipeline.inference.inference_config import InferenceConfig, aggregated_by
 from pipeline.inference.tagger import describe
 from pipeline.runs.logs import progress_bar
@@ -78,8 +78,8 @@ def window_scores_of(
     windows = clips.map_batches(
         partial(describe, inference=inference), batch_size=None, batch_format="pyarrow", num_cpus=1
     ).map_batches(one_row_a_window, batch_size=None, batch_format="pyarrow", num_cpus=1)
-    n_actors = min(places(gpu=inference.gpu), n_blocks)
-    rows = scored(windows, alone, batch_size=_MODEL_WINDOWS, n_actors=n_actors)
+    pool = pool_of(None, n_blocks, gpu=inference.gpu)
+    rows = scored(windows, alone, batch_size=_MODEL_WINDOWS, pool=pool)
     gathered: dict[str, list[tuple[float, list[float]]]] = defaultdict(list)
     waits = "waiting for the model's processes to start"
     with progress_bar(unit=" windows", desc="validate", postfix=waits) as bar:

@@ -240,7 +240,9 @@ def _stages(
         return stages, "loading the model, and decoding the first tracks"
     from pipeline.flows.tagging.tag_stages import stages_on_ray
 
-    on_ray = stages_on_ray(inference, writing, parts.contents, n_actors=config.workers)
+    on_ray = stages_on_ray(
+        inference, writing, parts.contents, n_actors=config.workers, max_wait_s=config.max_wait_s
+    )
     return on_ray, "waiting for the model's processes to start"
 
 

@@ -9,6 +9,7 @@ here they get their processes, CPUs and GPUs. `pipeline.tagging.in_process` runs
 from __future__ import annotations
 
 import logging
+import os
 import pickle
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -23,7 +24,7 @@ from ray.util.metrics import Counter as Metric
 
 from pipeline.errors import StoreError
 from pipeline.evaluation.runs.tally import Tally
-from pipeline.flows.cluster import count, cpus, ray_session
+from pipeline.flows.cluster import MAX_WAIT_S, count, cpus, ray_session
 from pipeline.inference.inference_config import InferenceConfig
 from pipeline.inference.tagger import TrackTagger, describe
 from pipeline.models.card import read_weights
@@ -40,7 +41,10 @@ from pipeline.tagging.commit import (
 )
 
 _BLOCKS_A_PLACE = 40
+_COMMITS_AT_ONCE = 64  # they wait for a bucket rather than for a CPU
 _MAX_BLOCK_TRACKS = 64
+_MAX_PLACES = 4096
+"""Processes of a model that a cluster may grow to, where no number is given."""
 
 
 @contextmanager
@@ -50,9 +54,10 @@ def stages_on_ray(
     known: Sequence[Fingerprints],
     *,
     n_actors: int | None,
+    max_wait_s: float = MAX_WAIT_S,
 ) -> Iterator[Stages]:
     """Lend a function that tags rows of WORK on the cluster that is named, or on a local Ray."""
-    with ray_session(min_cpus=4, gpu=inference.gpu):
+    with ray_session(min_cpus=4, gpu=inference.gpu, max_wait_s=max_wait_s):
         contents = [ray.put(one) for one in known]
 
         def run(tables: Sequence[pa.Table]) -> Iterator[Committed]:
@@ -115,12 +120,13 @@ def run_stages(
         batch_format="pyarrow",
         num_cpus=1,
     )
-    n_actors = min(n_actors or places(gpu=inference.gpu), n_blocks)
-    done = scored(windows, inference, batch_size=MODEL_TRACKS, n_actors=n_actors).map_batches(
+    pool = pool_of(n_actors, n_blocks, gpu=inference.gpu)
+    done = scored(windows, inference, batch_size=MODEL_TRACKS, pool=pool).map_batches(
         partial(commit_on_ray, inference=inference, writing=writing),
         batch_size=commit_tracks,
         batch_format="pyarrow",
-        num_cpus=0.5,
+        num_cpus=0,  # where actors hold all CPUs, rows are committed all the same
+        concurrency=_COMMITS_AT_ONCE,
     )
     for row in done.iter_rows():
         one: Committed | StoreError = pickle.loads(row["done"])
@@ -130,9 +136,9 @@ def run_stages(
 
 
 def scored(
-    described: Dataset, inference: InferenceConfig, *, batch_size: int, n_actors: int
+    described: Dataset, inference: InferenceConfig, *, batch_size: int, pool: ActorPoolStrategy
 ) -> Dataset:
-    """Return rows of DESCRIBED as SCORED: each of the actors holds the model, or its members."""
+    """Return rows of DESCRIBED as SCORED: each actor holds the model, or its members."""
     for part in inference.parts:  # actors look too, but Ray loses what their starts said
         read_weights(part.model, part.model_card)
     return described.map_batches(
@@ -142,8 +148,21 @@ def scored(
         batch_format="pyarrow",
         num_cpus=0 if inference.gpu else 1,
         num_gpus=1 if inference.gpu else 0,
-        compute=ActorPoolStrategy(size=n_actors),
+        compute=pool,
     )
+
+
+def pool_of(n_most: int | None, n_blocks: int, *, gpu: bool) -> ActorPoolStrategy:
+    """Return the pool of a model's processes, for the whole run.
+
+    Of a Ray of our own its size is known. On a cluster it begins with one and grows as there is
+    room, up to `n_most` where that is given, and never beyond the blocks that there are to do: what
+    it cannot place is what makes an autoscaler start nodes.
+    """
+    if "RAY_ADDRESS" not in os.environ:
+        return ActorPoolStrategy(size=max(1, min(n_most or places(gpu=gpu), n_blocks)))
+    most = max(1, min(n_most or _MAX_PLACES, n_blocks))
+    return ActorPoolStrategy(min_size=1, max_size=most, initial_size=min(most, places(gpu=gpu)))
 
 
 def places(*, gpu: bool) -> int:
@@ -151,7 +170,7 @@ def places(*, gpu: bool) -> int:
     if gpu:
         return max(1, count("GPU"))
     told = count("CPU")
-    room = told - 1 - told // 16  # the commits need some, and Ray Data's own tasks
+    room = told - 1 - told // 16  # Ray Data's own tasks need some
     return max(1, min(room, cpus()))
 
 
