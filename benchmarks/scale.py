@@ -1,11 +1,12 @@
-"""What planning a night costs as a catalogue grows: TAGS as files, and the anti-join by itself.
+"""What a night costs as a catalogue grows: TAGS as files, a night with nothing new, the anti-join.
 
     python benchmarks/scale.py    # 1 and 10 million tracks as files, 100 million in memory
     python benchmarks/scale.py --files 1000000 --tracks 1000000
 
-`files`: the TAGS of so many tracks as a year of runs leaves them, 4,096 rows a file: written once,
-then read as the planner does and settled as after a night of changes. `tracks`: what is known, and
-a catalogue of which one track in a thousand is new, as batches that no disk holds. Each part runs
+`files`: the TAGS of so many tracks as a year of runs leaves them, 4,096 rows a file, in parts with
+their indexes, and a Parquet manifest of them: written once; then `jobs.tag_catalog` with nothing
+new, whole (night), and the indexes made anew from the files (settle). `tracks`: what is known, and
+a catalogue of which one track in a thousand is new, as batches that no disk holds. Each step runs
 in a process of its own, whose peak memory is shown. Figures go to docs/log.md.
 """
 
@@ -25,11 +26,14 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+import pyarrow.parquet as pq
 
-from pipeline.selection.vocabulary import default_vocabulary
+from pipeline.configs.tag import TagConfig
+from pipeline.flows.tagging.tag import lineage_of, tag_catalog, tagging_of
 from pipeline.store.catalogue import TRACKS
 from pipeline.store.folder import Folder
 from pipeline.store.known import KNOWN, Known
+from pipeline.store.parts import n_parts_for
 from pipeline.store.tagstore import TagStore
 from pipeline.store.worklist import plan_work
 from schemas.tags import tags_schema
@@ -37,7 +41,6 @@ from schemas.tags import tags_schema
 MILLION = 1_000_000
 ROWS_A_FILE, ROWS_A_BATCH = 4096, 1 << 16
 ONE_NEW_IN = 1000
-MODEL_ID = "resnet50-0123456789ab"
 Figures = dict[str, float]
 
 
@@ -53,7 +56,7 @@ def main() -> None:
         (n_tracks,) = flags.files or flags.tracks
         print(json.dumps(PARTS[flags.here](n_tracks, flags.folder)))
         return
-    asked = [(part, n) for n in flags.files for part in ("write", "read", "settle")]
+    asked = [(part, n) for n in flags.files for part in ("write", "night", "settle")]
     for part, n_tracks in asked + [("tracks", n) for n in flags.tracks]:
         command = [sys.executable, __file__, "--here", part, "--folder", str(flags.folder)]
         command += ["--files", str(n_tracks), "--tracks"]
@@ -67,14 +70,16 @@ def write(n_tracks: int, folder: Path) -> Figures:
     """Write the TAGS of so many tracks."""
     store = _store(n_tracks, folder)
     shutil.rmtree(folder / str(n_tracks), ignore_errors=True)
-    codes = default_vocabulary().codes
-    schema, rng = tags_schema(codes), np.random.default_rng(0)
+    inference = tagging_of(_config(n_tracks, folder))
+    codes, model_id = inference.codes, inference.card.model_id
+    schema = tags_schema(codes).with_metadata(lineage_of(inference))
+    rng, n_parts = np.random.default_rng(0), n_parts_for(n_tracks)
     began = time.monotonic()
     for start in range(0, n_tracks, ROWS_A_FILE):
         n = min(ROWS_A_FILE, n_tracks - start)
         scores = [pa.array(rng.random(n, np.float32).round(3)) for _ in codes]
         struct = pa.StructArray.from_arrays(scores, fields=list(schema.field("scores").type))
-        one = {"reason": "ok", "n_windows": 240, "n_active": 240, "model_id": MODEL_ID}
+        one = {"reason": "ok", "n_windows": 240, "n_active": 240, "model_id": model_id}
         known = _known(start, n)
         columns = {name: known[name] for name in known.column_names}
         columns |= {"scores": struct, "peaks": struct}
@@ -85,27 +90,38 @@ def write(n_tracks: int, folder: Path) -> Figures:
             for field in schema
         ]
         date = f"2026-{1 + start * 12 // n_tracks:02d}-01"
-        store.commit(pa.table(arrays, schema=schema), date=date, beside={})
-    files = store.walk(MODEL_ID)
+        store.commit(pa.table(arrays, schema=schema), date=date, beside={}, n_parts=n_parts)
+    files = store.walk(model_id)
+    committed = time.monotonic()
+    store.settle(model_id)
+    settled = time.monotonic()
+    with pq.ParquetWriter(_manifest(n_tracks, folder), TRACKS) as manifest:
+        for batch in _batches(n_tracks):
+            manifest.write_table(batch.select(TRACKS.names))
     return {
-        "seconds": time.monotonic() - began,
+        "seconds": committed - began,
+        "seconds to settle": settled - committed,
+        "parts": n_parts,
         "files of TAGS": len(files),
         "MB of TAGS": sum(size for _, size, _ in files) / 1e6,
     }
 
 
-def read(n_tracks: int, folder: Path) -> Figures:
-    """Read what is known, as every night begins."""
-    store, began = _store(n_tracks, folder), time.monotonic()
-    n_known = sum(len(part.known().rows) for part in store.parts(MODEL_ID))
-    assert n_known == n_tracks
+def night(n_tracks: int, folder: Path) -> Figures:
+    """Run the whole job on a catalogue of which every track is known."""
+    began = time.monotonic()
+    run = tag_catalog(_config(n_tracks, folder))
+    assert (run.tracks, run.unchanged) == (n_tracks, n_tracks)
     return {"seconds": time.monotonic() - began, "peak memory, MiB": _peak_mib()}
 
 
 def settle(n_tracks: int, folder: Path) -> Figures:
-    """Keep the last row of each track, as after a night on which some have changed."""
-    store, began = _store(n_tracks, folder), time.monotonic()
-    assert store.settle(MODEL_ID) == 0
+    """Make the indexes from the files, as where they were lost."""
+    store = _store(n_tracks, folder)
+    shutil.rmtree(folder / str(n_tracks) / "index")
+    (model_id,) = store.models()
+    began = time.monotonic()
+    assert store.settle(model_id) == 0
     return {"seconds": time.monotonic() - began, "peak memory, MiB": _peak_mib()}
 
 
@@ -168,6 +184,15 @@ def _known(start: int, n: int, *, with_new: bool = False) -> pa.Table:
     return pa.table([columns[field.name].cast(field.type) for field in KNOWN], schema=KNOWN)
 
 
+def _config(n_tracks: int, folder: Path) -> TagConfig:
+    out = str(folder / str(n_tracks))
+    return TagConfig(str(_manifest(n_tracks, folder)), out=out, n_examples=0)
+
+
+def _manifest(n_tracks: int, folder: Path) -> Path:
+    return folder / f"{n_tracks}.parquet"
+
+
 def _store(n_tracks: int, folder: Path) -> TagStore:
     return TagStore(Folder(str(folder / str(n_tracks))))
 
@@ -176,7 +201,7 @@ def _peak_mib() -> float:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
-PARTS = {"write": write, "read": read, "settle": settle, "tracks": tracks}
+PARTS = {"write": write, "night": night, "settle": settle, "tracks": tracks}
 
 
 if __name__ == "__main__":

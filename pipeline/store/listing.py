@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from itertools import chain
 
 import numpy as np
 import pyarrow as pa
@@ -16,7 +17,7 @@ import pyarrow.compute as pc
 
 from pipeline.arrays import Bools, Hashes
 from pipeline.store.folder import Folder
-from pipeline.store.known import text_hashes
+from pipeline.store.known import are_in, text_hashes
 from pipeline.store.parts import MAX_ROWS, hash_range
 
 PLACE = "work/listing"
@@ -72,10 +73,9 @@ class Listing:
     def has(self, hashes: Hashes) -> Bools:
         """Return which of some hashes of uris are in the catalogue, `[n]`."""
         found = np.zeros(len(hashes), bool)
-        for name in self.files:
-            found |= np.isin(hashes, self.folder.read_table(name, [URI_HASH])[URI_HASH].to_numpy())
-        for table in self.tables:
-            found |= np.isin(hashes, table[URI_HASH].to_numpy())
+        files = (self.folder.read_table(name, [URI_HASH]) for name in self.files)
+        for table in chain(files, self.tables):
+            found |= are_in(hashes, np.sort(table[URI_HASH].to_numpy()))
         return found
 
     def delete(self) -> None:

@@ -21,7 +21,15 @@ import pyarrow as pa
 
 from pipeline.arrays import Bools, Hashes, Int64
 from pipeline.store.folder import Folder
-from pipeline.store.known import HAS_CONTENT, KNOWN, Known, Totals, TrackRows, text_hashes
+from pipeline.store.known import (
+    HAS_CONTENT,
+    KNOWN,
+    Known,
+    Totals,
+    TrackRows,
+    are_in,
+    text_hashes,
+)
 from pipeline.store.tag_index import CoveredFile, Index, read_index, write_index
 from pipeline.store.tagfiles import (
     AT_ONCE,
@@ -125,7 +133,9 @@ class TagPart:
     def files_with(self, contents: Hashes) -> list[str]:
         """Return the files that the index says have some contents, `[n, 2]`."""
         index = read_index(self.folder, self.index_name)
-        is_there = index.rows.has(HAS_CONTENT) & np.isin(index.rows.contents[:, 0], contents[:, 0])
+        is_there = index.rows.has(HAS_CONTENT) & are_in(
+            index.rows.contents[:, 0], np.sort(contents[:, 0])
+        )
         names = list(index.files)
         return [names[number] for number in np.unique(index.file_of[is_there])]
 
@@ -183,7 +193,7 @@ class TagPart:
         for number in np.unique(old):
             gone = index.rows.uris[~first & (index.file_of == number)]
             tags = self.folder.read_table(names[number])
-            mask = np.isin(text_hashes(tags["uri"]), gone, invert=True)
+            mask = ~are_in(text_hashes(tags["uri"]), np.sort(gone))
             kept.append(_file_of(names[number], keep_rows(self.folder, names[number], tags, mask)))
         as_they_were = index.without({names[number] for number in old})
         return [one for one in kept if len(one.rows)], as_they_were

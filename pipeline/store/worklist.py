@@ -22,7 +22,16 @@ import pyarrow.compute as pc
 
 from pipeline.arrays import Hashes
 from pipeline.store.catalogue import TRACKS
-from pipeline.store.known import IS_OK, MAY_PASS, Known, Totals, states_of, text_hashes
+from pipeline.store.known import (
+    IS_OK,
+    MAY_PASS,
+    Known,
+    Totals,
+    are_in,
+    each_once,
+    states_of,
+    text_hashes,
+)
 from pipeline.store.listing import URI_HASH
 
 WORK = TRACKS.append(pa.field("attempts", pa.int32()))
@@ -82,13 +91,13 @@ def plan_work(catalogue: Iterable[pa.Table], known: Known, *, retry_failed: bool
         kinds.append(np.stack([changed, again & ~changed], axis=1)[chosen])
         tracks = batch.select(TRACKS.names).append_column("attempts", pa.array(attempts))
         left.append(tracks.cast(WORK).filter(pa.array(chosen)))
-    catalogue_uris = np.unique(np.concatenate(every))
+    catalogue_uris = each_once(np.concatenate(every))
     table, kind = pa.concat_tables(left), np.concatenate(kinds)
     _, firsts = np.unique(np.concatenate(left_uris), return_index=True)
     if len(firsts) < table.num_rows:  # a manifest may name a track twice
         firsts.sort()
         table, kind = table.take(pa.array(firsts)), kind[firsts]
-    n_removed = int(np.isin(rows.uris, catalogue_uris, invert=True).sum()) if len(rows) else 0
+    n_removed = int((~are_in(rows.uris, catalogue_uris)).sum())
     return WorkList(table, catalogue_uris, int(kind[:, 0].sum()), int(kind[:, 1].sum()), n_removed)
 
 

@@ -19,7 +19,15 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from pipeline.arrays import Hashes
-from pipeline.store.known import IS_OK, Fingerprints, Known, Totals, text_hashes
+from pipeline.store.known import (
+    IS_OK,
+    Fingerprints,
+    Known,
+    Totals,
+    are_in,
+    each_once,
+    text_hashes,
+)
 from pipeline.store.listing import URI_HASH, Listing
 from pipeline.store.parts import part_numbers
 from pipeline.store.tagpart import TagPart
@@ -143,7 +151,7 @@ def copy_part(part: TagPart, same: Sequence[pa.Table], *, date: str, schema: pa.
     mine = [hashes[part_numbers(hashes, part.n_parts) == part.number] for hashes in own]
     known = part.indexed_uris()
     TagStore(part.folder).copy(part, same, date=date, schema=schema)
-    return sum(int(np.isin(hashes, known).sum()) for hashes in mine)
+    return sum(int(are_in(hashes, known).sum()) for hashes in mine)
 
 
 def finish_part(part: TagPart, listing: Listing, tables: Sequence[str]) -> Finished:
@@ -152,7 +160,7 @@ def finish_part(part: TagPart, listing: Listing, tables: Sequence[str]) -> Finis
     none = np.zeros(0, np.uint64)
     batches = listing.part(part.number, part.n_parts)
     uris = np.concatenate([none, *(batch[URI_HASH].to_numpy() for batch in batches)])
-    return _finished(part, part.known(), np.unique(uris), tables)
+    return _finished(part, part.known(), each_once(uris), tables)
 
 
 def _finished(part: TagPart, known: Known, catalogue: Hashes, tables: Sequence[str]) -> Finished:
@@ -160,9 +168,9 @@ def _finished(part: TagPart, known: Known, catalogue: Hashes, tables: Sequence[s
     failed = known.rows.uris[~known.rows.has(IS_OK)]
     return Finished(
         totals=known.totals,
-        n_missing=int(np.isin(catalogue, known.rows.uris, invert=True).sum()),
+        n_missing=int((~are_in(catalogue, known.rows.uris)).sum()),
         n_too_many=known.totals.n_rows - len(known.rows),
-        n_failed=int(np.isin(failed, catalogue).sum()),
+        n_failed=int(are_in(failed, catalogue).sum()),
         lacking=part.lacking(tables),
     )
 
