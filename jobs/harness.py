@@ -28,6 +28,7 @@ from pipeline.flags import share as share
 from pipeline.report.wording import past_limit_text
 from pipeline.runs.joined import relative_on_cluster
 from pipeline.runs.logs import logged, say
+from pipeline.store.claims.main_thread import LOCKING
 
 OK, FAILED, USAGE, PAST_LIMIT, INTERRUPTED = 0, 1, 2, 3, 130
 _PLACES = {"URI", "GLOB", "MANIFEST", "CSV", "TOML", "JSON", "FILE", "DIR", "PATH"}
@@ -187,12 +188,11 @@ def exit_process(code: int) -> NoReturn:
 class _Interrupts:
     """Make KeyboardInterrupt of Ctrl-C, and of what schedulers send, and know that one came.
 
-    Not where the main thread takes or gives back a lock: raised there, threads wait for that lock
-    for ever, or it is given back twice (1 of 200 that met a thread pool). A moment later then.
+    Not where the main thread takes or gives back a lock (1 of 200 that met a thread pool). A moment
+    later then.
     """
 
     _NUMBERS = signal.SIGINT, signal.SIGTERM, signal.SIGALRM
-    _LOCKING = threading.Condition.__enter__.__code__, threading.Condition.__exit__.__code__
     _LATER_S = 0.01
 
     def __init__(self) -> None:
@@ -211,7 +211,7 @@ class _Interrupts:
 
     def __call__(self, _: int, frame: FrameType | None) -> None:
         self.came = True
-        if frame is None or frame.f_code not in self._LOCKING:
+        if frame is None or frame.f_code not in LOCKING:
             raise KeyboardInterrupt
         signal.setitimer(signal.ITIMER_REAL, self._LATER_S)
 

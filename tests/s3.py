@@ -6,7 +6,8 @@ import threading
 import time
 import urllib.request
 from collections.abc import Callable, Iterable
-from typing import Any
+from datetime import timedelta
+from typing import Any, Literal
 from urllib.parse import quote
 
 from moto.s3.models import s3_backends
@@ -36,11 +37,16 @@ class S3Server:
         self.latency_s = 0.0
         self.fails: Callable[[str, str, str], bool] = lambda method, path, query: False
         """Which requests are refused with status 403."""
+        self.loses_answer: Callable[[str, str, str], bool] = lambda method, path, query: False
+        """Which requests are done and then answered with status 500, as by a line that breaks."""
+        self.conditions: Literal["heeded", "ignored", "unknown"] = "heeded"
+        """What becomes of a write with If-Match or If-None-Match; unknown: status 501."""
         self.n_in_flight = 0
         """Requests that are being answered;"""
         self.peak_in_flight = 0
         """so many at most at one moment."""
         self._lock = threading.Lock()
+        self._one_condition = threading.Lock()
         self._app = DomainDispatcherApplication(create_backend_app)
         self._server = make_server("127.0.0.1", 0, self._gate, True, request_handler=_Quiet)
         self._thread = threading.Thread(target=self._server.serve_forever)
@@ -87,6 +93,14 @@ class S3Server:
         for key in keys:
             self._backend.put_object(BUCKET, key, data)
 
+    def age(self, key: str, seconds: float) -> None:
+        """Make an object look as if it had been written so much earlier."""
+        self._backend.buckets[BUCKET].keys[key].last_modified -= timedelta(seconds=seconds)
+
+    def read(self, key: str) -> bytes:
+        """Return the bytes of an object without a request."""
+        return bytes(self._backend.buckets[BUCKET].keys[key].value)
+
     def check_credentials(self, *, after: str = "0") -> None:
         """Refuse keys that moto has not given out, which are all; `after='inf'` ends that."""
         headers = {"Content-Type": "text/plain"}
@@ -122,4 +136,21 @@ class S3Server:
             environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0))
             start_response("403 Forbidden", [("Content-Length", "0")])
             return [b""]
-        return self._app(environ, start_response)
+        if self.loses_answer(*call):
+            b"".join(self._app(environ, lambda *_: None))
+            start_response("500 Internal Server Error", [("Content-Length", "0")])
+            return [b""]
+        if call[0] != "PUT" or not {"HTTP_IF_MATCH", "HTTP_IF_NONE_MATCH"} & environ.keys():
+            return self._app(environ, start_response)
+        return self._conditional(environ, start_response)
+
+    def _conditional(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Any:
+        if self.conditions == "unknown":
+            environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0))
+            start_response("501 Not Implemented", [("Content-Length", "0")])
+            return [b""]
+        if self.conditions == "ignored":
+            environ.pop("HTTP_IF_MATCH", None)
+            environ.pop("HTTP_IF_NONE_MATCH", None)
+        with self._one_condition:  # moto looks and then writes, without a lock
+            return list(self._app(environ, start_response))

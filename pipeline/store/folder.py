@@ -10,7 +10,6 @@ again whatever the files are called. Options of pyarrow's may stand at the end, 
 
 from __future__ import annotations
 
-import fcntl
 import json
 import re
 from collections.abc import Callable, Iterator, Sequence
@@ -24,6 +23,9 @@ import pyarrow.parquet as pq
 from pyarrow import dataset, fs
 
 from pipeline.errors import StoreError, UsageError
+from pipeline.store.claims.keeper import leased
+from pipeline.store.claims.lease import FILE as LEASE
+from pipeline.store.claims.lock import locked
 from pipeline.store.clients import opened
 from pipeline.store.disk import TEMPORARY, Walked, renamed, walk_local
 from pipeline.store.store_errors import store_errors
@@ -43,6 +45,7 @@ class Folder:
         is_uri = "://" in uri
         self._fs, root = opened(*without_options(uri)) if is_uri else (_LOCAL, self.uri)
         self._root: str = root.rstrip("/")
+        self._may_write: Callable[[], None] | None = None
 
     def __reduce__(self) -> tuple[Callable[[str], Folder], tuple[str]]:
         """Travel to other processes by URI."""
@@ -75,21 +78,21 @@ class Folder:
 
     @contextmanager
     def claimed(self) -> Iterator[None]:
-        """Keep other jobs of this machine from writing to a local folder at the same time."""
-        if not self.is_local:
-            yield
+        """Keep other jobs from writing to the folder at the same time; UsageError names the other.
+
+        A job that loses a bucket's folder to another is stopped by StoreError (`claims.keeper`).
+        """
+        if self.is_local:
+            self.refuse_file()
+            with locked(self.local_path(""), self.uri):
+                yield
             return
-        self.refuse_file()
-        path = self.local_path("")
-        with store_errors("write", self.uri):
-            path.mkdir(parents=True, exist_ok=True)
-            lock = (path / ".lock").open("wb")
-        with lock:
+        with leased(self._fs, self._root, without_options(self.uri)[1], self.uri) as check:
+            self._may_write = check
             try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError as error:
-                raise UsageError(f"{self.uri}: another job is writing there") from error
-            yield
+                yield
+            finally:
+                self._may_write = None
 
     def refuse_file(self) -> None:
         """Raise UsageError where a file stands where a local folder should be, or above it."""
@@ -243,6 +246,7 @@ class Folder:
     def delete(self, name: str) -> None:
         """Delete a file; one that is not there is no error."""
         if self.exists(name):
+            self._check_claim()
             with store_errors("delete", self.uri_of(name)):
                 self._fs.delete_file(self._path(name))
 
@@ -264,6 +268,7 @@ class Folder:
             # allow_delayed_open, which saves requests: an upload whose start fails is then put cut.
             buffer = pa.BufferOutputStream()
             yield buffer
+            self._check_claim()
             with self._fs.open_output_stream(self._path(name), compression=None) as stream:
                 stream.write(buffer.getvalue())
 
@@ -274,7 +279,12 @@ class Folder:
             infos: list[fs.FileInfo] = self._fs.get_file_info(selector)
             if not infos:
                 self._check_bucket()
-        return infos
+        return [info for info in infos if info.base_name != LEASE]
+
+    def _check_claim(self) -> None:
+        """Raise StoreError where the folder was claimed, and another job has taken it over."""
+        if self._may_write is not None:
+            self._may_write()
 
     def _check_bucket(self) -> None:
         """Raise FileNotFoundError where the bucket is missing, which looks like an empty folder."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -76,7 +77,18 @@ def test_a_build_in_a_bucket_is_that_on_a_disk(local: Dataset, remote: Dataset, 
     assert remote.meta()["complete"]
     assert remote.meta()["fingerprint"] == local.meta()["fingerprint"]
     names = sorted(name for name, _, _ in local.folder.walk() if name != ".lock")
-    assert s3.keys("built/ds") == [f"built/ds/{name}" for name in names]
+    assert s3.keys("built/ds") == [f"built/ds/{name}" for name in [".lease", *names]]
+
+
+def test_a_second_build_into_a_bucket_is_refused_by_one_line(
+    s3: S3Server, flags: list[str], capsys
+):
+    out = s3.uri("busy")
+    with Folder(out).claimed():
+        assert build_subset.main([*flags, "--out", out]) == 2
+        (line,) = capsys.readouterr().err.splitlines()
+        assert f"another job is writing there: {Path(sys.argv[0]).stem} on " in line
+        assert s3.keys("busy") == ["busy/.lease"]
 
 
 def test_training_data_comes_from_a_bucket(local: Dataset, remote: Dataset):
