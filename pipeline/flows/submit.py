@@ -119,7 +119,7 @@ class _Tail:
 
 def _is_unknown(error: Exception) -> bool:
     """Say whether the cluster answered, and knows no such job: its head has been replaced."""
-    return "does not exist" in str(error)
+    return "status code 404" in str(error)
 
 
 def _code(job_id: str, details: JobDetails) -> int:

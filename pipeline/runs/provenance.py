@@ -12,7 +12,7 @@ from pathlib import Path
 from pipeline import __version__
 
 REVISION = "TIMBRE_GIT_REVISION"
-"""Variable of the environment that says the revision where the code travels without its checkout."""
+"""Variable of the environment that names the revision where the code has no checkout."""
 _PACKAGES = ("ray", "torch", "timm", "pyarrow", "numpy", "librosa", "av", "yt-dlp")
 
 

@@ -1,4 +1,4 @@
-"""What the jobs show to Prometheus: named, labelled, alive as long as its process, and then gone."""
+"""What the jobs show to Prometheus: named, labelled, there while its process lives, then gone."""
 
 import urllib.request
 
