@@ -23,6 +23,7 @@ COMMANDS = {
     "evaluate": "evaluate",
     "compare": "compare",
     "quantize": "quantize",
+    "submit": "submit",
     "doctor": "doctor",
     "demo": "demo",
 }

@@ -5,6 +5,7 @@ from __future__ import annotations
 from argparse import ArgumentParser
 from collections.abc import Mapping
 from dataclasses import dataclass
+from logging import WARNING
 from typing import TYPE_CHECKING
 
 from jobs import harness
@@ -39,6 +40,7 @@ def main(argv: list[str] | None = None) -> int:
         from pipeline.report.alerts import HAVE_FAILED
 
         print(_done(run, config.out))
+        _warn_of_slow_engine(run)
         return harness.check_limit(run.failed_in_all, run.tracks, config.max_failed, HAVE_FAILED)
 
     return harness.run(job)
@@ -74,6 +76,20 @@ def _done(run: TaggingRun, out: str) -> str:
         f"{duration_text(run.seconds)}{_left_out(run.left_out)}\n{_reasons(run)}the tags are in "
         f"{out}/tags, the run in run.json and report.html there{missing_tables}"
     )
+
+
+def _warn_of_slow_engine(run: TaggingRun) -> None:
+    """Say where the network was to be compiled and was not: the run was right, but slower."""
+    from pipeline.models.engines.compiler import NOT_COMPILED
+    from pipeline.runs.logs import say
+
+    note = str(run.engine.get("note", ""))
+    if NOT_COMPILED in note:
+        say(
+            "not_compiled",
+            level=WARNING,
+            text=f"warning: the network ran slower than it can: {note}",
+        )
 
 
 def _left_out(counts: Mapping[str, int]) -> str:

@@ -18,7 +18,7 @@ if "RAY_ADDRESS" not in os.environ:  # what follows may start a Ray of its own: 
 _FUNCTIONS = (
     *("dry_run", "build", "extract_features", "explore", "fit", "cross_validate", "import_model"),
     *("quantize", "evaluate", "compare_evaluations", "compare_tags", "plan_tagging"),
-    *("tag_catalog", "retag", "export_tags", "checkup"),
+    *("tag_catalog", "retag", "export_tags", "checkup", "submit"),
 )
 _ROOM_OF = {
     **dict.fromkeys(_FUNCTIONS, "api"),
@@ -39,6 +39,7 @@ _ROOM_OF = {
     "RetagConfig": "configs.retag",
     "ExportConfig": "configs.export",
     "DoctorConfig": "configs.doctor",
+    "SubmitConfig": "configs.submit",
     "TrackTagger": "inference.tagger",
     "describe": "inference.tagger",
     "inference_config": "inference.inference_config",

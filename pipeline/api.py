@@ -7,7 +7,7 @@ neither. `help()` of a config explains every field of it.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from pipeline.configs.extract import ExtractConfig
     from pipeline.configs.quantize import QuantizeConfig
     from pipeline.configs.retag import RetagConfig
+    from pipeline.configs.submit import SubmitConfig
     from pipeline.configs.tag import TagConfig
     from pipeline.configs.train import FitConfig
     from pipeline.evaluation.statistics.metrics import Metrics
@@ -149,3 +150,10 @@ def checkup(config: DoctorConfig) -> Iterator[Finding]:
     from pipeline.flows.doctor import checkup
 
     return checkup(config)
+
+
+def submit(config: SubmitConfig, command: Sequence[str]) -> int:
+    """Run a command of `timbre` on a Ray cluster; return 0, or its exit code where it waits."""
+    from pipeline.flows.submit import submit
+
+    return submit(config, command)

@@ -198,6 +198,19 @@ def check_torch() -> Finding:
     return Finding("torch", *judged(has_cuda or not has_card, found, cure, Level.WARN))
 
 
+def check_compiler() -> Finding:
+    """Look for what torch needs to compile networks, as it does on GPUs."""
+    from pipeline.models.engines.compiler import compiler_fault
+
+    fault = compiler_fault()
+    cure = (
+        "networks run slower on the GPU without: install it, or use the image of deploy/Dockerfile"
+    )
+    return Finding(
+        "compiler", *judged(not fault, fault or "a C compiler and Python.h", cure, Level.WARN)
+    )
+
+
 def bf16_here(kind: str) -> str:
     """Return whether bfloat16 is fast on cpu or cuda and, on the demo's network, right."""
     import torch

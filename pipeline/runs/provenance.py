@@ -11,6 +11,8 @@ from pathlib import Path
 
 from pipeline import __version__
 
+REVISION = "TIMBRE_GIT_REVISION"
+"""Variable of the environment that names the revision where the code has no checkout."""
 _PACKAGES = ("ray", "torch", "timm", "pyarrow", "numpy", "librosa", "av", "yt-dlp")
 
 
@@ -31,7 +33,7 @@ def git_revision() -> str:
     TIMBRE_GIT_REVISION says it where the code travels without its checkout: in an image, or in what
     `ray job submit` uploads.
     """
-    if said := os.environ.get("TIMBRE_GIT_REVISION"):
+    if said := os.environ.get(REVISION):
         return said
     if not _git("ls-files", Path(__file__).name):  # an installation, below another's checkout
         return "unknown"

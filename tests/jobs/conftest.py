@@ -35,6 +35,8 @@ class Head:
 
     folder: Path
     job: Callable[..., subprocess.CompletedProcess[str]]
+    environment: dict[str, str]
+    """In which `timbre submit` finds it."""
 
 
 @pytest.fixture(scope="session")
@@ -82,6 +84,7 @@ def head():
     if process.poll() is not None:  # Ray gives itself 30 s, which a busy machine may not do
         process = started()
     wait_for(lambda: process.poll() is None, process)
-    yield Head(Path(folder), ray_job)
+    told = environment | {"RAY_API_SERVER_ADDRESS": address, "PYTHONPATH": str(ROOT)}
+    yield Head(Path(folder), ray_job, told)
     os.killpg(process.pid, signal.SIGKILL)
     process.wait()

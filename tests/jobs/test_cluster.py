@@ -44,16 +44,6 @@ def test_the_cluster_listens_on_loopback_and_asks_for_the_token(cluster_config):
     assert "0.0.0.0" not in (ROOT / "ray_cluster.yaml").read_text()
 
 
-def test_the_clusters_versions_are_those_of_this_environment(cluster_config):
-    from importlib.metadata import version
-
-    (pip,) = [c for c in cluster_config["setup_commands"] if "pip install" in c]
-    pins = dict(re.findall(r'"([a-z-]+)(?:\[[a-z,]+\])?==([0-9.]+)"', pip))
-    assert {"ray", "torch", "pyarrow"} <= pins.keys()
-    for package, pinned in pins.items():
-        assert version(package).split("+")[0] == pinned, package
-
-
 def build_command(corpus, origin, out, *flags: object) -> list[str]:
     command = ["python", "-m", "jobs.build_subset", "--segments", *corpus.sheets]
     return [*command, "--source", origin.url_template, "--out", str(out), *map(str, flags)]
@@ -112,6 +102,42 @@ def test_a_job_that_is_stopped_keeps_what_it_has_committed(head, corpus, tmp_pat
     assert f"of {len(corpus.selected)} segments got" in again.stdout, again.stdout + again.stderr
     assert len(ledger()) == len({row["segment_id"] for row in ledger()}) == len(corpus.selected)
     assert all(path.read_bytes() == data for path, data in kept.items())
+
+
+def submitted(head, *words: object) -> subprocess.Popen[str]:
+    """Start `timbre submit` as a user does it."""
+    return subprocess.Popen(
+        [sys.executable, "-m", "jobs", "submit", *map(str, words)],
+        env=head.environment, cwd=ROOT, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+    )  # fmt: skip
+
+
+def test_submit_waits_and_ends_with_the_jobs_own_code(head, tmp_path):
+    (tmp_path / "music").mkdir()
+    (tmp_path / "music" / "broken.mp3").write_bytes(b"no music")
+    catalogue = str(tmp_path / "music")
+    words = ["tag", "--catalog", catalogue, "--out", tmp_path / "tags", "--workers", 1]
+    told = ["--submission-id", "past", "--metadata-json", '{"ticket": "MIR-12"}']
+    process = submitted(head, "--wait", *told, "--", *words, "--max-failed", 0)
+    out, err = process.communicate()
+    assert process.returncode == 3, out + err
+    assert out.startswith("past\n") and "1 tracks: 0 tagged, 1 failed" in out
+    listed = head.job("list").stdout
+    assert "MIR-12" in listed and catalogue in listed and "'revision': " in listed
+    again = submitted(head, "--wait", "--", *words)  # no limit: all is well
+    out, err = again.communicate()
+    assert again.returncode == 0, out + err
+
+
+def test_submit_ends_with_1_where_the_job_is_stopped(head, corpus, tmp_path):
+    with corpus.origin(latency_s=30) as origin:
+        _, _, _, *flags = build_command(corpus, origin, tmp_path / "ds", "--max-downloads", 1)
+        process = submitted(head, "--wait", "--submission-id", "halt", "--", "build", *flags)
+        wait_for(lambda: "RUNNING" in head.job("status", "halt").stdout, process)
+        assert head.job("stop", "halt").returncode == 0
+        out, err = process.communicate()
+    assert process.returncode == 1, out + err
+    assert "halt: STOPPED" in err
 
 
 LISTENING = """

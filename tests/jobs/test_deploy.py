@@ -1,11 +1,13 @@
 """The deployment files: valid by Ray's own code, safe, and with commands that the jobs accept."""
 
+import argparse
 import copy
 import importlib
 import json
 import os
 import re
 import shlex
+import shutil
 import subprocess
 import tomllib
 from contextlib import contextmanager
@@ -14,11 +16,13 @@ from importlib.metadata import version
 from pathlib import Path
 from threading import Thread
 from unittest.mock import MagicMock
+from zipfile import ZipFile
 
 import pytest
 import ray
 import yaml
 from packaging.requirements import Requirement
+from ray._private.runtime_env.packaging import create_package
 from ray.autoscaler._private.kuberay.autoscaling_config import (
     _derive_autoscaling_config_from_ray_cr as derived,
 )
@@ -27,8 +31,15 @@ from ray.autoscaler.v2.event_logger import AutoscalerEventLogger
 from ray.autoscaler.v2.instance_manager.config import AutoscalingConfig
 from ray.autoscaler.v2.scheduler import ResourceDemandScheduler, SchedulingRequest
 from ray.autoscaler.v2.utils import ResourceRequestUtil
+from ray.job_submission import JobSubmissionClient
+from ray.scripts.scripts import cli
 
-from tests.jobs.conftest import RAY
+import jobs.__main__ as timbre
+from jobs.submit import apart
+from pipeline.configs.submit import SubmitConfig
+from pipeline.errors import TimbreError
+from pipeline.flags import add_flags
+from pipeline.flows.submit import wait_for as wait_for_job
 
 ROOT = Path(__file__).parents[2]
 CLOUDS = ["ray_cluster.yaml", "deploy/gcp.yaml"]
@@ -36,7 +47,11 @@ LAUNCHED = [*CLOUDS, "deploy/on-premises.yaml"]
 STANDING, BUILD, NIGHTLY = KUBERAY = ["raycluster.yaml", "rayjob-build.yaml", "raycronjob-tag.yaml"]
 PAGE = (ROOT / "docs" / "cluster.md").read_text()
 COMMANDS = re.findall(r"(python -m jobs\.\S+ [^`\n]*?) *(?:>>.*)?$", PAGE, re.M)
-IMAGE = "rayproject/ray:2.60.0-py311"
+HEADS = "\n".join((ROOT / name).read_text().partition("\n\n")[0] for name in LAUNCHED)
+SUBMITTED = re.findall(r"timbre submit (.*)", re.sub(r" *\\\n#? *", " ", f"{PAGE}\n{HEADS}"))
+IMAGE = "REGISTRY/timbre:0.2.0"
+DOCKERFILE = (ROOT / "deploy" / "Dockerfile").read_text()
+SETUP = (ROOT / "deploy" / "setup-node.sh").read_text()
 FLOWS = {"jobs.train": "fit", "jobs.build_subset": "build", "jobs.tag_catalog": "tag_catalog"}
 
 
@@ -99,13 +114,16 @@ def test_pools_grow_from_zero_each_for_its_own_work(name):
     assert started_for(config, *[{"CPU": 1}] * (3 * cpus["CPU"])) == {"cpu-download": 3}
     assert started_for(config, *[{"CPU": 1}] * (99 * cpus["CPU"]))["cpu-download"] == most
     assert started_for(config, *[{"GPU": 1}] * 2) == ({} if name == BUILD else {"gpu": 2})
+    has_eight = "gpu8" in types
+    assert has_eight == (name in (*CLOUDS, STANDING))
+    assert not has_eight or started_for(config, {"GPU": 8}) == {"gpu8": 1}
     assert types[config["head_node_type"]]["resources"]["CPU"] == 0
     assert all({"CPU", "GPU", "memory"} >= one["resources"].keys() for one in types.values())
 
 
 def test_pools_are_of_spot_nodes_and_heads_are_not():
     aws, gcp = (launched(name)["available_node_types"] for name in CLOUDS)
-    for node, is_pool in {"head": False, "cpu-download": True, "gpu": True}.items():
+    for node, is_pool in {"head": False, "cpu-download": True, "gpu": True, "gpu8": True}.items():
         market = aws[node]["node_config"].get("InstanceMarketOptions")
         model = gcp[node]["node_config"].get("scheduling", {}).get("provisioningModel")
         assert (market == {"MarketType": "spot"}, model == "SPOT") == (is_pool, is_pool), node
@@ -121,23 +139,55 @@ def test_the_dashboard_is_on_loopback_and_all_calls_need_the_token(name):
     assert "0.0.0.0" not in (ROOT / name).read_text()
 
 
-@pytest.mark.parametrize("name", LAUNCHED)
-def test_a_node_gets_this_project_in_these_versions(name):
-    config = launched(name)
-    (pip,) = [c for c in config["setup_commands"] if "pip install" in c]
-    pins = [Requirement(text) for text in re.findall(r'"([^"]+==[^"]+)"', pip)]
+@pytest.mark.parametrize("text", [DOCKERFILE, SETUP], ids=["Dockerfile", "setup-node.sh"])
+def test_a_node_gets_this_project_in_these_versions(text):
+    pins = [Requirement(one) for one in re.findall(r'"([^"$ ]+==[^"]+)"', text)]
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["dependencies"]
     wanted = {one.name: one for one in map(Requirement, project)}
     assert {"ray", "torch", "torchaudio", "torchvision", "pyarrow"} <= {one.name for one in pins}
-    for pin in pins:
+    for pin in [one for one in pins if one.name not in ("boto3", "google-api-python-client")]:
         here = version(pin.name).split("+")[0]
         assert pin.specifier.contains(here), f"{pin}, tested with {here}"
         assert wanted[pin.name].specifier.contains(here)
         assert pin.extras == wanted[pin.name].extras
-    assert pip.endswith(" ~/timbre-project")
-    mounts = [Path(there) for there in config["file_mounts"] if "/timbre-project/" in there]
-    assert {there.name for there in mounts} == {"pyproject.toml", "README.md"}
-    assert any("python3.11 -m venv ~/timbre" in command for command in config["setup_commands"])
+    assert "build-essential" in text and "python3.11-dev" in text  # torch compiles on nodes
+
+
+def test_the_image_holds_what_it_copies_and_is_what_the_clusters_run():
+    assert f"FROM rayproject/ray:{ray.__version__}-py311\n" in DOCKERFILE
+    copied = " ".join(re.findall(r"COPY --chown=ray:users (.+) /home", DOCKERFILE)).split()
+    ignored = (ROOT / "deploy" / "Dockerfile.dockerignore").read_text().splitlines()
+    assert {"pyproject.toml", "pipeline", "jobs", "schemas"} <= set(copied)
+    assert {one[1:] for one in ignored if one.startswith("!")} == set(copied)
+    assert all((ROOT / each).exists() for each in copied)
+    assert "docker build --file deploy/Dockerfile" in DOCKERFILE and "docker build" in PAGE
+    for name in CLOUDS:
+        config = launched(name)
+        assert config["docker"]["image"] == IMAGE
+        assert not [one for one in config["setup_commands"] if "pip install" in one]
+
+
+def test_a_node_without_an_image_runs_the_set_up():
+    config = launched("deploy/on-premises.yaml")
+    mounts = {Path(there).name for there in config["file_mounts"] if "/timbre-project/" in there}
+    assert mounts == {"pyproject.toml", "README.md", "setup-node.sh"}
+    assert config["setup_commands"][0] == "bash ~/timbre-project/setup-node.sh"
+    assert SETUP.rstrip().endswith("~/timbre-project")
+
+
+def environment_of(name, folder, *, strict=False):
+    """Return a node's environment after the set-up commands of a file, run twice."""
+    config = launched(name)
+    shutil.copy(ROOT / "deploy" / "node.env", folder / ".timbre.env")
+    if strict:
+        shutil.copy(ROOT / "deploy" / "strict-health.env", folder / ".timbre.strict.env")
+    commands = [c for c in config["setup_commands"] if ".env" in c or "chmod" in c]
+    for command in [*commands, *commands, ". ~/.bashrc; env"]:  # a change sets it up again
+        shown = subprocess.run(
+            ["bash", "-ec", command], env={"HOME": str(folder), "PATH": os.environ["PATH"]},
+            check=True, capture_output=True, text=True,
+        ).stdout  # fmt: skip
+    return dict(line.split("=", 1) for line in shown.splitlines() if "=" in line)
 
 
 @pytest.mark.parametrize("name", LAUNCHED)
@@ -146,30 +196,106 @@ def test_a_nodes_environment_and_the_modes_of_its_secrets(name, tmp_path):
     for secret in secrets:
         secret.parent.mkdir()
         secret.touch(0o644)
-    commands = [c for c in launched(name)["setup_commands"] if ".env" in c or "chmod" in c]
-    for command in [*commands, *commands, ". ~/.bashrc; env"]:  # a change sets it up again
-        shown = subprocess.run(
-            ["bash", "-ec", command], env={"HOME": str(tmp_path), "PATH": os.environ["PATH"]},
-            check=True, capture_output=True, text=True,
-        ).stdout  # fmt: skip
+    found = environment_of(name, tmp_path)
     assert (tmp_path / ".bashrc").read_text() == ". ~/.timbre.env\n"
     assert all(secret.stat().st_mode & 0o077 == 0 for secret in secrets)
-    got = dict(line.split("=", 1) for line in shown.splitlines())
-    assert got["PATH"].startswith(f"{tmp_path}/timbre/bin:")
-    check_ray_environment(got)
+    assert found["PATH"].startswith(f"{tmp_path}/timbre/bin:")
+    check_ray_environment(found)
+    assert (found["TMPDIR"], found["SPILL"]) == ("/tmp/tmp", "/tmp/spill")  # no NVMe here
+    strict = environment_of(name, tmp_path, strict=True)
+    check_ray_environment(strict, strict=True)
 
 
-def check_ray_environment(found):  # Ray ignores names that it does not know
+def check_ray_environment(found, *, strict=False):  # Ray ignores names that it does not know
     known = (Path(ray.__file__).parent / "_raylet.so").read_bytes()
     tuned = [key.encode() for key in found if key.startswith(("RAY_health_", "RAY_grpc_"))]
-    assert len(tuned) == 8 and all(key in known for key in tuned)
-    assert (found["RAY_AUTH_MODE"], found["RAY_health_check_failure_threshold"]) == ("token", "3")
+    assert len(tuned) == (8 if strict else 0) and all(key in known for key in tuned)
+    assert found["RAY_AUTH_MODE"] == "token"
+    assert found["NCCL_SOCKET_IFNAME"] == "^lo,docker,veth"
+    assert (found["TORCH_NCCL_ASYNC_ERROR_HANDLING"], found["NCCL_DEBUG"]) == ("1", "WARN")
+
+
+@pytest.mark.parametrize("name", LAUNCHED)
+def test_what_is_mounted_is_there_and_scratch_is_the_nodes_own_disk(name):
+    config = launched(name)
+    here = [one for one in config["file_mounts"].values() if not one.startswith("~")]
+    assert here and all((ROOT / one).exists() for one in here)
+    for kind in ("head", "worker"):
+        (start,) = [c for c in config[f"{kind}_start_ray_commands"] if "ray start" in c]
+        assert "--object-spilling-directory=$SPILL" in start
+    if name in CLOUDS:
+        assert "--volume /mnt/nvme:/mnt/nvme" in config["docker"]["run_options"]
+        assert any("/mnt/nvme" in command for command in config["initialization_commands"])
+    for command in [*config["initialization_commands"], *config["setup_commands"]]:
+        subprocess.run(["bash", "-n", "-c", command], check=True)
+
+
+@pytest.mark.parametrize(("name", "cloud"), [*zip(CLOUDS, ("aws", "gcp"), strict=True)])
+def test_spot_nodes_watch_for_the_notice(name, cloud):
+    (watch,) = [c for c in launched(name)["worker_start_ray_commands"] if "spot-drain" in c]
+    assert f"spot-drain.sh {cloud} $RAY_HEAD_IP:6379" in watch and watch.endswith("&")
+    assert not [c for c in launched(name)["head_start_ray_commands"] if "spot-drain" in c]
+
+
+@contextmanager
+def metadata(**answers):
+    """Serve a cloud's metadata: a text a path, 404 for all others."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self):
+            body = answers.get(self.path)
+            self.send_response(404 if body is None else 200)
+            self.end_headers()
+            self.wfile.write((body or "").encode())
+
+        do_PUT = do_GET
+
+        def log_message(self, *_):
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}", answers
+        server.shutdown()
+
+
+NOTICES = {
+    "aws": ({"/latest/api/token": "t"}, {"/latest/meta-data/spot/instance-action": "{}"}),
+    "gcp": (
+        {"/computeMetadata/v1/instance/preempted": "FALSE"},
+        {"/computeMetadata/v1/instance/preempted": "TRUE"},
+    ),
+}
+
+
+@pytest.mark.skipif(not shutil.which("curl"), reason="the script asks by curl")
+@pytest.mark.parametrize("cloud", NOTICES)
+def test_a_spot_notice_drains_the_node(cloud, tmp_path):
+    told, ray_command = tmp_path / "told", tmp_path / "ray"
+    ray_command.write_text(f'#!/bin/sh\nprintf "%s\\n" "$@" > {told}\n')
+    ray_command.chmod(0o755)
+    quiet, notice = NOTICES[cloud]
+    with metadata(**quiet) as (server, answers):
+        names = {"METADATA": server, "POLL_S": "0.1", "LOCK": str(tmp_path / "lock")}
+        process = subprocess.Popen(
+            ["bash", str(ROOT / "deploy" / "spot-drain.sh"), cloud, "10.0.0.1:6379"],
+            env={"PATH": f"{tmp_path}:{os.environ['PATH']}", "no_proxy": "127.0.0.1", **names},
+        )
+        with pytest.raises(subprocess.TimeoutExpired):
+            process.wait(1.5)
+        assert not told.exists()
+        answers.update(notice)
+        assert process.wait(60) == 0
+    _, *flags = told.read_text().splitlines()
+    drain = cli.commands["drain-node"].make_context("drain-node", flags)  # as Ray parses them
+    assert drain.params["address"] == "10.0.0.1:6379"
+    assert drain.params["reason"].endswith("PREEMPTION")
+    assert 0 < drain.params["deadline_remaining_seconds"] < 120
 
 
 @pytest.mark.parametrize("name", KUBERAY)
 def test_pods_are_pinned_confined_and_hold_no_secret(name):
     spec = ray_cluster(name)
-    assert f"rayproject/ray:{spec['rayVersion']}-py311" == IMAGE
     assert spec["rayVersion"] == ray.__version__
     assert spec["authOptions"] == {"mode": "token"}
     groups = [spec["headGroupSpec"], *spec["workerGroupSpecs"]]
@@ -183,15 +309,69 @@ def test_pods_are_pinned_confined_and_hold_no_secret(name):
 
 def check_confined(pod):
     (container,) = pod["spec"]["containers"]
-    has_gpu = "nvidia.com/gpu" in container["resources"]["limits"]
-    assert container["image"] == IMAGE + "-gpu" * has_gpu
+    assert container["image"] == IMAGE
     assert pod["metadata"]["labels"] == {"app.kubernetes.io/name": "timbre"}  # of the policy
     assert pod["spec"]["securityContext"]["runAsNonRoot"] is True
     assert pod["spec"]["securityContext"]["runAsUser"] == 1000
     assert container["securityContext"]["allowPrivilegeEscalation"] is False
     assert container["securityContext"]["capabilities"] == {"drop": ["ALL"]}
     assert all({"cpu", "memory"} <= each.keys() for each in container["resources"].values())
-    assert all(v["secret"]["defaultMode"] == 0o400 for v in pod["spec"].get("volumes", []))
+    volumes = [one["secret"] for one in pod["spec"].get("volumes", []) if "secret" in one]
+    assert all(one["defaultMode"] == 0o400 for one in volumes)
+
+
+@pytest.mark.parametrize("name", KUBERAY)
+def test_pods_keep_caches_on_the_nodes_disk_and_workers_drain_when_they_end(name):
+    spec = ray_cluster(name)
+    for group in [spec["headGroupSpec"], *spec["workerGroupSpecs"]]:
+        (container,) = group["template"]["spec"]["containers"]
+        mounts = {one["name"]: one["mountPath"] for one in container["volumeMounts"]}
+        volumes = {one["name"]: one for one in group["template"]["spec"]["volumes"]}
+        assert mounts["nvme"] == "/mnt/nvme" and "emptyDir" in volumes["nvme"]
+        assert group["rayStartParams"]["object-spilling-directory"] == "/mnt/nvme/spill"
+        names = {one["name"]: one["value"] for one in container["env"]}
+        assert names["TMPDIR"].startswith("/mnt/nvme")
+        hook = (
+            container.get("lifecycle", {}).get("preStop", {}).get("exec", {}).get("command", [""])
+        )
+        assert ("ray drain-node" in hook[-1]) == (group is not spec["headGroupSpec"])
+
+
+def test_the_standing_head_keeps_what_it_knows_in_redis():
+    options = ray_cluster(STANDING)["gcsFaultToleranceOptions"]
+    redis = documents("redis.yaml")
+    host, _, port = options["redisAddress"].partition(":")
+    assert redis["Service"]["metadata"]["name"] == host
+    assert redis["Service"]["spec"]["ports"] == [{"port": int(port)}]
+    secret = options["redisPassword"]["valueFrom"]["secretKeyRef"]
+    (container,) = redis["StatefulSet"]["spec"]["template"]["spec"]["containers"]
+    assert container["env"][0]["valueFrom"]["secretKeyRef"] == secret
+    assert redis["NetworkPolicy"]["spec"]["policyTypes"] == ["Ingress"]
+    assert all("gcsFaultToleranceOptions" not in ray_cluster(one) for one in (BUILD, NIGHTLY))
+
+
+@pytest.mark.skipif(not shutil.which("kubectl"), reason="no kubectl")
+@pytest.mark.parametrize(
+    ("overlay", "strict"), [("kuberay", False), ("kuberay-strict-health", True)]
+)
+def test_the_overlays_build(overlay, strict):
+    done = subprocess.run(
+        ["kubectl", "kustomize", str(ROOT / "deploy" / overlay)],
+        capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    built = {(one["kind"], one["metadata"]["name"]): one for one in yaml.safe_load_all(done.stdout)}
+    assert {kind for kind, _ in built} == {"RayCluster", "NetworkPolicy", "Service", "StatefulSet"}
+    spec = built["RayCluster", "timbre"]["spec"]
+    for group in [spec["headGroupSpec"], *spec["workerGroupSpecs"]]:
+        (container,) = group["template"]["spec"]["containers"]
+        assert container["image"] == "registry.example.org/team/timbre:0.2.0"
+        names = {each["name"]: each["value"] for each in container["env"]}
+        check_ray_environment(names, strict=strict)
+        wanted = dict(re.findall(r"(RAY_\w+)=(\d+)", STRICT))
+        assert not strict or names.items() >= wanted.items()
+
+
+STRICT = (ROOT / "deploy" / "strict-health.env").read_text()
 
 
 def test_only_own_pods_the_operator_and_prometheus_reach_the_pods():
@@ -233,22 +413,39 @@ def test_the_jobs_take_the_commands_of_files_and_page(where, monkeypatch):
         job.main(flags)
 
 
+@pytest.mark.parametrize("line", SUBMITTED)
+def test_what_is_submitted_is_a_command_that_its_job_takes(line, monkeypatch):
+    words = shlex.split(re.sub(r"\$\([^)]*\)", "x", line.partition("`")[0]).removesuffix(" ..."))
+    own, (name, *flags) = apart(words)
+    parser = argparse.ArgumentParser()
+    add_flags(parser, SubmitConfig)
+    parser.parse_args(own)
+    if not any("..." in flag for flag in flags):
+        job = importlib.import_module(f"jobs.{timbre.COMMANDS[name]}")
+        monkeypatch.setattr(job, FLOWS[job.__name__], MagicMock(side_effect=_Parsed))
+        with pytest.raises(_Parsed):
+            job.main(flags)
+
+
 def test_the_page_names_what_is_there():
-    assert len(COMMANDS) == PAGE.count("python -m jobs.") >= 4
-    assert f"FROM {IMAGE}\n" in PAGE
+    assert len(COMMANDS) == PAGE.count("python -m jobs.") >= 2
+    assert len(SUBMITTED) >= 5
     links = re.findall(r"\]\(\.\./([^)#]+)", PAGE)
-    copied = " ".join(re.findall(r"COPY --chown=ray:users (.+) /home", PAGE)).split()
-    assert len(links) >= 4 and {"pyproject.toml", "pipeline", "jobs", "schemas"} <= set(copied)
-    assert all((ROOT / each).exists() for each in [*links, *copied])
+    assert len(links) >= 6 and all((ROOT / each).exists() for each in links)
 
 
-def code_of_script(server, job):
-    """Run what the page's script ends with; return its exit code, as cron sees it."""
-    (line,) = re.findall(r"^ +\.venv/bin/(python -c .+get_job_info.+ \$id)$", PAGE, re.M)
-    return subprocess.run(
-        ["bash", "-c", f"id={job}\n{RAY.parent}/{line}"], check=False,
-        env={**os.environ, "RAY_AUTH_MODE": "token", "RAY_API_SERVER_ADDRESS": server},
-    ).returncode  # fmt: skip
+def test_what_is_uploaded_is_the_code_and_nothing_else(tmp_path):
+    code = ["jobs/a.py", "pipeline/b/c.toml", "schemas/d.py", "pyproject.toml"]
+    others = [".env", "data/x.wav", "token", "jobs/__pycache__/a.pyc", "tests/t.py", ".git/HEAD"]
+    for name in code + others:
+        (tmp_path / "here" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "here" / name).write_text("x")
+    shutil.copy(ROOT / ".rayignore", tmp_path / "here")
+    package = tmp_path / "package.zip"
+    create_package(str(tmp_path / "here"), package, include_gitignore=True)
+    with ZipFile(package) as zipped:
+        files = {name for name in zipped.namelist() if not name.endswith("/")}
+    assert files == set(code)
 
 
 @contextmanager
@@ -282,23 +479,25 @@ JOB = {"type": "SUBMISSION", "submission_id": "night", "entrypoint": "python -m 
     [
         ("SUCCEEDED", 0, 0),
         ("FAILED", 1, 1),
+        ("FAILED", 2, 2),
         ("FAILED", 3, 3),
+        ("FAILED", -9, 1),  # killed
         ("FAILED", None, 1),  # it never began
         ("STOPPED", None, 1),
     ],
 )
-def test_the_pages_script_ends_with_1_where_there_is_no_code(status, driver_exit_code, code):
+def test_a_job_that_is_waited_for_gives_its_own_code(status, driver_exit_code, code, monkeypatch):
+    async def no_log(*_):
+        for line in ():
+            yield line
+
+    monkeypatch.setattr(JobSubmissionClient, "tail_job_logs", no_log)
+    monkeypatch.setattr("pipeline.flows.submit._ASK_AGAIN_S", 0.01)
     with jobs_api(status=status, driver_exit_code=driver_exit_code) as server:
-        assert code_of_script(server, "night") == code
-        assert code_of_script(server, "another") == 1
-
-
-def test_the_pages_script_tells_exit_code_3(head):
-    done = head.job("submit", "--submission-id", "ended", "--", "exit", 3)
-    assert done.returncode == 1
-    assert "failed with exit code 3" in done.stdout + done.stderr
-    server = re.search(r"http://127\.0\.0\.1:\d+", done.stdout + done.stderr)[0]
-    assert code_of_script(server, "ended") == 3
-    assert "`|| test $? -eq 3`" in PAGE
-    forgiven = head.job("submit", "--", "sh", "-c", "sh -c 'exit 3' || test $? -eq 3")
-    assert forgiven.returncode == 0, forgiven.stdout + forgiven.stderr
+        client = JobSubmissionClient(server)
+        assert wait_for_job(client, "night") == code
+        with pytest.raises(TimbreError, match="another is lost"):
+            wait_for_job(client, "another")
+    monkeypatch.setattr("pipeline.flows.submit._MAX_SILENCE_S", 0.05)
+    with pytest.raises(TimbreError, match="night is lost"):  # the head is gone
+        wait_for_job(client, "night")

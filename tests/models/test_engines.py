@@ -216,6 +216,7 @@ def test_a_compiled_network_gets_batches_of_one_size(tmp_path, monkeypatch):
         return real(network, backend=counter, **options)
 
     monkeypatch.setattr(torch, "compile", compiled)
+    monkeypatch.setattr("pipeline.models.engines.engines.compiler_fault", lambda: "")
     engine = TorchEngine(load_model(uri)[0], CPU, precision="f32", embeddings=True)
     engine.compile()
     scores, embeddings = engine.scores(windows)
@@ -228,7 +229,7 @@ def test_a_compiled_network_gets_batches_of_one_size(tmp_path, monkeypatch):
     np.testing.assert_allclose(embeddings, seen, atol=1e-4)
 
 
-def test_a_network_that_does_not_compile_runs_as_it_is(tmp_path, monkeypatch):
+def test_a_network_that_does_not_compile_runs_as_it_is(tmp_path, monkeypatch, caplog):
     uri, card = write_model(tmp_path)
 
     def compiled(network, **options):
@@ -238,9 +239,11 @@ def test_a_network_that_does_not_compile_runs_as_it_is(tmp_path, monkeypatch):
         return fail
 
     monkeypatch.setattr(torch, "compile", compiled)
+    monkeypatch.setattr("pipeline.models.engines.engines.compiler_fault", lambda: "")
     engine = TorchEngine(load_model(uri)[0], CPU, precision="f32")
     engine.compile()
     assert engine.about["note"] == "not compiled: RuntimeError: no Triton"
+    assert "not compiled: RuntimeError: no Triton" in caplog.text
     windows = windows_for(card)
     np.testing.assert_allclose(engine.scores(windows)[0], by_model(uri, windows), atol=1e-5)
 

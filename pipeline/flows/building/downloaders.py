@@ -25,6 +25,7 @@ from pipeline.audio.segment import SegmentRows, crashed_row, get_segment
 from pipeline.audio.spectra.logmel import LogMelSpec
 from pipeline.errors import Outcome
 from pipeline.flows.building.request_gate import RemoteGate
+from pipeline.flows.metrics import add_segments
 from pipeline.selection.plan import Shard
 from pipeline.store.dataset import Dataset
 from pipeline.store.folder import Folder
@@ -108,6 +109,7 @@ def commit(job: BuildJob, name: str, rows: list[SegmentRows]) -> None:
         ),
         ledger=pa.Table.from_pylist([row.ledger for row in rows], LEDGER),
     )
+    add_segments(row.ledger for row in rows)
 
 
 @dataclass(eq=False)

@@ -252,7 +252,7 @@ def _fit(
     config: FitConfig, training_data: TrainingData, name: str
 ) -> tuple[Progress, dict[str, Any]]:
     """Train on the workers; return how it went, and what of it its page shows."""
-    progress_actor = ProgressActor.remote()  # type: ignore[attr-defined]
+    progress_actor = ProgressActor.remote(config.train.model)  # type: ignore[attr-defined]
     narrower = not config.gpu and wants_narrower_isa(training_data)
     filesystem, storage_path = Folder(config.out).location("runs")
     trainer = TorchTrainer(

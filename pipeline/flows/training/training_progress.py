@@ -10,6 +10,7 @@ from typing import Any
 import ray
 
 from pipeline.errors import TimbreError
+from pipeline.flows.metrics import show, show_epoch
 from pipeline.runs.logs import progress_bar, say
 
 _LOOK_EVERY_S = 1.0
@@ -19,9 +20,13 @@ _SHOWN = ("epoch", "train_loss", "val_loss", "val_macro_f1")
 # It may lie on a node that is taken away: it begins anew elsewhere then, and callers try again.
 @ray.remote(num_cpus=0, max_restarts=-1, max_task_retries=-1)
 class ProgressActor:
-    """Steps done, steps in all, the metrics of each epoch, and lines for the user."""
+    """Steps done, steps in all, the metrics of each epoch, and lines for the user.
 
-    def __init__(self) -> None:
+    It also shows them to Prometheus, as those of the named `model`.
+    """
+
+    def __init__(self, model: str) -> None:
+        self._model = model
         self._state: tuple[int, int, list[dict[str, float]]] = (0, 0, [])
         self._notes: list[str] = []
         self._refusal: TimbreError | None = None
@@ -37,10 +42,13 @@ class ProgressActor:
     def step(self, step: int, total: int) -> None:
         """Note the number of steps done, and of all."""
         self._state = (step, total, self._state[2])
+        show("timbre_training_step", step, self._model)
+        show("timbre_training_steps", total, self._model)
 
     def epoch(self, metrics: dict[str, float]) -> None:
         """Note what an epoch came to."""
         self._state[2].append(metrics)
+        show_epoch(metrics, self._model)
 
     def refuse(self, error: TimbreError) -> None:
         """Note what a user has to mend: raised in a worker, it would be tried again and again."""

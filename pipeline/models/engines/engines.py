@@ -7,6 +7,7 @@ are prepared by torch everywhere, with the same numbers: 1 % of a resnet50's tim
 from __future__ import annotations
 
 import gc
+import logging
 from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -20,6 +21,7 @@ from torch import Tensor, nn
 
 from pipeline.arrays import Float32
 from pipeline.errors import SpecMismatch, UsageError
+from pipeline.models.engines.compiler import NOT_COMPILED, compiler_fault
 from pipeline.models.engines.engine_choice import check_names, wants_int8
 from pipeline.models.engines.graphs import (
     BATCH,
@@ -45,6 +47,7 @@ from pipeline.models.networks.embedding import Outputs
 
 _GPU_BATCH = 256
 _AHEAD = 2  # batches that wait for a GPU
+_log = logging.getLogger(__name__)
 
 Windows = npt.NDArray[Any]
 
@@ -233,7 +236,9 @@ class TorchEngine:
             self._outputs(self._prepared(silence))
         except Exception as error:  # no compiler, no Triton, a network it cannot: all differ
             self._network, self._is_compiled = eager, False
-            self.about["note"] = f"not compiled: {first_line(error)}"
+            why = f"{NOT_COMPILED}{compiler_fault() or first_line(error)}"
+            self.about["note"] = joined_notes(self.about["note"], why)
+            _log.warning("%s", why)
 
 
 class OpenVinoEngine:
