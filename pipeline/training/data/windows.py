@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -232,16 +232,13 @@ class WindowSet:
 def load_windows(
     tables: Sequence[pa.Table], *, codes: Sequence[str], windows: WindowSpec, input_spec: InputSpec
 ) -> WindowSet:
-    """Return the windows of mapped tables, with the classes as targets in `codes`' order.
+    """Return the windows of tables, with the classes as targets in `codes`' order.
 
-    Where the tables say which are active, the others are left out; a clip may have none then.
+    A table has its clips' matrices as `matrix`, `[n_rows, n_columns]`, or as `frames`,
+    `[n_columns, n_rows]`: so do those that are mapped (`mapped.mapped_clips`). Where the tables say
+    which windows are active, the others are left out; a clip may have none then.
     """
-    matrices = [
-        np.frombuffer(value.as_buffer(), input_spec.dtype).reshape(input_spec.n_rows, -1)
-        for table in tables
-        for chunk in table["matrix"].chunks
-        for value in chunk
-    ]
+    matrices = [matrix for table in tables for matrix in _matrices(table, input_spec)]
     classes = [row for table in tables for row in table["classes"].to_pylist()]
     unknown = [row for table in tables for row in _unknown_of(table)]
     starts = [window_starts(matrix.shape[1], windows, input_spec) for matrix in matrices]
@@ -264,6 +261,18 @@ def load_windows(
         active=active,
         left_out=[n - n_active for n, n_active in zip(n_all, counts, strict=True)],
     )
+
+
+def _matrices(table: pa.Table, input_spec: InputSpec) -> Iterator[Windows]:
+    """Yield every clip's matrix, `[n_rows, n_columns]`, without copying the table's memory."""
+    has_frames = "frames" in table.column_names
+    for chunk in table["frames" if has_frames else "matrix"].chunks:
+        for value in chunk:
+            values = np.frombuffer(value.as_buffer(), input_spec.dtype)
+            if has_frames:
+                yield values.reshape(-1, input_spec.n_rows).T
+            else:
+                yield values.reshape(input_spec.n_rows, -1)
 
 
 def _unknown_of(table: pa.Table) -> list[Sequence[str] | None]:
@@ -307,7 +316,10 @@ def row_moments(
     for clip, matrix in enumerate(data.matrices):
         if levelled is not None and clip not in has_windows:
             continue
-        rows = matrix if levelled is None else _levelled_rows(data.clip_windows(clip), levelled)
+        if levelled is None:
+            rows = np.ascontiguousarray(matrix)  # mapped ones lie frame by frame
+        else:
+            rows = _levelled_rows(data.clip_windows(clip), levelled)
         moments = [one + Moments.of(row) for one, row in zip(moments, rows, strict=True)]
     mean = np.array([[one.mean] for one in moments], np.float32)
     return mean, np.array([[one.deviation or 1.0] for one in moments], np.float32)
