@@ -31,6 +31,7 @@ from pipeline.errors import UsageError
 from pipeline.inference.tracks import TrackFrontEnd
 from pipeline.store.dataset import Dataset
 from pipeline.store.store_errors import store_errors
+from pipeline.training.data.ahead import mapped_table
 from pipeline.training.data.windows import looked_at
 
 _ACTIVE = pa.list_(pa.bool_())
@@ -67,7 +68,7 @@ def mapped_clips(
                 lambda name, path: _make(dataset, name, input_spec, path, active), names, paths
             )
         )
-    return [pa.ipc.open_file(pa.memory_map(str(path))).read_all() for path in paths]
+    return [mapped_table(path) for path in paths]
 
 
 def is_in_features(dataset: Dataset, input_spec: InputSpec) -> bool:
