@@ -41,6 +41,9 @@ class FitConfig:
             absolute = replace(self.train, weights=str(Path(str(weights)).absolute()))
             object.__setattr__(self, "train", absolute)
         object.__setattr__(self, "train", _with_absolute_models(self.train))
+        if (folder := self.train.cache_dir) is not None:
+            absolute = replace(self.train, cache_dir=str(Path(folder).absolute()))
+            object.__setattr__(self, "train", absolute)
 
 
 def _with_absolute_models(config: TrainConfig) -> TrainConfig:

@@ -189,7 +189,8 @@ class TrainingData:
     def cache(self) -> Path:
         """This user's folder, on this machine, for the dataset's memory-mapped features."""
         name = self.meta.fingerprint.removeprefix("sha256:")[:16]
-        return Path(tempfile.gettempdir()) / f"timbre-{os.getuid()}" / name
+        folder = self.config.cache_dir or tempfile.gettempdir()
+        return Path(folder) / f"timbre-{os.getuid()}" / name
 
     @contextmanager
     def kept(self, *, is_last: bool = True) -> Iterator[None]:

@@ -31,7 +31,7 @@ _LATER = (
     *("encoder", "hidden", "init", "freeze", "pool", "teacher", "hard_share"),
 )
 """Fields that runs of older versions do not have."""
-_NOT_NAMED = ("loader_processes",)
+_NOT_NAMED = ("loader_processes", "cache_dir")
 """Fields that decide how fast a run is, and not what comes out."""
 
 _NETWORK, _WINDOWS, _STEPS = "the network", "windows", "steps of the training"
@@ -113,6 +113,9 @@ class TrainConfig:
     loader_processes: Annotated[Count | None, WHERE] = None
     """Processes that randomise a worker's windows; 0: a thread; a core less than it has if not
     given."""
+    cache_dir: Annotated[str | None, Flag("DIR"), WHERE] = None
+    """Folder on each node's own fast disk, where what the training reads is kept meanwhile; its
+    temporary folder if not given."""
     encoder: Annotated[tuple[str, ...], words("URI|URI,URI"), _TRANSFER] = ()
     """Of a probe: folders of the models, frozen, on whose embeddings it is fitted."""
     hidden: Annotated[Count, _TRANSFER] = 256

@@ -1,19 +1,24 @@
 """A dataset in, memory-mapped clips out, through a model's front end.
 
-What a front end gives is read through memory-mapped Arrow files. They are made once from the
-dataset's tables, which may be in a bucket: a copy of FEATURES where the front end is theirs, else
-made of CLIPS. So an epoch reads random windows at the speed of the page cache.
+What a front end gives is read through memory-mapped Arrow files. They are made once on each node,
+whatever its processes, from the dataset's tables, which may be in a bucket: a copy of FEATURES
+where the front end is theirs, else made of CLIPS. A clip's matrix lies in them frame by frame, not
+row by row as in FEATURES: a window is one piece of the file, and reading it touches no other pages.
 """
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import json
 import os
 import uuid
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
 
 from pipeline.arrays import Float32
@@ -26,9 +31,12 @@ from pipeline.errors import UsageError
 from pipeline.inference.tracks import TrackFrontEnd
 from pipeline.store.dataset import Dataset
 from pipeline.store.store_errors import store_errors
+from pipeline.training.data.ahead import mapped_table
 from pipeline.training.data.windows import looked_at
 
 _ACTIVE = pa.list_(pa.bool_())
+_LAYOUT = "frames first"
+"""Part of a folder's name, so that files of older versions, which lay row by row, are not read."""
 
 
 def mapped_clips(
@@ -38,7 +46,7 @@ def mapped_clips(
     cache: Path,
     active: WindowSpec | None = None,
 ) -> list[pa.Table]:
-    """Return a split as mapped tables of `segment_id, classes, matrix`, made where need be.
+    """Return a split as mapped tables of `segment_id, classes, frames`, made where need be.
 
     They have `unknown` as well where the dataset has it: older ones do not.
     With `active` there is a column of that name, too: which of such windows of a clip, at the
@@ -51,7 +59,7 @@ def mapped_clips(
     names = [n for n in dataset.folder.names(table) if n.startswith(f"{table}/{split}-")]
     if not names:
         raise UsageError(f"{dataset.folder.uri}: the dataset has no clips in its {split} split")
-    spec = [input_spec.to_dict(), *([] if active is None else [active.to_dict()])]
+    spec = [_LAYOUT, input_spec.to_dict(), *([] if active is None else [active.to_dict()])]
     folder = cache / hashlib.sha256(json.dumps(spec).encode()).hexdigest()[:12]
     with ThreadPoolExecutor(cpu_count()) as pool:  # decoding and log-mel let go of the GIL
         paths = [folder / f"{Path(name).stem}.arrow" for name in names]
@@ -60,7 +68,7 @@ def mapped_clips(
                 lambda name, path: _make(dataset, name, input_spec, path, active), names, paths
             )
         )
-    return [pa.ipc.open_file(pa.memory_map(str(path))).read_all() for path in paths]
+    return [mapped_table(path) for path in paths]
 
 
 def is_in_features(dataset: Dataset, input_spec: InputSpec) -> bool:
@@ -72,29 +80,60 @@ def is_in_features(dataset: Dataset, input_spec: InputSpec) -> bool:
 def _make(
     dataset: Dataset, name: str, input_spec: InputSpec, path: Path, active: WindowSpec | None
 ) -> None:
+    """Make one file, unless it is there; who comes while another makes it waits for that."""
     if path.exists():
         return
+    with _sole_maker(path):
+        if not path.exists():
+            _write(path, _table(dataset, name, input_spec, active))
+
+
+@contextmanager
+def _sole_maker(path: Path) -> Iterator[None]:
+    """Let one thread at a time, of all processes of this machine, be in the block for a file.
+
+    The lock ends with its process: where that is killed, the next one makes the file.
+    """
+    with store_errors("write", str(path)):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        lock = path.with_suffix(".lock").open("w")
+    with lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def _table(
+    dataset: Dataset, name: str, input_spec: InputSpec, active: WindowSpec | None
+) -> pa.Table:
+    """Return a shard's clips with what the front end gives, and with their active windows."""
     labels = _columns_of(dataset, name)
     if name.startswith("features/"):
         table = dataset.folder.read_table(name, [*labels, "logmel"])
-        table = table.rename_columns([*labels, "matrix"])
+        stored = [value.as_buffer() for value in table["logmel"].combine_chunks()]
+        matrices = [
+            np.frombuffer(one, input_spec.dtype).reshape(input_spec.n_rows, -1) for one in stored
+        ]
+        table = table.drop_columns(["logmel"])
         if active is not None:
-            table = table.append_column(
-                "active", _active_of(dataset, name, table, input_spec, active)
-            )
+            found = _active_of(dataset, name, table, input_spec, active)
+            table = table.append_column("active", found)
     else:
         table = dataset.folder.read_table(name, [*labels, "audio"])
         rate_hz = input_spec.sample_rate_hz
         clips = [samples_of(row["bytes"], rate_hz) for row in table["audio"].to_pylist()]
         table = table.drop_columns(["audio"])
-        matrices = [input_spec.matrix(samples).tobytes() for samples in clips]
-        table = table.append_column("matrix", pa.array(matrices, pa.large_binary()))
+        matrices = [input_spec.matrix(samples) for samples in clips]
         if active is not None:
-            found = [active_starts(samples, input_spec, active) for samples in clips]
-            table = table.append_column("active", pa.array(found, _ACTIVE))
+            starts = [active_starts(samples, input_spec, active) for samples in clips]
+            table = table.append_column("active", pa.array(starts, _ACTIVE))
+    frames = pa.array([matrix.T.tobytes() for matrix in matrices], pa.large_binary())
+    return table.append_column("frames", frames)
+
+
+def _write(path: Path, table: pa.Table) -> None:
+    """Write a file whole or not at all."""
     temporary = path.with_suffix(f".{os.getpid()}-{uuid.uuid4().hex[:8]}.tmp")
     with store_errors("write", str(path)):
-        path.parent.mkdir(parents=True, exist_ok=True)
         try:
             with (
                 pa.OSFile(str(temporary), "wb") as sink,

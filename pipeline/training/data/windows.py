@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,7 @@ from pipeline.audio.description.moments import Moments
 from pipeline.audio.spectra.input_spec import InputSpec
 from pipeline.audio.spectra.windows import WindowSpec, cut_windows, window_starts
 from pipeline.evaluation.labels.targets import joined_groups, target_matrix
+from pipeline.training.data.ahead import ask_for
 
 Windows = npt.NDArray[Any]
 
@@ -84,6 +86,8 @@ class WindowSet:
     """A clip each, where windows of silence and noise are left out; those are no windows here."""
     left_out: Sequence[int] = ()
     """How many of each clip they were."""
+    is_mapped: bool = False
+    """Whether the matrices are pieces of mapped files, frame by frame."""
 
     def __len__(self) -> int:
         """Return the number of windows."""
@@ -108,6 +112,14 @@ class WindowSet:
             starts = starts - np.round(np.clip(share, 0, 1) * room).astype(np.int64)
         before, behind = self.margins
         n_columns = before + self.n_frames + behind
+        if self.is_mapped:
+            froms = np.maximum(starts - before, 0)
+            ask_for(
+                [
+                    self.matrices[clip][:, first : first + n_columns]
+                    for clip, first in zip(clips.tolist(), froms.tolist(), strict=True)
+                ]
+            )
         found = np.empty((len(index), self.n_rows, n_columns), self.matrices[0].dtype)
         for k, clip in enumerate(clips):
             cut = self._cut(clip, starts[k : k + 1] - before, n_columns)
@@ -232,16 +244,13 @@ class WindowSet:
 def load_windows(
     tables: Sequence[pa.Table], *, codes: Sequence[str], windows: WindowSpec, input_spec: InputSpec
 ) -> WindowSet:
-    """Return the windows of mapped tables, with the classes as targets in `codes`' order.
+    """Return the windows of tables, with the classes as targets in `codes`' order.
 
-    Where the tables say which are active, the others are left out; a clip may have none then.
+    A table has its clips' matrices as `matrix`, `[n_rows, n_columns]`, or as `frames`,
+    `[n_columns, n_rows]`: so do those that are mapped (`mapped.mapped_clips`). Where the tables say
+    which windows are active, the others are left out; a clip may have none then.
     """
-    matrices = [
-        np.frombuffer(value.as_buffer(), input_spec.dtype).reshape(input_spec.n_rows, -1)
-        for table in tables
-        for chunk in table["matrix"].chunks
-        for value in chunk
-    ]
+    matrices = [matrix for table in tables for matrix in _matrices(table, input_spec)]
     classes = [row for table in tables for row in table["classes"].to_pylist()]
     unknown = [row for table in tables for row in _unknown_of(table)]
     starts = [window_starts(matrix.shape[1], windows, input_spec) for matrix in matrices]
@@ -263,7 +272,29 @@ def load_windows(
         db_per_unit=input_spec.db_per_unit,
         active=active,
         left_out=[n - n_active for n, n_active in zip(n_all, counts, strict=True)],
+        is_mapped=all("frames" in table.column_names for table in tables),
     )
+
+
+def _matrices(table: pa.Table, input_spec: InputSpec) -> Iterator[Windows]:
+    """Yield every clip's matrix, `[n_rows, n_columns]`, without copying the table's memory."""
+    has_frames = "frames" in table.column_names
+    for chunk in table["frames" if has_frames else "matrix"].chunks:
+        for values in _values(chunk, input_spec.dtype):
+            if has_frames:
+                yield values.reshape(-1, input_spec.n_rows).T
+            else:
+                yield values.reshape(input_spec.n_rows, -1)
+
+
+def _values(chunk: pa.LargeBinaryArray, dtype: str) -> list[Windows]:
+    """Return the values of each row of a chunk, in its memory: a scalar of Arrow's is a copy."""
+    if not len(chunk):
+        return []
+    _, offsets, data = chunk.buffers()
+    ends = np.frombuffer(offsets, np.int64)[chunk.offset : chunk.offset + len(chunk) + 1]
+    memory = np.frombuffer(data, np.uint8)
+    return [memory[start:end].view(dtype) for start, end in pairwise(ends.tolist())]
 
 
 def _unknown_of(table: pa.Table) -> list[Sequence[str] | None]:
@@ -307,7 +338,12 @@ def row_moments(
     for clip, matrix in enumerate(data.matrices):
         if levelled is not None and clip not in has_windows:
             continue
-        rows = matrix if levelled is None else _levelled_rows(data.clip_windows(clip), levelled)
+        if data.is_mapped:
+            ask_for([matrix])
+        if levelled is None:
+            rows = np.ascontiguousarray(matrix)  # mapped ones lie frame by frame
+        else:
+            rows = _levelled_rows(data.clip_windows(clip), levelled)
         moments = [one + Moments.of(row) for one, row in zip(moments, rows, strict=True)]
     mean = np.array([[one.mean] for one in moments], np.float32)
     return mean, np.array([[one.deviation or 1.0] for one in moments], np.float32)
