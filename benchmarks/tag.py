@@ -43,7 +43,7 @@ import torch
 from untrained import write_untrained
 
 from pipeline.audio.spectra.activity import Activity
-from pipeline.audio.spectra.input_spec import LogMelInput
+from pipeline.audio.spectra.input_kinds import LogMelInput
 from pipeline.audio.spectra.windows import WindowSpec
 from pipeline.demo.catalogue import plan_catalogue
 from pipeline.demo.recording import record_all

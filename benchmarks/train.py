@@ -32,7 +32,7 @@ import torch
 from ray.train import RunConfig, ScalingConfig
 from ray.train.torch import TorchTrainer
 
-from pipeline.audio.spectra.input_spec import LogMelInput
+from pipeline.audio.spectra.input_kinds import LogMelInput
 from pipeline.audio.spectra.windows import WindowSpec
 from pipeline.flows.cluster import own_cpus, ray_session
 from pipeline.flows.training.fit import worker_env

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import torch
 
-from pipeline.audio.spectra.input_spec import LogMelInput
+from pipeline.audio.spectra.input_kinds import LogMelInput
 from pipeline.audio.spectra.windows import WindowSpec
 from pipeline.models.model import Architecture, ModelCard, Tagger, save_model
 from pipeline.selection.vocabulary import default_vocabulary

@@ -6,7 +6,7 @@ import pytest
 
 from pipeline.audio.fetching import fetch
 from pipeline.audio.fetching.sources.base import NamedSource
-from pipeline.audio.spectra.input_spec import front_ends
+from pipeline.audio.spectra.input_kinds import front_ends
 from pipeline.configs.export import ExportConfig
 from pipeline.errors import UsageError
 from pipeline.evaluation.labels.aggregate import METHODS, TRACKS

@@ -15,7 +15,7 @@ import numpy as np
 
 from pipeline.arrays import Float32
 from pipeline.audio.decoding.decode import decode
-from pipeline.audio.spectra.input_spec import LogMelInput
+from pipeline.audio.spectra.input_kinds import LogMelInput
 from pipeline.audio.spectra.logmel import LogMelSpec
 from pipeline.audio.spectra.windows import WindowSpec
 from pipeline.training.augmenting.randomise.base import rms

@@ -17,14 +17,14 @@ import numpy as np
 import torch
 
 from pipeline.arrays import Float32
-from pipeline.audio.spectra.input_spec import (
-    InputSpec,
+from pipeline.audio.spectra.input_kinds import (
     LogMelInput,
     MelInput,
     SamplesInput,
     adds_up,
     level_rows,
 )
+from pipeline.audio.spectra.input_spec import InputSpec
 from pipeline.audio.spectra.logmel import LogMelSpec
 from pipeline.audio.spectra.stacked import row_scaling
 from pipeline.audio.spectra.windows import WindowSpec

@@ -12,7 +12,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from pipeline.audio.spectra.input_spec import InputSpec, input_from_dict
+from pipeline.audio.spectra.input_kinds import input_from_dict
+from pipeline.audio.spectra.input_spec import InputSpec
 from pipeline.audio.spectra.windows import WindowSpec
 from pipeline.errors import SpecMismatch, UsageError
 from pipeline.models.names import Pool

@@ -15,7 +15,7 @@ from pipeline.arrays import Float32, Int64
 from pipeline.audio.decoding.decode import decode
 from pipeline.audio.decoding.guard import Guard
 from pipeline.audio.spectra.activity import Activity
-from pipeline.audio.spectra.input_spec import LogMelInput
+from pipeline.audio.spectra.input_kinds import LogMelInput
 from pipeline.audio.spectra.logmel import LogMelSpec, log_mel
 from pipeline.audio.spectra.windows import WindowSpec, cut_windows, window_starts
 from pipeline.errors import DecodeError, ItemFault, Reason, TimbreError

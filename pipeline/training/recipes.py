@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from pipeline.audio.spectra.input_spec import InputSpec, LogMelInput
+from pipeline.audio.spectra.input_kinds import LogMelInput
+from pipeline.audio.spectra.input_spec import InputSpec
 from pipeline.audio.spectra.logmel import LogMelSpec
 from pipeline.models.networks.registry import networks
 from pipeline.models.pretrained.family import variants

@@ -10,7 +10,7 @@ import soundfile
 from pipeline.audio.decoding import declared_length
 from pipeline.audio.decoding.decode import decode, decode_blocks
 from pipeline.audio.decoding.ffmpeg import ffmpeg_exe
-from pipeline.audio.decoding.mpeg import parse_frame, read_length
+from pipeline.audio.decoding.mp3_length import parse_frame, read_length
 from pipeline.audio.fetching.ranges import RangeFile
 from pipeline.errors import DecodeError, Reason
 

@@ -16,7 +16,7 @@ from pipeline.audio.spectra.filterbank import (
     mel_filters_of,
     plain_filter_bank,
 )
-from pipeline.audio.spectra.input_spec import SamplesInput, input_from_dict
+from pipeline.audio.spectra.input_kinds import SamplesInput, input_from_dict
 from pipeline.audio.spectra.windows import WindowSpec, cut_windows, window_starts
 from pipeline.errors import SpecMismatch
 from pipeline.training.data.windows import WindowSet

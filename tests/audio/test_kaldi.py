@@ -5,7 +5,7 @@ import pytest
 import torch
 from torchaudio.compliance import kaldi as torchaudios
 
-from pipeline.audio.spectra.input_spec import input_from_dict
+from pipeline.audio.spectra.input_kinds import input_from_dict
 from pipeline.audio.spectra.kaldi import (
     DB_PER_NEPER,
     KaldiInput,

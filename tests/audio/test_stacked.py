@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from pipeline.audio.spectra.input_spec import (
+from pipeline.audio.spectra.input_kinds import (
     FeatureInput,
     LogMelInput,
     SamplesInput,

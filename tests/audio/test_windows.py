@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.audio.spectra.input_spec import LogMelInput
+from pipeline.audio.spectra.input_kinds import LogMelInput
 from pipeline.audio.spectra.logmel import LogMelSpec, log_mel
 from pipeline.audio.spectra.windows import WindowSpec, cut_windows, window_starts
 from pipeline.errors import UsageError

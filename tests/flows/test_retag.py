@@ -17,7 +17,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from jobs import retag as job
-from pipeline.audio.spectra.input_spec import LogMelInput
+from pipeline.audio.spectra.input_kinds import LogMelInput
 from pipeline.audio.spectra.windows import WindowSpec
 from pipeline.errors import SpecMismatch, StoreError, UsageError
 from pipeline.evaluation.labels.calibration import Calibration

@@ -15,7 +15,7 @@ import torch
 
 from pipeline.audio.decoding.decode import decode
 from pipeline.audio.decoding.guard import Guard
-from pipeline.audio.spectra.input_spec import LogMelInput
+from pipeline.audio.spectra.input_kinds import LogMelInput
 from pipeline.audio.spectra.logmel import LogMelSpec
 from pipeline.audio.spectra.windows import WindowSpec, cut_windows, window_starts
 from pipeline.evaluation.runs.tally import N_BINS

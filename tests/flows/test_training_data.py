@@ -5,7 +5,7 @@ import pyarrow as pa
 import pytest
 import torch
 
-from pipeline.audio.spectra.input_spec import LogMelInput, SamplesInput
+from pipeline.audio.spectra.input_kinds import LogMelInput, SamplesInput
 from pipeline.audio.spectra.logmel import LogMelSpec
 from pipeline.audio.spectra.stacked import StackedInput
 from pipeline.audio.spectra.windows import WindowSpec

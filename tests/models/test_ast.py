@@ -13,7 +13,7 @@ import torch
 import transformers
 
 from jobs import train as train_job
-from pipeline.audio.spectra.input_spec import LogMelInput, SamplesInput
+from pipeline.audio.spectra.input_kinds import LogMelInput, SamplesInput
 from pipeline.audio.spectra.kaldi import DB_PER_NEPER, KaldiInput
 from pipeline.audio.spectra.logmel import LogMelSpec
 from pipeline.audio.spectra.windows import WindowSpec

@@ -11,7 +11,7 @@ import torch
 
 from pipeline.audio.spectra.activity import Activity
 from pipeline.audio.spectra.filterbank import FilterBankInput, FilterBankSpec
-from pipeline.audio.spectra.input_spec import LogMelInput
+from pipeline.audio.spectra.input_kinds import LogMelInput
 from pipeline.audio.spectra.logmel import LogMelSpec
 from pipeline.audio.spectra.windows import WindowSpec
 from pipeline.errors import SpecMismatch, UsageError

@@ -5,7 +5,7 @@ import json
 import pytest
 import torch
 
-from pipeline.audio.spectra.input_spec import LogMelInput
+from pipeline.audio.spectra.input_kinds import LogMelInput
 from pipeline.audio.spectra.logmel import LogMelSpec
 from pipeline.audio.spectra.windows import WindowSpec
 from pipeline.errors import SpecMismatch, UsageError

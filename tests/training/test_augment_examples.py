@@ -10,7 +10,7 @@ import torch
 
 from pipeline.audio.decoding.clip import to_pcm16, wav_bytes
 from pipeline.audio.description.features import FrameSpec
-from pipeline.audio.spectra.input_spec import FeatureInput, LogMelInput, SamplesInput
+from pipeline.audio.spectra.input_kinds import FeatureInput, LogMelInput, SamplesInput
 from pipeline.audio.spectra.logmel import LogMelSpec
 from pipeline.audio.spectra.windows import WindowSpec
 from pipeline.models.model import Architecture, Tagger

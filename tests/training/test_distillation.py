@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from pipeline.audio.decoding.clip import FULL_SCALE
-from pipeline.audio.spectra.input_spec import LogMelInput
+from pipeline.audio.spectra.input_kinds import LogMelInput
 from pipeline.datasets.training_data import TrainingData
 from pipeline.errors import UsageError
 from pipeline.models.model import load_card, load_model

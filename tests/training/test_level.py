@@ -8,7 +8,7 @@ import pytest
 import soundfile
 import torch
 
-from pipeline.audio.spectra.input_spec import FeatureInput, SamplesInput, input_from_dict
+from pipeline.audio.spectra.input_kinds import FeatureInput, SamplesInput, input_from_dict
 from pipeline.audio.spectra.logmel import LogMelSpec
 from pipeline.audio.spectra.windows import WindowSpec
 from pipeline.datasets.training_data import TrainingData

@@ -18,7 +18,8 @@ import pytest
 import torch
 
 from pipeline.audio.spectra.filterbank import FilterBankInput, FilterBankSpec
-from pipeline.audio.spectra.input_spec import InputSpec, LogMelInput, SamplesInput
+from pipeline.audio.spectra.input_kinds import LogMelInput, SamplesInput
+from pipeline.audio.spectra.input_spec import InputSpec
 from pipeline.audio.spectra.kaldi import KaldiInput, KaldiSpec
 from pipeline.audio.spectra.logmel import LogMelSpec
 from pipeline.audio.spectra.windows import WindowSpec
@@ -176,7 +177,7 @@ def test_training_is_the_same_with_any_number_of_processes_and_leaves_none_behin
 TRAINS_FOR_EVER = """
 from itertools import repeat
 import numpy as np
-from pipeline.audio.spectra.input_spec import SamplesInput
+from pipeline.audio.spectra.input_kinds import SamplesInput
 from pipeline.training.data.loader import loader
 from pipeline.training.augmenting.randomise.windows import RandomisedWindows
 from pipeline.training.data.windows import Batch

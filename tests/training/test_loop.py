@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch.optim.optimizer import register_optimizer_step_post_hook
 
-from pipeline.audio.spectra.input_spec import LogMelInput, SamplesInput
+from pipeline.audio.spectra.input_kinds import LogMelInput, SamplesInput
 from pipeline.audio.spectra.logmel import LogMelSpec, log_mel
 from pipeline.audio.spectra.windows import WindowSpec
 from pipeline.errors import UsageError

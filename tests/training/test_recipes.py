@@ -7,7 +7,7 @@ import pyarrow as pa
 import pytest
 import torch
 
-from pipeline.audio.spectra.input_spec import (
+from pipeline.audio.spectra.input_kinds import (
     FeatureInput,
     LogMelInput,
     SamplesInput,

@@ -9,7 +9,7 @@ import torch
 
 from pipeline.audio.decoding.clip import from_pcm16, to_pcm16, wav_bytes
 from pipeline.audio.spectra.activity import Activity
-from pipeline.audio.spectra.input_spec import LogMelInput
+from pipeline.audio.spectra.input_kinds import LogMelInput
 from pipeline.audio.spectra.logmel import LogMelSpec
 from pipeline.audio.spectra.windows import WindowSpec
 from pipeline.datasets.training_data import TrainingData

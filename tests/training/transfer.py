@@ -9,7 +9,8 @@ import pyarrow as pa
 import torch
 
 from pipeline.audio.decoding.clip import from_pcm16, to_pcm16, wav_bytes
-from pipeline.audio.spectra.input_spec import InputSpec, LogMelInput
+from pipeline.audio.spectra.input_kinds import LogMelInput
+from pipeline.audio.spectra.input_spec import InputSpec
 from pipeline.audio.spectra.logmel import LogMelSpec
 from pipeline.audio.spectra.windows import WindowSpec
 from pipeline.models.model import Architecture, ModelCard, Tagger, save_model

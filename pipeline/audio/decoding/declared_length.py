@@ -11,7 +11,7 @@ from typing import BinaryIO
 
 import av
 
-from pipeline.audio.decoding.mpeg import read_length
+from pipeline.audio.decoding.mp3_length import read_length
 
 _SHORT_S, _SHORT_SHARE = 1.0, 0.02
 """A header may be this much off the truth."""

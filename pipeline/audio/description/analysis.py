@@ -14,7 +14,7 @@ import librosa
 import numpy as np
 
 from pipeline.arrays import Float32
-from pipeline.audio.spectra.front_end import Spec
+from pipeline.audio.spectra.input_spec import Spec
 from pipeline.errors import UsageError
 
 Matrix = Float32

@@ -19,7 +19,7 @@ import numpy as np
 import scipy.fft
 
 from pipeline.arrays import Float32
-from pipeline.audio.spectra.front_end import BandInput, Spec
+from pipeline.audio.spectra.input_spec import BandInput, Spec
 from pipeline.audio.spectra.kaldi import DB_PER_NEPER, kaldi_mel_filters
 from pipeline.audio.spectra.logmel import fused_kernel, hz_triangles
 

@@ -18,7 +18,7 @@ import numpy.typing as npt
 import scipy.fft
 
 from pipeline.arrays import Float32, Float64
-from pipeline.audio.spectra.front_end import BandInput, BandSpec, Spec
+from pipeline.audio.spectra.input_spec import BandInput, BandSpec, Spec
 from pipeline.audio.spectra.logmel import fused_kernel
 
 if TYPE_CHECKING:

@@ -19,7 +19,7 @@ import numpy as np
 import scipy.fft
 
 from pipeline.arrays import Float32
-from pipeline.audio.spectra.front_end import BandSpec, Spec
+from pipeline.audio.spectra.input_spec import BandSpec, Spec
 
 if TYPE_CHECKING:
     from pipeline.audio.spectra import fused

@@ -15,7 +15,7 @@ import numpy as np
 
 from pipeline.arrays import Float32
 from pipeline.audio.decoding.resample import resampled
-from pipeline.audio.spectra.front_end import InputSpec
+from pipeline.audio.spectra.input_spec import InputSpec
 from pipeline.errors import UsageError
 
 

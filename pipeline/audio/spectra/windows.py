@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pipeline.arrays import Float32, Int64
-from pipeline.audio.spectra.front_end import InputSpec, Spec
+from pipeline.audio.spectra.input_spec import InputSpec, Spec
 from pipeline.errors import UsageError
 
 

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from torch import nn
 
 from pipeline.audio.description.features import FrameSpec
-from pipeline.audio.spectra.input_spec import FeatureInput, InputSpec, LogMelInput
+from pipeline.audio.spectra.input_kinds import FeatureInput, LogMelInput
+from pipeline.audio.spectra.input_spec import InputSpec
 from pipeline.audio.spectra.logmel import LogMelSpec
 
 

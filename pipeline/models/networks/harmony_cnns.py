@@ -11,7 +11,7 @@ from itertools import pairwise
 
 from torch import Tensor, nn
 
-from pipeline.audio.spectra.input_spec import SamplesInput
+from pipeline.audio.spectra.input_kinds import SamplesInput
 from pipeline.audio.spectra.logmel import LogMelSpec
 from pipeline.models.networks.entry import Entry, levelled
 

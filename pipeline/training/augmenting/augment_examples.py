@@ -16,7 +16,8 @@ import torch
 from torch import Tensor
 
 from pipeline.arrays import Float32
-from pipeline.audio.spectra.input_spec import InputSpec, LogMelInput, SamplesInput
+from pipeline.audio.spectra.input_kinds import LogMelInput, SamplesInput
+from pipeline.audio.spectra.input_spec import InputSpec
 from pipeline.audio.spectra.logmel import LogMelSpec
 from pipeline.audio.spectra.windows import WindowSpec
 from pipeline.models.model import Tagger

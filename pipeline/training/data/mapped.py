@@ -25,7 +25,8 @@ from pipeline.arrays import Float32
 from pipeline.audio.decoding.clip import from_wav
 from pipeline.audio.decoding.decode import decode
 from pipeline.audio.spectra.activity import Activity
-from pipeline.audio.spectra.input_spec import InputSpec, LogMelInput
+from pipeline.audio.spectra.input_kinds import LogMelInput
+from pipeline.audio.spectra.input_spec import InputSpec
 from pipeline.audio.spectra.windows import WindowSpec
 from pipeline.errors import UsageError
 from pipeline.inference.tracks import TrackFrontEnd

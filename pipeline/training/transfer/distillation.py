@@ -18,7 +18,8 @@ import torch
 from torch import Tensor, nn
 
 from pipeline.audio.decoding.clip import FULL_SCALE
-from pipeline.audio.spectra.input_spec import InputSpec, MelInput, SamplesInput
+from pipeline.audio.spectra.input_kinds import MelInput, SamplesInput
+from pipeline.audio.spectra.input_spec import InputSpec
 from pipeline.audio.spectra.windows import window_starts
 from pipeline.errors import UsageError
 from pipeline.evaluation.labels.aggregate import aggregate, equal_on_clips

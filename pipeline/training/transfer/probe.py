@@ -12,7 +12,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from pipeline.audio.spectra.input_spec import InputSpec, LogMelInput
+from pipeline.audio.spectra.input_kinds import LogMelInput
+from pipeline.audio.spectra.input_spec import InputSpec
 from pipeline.audio.spectra.stacked import StackedInput
 from pipeline.audio.spectra.windows import WindowSpec, window_starts
 from pipeline.errors import UsageError

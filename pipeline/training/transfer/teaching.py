@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from pipeline.audio.spectra.input_spec import InputSpec, MelInput, SamplesInput
+from pipeline.audio.spectra.input_kinds import MelInput, SamplesInput
+from pipeline.audio.spectra.input_spec import InputSpec
 from pipeline.errors import UsageError
 from pipeline.models.model import ModelCard, load_card
 from pipeline.models.networks.classical import CLASSICAL

@@ -6,7 +6,7 @@ import sys
 import pytest
 import torch
 
-from pipeline.audio.spectra.input_spec import input_from_dict
+from pipeline.audio.spectra.input_kinds import input_from_dict
 from pipeline.models.pretrained.family import families, variants
 from pipeline.models.pretrained.outputs import output_map
 from pipeline.selection.vocabulary import default_vocabulary

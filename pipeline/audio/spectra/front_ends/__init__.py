@@ -1,4 +1,4 @@
-"""Samples in, a matrix out: a file for each front end more, found by its `FRONT_END`.
+"""Samples in, a matrix out: one file for each additional front end, found by its `FRONT_END`.
 
-The usual ones are in `input_spec`, `kaldi`, `filterbank` and `stacked` of `audio.spectra`.
+The usual ones are in `input_kinds`, `kaldi`, `filterbank` and `stacked` of `audio.spectra`.
 """

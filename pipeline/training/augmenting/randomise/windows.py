@@ -15,7 +15,8 @@ import numpy.typing as npt
 
 from pipeline.arrays import Float32
 from pipeline.audio.decoding.clip import FULL_SCALE
-from pipeline.audio.spectra.input_spec import InputSpec, MelInput
+from pipeline.audio.spectra.input_kinds import MelInput
+from pipeline.audio.spectra.input_spec import InputSpec
 from pipeline.training.augmenting.randomise.chain import Randomisation, randomised
 
 Windows = npt.NDArray[Any]
