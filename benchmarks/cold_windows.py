@@ -22,7 +22,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
-from pipeline.audio.spectra.input_spec import LogMelInput
+from pipeline.audio.spectra.input_kinds import LogMelInput
 from pipeline.audio.spectra.windows import WindowSpec
 from pipeline.training.data.ahead import mapped_table
 from pipeline.training.data.windows import load_windows
