@@ -1,11 +1,13 @@
 """What a night takes over from nights before it: rows of killed runs, rates, failures."""
 
 import json
+import shutil
 from collections import Counter
 from dataclasses import replace
 from types import SimpleNamespace
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import soundfile
 
@@ -13,7 +15,13 @@ from jobs import tag_catalog as job
 from pipeline.errors import SpecMismatch
 from pipeline.evaluation.labels.aggregate import TRACKS
 from pipeline.evaluation.runs.pace import expected_s
-from pipeline.flows.tagging.tag import TagConfig, lineage_of, tagging_of
+from pipeline.flows.tagging.tag import (
+    TagConfig,
+    lineage_of,
+    plan_tagging,
+    tag_catalog,
+    tagging_of,
+)
 from pipeline.inference.tagger import TrackTagger, describe, tables_of
 from pipeline.store import catalogue
 from pipeline.store.catalogue import list_tracks
@@ -160,3 +168,30 @@ def test_a_quiet_night_says_what_the_catalogue_has(tmp_path, capsys):
     assert html.count("<audio ") == 2
     assert "1 of 3 tracks have failed (see Failed tracks); nothing else is unusual" in html
     assert not list(out.glob("runs/*"))
+
+
+def test_a_folder_from_before_there_were_parts_goes_on(tmp_path, capsys):
+    """A dry run leaves it as it is; the next night finds nothing new and moves its rows."""
+    model, _ = write_model(tmp_path / "m")
+    music, out = tmp_path / "music", tmp_path / "out"
+    music.mkdir()
+    for k in range(3):
+        soundfile.write(music / f"{k}.wav", tones(1, 330 * (k + 1)), 44_100)
+    config = TagConfig(str(music), model, str(out), engine="torch", n_examples=0)
+    assert tag_catalog(config).tagged == 3
+    (new,) = out.glob("tags/**/*.parquet")
+    old = new.parents[2] / new.parent.name / new.name  # without the part
+    old.parent.mkdir()
+    new.rename(old)
+    shutil.rmtree(out / "index")
+    before = pq.read_table(old, partitioning=None)
+    capsys.readouterr()
+    assert plan_tagging(config).unchanged == 3
+    assert list(out.glob("tags/**/*.parquet")) == [old]
+    run = tag_catalog(config)
+    assert (run.unchanged, run.tagged, run.failed) == (3, 0, 0)
+    assert "its rows go into parts, 1 in all" in capsys.readouterr().err
+    (moved,) = out.glob("tags/**/*.parquet")
+    assert moved.parent.parent.name == "part=0-of-1"
+    assert pq.read_table(moved, partitioning=None).equals(before)
+    assert len(list(out.glob("index/*/*.parquet"))) == 1

@@ -6,13 +6,14 @@ import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pyarrow as pa
+import pyarrow.csv as pacsv
 import pyarrow.parquet as pq
 import pytest
 
 from pipeline.demo.media_server import Fault, MediaServer
 from pipeline.errors import DecodeError, FetchFault, ItemFault, TableError, UsageError
 from pipeline.store import track
-from pipeline.store.catalogue import list_tracks, track_batches
+from pipeline.store.catalogue import TRACKS, list_tracks, track_batches
 from pipeline.store.left_out import LeftOut
 from pipeline.store.track import open_track
 
@@ -293,3 +294,25 @@ def test_lines_that_hold_no_track(tmp_path, text, said):
     (tmp_path / "m.jsonl").write_bytes(text)
     with pytest.raises(TableError, match=said):
         list_tracks(str(tmp_path / "m.jsonl"))
+
+
+URIS = ["/m/a.mp3", "/m//b.mp3", "/m/../c.mp3", "/m/.d.mp3", "d.mp3", "s3://b/x/../e.mp3", "/"]
+
+
+@pytest.mark.parametrize("uris", [URIS, URIS[:1], ["s3://b/é.mp3", "/m/n.mp3"], URIS[3:4]])
+@pytest.mark.parametrize("sizes", [[1] * 7, [None] * 7])
+def test_a_manifest_in_parquet_names_what_a_csv_names(tmp_path, uris, sizes):
+    """Whether its batches go through whole or row by row."""
+    columns = {"uri": uris, "size_bytes": sizes[: len(uris)], "modified_ns": [2] * len(uris)}
+    schema = pa.schema(
+        [("uri", pa.string()), ("size_bytes", pa.int64()), ("modified_ns", pa.int64())]
+    )
+    table = pa.table(columns, schema=schema)
+    pq.write_table(table, tmp_path / "m.parquet")
+    pacsv.write_csv(table, tmp_path / "m.csv")
+    found = [
+        pa.concat_tables(track_batches(str(tmp_path / name))).to_pylist()
+        for name in ("m.parquet", "m.csv")
+    ]
+    assert found[0] == found[1]
+    assert found[0][0]["uri"] == uris[0]

@@ -199,7 +199,7 @@ def _parts(store: TagStore, model_id: str, listing: Listing) -> list[TagPart]:
     n_rows = max(listing.n_rows, last.tracks if last else 0)
     n_parts = max(store.n_parts(model_id), n_parts_for(n_rows))
     for place in store.to_cut(model_id, n_parts):
-        say("parts", text=f"{store.folder.uri_of(place)}: its rows go into {n_parts} parts")
+        say("parts", text=f"{store.folder.uri_of(place)}: its rows go into parts, {n_parts} in all")
         store.cut(place, n_parts)
     return store.parts(model_id, n_parts)
 
