@@ -3,10 +3,10 @@
     python benchmarks/scale.py    # 1 and 10 million tracks as files, 100 million in memory
     python benchmarks/scale.py --files 1000000 --tracks 1000000
 
-`files`: the TAGS of so many tracks as a year of runs leaves them, 4,096 rows a file: written once,
-then read as the planner does and settled as after a night of changes. `tracks`: what is known, and
-a catalogue of which one track in a thousand is new, as batches that no disk holds. Each part runs
-in a process of its own, whose peak memory is shown. Figures go to docs/log.md.
+`files`: the TAGS of so many tracks as a year of runs leaves them, 4,096 rows per file: written
+once, then read as the planner does and settled as after a night of changes. `tracks`: what is
+known, and a catalogue of which one track in a thousand is new, as batches that no disk holds. Each
+part runs in a process of its own, whose peak memory is shown. Figures go to docs/log.md.
 """
 
 from __future__ import annotations
