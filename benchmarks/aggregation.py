@@ -63,7 +63,7 @@ class Heard:
 
 
 def main() -> None:
-    """Render, listen, print a line an aggregation."""
+    """Render, listen, print one line per aggregation."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--model", default="demo/model", help="a model's folder")
     parser.add_argument("--tracks", type=int, default=96, metavar="N")

@@ -148,13 +148,13 @@ def fetch(flags: argparse.Namespace) -> dict[str, float]:
         "segments a second": n / seconds,
         "requests a segment": n_requests / n,
         "kB fetched a segment": report.bytes_fetched / n / 1000,
-        "decode and log-mel, ms a segment": work_s / n * 1000,
+        "decode and log-mel, ms per segment": work_s / n * 1000,
         "wall s": seconds,
     }
 
 
 def waiting(flags: argparse.Namespace) -> dict[str, float]:
-    """Get a page instead of audio, 200 ms an answer: only the waiting, and what a segment costs.
+    """Get a page instead of audio, 200 ms per answer: only the waiting, and what a segment costs.
 
     Not a 404: after an error the client opens another connection; after an answer it keeps this,
     as it does in a real build.
@@ -188,10 +188,10 @@ def waiting(flags: argparse.Namespace) -> dict[str, float]:
         "downloads at once (that x the time of one)": rate * fetch_s,
         "share of those wanted": rate * fetch_s / flags.downloads,
         "share of the ideal rate (200 ms each)": rate * LATENCY_S / flags.downloads,
-        "fetching, ms a segment": fetch_s * 1000,
-        "waiting at the gate, ms a segment": report.stages["wait_s"] / len(arrivals) * 1000,
-        "seconds, ms a segment": report.seconds / len(arrivals) * 1000,
-        "CPU ms a segment, this server's included": cpu_s / len(arrivals) * 1000,
+        "fetching, ms per segment": fetch_s * 1000,
+        "waiting at the gate, ms per segment": report.stages["wait_s"] / len(arrivals) * 1000,
+        "seconds, ms per segment": report.seconds / len(arrivals) * 1000,
+        "CPU ms per segment, this server's included": cpu_s / len(arrivals) * 1000,
         "wall s": seconds,
     }
 

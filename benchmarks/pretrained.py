@@ -157,7 +157,7 @@ def held_out_f1(scored: Scored) -> float:
 
 
 def by_class(scored: Scored, own: Metrics) -> str:
-    """Return a line a class: how many, F1 and AP, and the threshold of the largest F1."""
+    """Return one line per class: how many, F1 and AP, and the threshold of the largest F1."""
     found = tuned(scored.truth, scored.scores, class_codes=scored.codes).values
     return "\n".join(
         f"    {row.code:<8}{row.n_positive:>5}  F1 {row.f1:.3f}  "

@@ -156,7 +156,7 @@ def ours(
 ) -> Measured:
     """Return windows per second of Ray Train with our loop, over all workers, and what it waited.
 
-    With `loaders` the windows are randomised, by so many processes a worker.
+    With `loaders` the windows are randomised, by so many processes per worker.
     """
     job: dict[str, Any] = {"flags": flags, "workers": workers, "threads": threads}
     job |= {"augment": augment, "loaders": loaders}

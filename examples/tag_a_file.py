@@ -9,7 +9,7 @@ from pipeline import TrackTagger, describe, inference_config, list_tracks
 
 
 def main(paths: list[str]) -> None:
-    """Print a line a file: its name and its labels, or why there are none."""
+    """Print one line per file: its name and its labels, or why there are none."""
     config = inference_config()  # the starter; inference_config("my/model") takes another model
     names = config.card.vocabulary.names
     tagger = TrackTagger(config)

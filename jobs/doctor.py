@@ -1,4 +1,4 @@
-"""Check this machine for what the jobs need: a line a check, with the cure; 1 when one FAILs."""
+"""Check this machine for what the jobs need: one line per check, with the cure; 1 on a FAIL."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pipeline.flags import from_flags
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Parse, check, print a line a finding."""
+    """Parse, check, print one line per finding."""
     parser = harness.parser(__doc__, DoctorConfig, takes_relative=True)  # it says so itself
     flags = vars(parser.parse_args(argv))
 

@@ -1,4 +1,4 @@
-"""Extract features of a dataset's clips: a table a feature, by frame or pooled over the frames."""
+"""Extract features of a dataset's clips: one table per feature, by frame or pooled over them."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def main(argv: list[str] | None = None) -> int:
         print(f"{done.n_clips} clips in {done.n_shards} shards done now")
         for name, feature in done.record.features.items():
             print(f"  {name}: {len(feature['rows'])} rows")
-        print(f"all of it is in {flags['out']}: features.json, a folder a feature")
+        print(f"all of it is in {flags['out']}: features.json, one folder per feature")
         return harness.OK
 
     return harness.run(job)

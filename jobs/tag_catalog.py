@@ -101,7 +101,7 @@ def _left_out(counts: Mapping[str, int]) -> str:
 
 
 def _reasons(run: TaggingRun) -> str:
-    """Return a line a reason why tracks have failed in this run, the commonest first."""
+    """Return one line per reason why tracks have failed in this run, the commonest first."""
     from pipeline.report.alerts import REASONS
 
     commonest = sorted(run.reasons.items(), key=lambda item: -item[1])

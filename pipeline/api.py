@@ -1,4 +1,4 @@
-"""A function for every job: its config in, what the job prints or writes out.
+"""A function for every job: it takes a config, and returns what the job prints or writes.
 
 The configs are light to import, the flows are not: torch and Ray take seconds. So each function
 imports its flow when it is called, and whoever only reads `--help` or makes a config waits for
@@ -75,7 +75,7 @@ def fit(config: FitConfig) -> FitResult:
 
 
 def cross_validate(config: FitConfig, n_folds: int) -> FoldsResult:
-    """Train a model a fold, of parts by video; return their cards, and what folds.json holds."""
+    """Train one model per fold, of parts by video; return their cards and folds.json."""
     from pipeline.flows.training.folds import cross_validate
 
     return cross_validate(config, n_folds)
@@ -146,7 +146,7 @@ def export_tags(config: ExportConfig) -> Exported:
 
 
 def checkup(config: DoctorConfig) -> Iterator[Finding]:
-    """Yield what a job would stumble over on this machine, a finding a check, as they come."""
+    """Yield what a job would stumble over on this machine, one finding per check, as they come."""
     from pipeline.flows.doctor import checkup
 
     return checkup(config)

@@ -1,10 +1,10 @@
-"""A folder in, what its modules declare out: how a new file is found without an edit elsewhere.
+"""What the modules of a folder declare: how a new file is found without an edit elsewhere.
 
-A seam is a folder of `pipeline/` and the name of a constant: `FAMILY` in models/pretrained/,
-`EXPORT` in exports/, and so on. A module of the folder that has the constant is one more of its
-kind. Of an export, an augmentation, a feature and a family the module's name is the name that users
-give, as `declaring` lists them by it. What --help says of an export and a source is the first line
-of the module's docstring (`summaries`). CONTRIBUTING.md shows each seam.
+A seam (an extension point) is a folder of `pipeline/` and the name of a constant: `FAMILY` in
+models/pretrained/, `EXPORT` in exports/, and so on. A module of the folder that has the constant is
+one more of its kind. The file name of an export, an augmentation, a feature or a family is the name
+users type, as `declaring` lists them by it. What --help says of an export and a source is the first
+line of the module's docstring (`summaries`). CONTRIBUTING.md shows each seam.
 """
 
 from __future__ import annotations

@@ -10,7 +10,7 @@ from schemas.columns import CODES, column
 
 
 def scores_struct(class_codes: Sequence[str]) -> pa.StructType:
-    """A float a class, by code."""
+    """One float per class, by code."""
     return pa.struct([pa.field(code, pa.float32()) for code in class_codes])
 
 

@@ -1,6 +1,6 @@
 """The diffs of CONTRIBUTING.md apply to a copy of the tree, and their tests pass there.
 
-So each seam is one new file and its test: a diff that needed another edit would not pass.
+So each extension is one new file and its test: a diff that needed another edit would not pass.
 """
 
 import os

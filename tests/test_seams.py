@@ -83,7 +83,7 @@ def test_the_help_explains_every_export_on_a_line_of_its_own():
     first, *lines = field_docs(ExportConfig)["format"].split("\n")
     assert first == "What to write "
     assert [line.partition(": ")[0] for line in lines] == list(FORMATS)
-    assert lines[0] == "csv: TAGS as a csv: a row a track, failed ones too"
+    assert lines[0] == "csv: TAGS as a csv: one row per track, failed ones too"
 
 
 @pytest.mark.parametrize(

@@ -1,1 +1,1 @@
-"""What `benchmarks/starter.py` does, a step a module: the starter is made again from these."""
+"""What `benchmarks/starter.py` does, one step per module: the starter is made again from these."""

@@ -41,7 +41,7 @@ _LABELS = {**{code: k for k, code in enumerate(CODES)}, "other": OTHER, "drums":
 
 
 def game_clips(packages: Path) -> list[Clip]:
-    """Return a clip a file of the two packages, which are fetched into a folder."""
+    """Return one clip per file of the two packages, which are fetched into a folder."""
     gcompris, lmms = (fetch(one, packages)[0] for one in GAMES)
     found = dict(_rcc_files((gcompris / _RCC).read_bytes()))
     clips = [_clip(found[f"{name}.ogg"], label, "gcompris") for name, label in _GCOMPRIS.items()]

@@ -56,7 +56,7 @@ def clip_scores(tagger: Tagger, clips: list[Clip]) -> Float32:
 
 
 def figures(truth: Bools, scores: Float32, thresholds: npt.ArrayLike) -> Figures:
-    """Return macro F1 at thresholds, one a class or one for all, and mAP."""
+    """Return macro F1 at thresholds, one per class or one for all, and mAP."""
     there = np.flatnonzero(truth.any(axis=0))
     named = scores >= np.broadcast_to(np.asarray(thresholds), len(CODES))
     precisions = [average_precision_score(truth[:, k], scores[:, k]) for k in there]
@@ -65,7 +65,7 @@ def figures(truth: Bools, scores: Float32, thresholds: npt.ArrayLike) -> Figures
 
 
 def calibrated(truth: Bools, scores: Float32) -> dict[str, float]:
-    """Return a threshold a class: half-way from 0.5 to that of the largest F1, as clips are few."""
+    """Return one threshold per class: half-way from 0.5 to the largest F1's, as clips are few."""
     best = tuned(truth, scores, class_codes=CODES).values
     return {
         code: round((0.5 + float(np.clip(value, 0.1, 0.9))) / 2, 3) for code, value in best.items()

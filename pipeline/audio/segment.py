@@ -1,4 +1,4 @@
-"""One planned segment in; its LEDGER row, and its CLIPS and FEATURES rows where it was got, out."""
+"""From one planned segment to its LEDGER row and, where it was got, CLIPS and FEATURES rows."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""What each job is told, a module a job: light to import, as `--help` has to be quick."""
+"""What each job is told, one module per job: light to import, as `--help` has to be quick."""

@@ -56,7 +56,7 @@ class TagConfig:
     keep_windows: Annotated[bool, _WRITTEN] = False
     """Also write windows/ and intervals/."""
     embeddings: Annotated[bool, _WRITTEN] = False
-    """Also write embeddings/, a vector a track."""
+    """Also write embeddings/, one vector per track."""
     engine: Annotated[Engine, _MODEL] = "auto"
     """What runs the model."""
     precision: Annotated[Precision, _MODEL] = "auto"

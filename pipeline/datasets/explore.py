@@ -1,7 +1,7 @@
 """A dataset and its pooled features in; ANOVA, explore.json and a page out.
 
-No Ray: a feature is a number a row and clip here, and one feature at a time is in memory. Audio is
-never read.
+No Ray: a feature is one number per row and clip here, and one feature at a time is in memory. Audio
+is never read.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
-"""Pooled features in a folder in, a matrix a statistic and each clip's class out.
+"""From a folder of pooled features to one matrix per statistic, and each clip's class.
 
     features.json  {name}-pooled/{shard}.parquet
 
-A table has the columns `mean`, `var` or both: lists with one number a row of the feature, the names
-of the rows and the unit in the column's metadata.
+A table has the columns `mean`, `var` or both: lists with one number per row of the feature, the
+names of the rows and the unit in the column's metadata.
 """
 
 from __future__ import annotations
@@ -143,6 +143,6 @@ def _matrix(column: pa.ChunkedArray, n_rows: int, what: str) -> Float32:
     """Return a column of lists as `[n_clips, n_rows]`, NaN for nulls."""
     lists = column.combine_chunks()
     if not pc.all(pc.equal(pc.list_value_length(lists), n_rows), skip_nulls=False).as_py():
-        raise SpecMismatch(f"{what}: expected {n_rows} numbers a clip")
+        raise SpecMismatch(f"{what}: expected {n_rows} numbers per clip")
     values: npt.NDArray[Any] = lists.flatten().to_numpy(zero_copy_only=False)
     return values.astype(np.float32).reshape(len(lists), n_rows)

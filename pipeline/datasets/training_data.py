@@ -1,4 +1,4 @@
-"""A dataset and a training config in, what a worker trains with out: window sets, the new model."""
+"""What a worker trains with, from a dataset and a training config: window sets, the model."""
 
 from __future__ import annotations
 

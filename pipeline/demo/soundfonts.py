@@ -1,4 +1,4 @@
-"""The machine's General MIDI soundfonts in, the one that each recording is rendered with out.
+"""Which of the machine's General MIDI soundfonts each recording is rendered with.
 
 With the wheel's TimGM6mb alone nothing is drawn, and recordings are what they always were.
 """

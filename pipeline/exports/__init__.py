@@ -1,1 +1,1 @@
-"""A tagging run's folder in, other people's formats out: a file a format, found by its `EXPORT`."""
+"""The formats of other programs: one file per format, found by its `EXPORT`."""

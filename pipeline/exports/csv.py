@@ -1,4 +1,4 @@
-"""TAGS as a csv: a row a track, failed ones too."""
+"""TAGS as a csv: one row per track, failed ones too."""
 
 from __future__ import annotations
 

@@ -97,4 +97,4 @@ def file_each(task: Task, suffix: str, text_of: Callable[[Row, list[Span], TagSo
                 bool(texts.without_interval(row, of_row))
                 for row, of_row in zip(ok, found, strict=True)
             )
-    return f"{n_files:,d} files .{suffix}, one a track; failed ones are left out"
+    return f"{n_files:,d} files .{suffix}, one per track; failed ones are left out"

@@ -1,1 +1,1 @@
-"""THE ONLY RAY in pipeline/: thin adapters over the rooms before them, and edges without it."""
+"""THE ONLY RAY in pipeline/: thin adapters over the packages below them, and edges without it."""

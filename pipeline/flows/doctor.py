@@ -1,4 +1,4 @@
-"""A source, a folder and this machine in, findings out: what a job would stumble over.
+"""What a job would stumble over: findings on a source, a folder and this machine.
 
 The checks of the machine itself are in `doctor_checks.py`; here are those of the audio's way into
 it. As there, a check imports itself what it needs.
@@ -37,7 +37,7 @@ LOGIN_COOKIES = {"SAPISID", "__Secure-1PAPISID", "__Secure-3PAPISID"}
 
 
 def checkup(config: DoctorConfig) -> Iterator[Finding]:
-    """Yield a finding a check, as they come; a check that crashes is a FAIL, too."""
+    """Yield one finding per check, as they come; a check that crashes is a FAIL, too."""
     for check in checks(config):
         name = check.func.__name__.removeprefix("check_").replace("_", "-")
         try:

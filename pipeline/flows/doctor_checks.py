@@ -1,4 +1,4 @@
-"""This machine in, findings out: packages, room, memory, CPUs, Ray and torch.
+"""Findings on this machine: packages, free space, memory, CPUs, Ray and torch.
 
 A check looks at one thing and says what it found, and the cure. Whatever it needs it imports
 itself: a package that is broken is a finding, and the other checks go on.

@@ -1,4 +1,4 @@
-"""CLIPS in, feature sets out: a table a feature, a file a shard of clips.
+"""CLIPS in, feature sets out: one table per feature, one file per shard of clips.
 
     features.json  {name}/{shard}.parquet  or, pooled,  {name}-pooled/{shard}.parquet
 
@@ -35,7 +35,7 @@ from schemas.feature_set import CLIPS_KEY, FeatureSetRecord, feature_schema, poo
 _IDENTITY = ["segment_id", "sha256", "split", "classes"]
 """What a shard's features depend on: which clips it has, what they sound like and what they are."""
 _CLIP_COLUMNS = [*_IDENTITY, "ytid", "audio"]
-_AT_ONCE = 16
+_MAX_PARALLEL_READS = 16
 """Shards that are compared at the same time: a bucket's answers take their time."""
 
 
@@ -175,7 +175,7 @@ def drop_changed(work: ExtractJob, shards: list[str]) -> None:
                 if said.get(CLIPS_KEY) != now:
                     work.out.delete(name)
 
-    with ThreadPoolExecutor(_AT_ONCE) as pool:
+    with ThreadPoolExecutor(_MAX_PARALLEL_READS) as pool:
         list(pool.map(drop, shards))
 
 

@@ -33,7 +33,7 @@ every engine's batch, so batches are what they would be of all windows at once."
 def describe(
     tracks: pa.Table, inference: InferenceConfig, is_known: Callable[[str], bool] = lambda _: False
 ) -> Iterator[pa.Table]:
-    """Decode each track and cut its windows; yield a row a track, with windows or with a fault."""
+    """Decode each track and cut its windows; yield one row per track, with windows or a fault."""
     front_ends = inference.front_ends
     schema = described_schema(len(front_ends))
     for row in described_rows(tracks.to_pylist(), front_ends, is_known):

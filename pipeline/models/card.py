@@ -47,7 +47,7 @@ class Architecture:
     below_peak: bool = True
     """Whether windows are dB, scaled to what lies below each window's peak; else each row is
     scaled by a mean and a deviation, which are among the weights: the training set's, or those
-    that the input has (`Input.scaling`)."""
+    that the input has (`InputSpec.scaling`)."""
     sizes: dict[str, Any] | None = None
     """Of `ast`: settings of its encoder that are not the usual ones."""
     untrained: tuple[int, ...] = ()

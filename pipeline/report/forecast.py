@@ -1,4 +1,4 @@
-"""What a build would do, in numbers (see `runs.forecast`) in, the same in words out. PURE."""
+"""What a build would do, in words: from its numbers (see `runs.forecast`). PURE."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Counts of files that a catalogue's listing did not take in, a line and a table out. PURE."""
+"""A line and a table about the files that the listing of a catalogue leaves out. PURE."""
 
 from __future__ import annotations
 

@@ -108,7 +108,7 @@ def grouped_bars(
     right: float,
     ranges: Mapping[str, Sequence[Range]] | None = None,
 ) -> None:
-    """Draw a group of bars for every label, one bar a series, each with its number behind it.
+    """Draw a group of bars for every label, one bar per series, each with its number behind it.
 
     `ranges` gives, for some series, the low and high end of each bar's interval, or two Nones.
     """

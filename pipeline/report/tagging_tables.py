@@ -1,4 +1,4 @@
-"""A tagging run and the one before in, the tables of its page out. PURE.
+"""The tables on the page of a tagging run, beside the run before it. PURE.
 
 `before` is None for a first run.
 """

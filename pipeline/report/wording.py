@@ -56,7 +56,7 @@ def past_limit_text(
 
 
 def thresholds_text(thresholds: Mapping[str, float]) -> str:
-    """Return a threshold a class in few words.
+    """Return one threshold per class in few words.
 
     >>> thresholds_text({"cel": 0.5, "cla": 0.5}), thresholds_text({"cel": 0.5, "cla": 0.4})
     ('0.5 for all', 'cel 0.5, cla 0.4')

@@ -1,4 +1,4 @@
-"""The environment in; whether a job joins a cluster, and what a relative path means there, out.
+"""Whether a job joins a cluster, and what a relative path means there.
 
 `ray job submit` starts a job in a temporary folder of Ray's own, below which a relative path would
 be written, and deleted with it; and no other node has that folder.

@@ -35,7 +35,7 @@ def log_form() -> str:
 
 @contextmanager
 def logged(job: str) -> Iterator[None]:
-    """Log what runs within as objects, one a line; nothing changes where text is asked for."""
+    """Log what runs within as objects, one per line; nothing changes where text is asked for."""
     if log_form() == "text":
         yield
         return

@@ -1,4 +1,4 @@
-"""Selected segments in, those that `--max-per-class` lets in out, and what it left out. PURE."""
+"""Which selected segments `--max-per-class` keeps, and how many it drops. PURE."""
 
 from __future__ import annotations
 

@@ -1,7 +1,8 @@
 """IRMAS's own files in, selected segments out, with their split. PURE.
 
-The training form is 3-s clips in a folder a class (`cel/[cel][cla]0001__1.wav`); the testing form
-is clips of 5 to 20 s with a text file of class codes beside each (`(02) some song-1.wav`, `.txt`).
+The training form is 3-s clips in one folder per class (`cel/[cel][cla]0001__1.wav`); the testing
+form is clips of 5 to 20 s with a text file of class codes beside each (`(02) some song-1.wav`,
+`.txt`).
 """
 
 from __future__ import annotations
@@ -106,7 +107,7 @@ def parse_labels(text: str, codes: Sequence[str], *, name: str) -> list[str]:
             raise TableError(name, number, f"code {code!r}", f"one of {', '.join(codes)}")
         found.add(code)
     if not found:
-        raise TableError(name, 1, "no class code", f"one a line, of {', '.join(codes)}")
+        raise TableError(name, 1, "no class code", f"one per line, of {', '.join(codes)}")
     return [code for code in codes if code in found]
 
 

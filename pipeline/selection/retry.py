@@ -1,4 +1,4 @@
-"""A ledger in, which of its segments a later run tries again out. PURE."""
+"""Which segments of a ledger a later run tries again. PURE."""
 
 from __future__ import annotations
 

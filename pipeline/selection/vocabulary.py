@@ -108,7 +108,7 @@ def _lines_of(name: str) -> tuple[str, ...]:
 
 
 def audioset_vocabulary(mids: Iterable[str]) -> Vocabulary:
-    """Return a class a label, by AudioSet's ids; its code is made of its name.
+    """Return one class per label, by AudioSet's ids; its code is made of its name.
 
     >>> audioset_vocabulary(["/m/01glhc"]).instruments[0].code
     'tapping_guitar_technique'
@@ -135,7 +135,7 @@ def parse_vocabulary(text: str, *, name: str, ontology: str | None = None) -> Vo
     except tomllib.TOMLDecodeError as error:
         raise UsageError(f"{name}: not TOML: {error}") from error
     if not isinstance(rows, list) or not rows or not all(isinstance(row, dict) for row in rows):
-        raise UsageError(f"{name}: found no [[instrument]]; expected one a class")
+        raise UsageError(f"{name}: found no [[instrument]]; expected one per class")
     children = _children(ontology) if ontology is not None else {}
     known = audioset_mids() | children.keys()
     vocabulary = Vocabulary(tuple(_instrument(row, text, name, known, children) for row in rows))

@@ -1,4 +1,4 @@
-"""A URI in, the filesystem that opens it and the path there out.
+"""The filesystem that opens a URI, and the path there.
 
 A client of S3 is kept for a bucket: each new one looks for the bucket's region and asks for
 credentials, and a catalogue opens a folder for every track.

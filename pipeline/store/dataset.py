@@ -1,10 +1,10 @@
-"""A dataset's folder: SEGMENTS, and a LEDGER, CLIPS and FEATURES file a shard.
+"""A dataset's folder: SEGMENTS, and one LEDGER, CLIPS and FEATURES file per shard.
 
     dataset.json  segments.parquet  clips/  features/  ledger/  report.json  report.html
 
 A shard's files are written with the LEDGER last: a shard with a ledger file is done, and CLIPS or
 FEATURES without one are what a killed task left; the next run deletes them before it plans. What is
-done is known from the names of the files, so a build of millions goes on at once.
+done is known from the names of the files, so a build of millions goes on immediately.
 
     shard 3f2a…   clips ✓  features ✓  ledger ✓   done: the next run leaves it out of its plan
     shard 91c0…   clips ✓  features ✓             killed before its ledger: deleted, made again
@@ -34,11 +34,11 @@ from schemas.features import SPEC_KEY
 from schemas.ledger import LEDGER, latest
 from schemas.segments import SEGMENTS
 
-_TABLES = ("clips", "features", "ledger")  # a file a shard each
+_TABLES = ("clips", "features", "ledger")  # each has one file per shard
 RAW = {"use_dictionary": False, "compression": "none", "write_statistics": False}
 """Options of a writer for columns that are blobs: reading is then a memory map."""
-_AT_ONCE = 16
-"""Files that are asked at the same time: a bucket's answers take their time."""
+_MAX_PARALLEL_READS = 16
+"""Files that are read at the same time: a bucket takes its time to answer."""
 _IDENTITY = pa.schema(
     [
         *((name, pa.string()) for name in ("segment_id", "sha256", "split")),
@@ -98,25 +98,25 @@ class Dataset:
     def begin(self, identity: DatasetRecord) -> frozenset[str]:
         """Claim the folder for a build of `identity` (classes, specs); clear up after a kill.
 
-        Returns the shards of which files without a ledger were deleted: they are to be made again,
-        even if a process that outlives its killed driver writes the ledger of one only now.
+        Returns the shards whose files were deleted because they had no ledger. They are made again,
+        even if a process that outlives its killed driver writes the ledger of one later.
         """
         if not self.check(identity):
             self.open_again(identity)
         done = {name.split("/")[1] for name in self.folder.names("ledger")}
         self.delete_half_written()
-        left = [
+        orphans = [
             name
             for table in _TABLES
             for name in self.folder.names(table)
             if name.split("/")[1] not in done
         ]
-        for name in left:
+        for name in orphans:
             self.folder.delete(name)
-        return frozenset(_shard_of(name) for name in left)
+        return frozenset(_shard_of(name) for name in orphans)
 
     def delete_half_written(self) -> None:
-        """Delete what a killed run left half-written: at a build's begin, and at its end once more.
+        """Delete what a killed run left half-written: at a build's start, and again at its end.
 
         Processes of a killed run may live a moment longer than its driver, and write.
         """
@@ -140,7 +140,7 @@ class Dataset:
         return self.folder.read_tables(["segments.parquet"], SEGMENTS)
 
     def group_of(self) -> dict[str, str]:
-        """Return what every segment was cut from: clips of one group are never to be divided."""
+        """Return every segment's group, by its id: clips of one group stay in the same split."""
         plan = self.segments().select(["segment_id", "group"]).to_pydict()
         pairs = zip(plan["segment_id"], plan["group"], strict=True)
         return {one: group or one.rpartition("_")[0] for one, group in pairs}
@@ -151,7 +151,7 @@ class Dataset:
         return [group_of[one] for one in segment_ids]
 
     def segments_in_pieces(self) -> Iterator[pa.Table]:
-        """Yield SEGMENTS, some ten thousand rows at a time."""
+        """Yield SEGMENTS, 65,536 rows at a time."""
         return self.folder.read_pieces("segments.parquet")
 
     def write_plan(self, segments: pa.Table) -> pa.Table:
@@ -205,7 +205,7 @@ class Dataset:
         )
 
     def last_got(self) -> str | None:
-        """Return the id of some item that was got, the sooner found the better; None without."""
+        """Return the `ytid` of a clip in one of the last three files; None where they hold none."""
         for name in reversed(self.folder.names("clips")[-3:]):
             ytids = self.folder.read_table(name, ["ytid"])["ytid"]
             if len(ytids):
@@ -245,11 +245,11 @@ class Dataset:
 
     def moments(self, table: str, split: str) -> Moments:
         """Return the moments of "clips" (samples) or "features" (log-mel, dB) over a split."""
-        with ThreadPoolExecutor(_AT_ONCE) as pool:
+        with ThreadPoolExecutor(_MAX_PARALLEL_READS) as pool:
             schemas = pool.map(self.folder.read_schema, self.names(table, split))
             found = [schema.metadata or {} for schema in schemas]
-        said = [metadata.get(MOMENTS_KEY) for metadata in found]
-        return sum((Moments.from_dict(json.loads(text)) for text in said if text), Moments())
+        raw = [metadata.get(MOMENTS_KEY) for metadata in found]
+        return sum((Moments.from_dict(json.loads(text)) for text in raw if text), Moments())
 
     def fingerprint(self) -> str:
         """Return a hash of what the dataset holds.

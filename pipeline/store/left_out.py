@@ -1,4 +1,4 @@
-"""The names that a catalogue's listing did not take in, a count by suffix out."""
+"""The files that the listing of a catalogue leaves out, counted by suffix."""
 
 from __future__ import annotations
 

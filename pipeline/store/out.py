@@ -47,7 +47,7 @@ EXPORT = Kind(
     "exported tags",
     r"tags\.(?!parquet)\w+|.+-[0-9a-f]{16}\.(?!parquet)\w+|[a-z0-9_]+\.m3u8",
 )
-"""Of any format: one table, a file a track (`exports.task.file_each`), or playlists."""
+"""Of any format: one table, one file per track (`exports.task.file_each`), or playlists."""
 DEMO = Kind("a demo", r"(?!)")
 """Of folders only: those of its jobs."""
 

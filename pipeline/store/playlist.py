@@ -1,4 +1,4 @@
-"""A playlist in, the tracks that it names out: `.m3u` and `.m3u8`, a path or URI a line.
+"""The tracks that a playlist names: `.m3u` and `.m3u8`, one path or URI per line.
 
 Lines that begin with # are remarks. Other forms of playlists are named and refused, as a file of
 text would else be taken for a track.

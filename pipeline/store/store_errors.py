@@ -1,4 +1,4 @@
-"""What a disk or a bucket says in, one clear line with its cure out."""
+"""One clear line, with its cure, for what a disk or a bucket says."""
 
 from __future__ import annotations
 

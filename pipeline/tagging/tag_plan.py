@@ -1,4 +1,4 @@
-"""What is left of a catalogue in, what a tagging of it would do and take out."""
+"""What a tagging would do with what is left of a catalogue, and how long that would take."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is left to tag in; whether this process tags it, or Ray does, out."""
+"""Where the tracks that are left are tagged: in this process, or by Ray."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Names in, the trainings they stand for out: the report's runs, and what kinds of models ask for.
+"""The trainings that names stand for: the report's runs, and what kinds of models ask for.
 
 Light to import, as the defaults of `jobs.train` come from here.
 """

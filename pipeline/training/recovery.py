@@ -1,4 +1,4 @@
-"""A training in, its end out: one that diverges in bfloat16 goes on in float32."""
+"""A training to its end: one that diverges in bfloat16 goes on in float32."""
 
 from __future__ import annotations
 

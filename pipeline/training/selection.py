@@ -1,4 +1,4 @@
-"""An epoch's scores of the validation clips in, the figures that the checkpoint is chosen by out.
+"""The figures that a checkpoint is chosen by, from an epoch's scores of validation clips.
 
 The report chooses by the loss after S2. That loss punishes a barely wrong ranking more than a right
 one that is unsure, so other figures may choose: the loss after S1, mean average precision, macro

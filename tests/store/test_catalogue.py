@@ -304,10 +304,7 @@ URIS = ["/m/a.mp3", "/m//b.mp3", "/m/../c.mp3", "/m/.d.mp3", "d.mp3", "s3://b/x/
 def test_a_manifest_in_parquet_names_what_a_csv_names(tmp_path, uris, sizes):
     """Whether its batches go through whole or row by row."""
     columns = {"uri": uris, "size_bytes": sizes[: len(uris)], "modified_ns": [2] * len(uris)}
-    schema = pa.schema(
-        [("uri", pa.string()), ("size_bytes", pa.int64()), ("modified_ns", pa.int64())]
-    )
-    table = pa.table(columns, schema=schema)
+    table = pa.table(columns, schema=TRACKS)
     pq.write_table(table, tmp_path / "m.parquet")
     pacsv.write_csv(table, tmp_path / "m.csv")
     found = [

@@ -1,4 +1,4 @@
-"""An open file in, how long its header says it is out: what less than that is `incomplete`.
+"""How long an open file's header says it is: a file with less is `incomplete`.
 
 Samples that were decoded are held against it, never packets or time stamps. Where a length is only
 FFmpeg's guess from the bit rate (aac, ogg, an mp3 without a header of its own) nothing is said.

@@ -99,9 +99,9 @@ def decode_blocks(
             if start_s > 0:
                 return
             raise DecodeError(Reason.EMPTY, "the file holds no audio samples")
-        n_ahead = _to_same_phase(first, sample_rate_hz)
-        mono = mono_blocks(chain([first], frames), sample_rate_hz, n_ahead=n_ahead)
-        first_s = first.time_s + n_ahead / first.frame.sample_rate
+        n_skip = _to_same_phase(first, sample_rate_hz)
+        mono = mono_blocks(chain([first], frames), sample_rate_hz, n_skip=n_skip)
+        first_s = first.time_s + n_skip / first.frame.sample_rate
         skip = round(start_s * sample_rate_hz) - round(first_s * sample_rate_hz)
         limit = None if duration_s is None else round(duration_s * sample_rate_hz)
         n_samples = 0
@@ -149,5 +149,5 @@ def _to_same_phase(first: TimedFrame, rate_out_hz: int) -> int:
     """Return how many samples to drop, so that a span is resampled at a full decode's instants."""
     rate_in_hz = first.frame.sample_rate
     period = rate_in_hz // math.gcd(rate_in_hz, rate_out_hz)
-    n_ahead = -round(first.time_s * rate_in_hz) % period
-    return n_ahead if n_ahead < PREROLL_S / 4 * rate_in_hz else 0
+    n_skip = -round(first.time_s * rate_in_hz) % period
+    return n_skip if n_skip < PREROLL_S / 4 * rate_in_hz else 0

@@ -1,4 +1,4 @@
-"""The head of an mp3 in, the length that its encoder wrote there out.
+"""The length that an encoder wrote into the head of an mp3.
 
 An mp3 is frames after frames, and a cut one looks like a short one. Most encoders say in the first
 frame how many there are: Xing's and LAME's ("Xing" where the bit rate varies, "Info" where it does

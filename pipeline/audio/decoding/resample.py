@@ -1,8 +1,8 @@
 """Decoded frames in, mono float32 samples at the asked rate out.
 
 Channels are averaged first, then soxr resamples. Into 16 kHz it leaves -140 dB of a tone at 8.2 kHz
-and takes 0.4 dB off one at 7.5 kHz; FFmpeg's own resampler, at its defaults, leaves -15.5 dB and
-takes 2.9 dB, in the same time.
+and takes 0.4 dB off one at 7.5 kHz; FFmpeg's own resampler (libswresample, below:
+swr), at its defaults, leaves -15.5 dB and takes 2.9 dB, in the same time.
 """
 
 from __future__ import annotations
@@ -25,13 +25,12 @@ _STEREO_GAIN = np.float32(np.sqrt(0.5))  # swr mixes 0.707 (L + R); the mean is 
 
 
 def mono_blocks(
-    frames: Iterable[TimedFrame], sample_rate_hz: int, *, n_ahead: int = 0
+    frames: Iterable[TimedFrame], sample_rate_hz: int, *, n_skip: int = 0
 ) -> Iterator[Float32]:
     """Yield the mean of the channels at the asked rate, a second or two at a time.
 
-    Files that were joined from others change their form in the middle: each stretch has a
-    resampler of its own. (PyAV 18.1 refuses another rate, and reads beyond what fewer channels
-    have.)
+    Concatenated files may change rate or layout midway: each stretch has a resampler of its own.
+    (PyAV 18.1 refuses another rate, and reads beyond what fewer channels have.)
 
     Parameters
     ----------
@@ -39,7 +38,7 @@ def mono_blocks(
         Decoded frames, in order.
     sample_rate_hz
         Rate of the result.
-    n_ahead
+    n_skip
         Samples to leave out at the start, counted at the file's own rate.
 
     Raises
@@ -49,9 +48,9 @@ def mono_blocks(
     """
     for (rate_hz, n_channels, *_), stretch in groupby(frames, key=_form):
         check_form(rate_hz, n_channels)
-        averaged = _averaged(_joined(stretch, n_ahead), n_channels, rate_hz)
+        averaged = _averaged(_joined(stretch, n_skip), n_channels, rate_hz)
         yield from resampled(averaged, rate_hz, sample_rate_hz)
-        n_ahead = 0
+        n_skip = 0
 
 
 def resampled(blocks: Iterable[Float32], rate_in_hz: int, rate_out_hz: int) -> Iterator[Float32]:
@@ -74,15 +73,15 @@ def _form(timed: TimedFrame) -> tuple[int, int, str, str]:
     return frame.sample_rate, frame.layout.nb_channels, frame.layout.name, frame.format.name
 
 
-def _joined(frames: Iterable[TimedFrame], n_ahead: int) -> Iterator[av.AudioFrame]:
-    """Yield the frames, joined to longer ones, without the first `n_ahead` samples."""
+def _joined(frames: Iterable[TimedFrame], n_skip: int) -> Iterator[av.AudioFrame]:
+    """Yield the frames, joined to longer ones, without the first `n_skip` samples."""
     fifo = av.AudioFifo()
     for timed in frames:
         timed.frame.pts = None
         fifo.write(timed.frame)
-        if n_ahead and fifo.samples > n_ahead:
-            fifo.read(n_ahead)
-            n_ahead = 0
+        if n_skip and fifo.samples > n_skip:
+            fifo.read(n_skip)
+            n_skip = 0
         if fifo.samples >= _BLOCK_SAMPLES and (joined := fifo.read(partial=True)):
             yield joined
     if joined := fifo.read(partial=True):

@@ -1,1 +1,1 @@
-"""Samples in, numbers that describe them out: features of a clip, their statistics, pitch."""
+"""Numbers that describe samples: features of a clip, their statistics, pitch."""

@@ -1,4 +1,4 @@
-"""Samples in, what several features share out: spectra, mel bands, tunings, each computed once.
+"""What several features of a clip share: spectra, mel bands, tunings, each computed once.
 
 Frame `t` is centred at sample `t * hop`, the ends are padded with zeros, so there are
 `1 + n_samples // hop` frames, as in `pipeline.audio.spectra.logmel`. Silence and input shorter
@@ -159,7 +159,7 @@ class Analysis:
 
     @cached_property
     def constant_q(self) -> Matrix:
-        """Magnitude of the CQT below the chroma, 36 bins an octave, `[252, n_frames]`."""
+        """Magnitude of the CQT below the chroma, 36 bins per octave, `[252, n_frames]`."""
         tuning = _cqt_tuning(self.samples, self.spec.sample_rate_hz)
         return constant_q(self, bins_per_octave=36, tuning=tuning)
 
@@ -188,7 +188,7 @@ def constant_q(analysis: Analysis, *, bins_per_octave: int, tuning: float = 0.0)
     Parameters
     ----------
     analysis
-        The recording. The lowest filters are long (0.5 s at 12 bins an octave, 1.6 s at 36), so
+        The recording. The lowest filters are long (0.5 s at 12 bins per octave, 1.6 s at 36), so
         short input is padded with zeros and the frames are cut back.
     bins_per_octave
         Resolution; seven octaves from C1 (32.7 Hz).

@@ -24,7 +24,7 @@ class Feature:
     source: str
     """Who computes it, and the paper."""
     compute: Callable[[Analysis], Matrix]
-    """The matrix, one row a name."""
+    """The matrix, one row per name."""
     columns: str = "frames"
     """What a column is: frames, or components."""
     settings: Mapping[str, Any] = field(default_factory=dict)

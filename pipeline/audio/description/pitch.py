@@ -111,7 +111,9 @@ def _activation(frames: Matrix) -> Matrix:
         torchcrepe = import_module("torchcrepe")
     except ImportError as error:
         raise UsageError("crepe needs torchcrepe: pip install '.[crepe]'") from error
-    torch = import_module("torch")  # torchcrepe brings it; this room knows no torch by itself
+    torch = import_module(
+        "torch"
+    )  # torchcrepe brings it; this package does not import torch itself
     with torch.inference_mode():
         activation = torchcrepe.infer(torch.from_numpy(frames), CREPE_MODEL)
     return np.asarray(activation.numpy(), np.float32)

@@ -35,7 +35,7 @@ def low_pass(samples: Float32, *, sample_rate_hz: int, cutoff_hz: float, order: 
     cutoff_hz
         Where the filter, run forward and backward, is at -6 dB; below half the rate.
     order
-        Order of the Butterworth filter; the slope is `12 * order` dB an octave.
+        Order of the Butterworth filter; the slope is `12 * order` dB per octave.
 
     References
     ----------

@@ -25,9 +25,9 @@ SOURCE = "where the audio comes from"
 """Title of the flags of a source, for --help."""
 PROXY_SCHEMES = ("http", "https", "socks4", "socks4a", "socks5", "socks5h")
 COOKIE_FORM = (
-    "a Netscape cookies.txt: a first line '# Netscape HTTP Cookie File', then a line a cookie of 7 "
-    "fields with tabs between them: domain, TRUE where it begins with a dot, path, TRUE or FALSE, "
-    "expiry in s, name, value"
+    "a Netscape cookies.txt: a first line '# Netscape HTTP Cookie File', then one line per cookie "
+    "of 7 fields with tabs between them: domain, TRUE where it begins with a dot, path, TRUE or "
+    "FALSE, expiry in s, name, value"
 )
 _HTTP_ONLY = "#HttpOnly_"
 _HIDDEN = "***"

@@ -1,4 +1,4 @@
-"""IRMAS's own folder in, as it lies on the disk; its segments, and the path of every id, out.
+"""The segments in IRMAS's own folder, as it lies on the disk, and the path of every id.
 
 IRMAS holds files of equal content under several names, some in folders of two classes: they are
 found here, before anything is built of them.

@@ -1,1 +1,1 @@
-"""Samples in, what a network sees out: front ends, log-mels, filter banks, windows."""
+"""What a network sees of samples: front ends, log-mels, filter banks, windows."""

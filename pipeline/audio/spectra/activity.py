@@ -1,4 +1,4 @@
-"""Samples in, which of their windows hold sound out: silence and noise name no instrument. PURE.
+"""Which windows of some samples hold sound: silence and noise name no instrument. PURE.
 
 A model gives scores to whatever it gets, a pause or applause too. Silence is told by its level.
 Noise is told by its spectrum: between neighbouring bins it is as flat as chance allows, whatever

@@ -1,4 +1,4 @@
-"""The log-mel in one pass, compiled by numba: a frame a lane, from the samples to the decibels.
+"""The log-mel in one pass, compiled by numba: one frame per lane, from the samples to the decibels.
 
 As many frames as a vector has lanes go side by side through window, FFT, power, mel and logarithm,
 so that not one instruction mixes lanes after the first load, and nothing leaves the second-level
@@ -177,7 +177,7 @@ def _aligned(n, dtype):
 
 @njit
 def _fft(x, wide, spare, n, twiddles, short_twiddles):
-    """Transform `x`, n complex numbers a lane, in place; the others are room to work in."""
+    """Transform `x`, n complex numbers per lane, in place; the others are room to work in."""
     first, stride, left = n // 4, 4, n // 4
     _radix4(x, wide, left, 1, twiddles, 0)
     while left > 4:

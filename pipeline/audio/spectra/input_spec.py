@@ -37,7 +37,7 @@ class InputSpec(Protocol):
     def silence(self) -> float | Float32:
         """What stands beyond the end of a clip that is shorter than a window.
 
-        One value, or one a row, `[n_rows, 1]`.
+        One value, or one per row, `[n_rows, 1]`.
         """
 
     @property

@@ -173,7 +173,7 @@ def _log2(build: Any, x: Value) -> Value:
 def copy_frames(
     context: Any, samples: Any, at: Any, hop: Any, n: Any, window: Any, k: Any, to: Any
 ) -> Any:
-    """Write samples `k` to `k + N_LANES` of as many frames to `to[k * N_LANES:]`, a frame a lane.
+    """Write samples `k` to `k + N_LANES` of frames to `to[k * N_LANES:]`, one frame per lane.
 
     Frame j begins at `samples[at + j * hop]`, and its samples are multiplied by `window`; where
     there are only `n` frames, the last stands in for those that are missing.

@@ -136,7 +136,7 @@ def row_scaling(input_spec: InputSpec) -> tuple[Float32, Float32]:
 
 
 def _column(part: InputSpec, values: float | Float32) -> Float32:
-    """Return a value a row, `[n_rows, 1]`."""
+    """Return one value per row, `[n_rows, 1]`."""
     return np.full((part.n_rows, 1), values, np.float32)
 
 

@@ -1,4 +1,4 @@
-"""A matrix in, the windows that a model takes out: the same at training and serving. PURE."""
+"""The windows of a matrix that a model takes: the same at training and serving. PURE."""
 
 from __future__ import annotations
 

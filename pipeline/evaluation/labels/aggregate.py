@@ -1,4 +1,4 @@
-"""Window scores `[n_windows, n_classes]` in, one score a class out. PURE.
+"""Window scores `[n_windows, n_classes]` in, one score per class out. PURE.
 
 A model hears short windows; a clip, or a whole track, wants one answer. The ways to get from the
 one to the other have names, so that a job's flag, a model's json and a report mean the same. Each

@@ -1,4 +1,4 @@
-"""Truth and scores `[n_items, n_classes]` in; how far scores are probabilities, and maps, out.
+"""How far scores are probabilities, and the maps that make them so. PURE.
 
 A score is calibrated where, of all items that got 0.8, eight in ten have the class. Each class is a
 yes-or-no question, so each has its own error and its own map, fitted on validation items. The maps

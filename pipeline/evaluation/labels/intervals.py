@@ -1,4 +1,4 @@
-"""A track's windows and their scores in, the stretches in which each instrument sounds out. PURE.
+"""The stretches in which each instrument sounds, from a track's windows and scores. PURE.
 
 A single window is judged by its sigmoids alone: thresholds belong to an aggregation over a whole
 track (S2 divides by the loudest class), and mean nothing for one window. Those of a mean of windows

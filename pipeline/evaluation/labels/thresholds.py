@@ -1,4 +1,4 @@
-"""Truth and scores of validation items `[n_items, n_classes]` in, a threshold a class out. PURE.
+"""One threshold per class, from truth and scores of validation items. PURE.
 
 A class is named where its score reaches its threshold. Thresholds are chosen on validation items
 and then kept: chosen on the items that are scored, they would flatter.
@@ -32,7 +32,7 @@ FROM_VALIDATION = ("tuned", "precision")
 
 @dataclass(frozen=True)
 class Thresholds:
-    """A threshold a class, and what could not be done."""
+    """One threshold per class, and what could not be done."""
 
     values: dict[str, float]
     """By code, in the classes' order."""

@@ -1,4 +1,4 @@
-"""Scores of validation items in; the aggregation, thresholds and calibration they speak for, out.
+"""The aggregation, thresholds and calibration that scores of validation items speak for.
 
 Whatever is chosen is chosen here, on validation, and then measured on other items. PURE.
 """

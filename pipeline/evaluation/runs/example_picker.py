@@ -1,4 +1,4 @@
-"""Rows of TAGS in, the few tracks that are worth a listen out, whatever the number of rows. PURE.
+"""The few tracks that are worth a listen, from rows of TAGS, however many there are. PURE.
 
 The surest of each frequent class, one at a threshold, and one without a label. Some are kept for
 every reason, as a file may be gone by the time that it is opened again.

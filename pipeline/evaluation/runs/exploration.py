@@ -1,4 +1,4 @@
-"""CLIPS and the ANOVA of their features in, what a dataset holds out: numbers for a json. PURE.
+"""What a dataset holds, as numbers for a json: CLIPS, and the ANOVA of their features. PURE.
 
 The json holds every number of the page, and nothing in it is NaN.
 """

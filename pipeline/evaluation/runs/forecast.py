@@ -1,4 +1,4 @@
-"""SEGMENTS and what is done of them in; what a build would do, in numbers, out. PURE.
+"""What a build would do, in numbers: SEGMENTS beside what is done of them. PURE.
 
 Of a folder of files a file belongs to the segments of the video whose id is its name without the
 suffix.

@@ -1,4 +1,4 @@
-"""What earlier tagging runs took in, how long another one will take out. PURE."""
+"""How long a tagging will take, judged by what earlier runs took. PURE."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from schemas.tagging_run import TaggingRun
 
 
 def expected_s(runs: Iterable[TaggingRun], audio_s: float) -> float | None:
-    """Return how long a run over some audio will take, by the last run that decoded any.
+    """Return how many seconds a run over some audio will take, by the last one that decoded audio.
 
     Parameters
     ----------
     runs
-        Earlier runs, the last one first. Where `overhead_s` is known (Ray's and the model's start,
-        joining files, the page), the run takes that however little there is to do, and time in
-        proportion to the audio on top; older runs only know `seconds` in all.
+        Earlier runs, the last one first. A run takes `overhead_s` (start of Ray and of the model,
+        joining files, the page) however little there is to do, and on top of it time in proportion
+        to the audio. Runs of older versions have no `overhead_s`, only `seconds` for everything.
     audio_s
         Length of the audio, in seconds.
 

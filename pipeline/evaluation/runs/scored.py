@@ -42,7 +42,7 @@ class Scored:
 
 
 def to_table(scored: Scored) -> pa.Table:
-    """Return SCORES, a row an item, in their order."""
+    """Return SCORES, one row per item, in their order."""
     codes = scored.codes
     columns = {
         "uri": scored.uris,

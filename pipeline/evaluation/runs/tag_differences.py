@@ -1,4 +1,4 @@
-"""TAGS of two models in; which tracks they share, and where their labels differ, out. PURE.
+"""Which tracks the TAGS of two models share, and where their labels differ. PURE.
 
 A million tracks are some hundred MB: strings stay in Arrow, labels and scores are arrays, and no
 track is an object of its own.

@@ -1,4 +1,4 @@
-"""A tagging run's record in, the figures that its page compares out. PURE."""
+"""The figures that the page of a tagging run compares, from the run's record. PURE."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Rows of SCORED in, what a run's json and its page count out. PURE.
+"""What the json and the page of a run count, from rows of SCORED. PURE.
 
 A tally is plain values that add up, so that every batch makes its own and the driver adds them.
 """

@@ -84,7 +84,7 @@ def by_recording(
     Parameters
     ----------
     values
-        A number a clip and row, `[n_clips, n_rows]`; what is not finite is left out of a mean.
+        One number per clip and row, `[n_clips, n_rows]`; what is not finite is left out of a mean.
     groups
         Each clip's class, `[n_clips]`.
     recordings
@@ -106,7 +106,7 @@ def anova(values: Floats, groups: Int64) -> Anova:
     Parameters
     ----------
     values
-        A number a clip and row, `[n_clips, n_rows]`. A clip whose number is not finite does not
+        One number per clip and row, `[n_clips, n_rows]`. A clip whose number is not finite does not
         count for that row.
     groups
         Each clip's class, `[n_clips]`; clips of a negative one do not count, nor do classes with

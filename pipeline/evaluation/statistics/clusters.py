@@ -1,4 +1,4 @@
-"""Pooled features of clips with one class in, what k-means makes of them alone, out. PURE.
+"""What k-means makes of the pooled features of clips that have one class. PURE.
 
 Where clusters are classes, the feature tells instruments apart by itself; where they are not, a
 classifier must do more than draw circles.

@@ -1,4 +1,4 @@
-"""Several models' scores of the same items in; how they differ, and if by chance, out. PURE."""
+"""How several models' scores of the same items differ, and whether by chance. PURE."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Truth and named classes `[n_items, n_classes]` in; what was mixed up, as counts, out. PURE.
+"""Which classes were mixed up, as counts, from truth and named classes. PURE.
 
 One class does not exclude another here, so there is no single confusion matrix: each class has its
 own table of two by two, and beside it stands what was named for the items that it was missed in.

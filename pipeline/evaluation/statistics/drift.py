@@ -1,4 +1,4 @@
-"""Two runs' histograms and counts of labels in, how far each class has moved out. PURE.
+"""How far each class has moved between two runs, by histograms and counts of labels. PURE.
 
 A run tags what is new, so two runs have tagged different tracks: what moves may be the music (an
 album of piano) as well as the model or the files. The tests say what is more than chance, not why.

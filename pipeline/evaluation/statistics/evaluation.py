@@ -1,4 +1,4 @@
-"""A model's scores of some items in, all that an evaluation says of them out. PURE."""
+"""All that an evaluation says of a model's scores of some items. PURE."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The metrics of every fold of a cross-validation in, what it came to out. PURE."""
+"""What a cross-validation came to, from the metrics of its folds. PURE."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A model, and a dataset split or TAGS with their truth, in; metrics, scores and a page out.
+"""Metrics, scores and a page of a model, on a dataset's split or on TAGS with a truth.
 
     metrics.json  scores.parquet  report.html  tags/ (of a dataset's split)
 

@@ -1,4 +1,4 @@
-"""A model and a dataset in, the model in int8 out, and what int8 costs.
+"""A model in int8, made with clips of a dataset, and what int8 costs.
 
     model.json  model.safetensors  model.int8.xml  model.int8.bin  quantize.json
 

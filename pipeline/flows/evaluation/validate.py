@@ -1,6 +1,6 @@
 """A model and a dataset's validation split in, the split's scores by every aggregation out.
 
-    clips → [decode, windows] → a row a window → [the model] → gather a clip's windows → aggregate
+    clips → [decode, windows] → one row per window → [the model] → gather by clip → aggregate
 
 A window that is tagged as a track of its own has, after S1, exactly its own scores: so the stages
 of tagging run as they are, and the model scores each window once for all the aggregations.

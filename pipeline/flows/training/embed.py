@@ -1,4 +1,4 @@
-"""CLIPS in, what a probe's frozen encoders make of them out: once, by Ray, and kept.
+"""What a probe's frozen encoders make of CLIPS: computed once, by Ray, and kept.
 
     embeddings/{key}/{shard}.parquet  embeddings/{key}/about.json
 
@@ -39,7 +39,7 @@ from schemas.feature_set import CLIPS_KEY
 
 _IDENTITY = ["segment_id", "sha256"]
 """What a shard's embeddings depend on: which clips it has and what they sound like, no labels."""
-_AT_ONCE = 16
+_MAX_PARALLEL_READS = 16
 """Files that are compared at the same time: a bucket's answers take their time."""
 _GROUP_CLIPS = 32  # whose windows are in memory at once
 _MAX_RETRIES = 8
@@ -102,7 +102,7 @@ def missing(job: EmbedJob, shards: Sequence[str]) -> list[str]:
         said = (job.out.read_schema(name).metadata or {}).get(CLIPS_KEY)
         return bool(said == clips_hash(clips, _IDENTITY))
 
-    with ThreadPoolExecutor(_AT_ONCE) as pool:
+    with ThreadPoolExecutor(_MAX_PARALLEL_READS) as pool:
         done = pool.map(is_done, shards)
         return [shard for shard, is_there in zip(shards, done, strict=True) if not is_there]
 

@@ -82,7 +82,7 @@ class FitResult:
 
 
 def fit(config: FitConfig) -> FitResult:
-    """Train and write the model; at once done where the same run has ended before.
+    """Train and write the model; done immediately where the same run has ended before.
 
     Another model is not overwritten: a tagging may be using it.
     """

@@ -1,4 +1,4 @@
-"""A dataset and a training config in, a model a fold and what they say of the held-out clips out.
+"""Cross-validation: one model per fold, and what each says of the clips it was not shown.
 
     fold-0/ fold-1/ ...  folds.json  scores.parquet  report.html
 
@@ -43,7 +43,7 @@ class FoldsResult:
 
 
 def cross_validate(config: FitConfig, n_folds: int) -> FoldsResult:
-    """Train and measure a model a fold; write what the module's head names."""
+    """Train and measure one model per fold; write what the module's head names."""
     check_out(config.out, FOLDS, {"--dataset": config.dataset})
     dataset, out = Dataset.open(config.dataset), Folder(config.out)
     in_parts = replace(config.train, folds=n_folds)  # says where the number is wrong

@@ -1,4 +1,4 @@
-"""Flags and a model's card in; whether they go together, out: what runs the model, and how exactly.
+"""Whether flags and a model's card go together: what runs the model, and how exactly.
 
 No torch here: it is imported only where a check needs it, as a night with nothing new does without.
 """

@@ -1,4 +1,4 @@
-"""A network and a batch in; whether its fast arithmetic is right on this machine out.
+"""Whether a network's fast arithmetic is right on this machine, tried with one batch.
 
 Bfloat16 has 8 bits of precision, so its results differ from float32's; and on some processors it is
 simply wrong (oneDNN's bf16 convolution on CPUs with AMX returns NaN for narrow inputs). The two are

@@ -1,4 +1,4 @@
-"""The Audio Spectrogram Transformer: 128 mel bands, 100 frames a second, in; logits out.
+"""The Audio Spectrogram Transformer: from 128 mel bands, 100 frames a second, to logits.
 
 The transformer is Hugging Face's `ASTModel`, from scratch or from the local files of a published
 one (`ast_weights`). `transformers` is imported only when one is built; without it, all other

@@ -1,4 +1,4 @@
-"""A published AST in, its encoder and its trained classifier out, for windows and classes of ours.
+"""The encoder and the classifier of a published AST, for windows and classes of ours.
 
 Published are a folder (config.json and model.safetensors, as Hugging Face lays them out), or the
 one file model.safetensors. `transformers` is imported only when one is read.

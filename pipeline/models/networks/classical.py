@@ -1,9 +1,10 @@
 """scikit-learn's classifiers on pooled features, as networks: fitted there, run here, in tensors.
 
 A window becomes the means and variances of its rows over its columns, each scaled by the training
-set's mean and deviation of it, and the classifier says a probability a class. What scikit-learn has
-fitted is copied into tensors: so such a model is a safetensors file like any other, is tagged with
-by the same code, and no pickle is ever read; scikit-learn itself is imported where it fits only.
+set's mean and deviation of it, and the classifier says one probability per class. What scikit-learn
+has fitted is copied into tensors: so such a model is a safetensors file like any other, is tagged
+with by the same code, and no pickle is ever read; scikit-learn itself is imported only where it
+fits.
 """
 
 from __future__ import annotations
@@ -73,7 +74,7 @@ class Classical(nn.Module):
         self._fit(scaled, known.astype(np.int64), seed)
 
     def probabilities(self, points: Tensor) -> Tensor:
-        """Return a probability a class, `[n, n_classes]`, for scaled points."""
+        """Return one probability per class, `[n, n_classes]`, for scaled points."""
         raise NotImplementedError
 
     def _fit(self, points: Floats, targets: Int64, seed: int) -> None:

@@ -1,4 +1,4 @@
-"""A network in, the same with its embedding as a second output out: what its last layers see."""
+"""A network with its embedding, what its last layers see, as a second output."""
 
 from __future__ import annotations
 

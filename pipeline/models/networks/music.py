@@ -117,10 +117,10 @@ class ShortChunk(nn.Module):
 
 
 class _OneValueNorm(nn.modules.batchnorm._BatchNorm):
-    """Batch norm that takes its running statistics where a batch is one value a channel.
+    """Batch norm that takes its running statistics where a batch is one value per channel.
 
     One value has no deviation: the last batch of an epoch can be one window, and of a 1 s window
-    the last residual block leaves one value a channel.
+    the last residual block leaves one value per channel.
     """
 
     def forward(self, values: Tensor) -> Tensor:

@@ -1,1 +1,1 @@
-"""Taggers that others have trained on AudioSet: a module a family, found by its `FAMILY`."""
+"""Taggers that others have trained on AudioSet: one module per family, found by its `FAMILY`."""

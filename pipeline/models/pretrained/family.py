@@ -1,4 +1,4 @@
-"""The seam of pretrained taggers: what a family's module says of itself.
+"""The extension point of pretrained taggers: what a family's module says of itself.
 
 A module of this folder that has a `FAMILY` is a family; nothing else names it. It says how its
 networks hear (front end, windows), how they are built, how a file of its authors becomes their

@@ -51,7 +51,7 @@ class Imported:
 
 
 def import_model(config: ImportConfig, provenance: Mapping[str, str]) -> Imported:
-    """Write the model's folder; at once done where it holds the same model already.
+    """Write the model's folder; done immediately where it holds the same model already.
 
     Raises
     ------
@@ -206,7 +206,7 @@ def _embedding_width(tagger: Tagger) -> int | None:
 def thresholds_of(
     variant: Variant, vocabulary: Vocabulary, family: Family
 ) -> tuple[dict[str, float], tuple[str, ...]]:
-    """Return a threshold a class, and what is to be known of them.
+    """Return one threshold per class, and what is to be known of them.
 
     A class that means what it does in the default vocabulary has the variant's; the others have
     the median of these.

@@ -1,4 +1,4 @@
-"""A Keras file of a plain network in, the weight and bias of each of its layers out."""
+"""The weight and bias of each layer of a plain network, from its Keras file (HDF5)."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ Layer = tuple[Tensor, Tensor]
 Arrays = dict[str, Float32]
 
 _EPSILON = 1e-4
-"""Of YAMNet's batch norms, which have no scale."""
+"""Epsilon of YAMNet's batch norms; they have a shift (beta), but no scale (gamma)."""
 
 
 def read_keras(path: Path, *, expected: str) -> list[Layer]:
     """Return the layers of weights that Keras has saved as HDF5, in the order of the network.
 
-    Layers are named `layer1/conv`, `layer2/depthwise_conv`, `layer2/pointwise_conv`, ..., each
-    with a batch norm, which is put into the convolution before it; what is named otherwise is the
-    head.
+    Layers are named `layer1/conv`, `layer2/depthwise_conv`, `layer2/pointwise_conv`, ... Each has a
+    batch norm, which is folded into the weights of its convolution. A layer with another name is
+    the head.
 
     UsageError, with what was `expected`, where the file is another.
     """
@@ -91,7 +91,7 @@ def _arrays(path: Path, expected: str) -> Arrays:
 
 
 def _named(path: str) -> str:
-    """Return a layer's name, and which of its arrays it is: in a path of Keras it stands twice.
+    """Return a layer's name and its array's, from a path in which Keras repeats the layer's name.
 
     >>> _named("layer1/conv/layer1/conv/kernel:0"), _named("dense/dense/bias:0")
     ('layer1/conv/kernel', 'dense/bias')

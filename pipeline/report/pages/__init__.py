@@ -1,1 +1,1 @@
-"""Typed results in, one self-contained HTML page out; a module a page."""
+"""Typed results in, one self-contained HTML page out; one module per page."""

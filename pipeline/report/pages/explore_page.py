@@ -1,4 +1,4 @@
-"""What a dataset holds in, its `Page` out: labels, clips, and features by class. PURE."""
+"""The `Page` of what a dataset holds: labels, clips, and features by class. PURE."""
 
 from __future__ import annotations
 

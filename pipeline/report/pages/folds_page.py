@@ -1,4 +1,4 @@
-"""What a cross-validation came to in, its `Page` out. PURE."""
+"""The `Page` of a cross-validation's results. PURE."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What differs between two models' labels in, a `Page` and a summary for the terminal out. PURE."""
+"""The `Page`, and a summary for the terminal, of how two models' labels differ. PURE."""
 
 from __future__ import annotations
 

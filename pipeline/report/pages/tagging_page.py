@@ -1,4 +1,4 @@
-"""A tagging run's json and the one before in, its nightly `Page` out. PURE.
+"""The nightly `Page` of a tagging run, from its json and that of the run before it. PURE.
 
 All that is compared is compared with the run before.
 """

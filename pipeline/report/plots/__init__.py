@@ -1,1 +1,1 @@
-"""Typed results in, figures out; a module a subject."""
+"""Typed results in, figures out; one module per subject."""

@@ -58,12 +58,12 @@ def durations(durations_s: npt.ArrayLike) -> Picture:
 def example_spectrograms(
     examples: Sequence[ClipExample], *, spec: LogMelSpec, class_names: Mapping[str, str]
 ) -> Picture:
-    """Draw the log-mel of one clip a class, over time in s and mel frequency in kHz.
+    """Draw the log-mel of one clip per class, over time in s and mel frequency in kHz.
 
     Parameters
     ----------
     examples
-        One clip a class, in the classes' order; the first 24 are drawn.
+        One clip per class, in the classes' order; the first 24 are drawn.
     spec
         What the log-mels were made with: it gives the axes their numbers.
     class_names

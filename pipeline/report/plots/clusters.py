@@ -1,4 +1,4 @@
-"""What k-means makes of features (see `statistics.clusters`) in, its table and picture out."""
+"""Table and picture of what k-means makes of features (see `statistics.clusters`)."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _N_NUMBERED = 25
 
 
 def clusters_table(found: Sequence[Clusters]) -> Table:
-    """Return a row a feature, the one whose clusters are nearest to the classes first."""
+    """Return one row per feature, the one whose clusters are nearest to the classes first."""
     return Table(
         "k-means by feature",
         ("feature", "clusters", "adjusted mutual information", "purity"),

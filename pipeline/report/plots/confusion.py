@@ -1,4 +1,4 @@
-"""Counts of what was mixed up (see `statistics.confusion`) in, `Picture`s of them out."""
+"""`Picture`s of what was mixed up, from counts (see `statistics.confusion`)."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """Truth and scores in; `Picture`s of ROC and P-R curves, and of calibration, out.
 
 scikit-learn computes and draws the curves; here each class gets a panel of its own. Panels stay
-readable with 40 classes, where one set of axes with a colour a class does not.
+readable with 40 classes, where one set of axes with one colour per class does not.
 """
 
 from __future__ import annotations
@@ -84,8 +84,8 @@ def pr_curves(
         return as_picture(
             figure,
             title="Precision and recall",
-            caption="One panel a class, over the grey curve of all classes as one list. The dot is "
-            "where the threshold puts the tagger. AP is the average precision, n the number of "
+            caption="One panel per class, over the grey curve of all classes as one list. The dot "
+            "is where the threshold puts the tagger. AP is the average precision, n the number of "
             "clips that have the class.",
         )
 
@@ -125,7 +125,7 @@ def draw_curves(
     class_names: Mapping[str, str],
     curve_of: Callable[[Bools, Floats, int], Display],
 ) -> None:
-    """Draw a curve a class into its panel; `curve_of` is `roc` or `precision_recall`."""
+    """Draw one curve per class into its panel; `curve_of` is `roc` or `precision_recall`."""
     limits = np.broadcast_to(np.asarray(thresholds, dtype=np.float64), len(class_names))
     there, known = is_there(truth), is_known(truth)
     n_points = max(18, _N_CURVE_POINTS // (2 * max(1, len(class_names))))

@@ -1,4 +1,4 @@
-"""What a dataset holds, as counts in and `Picture`s out.
+"""`Picture`s of what a dataset holds, from counts.
 
 Wherever classes have rows, `class_names` gives name by code in their order.
 """
@@ -48,7 +48,7 @@ _N_NUMBERED = 32  # with more classes than this, a number does not fit its field
 
 
 def label_counts(counts: Series, *, class_names: Mapping[str, str]) -> Picture:
-    """Draw how many clips every class has, stacked by split: `counts` holds a list a split."""
+    """Draw how many clips every class has, stacked by split: `counts` holds one list per split."""
     with drawing(height_in=1.0 + 0.36 * len(class_names)) as figure:
         axes = figure.subplots()
         labels = class_labels(class_names)
@@ -148,5 +148,5 @@ def outcomes(counts: Sequence[Mapping[str, Any]]) -> Picture:
         return as_picture(
             figure,
             title="Outcomes of the build",
-            caption="What became of the segments that were tried; one colour an outcome.",
+            caption="What became of the segments that were tried; one colour per outcome.",
         )

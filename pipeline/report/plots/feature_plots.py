@@ -133,7 +133,7 @@ def _left_out(n_tested: int, n_rows: int) -> str:
 
 
 def feature_distributions(rows: Sequence[RowValues], *, class_names: Mapping[str, str]) -> Picture:
-    """Draw the values of some rows by class, a box a class in a panel a row."""
+    """Draw the values of some rows by class, one box per class in one panel per row."""
     n_lines = max(1, -(-len(rows) // _N_COLUMNS))
     with drawing(height_in=0.5 + 2.1 * n_lines) as figure:
         grid = figure.subplots(n_lines, _N_COLUMNS, squeeze=False).ravel()

@@ -1,4 +1,4 @@
-"""What a model says against the truth, as arrays in and `Picture`s out.
+"""`Picture`s of what a model says against the truth, from arrays.
 
 Wherever classes have columns or rows, `class_names` gives name by code in their order.
 """

@@ -1,4 +1,4 @@
-"""What differs between two models' labels in, the pictures of its page out. PURE."""
+"""The pictures on the page of how two models' labels differ. PURE."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ def labels_grid(report: DifferencesRecord) -> Picture:
 
 
 def score_panels(report: DifferencesRecord, pairs: Pairs) -> Picture:
-    """Draw how B's scores lie over A's, a panel a class."""
+    """Draw how B's scores lie over A's, one panel per class."""
     names, rows = _drawn(report)
     codes = list(report.class_names)
     grids = [score_grid(pairs, codes.index(code)) for code in names]
@@ -110,7 +110,7 @@ def score_panels(report: DifferencesRecord, pairs: Pairs) -> Picture:
         return as_picture(
             figure,
             title="Scores of A and B",
-            caption="How many tracks have which scores, a panel a class. On the grey line both "
+            caption="How many tracks have which scores, one panel per class. On the grey line both "
             "are the same; the dashed lines are the thresholds. Top left and bottom right of "
             "where they cross are labels that differ, but for gates. r is Pearson's."
             + _left_out(report),

@@ -1,4 +1,4 @@
-"""A tagging run and the one before in, the `Picture`s of its page out: instruments, and drift."""
+"""`Picture`s of a tagging run beside the run before it: instruments, and drift."""
 
 from __future__ import annotations
 

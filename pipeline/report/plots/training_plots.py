@@ -1,4 +1,4 @@
-"""What a training did in, its `Picture`s out: the learning rate, and windows as it changed them."""
+"""`Picture`s of a training: its learning rate, and windows as it changed them."""
 
 from __future__ import annotations
 

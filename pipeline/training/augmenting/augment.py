@@ -66,11 +66,11 @@ def augment_samples(
 
 
 def _more(
-    of: str, windows: Tensor, targets: Tensor, rng: torch.Generator, names: tuple[str, ...]
+    domain: str, windows: Tensor, targets: Tensor, rng: torch.Generator, names: tuple[str, ...]
 ) -> tuple[Tensor, Tensor]:
     """Return windows and targets disturbed by what `MORE` has for windows of a kind."""
     for one in MORE:
-        if one.of == of and one.name in names:
+        if one.domain == domain and one.name in names:
             windows, targets = one.apply(windows, targets, rng)
     return windows, targets
 

@@ -1,4 +1,4 @@
-"""Clips of a training set in; a window of each, as every augmentation makes it, out: for a page.
+"""For a page: windows of a few clips of a training set, as every augmentation makes them.
 
 The windows go through the functions that a training sends its batches through (`epoch_batches`,
 `SamplesToLogMel`, `augmented`), one augmentation at a time: what is shown is what is learnt from.
@@ -92,9 +92,9 @@ class TrainingInput:
             return ["noise", "pitch", "shift", "mix", *self._more(SAMPLES), *randomise]
         return ["shift", *_MASKS]
 
-    def _more(self, of: str) -> list[str]:
+    def _more(self, domain: str) -> list[str]:
         """Return what is used of `augmenting.augmentations` for windows of a kind."""
-        return [one.name for one in MORE if one.of == of and self.is_used(one.name)]
+        return [one.name for one in MORE if one.domain == domain and self.is_used(one.name)]
 
     @property
     def bands(self) -> Any:

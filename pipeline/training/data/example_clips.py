@@ -1,4 +1,4 @@
-"""A dataset and the ids of a training set in, two clips to show it by out."""
+"""Two clips to show a training by, from a dataset and the ids of its training set."""
 
 from __future__ import annotations
 

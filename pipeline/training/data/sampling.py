@@ -135,7 +135,7 @@ def balanced_order(
 
 
 def clip_shares(targets: Float32, power: float) -> Float64:
-    """Return a weight a clip: the number of clips of its rarest class to the power of `-power`.
+    """Return one weight per clip: the number of clips of its rarest class to the power of `-power`.
 
     Clips without any class count as one class more.
     """

@@ -1,4 +1,4 @@
-"""Clips of one split in, the windows that are cut out of them out, by number and in batches."""
+"""The windows that are cut from the clips of one split, by number and in batches."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ class WindowSet:
     n_frames: int
     """How many columns a window has."""
     silence: float | Float32
-    """What stands beyond the end of a clip: one value, or one a row, `[n_rows, 1]`."""
+    """What stands beyond the end of a clip: one value, or one per row, `[n_rows, 1]`."""
     db_per_unit: float | None
     """Decibels in one unit of the values; None where these are not logarithms of power."""
     margins: tuple[int, int] = (0, 0)
@@ -194,9 +194,9 @@ class WindowSet:
     ) -> Batch:
         """Return the batch of items of one or several windows, filled up to two by others.
 
-        Those weigh 0: an empty rank takes its step too, and batch norm needs two values a channel.
-        `shifts`, in columns, and `gains_db`, above an item's first window (without them, all are as
-        recorded), are one for each window of the items.
+        Those weigh 0: an empty rank takes its step too, and batch norm needs two values per
+        channel. `shifts`, in columns, and `gains_db`, above an item's first window (without them,
+        all are as recorded), are one for each window of the items.
         """
         fillers = [[len(self) // 2], [0]][: max(0, 2 - len(items))]
         weights = np.array([1.0] * len(items) + [0.0] * len(fillers), np.float32)

@@ -1,4 +1,4 @@
-"""A trained model's folder in, a model for other classes and windows out, that begins from it.
+"""A model for other classes and windows that begins from a trained one.
 
 The front end, its scaling and the network come from the model's card; the classes are the
 dataset's. The head begins from what the model knows of them.

@@ -1,4 +1,4 @@
-"""What holds of every family at the seam, whoever adds it."""
+"""What holds of every pretrained family, whoever adds it."""
 
 import subprocess
 import sys

@@ -1,4 +1,4 @@
-"""What an aggregation is: window scores in, one score a class out, under a name."""
+"""What an aggregation is: window scores in, one score per class out, under a name."""
 
 from __future__ import annotations
 

@@ -17,8 +17,8 @@ class Augmentation:
 
     name: str
     """Name of the augmentation, as `jobs.train --augment` takes it."""
-    of: str
-    """`LOG_MELS` or `SAMPLES`: where a network sees something else, it does nothing."""
+    domain: str
+    """`LOG_MELS` or `SAMPLES`: where a network sees something else, the augmentation is skipped."""
     apply: Callable[[Tensor, Tensor, torch.Generator], tuple[Tensor, Tensor]]
     """From windows, `[n, n_mels, n_frames]` in dB or `[n, n_samples]`, and targets,
     `[n, n_classes]`: the same shapes. What is drawn comes from the generator only."""

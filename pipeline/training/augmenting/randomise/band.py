@@ -13,12 +13,12 @@ from pipeline.training.augmenting.randomise.spectrum import filtered, n_padded, 
 
 @dataclass(frozen=True)
 class LowPass(Transform):
-    """A straight fall, in dB an octave, above a cutoff frequency that is drawn over octaves."""
+    """A straight fall, in dB per octave, above a cutoff frequency that is drawn over octaves."""
 
     probability: float = 0.35
     cutoff_hz: tuple[float, float] = (2500.0, 10000.0)
     slope_db: tuple[float, float] = (12.0, 60.0)
-    """How steep the fall is, in dB an octave."""
+    """How steep the fall is, in dB per octave."""
 
     def apply(self, samples: Float32, rng: np.random.Generator, sample_rate_hz: int) -> Float32:
         """Return the samples without what lies far above the cutoff."""
@@ -29,12 +29,12 @@ class LowPass(Transform):
 
 @dataclass(frozen=True)
 class HighPass(Transform):
-    """A straight fall, in dB an octave, below a cutoff frequency that is drawn over octaves."""
+    """A straight fall, in dB per octave, below a cutoff frequency that is drawn over octaves."""
 
     probability: float = 0.3
     cutoff_hz: tuple[float, float] = (60.0, 300.0)
     slope_db: tuple[float, float] = (6.0, 24.0)
-    """How steep the fall is, in dB an octave."""
+    """How steep the fall is, in dB per octave."""
 
     def apply(self, samples: Float32, rng: np.random.Generator, sample_rate_hz: int) -> Float32:
         """Return the samples without what lies far below the cutoff."""

@@ -1,4 +1,4 @@
-"""Several clips in, one that sounds like all of them, out."""
+"""One clip that sounds like several clips together."""
 
 from __future__ import annotations
 

@@ -11,7 +11,7 @@ from pipeline.arrays import Float32
 from pipeline.training.augmenting.randomise.base import Transform, ratio, rms
 
 SLOPES = {"white": 0.0, "pink": -0.5, "brown": -1.0}
-"""Exponent of frequency that the amplitude follows: power falls by 0, 3 and 6 dB an octave."""
+"""Exponent of frequency that the amplitude follows: power falls by 0, 3 and 6 dB per octave."""
 
 _LEAST_HZ = 20.0  # below, the spectrum is flat: brown noise would be all rumble
 
