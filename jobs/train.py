@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from argparse import ArgumentParser
+from argparse import ArgumentParser, BooleanOptionalAction
 from dataclasses import dataclass
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Annotated
@@ -15,7 +15,7 @@ from pipeline.flags import Flag, add_flags, from_flags
 from pipeline.models.names import CLASSICAL
 from pipeline.report.wording import macro_text
 from pipeline.training.config import NO_WEIGHTS, TrainConfig
-from pipeline.training.presets import PRESETS, preset
+from pipeline.training.presets import PRESETS, for_gpu, preset
 
 if TYPE_CHECKING:
     from pipeline.flows.training.fit import FitResult
@@ -59,9 +59,12 @@ def _defaults(parser: ArgumentParser, argv: list[str] | None) -> TrainConfig:
     first = ArgumentParser(add_help=False)
     for flag in ("--preset", "--model", "--init"):
         first.add_argument(flag)
+    first.add_argument("--gpu", action=BooleanOptionalAction)
     chosen = first.parse_known_args(argv)[0]
     if chosen.init is None:
-        return preset(chosen.preset if chosen.preset in PRESETS else None, chosen.model)
+        named = chosen.preset if chosen.preset in PRESETS else None
+        config = preset(named, chosen.model)
+        return for_gpu(config) if chosen.gpu and named is None else config
     if chosen.preset is not None:
         parser.error(f"--preset {chosen.preset}: of a training from nothing; --init has its own")
     from pipeline.training.transfer.fine_tuning import fine_tuning_config

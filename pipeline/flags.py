@@ -203,10 +203,16 @@ def _apart(hint: Any) -> tuple[Any, Flag]:
             flag = next((one for one in hint.__metadata__ if isinstance(one, Flag)), flag)
             group = next((one for one in hint.__metadata__ if isinstance(one, str)), group)
             hint = hint.__origin__
-        elif get_origin(hint) in (Union, types.UnionType):
-            (hint,) = (one for one in get_args(hint) if one is not types.NoneType)
-        else:
+        elif len(kinds := _kinds(hint)) == 1:
+            (hint,) = kinds
+        else:  # of several kinds `Flag.parse` makes one or another
             return hint, replace(flag, group=group)
+
+
+def _kinds(hint: Any) -> list[Any]:
+    """Return what a union is of, None left out; nothing of other types."""
+    is_union = get_origin(hint) in (Union, types.UnionType)
+    return [one for one in get_args(hint) if one is not types.NoneType] if is_union else []
 
 
 def _options(kind: Any, flag: Flag, default: Any, own: Any, *, is_required: bool) -> dict[str, Any]:

@@ -2,17 +2,31 @@
 
 from __future__ import annotations
 
+from argparse import ArgumentTypeError
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated
 
 from pipeline.errors import UsageError
-from pipeline.flags import Count, Uri, described
+from pipeline.flags import Flag, Uri, described
 from pipeline.models.names import IMAGENET
 from pipeline.models.starter import for_all_processes
 from pipeline.training.config import NO_WEIGHTS, WHERE, TrainConfig, check_start
 
 _FILES = "what is read and written"
+
+
+def worker_range(text: str) -> int | tuple[int, int]:
+    """Parse '4' as a number of workers, '2..8' as the least and the most."""
+    least, dots, most = text.partition("..")
+    if not least.isdecimal() or (dots and not most.isdecimal()):
+        raise ArgumentTypeError(f"{text!r}: expected a number such as 4, or 2..8")
+    return (int(least), int(most)) if dots else int(least)
+
+
+def range_text(workers: int | tuple[int, int]) -> str:
+    """Return a number of workers as it is typed: 4, or 2..8."""
+    return str(workers) if isinstance(workers, int) else f"{workers[0]}..{workers[1]}"
 
 
 @described
@@ -26,14 +40,18 @@ class FitConfig:
     """The model's folder: a path, s3://, gs://."""
     train: TrainConfig
     """What decides the model: `help(TrainConfig)`."""
-    workers: Annotated[Count, WHERE] = 1
-    """Processes that train together."""
+    workers: Annotated[int | tuple[int, int], Flag("N|N..M", worker_range, range_text), WHERE] = 1
+    """Processes that train together; 2..8: as many as there is room for, also when nodes go or
+    come."""
     gpu: Annotated[bool, WHERE] = False
     """A GPU for every worker, in bfloat16."""
 
     def __post_init__(self) -> None:
-        if self.workers < 1:
-            raise UsageError(f"--workers {self.workers}: expected a whole number from 1 up")
+        if not 1 <= self.least_workers <= self.most_workers:
+            raise UsageError(
+                f"--workers {range_text(self.workers)}: expected a whole number from 1 up, or two "
+                "such as 2..8"
+            )
         check_start(self.train)
         weights = self.train.weights
         is_path = weights not in (None, IMAGENET, NO_WEIGHTS) and Path(str(weights)).exists()
@@ -44,6 +62,16 @@ class FitConfig:
         if (folder := self.train.cache_dir) is not None:
             absolute = replace(self.train, cache_dir=str(Path(folder).absolute()))
             object.__setattr__(self, "train", absolute)
+
+    @property
+    def least_workers(self) -> int:
+        """With fewer the training waits for room."""
+        return self.workers if isinstance(self.workers, int) else self.workers[0]
+
+    @property
+    def most_workers(self) -> int:
+        """There are never more."""
+        return self.workers if isinstance(self.workers, int) else self.workers[1]
 
 
 def _with_absolute_models(config: TrainConfig) -> TrainConfig:

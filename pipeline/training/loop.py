@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import copy
 import math
+import os
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
@@ -20,6 +21,7 @@ import numpy as np
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
+from torch.distributed.algorithms.ddp_comm_hooks.default_hooks import bf16_compress_hook
 from torch.nn.parallel import DistributedDataParallel
 
 from pipeline.arrays import Float32
@@ -30,6 +32,7 @@ from pipeline.models.engines.precision import autocast, resolved, step_fault
 from pipeline.models.model import Tagger
 from pipeline.models.networks.blocks import hold_frozen_norms
 from pipeline.training.augmenting.augment import augment, augment_samples, masks
+from pipeline.training.averaging import Averaging
 from pipeline.training.config import TrainConfig
 from pipeline.training.data.epochs import Mixing, epoch_batches, n_steps, prefetched
 from pipeline.training.data.loader import Loader, Waits, made
@@ -111,7 +114,8 @@ def train(
     progress.windows = {"learned": len(train_set), "left_out": train_set.n_left_out}
     fault = partial(_fault, model, train_set, config, device, samples, loader)
     _choose_precision(progress, config, device, fault, hooks)
-    network = DistributedDataParallel(model, gradient_as_bucket_view=True) if n_ranks > 1 else model
+    averaging = Averaging(average, model)
+    network = _shared(model, device, progress.precision)
     mixing = Mixing(config.sampling, config.mix_min, config.mix_max, balance=config.balance)
     steps = n_steps(mixing.size(train_set), batch_size=config.batch_size, n_ranks=n_ranks)
     for epoch in range(progress.epoch, config.epochs):
@@ -147,7 +151,7 @@ def train(
             if steps_now:
                 optimizer.step()
                 optimizer.zero_grad(set_to_none=True)
-                follow(average, model, decay=min(config.ema, (1 + number) / (10 + number)))
+                averaging.follow(min(config.ema, (1 + number) / (10 + number)))
             hooks.on_step(number + 1)
             if _has_diverged(progress, losses, epoch * steps, is_last=is_last):
                 return progress  # no later step brings it back
@@ -169,6 +173,26 @@ def train(
             progress.best_weights = weights_of(average)
         hooks.on_epoch(metrics, snapshot(progress, model, average, optimizer))
     return progress
+
+
+def _shared(model: Tagger, device: torch.device, precision: str) -> nn.Module:
+    """Return the network whose gradients all ranks share; of one rank, the model itself.
+
+    Between nodes of GPUs that compute in bfloat16 gradients are sent in it, too: half the bytes.
+    """
+    n_ranks = _rank()[1]
+    if n_ranks == 1:
+        return model
+    network = DistributedDataParallel(model, gradient_as_bucket_view=True)
+    n_here = int(os.environ.get("LOCAL_WORLD_SIZE", n_ranks))
+    if sends_bf16(n_here, n_ranks, device, precision):
+        network.register_comm_hook(None, bf16_compress_hook)
+    return network
+
+
+def sends_bf16(n_here: int, n_ranks: int, device: torch.device, precision: str) -> bool:
+    """Say whether gradients are sent in bfloat16, with `n_here` of all ranks on this node."""
+    return n_here < n_ranks and device.type == "cuda" and precision == "bf16"
 
 
 def _moves_windows(config: TrainConfig, model: Tagger, loader: Loader | None) -> bool:
@@ -353,16 +377,6 @@ def clip_scores_by(
         method: np.stack([by_clip[clip][method] for clip in clips]).astype(np.float32)
         for method in methods
     }
-
-
-@torch.no_grad()
-def follow(average: nn.Module, model: nn.Module, *, decay: float) -> None:
-    """Move the running mean of the weights, buffers included, towards the model's."""
-    old, new = average.state_dict(), model.state_dict()
-    floating = [name for name, mean in old.items() if mean.is_floating_point()]
-    torch._foreach_lerp_([old[n] for n in floating], [new[n] for n in floating], 1 - decay)
-    for name in old.keys() - set(floating):
-        old[name].copy_(new[name])
 
 
 def snapshot(

@@ -63,6 +63,7 @@ from pipeline.training.schedule import rate_curves
 from pipeline.training.selection import best_row
 
 _MAX_FAILURES = 8  # of workers; each goes on from the last checkpoint
+_GROW_EVERY_S = 300.0  # to grow is to go on from the last epoch: not at every node that comes
 _ONE_HEAP = {
     "MALLOC_ARENA_MAX": "1",
     "MALLOC_MMAP_THRESHOLD_": str(1 << 40),
@@ -103,7 +104,7 @@ def fit(config: FitConfig) -> FitResult:
             raise UsageError(f"{config.dataset}: the dataset has no clips in its {split} split")
     training_data.check_model()
     _warn_of_untrained(training_data)
-    with out.claimed(), ray_session(min_cpus=config.workers + 1, gpu=config.gpu):
+    with out.claimed(), ray_session(min_cpus=config.most_workers + 1, gpu=config.gpu):
         shown: dict[str, Any] = {}
         about_probe: dict[str, Any] = {}
         if config.train.model in CLASSICAL:
@@ -125,7 +126,7 @@ def fit(config: FitConfig) -> FitResult:
         training={
             "run": name,
             "dataset": dataset.folder.uri,
-            "workers": config.workers,
+            "workers": config.most_workers,
             "config": asdict(config.train),
             "best_val_loss": progress.best_val_loss,
             "precision": progress.precision,
@@ -261,9 +262,11 @@ def _fit(
             "training_data": training_data,
             "progress_actor": progress_actor,
             "gpu": config.gpu,
+            "most_workers": config.most_workers,
         },
         scaling_config=ScalingConfig(
             num_workers=config.workers,
+            elastic_resize_monitor_interval_s=_GROW_EVERY_S,
             use_gpu=config.gpu,
             resources_per_worker={"CPU": 1, **({"GPU": 1} if config.gpu else {})},
         ),

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import tempfile
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import replace
 from pathlib import Path
 from time import monotonic
 from typing import Any
@@ -14,7 +15,7 @@ from typing import Any
 import ray
 import ray.train
 import torch
-from ray.train import Checkpoint
+from ray.train import Checkpoint, CheckpointUploadMode
 
 from pipeline.datasets.training_data import TrainingData
 from pipeline.errors import UsageError
@@ -23,6 +24,7 @@ from pipeline.models.engines.precision import Trial, has_fast_bf16, step_trial
 from pipeline.models.model import Tagger
 from pipeline.training.augmenting.augment_examples import augmented_windows
 from pipeline.training.classical import fit_classical
+from pipeline.training.config import TrainConfig
 from pipeline.training.cost import CostMeter
 from pipeline.training.data.epochs import Mixing, n_steps
 from pipeline.training.data.example_clips import example_clips
@@ -52,9 +54,12 @@ def worker(job: dict[str, Any]) -> None:
         _train(**job)
 
 
-def _train(training_data: TrainingData, progress_actor: Any, *, gpu: bool) -> None:
+def _train(
+    training_data: TrainingData, progress_actor: Any, *, gpu: bool, most_workers: int
+) -> None:
     """Load the data, go on from the last checkpoint, report each epoch."""
-    config, context = training_data.config, ray.train.get_context()
+    context = ray.train.get_context()
+    config = with_workers(training_data.config, context.get_world_size(), most_workers)
     is_first = context.get_world_rank() == 0
     if not gpu:
         torch.set_num_threads(max(1, own_cpus() // context.get_local_world_size()))
@@ -92,6 +97,16 @@ def _train(training_data: TrainingData, progress_actor: Any, *, gpu: bool) -> No
     if progress.diverged_at is not None:  # the last checkpoint says how it ended
         state = (_last_state() or {}) | {"progress": vars(progress), "shown": shown}
         _report({"epoch": progress.epoch + 1.0}, state if is_first else None)
+
+
+def with_workers(config: TrainConfig, n_workers: int, most_workers: int) -> TrainConfig:
+    """Return the config of a training that has `n_workers` of `most_workers` at the moment.
+
+    Fewer workers add up more batches to a step, so that a step stays one of about as many windows,
+    and the learning rate fits. It is the same to the window where the number divides the most.
+    """
+    more = max(1, round(most_workers / n_workers))
+    return replace(config, accumulate=config.accumulate * more)
 
 
 def _loader(
@@ -170,9 +185,13 @@ def _report(metrics: dict[str, float], state: dict[str, Any] | None) -> None:
     if state is None:
         ray.train.report(dict(metrics))
         return
-    with tempfile.TemporaryDirectory() as folder:
-        torch.save(state, Path(folder) / _STATE)
-        ray.train.report(dict(metrics), checkpoint=Checkpoint.from_directory(folder))
+    folder = tempfile.mkdtemp()  # Ray deletes it when it has gone up
+    torch.save(state, Path(folder) / _STATE)
+    ray.train.report(
+        dict(metrics),
+        checkpoint=Checkpoint.from_directory(folder),
+        checkpoint_upload_mode=CheckpointUploadMode.ASYNC,  # the next epoch does not wait for it
+    )
 
 
 def read_state(folder: str) -> dict[str, Any]:

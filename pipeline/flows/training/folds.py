@@ -48,7 +48,7 @@ def cross_validate(config: FitConfig, n_folds: int) -> FoldsResult:
     dataset, out = Dataset.open(config.dataset), Folder(config.out)
     in_parts = replace(config.train, folds=n_folds)  # says where the number is wrong
     trainings = [replace(in_parts, fold=k) for k in range(n_folds)]
-    with out.claimed(), ray_session(min_cpus=config.workers + 1, gpu=config.gpu):
+    with out.claimed(), ray_session(min_cpus=config.most_workers + 1, gpu=config.gpu):
         runs = []
         for train in trainings:
             uri = out.uri_of(f"fold-{train.fold}")

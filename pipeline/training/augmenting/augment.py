@@ -128,10 +128,10 @@ def tilt(windows_db: Tensor, rng: torch.Generator) -> Tensor:
 def mix(windows_db: Tensor, targets: Tensor, rng: torch.Generator) -> tuple[Tensor, Tensor]:
     """Return the windows, a share of them with another window of the batch played along."""
     partner, gain_db, chosen = _partners((10 ** (windows_db / 10)).mean(dim=(1, 2)), rng)
-    other_db = (windows_db[partner] + gain_db[:, None, None])[chosen]
-    power = 10 ** (windows_db[chosen] / 10) + 10 ** (other_db / 10)
-    mixed = windows_db.clone()
-    mixed[chosen] = 10 * torch.log10(power)
+    other_db = windows_db[partner] + gain_db[:, None, None]
+    mixed_db = 10 * torch.log10(10 ** (windows_db / 10) + 10 ** (other_db / 10))
+    # All rows, of which some are taken: to index by `chosen` would wait for the GPU.
+    mixed = torch.where(chosen[:, None, None], mixed_db, windows_db)
     return mixed, _joined(targets, partner, chosen)
 
 
