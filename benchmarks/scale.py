@@ -3,7 +3,7 @@
     python benchmarks/scale.py    # 1 and 10 million tracks as files, 100 million in memory
     python benchmarks/scale.py --files 1000000 --tracks 1000000
 
-`files`: the TAGS of so many tracks as a year of runs leaves them, 4,096 rows per file, in parts with
+`files`: the TAGS of so many tracks as a year of runs leaves them, 4,096 rows each, in parts with
 their indexes, and a Parquet manifest of them: written once; then `jobs.tag_catalog` with nothing
 new, whole (night), and the indexes made anew from the files (settle). `tracks`: what is known, and
 a catalogue of which one track in a thousand is new, as batches that no disk holds. Each step runs
