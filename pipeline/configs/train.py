@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Annotated
 
 from pipeline.errors import UsageError
@@ -35,18 +34,21 @@ class FitConfig:
         if self.workers < 1:
             raise UsageError(f"--workers {self.workers}: expected a whole number from 1 up")
         check_start(self.train)
-        weights = self.train.weights
-        is_path = weights not in (None, IMAGENET, NO_WEIGHTS) and Path(str(weights)).exists()
-        if is_path:  # Ray's workers are in another folder
-            absolute = replace(self.train, weights=str(Path(str(weights)).absolute()))
-            object.__setattr__(self, "train", absolute)
-        object.__setattr__(self, "train", _with_absolute_models(self.train))
+        object.__setattr__(self, "train", _with_absolute_places(self.train))
 
 
-def _with_absolute_models(config: TrainConfig) -> TrainConfig:
-    """Return the config with its models' folders as URIs: workers are in another folder."""
+def _with_absolute_places(config: TrainConfig) -> TrainConfig:
+    """Return the config with what it begins from as absolute paths and URIs.
+
+    Workers are in another folder than the caller.
+    """
+    weights = config.weights
+    if weights not in (None, IMAGENET, NO_WEIGHTS):
+        from pipeline.store.folder import Folder  # as late as can be: it brings pyarrow
+
+        weights = Folder(str(weights)).uri
     init = None if config.init is None else for_all_processes(config.init)
     encoder, teacher = (
         tuple(map(for_all_processes, uris)) for uris in (config.encoder, config.teacher)
     )
-    return replace(config, init=init, encoder=encoder, teacher=teacher)
+    return replace(config, weights=weights, init=init, encoder=encoder, teacher=teacher)

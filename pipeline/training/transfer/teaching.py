@@ -9,7 +9,7 @@ from torch import Tensor
 
 from pipeline.audio.spectra.input_spec import InputSpec, MelInput, SamplesInput
 from pipeline.errors import UsageError
-from pipeline.models.model import ModelCard, load_card
+from pipeline.models.model import ModelCard
 from pipeline.models.networks.classical import CLASSICAL
 from pipeline.training.config import TrainConfig
 from pipeline.training.transfer.distillation import (
@@ -20,7 +20,7 @@ from pipeline.training.transfer.distillation import (
     known_columns,
     student_of,
 )
-from pipeline.training.transfer.fine_tuning import pinned_model
+from pipeline.training.transfer.pinned import card_of, pinned_model
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,8 @@ class Teaching:
     @classmethod
     def of(cls, config: TrainConfig) -> Teaching:
         """Read the cards of a config's teachers."""
-        return cls(config.teacher, tuple(map(load_card, config.teacher)))
+        cards = tuple(card_of("--teacher", uri) for uri in config.teacher)
+        return cls(config.teacher, cards)
 
     @property
     def model_ids(self) -> list[str]:
