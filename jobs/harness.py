@@ -137,7 +137,7 @@ class _Help(argparse.ArgumentDefaultsHelpFormatter):
 
 
 def is_place(action: argparse.Action) -> bool:
-    """Say whether a flag takes a path or URI, as its metavar tells: `imagenet|PATH`, `URI,URI`."""
+    """Say whether a flag takes a path or URI, as its metavar tells: `imagenet|URI`, `URI,URI`."""
     return not _PLACES.isdisjoint(re.split("[|,]", str(action.metavar)))
 
 

@@ -53,12 +53,7 @@ class FitConfig:
                 "such as 2..8"
             )
         check_start(self.train)
-        weights = self.train.weights
-        is_path = weights not in (None, IMAGENET, NO_WEIGHTS) and Path(str(weights)).exists()
-        if is_path:  # Ray's workers are in another folder
-            absolute = replace(self.train, weights=str(Path(str(weights)).absolute()))
-            object.__setattr__(self, "train", absolute)
-        object.__setattr__(self, "train", _with_absolute_models(self.train))
+        object.__setattr__(self, "train", _with_absolute_places(self.train))
         if (folder := self.train.cache_dir) is not None:
             absolute = replace(self.train, cache_dir=str(Path(folder).absolute()))
             object.__setattr__(self, "train", absolute)
@@ -74,10 +69,18 @@ class FitConfig:
         return self.workers if isinstance(self.workers, int) else self.workers[1]
 
 
-def _with_absolute_models(config: TrainConfig) -> TrainConfig:
-    """Return the config with its models' folders as URIs: workers are in another folder."""
+def _with_absolute_places(config: TrainConfig) -> TrainConfig:
+    """Return the config with what it begins from as absolute paths and URIs.
+
+    Workers are in another folder than the caller.
+    """
+    weights = config.weights
+    if weights not in (None, IMAGENET, NO_WEIGHTS):
+        from pipeline.store.folder import Folder  # as late as can be: it brings pyarrow
+
+        weights = Folder(str(weights)).uri
     init = None if config.init is None else for_all_processes(config.init)
     encoder, teacher = (
         tuple(map(for_all_processes, uris)) for uris in (config.encoder, config.teacher)
     )
-    return replace(config, init=init, encoder=encoder, teacher=teacher)
+    return replace(config, weights=weights, init=init, encoder=encoder, teacher=teacher)

@@ -50,6 +50,7 @@ from pipeline.training.transfer.distillation import Distiller, with_soft_targets
 from pipeline.training.transfer.fine_tuning import Init
 from pipeline.training.transfer.probe import ProbeDesign
 from pipeline.training.transfer.teaching import Teaching
+from pipeline.training.transfer.weight_files import WeightFiles, are_files
 from schemas.dataset import DatasetRecord
 
 
@@ -123,6 +124,29 @@ class TrainingData:
         """The models whose scores are soft targets."""
         return Teaching.of(self.config) if self.config.teacher else None
 
+    @cached_property
+    def weight_files(self) -> WeightFiles | None:
+        """The files of --weights; the driver reads them, and workers get them with this object."""
+        weights = self.config.weights
+        return WeightFiles.read(str(weights)) if are_files(weights) else None
+
+    @contextmanager
+    def weights_path(self) -> Iterator[str | None]:
+        """Give what a network begins with: a local path, a word, or None."""
+        if self.weight_files is None:
+            yield self.config.begins_from
+            return
+        with self.weight_files.as_path() as path:
+            yield path
+
+    @cached_property
+    def _encoder_sizes(self) -> dict[str, Any] | None:
+        """Settings of a published AST that are not the usual ones."""
+        if self.config.model != "ast":
+            return None
+        with self.weights_path() as weights:
+            return encoder_sizes(weights)
+
     @property
     def named_by(self) -> dict[str, Any]:
         """What a run is named by in place of folders: the models that are there."""
@@ -158,7 +182,7 @@ class TrainingData:
             input_shape=(self.input_spec.n_rows, self.windows.n_frames(self.input_spec)),
             below_peak=isinstance(self.input_spec, LogMelInput),
             untrained=self.untrained,
-            sizes=encoder_sizes(self.config.begins_from) if self.config.model == "ast" else None,
+            sizes=self._encoder_sizes,
             db_rows=db_rows,
             linear_rows=linear_rows,
             pool=self.config.pool,
@@ -355,9 +379,8 @@ class TrainingData:
             return self.probe.new_model(self.architecture)
         if self.init is not None:
             return self.init.new_model(self.config, self.architecture, self.vocabulary)
-        model = Tagger(
-            self.architecture, weights=self.config.begins_from, vocabulary=self.vocabulary
-        )
+        with self.weights_path() as weights:
+            model = Tagger(self.architecture, weights=weights, vocabulary=self.vocabulary)
         model.db_per_unit = self.input_spec.db_per_unit
         return model
 

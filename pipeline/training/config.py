@@ -76,7 +76,7 @@ class TrainConfig:
     """Decay a step of the running mean of the weights, which is what is validated and kept."""
     augment: Annotated[Augmentations, _WINDOWS] = ("masks", "tilt", "mix", "shift")
     """Some of {known}, or ''; those that do not fit the front end do nothing."""
-    weights: Annotated[str | None, Flag("imagenet|PATH|none"), _TRANSFER] = None
+    weights: Annotated[str | None, Flag("imagenet|URI|none"), _TRANSFER] = None
     """Weights to begin with; none says that there shall be none."""
     accumulate: Annotated[Count, _STEPS] = 1
     """Batches whose gradients make a step."""

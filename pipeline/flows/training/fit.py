@@ -167,7 +167,9 @@ def _models_of(config: TrainConfig) -> list[tuple[str, str]]:
 def _begun_from(training_data: TrainingData) -> dict[str, Any]:
     """Return what model.json says of the models that a training began from, and was taught by."""
     init, teaching = training_data.init, training_data.teaching
+    files = training_data.weight_files
     return {
+        **({} if files is None else {"weights": {"uri": files.uri, "sha256": files.sha256}}),
         **({} if init is None else {"init": init.to_dict(training_data.vocabulary)}),
         **({} if teaching is None else {"teachers": teaching.model_ids}),
     }

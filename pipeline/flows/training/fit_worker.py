@@ -151,7 +151,8 @@ def bf16_trial(training_data: TrainingData) -> Trial | None:
         return None
     torch.set_num_threads(own_cpus())
     torch.manual_seed(training_data.config.seed)
-    model = Tagger(training_data.architecture, weights=training_data.config.begins_from)
+    with training_data.weights_path() as weights:
+        model = Tagger(training_data.architecture, weights=weights)
     shape = (min(32, training_data.config.batch_size), *training_data.architecture.input_shape)
     spread = 10.0 if training_data.architecture.below_peak else 1.0  # in dB; else in deviations
     targets = torch.zeros(shape[0], training_data.architecture.n_classes)

@@ -15,8 +15,8 @@ from torch import Tensor, nn
 
 from pipeline.audio.spectra.input_spec import InputSpec
 from pipeline.audio.spectra.windows import WindowSpec
-from pipeline.errors import SpecMismatch, UsageError
-from pipeline.models.model import Architecture, ModelCard, Tagger, load_card, load_model
+from pipeline.errors import UsageError
+from pipeline.models.model import Architecture, ModelCard, Tagger
 from pipeline.models.networks.blocks import core_of, freeze
 from pipeline.models.networks.classical import CLASSICAL
 from pipeline.models.networks.pooling import Pooled
@@ -25,6 +25,7 @@ from pipeline.models.networks.weights import head_names, load_weights
 from pipeline.models.pretrained.family import variants
 from pipeline.selection.vocabulary import Instrument, Vocabulary
 from pipeline.training.config import TrainConfig
+from pipeline.training.transfer.pinned import card_of, pinned_model
 
 LR, HEAD_LR = 1e-4, 1e-3
 EPOCHS = 20
@@ -38,7 +39,7 @@ def fine_tuning_config(uri: str) -> TrainConfig:
 
     The base learns at a tenth of the head's rate.
     """
-    card = load_card(uri)
+    card = card_of("--init", uri)
     return TrainConfig(
         model=card.architecture.name,
         init=uri,
@@ -54,14 +55,6 @@ def fine_tuning_config(uri: str) -> TrainConfig:
     )
 
 
-def pinned_model(uri: str, card: ModelCard) -> Tagger:
-    """Read the model that a run's driver has seen; SpecMismatch where another is there by now."""
-    tagger, found = load_model(uri)
-    if found.model_id != card.model_id:
-        raise SpecMismatch(f"{uri}: {found.model_id} is there, and this run is of {card.model_id}")
-    return tagger
-
-
 @dataclass(frozen=True)
 class Init:
     """The model that a training begins from."""
@@ -75,7 +68,7 @@ class Init:
     def of(cls, config: TrainConfig) -> Init:
         """Read a config's model; UsageError where it cannot be trained on, or not so."""
         uri = str(config.init)
-        card = load_card(uri)
+        card = card_of("--init", uri)
         name, own = card.architecture.name, card.windows.window_s
         if config.model != name:
             raise UsageError(f"--model {config.model}: --init {uri} is {name}; leave it out")

@@ -17,12 +17,13 @@ from pipeline.audio.spectra.input_spec import InputSpec
 from pipeline.audio.spectra.stacked import StackedInput
 from pipeline.audio.spectra.windows import WindowSpec, window_starts
 from pipeline.errors import UsageError
-from pipeline.models.model import Architecture, ModelCard, Tagger, load_card, load_model
+from pipeline.models.model import Architecture, ModelCard, Tagger
 from pipeline.models.networks.classical import CLASSICAL
 from pipeline.models.networks.probe import PROBE, Probe, n_features_of
 from pipeline.models.networks.registry import is_known
 from pipeline.models.pretrained.family import variants
 from pipeline.training.config import TrainConfig
+from pipeline.training.transfer.pinned import card_of, pinned_model
 
 _POOL_OVER_TIME = ("crnn", "shortchunk", "shortchunk-res")
 """Own networks that take windows of any length."""
@@ -49,7 +50,7 @@ class ProbeDesign:
     @classmethod
     def read(cls, uris: tuple[str, ...], window_s: float) -> ProbeDesign:
         """Read the cards of encoders; see `of`."""
-        cards = tuple(map(load_card, uris))
+        cards = tuple(card_of("--encoder", uri) for uri in uris)
         for uri, card in zip(uris, cards, strict=True):
             _check_encoder(uri, card)
         _check_hops(uris, cards)
@@ -116,8 +117,10 @@ class ProbeDesign:
         """Return the probe with its encoders' weights and a head of random ones."""
         model = Tagger(architecture)
         assert isinstance(model.backbone, Probe)
-        for encoder, uri in zip(model.backbone.encoders, self.uris, strict=True):
-            encoder.tagger.load_state_dict(load_model(uri)[0].state_dict())  # type: ignore[union-attr]
+        both = zip(self.uris, self.cards, strict=True)
+        for encoder, (uri, card) in zip(model.backbone.encoders, both, strict=True):
+            tagger = pinned_model(uri, card)
+            encoder.tagger.load_state_dict(tagger.state_dict())  # type: ignore[union-attr]
         mean, deviation = self.row_scaling
         model.row_mean.copy_(mean)
         model.row_deviation.copy_(deviation)

@@ -10,7 +10,7 @@ from torch import Tensor
 from pipeline.audio.spectra.input_kinds import MelInput, SamplesInput
 from pipeline.audio.spectra.input_spec import InputSpec
 from pipeline.errors import UsageError
-from pipeline.models.model import ModelCard, load_card
+from pipeline.models.model import ModelCard
 from pipeline.models.networks.classical import CLASSICAL
 from pipeline.training.config import TrainConfig
 from pipeline.training.transfer.distillation import (
@@ -21,7 +21,7 @@ from pipeline.training.transfer.distillation import (
     known_columns,
     student_of,
 )
-from pipeline.training.transfer.fine_tuning import pinned_model
+from pipeline.training.transfer.pinned import card_of, pinned_model
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,8 @@ class Teaching:
     @classmethod
     def of(cls, config: TrainConfig) -> Teaching:
         """Read the cards of a config's teachers."""
-        return cls(config.teacher, tuple(map(load_card, config.teacher)))
+        cards = tuple(card_of("--teacher", uri) for uri in config.teacher)
+        return cls(config.teacher, cards)
 
     @property
     def model_ids(self) -> list[str]:
