@@ -1,7 +1,6 @@
 """A cluster: ray_cluster.yaml by Ray's own validation, and a job submitted on loopback."""
 
 import os
-import re
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
