@@ -48,7 +48,8 @@ STANDING, BUILD, NIGHTLY = KUBERAY = ["raycluster.yaml", "rayjob-build.yaml", "r
 PAGE = (ROOT / "docs" / "cluster.md").read_text()
 COMMANDS = re.findall(r"(python -m jobs\.\S+ [^`\n]*?) *(?:>>.*)?$", PAGE, re.M)
 HEADS = "\n".join((ROOT / name).read_text().partition("\n\n")[0] for name in LAUNCHED)
-SUBMITTED = re.findall(r"timbre submit (.* -- [a-z].*)", re.sub(r" *\\\n#? *", " ", f"{PAGE}\n{HEADS}"))
+JOINED = re.sub(r" *\\\n#? *", " ", f"{PAGE}\n{HEADS}")
+SUBMITTED = re.findall(r"timbre submit (.* -- [a-z].*)", JOINED)
 IMAGE = "REGISTRY/timbre:0.2.0"
 DOCKERFILE = (ROOT / "deploy" / "Dockerfile").read_text()
 SETUP = (ROOT / "deploy" / "setup-node.sh").read_text()
