@@ -24,7 +24,7 @@ PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").g
 PAGES.remove(ROOT / "docs" / "log.md")  # says what was typed on a day
 BIN = Path(sys.executable).parent
 SHELL = {"export", "cd", "test", "./alert"}  # of the shell; and what the page says is the user's
-ELSEWHERE = {"kubectl"}  # who has a Kubernetes has it
+ELSEWHERE = {"kubectl", "docker"}  # who has a Kubernetes or builds images has it
 NO_COMMANDS = ("FROM ", "COPY ", "RUN ", "ARG ", "ENV ", "[", "CRON_TZ=", "#")
 UNIT = re.compile(r"[A-Z][A-Za-z]+=")  # systemd's
 OURS = ("python", "pip", "duckdb", "ray")

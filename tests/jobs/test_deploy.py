@@ -48,7 +48,8 @@ STANDING, BUILD, NIGHTLY = KUBERAY = ["raycluster.yaml", "rayjob-build.yaml", "r
 PAGE = (ROOT / "docs" / "cluster.md").read_text()
 COMMANDS = re.findall(r"(python -m jobs\.\S+ [^`\n]*?) *(?:>>.*)?$", PAGE, re.M)
 HEADS = "\n".join((ROOT / name).read_text().partition("\n\n")[0] for name in LAUNCHED)
-SUBMITTED = re.findall(r"timbre submit (.*)", re.sub(r" *\\\n#? *", " ", f"{PAGE}\n{HEADS}"))
+JOINED = re.sub(r" *\\\n#? *", " ", f"{PAGE}\n{HEADS}")
+SUBMITTED = re.findall(r"timbre submit (.* -- [a-z].*)", JOINED)
 IMAGE = "REGISTRY/timbre:0.2.0"
 DOCKERFILE = (ROOT / "deploy" / "Dockerfile").read_text()
 SETUP = (ROOT / "deploy" / "setup-node.sh").read_text()
@@ -132,7 +133,8 @@ def test_pools_are_of_spot_nodes_and_heads_are_not():
 @pytest.mark.parametrize("name", LAUNCHED)
 def test_the_dashboard_is_on_loopback_and_all_calls_need_the_token(name):
     config = launched(name)
-    start, join = (config[f"{kind}_start_ray_commands"][-1] for kind in ("head", "worker"))
+    starts = [*config["head_start_ray_commands"], *config["worker_start_ray_commands"]]
+    start, join = (command for command in starts if "ray start" in command)
     assert "--head --num-cpus=0 --num-gpus=0" in start
     assert "--dashboard-host=127.0.0.1" in start
     assert all("RAY_AUTH_MODE=token ray start" in command for command in (start, join))
