@@ -129,11 +129,7 @@ def await_room(resource: str, *, max_wait_s: float) -> None:
 
 
 def _what_there_is() -> str:
-    """Return the cluster's resources in words.
-
-    >>> _what_there_is()  # doctest: +SKIP
-    '16 CPU, 0 GPU on 3 nodes'
-    """
+    """Return the cluster's resources in words, as in 16 CPU, 0 GPU on 3 nodes."""
     n_nodes = sum(node["Alive"] for node in ray.nodes())  # type: ignore[no-untyped-call]
     return f"{count('CPU')} CPU, {count('GPU')} GPU on {n_nodes} nodes"
 

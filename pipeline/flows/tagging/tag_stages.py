@@ -13,17 +13,16 @@ import os
 import pickle
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from functools import cache, partial
-from typing import Any
+from functools import partial
 
 import pyarrow as pa
 import ray
 import ray.data
 from ray.data import ActorPoolStrategy, DataContext, Dataset
-from ray.util.metrics import Counter as Metric
 
 from pipeline.errors import StoreError
 from pipeline.evaluation.runs.tally import Tally
+from pipeline.flows import metrics
 from pipeline.flows.cluster import MAX_WAIT_S, count, cpus, ray_session
 from pipeline.inference.inference_config import InferenceConfig
 from pipeline.inference.tagger import TrackTagger, describe
@@ -190,41 +189,22 @@ def commit_on_ray(scored: pa.Table, inference: InferenceConfig, writing: Writing
     done: Committed | StoreError
     try:
         done = commit(scored, inference, writing)
-        publish(done.tally)
+        publish(done.tally, inference.card.model_id)
     except StoreError as fault:
         done = fault
     return pa.table({"done": [pickle.dumps(done)]})
 
 
-def publish(tally: Tally) -> None:
-    """Add to the counters that Ray's metrics ports serve to Prometheus."""
-    metrics = _metrics()
+def publish(tally: Tally, model_id: str) -> None:
+    """Add to the totals that Ray's metrics ports serve to Prometheus."""
     counts = [("ok", "ok", tally.n_ok), ("same", "ok", tally.n_same)]
     counts += [("failed", reason, n) for reason, n in tally.reasons.items()]
-    amounts: list[tuple[str, float, dict[str, str]]]
-    amounts = [("tracks", n, {"status": status, "reason": why}) for status, why, n in counts]
-    amounts += [("audio", tally.audio_s, {})]
-    amounts += [
-        ("stage", seconds, {"stage": stage.removesuffix("_s")})
-        for stage, seconds in tally.stages.items()
-    ]
-    for name, amount, tags in amounts:
-        if amount > 0:  # a counter takes no zero
-            metrics[name].inc(amount, tags)
-
-
-@cache
-def _metrics() -> dict[str, Any]:
-    """Return this process's counters; Ray adds up those of all."""
-    return {
-        "tracks": Metric(
-            "timbre_tracks", description="tracks that were done", tag_keys=("status", "reason")
-        ),
-        "audio": Metric("timbre_audio_seconds", description="seconds of audio that were tagged"),
-        "stage": Metric(
-            "timbre_stage_seconds", description="seconds of the workers", tag_keys=("stage",)
-        ),
-    }
+    for status, reason, n in counts:
+        metrics.add("timbre_tracks_total", n, model_id, status=status, reason=reason)
+    metrics.add("timbre_audio_seconds_total", tally.audio_s, model_id)
+    for stage, seconds in tally.stages.items():
+        name = stage.removesuffix("_s")
+        metrics.add("timbre_stage_seconds_total", seconds, model_id, stage=name)
 
 
 def quiet() -> None:
