@@ -40,7 +40,6 @@ from pipeline.tagging.commit import (
 )
 
 _BLOCKS_A_PLACE = 40
-_COMMITS_AT_ONCE = 64  # they wait for a bucket rather than for a CPU
 _MAX_BLOCK_TRACKS = 64
 _MAX_PLACES = 4096
 """Processes of a model that a cluster may grow to, where no number is given."""
@@ -125,7 +124,6 @@ def run_stages(
         batch_size=commit_tracks,
         batch_format="pyarrow",
         num_cpus=0,  # where actors hold all CPUs, rows are committed all the same
-        concurrency=_COMMITS_AT_ONCE,
     )
     for row in done.iter_rows():
         one: Committed | StoreError = pickle.loads(row["done"])
