@@ -3,8 +3,8 @@
     python benchmarks/step_profile.py [--model resnet50] [--steps 6]
 
 One training in this process, one thread, windows and augmentation as by default, under cProfile;
-printed is each part's share of the time of the steps; that of `forward` also has the validation's. Batches are made by another
-thread meanwhile; of them the loop's waits count.
+printed is each part's share of the time of the steps; that of `forward` also has the validation's.
+Batches are made by another thread meanwhile; of them the loop's waits count.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ import cProfile
 import pstats
 
 import torch
+from train import clips, clips_for, tagger  # of this folder
 
-from benchmarks.train import clips, clips_for, tagger
 from pipeline.training.config import TrainConfig
 from pipeline.training.loop import Hooks, train
 
@@ -39,9 +39,7 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=6, help="steps of the run")
     flags = parser.parse_args()
     torch.set_num_threads(1)
-    config = TrainConfig(
-        model=flags.model, epochs=1, batch_size=flags.batch_size, precision="f32"
-    )
+    config = TrainConfig(model=flags.model, epochs=1, batch_size=flags.batch_size, precision="f32")
     profile = cProfile.Profile()
     hooks = Hooks(
         lambda step: None,

@@ -264,8 +264,8 @@ def _fit(
             "gpu": config.gpu,
             "most_workers": config.most_workers,
         },
-        scaling_config=ScalingConfig(
-            num_workers=config.workers,
+        scaling_config=ScalingConfig(  # type: ignore[call-arg]
+            num_workers=config.workers,  # type: ignore[arg-type]
             elastic_resize_monitor_interval_s=_GROW_EVERY_S,
             use_gpu=config.gpu,
             resources_per_worker={"CPU": 1, **({"GPU": 1} if config.gpu else {})},
