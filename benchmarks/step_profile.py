@@ -14,7 +14,7 @@ import cProfile
 import pstats
 
 import torch
-from train import clips, clips_for, tagger
+from train import clips, clips_for, tagger  # of this folder
 
 from pipeline.training.config import TrainConfig
 from pipeline.training.loop import Hooks, train
