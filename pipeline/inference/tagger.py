@@ -1,4 +1,4 @@
-"""Tracks and a model in, rows of TAGS out: what the tagging flow runs, a stage a function.
+"""From tracks to rows of TAGS by a model: what the tagging flow runs, one function per stage.
 
 TRACKS → `describe` → DESCRIBED → `TrackTagger` → SCORED → `tables_of` → TAGS and what is beside
 """

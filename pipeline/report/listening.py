@@ -1,4 +1,4 @@
-"""A stretch of a track and its windows' scores in, an `Example` to hear and to see out. PURE."""
+"""An `Example` to hear and to see: a stretch of a track, and its windows' scores. PURE."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Numbers in, the words that people read out. PURE."""
+"""The words that people read for numbers. PURE."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""Targets and scores in, metrics and what they mean out: bootstrap, significance, confusion."""
+"""Metrics of scores against targets, and what they mean: bootstrap, significance, confusion."""

@@ -1,4 +1,4 @@
-"""Samples in, the same sound some semitones higher or lower out, as long as before. Torch.
+"""The same sound some semitones higher or lower, as long as before. Torch.
 
 A phase vocoder stretches the sound, resampling brings it back to its length. The bins around a
 partial keep the phases that they have to its peak in the recording (identity phase locking):
