@@ -32,10 +32,10 @@ from pipeline.configs.tag import TagConfig
 from pipeline.flows.tagging.tag import lineage_of, tag_catalog, tagging_of
 from pipeline.store.catalogue import TRACKS
 from pipeline.store.folder import Folder
-from pipeline.store.known import KNOWN, Known
-from pipeline.store.parts import n_parts_for
-from pipeline.store.tagstore import TagStore
-from pipeline.store.worklist import plan_work
+from pipeline.store.tags.known import KNOWN, Known
+from pipeline.store.tags.parts import n_parts_for
+from pipeline.store.tags.tagstore import TagStore
+from pipeline.store.tags.worklist import plan_work
 from schemas.tags import tags_schema
 
 MILLION = 1_000_000

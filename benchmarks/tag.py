@@ -54,7 +54,7 @@ from pipeline.models.engines.quantize import quantized_graph, save_quantized
 from pipeline.models.model import load_model
 from pipeline.models.starter import model_uri
 from pipeline.store.folder import Folder
-from pipeline.store.tagstore import TagStore
+from pipeline.store.tags.tagstore import TagStore
 
 TRACK_S, N_TRACKS, N_NAIVE = 120.0, 28, 5
 LIBROSAS = (".wav", ".flac", ".mp3", ".ogg", ".opus")  # the others it reads by an ffmpeg it finds

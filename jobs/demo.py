@@ -27,7 +27,7 @@ class DemoConfig:
     """Where to, and with which instruments."""
 
     out: Annotated[str, Flag("DIR")] = "demo"
-    """Where everything goes."""
+    """The folder that everything is written into."""
     soundfonts: Annotated[tuple[str, ...], words("FILES")] = ()
     """General MIDI .sf2 files to render with, with commas between; TimGM6mb and those that are
     installed if not given."""

@@ -77,7 +77,7 @@ def meant(word: str, known: Iterable[str]) -> str:
 class _Parser(argparse.ArgumentParser):
     takes_relative = False
     _words: Sequence[str] = ()
-    """What is parsed."""
+    """The words of the command line that are parsed."""
 
     def parse_known_args(  # type: ignore[override]
         self, args: Sequence[str] | None = None, namespace: None = None

@@ -17,8 +17,8 @@ Float64 = npt.NDArray[np.float64]
 Floats = npt.NDArray[np.floating[Any]]
 """Floating point of either width."""
 Int64 = npt.NDArray[np.int64]
-"""Indices, counts and positions."""
+"""Indices, counts and positions, as 64-bit integers."""
 Bools = npt.NDArray[np.bool_]
-"""Truth and masks."""
+"""Truth by class, and masks of rows or windows."""
 Hashes = npt.NDArray[np.uint64]
 """64-bit hashes, `[n]`; of contents `[n, 2]`."""

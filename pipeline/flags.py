@@ -72,7 +72,7 @@ def share(text: str) -> float:
 
 
 def comma_list(text: str) -> tuple[str, ...]:
-    """Parse 'a,b' as words."""
+    """Return the words of a text such as 'a,b', without spaces around them."""
     return tuple(word.strip() for word in text.split(",") if word.strip())
 
 

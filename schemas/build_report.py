@@ -13,11 +13,11 @@ class BuildReport(Record):
     """report.json; `wanted` = `got` + `not_got`. Nothing in it is NaN."""
 
     wanted: int = 0
-    """Segments that were planned."""
+    """How many segments were planned."""
     got: int = 0
-    """Segments that became clips."""
+    """How many segments became clips."""
     not_got: int = 0
-    """Segments that did not."""
+    """How many segments did not become clips."""
     untried: int = 0
     """Of those, segments that no run has tried."""
     audio_s: float = 0.0
@@ -29,7 +29,7 @@ class BuildReport(Record):
     seconds: float = 0.0
     """Seconds of the workers, in all runs, many at once."""
     stages: dict[str, float] = field(default_factory=dict)
-    """The same by stage."""
+    """The same seconds, by stage of the work."""
     attempts: int = 0
     """Attempts of all segments in all runs."""
     tries: int = 0

@@ -14,7 +14,7 @@ class ClaimRecord(Record):
     host: str
     """The name of the machine or container that the job runs on."""
     pid: int
-    """The job's process there."""
+    """Number of the job's process on that host."""
     process_space: str
     """Where `pid` counts: the kernel's boot id and the namespace of processes; '' if unknown."""
     job: str

@@ -27,9 +27,9 @@ class EmbeddingsRecord(Record):
     model_ids: list[str]
     """The model_ids of the encoders, in their order."""
     feature_spec: dict[str, Any]
-    """Their front end: `pipeline.audio.spectra.input_spec.InputSpec`."""
+    """The front end of the embeddings: a `pipeline.audio.spectra.input_spec.InputSpec`."""
     window: dict[str, Any]
-    """Their windows: `pipeline.audio.spectra.windows.WindowSpec`."""
+    """The windows of the embeddings: a `pipeline.audio.spectra.windows.WindowSpec`."""
     precision: str
     """Arithmetic of the encoders: auto, f32 or bf16."""
 

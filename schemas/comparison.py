@@ -25,13 +25,13 @@ class ComparisonRecord(Record):
     level: float
     """Of the intervals, 0 to 1."""
     n_resamples: int
-    """Resamples of the items."""
+    """How often the items were resampled."""
     seed: int
-    """Of the resamples."""
+    """Seed of the random resamples."""
     models: list[dict[str, Any]]
     """Of each model its origin, figures, `intervals`, `per_class`, `training`, `against_best`."""
     provenance: dict[str, str] = field(default_factory=dict)
-    """Versions."""
+    """Versions of the code and its packages."""
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ class DifferencesRecord(Record):
     a: dict[str, Any]
     """Model A and its run: folder, model_id, identity, engine, n_tracks, n_failed and more."""
     b: dict[str, Any]
-    """Model B, likewise."""
+    """The other model, B, likewise."""
     class_names: dict[str, str]
     """Name by code, of the classes that both know."""
     classes_only_a: list[str]
@@ -67,6 +67,6 @@ class DifferencesRecord(Record):
     max_changed: float
     """Share of the compared tracks whose labels may change, 0 to 1."""
     past_limit: bool
-    """Whether more have changed."""
+    """Whether more tracks have changed than the caller allows."""
     provenance: dict[str, str] = field(default_factory=dict)
-    """Versions."""
+    """Versions of the code and its packages."""

@@ -19,7 +19,7 @@ class DatasetRecord(Record):
     format: str = FORMAT
     """Name of the folder's layout, as older ones may differ."""
     classes: list[dict[str, Any]] = field(default_factory=list)
-    """The vocabulary: `pipeline.selection.vocabulary.Vocabulary`."""
+    """The vocabulary, a `pipeline.selection.vocabulary.Vocabulary`, as json."""
     feature_spec: dict[str, Any] = field(default_factory=dict)
     """The log-mel of FEATURES: `pipeline.audio.spectra.logmel.LogMelSpec`."""
     split: str = ""

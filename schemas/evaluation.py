@@ -15,7 +15,7 @@ class EvaluationRecord(Record):
     metrics: dict[str, Any]
     """Over all items, and `per_class`: `pipeline.evaluation.statistics.metrics.Metrics`."""
     class_names: dict[str, str] = field(default_factory=dict)
-    """Name by code."""
+    """Name of each class by its code."""
     provenance: dict[str, str] = field(default_factory=dict)
     """What was scored with what: model_id, aggregation, thresholds, scored; and versions."""
     labels_per_clip: dict[str, list[int]] = field(default_factory=dict)
@@ -51,7 +51,7 @@ class FoldsRecord(Record):
     together: dict[str, Any]
     """The figures of all clips, each scored by the model of the fold that held it out."""
     provenance: dict[str, str] = field(default_factory=dict)
-    """Versions, dataset and aggregation."""
+    """Versions of code and packages, the dataset, the aggregation."""
 
 
 @dataclass(frozen=True)

@@ -37,4 +37,4 @@ class ExplorationRecord(Record):
     clusters: list[dict[str, Any]] = field(default_factory=list)
     """What k-means makes of each feature, the best first."""
     provenance: dict[str, str] = field(default_factory=dict)
-    """Versions, dataset and features."""
+    """Versions of code and packages, the dataset, the features."""

@@ -54,7 +54,7 @@ class TaggingRun(Record):
     catalog: str = ""
     """What was tagged, as --catalog had it."""
     tracks: int = 0
-    """Tracks of the catalogue."""
+    """How many tracks the catalogue has."""
     tagged: int = 0
     """Tracks that this run has tagged."""
     failed: int = 0
@@ -78,7 +78,7 @@ class TaggingRun(Record):
     max_failed: float = 1.0
     """Share of the catalogue that may have failed, 0 to 1; older runs had no limit."""
     past_limit: bool = False
-    """Whether more have failed."""
+    """Whether more tracks have failed than `max_failed` allows."""
     lacking: list[str] = field(default_factory=list)
     """Tables that were asked for, which tracks that were tagged before do not have."""
     audio_s: float = 0.0
@@ -102,11 +102,11 @@ class TaggingRun(Record):
     engine: dict[str, Any] = field(default_factory=dict)
     """What the model ran by: `name`, `precision`, `note`; empty where nothing was decoded."""
     class_names: dict[str, str] = field(default_factory=dict)
-    """Name by code."""
+    """Name of each class by its code."""
     model_source: dict[str, Any] | None = None
     """Of a pretrained model, whose it is: `home`, `licence`."""
     provenance: dict[str, str] = field(default_factory=dict)
-    """Versions and git revision."""
+    """Versions of code and packages, and the git revision."""
     left_out: dict[str, int] = field(default_factory=dict)
     """Files that the listing did not take, by suffix."""
     work_s: float | None = None
@@ -130,7 +130,7 @@ class TaggingRun(Record):
         return str(self.identity.get("model_id", ""))
 
     def to_dict(self) -> dict[str, Any]:
-        """Return run.json."""
+        """Return what is written as run.json."""
         values = super().to_dict()
         del values["is_comparable"]
         return values | {"labels": self.labels_in_all}

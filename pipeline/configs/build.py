@@ -41,7 +41,7 @@ class BuildConfig:
     limit: Annotated[Count | None, _SEGMENTS] = None
     """Take the first N selected segments only."""
     shard_size: Annotated[Count, _WRITTEN] = 64
-    """Segments a shard."""
+    """Segments in one shard, which is committed whole."""
     max_downloads: Annotated[Count, _DOWNLOADS] = 8
     """Downloads at once, in the whole cluster."""
     rate: Annotated[Number | None, _DOWNLOADS] = None

@@ -20,7 +20,7 @@ class ExportConfig:
     """What to export, as what, to where."""
 
     tags: Uri
-    """A folder from tag_catalog."""
+    """A tagging folder, as tag_catalog writes it."""
     format: Annotated[str, Flag("NAME", choices=FORMATS, known=_CHOICES)]
     """What to write {known}"""
     out: Uri

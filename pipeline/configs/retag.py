@@ -16,7 +16,7 @@ class RetagConfig:
     """Whose labels to make anew, by what, to where."""
 
     tags: Uri
-    """A folder from tag_catalog."""
+    """A tagging folder, as tag_catalog writes it."""
     out: Uri
     """Another folder, for tags/ and run.json."""
     thresholds: Annotated[str | None, Flag("FILE")] = None

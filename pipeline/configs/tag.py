@@ -58,7 +58,7 @@ class TagConfig:
     embeddings: Annotated[bool, _WRITTEN] = False
     """Also write embeddings/, one vector per track."""
     engine: Annotated[Engine, _MODEL] = "auto"
-    """What runs the model."""
+    """What runs the model: torch, OpenVINO, or the faster of both here."""
     precision: Annotated[Precision, _MODEL] = "auto"
     """Precision of the model's arithmetic; int8 wants a model from quantize."""
     workers: Annotated[Count | None, _WHERE] = None

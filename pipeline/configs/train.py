@@ -65,7 +65,7 @@ class FitConfig:
 
     @property
     def most_workers(self) -> int:
-        """There are never more."""
+        """The largest number of workers that train together."""
         return self.workers if isinstance(self.workers, int) else self.workers[1]
 
 

@@ -19,8 +19,8 @@ from pipeline.arrays import Bools
 from pipeline.errors import SpecMismatch, StoreError
 from pipeline.exports.texts import Row, TagSource
 from pipeline.store.matrices import codes_of
-from pipeline.store.tagfiles import file_beside
-from pipeline.store.tagstore import TagStore
+from pipeline.store.tags.tagfiles import file_beside
+from pipeline.store.tags.tagstore import TagStore
 from schemas.tagging_run import TaggingRun
 from schemas.timeline import INTERVALS
 

@@ -27,7 +27,7 @@ _WRITERS = 16
 
 @dataclass(frozen=True)
 class Task:
-    """An export under way."""
+    """An export under way: what is read, and where it is written."""
 
     source: ExportSource
     out: Folder
@@ -66,7 +66,7 @@ class Task:
 
 @dataclass(frozen=True)
 class Export:
-    """One format."""
+    """One format: its name, and what writes it."""
 
     name: str
     """Name of the format, which is that of its file: what `jobs.export --format` takes."""

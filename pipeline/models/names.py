@@ -71,6 +71,6 @@ def known_names() -> list[str]:
 
 
 DEFAULT_SELECTION: Selection = "s2-loss"
-"""The report's."""
+"""How the report's models chose their epoch."""
 ENGINES, PRECISIONS = get_args(Engine), get_args(Precision)
 POOLS, SELECTIONS = get_args(Pool), get_args(Selection)

@@ -39,7 +39,7 @@ REASONS = {
 """What the reasons of failed tracks mean."""
 
 HAVE_FAILED = "tracks have failed, in this run or before"
-"""What `failed_in_all` counts."""
+"""The alert's words for what `failed_in_all` counts."""
 
 _N_NAMED = 5  # classes in one line
 _MUCH_MORE = 1.5  # times as often, or as slow, as last time

@@ -70,7 +70,7 @@ class Dataset:
         return self.record().to_dict()
 
     def record(self) -> DatasetRecord:
-        """Return what dataset.json holds."""
+        """Return the record that dataset.json holds."""
         return self.folder.read_record("dataset.json", DatasetRecord)
 
     def built(self) -> DatasetRecord:

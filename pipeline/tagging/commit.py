@@ -17,8 +17,8 @@ from pipeline.evaluation.runs.tally import Tally, tally_of
 from pipeline.inference.inference_config import InferenceConfig
 from pipeline.inference.scored_rows import tables_of
 from pipeline.inference.tracks import SAME
-from pipeline.store.tagrows import not_before
-from pipeline.store.tagstore import TagStore
+from pipeline.store.tags.tagrows import not_before
+from pipeline.store.tags.tagstore import TagStore
 
 MODEL_TRACKS = 8
 """Tracks whose windows the model gets at once: batches of windows are filled across tracks."""
@@ -31,7 +31,7 @@ _COPIED = ["uri", "fingerprint", "size_bytes", "modified_ns", "attempts", "tagge
 
 @dataclass(frozen=True)
 class Writing:
-    """Where TAGS go."""
+    """Where and how the rows of TAGS of a run are written."""
 
     store: TagStore
     """The folder of the run's tags."""

@@ -23,11 +23,11 @@ from pipeline.report.page import render_page
 from pipeline.report.pages.tag_differences_page import tag_differences_page
 from pipeline.runs.provenance import provenance
 from pipeline.store.folder import Folder
-from pipeline.store.known import text_hashes
 from pipeline.store.matrices import codes_of, label_matrix, score_matrix
 from pipeline.store.out import DIFFERENCES, check_out
-from pipeline.store.tagrows import last_of_each, times
-from pipeline.store.tagstore import TagStore
+from pipeline.store.tags.known import text_hashes
+from pipeline.store.tags.tagrows import last_of_each, times
+from pipeline.store.tags.tagstore import TagStore
 from schemas.comparison import DifferencesRecord
 from schemas.tagging_run import TaggingRun
 

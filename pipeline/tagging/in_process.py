@@ -20,7 +20,7 @@ import pyarrow as pa
 from pipeline.inference.inference_config import InferenceConfig
 from pipeline.inference.tagger import TrackTagger, describe
 from pipeline.models.engines.engines import kept_threads
-from pipeline.store.known import Fingerprints, is_among
+from pipeline.store.tags.known import Fingerprints, is_among
 from pipeline.tagging.commit import COMMIT_TRACKS, MODEL_TRACKS, Committed, Stages, Writing, commit
 
 T = TypeVar("T")

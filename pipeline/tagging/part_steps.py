@@ -19,7 +19,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from pipeline.arrays import Hashes
-from pipeline.store.known import (
+from pipeline.store.tags.known import (
     IS_OK,
     Fingerprints,
     Known,
@@ -28,11 +28,11 @@ from pipeline.store.known import (
     each_once,
     text_hashes,
 )
-from pipeline.store.listing import URI_HASH, Listing
-from pipeline.store.parts import part_numbers
-from pipeline.store.tagpart import TagPart
-from pipeline.store.tagstore import TagStore
-from pipeline.store.worklist import plan_work
+from pipeline.store.tags.listing import URI_HASH, Listing
+from pipeline.store.tags.parts import part_numbers
+from pipeline.store.tags.tagpart import TagPart
+from pipeline.store.tags.tagstore import TagStore
+from pipeline.store.tags.worklist import plan_work
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ class Planned:
     """What there is to do, in one part or in all."""
 
     n_tracks: int = 0
-    """Of the catalogue."""
+    """How many tracks the catalogue has."""
     n_left: int = 0
     """Of these: to be tagged."""
     n_changed: int = 0
@@ -52,7 +52,7 @@ class Planned:
     n_bytes: int = 0
     """Of those left, as far as their sizes are known."""
     known: Totals = field(default_factory=Totals)
-    """What is known already."""
+    """What the rows that are there add up to."""
 
     @property
     def n_unchanged(self) -> int:
@@ -91,11 +91,11 @@ class PartPlan:
     """What there is to do in one part."""
 
     counts: Planned
-    """In numbers."""
+    """What there is to do, in numbers."""
     as_it_is: Finished
     """What the part holds before anything is done."""
     left: pa.Table
-    """Rows of WORK."""
+    """The tracks to tag: rows of WORK."""
     contents: Fingerprints
     """Of the part's tracks that are ok."""
 

@@ -29,7 +29,7 @@ from pipeline.runs.logs import progress_bar
 from pipeline.store.disk import Walked
 from pipeline.store.folder import Folder, read_input, split_uri
 from pipeline.store.out import TAGS, check_out, check_same
-from pipeline.store.tagstore import IDENTITY_KEY, TagStore
+from pipeline.store.tags.tagstore import IDENTITY_KEY, TagStore
 from pipeline.tagging.ended_run import ended_run
 from schemas.tagging_run import TaggingRun
 

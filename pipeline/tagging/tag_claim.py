@@ -8,7 +8,7 @@ from typing import Any
 
 from pipeline.inference.inference_config import InferenceConfig
 from pipeline.store.out import check_same
-from pipeline.store.tagstore import TagStore
+from pipeline.store.tags.tagstore import TagStore
 
 _CURE = "give another --out (thresholds and gate alone: jobs.retag)"
 

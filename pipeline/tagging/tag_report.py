@@ -27,8 +27,8 @@ from pipeline.report.page import render_page
 from pipeline.report.pages.tagging_page import tagging_page
 from pipeline.report.tagging_tables import N_FAILURES
 from pipeline.store.folder import Folder
-from pipeline.store.known import text_hashes
-from pipeline.store.tagstore import TagStore
+from pipeline.store.tags.known import text_hashes
+from pipeline.store.tags.tagstore import TagStore
 from pipeline.tagging.kept_examples import (
     Examples,
     choose,

@@ -17,8 +17,8 @@ from pipeline.store.catalogue import read_csv, resolve
 from pipeline.store.dataset import Dataset
 from pipeline.store.folder import split_uri
 from pipeline.store.matrices import label_matrix, score_matrix
-from pipeline.store.tagrows import last_rows
-from pipeline.store.tagstore import TagStore
+from pipeline.store.tags.tagrows import last_rows
+from pipeline.store.tags.tagstore import TagStore
 from pipeline.tagging.tag_claim import identities
 from schemas.tags import tags_schema
 

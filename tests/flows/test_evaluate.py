@@ -22,7 +22,7 @@ from pipeline.inference.inference_config import calibrated, inference_config
 from pipeline.models.model import load_card, load_model, save_model
 from pipeline.store.dataset import Dataset
 from pipeline.store.folder import Folder
-from pipeline.store.tagstore import TagStore
+from pipeline.store.tags.tagstore import TagStore
 from pipeline.tagging.truth import aligned, as_tagged, read_tags, read_truth, split_truth
 from tests.store.test_tagstore import tags as tag_rows
 

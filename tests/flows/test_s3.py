@@ -22,7 +22,7 @@ from pipeline.flows.training.fit import FitConfig, fit
 from pipeline.models.model import load_card
 from pipeline.store.dataset import Dataset
 from pipeline.store.folder import Folder
-from pipeline.store.tagstore import TagStore
+from pipeline.store.tags.tagstore import TagStore
 from schemas.features import read_logmels
 from tests.flows.conftest import SPLIT, TINY, Corpus, kill, mounted
 from tests.s3 import BUCKET, S3Server

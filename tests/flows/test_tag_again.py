@@ -26,8 +26,8 @@ from pipeline.inference.tagger import TrackTagger, describe, tables_of
 from pipeline.store import catalogue
 from pipeline.store.catalogue import list_tracks
 from pipeline.store.folder import Folder
-from pipeline.store.listing import Listing
-from pipeline.store.tagstore import TagStore
+from pipeline.store.tags.listing import Listing
+from pipeline.store.tags.tagstore import TagStore
 from pipeline.tagging.part_steps import plan_part
 from pipeline.tagging.tag_claim import check_identity, claim
 from tests.conftest import tones

@@ -5,9 +5,9 @@ import pytest
 
 from pipeline.store.catalogue import TRACKS
 from pipeline.store.folder import Folder
-from pipeline.store.known import text_hashes
-from pipeline.store.listing import PLACE, Listing
-from pipeline.store.parts import part_numbers
+from pipeline.store.tags.known import text_hashes
+from pipeline.store.tags.listing import PLACE, Listing
+from pipeline.store.tags.parts import part_numbers
 
 
 def batches(n: int, size: int = 70):

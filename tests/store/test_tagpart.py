@@ -12,12 +12,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.store import tagpart
 from pipeline.store.folder import Folder
-from pipeline.store.known import IS_OK, Known, text_hashes
-from pipeline.store.parts import by_part, hash_range, n_parts_for, part_numbers
-from pipeline.store.tag_index import INDEX, read_index
-from pipeline.store.tagstore import TagStore
+from pipeline.store.tags import tagpart
+from pipeline.store.tags.known import IS_OK, Known, text_hashes
+from pipeline.store.tags.parts import by_part, hash_range, n_parts_for, part_numbers
+from pipeline.store.tags.tag_index import INDEX, read_index
+from pipeline.store.tags.tagstore import TagStore
 from tests.store.test_tagstore import START, tags, windows
 
 
@@ -219,7 +219,7 @@ def test_a_cut_that_is_killed_goes_on(store, monkeypatch, kill_at):
     for place in store.to_cut("m", 2):
         store.cut(place, 2)
     store.settle("m")
-    monkeypatch.setattr("pipeline.store.tagstore._CUT_BYTES", 1)  # a file at a time
+    monkeypatch.setattr("pipeline.store.tags.tagstore._CUT_BYTES", 1)  # a file at a time
     n_calls = 0
     with monkeypatch.context() as patch:
         for method in ("write_table", "delete"):

@@ -6,9 +6,9 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from pipeline.store import tagpart
 from pipeline.store.folder import Folder
-from pipeline.store.tagstore import TagStore
+from pipeline.store.tags import tagpart
+from pipeline.store.tags.tagstore import TagStore
 from schemas.tags import tags_schema
 
 SCHEMA = tags_schema(["cel"])

@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline.store.catalogue import TRACKS
-from pipeline.store.known import KNOWN, Fingerprints, Known, content_hashes
-from pipeline.store.worklist import audio_s_of, plan_work
+from pipeline.store.tags.known import KNOWN, Fingerprints, Known, content_hashes
+from pipeline.store.tags.worklist import audio_s_of, plan_work
 
 
 def print_of(text: str) -> str:

@@ -44,7 +44,7 @@ from pipeline.runs.provenance import provenance
 from pipeline.store.dataset import Dataset
 from pipeline.store.folder import Folder
 from pipeline.store.out import EVALUATION, check_out
-from pipeline.store.tagstore import TagStore
+from pipeline.store.tags.tagstore import TagStore
 from pipeline.tagging.commit import Writing
 from pipeline.tagging.tag_progress import gathered
 from pipeline.tagging.truth import aligned, as_tagged, read_tags, read_truth, split_truth

@@ -37,14 +37,14 @@ from pipeline.runs.logs import say
 from pipeline.runs.provenance import provenance
 from pipeline.store.catalogue import track_batches
 from pipeline.store.folder import Folder
-from pipeline.store.known import Totals
 from pipeline.store.left_out import LeftOut
-from pipeline.store.listing import Listing
 from pipeline.store.out import TAGS, check_out
-from pipeline.store.parts import n_parts_for
-from pipeline.store.tagpart import TagPart
-from pipeline.store.tagstore import TagStore
-from pipeline.store.worklist import audio_s_of
+from pipeline.store.tags.known import Totals
+from pipeline.store.tags.listing import Listing
+from pipeline.store.tags.parts import n_parts_for
+from pipeline.store.tags.tagpart import TagPart
+from pipeline.store.tags.tagstore import TagStore
+from pipeline.store.tags.worklist import audio_s_of
 from pipeline.tagging.commit import Stages, Writing
 from pipeline.tagging.ended_run import tagging_run
 from pipeline.tagging.part_steps import Finished, PartsHere

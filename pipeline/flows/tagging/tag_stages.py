@@ -28,7 +28,7 @@ from pipeline.inference.inference_config import InferenceConfig
 from pipeline.inference.tagger import TrackTagger, describe
 from pipeline.models.card import read_weights
 from pipeline.runs.logs import log_as_objects
-from pipeline.store.known import Fingerprints, is_among
+from pipeline.store.tags.known import Fingerprints, is_among
 from pipeline.tagging.commit import (
     COMMIT_TRACKS,
     MAX_COMMIT_TRACKS,

@@ -37,7 +37,7 @@ class WeightFiles:
     main: str
     """The name of the file of tensors; '' where a folder was named."""
     files: dict[str, bytes]
-    """Bytes by name."""
+    """The bytes of each file, by its name."""
 
     @classmethod
     def read(cls, uri: str) -> WeightFiles:

@@ -33,7 +33,7 @@ class Randomisation:
 
     speed: Speed = Speed()  # noqa: RUF009 (frozen, so it may be shared)
     transforms: tuple[Transform, ...] = AFTER_SPEED
-    """What follows `speed`."""
+    """The transforms that follow `speed`, in their order."""
 
     def n_asked(self, n_samples: int) -> int:
         """Return the samples to read so that a window of `n_samples` is full at every speed."""

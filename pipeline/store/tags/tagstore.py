@@ -22,9 +22,9 @@ from pipeline.arrays import Bools, Hashes, Int64
 from pipeline.errors import UsageError
 from pipeline.store.disk import TEMPORARY, Walked
 from pipeline.store.folder import Folder
-from pipeline.store.known import content_hashes, text_hashes
-from pipeline.store.parts import by_part, n_parts_of, part_name, part_names
-from pipeline.store.tagfiles import (
+from pipeline.store.tags.known import content_hashes, text_hashes
+from pipeline.store.tags.parts import by_part, n_parts_of, part_name, part_names
+from pipeline.store.tags.tagfiles import (
     AT_ONCE,
     BESIDE,
     TABLES,
@@ -36,8 +36,8 @@ from pipeline.store.tagfiles import (
     place_of,
     write_tags,
 )
-from pipeline.store.tagpart import TagPart
-from pipeline.store.tagrows import belonging, for_others, last_of_each, of_tracks, times
+from pipeline.store.tags.tagpart import TagPart
+from pipeline.store.tags.tagrows import belonging, for_others, last_of_each, of_tracks, times
 from schemas.tagging_run import TaggingRun
 
 IDENTITY_KEY = b"timbre.tagging"

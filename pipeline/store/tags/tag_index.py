@@ -23,7 +23,7 @@ import pyarrow as pa
 
 from pipeline.errors import StoreError
 from pipeline.store.folder import Folder
-from pipeline.store.known import Totals, TrackRows
+from pipeline.store.tags.known import Totals, TrackRows
 from schemas.columns import column
 
 FILES_KEY = b"timbre.index"

@@ -21,7 +21,7 @@ import pyarrow as pa
 
 from pipeline.arrays import Bools, Hashes, Int64
 from pipeline.store.folder import Folder
-from pipeline.store.known import (
+from pipeline.store.tags.known import (
     HAS_CONTENT,
     KNOWN,
     Known,
@@ -30,8 +30,8 @@ from pipeline.store.known import (
     are_in,
     text_hashes,
 )
-from pipeline.store.tag_index import CoveredFile, Index, read_index, write_index
-from pipeline.store.tagfiles import (
+from pipeline.store.tags.tag_index import CoveredFile, Index, read_index, write_index
+from pipeline.store.tags.tagfiles import (
     AT_ONCE,
     BESIDE,
     TABLES,
@@ -41,7 +41,7 @@ from pipeline.store.tagfiles import (
     model_place,
     place_of,
 )
-from pipeline.store.tagrows import (
+from pipeline.store.tags.tagrows import (
     JOINED_BYTES,
     JOINED_ROWS,
     SMALL_BYTES,
@@ -67,9 +67,9 @@ class TagPart:
     """The rows of TAGS of one model whose uris' hashes are in one range."""
 
     folder: Folder
-    """The tagging folder."""
+    """The tagging folder that the part is in."""
     model_id: str
-    """Whose rows they are."""
+    """The model that the rows are of."""
     number: int
     """Of the part, from 0."""
     n_parts: int

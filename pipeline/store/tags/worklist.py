@@ -22,7 +22,7 @@ import pyarrow.compute as pc
 
 from pipeline.arrays import Hashes
 from pipeline.store.catalogue import TRACKS
-from pipeline.store.known import (
+from pipeline.store.tags.known import (
     IS_OK,
     MAY_PASS,
     Known,
@@ -32,7 +32,7 @@ from pipeline.store.known import (
     states_of,
     text_hashes,
 )
-from pipeline.store.listing import URI_HASH
+from pipeline.store.tags.listing import URI_HASH
 
 WORK = TRACKS.append(pa.field("attempts", pa.int32()))
 """A track that is to be done: `attempts` are those so far."""

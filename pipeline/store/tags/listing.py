@@ -17,8 +17,8 @@ import pyarrow.compute as pc
 
 from pipeline.arrays import Bools, Hashes
 from pipeline.store.folder import Folder
-from pipeline.store.known import are_in, text_hashes
-from pipeline.store.parts import MAX_ROWS, hash_range
+from pipeline.store.tags.known import are_in, text_hashes
+from pipeline.store.tags.parts import MAX_ROWS, hash_range
 
 PLACE = "work/listing"
 URI_HASH = "uri_hash"
@@ -30,9 +30,9 @@ class Listing:
     """A catalogue's tracks, as often as it names them: rows of TRACKS and `uri_hash`."""
 
     n_rows: int
-    """How many there are."""
+    """How many tracks the catalogue names, as often as it does."""
     folder: Folder
-    """Where its files are."""
+    """Where the files of a long listing lie."""
     files: tuple[str, ...] = ()
     """Their names; none where `tables` has the rows."""
     tables: tuple[pa.Table, ...] = field(default=(), repr=False)

@@ -104,7 +104,7 @@ class TrackRows:
 
     @classmethod
     def none(cls) -> Self:
-        """Return no rows."""
+        """Return rows of no track at all."""
         return cls.of(KNOWN.empty_table())
 
     def take(self, which: npt.NDArray[Any]) -> TrackRows:
@@ -127,7 +127,7 @@ class Totals:
     """What rows of TAGS add up to."""
 
     n_rows: int = 0
-    """Rows in all."""
+    """How many rows there are in all."""
     n_bytes: int = 0
     """Of the tracks whose `duration_s` is known."""
     duration_s: float = 0.0

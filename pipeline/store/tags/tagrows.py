@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from pipeline.arrays import Hashes
-from pipeline.store.known import text_hashes
+from pipeline.store.tags.known import text_hashes
 
 SMALL_BYTES, JOINED_BYTES = 1 << 24, 1 << 26  # with what stands beside: it goes through memory
 SMALL_ROWS, JOINED_ROWS = 2048, 4096  # a commit is 64 or more; 25 KiB or, with 527 classes, 600

@@ -19,7 +19,7 @@ import pyarrow as pa
 from pipeline.arrays import Bools
 from pipeline.errors import UsageError
 from pipeline.store.folder import Folder
-from pipeline.store.tagrows import belonging, last_rows
+from pipeline.store.tags.tagrows import belonging, last_rows
 
 BESIDE = ("windows", "intervals", "embeddings")
 TABLES = ("tags", *BESIDE)
