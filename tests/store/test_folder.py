@@ -135,6 +135,14 @@ def test_a_folder_has_one_writer_and_a_killed_one_frees_it(tmp_path):
         pass
 
 
+def test_a_lock_holds_where_there_is_no_room_to_say_whose_it_is(tmp_path):
+    (tmp_path / ".lock").symlink_to("/dev/full")
+    with Folder(str(tmp_path)).claimed():
+        with pytest.raises(UsageError, match="another job is writing there$"):
+            with Folder(str(tmp_path)).claimed():
+                pass
+
+
 def test_a_file_in_a_folder_s_place_is_told(tmp_path):
     (tmp_path / "file").write_text("x")
     for uri in (tmp_path / "file", tmp_path / "file" / "below"):

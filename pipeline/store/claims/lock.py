@@ -5,9 +5,9 @@ from __future__ import annotations
 import fcntl
 import json
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from io import FileIO
 from pathlib import Path
-from typing import TextIO
 
 from pipeline.errors import UsageError
 from pipeline.store.claims.holder import new_claim
@@ -15,6 +15,7 @@ from pipeline.store.store_errors import store_errors
 from schemas.claim import ClaimRecord
 
 FILE = ".lock"
+_MOST_BYTES = 1 << 16  # of a claim
 
 
 @contextmanager
@@ -22,23 +23,22 @@ def locked(path: Path, uri: str) -> Iterator[None]:
     """Be the one writer of a local folder; UsageError names the other one, which the file tells."""
     with store_errors("write", uri):
         path.mkdir(parents=True, exist_ok=True)
-        lock = (path / FILE).open("a+")  # not "w": that would empty what the holder has written
+        lock = (path / FILE).open("a+b", buffering=0)  # "w" would empty what the holder has written
     with lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
             raise UsageError(f"{uri}: another job is writing there{_holder(lock)}") from error
-        with store_errors("write", uri):
+        with suppress(OSError):  # on a full disk: the lock holds all the same
             lock.truncate(0)
-            lock.write(json.dumps(new_claim().to_dict()))
-            lock.flush()
+            lock.write(json.dumps(new_claim().to_dict()).encode())
         yield
 
 
-def _holder(lock: TextIO) -> str:
+def _holder(lock: FileIO) -> str:
     """Return who holds a lock; '' where the file does not say it yet."""
     lock.seek(0)
     try:
-        return f": {ClaimRecord.from_dict(json.loads(lock.read()))}"
+        return f": {ClaimRecord.from_dict(json.loads(lock.read(_MOST_BYTES)))}"
     except (ValueError, TypeError, AttributeError):
         return ""
