@@ -138,7 +138,7 @@ def test_a_folder_has_one_writer_and_a_killed_one_frees_it(tmp_path):
 def test_a_lock_holds_where_there_is_no_room_to_say_whose_it_is(tmp_path):
     (tmp_path / ".lock").symlink_to("/dev/full")
     with Folder(str(tmp_path)).claimed():
-        with pytest.raises(UsageError, match="another job is writing there$"):
+        with pytest.raises(UsageError, match=r"another job is writing there$"):
             with Folder(str(tmp_path)).claimed():
                 pass
 
