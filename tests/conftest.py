@@ -23,41 +23,37 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 SAMPLE_RATE_HZ = 44_100
 settings.register_profile("untimed", deadline=None)
 settings.load_profile("untimed")
-CLUSTERS = ("tests/flows/test_nodes.py", "tests/jobs/")
-"""Tests with a Ray of several nodes, or for submitted jobs: one process has all of them."""
-LONGEST = (
-    "tests/jobs/",
-    "tests/flows/test_build",
+BESIDE = (
+    "tests/flows/test_evaluate.py",
+    "tests/flows/test_nodes.py",
+    "tests/flows/test_quantize.py",
     "tests/flows/test_tag",
-    "tests/flows/test_fit",
-    "tests/flows/test_evaluate",
-    "tests/flows/",
-    "tests/models/",
-    "tests/training/",
+    "tests/jobs/",
 )
-"""What takes long begins first, or two processes would wait for a third at the end."""
+"""Tests of flows that run in the other process."""
 
 
-class _FileByFile(LoadScopeScheduling):  # type: ignore[misc]
-    """Give each process the next file of tests, so that none waits for others for long."""
+class _RayInOneProcess(LoadScopeScheduling):  # type: ignore[misc]
+    """Give one process the tests of flows, from the beginning, and others what is left.
+
+    Those with a Ray of their own, of several nodes or for submitted jobs, may run beside them, and
+    so does tagging, which makes the two halves about as long.
+    """
 
     def _split_scope(self, nodeid: str) -> str:
-        return "clusters" if nodeid.startswith(CLUSTERS) else nodeid.partition("::")[0]
+        if nodeid.startswith(BESIDE):
+            return "clusters"
+        return "flows" if nodeid.startswith(("tests/flows/", "tests/test_api")) else nodeid
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Begin with what takes longest."""
-    ranks = {start: rank for rank, start in enumerate(LONGEST)}
-    items.sort(
-        key=lambda item: next(
-            (rank for start, rank in ranks.items() if item.nodeid.startswith(start)), len(ranks)
-        )
-    )
+    """Begin with what needs no model: the other process makes it meanwhile."""
+    items.sort(key=lambda item: not item.nodeid.startswith("tests/jobs/"))
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> LoadScopeScheduling:
     """Divide the tests for `make test`."""
-    return _FileByFile(config, log)
+    return _RayInOneProcess(config, log)
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -129,7 +129,7 @@ def test_it_is_renewed_while_the_job_runs_and_free_at_its_end(s3, key):
 def test_it_expires_by_what_its_holder_said(s3, key):
     put(s3, key, ELSEWHERE)
     s3.age(key, 110)
-    with pytest.raises(UsageError, match=r"tag on elsewhere .*free in (10|9) s\)"):
+    with pytest.raises(UsageError, match=r"tag on elsewhere .*free in \d+ s\)"):
         lease_of(s3, key).take()
     put(s3, key, replace(ELSEWHERE, expires_after_s=100.0))
     s3.age(key, 110)
