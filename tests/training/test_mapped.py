@@ -8,7 +8,7 @@ import pyarrow as pa
 import pytest
 
 from pipeline.audio.decoding.clip import to_pcm16, wav_bytes
-from pipeline.audio.spectra.input_spec import LogMelInput
+from pipeline.audio.spectra.input_kinds import LogMelInput
 from pipeline.audio.spectra.logmel import LogMelSpec
 from pipeline.audio.spectra.windows import WindowSpec
 from pipeline.configs.train import FitConfig
