@@ -292,7 +292,10 @@ def _values(chunk: pa.LargeBinaryArray, dtype: str) -> list[Windows]:
     if not len(chunk):
         return []
     _, offsets, data = chunk.buffers()
-    ends = np.frombuffer(offsets, np.int64)[chunk.offset : chunk.offset + len(chunk) + 1]
+    is_large = pa.types.is_large_binary(chunk.type)
+    ends = np.frombuffer(offsets, np.int64 if is_large else np.int32)[
+        chunk.offset : chunk.offset + len(chunk) + 1
+    ]
     memory = np.frombuffer(data, np.uint8)
     return [memory[start:end].view(dtype) for start, end in pairwise(ends.tolist())]
 
