@@ -18,6 +18,7 @@ import torch
 from ray.autoscaler.sdk import request_resources
 
 from pipeline.errors import TimbreError, UsageError
+from pipeline.flows import metrics
 from pipeline.runs.logs import log_as_objects, log_form, progress_bar, say
 
 _TOO_SLOW = "timed out during startup"  # in the message of a Ray that did
@@ -54,6 +55,7 @@ def ray_session(
             await_room("GPU" if gpu else "CPU", max_wait_s=max_wait_s)
         yield
     finally:
+        metrics.stop()
         _end_executors()
         ray.shutdown()
 

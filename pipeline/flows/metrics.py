@@ -134,6 +134,13 @@ def _shown() -> _Shown:
     return _Shown()
 
 
+def stop() -> None:
+    """Show nothing more: before Ray ends, as who speaks to one that has gone ends with it."""
+    if _shown.cache_info().currsize:
+        _shown().stop()
+        _shown.cache_clear()
+
+
 @cache
 def _gauge(name: str) -> Any:
     series = SERIES[name]

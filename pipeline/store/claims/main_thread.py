@@ -48,7 +48,8 @@ def raised_in_main(error: Callable[[], Exception | None]) -> Iterator[Callable[[
     try:
         yield stop
     finally:
-        signal.signal(_SIGNAL, before or signal.SIG_DFL)
+        # Never the default, which ends the process: a signal may be on its way still.
+        signal.signal(_SIGNAL, before if callable(before) else signal.SIG_IGN)
 
 
 def _hand_on(handler: Any, number: int, frame: FrameType | None) -> None:
