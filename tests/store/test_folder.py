@@ -125,7 +125,7 @@ def test_a_folder_has_one_writer_and_a_killed_one_frees_it(tmp_path):
     holder = context.Process(target=_hold, args=(str(tmp_path), ready))
     holder.start()
     wait_for(ready.is_set, holder)
-    told = rf"another job is writing there: \w.* \(process {holder.pid}\), since 20\d\d-"
+    told = rf"another job is writing there: .+ on .+ \(process {holder.pid}\), since 20\d\d-"
     with pytest.raises(UsageError, match=told):
         with Folder(str(tmp_path)).claimed():
             pass
