@@ -23,7 +23,21 @@ ROOT = Path(__file__).parents[2]
 JOBS = sorted(path.stem for path in (ROOT / "jobs").glob("[a-z]*.py") if path.stem != "harness")
 SUBMITTED = {"RAY_JOB_CONFIG_JSON_ENV_VAR": "{}", "RAY_ADDRESS": "127.0.0.1:6379"}
 OTHERS = {
-    *("N", "X", "S", "T/V/T", "IP", "URL", "SEGMENT_ID", "SHARE", "NAME", "NAMES", "STEPS", "ID"),
+    *(
+        "N",
+        "X",
+        "S",
+        "T/V/T",
+        "N|N..M",
+        "IP",
+        "URL",
+        "SEGMENT_ID",
+        "SHARE",
+        "NAME",
+        "NAMES",
+        "STEPS",
+        "ID",
+    ),
     *("K", "HxW", "mean,var", None),
     "FILES",  # the demo's soundfonts: on a cluster its --out is refused before them
 }
