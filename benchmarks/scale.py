@@ -5,7 +5,7 @@
 
 `files`: the TAGS of so many tracks as a year of runs leaves them, 4,096 rows each, in parts with
 their indexes, and a Parquet manifest of them: written once; then `jobs.tag_catalog` with nothing
-new, whole (night), and the indexes made anew from the files (settle). `tracks`: what is known, and
+new, whole (night), and the indexes made anew from the files (compact). `tracks`: what is known, and
 a catalogue of which one track in a thousand is new, as batches that no disk holds. Each step runs
 in a process of its own, whose peak memory is shown. Figures go to docs/log.md.
 """
@@ -56,7 +56,7 @@ def main() -> None:
         (n_tracks,) = flags.files or flags.tracks
         print(json.dumps(PARTS[flags.here](n_tracks, flags.folder)))
         return
-    asked = [(part, n) for n in flags.files for part in ("write", "night", "settle")]
+    asked = [(part, n) for n in flags.files for part in ("write", "night", "compact")]
     for part, n_tracks in asked + [("tracks", n) for n in flags.tracks]:
         command = [sys.executable, __file__, "--here", part, "--folder", str(flags.folder)]
         command += ["--files", str(n_tracks), "--tracks"]
@@ -93,14 +93,14 @@ def write(n_tracks: int, folder: Path) -> Figures:
         store.commit(pa.table(arrays, schema=schema), date=date, beside={}, n_parts=n_parts)
     files = store.walk(model_id)
     committed = time.monotonic()
-    store.settle(model_id)
+    store.compact(model_id)
     settled = time.monotonic()
     with pq.ParquetWriter(_manifest(n_tracks, folder), TRACKS) as manifest:
         for batch in _batches(n_tracks):
             manifest.write_table(batch.select(TRACKS.names))
     return {
         "seconds": committed - began,
-        "seconds to settle": settled - committed,
+        "seconds to compact": settled - committed,
         "parts": n_parts,
         "files of TAGS": len(files),
         "MB of TAGS": sum(size for _, size, _ in files) / 1e6,
@@ -115,13 +115,13 @@ def night(n_tracks: int, folder: Path) -> Figures:
     return {"seconds": time.monotonic() - began, "peak memory, MiB": _peak_mib()}
 
 
-def settle(n_tracks: int, folder: Path) -> Figures:
+def compact(n_tracks: int, folder: Path) -> Figures:
     """Make the indexes from the files, as where they were lost."""
     store = _store(n_tracks, folder)
     shutil.rmtree(folder / str(n_tracks) / "index")
     (model_id,) = store.models()
     began = time.monotonic()
-    assert store.settle(model_id) == 0
+    assert store.compact(model_id) == 0
     return {"seconds": time.monotonic() - began, "peak memory, MiB": _peak_mib()}
 
 
@@ -201,7 +201,7 @@ def _peak_mib() -> float:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
-PARTS = {"write": write, "night": night, "settle": settle, "tracks": tracks}
+PARTS = {"write": write, "night": night, "compact": compact, "tracks": tracks}
 
 
 if __name__ == "__main__":

@@ -9,7 +9,6 @@ import json
 import os
 import resource
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from itertools import pairwise
 from time import monotonic
 from typing import Any
 
@@ -18,6 +17,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from pipeline.arrays import Float32, Floats
+from pipeline.binaries import buffers_of
 from pipeline.inference.inference_config import InferenceConfig, check_model, inference_config
 from pipeline.inference.scored_rows import scored_row as scored_row
 from pipeline.inference.scored_rows import scored_schema as scored_schema
@@ -138,15 +138,6 @@ def about(engines: Sequence[Mapping[str, str]]) -> dict[str, str]:
     keys = dict.fromkeys(key for engine in engines for key in engine)
     said = {key: dict.fromkeys(engine.get(key, "") for engine in engines) for key in keys}
     return {key: "+".join(filter(None, values)) for key, values in said.items()}
-
-
-def buffers_of(column: pa.ChunkedArray) -> Iterator[pa.Buffer]:
-    """Yield a column's large binaries where they lie: pyarrow's own scalars are copies of them."""
-    for chunk in column.chunks:
-        _, offsets, data = chunk.buffers()
-        ends = np.frombuffer(offsets or b"", np.int64)[chunk.offset :][: len(chunk) + 1]
-        for first, last in pairwise(ends):
-            yield (data or pa.py_buffer(b"")).slice(int(first), int(last - first))
 
 
 def in_groups(windows: list[npt.NDArray[Any]], size: int) -> Iterator[npt.NDArray[Any]]:

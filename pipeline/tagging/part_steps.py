@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Self
 
 import numpy as np
 import pyarrow as pa
@@ -35,8 +36,17 @@ from pipeline.store.tags.tagstore import TagStore
 from pipeline.store.tags.worklist import plan_work
 
 
+class _Sums:
+    """Base of dataclasses of counts: what is of several parts is their sum, field by field."""
+
+    def __add__(self, other: Self) -> Self:
+        """Return the sum of both."""
+        pairs = zip(vars(self).values(), vars(other).values(), strict=True)
+        return type(self)(*(one + two for one, two in pairs))
+
+
 @dataclass(frozen=True)
-class Planned:
+class Planned(_Sums):
     """What there is to do, in one part or in all."""
 
     n_tracks: int = 0
@@ -59,14 +69,9 @@ class Planned:
         """How many tracks need nothing."""
         return self.n_tracks - self.n_left
 
-    def __add__(self, other: Planned) -> Planned:
-        """Return the sum of both."""
-        pairs = zip(vars(self).values(), vars(other).values(), strict=True)
-        return Planned(*(one + two for one, two in pairs))
-
 
 @dataclass(frozen=True)
-class Finished:
+class Finished(_Sums):
     """What TAGS hold of the catalogue, in one part or in all."""
 
     totals: Totals = field(default_factory=Totals)
@@ -77,13 +82,8 @@ class Finished:
     """Rows of tracks that have another one."""
     n_failed: int = 0
     """Tracks of the catalogue whose row says that they failed."""
-    lacking: Counter[str] = field(default_factory=Counter)
+    missing_tables: Counter[str] = field(default_factory=Counter)
     """Files that lack a table that was asked for, by table."""
-
-    def __add__(self, other: Finished) -> Finished:
-        """Return the sum of both."""
-        pairs = zip(vars(self).values(), vars(other).values(), strict=True)
-        return Finished(*(one + two for one, two in pairs))
 
 
 @dataclass(frozen=True)
@@ -123,9 +123,7 @@ def plan_part(
     writes
         Whether to put in order first what a killed run has left, and to write the index.
     """
-    if writes:
-        part.settle()
-    known = part.known()
+    known = part.compact().known if writes else part.known()
     tracks = listing.part(part.number, part.n_parts)
     work = plan_work(tracks, known, retry_failed=retry_failed)
     counts = Planned(
@@ -156,11 +154,11 @@ def copy_part(part: TagPart, same: Sequence[pa.Table], *, date: str, schema: pa.
 
 def finish_part(part: TagPart, listing: Listing, tables: Sequence[str]) -> Finished:
     """Put the files of a part in order and write its index; hold its rows against the catalogue."""
-    part.settle()
+    known = part.compact().known
     none = np.zeros(0, np.uint64)
     batches = listing.part(part.number, part.n_parts)
     uris = np.concatenate([none, *(batch[URI_HASH].to_numpy() for batch in batches)])
-    return _finished(part, part.known(), each_once(uris), tables)
+    return _finished(part, known, each_once(uris), tables)
 
 
 def _finished(part: TagPart, known: Known, catalogue: Hashes, tables: Sequence[str]) -> Finished:
@@ -171,7 +169,7 @@ def _finished(part: TagPart, known: Known, catalogue: Hashes, tables: Sequence[s
         n_missing=int((~are_in(catalogue, known.rows.uris)).sum()),
         n_too_many=known.totals.n_rows - len(known.rows),
         n_failed=int(are_in(failed, catalogue).sum()),
-        lacking=part.lacking(tables),
+        missing_tables=part.missing_tables(tables),
     )
 
 

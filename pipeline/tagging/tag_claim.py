@@ -50,5 +50,5 @@ def claim(store: TagStore, inference: InferenceConfig) -> None:
     store.folder.delete_temporary()
     store.clear_up()
     if last is not None and not last.complete:
-        store.settle(last.model_id)  # which need not be this run's
+        store.compact(last.model_id)  # which need not be this run's
     store.begin_run(inference.identity)

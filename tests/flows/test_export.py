@@ -178,7 +178,7 @@ def test_jams(run_folder, run_export):
     assert about.version == "0.1.0"
     whole = jam_of(files, HOSTILE[0]).annotations[0].data
     assert list(whole) == [(0.0, 10.0, "piano", 0.75)]
-    assert "8 files .jams, one a track; failed ones are left out\n" in said
+    assert "8 files .jams, one per track; failed ones are left out\n" in said
     assert "  6 tracks have labels without an interval: those span their track\n" in said
 
 

@@ -110,7 +110,7 @@ def test_tags_go_to_a_bucket(s3: S3Server):
     store.commit(rows, date="2026-01-01", beside={"windows": windows})
     again = rows.slice(0, 1).set_column(5, "tagged_at", when[1:])
     store.commit(again, date="2026-01-02", beside={})
-    assert store.settle("m") == 1
+    assert store.compact("m") == 1
     assert store.read(["uri"])["uri"].to_pylist() == ["b", "a"]
     assert len(s3.keys("tagged/windows/model=m/part=0-of-1/date=2026-01-01/")) == 1
     store.clear()

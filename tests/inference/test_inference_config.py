@@ -8,13 +8,14 @@ import pytest
 from scipy.special import expit, logit
 
 from pipeline.audio.spectra.windows import WindowSpec
+from pipeline.binaries import buffers_of
 from pipeline.errors import UsageError
 from pipeline.evaluation.labels.aggregate import TRACKS, aggregate
 from pipeline.evaluation.labels.calibration import calibration_errors, fit
 from pipeline.evaluation.labels.labelling import labels_of_tags
 from pipeline.inference import tagger as stages
 from pipeline.inference.inference_config import calibrated, inference_config
-from pipeline.inference.tagger import TrackTagger, buffers_of, scored_row
+from pipeline.inference.tagger import TrackTagger, scored_row
 from pipeline.inference.tracks import DESCRIBED
 from pipeline.models.model import load_card, save_card
 from pipeline.selection.vocabulary import default_vocabulary

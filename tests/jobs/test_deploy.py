@@ -438,6 +438,7 @@ def test_the_page_names_what_is_there():
 
 def test_what_is_uploaded_is_the_code_and_nothing_else(tmp_path):
     code = ["jobs/a.py", "pipeline/b/c.toml", "schemas/d.py", "pyproject.toml"]
+    code += [f"pipeline/starter/{name}" for name in ("model.json", "model.safetensors")]
     others = [".env", "data/x.wav", "token", "jobs/__pycache__/a.pyc", "tests/t.py", ".git/HEAD"]
     for name in code + others:
         (tmp_path / "here" / name).parent.mkdir(parents=True, exist_ok=True)

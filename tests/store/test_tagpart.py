@@ -81,7 +81,7 @@ def test_a_part_is_a_range_of_hashes():
 def test_the_index_says_what_the_files_say_and_opens_none(store, opened):
     commit(store, tags(*[(f"t{k}", k) for k in range(5)]))
     commit(store, tags(("t9", 9), status="failed", at=3))
-    assert store.settle("m") == 0
+    assert store.compact("m") == 0
     (part,) = store.parts("m")
     expected = without_index(part)
     opened.clear()
@@ -97,7 +97,7 @@ def test_the_index_says_what_the_files_say_and_opens_none(store, opened):
 def test_a_night_opens_each_of_its_files_once_and_old_ones_only_where_a_row_changes(store, opened):
     for night in range(3):
         commit(store, tags(*[(f"{night}-{k}", k) for k in range(4)]), f"2026-01-0{night + 1}")
-        store.settle("m")
+        store.compact("m")
     old = {name.split("/")[-2]: name for name in store.files("m")}
     new = [f"n{k}" for k in range(5)]
     for k, uri in enumerate(new):
@@ -105,25 +105,25 @@ def test_a_night_opens_each_of_its_files_once_and_old_ones_only_where_a_row_chan
     commit(store, tags(("1-2", 77), at=60), "2026-01-04")
     fresh = set(store.files("m")) - set(old.values())
     opened.clear()
-    assert store.settle("m") == 1
+    assert store.compact("m") == 1
     assert Counter(opened) == Counter([*fresh, old["date=2026-01-02"]])
     opened.clear()
-    assert store.settle("m") == 0
+    assert store.compact("m") == 0
     assert opened == []
 
 
 def test_an_index_that_is_old_cut_or_of_another_version_costs_time_alone(store, tmp_path):
     commit(store, tags(("a", 1), ("b", 2)))
-    store.settle("m")
+    store.compact("m")
     (part,) = store.parts("m")
     older = store.folder.read_bytes(part.index_name)
     commit(store, tags(("b", 3), ("c", 4), at=5), "2026-01-02")
-    store.settle("m")
+    store.compact("m")
     expected = as_set(part.known())
     for text in (older, b"PAR1 cut", b""):
         store.folder.write_bytes(part.index_name, text)
         assert as_set(part.known()) == expected
-        assert store.settle("m") == 0
+        assert store.compact("m") == 0
         assert as_set(part.known()) == expected
         assert len(read_index(store.folder, part.index_name).files) == len(store.files("m"))
     table = pq.read_table(tmp_path / part.index_name)
@@ -161,10 +161,10 @@ def test_whatever_the_nights_and_whenever_it_is_killed(tmp_path_factory, nights,
 
                 patch.setattr(Folder, method, dying)
             try:
-                store.settle("m")
+                store.compact("m")
             except KeyboardInterrupt:
                 store.clear_up()
-                store.settle("m")
+                store.compact("m")
         assert state_of(store) == expected
         (part,) = store.parts("m")
         assert as_set(part.known()) == as_set(without_index(part))
@@ -196,7 +196,7 @@ def test_a_folder_from_before_there_were_parts_comes_into_them(store, n_parts):
         store.cut(place, n_parts)
     assert store.to_cut("m", n_parts) == []
     assert store.n_parts("m") == n_parts
-    store.settle("m")
+    store.compact("m")
     assert state_of(store) == expected
     assert {name.split("/")[3] for name in store.files("m")} == {
         f"date=2026-01-0{d}" for d in (1, 2, 3)
@@ -218,7 +218,7 @@ def test_a_cut_that_is_killed_goes_on(store, monkeypatch, kill_at):
     expected = old_folder(store)
     for place in store.to_cut("m", 2):
         store.cut(place, 2)
-    store.settle("m")
+    store.compact("m")
     monkeypatch.setattr("pipeline.store.tags.tagstore._CUT_BYTES", 1)  # a file at a time
     n_calls = 0
     with monkeypatch.context() as patch:
@@ -241,9 +241,9 @@ def test_a_cut_that_is_killed_goes_on(store, monkeypatch, kill_at):
     for place in store.to_cut("m", n_parts):
         store.cut(place, n_parts)
     for part in store.parts("m", n_parts):
-        part.settle()
+        part.compact()
     assert state_of(store) == expected
-    assert store.missing_tables("m", ["windows"]) == ["windows"]
+    assert list(store.whole("m").missing_tables(["windows"])) == ["windows"]
     n_windows = sum(store.folder.n_rows(name) for name in store.files("m", "windows"))
     assert n_windows == 2 * 2 * 7
 
@@ -253,7 +253,7 @@ def test_small_files_are_joined_within_their_part(store, monkeypatch):
     for k in range(6):
         commit(store, tags(*[(f"{k}-{n}", n) for n in range(20)]), n_parts=2)
     assert len(store.files("m")) == 12
-    store.settle("m")
+    store.compact("m")
     assert len(store.files("m")) == 2
     for part in store.parts("m"):
         uris = pa.chunked_array([store.read()["uri"].combine_chunks()])

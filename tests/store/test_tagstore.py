@@ -90,24 +90,24 @@ def test_a_batch_written_twice_is_there_once(store):
 def test_what_stands_beside_a_touched_track_stays(store):
     """The time is another one, the bytes are the same: its row is copied, and the old one goes."""
     commit(store, tags(("a", 1), ("b", 2)), windows=windows(("a", 1), ("b", 2)))
-    store.settle("m")
+    store.compact("m")
     before = rows(store)
     copy(store, moved(("a", 1)), "2026-01-02")
-    assert store.settle("m") == 1
+    assert store.compact("m") == 1
     assert [uri for _, uri, _ in rows(store)] == [uri for _, uri, _ in before]
     assert beside(store) == [("a", 1), ("b", 2)]
-    assert store.settle("m") == 0
+    assert store.compact("m") == 0
 
 
 @pytest.mark.parametrize("day", ["2026-01-01", "2026-01-02"])
 def test_what_stands_beside_a_renamed_track_outlives_the_old_name(store, day):
     commit(store, tags(("latest", 1), ("z", 9)), windows=windows(("latest", 1), ("latest", 1)))
     commit(store, tags(("other", 3)))
-    store.settle("m")
+    store.compact("m")
     tracks = moved(("previous", 1), ("backup", 1), ("other's copy", 3))
     copy(store, tracks, day)
     store.commit(tags(("latest", 2), at=9), date=day, beside={"windows": windows(("latest", 2))})
-    store.settle("m")
+    store.compact("m")
     assert beside(store) == [("backup", 1)] * 2 + [("latest", 2)] + [("previous", 1)] * 2
 
 
@@ -116,7 +116,7 @@ def test_a_track_done_again_on_one_day_has_its_windows_once(store):
     commit(store, tags(("a", 1), ("b", 5)), windows=windows(("a", 1), ("b", 5)))
     commit(store, tags(("a", 2), at=5), windows=windows(("a", 2)))
     copy(store, moved(("b", 5)), "2026-01-01")  # touched, besides
-    store.settle("m")
+    store.compact("m")
     assert len(store.files("m")) == 1
     assert beside(store) == [("a", 2), ("b", 5)]
 
@@ -125,7 +125,7 @@ def test_a_file_with_two_rows_of_a_track_keeps_what_is_of_the_last(store):
     """As it was joined by versions that did not look."""
     both = pa.concat_tables([tags(("a", 1)), tags(("a", 2), at=5)])
     commit(store, both, windows=windows(("a", 1), ("a", 2)))
-    assert store.settle("m") == 1
+    assert store.compact("m") == 1
     assert beside(store) == [("a", 2)]
 
 
@@ -133,21 +133,21 @@ def test_a_table_beside_that_runs_out_of_rows_is_still_there(store):
     """A track changes, and what stays in its file has no window: it was asked for, all the same."""
     commit(store, tags(("a", 1), ("b", 2)), windows=windows(("a", 1)))
     commit(store, tags(("a", 3), at=5), windows=windows(("a", 3)))
-    assert store.settle("m") == 1
-    assert store.missing_tables("m", ["windows"]) == []
+    assert store.compact("m") == 1
+    assert list(store.whole("m").missing_tables(["windows"])) == []
     assert beside(store) == [("a", 3)]
     commit(store, tags(("a", 4), ("b", 4), at=9), windows=windows(("a", 4)))
-    assert store.settle("m") == 2
+    assert store.compact("m") == 2
     assert len(store.files("m")) == len(store.files("m", "windows")) == 1
 
 
 def test_a_file_that_is_rotated_twice_a_day(store):
     """`latest` is renamed, and another one is there: its row must not be where the old one is."""
     commit(store, tags(("latest", 1)))
-    store.settle("m")
+    store.compact("m")
     commit(store, tags(("latest", 2), at=5))
     copy(store, moved(("previous", 1)), "2026-01-01")
-    store.settle("m")
+    store.compact("m")
     found = {row["uri"]: row["scores"]["cel"] for row in store.read().to_pylist()}
     assert found == {"latest": pytest.approx(0.2), "previous": pytest.approx(0.1)}
 
@@ -157,19 +157,19 @@ def test_the_last_word_counts_and_other_models_are_left_alone(store):
     commit(store, tags(("a", 9), model_id="other"))
     commit(store, tags(("b", 2), ("c", 1), at=5), windows=windows(("b", 2), ("b", 2), ("c", 1)))
     commit(store, tags(("b", 3), at=9), windows=windows(("b", 3), ("b", 3)))
-    store.settle("m")
+    store.compact("m")
     assert rows(store) == [("m", "a", 1), ("m", "b", 3), ("m", "c", 1), ("other", "a", 9)]
     kept = [
         store.folder.read_table(name)["uri"].to_pylist() for name in store.files("m", "windows")
     ]
     assert sorted(uri for uris in kept for uri in uris) == ["b", "b", "c"]
-    assert store.settle("m") == 0
+    assert store.compact("m") == 0
 
 
 def test_nothing_is_settled(store):
-    assert store.settle("m") == 0
+    assert store.compact("m") == 0
     commit(store, tags(("a", 1), model_id="other"))
-    assert store.settle("m") == 0
+    assert store.compact("m") == 0
 
 
 @pytest.mark.parametrize("again", [f"t{k}" for k in range(8)])  # the order of hashes decides
@@ -178,7 +178,7 @@ def test_a_track_done_again_every_run_of_a_day_is_never_lost(store, again):
     for run in range(4):
         done = every if run == 0 else [again]
         commit(store, tags(*[(uri, run) for uri in done], at=run))
-        store.settle("m")
+        store.compact("m")
         assert rows(store) == [("m", uri, run if uri == again else 0) for uri in every]
 
 
@@ -191,7 +191,7 @@ def test_small_files_become_one(store, tmp_path):
     before = rows(store)
     kept = next(name for name in store.files("m") if "2026" in name)
     saved = (tmp_path / kept).read_bytes()
-    store.settle("m")
+    store.compact("m")
     assert rows(store) == before
     assert len(store.files("m")) == 2
     (name,) = store.files("m", "windows")
@@ -199,7 +199,7 @@ def test_small_files_become_one(store, tmp_path):
     assert (tmp_path / name.replace("windows/", "tags/")).exists()
     (tmp_path / kept).write_bytes(saved)  # as if killed before the last part went
     assert len(rows(store)) == len(before) + 1
-    store.settle("m")
+    store.compact("m")
     assert rows(store) == before
 
 
@@ -212,7 +212,7 @@ def test_small_is_what_has_few_rows_however_many_classes(store):
         rows = rows.append_column("scores", both).append_column("peaks", both)
         commit(store, rows.select(schema.names).cast(schema))
     assert min(size for _, size, _ in store.walk("m")) > 1 << 18
-    store.settle("m")
+    store.compact("m")
     assert len(store.files("m")) == 1
     assert store.read(["uri"]).num_rows == 5 * 64
 
@@ -227,11 +227,14 @@ def test_files_of_all_days_are_joined_up_to_a_limit_and_with_their_like(store, m
     for uri in ("with", "and"):
         table = windows((uri, 1))
         store.commit(tags((uri, 1)), date="2026-01-02", beside={"windows": table})
-    store.settle("m")
+    store.compact("m")
     n_rows = [store.folder.n_rows(name) for name in store.files("m")]
     assert sorted(n_rows) == [1, 1, 2, 3, 3, 4, 4, 4, 4]
     assert beside(store) == [("and", 1), ("with", 1)]
-    assert store.missing_tables("m", ["windows", "embeddings"]) == ["windows", "embeddings"]
+    assert list(store.whole("m").missing_tables(["windows", "embeddings"])) == [
+        "windows",
+        "embeddings",
+    ]
 
 
 def test_known_is_of_one_model(store):
@@ -261,7 +264,7 @@ def test_what_a_kill_leaves_is_cleared_up(store, tmp_path):
 def test_a_renamed_track_takes_the_row_of_its_content(store):
     commit(store, tags(("a", 1), ("b", 2)))
     commit(store, tags(("old", 3), status="failed"))
-    store.settle("m")
+    store.compact("m")
     tracks = moved(("new-b", 2), ("copy-a", 1), ("copy-b", 2))
     copy(store, tracks, "2026-01-02")
     found = {r["uri"]: r for r in store.read().to_pylist()}

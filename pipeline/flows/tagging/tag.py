@@ -174,8 +174,8 @@ def tag_catalog(config: TagConfig) -> TaggingRun:
             started=started,
             seconds=monotonic() - began,
         )
-        lacking = [table for table in _beside(inference) if finished.lacking[table]]
-        run = replace(run, lacking=lacking, left_out=left_out.counts)
+        missing = [table for table in _beside(inference) if finished.missing_tables[table]]
+        run = replace(run, lacking=missing, left_out=left_out.counts)
         store.write_run(run)
         write_report(
             config.out,

@@ -54,7 +54,10 @@ class Fingerprints:
 
     def __contains__(self, fingerprint: str) -> bool:
         """Say whether a content is in the set."""
-        high, low = content_hashes(pa.array([fingerprint]))[0]
+        return is_among([self], fingerprint)
+
+    def has(self, high: np.uint64, low: np.uint64) -> bool:
+        """Say whether the set has a content, by the two halves of its 128 bits."""
         first = np.searchsorted(self._table[:, 0], high, side="left")
         last = np.searchsorted(self._table[:, 0], high, side="right")
         return bool((self._table[first:last, 1] == low).any())
@@ -62,7 +65,8 @@ class Fingerprints:
 
 def is_among(sets: Iterable[Fingerprints], fingerprint: str) -> bool:
     """Say whether a content is in one of some sets."""
-    return any(fingerprint in one for one in sets)
+    high, low = content_hashes(pa.array([fingerprint]))[0]
+    return any(one.has(high, low) for one in sets)
 
 
 @dataclass(frozen=True)
@@ -192,10 +196,7 @@ class Known:
 
     def find(self, uris: Hashes) -> tuple[npt.NDArray[np.intp], Bools]:
         """Return where each uri stands, and whether it does."""
-        if not len(self.rows):
-            return np.zeros(len(uris), np.intp), np.zeros(len(uris), bool)
-        at = np.minimum(np.searchsorted(self.rows.uris, uris), len(self.rows) - 1)
-        return at, self.rows.uris[at] == uris
+        return find_in(uris, self.rows.uris)
 
 
 def each_once(hashes: Hashes) -> Hashes:
@@ -210,16 +211,21 @@ def each_once(hashes: Hashes) -> Hashes:
     return ordered[is_first]
 
 
+def find_in(hashes: Hashes, ordered: Hashes) -> tuple[npt.NDArray[np.intp], Bools]:
+    """Return where hashes stand among some that are sorted, `[n]`, and whether they do."""
+    if not len(ordered):
+        return np.zeros(len(hashes), np.intp), np.zeros(len(hashes), bool)
+    at = np.minimum(np.searchsorted(ordered, hashes), len(ordered) - 1)
+    return at, np.asarray(ordered[at] == hashes, bool)
+
+
 def are_in(hashes: Hashes, ordered: Hashes) -> Bools:
     """Return which hashes are among some that are sorted, `[n]`.
 
     >>> are_in(np.array([1, 5], np.uint64), np.array([1, 2], np.uint64)).tolist()
     [True, False]
     """
-    if not len(ordered):
-        return np.zeros(len(hashes), bool)
-    at = np.minimum(np.searchsorted(ordered, hashes), len(ordered) - 1)
-    return np.asarray(ordered[at] == hashes, bool)
+    return find_in(hashes, ordered)[1]
 
 
 def text_hashes(texts: pa.ChunkedArray | pa.Array) -> Hashes:

@@ -61,14 +61,11 @@ class Listing:
     def part(self, number: int, n_parts: int) -> Iterator[pa.Table]:
         """Yield the tracks of one part."""
         least, most = (pa.scalar(bound, pa.uint64()) for bound in hash_range(number, n_parts))
+        wanted = (pc.field(URI_HASH) >= least) & (pc.field(URI_HASH) <= most)
         for name in self.files:
-            place = pc.field(URI_HASH)
-            yield self.folder.read_rows(name, (place >= least) & (place <= most))
+            yield self.folder.read_rows(name, wanted)
         for table in self.tables:
-            is_there = pc.and_(
-                pc.greater_equal(table[URI_HASH], least), pc.less_equal(table[URI_HASH], most)
-            )
-            yield table if n_parts == 1 else table.filter(is_there)
+            yield table if n_parts == 1 else table.filter(wanted)
 
     def has(self, hashes: Hashes) -> Bools:
         """Return which of some hashes of uris are in the catalogue, `[n]`."""

@@ -65,12 +65,12 @@ class Index:
 
     def covering(self, sizes: Mapping[str, int]) -> Index:
         """Return what holds for files that are there, by their sizes."""
-        gone = {name for name, one in self.files.items() if sizes.get(name) != one.size_bytes}
-        return self.without(gone)
+        stale = {name for name, one in self.files.items() if sizes.get(name) != one.size_bytes}
+        return self.without(stale)
 
-    def without(self, gone: Collection[str]) -> Index:
+    def without(self, names: Collection[str]) -> Index:
         """Return what is known of all files but some."""
-        valid = [name for name in self.files if name not in gone]
+        valid = [name for name in self.files if name not in names]
         if len(valid) == len(self.files):
             return self
         numbers = {name: k for k, name in enumerate(self.files)}

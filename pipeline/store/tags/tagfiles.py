@@ -18,6 +18,7 @@ import pyarrow as pa
 
 from pipeline.arrays import Bools
 from pipeline.errors import UsageError
+from pipeline.store.disk import Walked
 from pipeline.store.folder import Folder
 from pipeline.store.tags.tagrows import belonging, last_rows
 
@@ -48,6 +49,11 @@ def model_and_date(name: str) -> tuple[str, str]:
             f"{name}: expected tags/model=.../part=.../date=.../*.parquet; move it away"
         )
     return unquote(found[1]), found[2]
+
+
+def parquet_below(folder: Folder, place: str) -> list[Walked]:
+    """Return the Parquet files below a place of a folder, sorted, with their sizes and times."""
+    return sorted(file for file in folder.walk(place) if file[0].endswith(".parquet"))
 
 
 def place_of(name: str) -> str:

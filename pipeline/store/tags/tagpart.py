@@ -1,4 +1,4 @@
-"""One part of a model's TAGS: what is known of its tracks, and its files put in order after a run.
+"""One part of a model's TAGS: what is known of its tracks, and its files compacted after a run.
 
     files of a run, small and many ──join──→ few files ──┐
     rows of a track that was done again ──the last one──→ ├─→ index
@@ -39,6 +39,7 @@ from pipeline.store.tags.tagfiles import (
     join_files,
     keep_rows,
     model_place,
+    parquet_below,
     place_of,
 )
 from pipeline.store.tags.tagrows import (
@@ -60,6 +61,15 @@ class _File(NamedTuple):
     rows: TrackRows
     made_ms: Int64
     totals: Totals
+
+
+class Compacted(NamedTuple):
+    """A part whose files are few, whose tracks have one row each, and whose index is whole."""
+
+    n_removed: int
+    """Rows that were there for a track that has a newer one."""
+    known: Known
+    """What is known of its tracks now."""
 
 
 @dataclass(frozen=True)
@@ -98,8 +108,8 @@ class TagPart:
         totals = sum((one.totals for one in fresh), index.totals)
         return Known.sorted(rows.take(last_of_each(rows.uris, made_ms)), totals)
 
-    def settle(self) -> int:
-        """Keep the last row of each track, join small files, write the index; return what went.
+    def compact(self) -> Compacted:
+        """Keep the last row of each track, join small files, write the index.
 
         The new rows are there before the old ones go, so a kill in between loses none.
         """
@@ -108,7 +118,7 @@ class TagPart:
         index = said.covering(sizes["tags"])
         fresh = [name for name in sizes["tags"] if name not in index.files]
         if not fresh and index is said:
-            return 0
+            return Compacted(0, Known.sorted(index.rows, index.totals))
         n_before = sum(one.totals.n_rows for one in index.files.values())
         files: list[_File] = []
         joined: set[str] = set()
@@ -122,9 +132,10 @@ class TagPart:
         n_read -= sum(index.files[name].totals.n_rows for name in joined & index.files.keys())
         index = index.without(joined)
         files, index = self._last_only(index, files)
-        write_index(self.folder, self.index_name, self._covering_all(index, files))
-        n_after = sum(len(one.rows) for one in files) + len(index.rows)
-        return n_before + n_read - n_after
+        index = self._covering_all(index, files)
+        write_index(self.folder, self.index_name, index)
+        n_removed = n_before + n_read - len(index.rows)
+        return Compacted(n_removed, Known.sorted(index.rows, index.totals))
 
     def indexed_uris(self) -> Hashes:
         """Return the hashes of the uris that the index has: of rows from before a run."""
@@ -139,7 +150,7 @@ class TagPart:
         names = list(index.files)
         return [names[number] for number in np.unique(index.file_of[is_there])]
 
-    def lacking(self, tables: Sequence[str]) -> Counter[str]:
+    def missing_tables(self, tables: Sequence[str]) -> Counter[str]:
         """Return how many files of TAGS do not have some tables beside them, by table."""
         places = {place_of(name) for name in self._sizes("tags")} if tables else set()
         missing = {t: places - {place_of(name) for name in self._sizes(t)} for t in tables}
@@ -147,8 +158,7 @@ class TagPart:
 
     def _sizes(self, table: str) -> dict[str, int]:
         """Return the part's files of a table with their sizes in bytes, by name."""
-        found = sorted(self.folder.walk(f"{table}/{self.place}"))
-        return {name: size for name, size, _ in found if name.endswith(".parquet")}
+        return {n: size for n, size, _ in parquet_below(self.folder, f"{table}/{self.place}")}
 
     def _read(self, name: str) -> _File:
         return _file_of(name, self.folder.read_tables([name], KNOWN))
@@ -191,9 +201,9 @@ class TagPart:
         old = index.file_of[~first]
         names = list(index.files)
         for number in np.unique(old):
-            gone = index.rows.uris[~first & (index.file_of == number)]
+            replaced = index.rows.uris[~first & (index.file_of == number)]
             tags = self.folder.read_table(names[number])
-            mask = ~are_in(text_hashes(tags["uri"]), np.sort(gone))
+            mask = ~are_in(text_hashes(tags["uri"]), np.sort(replaced))
             kept.append(_file_of(names[number], keep_rows(self.folder, names[number], tags, mask)))
         as_they_were = index.without({names[number] for number in old})
         return [one for one in kept if len(one.rows)], as_they_were

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -33,6 +33,7 @@ from pipeline.store.tags.tagfiles import (
     hash_of,
     model_and_date,
     model_place,
+    parquet_below,
     place_of,
     write_tags,
 )
@@ -65,7 +66,7 @@ class TagStore:
     def walk(self, model_id: str | None = None, table: str = "tags") -> list[Walked]:
         """Return the files of all models, or of one, with their sizes and times."""
         below = table if model_id is None else f"{table}/{model_place(model_id)}"
-        return sorted(file for file in self.folder.walk(below) if file[0].endswith(".parquet"))
+        return parquet_below(self.folder, below)
 
     def models(self) -> list[str]:
         """Return the models that have tagged here, the latest first."""
@@ -137,10 +138,6 @@ class TagStore:
         tables = [self.folder.read_table(name, columns) for name in self.files()]
         return pa.concat_tables(tables, promote_options="default") if tables else None
 
-    def files_below(self, place: str) -> list[str]:
-        """Return the names of the Parquet files below a folder."""
-        return sorted(name for name, _, _ in self.folder.walk(place) if name.endswith(".parquet"))
-
     def batches(self, model_id: str, schema: pa.Schema) -> Iterator[pa.Table]:
         """Yield the rows of a model, some files at a time; columns that a file lacks are null."""
         yield from self.folder.scan(self.files(model_id), schema)
@@ -174,9 +171,9 @@ class TagStore:
         below = self.folder.folders(f"tags/{model_place(model_id)}")
         return [name.removeprefix("part=") for name in below if name.startswith("part=")]
 
-    def settle(self, model_id: str) -> int:
-        """Put a model's parts in order, as at the end of a run; return how many rows went."""
-        return sum(part.settle() for part in self.parts(model_id))
+    def compact(self, model_id: str) -> int:
+        """Compact a model's parts, as at the end of a run; return how many rows were removed."""
+        return sum(part.compact().n_removed for part in self.parts(model_id))
 
     def commit(
         self, tags: pa.Table, *, date: str, beside: Mapping[str, pa.Table], n_parts: int = 1
@@ -194,15 +191,6 @@ class TagStore:
             is_all = rows.num_rows == tags.num_rows
             own = beside if is_all else {k: belonging(v, rows) for k, v in beside.items()}
             write_tags(self.folder, f"{place}/{name}.parquet", rows, own)
-
-    def missing_tables(self, model_id: str, tables: Sequence[str]) -> list[str]:
-        """Return of some tables those that a file of a model's TAGS does not have beside it."""
-        places = {place_of(name) for name in self.files(model_id)} if tables else set()
-        return [
-            table
-            for table in tables
-            if not places <= {place_of(name) for name in self.files(model_id, table)}
-        ]
 
     def clear(self) -> None:
         """Delete every row of every model."""
@@ -243,18 +231,21 @@ class TagStore:
         place = f"tags/{model_place(model_id)}"
         parts = {f"part={name}" for name in part_names(n_parts)}
         others = [f"{place}/{name}" for name in self.folder.folders(place) if name not in parts]
-        return [folder for folder in others if self.files_below(folder)]  # a disk keeps empty ones
+        # A disk keeps empty folders.
+        return [folder for folder in others if parquet_below(self.folder, folder)]
 
     def cut(self, place: str, n_parts: int) -> None:
         """Move the rows of such a folder into parts; done again after a kill, it goes on.
 
         Rows are there in their parts before their files go. What a kill leaves twice are the same
-        rows, of which `settle` keeps one.
+        rows, of which `compact` keeps one.
         """
-        files = [file for file in self.folder.walk(place) if file[0].endswith(".parquet")]
-        beside = {t: set(self.files_below(f"{t}/{place_of(place)}")) for t in BESIDE}
+        beside = {
+            table: {name for name, _, _ in parquet_below(self.folder, file_beside(place, table))}
+            for table in BESIDE
+        }
         alike: dict[tuple[str, ...], list[Walked]] = defaultdict(list)
-        for file in sorted(files):
+        for file in parquet_below(self.folder, place):
             date = file[0].split("/")[-2]
             tables = tuple(t for t in BESIDE if file_beside(file[0], t) in beside[t])
             alike[date, *tables].append(file)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -17,6 +16,7 @@ from pipeline.arrays import Bools, Float32, Float64, Int64
 from pipeline.audio.description.moments import Moments
 from pipeline.audio.spectra.input_spec import InputSpec
 from pipeline.audio.spectra.windows import WindowSpec, cut_windows, window_starts
+from pipeline.binaries import buffers_of
 from pipeline.evaluation.labels.targets import joined_groups, target_matrix
 from pipeline.training.data.ahead import ask_for
 
@@ -279,25 +279,12 @@ def load_windows(
 def _matrices(table: pa.Table, input_spec: InputSpec) -> Iterator[Windows]:
     """Yield every clip's matrix, `[n_rows, n_columns]`, without copying the table's memory."""
     has_frames = "frames" in table.column_names
-    for chunk in table["frames" if has_frames else "matrix"].chunks:
-        for values in _values(chunk, input_spec.dtype):
-            if has_frames:
-                yield values.reshape(-1, input_spec.n_rows).T
-            else:
-                yield values.reshape(input_spec.n_rows, -1)
-
-
-def _values(chunk: pa.LargeBinaryArray, dtype: str) -> list[Windows]:
-    """Return the values of each row of a chunk, in its memory: a scalar of Arrow's is a copy."""
-    if not len(chunk):
-        return []
-    _, offsets, data = chunk.buffers()
-    is_large = pa.types.is_large_binary(chunk.type)
-    ends = np.frombuffer(offsets, np.int64 if is_large else np.int32)[
-        chunk.offset : chunk.offset + len(chunk) + 1
-    ]
-    memory = np.frombuffer(data, np.uint8)
-    return [memory[start:end].view(dtype) for start, end in pairwise(ends.tolist())]
+    for data in buffers_of(table["frames" if has_frames else "matrix"]):
+        values = np.frombuffer(data, input_spec.dtype)
+        if has_frames:
+            yield values.reshape(-1, input_spec.n_rows).T
+        else:
+            yield values.reshape(input_spec.n_rows, -1)
 
 
 def _unknown_of(table: pa.Table) -> list[Sequence[str] | None]:
