@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO, TypeVar
@@ -190,6 +190,11 @@ class Folder:
             for batch in source.to_batches(batch_readahead=2, fragment_readahead=16):
                 if batch.num_rows:
                     yield pa.Table.from_batches([batch])
+
+    def read_groups(self, name: str, groups: Iterable[int]) -> pa.Table:
+        """Read some row groups of a Parquet file."""
+        with self.open(name) as raw:
+            return pq.ParquetFile(raw).read_row_groups(list(groups))
 
     def read_pieces(self, name: str) -> Iterator[pa.Table]:
         """Read a Parquet file a row group at a time."""

@@ -19,6 +19,7 @@ from pipeline.inference.scored_rows import tables_of
 from pipeline.inference.tracks import SAME
 from pipeline.store.tags.tagrows import not_before
 from pipeline.store.tags.tagstore import TagStore
+from pipeline.store.tags.work_table import WorkTable
 
 MODEL_TRACKS = 8
 """Tracks whose windows the model gets at once: batches of windows are filled across tracks."""
@@ -56,8 +57,8 @@ class Committed:
     size_bytes, modified_ns, attempts, tagged_at."""
 
 
-Stages = Callable[[Sequence[pa.Table]], Iterator[Committed]]
-"""All stages of tagging: tables of WORK in, what became of each batch out."""
+Stages = Callable[[Sequence[WorkTable]], Iterator[Committed]]
+"""All stages of tagging: rows of WORK in, what became of each batch out."""
 
 
 def commit(scored: pa.Table, inference: InferenceConfig, writing: Writing) -> Committed:

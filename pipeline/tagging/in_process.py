@@ -20,7 +20,9 @@ import pyarrow as pa
 from pipeline.inference.inference_config import InferenceConfig
 from pipeline.inference.tagger import TrackTagger, describe
 from pipeline.models.engines.engines import kept_threads
-from pipeline.store.tags.known import Fingerprints, is_among
+from pipeline.store.tags.known import is_among
+from pipeline.store.tags.tagpart import TagPart
+from pipeline.store.tags.work_table import WorkTable
 from pipeline.tagging.commit import COMMIT_TRACKS, MODEL_TRACKS, Committed, Stages, Writing, commit
 
 T = TypeVar("T")
@@ -28,15 +30,21 @@ T = TypeVar("T")
 
 @contextmanager
 def stages_in_process(
-    inference: InferenceConfig, writing: Writing, known: Sequence[Fingerprints]
+    inference: InferenceConfig, writing: Writing, parts: Sequence[TagPart]
 ) -> Iterator[Stages]:
-    """Lend a function that tags rows of WORK here; the model is loaded by its first call, once."""
+    """Lend a function that tags rows of WORK here; the model is loaded by its first call, once.
+
+    Contents that the `parts` know already are not decoded.
+    """
     tagger = cache(lambda: TrackTagger(inference))
-    is_known = partial(is_among, known)
+    is_known = partial(is_among, [part.contents() for part in parts])
+
+    def run(left: Sequence[WorkTable]) -> Iterator[Committed]:
+        tracks = pa.concat_tables([one.read() for one in left])
+        return tag_in_process(tracks, inference, writing, tagger, is_known)
+
     with kept_threads():
-        yield lambda tables: tag_in_process(
-            pa.concat_tables(tables), inference, writing, tagger, is_known
-        )
+        yield run
 
 
 def tag_in_process(

@@ -4,25 +4,25 @@
     copy_part:    tracks of known content → rows of TAGS, copied without decoding
     finish_part:  files in order, the index written; every track of the catalogue has its row
 
-Each is a plain function of a part and opens no more than that: in this process, or as a task on
-Ray, a part a task. What comes back are counts, and what grows with the catalogue stays in files.
+Each is a plain function of a part and opens no more than that: `PartSteps` calls it for all parts,
+in this process or on a cluster (`flows/tagging/part_tasks.py`). What comes back are counts, and
+what grows with the catalogue stays in files.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Self
+from functools import partial
+from typing import Any, Self
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from pipeline.arrays import Hashes
 from pipeline.store.tags.known import (
     IS_OK,
-    Fingerprints,
     Known,
     Totals,
     are_in,
@@ -33,7 +33,12 @@ from pipeline.store.tags.listing import URI_HASH, Listing
 from pipeline.store.tags.parts import part_numbers
 from pipeline.store.tags.tagpart import TagPart
 from pipeline.store.tags.tagstore import TagStore
-from pipeline.store.tags.worklist import plan_work
+from pipeline.store.tags.work_table import WorkTable
+from pipeline.store.tags.worklist import Sizes, plan_work
+
+PLACE = "work/left"
+Each = Callable[[Callable[[Any], Any], Sequence[Any]], Iterable[Any]]
+"""`map`, or what does the same with a task an item."""
 
 
 class _Sums:
@@ -59,8 +64,8 @@ class Planned(_Sums):
     """Of those left: failed before, and asked for again or by a fault that may have passed."""
     n_removed: int = 0
     """Known, but not in the catalogue any more."""
-    n_bytes: int = 0
-    """Of those left, as far as their sizes are known."""
+    sizes: Sizes = field(default_factory=Sizes)
+    """How much audio is left."""
     known: Totals = field(default_factory=Totals)
     """What the rows that are there add up to."""
 
@@ -94,10 +99,8 @@ class PartPlan:
     """What there is to do, in numbers."""
     as_it_is: Finished
     """What the part holds before anything is done."""
-    left: pa.Table
+    left: WorkTable
     """The tracks to tag: rows of WORK."""
-    contents: Fingerprints
-    """Of the part's tracks that are ok."""
 
 
 def plan_part(
@@ -132,11 +135,20 @@ def plan_part(
         n_changed=work.n_changed,
         n_retried=work.n_retried,
         n_removed=work.n_removed,
-        n_bytes=pc.sum(work.left["size_bytes"]).as_py() or 0,
+        sizes=Sizes.of(work.left),
         known=known.totals,
     )
     as_it_is = _finished(part, known, work.uris, tables)
-    return PartPlan(counts, as_it_is, work.left, Fingerprints(known.contents))
+    return PartPlan(counts, as_it_is, _kept(work.left, part, writes=writes))
+
+
+def _kept(left: pa.Table, part: TagPart, *, writes: bool) -> WorkTable:
+    """Keep what is left of a part: in memory where it is the only one, else in a file."""
+    if not writes:
+        return WorkTable(left.num_rows)  # its counts are all that is asked for
+    if part.n_parts == 1 or not left.num_rows:
+        return WorkTable.in_memory(left)
+    return WorkTable.in_file(left, part.folder, f"{PLACE}/{part.name}.parquet")
 
 
 def copy_part(part: TagPart, same: Sequence[pa.Table], *, date: str, schema: pa.Schema) -> int:
@@ -173,8 +185,8 @@ def _finished(part: TagPart, known: Known, catalogue: Hashes, tables: Sequence[s
     )
 
 
-class PartsHere:
-    """The steps of all parts, one after the other in this process."""
+class PartSteps:
+    """The steps of all parts: in this process one after the other, or each part by a task."""
 
     def __init__(
         self,
@@ -184,24 +196,37 @@ class PartsHere:
         retry_failed: bool,
         tables: Sequence[str] = (),
         writes: bool = True,
+        each: Each = map,
     ) -> None:
-        self._parts, self._listing, self._tables = parts, listing, tables
-        self.n_parts = len(parts)
-        plans = [
-            plan_part(part, listing, retry_failed=retry_failed, tables=tables, writes=writes)
-            for part in parts
-        ]
-        self.planned = sum((plan.counts for plan in plans), Planned())
-        self.left = [plan.left for plan in plans if plan.left.num_rows]
-        """Rows of WORK, a table a part."""
-        self.contents = [plan.contents for plan in plans if len(plan.contents)]
-        """What is known already, a set a part."""
-        self._as_they_are = [plan.as_it_is for plan in plans]
-        self._has_left = [plan.left.num_rows > 0 for plan in plans]
+        """Plan; `each` does a step of all parts, and the rest is as `plan_part` takes it."""
+        self._listing, self._tables, self._each = listing, tables, each
+        self.parts = parts
+        plan = partial(
+            plan_part, listing=listing, retry_failed=retry_failed, tables=tables, writes=writes
+        )
+        self.planned = Planned()
+        self.left: list[WorkTable] = []
+        """Rows of WORK, those of a part together."""
+        self._before = Finished()
+        self._untouched = Finished()
+        self._with_left: list[TagPart] = []
+        for part, planned in zip(parts, each(plan, parts), strict=True):
+            self.planned += planned.counts
+            self._before += planned.as_it_is
+            if planned.left.n_rows:
+                self.left.append(planned.left)
+                self._with_left.append(part)
+            else:
+                self._untouched += planned.as_it_is
+
+    def delete(self) -> None:
+        """Delete what was written for the run alone."""
+        for one in self.left:
+            one.delete()
 
     def finished_before(self) -> Finished:
         """Return what TAGS held before anything was done."""
-        return sum(self._as_they_are, Finished())
+        return self._before
 
     def finish(
         self, same: Sequence[pa.Table], *, date: str, schema: pa.Schema
@@ -209,10 +234,7 @@ class PartsHere:
         """Copy rows for the `same` tracks, put in order the parts that have new ones."""
         n_renamed = 0
         if same:
-            n_renamed = sum(copy_part(one, same, date=date, schema=schema) for one in self._parts)
-        finished = Finished()
-        for part, had_left, before in zip(
-            self._parts, self._has_left, self._as_they_are, strict=True
-        ):
-            finished += finish_part(part, self._listing, self._tables) if had_left else before
-        return n_renamed, finished
+            copy = partial(copy_part, same=same, date=date, schema=schema)
+            n_renamed = sum(self._each(copy, self.parts))
+        finish = partial(finish_part, listing=self._listing, tables=self._tables)
+        return n_renamed, sum(self._each(finish, self._with_left), self._untouched)

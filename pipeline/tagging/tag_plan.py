@@ -37,9 +37,10 @@ class TaggingPlan:
 
 
 def plan_of(
-    planned: Planned, audio_s: float, runs: Iterable[TaggingRun], left_out: Mapping[str, int]
+    planned: Planned, runs: Iterable[TaggingRun], left_out: Mapping[str, int]
 ) -> TaggingPlan:
     """Return the plan; `runs` are earlier ones of the same model, the last one first."""
+    audio_s = planned.sizes.audio_s(planned.known)
     return TaggingPlan(
         tracks=planned.n_tracks,
         unchanged=planned.n_unchanged,
@@ -48,7 +49,7 @@ def plan_of(
         retried=planned.n_retried,
         gone=planned.n_removed,
         left_out=left_out,
-        bytes=planned.n_bytes,
+        bytes=planned.sizes.n_bytes,
         audio_s=audio_s,
         seconds=expected_s(runs, audio_s) if planned.n_left else 0.0,
     )

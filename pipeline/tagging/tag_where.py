@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterable
 
-import pyarrow as pa
-import pyarrow.compute as pc
+from pipeline.store.tags.worklist import Sizes
 
 SMALL_BYTES = 128 << 20
 """Audio that the job's own process tags, at most: about 90 minutes of mp3s of 192 kbit/s. To start
@@ -17,26 +15,26 @@ _USUAL_BYTES = 8 << 20
 """Taken for the size of a track of which the catalogue does not say it, as of most web servers."""
 
 
-def is_small(left: Iterable[pa.Table], *, gpu: bool, workers: int | None) -> bool:
+def is_small(left: Sizes, *, gpu: bool, workers: int | None) -> bool:
     """Say whether tracks are tagged in this process, without Ray.
 
     Ray has them where there is more than `SMALL_BYTES` of audio, and wherever it is asked for: by
     RAY_ADDRESS, by `gpu` or `workers`, or because this process has a Ray already.
 
-    >>> is_small([pa.table({"size_bytes": [1000, None]})], gpu=False, workers=2)
+    >>> is_small(Sizes(n_bytes=1000, n_unsized=1), gpu=False, workers=2)
     False
     """
     asks_for_ray = gpu or workers is not None or "RAY_ADDRESS" in os.environ or _has_ray()
-    return not asks_for_ray and sum(map(n_bytes, left)) <= SMALL_BYTES
+    return not asks_for_ray and n_bytes(left) <= SMALL_BYTES
 
 
-def n_bytes(left: pa.Table) -> int:
+def n_bytes(left: Sizes) -> int:
     """Return how much audio some tracks have; an unknown size counts as a usual track.
 
-    >>> n_bytes(pa.table({"size_bytes": [1000, None]})) == 1000 + (8 << 20)
+    >>> n_bytes(Sizes(n_bytes=1000, n_unsized=1)) == 1000 + (8 << 20)
     True
     """
-    return int(pc.sum(pc.fill_null(left["size_bytes"], _USUAL_BYTES)).as_py() or 0)
+    return left.n_bytes + left.n_unsized * _USUAL_BYTES
 
 
 def _has_ray() -> bool:

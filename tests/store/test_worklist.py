@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from pipeline.store.catalogue import TRACKS
 from pipeline.store.tags.known import KNOWN, Fingerprints, Known, content_hashes
-from pipeline.store.tags.worklist import audio_s_of, plan_work
+from pipeline.store.tags.worklist import Sizes, plan_work
 
 
 def print_of(text: str) -> str:
@@ -117,7 +117,7 @@ def test_only_what_is_ok_is_known_content():
 
 def test_hours_are_guessed_from_what_is_known_or_from_the_format():
     there = known(("a.mp3", 1000, "ok", 1), ("b.mp3", 9, "failed", 1))
-    assert audio_s_of(tracks(("x.wav", 500)), there.totals) == pytest.approx(1.0)
+    assert Sizes.of(tracks(("x.wav", 500))).audio_s(there.totals) == pytest.approx(1.0)
     nothing = Known.of([]).totals
-    assert audio_s_of(tracks(("x.WAV", 1_300_000), ("y", None)), nothing) == pytest.approx(10)
-    assert audio_s_of(tracks(("x.mp3", 240_000)), nothing) == pytest.approx(10)
+    assert Sizes.of(tracks(("x.WAV", 1_300_000), ("y", None))).audio_s(nothing) == pytest.approx(10)
+    assert Sizes.of(tracks(("x.mp3", 240_000))).audio_s(nothing) == pytest.approx(10)

@@ -11,7 +11,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from contextlib import AbstractContextManager
+import os
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -44,10 +45,9 @@ from pipeline.store.tags.listing import Listing
 from pipeline.store.tags.parts import n_parts_for
 from pipeline.store.tags.tagpart import TagPart
 from pipeline.store.tags.tagstore import TagStore
-from pipeline.store.tags.worklist import audio_s_of
 from pipeline.tagging.commit import Stages, Writing
 from pipeline.tagging.ended_run import tagging_run
-from pipeline.tagging.part_steps import Finished, PartsHere
+from pipeline.tagging.part_steps import Each, Finished, PartSteps
 from pipeline.tagging.tag_claim import aggregation_there, check_identity, claim
 from pipeline.tagging.tag_plan import TaggingPlan, plan_of
 from pipeline.tagging.tag_progress import gathered
@@ -134,9 +134,8 @@ def plan_tagging(config: TagConfig) -> TaggingPlan:
         listing = Listing.of(track_batches(config.catalog, left_out), Folder(elsewhere))
         is_cut = not store.to_cut(model_id, store.n_parts(model_id))
         there = store.parts(model_id) if is_cut else [store.whole(model_id)]
-        parts = PartsHere(there, listing, retry_failed=config.retry == "failed", writes=False)
-    audio_s = sum(audio_s_of(left, parts.planned.known) for left in parts.left)
-    return plan_of(parts.planned, audio_s, store.runs(model_id), left_out.counts)
+        steps = PartSteps(there, listing, retry_failed=config.retry == "failed", writes=False)
+    return plan_of(steps.planned, store.runs(model_id), left_out.counts)
 
 
 def tag_catalog(config: TagConfig) -> TaggingRun:
@@ -160,15 +159,18 @@ def tag_catalog(config: TagConfig) -> TaggingRun:
     with store.folder.claimed():
         claim(store, inference)
         listing = Listing.of(batches, store.folder)
-        parts = PartsHere(
-            _parts(store, model_id, listing),
-            listing,
-            retry_failed=config.retry == "failed",
-            tables=_beside(inference),
-        )
-        planned = parts.planned
-        started = _last_of_all(started, planned.known)
-        tally, finished = _tag(config, inference, store, parts, started)
+        parts = _parts(store, model_id, listing)
+        with _each_of(parts, config) as each:
+            steps = PartSteps(
+                parts,
+                listing,
+                retry_failed=config.retry == "failed",
+                tables=_beside(inference),
+                each=each,
+            )
+            planned = steps.planned
+            started = _last_of_all(started, planned.known)
+            tally, finished = _tag(config, inference, store, steps, started)
         run = tagging_run(
             *(config, inference, planned, tally, finished),
             started=started,
@@ -190,6 +192,7 @@ def tag_catalog(config: TagConfig) -> TaggingRun:
             run = replace(run, work_s=round(work_s, 3), overhead_s=round(overhead_s, 3))
             store.write_run(run)
         listing.delete()
+        steps.delete()
     return run
 
 
@@ -204,44 +207,53 @@ def _parts(store: TagStore, model_id: str, listing: Listing) -> list[TagPart]:
     return store.parts(model_id, n_parts)
 
 
+def _each_of(parts: list[TagPart], config: TagConfig) -> AbstractContextManager[Each]:
+    """Return what does a step of all parts: tasks, where there are several and a cluster."""
+    if len(parts) == 1 or "RAY_ADDRESS" not in os.environ:
+        return nullcontext(map)
+    from pipeline.flows.tagging.part_tasks import each_on_ray
+
+    return each_on_ray(max_wait_s=config.max_wait_s)
+
+
 def _tag(
     config: TagConfig,
     inference: InferenceConfig,
     store: TagStore,
-    parts: PartsHere,
+    steps: PartSteps,
     started: datetime,
 ) -> tuple[Tally, Finished]:
     """Tag what is left; return what became of it, and what TAGS hold then."""
-    if not parts.planned.n_left:
-        return Tally(), parts.finished_before()
+    if not steps.planned.n_left:
+        return Tally(), steps.finished_before()
     date, lineage = f"{started:%Y-%m-%d}", lineage_of(inference)
-    writing = Writing(store, date, lineage, n_parts=parts.n_parts, not_before=started)
-    stages, waits = _stages(config, inference, writing, parts)
+    writing = Writing(store, date, lineage, n_parts=len(steps.parts), not_before=started)
+    stages, waits = _stages(config, inference, writing, steps)
     with stages as run_stages:
-        done = run_stages(parts.left)
-        tally, same = gathered(done, n_tracks=parts.planned.n_left, waits=waits)
+        done = run_stages(steps.left)
+        tally, same = gathered(done, n_tracks=steps.planned.n_left, waits=waits)
     say("finishing", text="joining the files of tags, and writing run.json and the page")
     schema = tags_schema(inference.codes).with_metadata(dict(lineage))
-    tally.n_renamed_in_place, finished = parts.finish(same, date=date, schema=schema)
+    tally.n_renamed_in_place, finished = steps.finish(same, date=date, schema=schema)
     return tally, finished
 
 
 def _stages(
-    config: TagConfig, inference: InferenceConfig, writing: Writing, parts: PartsHere
+    config: TagConfig, inference: InferenceConfig, writing: Writing, steps: PartSteps
 ) -> tuple[AbstractContextManager[Stages], str]:
     """Return the stages, in this process or on Ray, and what they wait for at their start.
 
     Each is imported where it is needed: Ray takes a second, and torch two.
     """
-    if is_small(parts.left, gpu=inference.gpu, workers=config.workers):
+    if is_small(steps.planned.sizes, gpu=inference.gpu, workers=config.workers):
         from pipeline.tagging.in_process import stages_in_process
 
-        stages = stages_in_process(inference, writing, parts.contents)
+        stages = stages_in_process(inference, writing, steps.parts)
         return stages, "loading the model, and decoding the first tracks"
     from pipeline.flows.tagging.tag_stages import stages_on_ray
 
     on_ray = stages_on_ray(
-        inference, writing, parts.contents, n_actors=config.workers, max_wait_s=config.max_wait_s
+        inference, writing, steps.parts, n_actors=config.workers, max_wait_s=config.max_wait_s
     )
     return on_ray, "waiting for the model's processes to start"
 

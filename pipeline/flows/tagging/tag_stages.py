@@ -29,6 +29,8 @@ from pipeline.inference.tagger import TrackTagger, describe
 from pipeline.models.card import read_weights
 from pipeline.runs.logs import log_as_objects
 from pipeline.store.tags.known import Fingerprints, is_among
+from pipeline.store.tags.tagpart import TagPart
+from pipeline.store.tags.work_table import WorkTable
 from pipeline.tagging.commit import (
     COMMIT_TRACKS,
     MAX_COMMIT_TRACKS,
@@ -41,6 +43,7 @@ from pipeline.tagging.commit import (
 
 _BLOCKS_A_PLACE = 40
 _MAX_BLOCK_TRACKS = 64
+_WORK = "work"
 _MAX_PLACES = 4096
 """Processes of a model that a cluster may grow to, where no number is given."""
 
@@ -49,41 +52,46 @@ _MAX_PLACES = 4096
 def stages_on_ray(
     inference: InferenceConfig,
     writing: Writing,
-    known: Sequence[Fingerprints],
+    parts: Sequence[TagPart],
     *,
     n_actors: int | None,
     max_wait_s: float = MAX_WAIT_S,
 ) -> Iterator[Stages]:
-    """Lend a function that tags rows of WORK on the cluster that is named, or on a local Ray."""
-    with ray_session(min_cpus=4, gpu=inference.gpu, max_wait_s=max_wait_s):
-        contents = [ray.put(one) for one in known]
+    """Lend a function that tags rows of WORK on the cluster that is named, or on a local Ray.
 
-        def run(tables: Sequence[pa.Table]) -> Iterator[Committed]:
-            blocks = _blocks(tables, inference)
+    Contents that the `parts` know already are not decoded: they lie in shared memory, a node each.
+    """
+    with ray_session(min_cpus=4, gpu=inference.gpu, max_wait_s=max_wait_s):
+        contents = ray.remote(num_cpus=0)(TagPart.contents)
+        known = [contents.remote(part) for part in parts]
+
+        def run(left: Sequence[WorkTable]) -> Iterator[Committed]:
+            n_tracks = sum(one.n_rows for one in left)
+            blocks = _blocks(left, n_tracks, inference)
             return run_stages(
                 ray.data.from_arrow(blocks),
                 inference,
                 writing,
                 n_blocks=len(blocks),
-                known=contents,
+                known=known,
                 n_actors=n_actors,
-                commit_tracks=commit_tracks(sum(map(len, tables)), gpu=inference.gpu),
+                commit_tracks=commit_tracks(n_tracks, gpu=inference.gpu),
             )
 
         yield run
 
 
-def _blocks(tables: Sequence[pa.Table], inference: InferenceConfig) -> list[pa.Table]:
+def _blocks(left: Sequence[WorkTable], n_tracks: int, inference: InferenceConfig) -> list[pa.Table]:
     """Cut tracks into blocks: enough for all processes to end together, not more than needed.
 
-    Those of a part stay together, so that their rows are committed together.
+    Those of a part stay together, so that their rows are committed together. A block of a file is
+    a row that says where its tracks are.
     """
     n_blocks = _BLOCKS_A_PLACE * places(gpu=inference.gpu)
-    n_tracks = min(max(8, sum(map(len, tables)) // n_blocks), _MAX_BLOCK_TRACKS)
+    n_each = min(max(8, n_tracks // n_blocks), _MAX_BLOCK_TRACKS)
+    slices = [one.slice(start, n_each) for one in left for start in range(0, one.n_rows, n_each)]
     return [
-        table.slice(start, n_tracks)
-        for table in tables
-        for start in range(0, table.num_rows, n_tracks)
+        pa.table({_WORK: [pickle.dumps(one)]}) if one.table is None else one.table for one in slices
     ]
 
 
@@ -175,6 +183,8 @@ def described(
     tracks: pa.Table, inference: InferenceConfig, known: Sequence[ray.ObjectRef[Fingerprints]]
 ) -> Iterator[pa.Table]:
     """Describe tracks; what has been told of contents lies in shared memory."""
+    if _WORK in tracks.column_names:
+        tracks = pa.concat_tables([pickle.loads(one).read() for one in tracks[_WORK].to_pylist()])
     return describe(tracks, inference, partial(is_among, ray.get(list(known))))
 
 

@@ -24,6 +24,7 @@ from pipeline.store.folder import Folder
 from pipeline.store.tags.known import (
     HAS_CONTENT,
     KNOWN,
+    Fingerprints,
     Known,
     Totals,
     TrackRows,
@@ -136,6 +137,11 @@ class TagPart:
         write_index(self.folder, self.index_name, index)
         n_removed = n_before + n_read - len(index.rows)
         return Compacted(n_removed, Known.sorted(index.rows, index.totals))
+
+    def contents(self) -> Fingerprints:
+        """Return the contents that the index has: of rows from before a run, not of its own."""
+        rows = read_index(self.folder, self.index_name).rows
+        return Fingerprints(rows.contents[rows.has(HAS_CONTENT)])
 
     def indexed_uris(self) -> Hashes:
         """Return the hashes of the uris that the index has: of rows from before a run."""

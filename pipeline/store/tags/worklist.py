@@ -101,14 +101,39 @@ def plan_work(catalogue: Iterable[pa.Table], known: Known, *, retry_failed: bool
     return WorkList(table, catalogue_uris, int(kind[:, 0].sum()), int(kind[:, 1].sum()), n_removed)
 
 
-def audio_s_of(tracks: pa.Table, known: Totals) -> float:
-    """Guess how long tracks are, from their sizes and from what is known; in seconds."""
-    if known.n_bytes and known.duration_s:
-        return float(pc.sum(tracks["size_bytes"]).as_py() or 0) * known.duration_s / known.n_bytes
-    is_raw = pc.match_substring_regex(tracks["uri"], r"(?i)\.(wav|aiff?|flac)$")
-    sizes = pc.fill_null(tracks["size_bytes"], 0)
-    raw, rest = (pc.sum(sizes.filter(kind)).as_py() or 0 for kind in (is_raw, pc.invert(is_raw)))
-    return float(raw / _RAW_BYTES_A_S + rest / _LOSSY_BYTES_A_S)
+@dataclass(frozen=True)
+class Sizes:
+    """How much audio some tracks are, as far as their catalogue says it."""
+
+    n_bytes: int = 0
+    """Of the tracks whose sizes are known."""
+    n_raw_bytes: int = 0
+    """Of those, the ones whose names end as those of wav, aiff or flac files do."""
+    n_unsized: int = 0
+    """How many tracks have no size, as on most web servers."""
+
+    @classmethod
+    def of(cls, tracks: pa.Table) -> Sizes:
+        """Return the sizes of rows of TRACKS."""
+        sizes = tracks["size_bytes"]
+        is_raw = pc.match_substring_regex(tracks["uri"], r"(?i)\.(wav|aiff?|flac)$")
+        n_bytes, n_raw = (pc.sum(one).as_py() or 0 for one in (sizes, sizes.filter(is_raw)))
+        return cls(n_bytes, n_raw, sizes.null_count)
+
+    def __add__(self, other: Sizes) -> Sizes:
+        """Return the sizes of both."""
+        return Sizes(
+            self.n_bytes + other.n_bytes,
+            self.n_raw_bytes + other.n_raw_bytes,
+            self.n_unsized + other.n_unsized,
+        )
+
+    def audio_s(self, known: Totals) -> float:
+        """Guess how long the tracks are, by what is known of others, in seconds."""
+        if known.n_bytes and known.duration_s:
+            return self.n_bytes * known.duration_s / known.n_bytes
+        n_lossy_bytes = self.n_bytes - self.n_raw_bytes
+        return self.n_raw_bytes / _RAW_BYTES_A_S + n_lossy_bytes / _LOSSY_BYTES_A_S
 
 
 def _uri_hashes(batch: pa.Table) -> Hashes:

@@ -1,0 +1,64 @@
+"""A table that a run needs until its end: in memory while a catalogue is small, else in a file.
+
+What a part of TAGS has to be done, and which contents it knows, grows with the catalogue. Where
+there are several parts, each writes its own as files below `work/`, and whoever needs some rows
+reads those: the process that leads a run holds names and counts.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+
+import pyarrow as pa
+
+from pipeline.store.folder import Folder
+
+_ROWS_A_GROUP = 1 << 12
+
+
+@dataclass(frozen=True)
+class WorkTable:
+    """Rows in memory or in a file; small where they are in a file, so fit to be sent about."""
+
+    n_rows: int
+    """How many there are."""
+    first: int = 0
+    """The file's row that is the first of them."""
+    folder: Folder | None = None
+    """Where the file lies."""
+    name: str = ""
+    """The file's name there; "" where `table` has the rows."""
+    table: pa.Table | None = field(default=None, repr=False)
+    """The rows, where they are in memory."""
+
+    @classmethod
+    def in_memory(cls, table: pa.Table) -> WorkTable:
+        """Keep rows where they are."""
+        return cls(table.num_rows, table=table)
+
+    @classmethod
+    def in_file(cls, table: pa.Table, folder: Folder, name: str) -> WorkTable:
+        """Write rows to a file; one that is there already, from a task that died, is replaced."""
+        folder.write_table(name, table, row_group_size=_ROWS_A_GROUP, compression="lz4")
+        return cls(table.num_rows, folder=folder, name=name)
+
+    def delete(self) -> None:
+        """Delete the file: the run is over."""
+        if self.folder is not None:
+            self.folder.delete(self.name)
+
+    def slice(self, first: int, n_rows: int) -> WorkTable:
+        """Return some of the rows, without reading any; fewer where there are not so many."""
+        n_rows = min(n_rows, self.n_rows - first)
+        if self.table is not None:
+            return WorkTable.in_memory(self.table.slice(first, n_rows))
+        return replace(self, first=self.first + first, n_rows=n_rows)
+
+    def read(self) -> pa.Table:
+        """Return the rows; of a file only the row groups that have some are read."""
+        if self.table is not None:
+            return self.table
+        assert self.folder is not None
+        groups = range(self.first // _ROWS_A_GROUP, -(-(self.first + self.n_rows) // _ROWS_A_GROUP))
+        table = self.folder.read_groups(self.name, groups)
+        return table.slice(self.first - groups.start * _ROWS_A_GROUP, self.n_rows)
