@@ -135,7 +135,7 @@ def _nncf() -> Any:
         raise UsageError(
             f"jobs.quantize needs nncf, which is not here; pip install '.[int8]' ({error})"
         ) from error
-    nncf.set_log_level(logging.ERROR)
+    logging.getLogger("nncf").setLevel(logging.ERROR)  # its own function sets others' handlers, too
     return nncf
 
 
