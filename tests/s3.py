@@ -10,8 +10,8 @@ from datetime import timedelta
 from typing import Any, Literal
 from urllib.parse import quote
 
+from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
 from moto.s3.models import s3_backends
-from moto.server import DomainDispatcherApplication, create_backend_app
 from werkzeug.serving import WSGIRequestHandler, make_server
 
 BUCKET = "bucket"
@@ -52,7 +52,7 @@ class S3Server:
         self._thread = threading.Thread(target=self._server.serve_forever)
 
     def __enter__(self) -> S3Server:
-        self._server.daemon_threads = False  # closing waits for their end
+        self._server.daemon_threads = False  # type: ignore[attr-defined]  # closing waits for them
         self._thread.start()
         self._backend.create_bucket(BUCKET, "us-east-1")
         return self

@@ -183,9 +183,14 @@ def described(
     tracks: pa.Table, inference: InferenceConfig, known: Sequence[ray.ObjectRef[Fingerprints]]
 ) -> Iterator[pa.Table]:
     """Describe tracks; what has been told of contents lies in shared memory."""
-    if _WORK in tracks.column_names:
-        tracks = pa.concat_tables([pickle.loads(one).read() for one in tracks[_WORK].to_pylist()])
-    return describe(tracks, inference, partial(is_among, ray.get(list(known))))
+    return describe(tracks_of(tracks), inference, partial(is_among, ray.get(list(known))))
+
+
+def tracks_of(block: pa.Table) -> pa.Table:
+    """Return a block's tracks: itself, or the rows of a file that it names."""
+    if _WORK not in block.column_names:
+        return block
+    return pa.concat_tables([pickle.loads(one).read() for one in block[_WORK].to_pylist()])
 
 
 def commit_on_ray(scored: pa.Table, inference: InferenceConfig, writing: Writing) -> pa.Table:
