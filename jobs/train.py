@@ -44,7 +44,10 @@ def main(argv: list[str] | None = None) -> int:
 
     def job() -> int:
         train = from_flags(TrainConfig, flags, defaults)
-        config = FitConfig(flags["dataset"], flags["out"], train, flags["workers"], flags["gpu"])
+        config = FitConfig(
+            *(flags["dataset"], flags["out"], train, flags["workers"], flags["gpu"]),
+            max_wait_s=flags["max_wait_s"],
+        )
         if (n_folds := flags["folds"]) is None:
             _say_model(fit(config), config.out)
         else:

@@ -111,6 +111,11 @@ def described(config: type[T]) -> type[T]:
 
 def field_docs(config: type) -> dict[str, str]:
     """Return what a dataclass's source says under each of its fields: a line, and its choices."""
+    family = filter(is_dataclass, config.__mro__)
+    return {name: text for one in family for name, text in _own_field_docs(one).items()}
+
+
+def _own_field_docs(config: type) -> dict[str, str]:
     (tree,) = ast.parse(dedent(inspect.getsource(config))).body
     assert isinstance(tree, ast.ClassDef)
     flags = {name: flag for name, _, flag in _flags_of(config)}
@@ -189,9 +194,9 @@ def _is_config(kind: Any) -> bool:
 
 
 def _flags_of(config: type) -> Iterator[tuple[str, Any, Flag]]:
-    """Yield the name, bare type and flag of each field."""
+    """Yield the name, bare type and flag of each field; those of a base come last."""
     hints = get_type_hints(config, include_extras=True)
-    for field in fields(config):
+    for field in sorted(fields(config), key=lambda field: bool(field.kw_only)):
         yield field.name, *_apart(hints[field.name])
 
 

@@ -160,3 +160,31 @@ def test_python_s_help_explains_every_field():
 def test_what_is_no_size(text):
     with pytest.raises(ArgumentTypeError, match="expected HEIGHTxWIDTH"):
         size(text)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Base:
+    """What several are told."""
+
+    wait_s: Annotated[Count, "limits"] = 9
+    """How long."""
+
+
+@described
+@dataclass(frozen=True)
+class Derived(Base):
+    """What to do, and how long to wait."""
+
+    place: str
+    """Where to."""
+
+
+def test_what_is_of_a_base_is_told_after_what_is_ones_own():
+    assert field_docs(Derived) == {"place": "Where to.", "wait_s": "How long."}
+    assert Derived.__doc__.index("Where to.") < Derived.__doc__.index("How long.")
+    parser = ArgumentParser(prog="x")
+    add_flags(parser, Derived)
+    assert "[-h] --place PLACE [--wait-s N]" in parser.format_usage()
+    assert from_flags(Derived, vars(parser.parse_args(["--place", "a", "--wait-s", "3"]))) == (
+        Derived("a", wait_s=3)
+    )

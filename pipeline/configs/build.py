@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Annotated
 
 from pipeline.audio.fetching.access import IRMAS, SOURCE, Access
+from pipeline.configs.cluster import ClusterConfig
 from pipeline.errors import UsageError
 from pipeline.flags import Count, Flag, Number, Seconds, Uri, described
 from pipeline.seams import summaries
@@ -23,7 +24,7 @@ _SOURCE = Flag("youtube|TEMPLATE|DIR|irmas:DIR", known=_SOURCES)
 
 @described
 @dataclass(frozen=True)
-class BuildConfig:
+class BuildConfig(ClusterConfig):
     """What to build, from where, to where."""
 
     segments: Annotated[tuple[str, ...], Flag("CSV"), _SEGMENTS]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Annotated
 
+from pipeline.configs.cluster import ClusterConfig
 from pipeline.errors import UsageError
 from pipeline.evaluation.labels.aggregate import CHOICES, method_named
 from pipeline.evaluation.labels.thresholds import (
@@ -24,7 +25,7 @@ _SCORED, _LABELS, _WRITTEN = "what is scored", "windows and labels", "what is wr
 
 @described
 @dataclass(frozen=True)
-class EvaluateConfig:
+class EvaluateConfig(ClusterConfig):
     """What to score, against what, to where."""
 
     model: Annotated[str, Flag("starter|URI|URI,URI", aliases=("--ensemble",)), _SCORED]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Annotated
 
+from pipeline.configs.cluster import ClusterConfig
 from pipeline.errors import UsageError
 from pipeline.flags import Count, Flag, Uri, described, words
 from pipeline.seams import declaring
@@ -22,7 +23,7 @@ _STATISTICS = ("mean", "var")
 
 @described
 @dataclass(frozen=True)
-class ExtractConfig:
+class ExtractConfig(ClusterConfig):
     """Which features, of what, to where."""
 
     dataset: Uri

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Annotated, Literal, get_args
 
+from pipeline.configs.cluster import ClusterConfig
 from pipeline.errors import UsageError
 from pipeline.flags import Count, Flag, Uri, described, share
 
@@ -13,7 +14,7 @@ Scored = Literal["val", "test"]
 
 @described
 @dataclass(frozen=True)
-class QuantizeConfig:
+class QuantizeConfig(ClusterConfig):
     """What to make int8, with what, to where."""
 
     model: Uri

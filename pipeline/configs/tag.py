@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Annotated, Literal, get_args
 
+from pipeline.configs.cluster import ClusterConfig
 from pipeline.errors import UsageError
 from pipeline.evaluation.labels.aggregate import CHOICES, method_named
 from pipeline.evaluation.labels.thresholds import check_share
@@ -21,7 +22,7 @@ _WRITTEN, _WHERE, _LIMITS = "what is written", "where it runs", "limits"
 
 @described
 @dataclass(frozen=True)
-class TagConfig:
+class TagConfig(ClusterConfig):
     """What to tag, with what, to where."""
 
     catalog: Annotated[str, Flag("URI|GLOB|MANIFEST", known=FORMS), _TRACKS]
@@ -63,9 +64,6 @@ class TagConfig:
     """Precision of the model's arithmetic; int8 wants a model from quantize."""
     workers: Annotated[Count | None, _WHERE] = None
     """Processes of the model; as many as there is room for if not given."""
-    max_wait_s: Annotated[Seconds, _LIMITS] = 900.0
-    """How long to wait for a CPU or GPU that the cluster does not have yet, in s; then exit with
-    1."""
     n_examples: Annotated[int, Flag("N", name="--examples"), _WRITTEN] = 6
     """Tracks to listen to on the page."""
     max_failed: Annotated[Share, _LIMITS] = 1.0

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated
 
+from pipeline.configs.cluster import ClusterConfig
 from pipeline.errors import UsageError
 from pipeline.flags import Flag, Uri, described
 from pipeline.models.names import IMAGENET
@@ -31,7 +32,7 @@ def range_text(workers: int | tuple[int, int]) -> str:
 
 @described
 @dataclass(frozen=True)
-class FitConfig:
+class FitConfig(ClusterConfig):
     """What to train on, where to, and with how much."""
 
     dataset: Annotated[Uri, _FILES]

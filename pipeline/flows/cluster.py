@@ -17,6 +17,7 @@ import ray
 import torch
 from ray.autoscaler.sdk import request_resources
 
+from pipeline.configs.cluster import MAX_WAIT_S
 from pipeline.errors import TimbreError, UsageError
 from pipeline.flows import metrics
 from pipeline.runs.logs import log_as_objects, log_form, progress_bar, say
@@ -24,8 +25,6 @@ from pipeline.runs.logs import log_as_objects, log_form, progress_bar, say
 _TOO_SLOW = "timed out during startup"  # in the message of a Ray that did
 _OBJECT_STORE_BYTES = 1 << 30
 _EXECUTOR_ENDS_S = 30.0
-MAX_WAIT_S = 900.0
-"""How long a job waits for a CPU or GPU: a node of a cloud takes minutes to start."""
 _LOOK_EVERY_S = 1.0
 
 

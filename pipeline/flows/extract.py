@@ -90,7 +90,7 @@ def extract_features(config: ExtractConfig) -> Extracted:
         claim(work, shards, record)
         tidy(work, shards)
         left = missing(work, shards)
-        n_clips = run_shards(work, left) if left else 0
+        n_clips = run_shards(work, left, max_wait_s=config.max_wait_s) if left else 0
         origin = provenance() | {"dataset": config.dataset}
         record = replace(record, complete=True, n_shards=len(shards), provenance=origin)
         out.write_json("features.json", record.to_dict())
@@ -199,9 +199,9 @@ def missing(work: ExtractJob, shards: list[str]) -> list[tuple[str, list[str]]]:
     return [(shard, features) for shard, features in lacks if features]
 
 
-def run_shards(work: ExtractJob, left: list[tuple[str, list[str]]]) -> int:
+def run_shards(work: ExtractJob, left: list[tuple[str, list[str]]], *, max_wait_s: float) -> int:
     """Extract the shards as tasks, a CPU each; return how many clips that were."""
-    with ray_session():
+    with ray_session(max_wait_s=max_wait_s):
         task = ray.remote(num_cpus=1)(extract_shard)
         reference = ray.put(work)
         n_clips = run_tasks(

@@ -230,8 +230,10 @@ def rows_of(dataset: Path):
     )
 
 
-def test_a_gpu_that_no_node_has_is_named_and_the_job_ends(cluster, jobs, start_job):
-    words = [*jobs._tag(None), "--gpu", "--engine", "torch", "--max-wait-s", "2"]
+@pytest.mark.parametrize("name", ["tag", "train"])
+def test_a_gpu_that_no_node_has_is_named_and_the_job_ends(name, cluster, jobs, start_job):
+    words = [*getattr(jobs, f"_{name}")(None), "--gpu", "--max-wait-s", "2"]
+    words += ["--engine", "torch"] * (name == "tag")
     process = start_job(*words, address=cluster.address)
     output, _ = process.communicate()
     assert process.returncode == 1, output

@@ -49,7 +49,7 @@ def build(config: BuildConfig) -> BuildReport:
             shards = shards_to_do(
                 dataset.segments_in_pieces(), finished, shard_size=config.shard_size
             )
-            with ray_session():
+            with ray_session(max_wait_s=config.max_wait_s):
                 pause = run_shards(plan, dataset, shards, n_left)
         return finish(plan, dataset, pause)
 

@@ -116,7 +116,7 @@ def _tag(
     out: Folder,
 ) -> _Tagged:
     """Tag a dataset's split with the thresholds that its validation split gives."""
-    with ray_session(min_cpus=4, gpu=inference.gpu):
+    with ray_session(min_cpus=4, gpu=inference.gpu, max_wait_s=config.max_wait_s):
         held = None
         if inference.is_of_fold:
             say("no_validation", text="val is not looked at: a fold's model has learned from it")

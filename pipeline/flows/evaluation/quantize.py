@@ -133,7 +133,7 @@ def _figures(
 ) -> dict[str, Figures]:
     """Return how f32, bf16 where this CPU has it, and int8 do on a split."""
     shards = clip_shards(dataset, config.split)
-    with ray_session(min_cpus=4):
+    with ray_session(min_cpus=4, max_wait_s=config.max_wait_s):
         found = {
             name: window_scores_of(clip_tracks(dataset, shards), one, n_blocks=len(shards))
             for name, one in ways.items()

@@ -20,10 +20,11 @@ import ray
 import ray.data
 from ray.data import ActorPoolStrategy, DataContext, Dataset
 
+from pipeline.configs.cluster import MAX_WAIT_S
 from pipeline.errors import StoreError
 from pipeline.evaluation.runs.tally import Tally
 from pipeline.flows import metrics
-from pipeline.flows.cluster import MAX_WAIT_S, count, cpus, ray_session
+from pipeline.flows.cluster import count, cpus, ray_session
 from pipeline.inference.inference_config import InferenceConfig
 from pipeline.inference.tagger import TrackTagger, describe
 from pipeline.models.card import read_weights

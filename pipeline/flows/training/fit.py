@@ -11,6 +11,7 @@ from __future__ import annotations
 import logging
 import signal
 from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -104,7 +105,7 @@ def fit(config: FitConfig) -> FitResult:
             raise UsageError(f"{config.dataset}: the dataset has no clips in its {split} split")
     training_data.check_model()
     _warn_of_untrained(training_data)
-    with out.claimed(), ray_session(min_cpus=config.most_workers + 1, gpu=config.gpu):
+    with out.claimed(), training_session(config):
         shown: dict[str, Any] = {}
         about_probe: dict[str, Any] = {}
         if config.train.model in CLASSICAL:
@@ -155,6 +156,13 @@ def fit(config: FitConfig) -> FitResult:
     out.write_bytes("report.html", render_page(page).encode())
     card = save_model(out, progress.best_weights, card)  # last: with it the run is done
     return FitResult(card, was_done=False)
+
+
+def training_session(config: FitConfig) -> AbstractContextManager[None]:
+    """Return the Ray that a training runs on: a CPU or GPU a worker, and one for who leads them."""
+    return ray_session(
+        min_cpus=config.most_workers + 1, gpu=config.gpu, max_wait_s=config.max_wait_s
+    )
 
 
 def _models_of(config: TrainConfig) -> list[tuple[str, str]]:

@@ -19,8 +19,8 @@ from pipeline.evaluation.runs.scored import Scored, to_table
 from pipeline.evaluation.statistics.evaluation import Measured, evaluation_of
 from pipeline.evaluation.statistics.folds import folds_record
 from pipeline.evaluation.statistics.metrics import multilabel_metrics
-from pipeline.flows.cluster import own_cpus, ray_session
-from pipeline.flows.training.fit import FitConfig, fit
+from pipeline.flows.cluster import own_cpus
+from pipeline.flows.training.fit import FitConfig, fit, training_session
 from pipeline.models.model import ModelCard, load_model
 from pipeline.report.page import render_page
 from pipeline.report.pages.evaluation_page import evaluation_page
@@ -48,7 +48,7 @@ def cross_validate(config: FitConfig, n_folds: int) -> FoldsResult:
     dataset, out = Dataset.open(config.dataset), Folder(config.out)
     in_parts = replace(config.train, folds=n_folds)  # says where the number is wrong
     trainings = [replace(in_parts, fold=k) for k in range(n_folds)]
-    with out.claimed(), ray_session(min_cpus=config.most_workers + 1, gpu=config.gpu):
+    with out.claimed(), training_session(config):
         runs = []
         for train in trainings:
             uri = out.uri_of(f"fold-{train.fold}")
