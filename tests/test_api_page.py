@@ -20,6 +20,7 @@ PAGE = (Path(__file__).parents[1] / "docs" / "api.md").read_text()
 BLOCKS = re.findall(r"```python\n(.+?)```", PAGE, re.DOTALL)
 
 
+@pytest.mark.slow
 def test_the_examples_run(corpus: Corpus, dataset, model, tmp_path, monkeypatch, capsys):
     for sheet in corpus.sheets:
         shutil.copy(sheet, tmp_path)

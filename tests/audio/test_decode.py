@@ -256,6 +256,7 @@ def test_blocks_are_the_whole(suffix):
     np.testing.assert_array_equal(np.concatenate(blocks), decode(data, sample_rate_hz=44_100))
 
 
+@pytest.mark.slow
 def test_a_ten_hour_mp3_is_decoded_in_bounded_memory(tmp_path):
     minute = encoded(sweep(60, 8_000), "mp3", 8_000)
     path = tmp_path / "ten hours.mp3"

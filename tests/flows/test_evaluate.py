@@ -75,6 +75,7 @@ def test_what_is_no_evaluation_is_left_alone(model, dataset, tmp_path):
         evaluate(EvaluateConfig(str(model), out.uri, str(dataset)))
 
 
+@pytest.mark.slow
 def test_validation_hears_what_tagging_hears(scored_split, model, dataset, tmp_path):
     """What is found on validation is what tagging the validation split gives."""
     metrics, out = scored_split
@@ -93,6 +94,7 @@ def test_validation_hears_what_tagging_hears(scored_split, model, dataset, tmp_p
     assert own["aggregation"]["methods"] == []  # there it is the split that is measured
 
 
+@pytest.mark.slow
 def test_a_tagging_run_is_scored_against_its_truth(model, corpus, tmp_path):
     videos = [v for v in corpus.selected if v.fault == "none"][:3]
     manifest, truth = tmp_path / "m.csv", tmp_path / "truth.csv"

@@ -40,6 +40,7 @@ def run(dataset: Path, out: Path, *flags: str) -> int:
     return extract_features.main(["--dataset", str(dataset), "--out", str(out), *flags])
 
 
+@pytest.mark.slow
 def test_frames_are_the_catalogues(dataset, clips, ray_local, tmp_path):
     assert run(dataset, tmp_path, "--features", "mfcc,zcr,nmf_components") == 0
     for name, n_rows in (("mfcc", 40), ("zcr", 1), ("nmf_components", 1025)):
@@ -251,6 +252,7 @@ def test_the_training_splits_moments_are_in_dataset_json(dataset, clips):
     assert said["logmel_db"]["deviation"] == pytest.approx(flat.std(), rel=1e-4)
 
 
+@pytest.mark.slow
 def test_explore_takes_them(dataset, ray_local, tmp_path):
     flags = ["--features", "descriptors", "--pool", "mean,var"]
     assert run(dataset, tmp_path / "f", *flags) == 0

@@ -14,6 +14,8 @@ from pipeline.store.dataset import Dataset
 from pipeline.store.folder import Folder
 from pipeline.training.recipes import preset
 
+pytestmark = pytest.mark.slow
+
 KNN = preset(None, "knn")
 
 

@@ -2,10 +2,13 @@
 
 import urllib.request
 
+import pytest
 import ray
 
 from pipeline.flows.metrics import SERIES
 from tests.waiting import wait_for
+
+pytestmark = pytest.mark.slow
 
 
 @ray.remote(num_cpus=0)

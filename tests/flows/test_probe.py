@@ -21,6 +21,8 @@ from pipeline.training.recipes import preset
 from tests.flows.conftest import mounted
 from tests.training.test_probe import NARROW, WIDE, write_encoder
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def encoders(tmp_path_factory):

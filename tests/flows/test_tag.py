@@ -5,6 +5,7 @@ import json
 import os
 import shutil
 import urllib.request
+from collections.abc import Iterator
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -34,6 +35,7 @@ from pipeline.models.model import DEFAULT_MIN_CONFIDENCE, load_model, save_model
 from pipeline.report.alerts import REASONS
 from pipeline.store.catalogue import list_tracks
 from pipeline.store.folder import Folder
+from pipeline.tagging import tag_where
 from pipeline.tagging.retag import RetagConfig, retag
 from pipeline.training.data.windows import load_windows
 from tests.conftest import tones
@@ -62,10 +64,17 @@ def music(corpus: Corpus, tmp_path_factory) -> Path:
     return folder
 
 
+@pytest.fixture(scope="module", autouse=True)
+def _here() -> Iterator[None]:
+    """Tag in this process, which may have a Ray: test_tag_contract shows that both do the same."""
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(tag_where, "_has_ray", lambda: False)
+        yield
+
+
 def tag(catalog, model, out, **options):
-    """Tag with what takes the least time: a process of the model, no examples on the page."""
-    quick = {"workers": 1, "n_examples": 0}
-    return tag_catalog(TagConfig(str(catalog), str(model), str(out), **quick, **options))
+    """Tag without examples on the page."""
+    return tag_catalog(TagConfig(str(catalog), str(model), str(out), n_examples=0, **options))
 
 
 def rows(out: Path) -> list[dict]:
@@ -368,8 +377,8 @@ def test_a_dry_run_counts_and_writes_nothing(small, model, out, tmp_path, capsys
     assert files == sorted((path, path.stat().st_mtime_ns) for path in out.rglob("*"))
 
 
-def test_waits_are_said_and_a_dry_run_reckons_with_them(small, model, tmp_path, capsys):
-    run = tag(small, model, tmp_path / "out")
+def test_waits_are_said_and_a_dry_run_reckons_with_them(small, model, tmp_path, capsys, ray_local):
+    run = tag(small, model, tmp_path / "out", workers=1)
     said = capsys.readouterr().err
     assert "tag:   0% 0/3 " in said and "waiting for the model's processes to start" in said
     assert said.index("3/3") < said.index("joining the files of tags, and writing run.json")
@@ -454,8 +463,8 @@ def test_tracks_of_a_server_and_its_faults(corpus, model, tmp_path):
     assert run.reasons == {"server_error": 1, "not_found": 1, "forbidden": 1}
 
 
-def test_what_it_counts_is_on_prometheus(small, model, tmp_path):
-    tag(small, model, tmp_path)
+def test_what_it_counts_is_on_prometheus(small, model, tmp_path, ray_local):
+    tag(small, model, tmp_path, workers=1)
     node = next(node for node in ray.nodes() if node["Alive"])
     url = f"http://127.0.0.1:{node['MetricsExportPort']}/metrics"
 

@@ -14,6 +14,8 @@ from pipeline.training.config import TrainConfig
 from pipeline.training.loop import Hooks, train
 from tests.training.test_epochs import window_set
 
+pytestmark = pytest.mark.slow
+
 CONFIG = TrainConfig(
     model="resnet10t", input_size=(16, 16), epochs=2, lr=1e-3, augment=(), dropout=0.0
 )
