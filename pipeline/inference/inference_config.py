@@ -15,7 +15,7 @@ from pipeline.errors import SpecMismatch, UsageError
 from pipeline.evaluation.labels.aggregate import aggregate, for_tracks, method_named
 from pipeline.evaluation.labels.calibration import Calibration
 from pipeline.evaluation.labels.thresholds import thresholds_for
-from pipeline.inference.tracks import TrackFrontEnd
+from pipeline.inference.tracks import MAX_TRACK_S, TrackFrontEnd
 from pipeline.models.card import ModelCard
 from pipeline.models.ensemble import Card, EnsembleCard, joined, load_any, of_members
 from pipeline.models.starter import STARTER, for_all_processes
@@ -41,6 +41,8 @@ class InferenceConfig:
     precision: str = "auto"
     keep_windows: bool = False
     embeddings: bool = False
+    max_track_s: float = MAX_TRACK_S
+    """A longer track is a row of reason too_long, in s."""
     calibration: Calibration | None = None
     """The map that makes a track's scores probabilities; None: they are the aggregation's."""
     members: tuple[InferenceConfig, ...] = ()
@@ -91,7 +93,9 @@ class InferenceConfig:
     @property
     def front_end(self) -> TrackFrontEnd:
         """How a track becomes one model's windows."""
-        return TrackFrontEnd(self.model_card.input_spec, self.windows, self.activity)
+        return TrackFrontEnd(
+            self.model_card.input_spec, self.windows, self.activity, self.max_track_s
+        )
 
     @property
     def front_ends(self) -> tuple[TrackFrontEnd, ...]:

@@ -32,7 +32,8 @@ from pipeline.store.catalogue import is_uri
 from pipeline.store.track import open_track
 
 MAX_TRACK_S = 2 * 3600.0
-"""Longer tracks are rows with reason too_long: a track is held in memory as a whole."""
+"""Longer tracks are rows with reason too_long, unless a run allows more: a track is held in memory
+as a whole."""
 SAME = "same"
 """Status of a track whose content is known already: it is not decoded."""
 _DEATHS = 3
@@ -86,6 +87,8 @@ class TrackFrontEnd:
     windows: WindowSpec
     activity: Activity | None
     """Which windows are silence or noise; None: all count."""
+    max_track_s: float = MAX_TRACK_S
+    """A longer track is refused, in s."""
 
     def active(self, samples: Float32, starts: Int64) -> Bools:
         """Return which windows count, `[n_windows]`, of those that begin at some columns."""
@@ -209,7 +212,7 @@ def _windows_of(source: Any, front_ends: Sequence[TrackFrontEnd]) -> Row:
     row: Row = {"decode_s": 0.0, "features_s": 0.0}
     for rate_hz in dict.fromkeys(one.input_spec.sample_rate_hz for one in front_ends):
         began = monotonic()
-        samples = decode(source, sample_rate_hz=rate_hz, max_duration_s=MAX_TRACK_S)
+        samples = decode(source, sample_rate_hz=rate_hz, max_duration_s=front_ends[0].max_track_s)
         if not len(samples):
             raise DecodeError(Reason.EMPTY, "no audio samples")
         row.setdefault("duration_s", len(samples) / rate_hz)

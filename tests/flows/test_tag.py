@@ -306,6 +306,16 @@ def test_failed_tracks_are_tried_again_when_asked(small, model, out):
     assert [row["uri"] for row in rows(out)] == sorted(map(str, small.iterdir()))
 
 
+def test_how_long_a_track_may_be_is_the_users(small, model, tmp_path):
+    out = tmp_path / "out"
+    run = tag(small, model, out, max_track_s=1.0)
+    assert (run.failed, run.reasons) == (3, {"not_audio": 1, "too_long": 2})
+    details = [row["detail"] for row in rows(out) if row["reason"] == "too_long"]
+    assert len(details) == 2 and all("longer than 1 s" in text for text in details)
+    again = tag(small, model, out, retry="failed", max_track_s=60.0)
+    assert (again.tagged, again.failed) == (2, 1)
+
+
 def test_another_model_does_all_beside_the_old_tags(small, model, other_model, out):
     run = tag(small, other_model, out)
     assert (run.tagged, run.failed, run.skipped) == (2, 1, 0)

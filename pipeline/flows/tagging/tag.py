@@ -93,6 +93,7 @@ def _run_by(
     return replace(
         part,
         windows=other_windows(part.model_card, config.window_s, config.hop_s),
+        max_track_s=config.max_track_s,
         activity=activity,
         engine=config.engine,
         precision=config.precision,
