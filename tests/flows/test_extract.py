@@ -222,11 +222,11 @@ def test_a_build_that_begins_meanwhile_changes_nothing(extract_centroid, tmp_pat
     write_clips(tmp_path / "a", x=1000)
     before = Dataset.open(str(tmp_path / "a")).record()
 
-    def run_while_building(work, left):
+    def run_while_building(work, left, **limits):
         Dataset.open(str(tmp_path / "a")).open_again(
             DatasetRecord(feature_spec=before.feature_spec)
         )
-        return run_shards(work, left)
+        return run_shards(work, left, **limits)
 
     monkeypatch.setattr(extraction, "run_shards", run_while_building)
     assert extract(tmp_path / "a") == 0

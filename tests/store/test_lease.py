@@ -3,9 +3,12 @@
 import json
 import multiprocessing
 import os
+import subprocess
+import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -20,8 +23,14 @@ from schemas.claim import ClaimRecord
 from tests.s3 import BUCKET, S3Server
 from tests.waiting import wait_for
 
+ROOT = Path(__file__).parents[2]
 OFTEN = LeaseTimes(renew_s=0.02)
 NEVER = LeaseTimes(renew_s=1e6)
+LOST = (
+    "test_who_lost_it_is_stopped_in_the_middle_of_a_wait",
+    "test_the_outer_of_two_claims_stops_the_job_too",
+    "test_a_store_that_does_not_answer_for_long_stops_the_job",
+)
 ELSEWHERE = replace(new_claim(expires_after_s=120.0), host="elsewhere", process_space="", job="tag")
 
 
@@ -174,25 +183,17 @@ def test_of_another_machine_s_process_nothing_is_known():
     assert not is_dead(replace(gone, process_space=""))
 
 
-def test_who_lost_it_is_stopped_in_the_middle_of_a_wait(s3, key):
-    one = lease_of(s3, key, OFTEN)
-    assert one.take()
-    told = r"cannot write s3://there: this job lost its lease.*taken over: tag on elsewhere"
-    with pytest.raises(StoreError, match=told):
-        with kept(one):
-            put(s3, key, ELSEWHERE)
-            wait_for(lambda: False)
-    assert claim_in(s3, key) == ELSEWHERE  # it is not ended
+@pytest.mark.parametrize("name", LOST)
+def test_who_lost_it_is_stopped(name):
+    """A signal to the main thread ends its wait; tests/store/lost_lease.py has what happens then.
 
-
-def test_the_outer_of_two_claims_stops_the_job_too(s3, key):
-    outer, inner = lease_of(s3, key, OFTEN), lease_of(s3, f"{key}/inner")
-    assert outer.take() and inner.take()
-    with pytest.raises(StoreError, match="taken over"):
-        with kept(outer), kept(inner):
-            put(s3, key, ELSEWHERE)
-            wait_for(lambda: False)
-    assert claim_in(s3, f"{key}/inner").is_ended
+    That is in a process of its own: where Ray, torch and others have been before, one in some
+    twenty ended by SIGSEGV, of which nothing else was found.
+    """
+    place = Path(__file__).with_name("lost_lease.py")
+    command = [sys.executable, "-m", "pytest", "-q", "-n", "0", f"{place}::{name}"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout
 
 
 def test_after_a_long_pause_nothing_is_written_where_another_took_over(folder, s3, monkeypatch):
@@ -215,15 +216,6 @@ def test_after_a_long_pause_it_goes_on_where_nobody_took_over(folder, monkeypatc
         monkeypatch.setattr(lease, "_now_s", lambda: now_s() + 1000)
         folder.write_bytes("x", b"1")
     assert folder.exists("x")
-
-
-def test_a_store_that_does_not_answer_for_long_stops_the_job(s3, key):
-    one = lease_of(s3, key, LeaseTimes(renew_s=0.02, stop_s=0.5))
-    assert one.take()
-    s3.fails = lambda method, path, query: method == "PUT"
-    with pytest.raises(StoreError, match=r"could not be asked for \d+ s: HTTP status 403"):
-        with kept(one):
-            wait_for(lambda: False)
 
 
 def test_an_answer_that_is_lost_on_the_way_is_no_loss(s3, key):
