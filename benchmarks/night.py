@@ -20,7 +20,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -141,7 +141,7 @@ def described(
 ) -> Iterator[pa.Table]:
     """Describe tracks as decoding does, but for their windows, which are empty."""
     tracks = tag_stages.tracks_of(tracks)
-    n, schema = tracks.num_rows, described_schema(len(inference.front_ends))
+    schema = described_schema(len(inference.front_ends))
     texts = tracks["uri"].to_pylist()
     constant: dict[str, Any] = {
         "duration_s": TRACK_S,
@@ -151,13 +151,17 @@ def described(
     }
     constant |= {"windows": b"", "starts_s": [], "active": []}
     constant |= {"read_s": 0.0, "decode_s": 0.0, "features_s": 0.0}
-    given = {name: tracks[name] for name in tracks.column_names}
-    given["fingerprint"] = pa.array([f"blake2b:{int(text[-16:-4]):032x}" for text in texts])
-    yield pa.table(
+    prints = pa.array([f"blake2b:{int(text[-16:-4]):032x}" for text in texts])
+    yield filled(tracks.append_column("fingerprint", prints), constant, schema)
+
+
+def filled(tracks: pa.Table, constant: Mapping[str, Any], schema: pa.Schema) -> pa.Table:
+    """Return rows of a schema: columns that tracks do not have are constant, or null."""
+    return pa.table(
         [
-            given[field.name].cast(field.type)
-            if field.name in given
-            else pa.array([constant.get(field.name)] * n, field.type)
+            tracks[field.name].cast(field.type)
+            if field.name in tracks.column_names
+            else pa.array([constant.get(field.name)] * tracks.num_rows, field.type)
             for field in schema
         ],
         schema=schema,
@@ -174,8 +178,7 @@ class Waiting:
 
     def __call__(self, tracks: pa.Table) -> pa.Table:
         """Wait as long as a GPU takes; return rows of SCORED."""
-        n = tracks.num_rows
-        time.sleep(n * self.track_s)
+        time.sleep(tracks.num_rows * self.track_s)
         codes = self._inference.codes
         scores = dict.fromkeys(codes, 0.5)
         constant: dict[str, Any] = {
@@ -185,15 +188,7 @@ class Waiting:
         }
         constant |= {"tagged_at": round(time.time() * 1000), "n_active": N_WINDOWS}
         constant |= {"scores": scores, "peaks": scores, "model_s": self.track_s, "peak_mib": 0}
-        return pa.table(
-            [
-                tracks[field.name].cast(field.type)
-                if field.name in tracks.column_names
-                else pa.array([constant.get(field.name)] * n, field.type)
-                for field in self._schema
-            ],
-            schema=self._schema,
-        )
+        return filled(tracks, constant, self._schema)
 
 
 def draw(found: dict[int, dict[int, Figures]], path: Path) -> None:

@@ -15,7 +15,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -34,24 +34,16 @@ from pipeline.store.tags.parts import part_numbers
 from pipeline.store.tags.tagpart import TagPart
 from pipeline.store.tags.tagstore import TagStore
 from pipeline.store.tags.work_table import WorkTable
-from pipeline.store.tags.worklist import Sizes, plan_work
+from pipeline.store.tags.worklist import WORK, Sizes, plan_work
+from pipeline.sums import Sums
 
 PLACE = "work/left"
 Each = Callable[[Callable[[Any], Any], Sequence[Any]], Iterable[Any]]
 """`map`, or what does the same with a task an item."""
 
 
-class _Sums:
-    """Base of dataclasses of counts: what is of several parts is their sum, field by field."""
-
-    def __add__(self, other: Self) -> Self:
-        """Return the sum of both."""
-        pairs = zip(vars(self).values(), vars(other).values(), strict=True)
-        return type(self)(*(one + two for one, two in pairs))
-
-
 @dataclass(frozen=True)
-class Planned(_Sums):
+class Planned(Sums):
     """What there is to do, in one part or in all."""
 
     n_tracks: int = 0
@@ -76,7 +68,7 @@ class Planned(_Sums):
 
 
 @dataclass(frozen=True)
-class Finished(_Sums):
+class Finished(Sums):
     """What TAGS hold of the catalogue, in one part or in all."""
 
     totals: Totals = field(default_factory=Totals)
@@ -100,7 +92,7 @@ class PartPlan:
     as_it_is: Finished
     """What the part holds before anything is done."""
     left: WorkTable
-    """The tracks to tag: rows of WORK."""
+    """The tracks to tag: rows of WORK; none in a dry run."""
 
 
 def plan_part(
@@ -139,13 +131,12 @@ def plan_part(
         known=known.totals,
     )
     as_it_is = _finished(part, known, work.uris, tables)
-    return PartPlan(counts, as_it_is, _kept(work.left, part, writes=writes))
+    left = work.left if writes else WORK.empty_table()  # a dry run asks for counts alone
+    return PartPlan(counts, as_it_is, _kept(left, part))
 
 
-def _kept(left: pa.Table, part: TagPart, *, writes: bool) -> WorkTable:
+def _kept(left: pa.Table, part: TagPart) -> WorkTable:
     """Keep what is left of a part: in memory where it is the only one, else in a file."""
-    if not writes:
-        return WorkTable(left.num_rows)  # its counts are all that is asked for
     if part.n_parts == 1 or not left.num_rows:
         return WorkTable.in_memory(left)
     return WorkTable.in_file(left, part.folder, f"{PLACE}/{part.name}.parquet")
@@ -205,14 +196,19 @@ class PartSteps:
             plan_part, listing=listing, retry_failed=retry_failed, tables=tables, writes=writes
         )
         self.planned = Planned()
+        self.before = Finished()
+        """What TAGS held before anything was done."""
+        self.knowing: list[TagPart] = []
+        """The parts that have rows."""
         self.left: list[WorkTable] = []
         """Rows of WORK, those of a part together."""
-        self._before = Finished()
         self._untouched = Finished()
         self._with_left: list[TagPart] = []
         for part, planned in zip(parts, each(plan, parts), strict=True):
             self.planned += planned.counts
-            self._before += planned.as_it_is
+            self.before += planned.as_it_is
+            if planned.counts.known.n_rows:
+                self.knowing.append(part)
             if planned.left.n_rows:
                 self.left.append(planned.left)
                 self._with_left.append(part)
@@ -223,10 +219,6 @@ class PartSteps:
         """Delete what was written for the run alone."""
         for one in self.left:
             one.delete()
-
-    def finished_before(self) -> Finished:
-        """Return what TAGS held before anything was done."""
-        return self._before
 
     def finish(
         self, same: Sequence[pa.Table], *, date: str, schema: pa.Schema

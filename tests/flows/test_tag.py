@@ -31,6 +31,7 @@ from pipeline.flows.tagging import tag_stages
 from pipeline.flows.tagging.tag import TagConfig, plan_tagging, tag_catalog
 from pipeline.inference.inference_config import inference_config
 from pipeline.inference.tagger import describe
+from pipeline.inference.tracks import MAX_TRACK_S
 from pipeline.models.model import DEFAULT_MIN_CONFIDENCE, load_model, save_model
 from pipeline.report.alerts import REASONS
 from pipeline.store.catalogue import list_tracks
@@ -307,6 +308,7 @@ def test_failed_tracks_are_tried_again_when_asked(small, model, out):
 
 
 def test_how_long_a_track_may_be_is_the_users(small, model, tmp_path):
+    assert TagConfig.max_track_s == MAX_TRACK_S
     out = tmp_path / "out"
     run = tag(small, model, out, max_track_s=1.0)
     assert (run.failed, run.reasons) == (3, {"not_audio": 1, "too_long": 2})

@@ -10,9 +10,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from pipeline.sums import Sums
+
 
 @dataclass(frozen=True)
-class Moments:
+class Moments(Sums):
     """Sums of values, which add up over clips, shards and machines."""
 
     n: int = 0
@@ -27,14 +29,6 @@ class Moments:
         """Return the moments of an array of any shape, summed in float64."""
         flat = values.reshape(-1).astype(np.float64)
         return cls(flat.size, float(flat.sum()), float(flat @ flat))
-
-    def __add__(self, other: Moments) -> Moments:
-        """Return the moments of both."""
-        return Moments(
-            self.n + other.n,
-            self.total + other.total,
-            self.total_of_squares + other.total_of_squares,
-        )
 
     @property
     def mean(self) -> float:

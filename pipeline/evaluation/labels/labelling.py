@@ -20,6 +20,7 @@ import pyarrow.compute as pc
 from pipeline.arrays import Bools, Floats
 from pipeline.errors import UsageError
 from pipeline.store.matrices import codes_of, label_lists, label_matrix, score_matrix
+from pipeline.sums import Sums
 from schemas.columns import CODES
 
 
@@ -75,7 +76,7 @@ def labels_of_tags(
 
 
 @dataclass(frozen=True)
-class Changes:
+class Changes(Sums):
     """What became of the labels of some rows."""
 
     n_rows: int
@@ -93,10 +94,6 @@ class Changes:
     def none(cls) -> Changes:
         """Return what no rows give."""
         return cls(0, 0, 0, 0, Counter(), Counter(), Counter())
-
-    def __add__(self, other: Changes) -> Changes:
-        pairs = zip(vars(self).values(), vars(other).values(), strict=True)
-        return Changes(*(one + two for one, two in pairs))
 
 
 def changes(before: pa.Table, after: pa.Table) -> Changes:

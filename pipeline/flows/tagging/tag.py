@@ -226,7 +226,7 @@ def _tag(
 ) -> tuple[Tally, Finished]:
     """Tag what is left; return what became of it, and what TAGS hold then."""
     if not steps.planned.n_left:
-        return Tally(), steps.finished_before()
+        return Tally(), steps.before
     date, lineage = f"{started:%Y-%m-%d}", lineage_of(inference)
     writing = Writing(store, date, lineage, n_parts=len(steps.parts), not_before=started)
     stages, waits = _stages(config, inference, writing, steps)
@@ -249,12 +249,12 @@ def _stages(
     if is_small(steps.planned.sizes, gpu=inference.gpu, workers=config.workers):
         from pipeline.tagging.in_process import stages_in_process
 
-        stages = stages_in_process(inference, writing, steps.parts)
+        stages = stages_in_process(inference, writing, steps.knowing)
         return stages, "loading the model, and decoding the first tracks"
     from pipeline.flows.tagging.tag_stages import stages_on_ray
 
     on_ray = stages_on_ray(
-        inference, writing, steps.parts, n_actors=config.workers, max_wait_s=config.max_wait_s
+        inference, writing, steps.knowing, n_actors=config.workers, max_wait_s=config.max_wait_s
     )
     return on_ray, "waiting for the model's processes to start"
 

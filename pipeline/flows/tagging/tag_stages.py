@@ -20,7 +20,6 @@ import ray
 import ray.data
 from ray.data import ActorPoolStrategy, DataContext, Dataset
 
-from pipeline.configs.cluster import MAX_WAIT_S
 from pipeline.errors import StoreError
 from pipeline.evaluation.runs.tally import Tally
 from pipeline.flows import metrics
@@ -56,7 +55,7 @@ def stages_on_ray(
     parts: Sequence[TagPart],
     *,
     n_actors: int | None,
-    max_wait_s: float = MAX_WAIT_S,
+    max_wait_s: float,
 ) -> Iterator[Stages]:
     """Lend a function that tags rows of WORK on the cluster that is named, or on a local Ray.
 

@@ -21,11 +21,11 @@ class WorkTable:
     """Rows in memory or in a file; small where they are in a file, so fit to be sent about."""
 
     n_rows: int
-    """How many there are."""
+    """How many rows there are."""
     first: int = 0
     """The file's row that is the first of them."""
     folder: Folder | None = None
-    """Where the file lies."""
+    """The tagging run's folder, which the file is in."""
     name: str = ""
     """The file's name there; "" where `table` has the rows."""
     table: pa.Table | None = field(default=None, repr=False)

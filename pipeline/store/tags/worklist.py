@@ -33,6 +33,7 @@ from pipeline.store.tags.known import (
     text_hashes,
 )
 from pipeline.store.tags.listing import URI_HASH
+from pipeline.sums import Sums
 
 WORK = TRACKS.append(pa.field("attempts", pa.int32()))
 """A track that is to be done: `attempts` are those so far."""
@@ -102,7 +103,7 @@ def plan_work(catalogue: Iterable[pa.Table], known: Known, *, retry_failed: bool
 
 
 @dataclass(frozen=True)
-class Sizes:
+class Sizes(Sums):
     """How much audio some tracks are, as far as their catalogue says it."""
 
     n_bytes: int = 0
@@ -119,14 +120,6 @@ class Sizes:
         is_raw = pc.match_substring_regex(tracks["uri"], r"(?i)\.(wav|aiff?|flac)$")
         n_bytes, n_raw = (pc.sum(one).as_py() or 0 for one in (sizes, sizes.filter(is_raw)))
         return cls(n_bytes, n_raw, sizes.null_count)
-
-    def __add__(self, other: Sizes) -> Sizes:
-        """Return the sizes of both."""
-        return Sizes(
-            self.n_bytes + other.n_bytes,
-            self.n_raw_bytes + other.n_raw_bytes,
-            self.n_unsized + other.n_unsized,
-        )
 
     def audio_s(self, known: Totals) -> float:
         """Guess how long the tracks are, by what is known of others, in seconds."""
