@@ -81,6 +81,8 @@ class TagConfig(ClusterConfig):
             if value is not None:
                 check_share(f"--{name.replace('_', '-')}", value)
         check_share("--max-failed", self.max_failed)
+        if not self.max_track_s > 0:
+            raise UsageError(f"--max-track-s {self.max_track_s:g}: expected more than 0")
         if self.retry not in (known := get_args(Retry)):
             raise UsageError(f"--retry {self.retry!r}: expected one of {', '.join(known)}")
         if self.workers is not None and self.workers < 1:

@@ -23,7 +23,7 @@ from schemas.tagging_run import TaggingRun
 REASONS = {
     "not_audio": "no decoder knows these bytes",
     "empty": "no audio in it",
-    "too_long": "longer than a track may be",
+    "too_long": "longer than --max-track-s allows",
     "incomplete": "ends before its header says",
     "undecodable": "FFmpeg does not decode it, or less than nine tenths of it",
     "unreadable": "the file cannot be opened",

@@ -309,6 +309,8 @@ def test_failed_tracks_are_tried_again_when_asked(small, model, out):
 
 def test_how_long_a_track_may_be_is_the_users(small, model, tmp_path):
     assert TagConfig.max_track_s == MAX_TRACK_S
+    with pytest.raises(UsageError, match="--max-track-s -5: expected more than 0"):
+        tag(small, model, tmp_path, max_track_s=-5.0)
     out = tmp_path / "out"
     run = tag(small, model, out, max_track_s=1.0)
     assert (run.failed, run.reasons) == (3, {"not_audio": 1, "too_long": 2})
