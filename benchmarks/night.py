@@ -149,7 +149,7 @@ def described(
         "reason": "ok",
         "n_windows": N_WINDOWS,
     }
-    constant |= {"windows": b"", "starts_s": [], "active": []}
+    constant |= {"matrix": b"", "columns": [], "starts_s": [], "active": []}
     constant |= {"read_s": 0.0, "decode_s": 0.0, "features_s": 0.0}
     prints = pa.array([f"blake2b:{int(text[-16:-4]):032x}" for text in texts])
     yield filled(tracks.append_column("fingerprint", prints), constant, schema)

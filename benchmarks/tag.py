@@ -44,11 +44,12 @@ from untrained import write_untrained
 
 from pipeline.audio.spectra.activity import Activity
 from pipeline.audio.spectra.input_kinds import LogMelInput
-from pipeline.audio.spectra.windows import WindowSpec
+from pipeline.audio.spectra.windows import WindowSpec, cut_windows
 from pipeline.demo.catalogue import plan_catalogue
 from pipeline.demo.recording import record_all
 from pipeline.inference.inference_config import inference_config
-from pipeline.inference.tracks import TrackFrontEnd, described_rows
+from pipeline.inference.track_front_end import TrackFrontEnd
+from pipeline.inference.tracks import described_rows
 from pipeline.models.engines.engines import make_engine
 from pipeline.models.engines.quantize import quantized_graph, save_quantized
 from pipeline.models.model import load_model
@@ -171,8 +172,9 @@ def row_of(path: Path, front_end: TrackFrontEnd) -> dict[str, Any]:
 def windows_of(path: Path, front_end: TrackFrontEnd) -> np.ndarray:
     """Return a track's windows, `[n, n_rows, n_frames]`."""
     row, input_spec = row_of(path, front_end), front_end.input_spec
+    matrix = np.frombuffer(row["matrix"], input_spec.dtype).reshape(input_spec.n_rows, -1)
     n_frames = front_end.windows.n_frames(input_spec)
-    return np.frombuffer(row["windows"], input_spec.dtype).reshape(-1, input_spec.n_rows, n_frames)
+    return cut_windows(matrix, np.array(row["columns"]), n_frames, silence=input_spec.silence)
 
 
 def naive_of_model(bench: Bench) -> float:

@@ -65,6 +65,8 @@ def _home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     patch.setenv("RAY_AUTH_TOKEN_PATH", str(token))
     patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
     patch.setenv("RAY_USAGE_STATS_ENABLED", "0")
+    # Ray's processes run at 15 if nothing is said, and wait while the other tests compute.
+    patch.setenv("RAY_worker_niceness", "0")
     for name, value in CREDENTIALS.items():  # Ray's workers have the environment that it began with
         patch.setenv(name, value)
     yield

@@ -66,9 +66,9 @@ class TagConfig(ClusterConfig):
     """Processes of the model; as many as there is room for if not given."""
     n_examples: Annotated[int, Flag("N", name="--examples"), _WRITTEN] = 6
     """Tracks to listen to on the page."""
-    max_track_s: Annotated[Seconds, _LIMITS] = 7200.0
-    """A longer track is not tagged but gets a row of reason too_long. A process holds one track:
-    about 0.5 GB an hour for its samples, and 0.2 GB times window over hop for its windows."""
+    max_track_s: Annotated[Seconds, _LIMITS] = 21600.0
+    """A longer track is not tagged but gets a row of reason too_long. A process holds a track's
+    log-mel, with the starter 35 MB an hour, three times."""
     max_failed: Annotated[Share, _LIMITS] = 1.0
     """Exit with 3 when more than this share of the catalogue failed (5% or 0.05); run.json and the
     page say so, too."""

@@ -15,7 +15,7 @@ from pipeline.errors import SpecMismatch, UsageError
 from pipeline.evaluation.labels.aggregate import aggregate, for_tracks, method_named
 from pipeline.evaluation.labels.calibration import Calibration
 from pipeline.evaluation.labels.thresholds import thresholds_for
-from pipeline.inference.tracks import MAX_TRACK_S, TrackFrontEnd
+from pipeline.inference.track_front_end import MAX_TRACK_S, TrackFrontEnd
 from pipeline.models.card import ModelCard
 from pipeline.models.ensemble import Card, EnsembleCard, joined, load_any, of_members
 from pipeline.models.starter import STARTER, for_all_processes

@@ -17,6 +17,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from pipeline.arrays import Float32, Floats
+from pipeline.audio.spectra.windows import MatrixWindows
 from pipeline.binaries import buffers_of
 from pipeline.inference.inference_config import InferenceConfig, check_model, inference_config
 from pipeline.inference.scored_rows import scored_row as scored_row
@@ -26,26 +27,38 @@ from pipeline.inference.tracks import Row, column, described_rows, described_sch
 from pipeline.models.engines.engines import Engine, make_engine
 
 _GROUP_WINDOWS = 2048
-"""Copied for the model at a time, some 100 MB, as eight long tracks have gigabytes. A multiple of
+"""Cut for the model at a time, some 100 MB, as eight long tracks have gigabytes. A multiple of
 every engine's batch, so batches are what they would be of all windows at once."""
+Windows = MatrixWindows | npt.NDArray[Any]
 
 
 def describe(
     tracks: pa.Table, inference: InferenceConfig, is_known: Callable[[str], bool] = lambda _: False
 ) -> Iterator[pa.Table]:
-    """Decode each track and cut its windows; yield one row per track, with windows or a fault."""
+    """Decode each track, and say when its windows begin; yield one row per track, or a fault."""
     front_ends = inference.front_ends
     schema = described_schema(len(front_ends))
     for row in described_rows(tracks.to_pylist(), front_ends, is_known):
         yield pa.Table.from_pylist([row], schema)
 
 
-def windows_of(described: Any, inference: InferenceConfig) -> npt.NDArray[Any]:
-    """Return one model's windows from the bytes of DESCRIBED, `[n_windows, n_rows, n_frames]`."""
+def windows_of(described: pa.Table, inference: InferenceConfig, k: int = 0) -> list[MatrixWindows]:
+    """Return each track's windows for one model, of rows of DESCRIBED.
+
+    `k` is the number of the model's front end among those that the rows are of.
+    """
     input_spec = inference.model_card.input_spec
-    return np.frombuffer(described, input_spec.dtype).reshape(
-        -1, input_spec.n_rows, inference.windows.n_frames(input_spec)
-    )
+    n_frames, silence = inference.windows.n_frames(input_spec), input_spec.silence
+    columns = described[column("columns", k)].to_pylist()
+    return [
+        MatrixWindows(
+            np.frombuffer(matrix, input_spec.dtype).reshape(input_spec.n_rows, -1),
+            np.array(starts or [], np.int64),
+            n_frames,
+            silence,
+        )
+        for matrix, starts in zip(buffers_of(described[column("matrix", k)]), columns, strict=True)
+    ]
 
 
 class TrackTagger:
@@ -95,7 +108,7 @@ class TrackTagger:
     def __call__(self, tracks: pa.Table) -> pa.Table:
         """Return the tracks as rows of SCORED; batches of a model are filled across tracks."""
         inference, began = self._inference, monotonic()
-        named = [column("windows", k) for k in range(len(inference.front_ends))]
+        named = [column("matrix", k) for k in range(len(inference.front_ends))]
         rows = tracks.drop_columns(named).to_pylist()
         of_parts = [self._scores_of(tracks, k) for k in range(len(inference.parts))]
         n_windows = sum(len(scores) for scores, _ in of_parts[0])
@@ -114,15 +127,14 @@ class TrackTagger:
     def _scores_of(self, tracks: pa.Table, k: int) -> list[tuple[Float32, Float32 | None]]:
         """Return each track's window scores and embeddings by one of the models."""
         part = self._inference.parts[k]
-        named = column("windows", self._inference.front_ends.index(part.front_end))
-        windows = [windows_of(value, part) for value in buffers_of(tracks[named])]
+        windows = windows_of(tracks, part, self._inference.front_ends.index(part.front_end))
         scores, vectors = _scores(self._engines[k], windows)
         bounds = np.cumsum([len(each) for each in windows])[:-1]
         vectors_of = np.split(vectors, bounds) if vectors is not None else [None] * len(windows)
         return list(zip(np.split(scores, bounds), vectors_of, strict=True))
 
 
-def _scores(engine: Engine, windows: list[npt.NDArray[Any]]) -> tuple[Float32, Float32 | None]:
+def _scores(engine: Engine, windows: Sequence[Windows]) -> tuple[Float32, Float32 | None]:
     """Return scores and embeddings of all windows of some tracks, in their order."""
     found = [engine.scores(part) for part in in_groups(windows, _GROUP_WINDOWS)]
     scores, vectors = zip(*found, strict=True)
@@ -140,7 +152,7 @@ def about(engines: Sequence[Mapping[str, str]]) -> dict[str, str]:
     return {key: "+".join(filter(None, values)) for key, values in said.items()}
 
 
-def in_groups(windows: list[npt.NDArray[Any]], size: int) -> Iterator[npt.NDArray[Any]]:
+def in_groups(windows: Sequence[Windows], size: int) -> Iterator[npt.NDArray[Any]]:
     """Yield the windows of tracks one after the other, `size` at a time; one empty group of none.
 
     >>> [group.tolist() for group in in_groups([np.arange(2), np.arange(3), np.arange(0)], 4)]

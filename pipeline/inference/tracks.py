@@ -12,32 +12,29 @@ import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
 from functools import cache
 from time import monotonic
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 
-from pipeline.arrays import Bools, Float32, Floats, Int64
-from pipeline.audio.decoding.decode import decode
-from pipeline.audio.decoding.guard import Guard
-from pipeline.audio.spectra.activity import Activity, active_windows
-from pipeline.audio.spectra.input_spec import InputSpec
-from pipeline.audio.spectra.windows import WindowSpec, cut_windows, window_starts
+from pipeline.arrays import Floats
+from pipeline.audio.decoding.decode import decode_blocks
+from pipeline.audio.decoding.guard import TIMEOUT_S, Guard
 from pipeline.errors import DecodeError, ItemFault, Reason, UsageError
+from pipeline.inference.track_front_end import DescribedTrack, TrackFrontEnd, TrackStretches
 from pipeline.store.catalogue import is_uri
 from pipeline.store.track import open_track
 
-MAX_TRACK_S = 2 * 3600.0
-"""Longer tracks are rows with reason too_long, unless a run allows more: a track is held in memory
-as a whole."""
 SAME = "same"
 """Status of a track whose content is known already: it is not decoded."""
 _DEATHS = 3
+_SLOWEST = 60  # times as fast as it sounds: a decoder that is slower hangs
 _READERS = 4  # a bucket's or a server's answers take their time
+_AHEAD_BYTES = 256 << 20
+"""Of files from a bucket or a server that are read ahead, which are in memory as a whole."""
+_UNKNOWN_BYTES = 32 << 20  # where a catalogue doesn't say
 
 Row = dict[str, Any]
 
@@ -54,7 +51,8 @@ _OF_TRACK = (
 )
 _OF_WINDOWS = (
     ("n_windows", pa.int32()),
-    ("windows", pa.large_binary()),
+    ("matrix", pa.large_binary()),
+    ("columns", pa.list_(pa.int64())),
     ("starts_s", pa.list_(pa.float64())),
     ("active", pa.list_(pa.bool_())),
 )
@@ -64,8 +62,8 @@ _TIMES = (("read_s", pa.float64()), ("decode_s", pa.float64()), ("features_s", p
 def column(name: str, k: int) -> str:
     """Return the name of a column of windows, by the number of their front end.
 
-    >>> column("windows", 0), column("windows", 1)
-    ('windows', 'windows_1')
+    >>> column("matrix", 0), column("matrix", 1)
+    ('matrix', 'matrix_1')
     """
     return f"{name}_{k}" if k else name
 
@@ -77,27 +75,6 @@ def described_schema(n_front_ends: int) -> pa.Schema:
 
 
 DESCRIBED = described_schema(1)
-
-
-@dataclass(frozen=True)
-class TrackFrontEnd:
-    """How a track becomes windows."""
-
-    input_spec: InputSpec
-    windows: WindowSpec
-    activity: Activity | None
-    """Which windows are silence or noise; None: all count."""
-    max_track_s: float = MAX_TRACK_S
-    """A longer track is refused, in s."""
-
-    def active(self, samples: Float32, starts: Int64) -> Bools:
-        """Return which windows count, `[n_windows]`, of those that begin at some columns."""
-        if self.activity is None:
-            return np.ones(len(starts), bool)
-        rate_hz = self.input_spec.sample_rate_hz
-        n_samples = round(self.windows.window_s * rate_hz)
-        first = starts * self.input_spec.hop
-        return active_windows(samples, first, n_samples, sample_rate_hz=rate_hz, rule=self.activity)
 
 
 def track_of(source: str | os.PathLike[str] | bytes | Floats, sample_rate_hz: int | None) -> Row:
@@ -146,16 +123,25 @@ Opened = tuple[Any, str | None, float] | ItemFault
 
 
 def _read_ahead(rows: Iterable[Row]) -> Iterator[tuple[Row, Opened]]:
-    """Yield rows and what was opened of each; only those that are read next lie in memory too."""
+    """Yield rows and what was opened of each; a few that are next are in memory, or one large."""
     waiting: deque[tuple[Row, Future[Opened]]] = deque()
+    n_bytes = 0
     with ThreadPoolExecutor(_READERS) as pool:
         for row in rows:
-            waiting.append((row, pool.submit(_opened, row)))
-            if len(waiting) > _READERS:
+            while waiting and (len(waiting) > _READERS or n_bytes + _size_of(row) > _AHEAD_BYTES):
                 first, opened = waiting.popleft()
+                n_bytes -= _size_of(first)
                 yield first, opened.result()
-        for first, opened in waiting:
+            waiting.append((row, pool.submit(_opened, row)))
+            n_bytes += _size_of(row)
+        while waiting:
+            first, opened = waiting.popleft()
             yield first, opened.result()
+
+
+def _size_of(track: Row) -> int:
+    size_bytes: int | None = track["size_bytes"]
+    return _UNKNOWN_BYTES if size_bytes is None else size_bytes
 
 
 def _opened(track: Row) -> Opened:
@@ -177,7 +163,7 @@ def _described(
     row["attempts"] = (track.get("attempts") or 0) + 1
     row |= {"status": "ok", "reason": Reason.OK}
     for k in range(len(front_ends)):
-        row |= {column("n_windows", k): 0, column("windows", k): b""}
+        row |= {column("n_windows", k): 0, column("matrix", k): b""}
     try:
         if isinstance(opened, ItemFault):
             raise opened
@@ -192,51 +178,53 @@ def _described(
 
 def _decoded(source: Any, front_ends: Sequence[TrackFrontEnd]) -> Row:
     """Decode in a process of its own; a file is to blame once several of these have died on it."""
+    guard = _guard(max(TIMEOUT_S, front_ends[0].max_track_s / _SLOWEST))
     for _ in range(_DEATHS - 1):
         try:
-            return _guard()(_windows_of, source, front_ends)
+            return guard(_windows_of, source, front_ends)
         except DecodeError as error:
             if error.reason is not Reason.CRASHED:
                 raise
-    return _guard()(_windows_of, source, front_ends)
+    return guard(_windows_of, source, front_ends)
 
 
 @cache
-def _guard() -> Guard:
+def _guard(timeout_s: float) -> Guard:
     """Return this process's guard: it lives as long, and its own process dies with it."""
-    return Guard()
+    return Guard(timeout_s=timeout_s)
 
 
 def _windows_of(source: Any, front_ends: Sequence[TrackFrontEnd]) -> Row:
     """Return a track's duration and windows; it is decoded once at each rate that is needed."""
     row: Row = {"decode_s": 0.0, "features_s": 0.0}
     for rate_hz in dict.fromkeys(one.input_spec.sample_rate_hz for one in front_ends):
-        began = monotonic()
-        samples = decode(source, sample_rate_hz=rate_hz, max_duration_s=front_ends[0].max_track_s)
-        if not len(samples):
+        numbers = [
+            k for k, one in enumerate(front_ends) if one.input_spec.sample_rate_hz == rate_hz
+        ]
+        began, features_s = monotonic(), 0.0
+        track = TrackStretches([front_ends[k] for k in numbers])
+        max_s = front_ends[0].max_track_s
+        for block in decode_blocks(source, sample_rate_hz=rate_hz, max_duration_s=max_s):
+            decoded = monotonic()
+            track.add(block)
+            features_s += monotonic() - decoded
+        if not track.n_samples:
             raise DecodeError(Reason.EMPTY, "no audio samples")
-        row.setdefault("duration_s", len(samples) / rate_hz)
         decoded = monotonic()
-        matrices: dict[InputSpec, npt.NDArray[Any]] = {}
-        for k, one in enumerate(front_ends):
-            if one.input_spec.sample_rate_hz == rate_hz:
-                if one.input_spec not in matrices:
-                    matrices[one.input_spec] = one.input_spec.matrix(samples)
-                cut = _cut(samples, matrices[one.input_spec], one)
-                row |= {column(key, k): value for key, value in cut.items()}
-        row["decode_s"] += decoded - began
-        row["features_s"] += monotonic() - decoded
+        row.setdefault("duration_s", track.n_samples / rate_hz)
+        for k, described in zip(numbers, track.ended(), strict=True):
+            row |= {column(key, k): value for key, value in _values(described).items()}
+        row["decode_s"] += decoded - began - features_s
+        row["features_s"] += monotonic() - decoded + features_s
     return row
 
 
-def _cut(samples: Float32, matrix: npt.NDArray[Any], front_end: TrackFrontEnd) -> Row:
-    """Return the windows of a track's matrix, when they begin, and which of them count."""
-    input_spec, windows = front_end.input_spec, front_end.windows
-    starts = window_starts(matrix.shape[1], windows, input_spec)
-    cut = cut_windows(matrix, starts, windows.n_frames(input_spec), silence=input_spec.silence)
+def _values(described: DescribedTrack) -> Row:
+    """Return a track as DESCRIBED has it of one front end."""
     return {
-        "n_windows": len(cut),
-        "windows": cut.tobytes(),
-        "starts_s": (starts * input_spec.hop / input_spec.sample_rate_hz).tolist(),
-        "active": front_end.active(samples, starts).tolist(),
+        "n_windows": len(described.columns),
+        "matrix": described.matrix.tobytes(),
+        "columns": described.columns.tolist(),
+        "starts_s": described.starts_s,
+        "active": described.active.tolist(),
     }

@@ -20,7 +20,7 @@ from pipeline.audio.spectra.logmel import LogMelSpec, log_mel
 from pipeline.audio.spectra.windows import WindowSpec, cut_windows, window_starts
 from pipeline.errors import DecodeError, ItemFault, Reason, TimbreError
 from pipeline.evaluation.runs.example_picker import Candidate
-from pipeline.inference.tracks import TrackFrontEnd
+from pipeline.inference.track_front_end import TrackFrontEnd
 from pipeline.models.engines.engines import Engine, kept_threads, make_engine
 from pipeline.models.model import ModelCard, load_card
 from pipeline.report.listening import (

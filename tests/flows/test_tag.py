@@ -30,8 +30,8 @@ from pipeline.errors import SpecMismatch, UsageError
 from pipeline.flows.tagging import tag_stages
 from pipeline.flows.tagging.tag import TagConfig, plan_tagging, tag_catalog
 from pipeline.inference.inference_config import inference_config
-from pipeline.inference.tagger import describe
-from pipeline.inference.tracks import MAX_TRACK_S
+from pipeline.inference.tagger import describe, windows_of
+from pipeline.inference.track_front_end import MAX_TRACK_S
 from pipeline.models.model import DEFAULT_MIN_CONFIDENCE, load_model, save_model
 from pipeline.report.alerts import REASONS
 from pipeline.store.catalogue import list_tracks
@@ -195,11 +195,8 @@ def test_windows_are_what_training_would_see(music, model):
     inference = inference_config(str(model), None, None, gpu=False)
     wav = next((music / "sub 1").glob("*.wav"))
     (described,) = describe(list_tracks(str(wav)), replace(inference, activity=Activity()))
-    input_spec, n_frames = (
-        inference.card.input_spec,
-        inference.card.windows.n_frames(inference.card.input_spec),
-    )
-    served = np.frombuffer(described["windows"][0].as_py(), "<f2").reshape(-1, 256, n_frames)
+    input_spec = inference.card.input_spec
+    served = windows_of(described, inference)[0][:]
     logmel = log_mel(decode(wav, sample_rate_hz=44_100), LogMelSpec()).astype("<f2")
     table = pa.table({"segment_id": ["s"], "matrix": [logmel.tobytes()], "classes": [["a"]]})
     table = table.cast(table.schema.set(1, pa.field("matrix", pa.large_binary())))

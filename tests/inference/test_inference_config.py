@@ -39,8 +39,11 @@ def described(inference, n_windows):
     for k, n in enumerate(n_windows):
         said = {"status": "ok" if n else "failed", "reason": "ok" if n else "undecodable"}
         starts = {"n_windows": n, "starts_s": [0.5 * i for i in range(n)], "active": [True] * n}
-        windows = windows_for(inference.card, n=sum(n_windows))[k : k + n].tobytes()
-        rows.append({"uri": f"{k}.mp3", **said, **starts, "windows": windows})
+        windows = windows_for(inference.card, n=sum(n_windows))[k : k + n]
+        side_by_side = np.moveaxis(windows, 0, 1).tobytes()
+        columns = [i * windows.shape[-1] for i in range(n)]
+        matrix = {"matrix": side_by_side, "columns": columns}
+        rows.append({"uri": f"{k}.mp3", **said, **starts, **matrix})
     return pa.Table.from_pylist(rows, DESCRIBED)
 
 
@@ -62,11 +65,11 @@ def test_long_tracks_come_to_the_model_in_groups(inference, n_windows, monkeypat
 def test_windows_are_read_where_they_lie(inference):
     tracks = described(inference, [2, 0, 3, 1])
     tracks = pa.concat_tables([tracks.slice(3), tracks.slice(1, 2), tracks.slice(0, 0)])
-    values = list(buffers_of(tracks["windows"]))
-    assert [value.to_pybytes() for value in values] == tracks["windows"].to_pylist()
-    data = tracks["windows"].chunk(1).buffers()[2]
+    values = list(buffers_of(tracks["matrix"]))
+    assert [value.to_pybytes() for value in values] == tracks["matrix"].to_pylist()
+    data = tracks["matrix"].chunk(1).buffers()[2]
     assert data.address <= values[2].address < data.address + data.size
-    assert list(buffers_of(described(inference, [0, 0])["windows"])) == [b"", b""]
+    assert list(buffers_of(described(inference, [0, 0])["matrix"])) == [b"", b""]
 
 
 def test_whole_tracks_go_by_segments(tmp_path):

@@ -21,7 +21,7 @@ from pipeline.datasets.training_data import TrainingData
 from pipeline.errors import UsageError
 from pipeline.flows.training.fit import FitConfig
 from pipeline.inference.inference_config import InferenceConfig, inference_config
-from pipeline.inference.tagger import TrackTagger, describe
+from pipeline.inference.tagger import TrackTagger, describe, windows_of
 from pipeline.models.model import Architecture, ModelCard, Tagger, load_model, save_model
 from pipeline.models.networks.ast_weights import LANDMARKS
 from pipeline.selection.vocabulary import (
@@ -121,7 +121,7 @@ def test_a_file_s_scores_are_the_published_network_s(published, ten_seconds, tmp
     inference = inference_config(save(model, run, tmp_path / "model"))
     inference = InferenceConfig(**{**vars(inference), "engine": engine, "precision": "f32"})
     (described,) = describe(list_tracks(str(music)), inference)
-    windows = np.frombuffer(described["windows"][0].as_buffer(), "<f4").reshape(1, 128, -1)
+    windows = windows_of(described, inference)[0][:]
     ours = model.scaled(torch.from_numpy(windows.copy()))
     n_frames = ours.shape[2]
     assert n_frames == 1022  # the network has no patch of the other two

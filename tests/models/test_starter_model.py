@@ -78,7 +78,7 @@ def test_it_hears_what_a_soundfont_plays(rendered, _threads):
 def test_both_engines_hear_the_same(rendered, _threads):
     inference = inference_config(str(FOLDER))
     (described,) = describe(list_tracks(str(rendered["cel"])), inference)
-    windows = windows_of(described["windows"][0].as_py(), inference)
+    windows = windows_of(described, inference)[0][:]
     exact, embeddings = make_engine(
         str(FOLDER), engine="torch", precision="f32", embeddings=True
     ).scores(windows)

@@ -80,7 +80,7 @@ def served(model_uri: str, path) -> np.ndarray:
     """Return a track's windows as tagging cuts them and the network sees them."""
     inference = inference_config(model_uri)
     (described,) = describe(list_tracks(str(path)), inference)
-    return windows_of(described["windows"][0].as_buffer(), inference)
+    return windows_of(described, inference)[0][:]
 
 
 @pytest.mark.parametrize(("subtype", "most"), [("FLOAT", 0.02), ("PCM_16", 0.1)])

@@ -114,7 +114,7 @@ def test_what_is_learned_from_is_what_tagging_counts(model, dataset):
         for k, segment_id in enumerate(data.segment_ids):
             described = served(inference, segment_id.removesuffix("_0"))
             active = np.array(described["active"][0].as_py())
-            windows = windows_of(described["windows"][0].as_buffer(), inference)
+            windows = windows_of(described, inference)[0][:]
             np.testing.assert_array_equal(data.clip_windows(k), windows[active])
     assert training_data.train_set().n_left_out == 3 + 5 + 0 + 1
     assert len(training_data.train_set()) == 2 + 0 + 3 + 2
@@ -203,7 +203,7 @@ def test_evaluation_hears_what_the_model_was_trained_on(tmp_path):
     save_model(Folder(str(tmp_path)), tagger.state_dict(), card)
     inference = inference_config(str(tmp_path))
     assert inference.activity == Activity()
-    rows = one_row_a_window(served(inference, "tatan"))
+    rows = one_row_a_window(served(inference, "tatan"), inference)
     assert rows["starts_s"].to_pylist() == [[0.0], [pytest.approx(2.0, abs=0.02)]]
     for before in ({}, {"config": {}}, {"config": {"activity": False}}):
         save_model(Folder(str(tmp_path)), tagger.state_dict(), replace(card, training=before))

@@ -56,26 +56,16 @@ def decode(
     DecodeError
         not_audio, empty, too_long, incomplete, undecodable or unreadable, with FFmpeg's message.
     """
-    span = {"sample_rate_hz": sample_rate_hz, "start_s": start_s, "duration_s": duration_s}
-    parts: list[Float32] = []
-    try:
-        for block in decode_blocks(source, **span, max_duration_s=max_duration_s):  # type: ignore[arg-type]
-            parts.append(block)  # noqa: PERF402 (what came before an error counts)
-    except DecodeError as error:
-        refused = isinstance(error.__cause__, av.error.FFmpegError) and not parts
-        if not refused or not isinstance(source, str | Path | bytes) or is_url(source):
-            raise
-        whole = decode_by_command(
-            source, sample_rate_hz=sample_rate_hz, max_duration_s=max_duration_s
+    blocks = list(
+        decode_blocks(
+            source,
+            sample_rate_hz=sample_rate_hz,
+            start_s=start_s,
+            duration_s=duration_s,
+            max_duration_s=max_duration_s,
         )
-        if whole is None:
-            raise
-        if max_duration_s is not None:
-            _check_length(len(whole), max_duration_s, sample_rate_hz)
-        first = round(start_s * sample_rate_hz)
-        last = None if duration_s is None else first + round(duration_s * sample_rate_hz)
-        return whole[first:last]
-    return np.concatenate(parts) if parts else np.zeros(0, np.float32)
+    )
+    return np.concatenate(blocks) if blocks else np.zeros(0, np.float32)
 
 
 def decode_blocks(
@@ -88,8 +78,39 @@ def decode_blocks(
 ) -> Iterator[Float32]:
     """Yield what `decode` returns, a second or two at a time: for files too long for the memory.
 
-    Nothing is asked of FFmpeg's command line. Raises what `decode` raises, wherever it is met.
+    What only FFmpeg's command line decodes comes as one block. Raises what `decode` raises,
+    wherever it is met.
     """
+    span = {"sample_rate_hz": sample_rate_hz, "start_s": start_s, "duration_s": duration_s}
+    has_begun = False
+    try:
+        for block in _by_libraries(source, **span, max_duration_s=max_duration_s):  # type: ignore[arg-type]
+            has_begun = True
+            yield block
+    except DecodeError as error:
+        refused = isinstance(error.__cause__, av.error.FFmpegError) and not has_begun
+        if not refused or not isinstance(source, str | Path | bytes) or is_url(source):
+            raise
+        whole = decode_by_command(
+            source, sample_rate_hz=sample_rate_hz, max_duration_s=max_duration_s
+        )
+        if whole is None:
+            raise
+        if max_duration_s is not None:
+            _check_length(len(whole), max_duration_s, sample_rate_hz)
+        first = round(start_s * sample_rate_hz)
+        last = None if duration_s is None else first + round(duration_s * sample_rate_hz)
+        yield whole[first:last]
+
+
+def _by_libraries(
+    source: AudioInput,
+    *,
+    sample_rate_hz: int,
+    start_s: float,
+    duration_s: float | None,
+    max_duration_s: float | None,
+) -> Iterator[Float32]:
     with opened(source) as container:
         container.seek(start_s - PREROLL_S, None if duration_s is None else PREROLL_S + duration_s)
         end_s = None if duration_s is None else start_s + duration_s

@@ -115,6 +115,7 @@ class SamplesInput:
     """One of `LEVELS`; the matrix is as recorded, windows of it are brought to a level."""
     hop = 1
     n_rows = 1
+    n_context_columns = 0
     dtype = "<i2"
     silence = 0.0
     db_per_unit = None

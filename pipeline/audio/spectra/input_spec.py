@@ -58,6 +58,16 @@ class InputSpec(Protocol):
         """Return plain values, for model.json: `kind` and the settings."""
 
 
+def context_columns(input_spec: InputSpec) -> int | None:
+    """Return how many columns at the edges of some samples may see beyond them.
+
+    A front end says it as `n_context_columns`. None, where it says nothing: a column may depend on
+    all samples, so that a track is described as a whole, however long it is.
+    """
+    n_columns: int | None = getattr(input_spec, "n_context_columns", None)
+    return n_columns
+
+
 @dataclass(frozen=True)
 class FrontEnd:
     """How model.json's values become a front end again."""
@@ -143,6 +153,11 @@ class BandInput:
     def n_rows(self) -> int:
         """How many rows the matrix has: its mel bands."""
         return self.spec.n_mels
+
+    @property
+    def n_context_columns(self) -> int:
+        """Columns that reach beyond the edges of some samples (`context_columns`)."""
+        return 2 + self.spec.n_fft // self.hop
 
     def n_frames(self, n_samples: int) -> int:
         """Return how many frames `n_samples` samples give."""

@@ -15,7 +15,7 @@ import numpy as np
 
 from pipeline.arrays import Float32
 from pipeline.audio.decoding.resample import resampled
-from pipeline.audio.spectra.input_spec import InputSpec
+from pipeline.audio.spectra.input_spec import InputSpec, context_columns
 from pipeline.errors import UsageError
 
 
@@ -97,6 +97,14 @@ class StackedInput:
     def n_frames(self, n_samples: int) -> int:
         """Return the columns of the part that has most."""
         return max(self.n_frames_of_parts(n_samples))
+
+    @property
+    def n_context_columns(self) -> int | None:
+        """Columns that reach beyond the edges of samples; None where parts are resampled."""
+        contexts = [context_columns(part) for part in self.parts]
+        known = [context for context in contexts if context is not None]
+        is_of_one_rate = len({part.sample_rate_hz for part in self.parts}) == 1
+        return max(known) if is_of_one_rate and len(known) == len(contexts) else None
 
     def n_frames_of_parts(self, n_samples: int) -> tuple[int, ...]:
         """Return how many columns each part has of its own; silence stands behind them."""

@@ -41,14 +41,63 @@ def window_starts(n_frames: int, windows: WindowSpec, input_spec: InputSpec) -> 
     the last frame. A matrix shorter than one window has one window, that `cut_windows` fills up.
     """
     length = windows.n_frames(input_spec)
-    hop_frames = windows.hop_s * input_spec.sample_rate_hz / input_spec.hop
     last = n_frames - length
     if last <= 0:
         return np.zeros(1, np.int64)
-    starts = np.round(np.arange(int(last / hop_frames) + 2) * hop_frames).astype(np.int64)
+    n_most = int(last / hop_frames(windows, input_spec)) + 2
+    starts = regular_starts(range(n_most), windows, input_spec)
     starts = starts[starts <= last]
     left = n_frames - (int(starts[-1]) + length)
     return np.append(starts, last) if left > length / 2 else starts
+
+
+def hop_frames(windows: WindowSpec, input_spec: InputSpec) -> float:
+    """Return the columns from the beginning of a window to that of the next, not rounded."""
+    return windows.hop_s * input_spec.sample_rate_hz / input_spec.hop
+
+
+def regular_starts(numbers: range, windows: WindowSpec, input_spec: InputSpec) -> Int64:
+    """Return the frames at which windows of some numbers begin, in a matrix without an end."""
+    each = np.arange(numbers.start, numbers.stop) * hop_frames(windows, input_spec)
+    return np.round(each).astype(np.int64)
+
+
+def only_covered(
+    matrix: npt.NDArray[Any], starts: Int64, n_frames: int
+) -> tuple[npt.NDArray[Any], Int64]:
+    """Return a matrix without the columns that lie in no window, and where windows begin in it.
+
+    >>> matrix, starts = only_covered(np.arange(10)[None], np.array([0, 5]), 2)
+    >>> matrix.tolist(), starts.tolist()
+    ([[0, 1, 5, 6]], [0, 2])
+    """
+    is_covered = np.zeros(max(matrix.shape[1], int(starts.max()) + n_frames), bool)
+    is_covered[starts[:, None] + np.arange(n_frames)] = True
+    n_before = np.cumsum(is_covered) - is_covered
+    return matrix[:, is_covered[: matrix.shape[1]]], n_before[starts]
+
+
+@dataclass(frozen=True)
+class MatrixWindows:
+    """The windows of a track's matrix; they are cut, `[n, n_rows, n_frames]`, as they are asked."""
+
+    matrix: npt.NDArray[Any]
+    """`[n_rows, n_columns]`."""
+    starts: Int64
+    """The column at which each window begins, `[n_windows]`."""
+    n_frames: int
+    """Columns of a window."""
+    silence: float | Float32
+    """What stands beyond the ends of the matrix: one value, or one a row, `[n_rows, 1]`."""
+
+    def __len__(self) -> int:
+        return len(self.starts)
+
+    def __getitem__(self, part: slice) -> npt.NDArray[Any]:
+        starts = self.starts[part]
+        if not len(starts):
+            return np.zeros((0, len(self.matrix), self.n_frames), self.matrix.dtype)
+        return cut_windows(self.matrix, starts, self.n_frames, silence=self.silence)
 
 
 def cut_windows(

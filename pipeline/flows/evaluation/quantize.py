@@ -116,8 +116,8 @@ def calibration_windows(
     for k in rng.permutation(len(shards)):
         for clip in read_clips(pa.table({"shard": [shards[k]]}), dataset=dataset):
             (described,) = describe(clip, inference)
-            windows = windows_of(described["windows"][0].as_buffer(), inference)
-            windows = windows[np.array(described["active"][0].as_py(), bool)]
+            (windows,) = windows_of(described, inference)
+            windows = windows[:][np.array(described["active"][0].as_py(), bool)]
             chosen = rng.choice(len(windows), min(a_clip, len(windows)), replace=False)
             parts.append(windows[np.sort(chosen)])
             if sum(map(len, parts)) >= n_windows:

@@ -25,9 +25,9 @@ from pipeline.evaluation.labels.aggregate import METHODS
 from pipeline.evaluation.labels.targets import target_matrix
 from pipeline.evaluation.labels.thresholds import thresholds_for
 from pipeline.evaluation.labels.validation import Validation
-from pipeline.flows.tagging.tag_stages import pool_of, quiet, scored
+from pipeline.flows.tagging.tag_stages import memory_of, pool_of, quiet, scored
 from pipeline.inference.inference_config import InferenceConfig, aggregated_by
-from pipeline.inference.tagger import describe
+from pipeline.inference.tagger import describe, windows_of
 from pipeline.runs.logs import progress_bar
 
 _MODEL_WINDOWS = 64
@@ -75,9 +75,11 @@ def window_scores_of(
     """
     quiet()
     alone = replace(inference, aggregation="s1")
-    windows = clips.map_batches(
-        partial(describe, inference=inference), batch_size=None, batch_format="pyarrow", num_cpus=1
-    ).map_batches(one_row_a_window, batch_size=None, batch_format="pyarrow", num_cpus=1)
+    # Equal demands of all stages: else Ray Data would not fuse them on a CPU.
+    demand: dict[str, Any] = {"num_cpus": 1, "memory": memory_of(inference)}
+    demand |= {"batch_size": None, "batch_format": "pyarrow"}
+    windows = clips.map_batches(partial(describe, inference=inference), **demand)
+    windows = windows.map_batches(partial(one_row_a_window, inference=inference), **demand)
     pool = pool_of(None, n_blocks, gpu=inference.gpu)
     rows = scored(windows, alone, batch_size=_MODEL_WINDOWS, pool=pool)
     gathered: dict[str, list[tuple[float, list[float]]]] = defaultdict(list)
@@ -100,17 +102,16 @@ def in_time(rows: list[tuple[float, list[float]]]) -> Float32:
     return np.array([scores for _, scores in sorted(rows)], np.float32)
 
 
-def one_row_a_window(described: pa.Table) -> pa.Table:
+def one_row_a_window(described: pa.Table, inference: InferenceConfig) -> pa.Table:
     """Return DESCRIBED with a row for every window that counts; a broken track has none."""
     rows: list[dict[str, Any]] = []
-    for row in described.to_pylist():
-        data, n = row["windows"], row["n_windows"]
-        size = len(data) // max(1, n)
+    tracks = described.drop_columns(["matrix"]).to_pylist()
+    for row, windows in zip(tracks, windows_of(described, inference), strict=True):
         rows += [
             row
-            | {"n_windows": 1, "windows": data[k * size : (k + 1) * size]}
+            | {"n_windows": 1, "matrix": windows[k : k + 1].tobytes(), "columns": [0]}
             | {key: row[key][k : k + 1] for key in ("starts_s", "active")}
-            for k in range(n)
+            for k in range(len(windows))
             if row["active"][k]
         ]
     return pa.Table.from_pylist(rows, described.schema)

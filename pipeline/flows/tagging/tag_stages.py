@@ -41,6 +41,11 @@ from pipeline.tagging.commit import (
     commit,
 )
 
+_PROCESS_BYTES = 1 << 30
+"""A process with the model, or with the decoder and what it reads ahead."""
+_USUAL_TRACK_S = 3600.0
+"""Memory is asked for tracks up to this; a longer one takes of what the node has to spare."""
+_MATRICES = 3  # a track's, where it is made, on its way, and where it is taken to
 _BLOCKS_A_PLACE = 40
 _MAX_BLOCK_TRACKS = 64
 _WORK = "work"
@@ -125,6 +130,7 @@ def run_stages(
         batch_size=None,
         batch_format="pyarrow",
         num_cpus=1,
+        memory=memory_of(inference),
     )
     pool = pool_of(n_actors, n_blocks, gpu=inference.gpu)
     done = scored(windows, inference, batch_size=MODEL_TRACKS, pool=pool).map_batches(
@@ -154,7 +160,21 @@ def scored(
         num_cpus=0 if inference.gpu else 1,
         num_gpus=1 if inference.gpu else 0,
         compute=pool,
+        memory=memory_of(inference),
     )
+
+
+def memory_of(inference: InferenceConfig) -> float | None:
+    """Return the bytes that a process that decodes or runs the model asks of a cluster.
+
+    Both ask the same, or Ray Data would not fuse them on a CPU. A Ray of our own is not asked: what
+    it may run at once is what the machine has cores for.
+    """
+    if "RAY_ADDRESS" not in os.environ:
+        return None
+    longest_s = min(inference.max_track_s, _USUAL_TRACK_S)
+    bytes_a_s = sum(one.matrix_bytes_a_s for one in inference.front_ends)
+    return round(_PROCESS_BYTES + _MATRICES * bytes_a_s * longest_s)
 
 
 def pool_of(n_most: int | None, n_blocks: int, *, gpu: bool) -> ActorPoolStrategy:

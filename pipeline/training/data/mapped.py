@@ -29,7 +29,7 @@ from pipeline.audio.spectra.input_kinds import LogMelInput
 from pipeline.audio.spectra.input_spec import InputSpec
 from pipeline.audio.spectra.windows import WindowSpec
 from pipeline.errors import UsageError
-from pipeline.inference.tracks import TrackFrontEnd
+from pipeline.inference.track_front_end import TrackFrontEnd
 from pipeline.store.dataset import Dataset
 from pipeline.store.store_errors import store_errors
 from pipeline.training.data.ahead import mapped_table
