@@ -46,6 +46,7 @@ def main(argv: list[str] | None = None) -> int:
         train = from_flags(TrainConfig, flags, defaults)
         config = FitConfig(
             *(flags["dataset"], flags["out"], train, flags["workers"], flags["gpu"]),
+            grow_every_s=flags["grow_every_s"],
             max_wait_s=flags["max_wait_s"],
         )
         if (n_folds := flags["folds"]) is None:

@@ -9,7 +9,7 @@ from typing import Annotated
 
 from pipeline.configs.cluster import ClusterConfig
 from pipeline.errors import UsageError
-from pipeline.flags import Flag, Uri, described
+from pipeline.flags import Flag, Seconds, Uri, described
 from pipeline.models.names import IMAGENET
 from pipeline.models.starter import for_all_processes
 from pipeline.training.config import NO_WEIGHTS, WHERE, TrainConfig, check_start
@@ -46,6 +46,9 @@ class FitConfig(ClusterConfig):
     come."""
     gpu: Annotated[bool, WHERE] = False
     """A GPU for every worker, in bfloat16."""
+    grow_every_s: Annotated[Seconds, Flag("S"), WHERE] = 300.0
+    """How often a training with --workers N..M looks for room for more of them, in s; it takes
+    them in at the last epoch's end, and goes on from there."""
 
     def __post_init__(self) -> None:
         if not 1 <= self.least_workers <= self.most_workers:
@@ -53,6 +56,8 @@ class FitConfig(ClusterConfig):
                 f"--workers {range_text(self.workers)}: expected a whole number from 1 up, or two "
                 "such as 2..8"
             )
+        if not self.grow_every_s > 0:
+            raise UsageError(f"--grow-every-s {self.grow_every_s:g}: expected more than 0")
         check_start(self.train)
         object.__setattr__(self, "train", _with_absolute_places(self.train))
         if (folder := self.train.cache_dir) is not None:

@@ -25,7 +25,7 @@ class CostMeter:
         self._waits = (waited_s, steps_s)
 
     def __call__(self) -> dict[str, float]:
-        """Return `seconds` since the last call, and `peak_mib`, the largest of all ranks.
+        """Return `seconds` since the last call, and `peak_mib`, the largest of all `workers`.
 
         Also `waiting_share`, of the steps' time the share that they waited for their batches, the
         largest of all ranks; not there where `waited` was not called.
@@ -35,6 +35,7 @@ class CostMeter:
         """
         now_s, peak_mib = monotonic(), self._peak_mib()
         found = {"seconds": now_s - self._began_s, "peak_mib": _largest(peak_mib, self._device)}
+        found["workers"] = float(dist.get_world_size() if dist.is_initialized() else 1)
         if self._waits is not None:
             waited_s, steps_s = self._waits
             share = waited_s / steps_s if steps_s > 0 else 0.0

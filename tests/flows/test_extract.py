@@ -57,6 +57,7 @@ def test_frames_are_the_catalogues(dataset, clips, ray_local, tmp_path):
         np.testing.assert_allclose(matrix, expected, rtol=1e-3, atol=1e-3)
 
 
+@pytest.mark.slow
 def test_log_mels_are_those_of_the_build(dataset, ray_local, tmp_path):
     assert run(dataset, tmp_path, "--features", "logmel") == 0
     ours = pq.read_table(tmp_path / "logmel", partitioning=None).sort_by("segment_id")

@@ -12,6 +12,7 @@ import subprocess
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from itertools import groupby
 from pathlib import Path
 
 import psutil
@@ -30,6 +31,7 @@ long = pytest.mark.skipif(
     "TIMBRE_CLUSTER" not in os.environ, reason="takes minutes; TIMBRE_CLUSTER=1 runs it"
 )
 N_TRACKS = 500
+N_ELASTIC = 30
 CUT_OFF_S = 20
 STORE_BYTES = 256 << 20
 
@@ -131,8 +133,19 @@ class Jobs:
                 "--workers", 2]  # fmt: skip
 
     def _check_train(self) -> None:
-        history = json.loads((self.out / "model.json").read_text())["training"]["history"]
-        assert [row["epoch"] for row in history] == list(range(1, 13))
+        assert [row["epoch"] for row in self.history()] == list(range(1, 13))
+
+    def history(self) -> list[dict[str, float]]:
+        """Return what a training says of its epochs."""
+        training = json.loads((self.out / "model.json").read_text())["training"]
+        return list(training["history"])
+
+    def _elastic(self, origin) -> list[object]:
+        return [*self._train(origin), "--batch-size", 2, "--epochs", N_ELASTIC,
+                "--workers", "2..4", "--grow-every-s", 3]  # fmt: skip
+
+    def _check_elastic(self) -> None:
+        assert [row["epoch"] for row in self.history()] == list(range(1, N_ELASTIC + 1))
 
     def _tag(self, origin) -> list[object]:
         wav = self._folder / "music" / "0000.wav"
@@ -157,8 +170,9 @@ class Jobs:
 
     def committed(self, name: str) -> set[Path]:
         """Return what a job has committed so far."""
-        files = {"build": "ledger/*", "train": "runs/*/checkpoint_*", "tag": "tags/**/*.parquet"}
-        return set(self.out.glob(files[name]))
+        checkpoints = "runs/*/checkpoint_*"
+        files = {"build": "ledger/*", "train": checkpoints, "elastic": checkpoints}
+        return set(self.out.glob(files.get(name, "tags/**/*.parquet")))
 
 
 WORKERS = {"build": "_Downloader", "train": "RayTrainWorker", "tag": "MapWorker"}
@@ -181,6 +195,18 @@ def test_a_training_goes_on_when_a_worker_is_killed_and_when_its_node_is_taken_a
                 processes_of(node, "RayTrainWorker")[0].kill()
             else:
                 cluster.remove_node(node, allow_graceful=False)
+
+
+@long
+def test_an_elastic_training_goes_on_with_what_is_left_and_takes_in_what_comes(cluster, jobs):
+    with jobs.started("elastic", cluster) as process:
+        wait_for(lambda: len(jobs.committed("elastic")) > 1, process)  # so the first one counts
+        cluster.remove_node(node_of(cluster, "RayTrainWorker"), allow_graceful=False)
+        seen = jobs.committed("elastic")
+        wait_for(lambda: len(jobs.committed("elastic") - seen) > 1, process)
+        grow(cluster)
+    n_workers = [row["workers"] for row in jobs.history()]
+    assert [n for n, _ in groupby(n_workers)] == [4, 2, 4]
 
 
 def test_a_build_leaves_nodes_with_gpus_alone_and_goes_on_when_one_is_taken_away(cluster, jobs):

@@ -68,6 +68,7 @@ def test_all_ways_write_the_same(folders):
     assert (rows["silence.wav"]["labels"], rows["silence.wav"]["n_active"]) == ([], 0)
 
 
+@pytest.mark.slow
 def test_all_ways_go_on_alike(folders):
     """A renamed, a touched, a changed and a new track, and the failed ones again."""
     music, here, on_ray, in_parts = folders

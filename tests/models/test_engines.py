@@ -21,6 +21,7 @@ from pipeline.models.model import Architecture, ModelCard, Tagger, load_model, s
 from pipeline.selection.vocabulary import default_vocabulary
 from pipeline.store.folder import Folder
 from pipeline.training.recipes import input_spec_of
+from tests.marks import slow
 
 CPU = torch.device("cpu")
 N = 11
@@ -149,7 +150,7 @@ def test_a_window_is_scored_alike_in_any_company(engine, tmp_path):
     assert make_engine(uri, engine=engine).scores(windows[:0])[1] is None
 
 
-@pytest.mark.parametrize("name", ["resnet10t", "cnn2d-mfcc", "crnn"])
+@pytest.mark.parametrize("name", ["resnet10t", "cnn2d-mfcc", slow("crnn")])
 @pytest.mark.parametrize("engine", ["torch", "openvino"])
 def test_an_embedding_is_what_the_last_layer_sees(name, engine, tmp_path):
     uri, card = write_model(tmp_path, name)

@@ -11,6 +11,7 @@ from pipeline.models.engines.graphs import BATCH, converted, example_of, proved_
 from pipeline.models.model import Architecture, Tagger
 from pipeline.models.networks.pooling import attended
 from pipeline.models.networks.registry import is_known
+from tests.marks import slow
 from tests.training.transfer import noise
 
 
@@ -65,7 +66,7 @@ def test_the_mean_of_frames_is_what_a_network_of_means_does_itself():
     torch.testing.assert_close(pooled(windows), own(windows), rtol=1e-4, atol=1e-4)
 
 
-@pytest.mark.parametrize("name", ["resnet10t", "mn04", "mobilenetv1"])
+@pytest.mark.parametrize("name", ["resnet10t", slow("mn04"), slow("mobilenetv1")])
 def test_attention_runs_in_openvino_and_has_an_embedding(name):
     torch.manual_seed(0)
     tagger = Tagger(architecture(name, "attention")).eval()

@@ -141,6 +141,7 @@ def test_what_cannot_be_made_int8_says_why(tmp_path, made, monkeypatch):
         quantized_graph(tagger, windows_for(card, n=40))
 
 
+@pytest.mark.slow
 def test_calibration_leaves_nothing_at_home_and_says_nothing(tmp_path):
     """In a process of its own, as nncf switches its telemetry off by itself under pytest."""
     uri, _ = write_model(tmp_path / "model", "cnn1d-descriptors")

@@ -16,6 +16,7 @@ from pipeline.evaluation.statistics.confusion import (
 from pipeline.report.plots import curves
 from pipeline.report.plots.confusion import confusion_matrices, instead_map
 from pipeline.report.plots.model_plots import class_scores
+from tests.marks import slow
 
 MAX_URI_CHARS = 160_000
 
@@ -30,7 +31,7 @@ def names_of(n_classes):
     return {f"c{k}": f"class {k}" for k in range(n_classes)}
 
 
-@pytest.mark.parametrize(("n_items", "n_classes"), [(0, 3), (1, 1), (1000, 11), (100, 40)])
+@pytest.mark.parametrize(("n_items", "n_classes"), [(0, 3), (1, 1), (1000, 11), slow(100, 40)])
 def test_every_picture_is_a_whole_image(n_items, n_classes, svg_of):
     truth, scores = scored(n_items, n_classes)
     names = names_of(n_classes)

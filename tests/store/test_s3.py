@@ -179,6 +179,7 @@ def test_a_table_is_plain_parquet(s3):
     assert pq.read_table(f"{BUCKET}/plain/t.parquet", filesystem=bucket).to_pydict() == {"a": [1]}
 
 
+@pytest.mark.slow
 def test_twenty_thousand_files_are_a_page_a_thousand(s3):
     s3.fill(f"many/ledger/{k:05d}.parquet" for k in range(20_000))
     folder = Folder(s3.uri("many"))

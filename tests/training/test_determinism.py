@@ -31,6 +31,7 @@ def settings() -> tuple[bool, bool]:
     return torch.are_deterministic_algorithms_enabled(), torch.backends.cudnn.benchmark
 
 
+@pytest.mark.slow
 def test_two_runs_are_equal_to_the_byte():
     first = trained(DETERMINISTIC)
     torch.rand(1000)  # whatever else the process has drawn

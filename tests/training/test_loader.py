@@ -162,6 +162,7 @@ def _one_thread() -> Iterator[None]:
     torch.set_num_threads(before)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("_one_thread")
 def test_training_is_the_same_with_any_number_of_processes_and_leaves_none_behind() -> None:
     waits: list[tuple[float, float]] = []

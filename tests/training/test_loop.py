@@ -23,6 +23,7 @@ from pipeline.training.loop import Hooks, clip_metrics, clip_scores, train
 from pipeline.training.schedule import learning_rate
 from pipeline.training.spectra.logmel import SamplesToLogMel, with_margins
 from tests.conftest import tones
+from tests.marks import slow
 from tests.training.test_epochs import window_set
 
 CPU = torch.device("cpu")
@@ -80,10 +81,10 @@ def test_learning_rate_is_warm_up_and_polynomial_decay():
     [
         {},
         {"sampling": "dynamic", "mix_max": 2},
-        {"sampling": "persistent", "mix_max": 2},
-        {"balance": "full"},
+        slow({"sampling": "persistent", "mix_max": 2}),
+        slow({"balance": "full"}),
         {"accumulate": 3, "head_lr": 1e-2, "head_weight_decay": 1e-3, "ema": 0.0},
-        {"patience": 2},
+        slow({"patience": 2}),
     ],
     ids=lambda changes: ",".join(changes) or "plain",
 )

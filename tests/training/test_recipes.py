@@ -24,6 +24,7 @@ from pipeline.training.loop import Hooks, augmented, train
 from pipeline.training.recipes import PRESETS, input_spec_of, preset
 from pipeline.training.spectra.logmel import SamplesToLogMel, with_margins
 from tests.conftest import tones
+from tests.marks import slow
 
 SPEC = LogMelSpec()
 CPU = torch.device("cpu")
@@ -74,7 +75,7 @@ def set_of(input_spec, n_clips=4):
     return load_windows([table], codes=["a", "b"], windows=WindowSpec(), input_spec=input_spec)
 
 
-@pytest.mark.parametrize("model", ["cnn1d-raw", "cnn2d-mfcc", "cnn1d-descriptors", "crnn"])
+@pytest.mark.parametrize("model", ["cnn1d-raw", "cnn2d-mfcc", "cnn1d-descriptors", slow("crnn")])
 def test_each_learns_two_tones(model):
     input_spec = input_spec_of(model, SPEC)
     data = set_of(input_spec)

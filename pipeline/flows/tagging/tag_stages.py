@@ -48,6 +48,8 @@ _USUAL_TRACK_S = 3600.0
 _MATRICES = 3  # a track's, where it is made, on its way, and where it is taken to
 _BLOCKS_A_PLACE = 40
 _MAX_BLOCK_TRACKS = 64
+_MAX_BLOCKS = 50_000
+"""The leading process holds each of them; beyond 3 million tracks blocks have more tracks."""
 _WORK = "work"
 _MAX_PLACES = 4096
 """Processes of a model that a cluster may grow to, where no number is given."""
@@ -94,6 +96,7 @@ def _blocks(left: Sequence[WorkTable], n_tracks: int, inference: InferenceConfig
     """
     n_blocks = _BLOCKS_A_PLACE * places(gpu=inference.gpu)
     n_each = min(max(8, n_tracks // n_blocks), _MAX_BLOCK_TRACKS)
+    n_each = max(n_each, -(-n_tracks // _MAX_BLOCKS))
     slices = [one.slice(start, n_each) for one in left for start in range(0, one.n_rows, n_each)]
     return [
         pa.table({_WORK: [pickle.dumps(one)]}) if one.table is None else one.table for one in slices

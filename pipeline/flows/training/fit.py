@@ -64,7 +64,6 @@ from pipeline.training.schedule import rate_curves
 from pipeline.training.selection import best_row
 
 _MAX_FAILURES = 8  # of workers; each goes on from the last checkpoint
-_GROW_EVERY_S = 300.0  # to grow is to go on from the last epoch: not at every node that comes
 _ONE_HEAP = {
     "MALLOC_ARENA_MAX": "1",
     "MALLOC_MMAP_THRESHOLD_": str(1 << 40),
@@ -276,7 +275,7 @@ def _fit(
         },
         scaling_config=ScalingConfig(  # type: ignore[call-arg]
             num_workers=config.workers,  # type: ignore[arg-type]
-            elastic_resize_monitor_interval_s=_GROW_EVERY_S,
+            elastic_resize_monitor_interval_s=config.grow_every_s,
             use_gpu=config.gpu,
             resources_per_worker={"CPU": 1, **({"GPU": 1} if config.gpu else {})},
         ),

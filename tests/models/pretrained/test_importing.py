@@ -19,6 +19,7 @@ from pipeline.models.pretrained import efficientat, yamnet
 from pipeline.models.pretrained.download import file_sha256
 from pipeline.models.pretrained.importing import ImportConfig, import_model, thresholds_of
 from pipeline.selection.vocabulary import audioset_vocabulary, default_vocabulary, parse_vocabulary
+from tests.marks import slow
 from tests.models.pretrained.published import write_published
 
 MN04 = efficientat.FAMILY.variant("mn04")
@@ -68,7 +69,7 @@ def test_model_json_says_what_it_is_of(published, tmp_path):
     assert set(tagger.row_deviation.flatten().tolist()) == {5.0}
 
 
-@pytest.mark.parametrize("precision", ["f32", "auto"])
+@pytest.mark.parametrize("precision", [slow("f32"), "auto"])
 def test_openvino_gives_the_scores_and_embeddings_of_torch(published, tmp_path, precision):
     card = imported(published, tmp_path / "m", window_s=2.0).card
     windows = windows_for(card, 3)
