@@ -31,8 +31,9 @@ from pipeline.evaluation.labels.aggregate import aggregate, confidence
 from pipeline.evaluation.labels.thresholds import tuned
 from pipeline.evaluation.statistics.metrics import multilabel_metrics
 from pipeline.flows.cluster import own_cpus
+from pipeline.inference.described import describe
 from pipeline.inference.inference_config import InferenceConfig, inference_config
-from pipeline.inference.tagger import TrackTagger, describe
+from pipeline.inference.tagger import TrackTagger
 from pipeline.models.model import DEFAULT_MIN_CONFIDENCE
 from pipeline.store.catalogue import list_tracks
 

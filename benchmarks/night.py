@@ -36,6 +36,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 from pipeline.configs.tag import TagConfig
 from pipeline.flows.tagging import tag_stages
 from pipeline.flows.tagging.tag import tag_catalog
+from pipeline.inference import tagger
 from pipeline.inference.inference_config import InferenceConfig
 from pipeline.inference.scored_rows import scored_schema
 from pipeline.inference.tracks import described_schema
@@ -100,8 +101,8 @@ def night(out: str, n_tracks: int, n_gpus: int, tracks_per_s: float) -> Figures:
             cluster.add_node(num_cpus=CPUS_A_NODE, num_gpus=n_here, object_store_memory=256 << 20)
         os.environ["RAY_ADDRESS"] = cluster.address
         Waiting.track_s = n_gpus / tracks_per_s
-        for name, stage in (("described", described), ("TrackTagger", Waiting)):
-            setattr(tag_stages, name, stage)
+        tag_stages.described = described
+        tagger.TrackTagger = Waiting  # type: ignore[misc, assignment]
         try:
             began = time.monotonic()
             run = tag_catalog(
@@ -140,7 +141,6 @@ def described(
     tracks: pa.Table, inference: InferenceConfig, known: Sequence[Any]
 ) -> Iterator[pa.Table]:
     """Describe tracks as decoding does, but for their windows, which are empty."""
-    tracks = tag_stages.tracks_of(tracks)
     schema = described_schema(len(inference.front_ends))
     texts = tracks["uri"].to_pylist()
     constant: dict[str, Any] = {

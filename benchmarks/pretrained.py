@@ -35,8 +35,9 @@ from pipeline.demo.compose import Section
 from pipeline.demo.recording import Recording, record_all
 from pipeline.evaluation.labels.thresholds import tuned
 from pipeline.evaluation.statistics.metrics import Metrics, multilabel_metrics
+from pipeline.inference.described import describe
 from pipeline.inference.inference_config import InferenceConfig, inference_config
-from pipeline.inference.tagger import TrackTagger, describe
+from pipeline.inference.tagger import TrackTagger
 from pipeline.models.engines.engines import make_engine
 from pipeline.selection.vocabulary import default_vocabulary
 from pipeline.store.catalogue import list_tracks

@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any
 
 import ray
-import torch
 from ray.autoscaler.sdk import request_resources
 
 from pipeline.configs.cluster import MAX_WAIT_S
@@ -68,7 +67,7 @@ def _start_or_join(*, min_cpus: int, gpu: bool) -> None:
         ray.init(**quiet)
         _hear_of_restarts()
     else:
-        if gpu and not torch.cuda.is_available():
+        if gpu and not _has_gpu():
             raise UsageError(
                 "--gpu: torch finds no GPU here; leave it out, or submit the job to a cluster "
                 "that has some (docs/cluster.md)"
@@ -85,6 +84,12 @@ def _start_or_join(*, min_cpus: int, gpu: bool) -> None:
                 **quiet,
             )
     log_as_objects("ray")
+
+
+def _has_gpu() -> bool:
+    import torch  # here, as most workers do without it
+
+    return torch.cuda.is_available()
 
 
 def _init_local(**options: Any) -> None:

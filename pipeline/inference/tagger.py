@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import os
 import resource
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from time import monotonic
 from typing import Any
 
@@ -18,7 +18,7 @@ import pyarrow as pa
 
 from pipeline.arrays import Float32, Floats
 from pipeline.audio.spectra.windows import MatrixWindows
-from pipeline.binaries import buffers_of
+from pipeline.inference.described import windows_of
 from pipeline.inference.inference_config import InferenceConfig, check_model, inference_config
 from pipeline.inference.scored_rows import scored_row as scored_row
 from pipeline.inference.scored_rows import scored_schema as scored_schema
@@ -30,35 +30,6 @@ _GROUP_WINDOWS = 2048
 """Cut for the model at a time, some 100 MB, as eight long tracks have gigabytes. A multiple of
 every engine's batch, so batches are what they would be of all windows at once."""
 Windows = MatrixWindows | npt.NDArray[Any]
-
-
-def describe(
-    tracks: pa.Table, inference: InferenceConfig, is_known: Callable[[str], bool] = lambda _: False
-) -> Iterator[pa.Table]:
-    """Decode each track, and say when its windows begin; yield one row per track, or a fault."""
-    front_ends = inference.front_ends
-    schema = described_schema(len(front_ends))
-    for row in described_rows(tracks.to_pylist(), front_ends, is_known):
-        yield pa.Table.from_pylist([row], schema)
-
-
-def windows_of(described: pa.Table, inference: InferenceConfig, k: int = 0) -> list[MatrixWindows]:
-    """Return each track's windows for one model, of rows of DESCRIBED.
-
-    `k` is the number of the model's front end among those that the rows are of.
-    """
-    input_spec = inference.model_card.input_spec
-    n_frames, silence = inference.windows.n_frames(input_spec), input_spec.silence
-    columns = described[column("columns", k)].to_pylist()
-    return [
-        MatrixWindows(
-            np.frombuffer(matrix, input_spec.dtype).reshape(input_spec.n_rows, -1),
-            np.array(starts or [], np.int64),
-            n_frames,
-            silence,
-        )
-        for matrix, starts in zip(buffers_of(described[column("matrix", k)]), columns, strict=True)
-    ]
 
 
 class TrackTagger:

@@ -17,8 +17,9 @@ from typing import TypeVar
 
 import pyarrow as pa
 
+from pipeline.inference.described import describe
 from pipeline.inference.inference_config import InferenceConfig
-from pipeline.inference.tagger import TrackTagger, describe
+from pipeline.inference.tagger import TrackTagger
 from pipeline.models.engines.engines import kept_threads
 from pipeline.store.tags.known import is_among
 from pipeline.store.tags.tagpart import TagPart

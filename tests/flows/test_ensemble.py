@@ -16,8 +16,9 @@ from pipeline.flows.evaluation import evaluate as evaluation
 from pipeline.flows.evaluation import validate
 from pipeline.flows.evaluation.evaluate import EvaluateConfig, evaluate
 from pipeline.flows.tagging.tag import TagConfig, tag_catalog
+from pipeline.inference.described import describe
 from pipeline.inference.inference_config import inference_config
-from pipeline.inference.tagger import TrackTagger, describe
+from pipeline.inference.tagger import TrackTagger
 from pipeline.models.ensemble import load_any
 from pipeline.store.catalogue import list_tracks
 from pipeline.tagging.compare_tags import CompareTagsConfig, compare_tags

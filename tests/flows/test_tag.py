@@ -29,8 +29,8 @@ from pipeline.demo.media_server import Fault, MediaServer
 from pipeline.errors import SpecMismatch, UsageError
 from pipeline.flows.tagging import tag_stages
 from pipeline.flows.tagging.tag import TagConfig, plan_tagging, tag_catalog
+from pipeline.inference.described import describe, windows_of
 from pipeline.inference.inference_config import inference_config
-from pipeline.inference.tagger import describe, windows_of
 from pipeline.inference.track_front_end import MAX_TRACK_S
 from pipeline.models.model import DEFAULT_MIN_CONFIDENCE, load_model, save_model
 from pipeline.report.alerts import REASONS

@@ -22,7 +22,8 @@ from pipeline.flows.tagging.tag import (
     tag_catalog,
     tagging_of,
 )
-from pipeline.inference.tagger import TrackTagger, describe, tables_of
+from pipeline.inference.described import describe
+from pipeline.inference.tagger import TrackTagger, tables_of
 from pipeline.store import catalogue
 from pipeline.store.catalogue import list_tracks
 from pipeline.store.folder import Folder

@@ -20,8 +20,9 @@ from pipeline.audio.spectra.windows import WindowSpec
 from pipeline.datasets.training_data import TrainingData
 from pipeline.errors import UsageError
 from pipeline.flows.training.fit import FitConfig
+from pipeline.inference.described import describe, windows_of
 from pipeline.inference.inference_config import InferenceConfig, inference_config
-from pipeline.inference.tagger import TrackTagger, describe, windows_of
+from pipeline.inference.tagger import TrackTagger
 from pipeline.models.model import Architecture, ModelCard, Tagger, load_model, save_model
 from pipeline.models.networks.ast_weights import LANDMARKS
 from pipeline.selection.vocabulary import (

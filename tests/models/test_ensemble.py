@@ -16,13 +16,14 @@ from pipeline.audio.spectra.logmel import LogMelSpec
 from pipeline.audio.spectra.windows import WindowSpec
 from pipeline.errors import SpecMismatch, UsageError
 from pipeline.evaluation.labels.calibration import Calibration
+from pipeline.inference.described import describe
 from pipeline.inference.inference_config import (
     aggregated_by,
     calibrated,
     for_parts,
     inference_config,
 )
-from pipeline.inference.tagger import TrackTagger, describe
+from pipeline.inference.tagger import TrackTagger
 from pipeline.inference.tracks import described_schema
 from pipeline.models.ensemble import EnsembleCard, averaged, load_any, save_ensemble
 from pipeline.models.model import Architecture, ModelCard, Tagger, load_card, save_card, save_model

@@ -10,8 +10,9 @@ import pipeline
 from pipeline.demo.compose import Section
 from pipeline.demo.recording import Recording, record_all
 from pipeline.evaluation.statistics.metrics import multilabel_metrics
+from pipeline.inference.described import describe, windows_of
 from pipeline.inference.inference_config import inference_config
-from pipeline.inference.tagger import TrackTagger, describe, windows_of
+from pipeline.inference.tagger import TrackTagger
 from pipeline.models.engines.engines import make_engine
 from pipeline.models.model import load_card
 from pipeline.store.catalogue import list_tracks

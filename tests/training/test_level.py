@@ -13,8 +13,8 @@ from pipeline.audio.spectra.logmel import LogMelSpec
 from pipeline.audio.spectra.windows import WindowSpec
 from pipeline.datasets.training_data import TrainingData
 from pipeline.errors import SpecMismatch
+from pipeline.inference.described import describe, windows_of
 from pipeline.inference.inference_config import inference_config
-from pipeline.inference.tagger import describe, windows_of
 from pipeline.models.engines.engines import make_engine
 from pipeline.models.model import Architecture, ModelCard, Preparation, save_model
 from pipeline.models.networks.classical import pooled

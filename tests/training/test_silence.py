@@ -15,8 +15,8 @@ from pipeline.audio.spectra.windows import WindowSpec
 from pipeline.datasets.training_data import TrainingData
 from pipeline.errors import UsageError
 from pipeline.flows.evaluation.validate import one_row_a_window
+from pipeline.inference.described import describe, windows_of
 from pipeline.inference.inference_config import InferenceConfig, inference_config
-from pipeline.inference.tagger import describe, windows_of
 from pipeline.models.model import Architecture, ModelCard, Tagger, save_model
 from pipeline.selection.vocabulary import default_vocabulary
 from pipeline.store.dataset import Dataset

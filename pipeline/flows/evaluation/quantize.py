@@ -32,8 +32,8 @@ from pipeline.flows.evaluation.clips import (
     read_clips,
 )
 from pipeline.flows.evaluation.validate import window_scores_of
+from pipeline.inference.described import describe, windows_of
 from pipeline.inference.inference_config import InferenceConfig, inference_config
-from pipeline.inference.tagger import describe, windows_of
 from pipeline.models.card import model_there
 from pipeline.models.engines.engines import make_engine
 from pipeline.models.engines.graphs import INT8_FILES, best_precision

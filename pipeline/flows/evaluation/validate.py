@@ -26,8 +26,8 @@ from pipeline.evaluation.labels.targets import target_matrix
 from pipeline.evaluation.labels.thresholds import thresholds_for
 from pipeline.evaluation.labels.validation import Validation
 from pipeline.flows.tagging.tag_stages import memory_of, pool_of, quiet, scored
+from pipeline.inference.described import describe, windows_of
 from pipeline.inference.inference_config import InferenceConfig, aggregated_by
-from pipeline.inference.tagger import describe, windows_of
 from pipeline.runs.logs import progress_bar
 
 _MODEL_WINDOWS = 64

@@ -14,23 +14,27 @@ import pickle
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
+from typing import Any
 
 import pyarrow as pa
 import ray
 import ray.data
 from ray.data import ActorPoolStrategy, DataContext, Dataset
+from ray.data.block import BlockMetadata
+from ray.data.datasource import Datasource, ReadTask
 
 from pipeline.errors import StoreError
 from pipeline.evaluation.runs.tally import Tally
 from pipeline.flows import metrics
 from pipeline.flows.cluster import count, cpus, ray_session
+from pipeline.inference.described import describe
 from pipeline.inference.inference_config import InferenceConfig
-from pipeline.inference.tagger import TrackTagger, describe
 from pipeline.models.card import read_weights
 from pipeline.runs.logs import log_as_objects
 from pipeline.store.tags.known import Fingerprints, is_among
 from pipeline.store.tags.tagpart import TagPart
 from pipeline.store.tags.work_table import WorkTable
+from pipeline.store.tags.worklist import WORK
 from pipeline.tagging.commit import (
     COMMIT_TRACKS,
     MAX_COMMIT_TRACKS,
@@ -47,10 +51,10 @@ _USUAL_TRACK_S = 3600.0
 """Memory is asked for tracks up to this; a longer one takes of what the node has to spare."""
 _MATRICES = 3  # a track's, where it is made, on its way, and where it is taken to
 _BLOCKS_A_PLACE = 40
+_MAX_COMMITTERS = 16
 _MAX_BLOCK_TRACKS = 64
 _MAX_BLOCKS = 50_000
 """The leading process holds each of them; beyond 3 million tracks blocks have more tracks."""
-_WORK = "work"
 _MAX_PLACES = 4096
 """Processes of a model that a cluster may grow to, where no number is given."""
 
@@ -75,8 +79,14 @@ def stages_on_ray(
         def run(left: Sequence[WorkTable]) -> Iterator[Committed]:
             n_tracks = sum(one.n_rows for one in left)
             blocks = _blocks(left, n_tracks, inference)
+            tracks = ray.data.read_datasource(
+                _Work(blocks),
+                override_num_blocks=len(blocks),
+                num_cpus=1,
+                memory=memory_of(inference),
+            )
             return run_stages(
-                ray.data.from_arrow(blocks),
+                tracks,
                 inference,
                 writing,
                 n_blocks=len(blocks),
@@ -88,19 +98,47 @@ def stages_on_ray(
         yield run
 
 
-def _blocks(left: Sequence[WorkTable], n_tracks: int, inference: InferenceConfig) -> list[pa.Table]:
+class _Work(Datasource):
+    """Blocks of tracks, each read by the task that decodes it.
+
+    `from_arrow` would have a task of its own for each of them, for its number of rows: a million
+    tracks waited for these, one after the other, for some minutes.
+    """
+
+    def __init__(self, blocks: Sequence[WorkTable]) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self._blocks = blocks
+
+    def estimate_inmemory_data_size(self) -> None:
+        """Say nothing: it is small."""
+
+    def get_read_tasks(self, *_: Any, **__: Any) -> list[ReadTask]:
+        """Return a task for each block."""
+        return [
+            ReadTask(
+                partial(_read, block),
+                BlockMetadata(num_rows=block.n_rows, size_bytes=None, exec_stats=None),
+                schema=WORK,
+            )
+            for block in self._blocks
+        ]
+
+
+def _read(block: WorkTable) -> list[pa.Table]:
+    return [block.read()]
+
+
+def _blocks(
+    left: Sequence[WorkTable], n_tracks: int, inference: InferenceConfig
+) -> list[WorkTable]:
     """Cut tracks into blocks: enough for all processes to end together, not more than needed.
 
-    Those of a part stay together, so that their rows are committed together. A block of a file is
-    a row that says where its tracks are.
+    Those of a part stay together, so that their rows are committed together.
     """
     n_blocks = _BLOCKS_A_PLACE * places(gpu=inference.gpu)
     n_each = min(max(8, n_tracks // n_blocks), _MAX_BLOCK_TRACKS)
     n_each = max(n_each, -(-n_tracks // _MAX_BLOCKS))
-    slices = [one.slice(start, n_each) for one in left for start in range(0, one.n_rows, n_each)]
-    return [
-        pa.table({_WORK: [pickle.dumps(one)]}) if one.table is None else one.table for one in slices
-    ]
+    return [one.slice(start, n_each) for one in left for start in range(0, one.n_rows, n_each)]
 
 
 def commit_tracks(n_tracks: int, *, gpu: bool) -> int:
@@ -137,10 +175,13 @@ def run_stages(
     )
     pool = pool_of(n_actors, n_blocks, gpu=inference.gpu)
     done = scored(windows, inference, batch_size=MODEL_TRACKS, pool=pool).map_batches(
-        partial(commit_on_ray, inference=inference, writing=writing),
+        Committer,
+        fn_constructor_args=(inference, writing),
         batch_size=commit_tracks,
         batch_format="pyarrow",
         num_cpus=0,  # where actors hold all CPUs, rows are committed all the same
+        # Processes that stay: Ray ends an idle one of a task, and each new one imports for seconds.
+        compute=ActorPoolStrategy(min_size=1, max_size=_MAX_COMMITTERS),
     )
     for row in done.iter_rows():
         one: Committed | StoreError = pickle.loads(row["done"])
@@ -153,6 +194,8 @@ def scored(
     described: Dataset, inference: InferenceConfig, *, batch_size: int, pool: ActorPoolStrategy
 ) -> Dataset:
     """Return rows of DESCRIBED as SCORED: each actor holds the model, or its members."""
+    from pipeline.inference.tagger import TrackTagger  # here, as who decodes does without torch
+
     for part in inference.parts:  # actors look too, but Ray loses what their starts said
         read_weights(part.model, part.model_card)
     return described.map_batches(
@@ -206,29 +249,29 @@ def described(
     tracks: pa.Table, inference: InferenceConfig, known: Sequence[ray.ObjectRef[Fingerprints]]
 ) -> Iterator[pa.Table]:
     """Describe tracks; what has been told of contents lies in shared memory."""
-    return describe(tracks_of(tracks), inference, partial(is_among, ray.get(list(known))))
+    return describe(tracks, inference, partial(is_among, ray.get(list(known))))
 
 
-def tracks_of(block: pa.Table) -> pa.Table:
-    """Return a block's tracks: itself, or the rows of a file that it names."""
-    if _WORK not in block.column_names:
-        return block
-    return pa.concat_tables([pickle.loads(one).read() for one in block[_WORK].to_pylist()])
+class Committer:
+    """Writes rows of SCORED as TAGS; of each batch it returns what became of it, a row `done`.
 
-
-def commit_on_ray(scored: pa.Table, inference: InferenceConfig, writing: Writing) -> pa.Table:
-    """Write rows of SCORED as TAGS; return a row, `done`: a pickled `Committed` or `StoreError`.
-
-    A disk or bucket that refuses is handed on as data: Ray Data loses what an exception was caused
-    by, and with it the line that says what to mend.
+    That is a pickled `Committed` or `StoreError`. A disk or bucket that refuses is handed on as
+    data: Ray Data loses what an exception was caused by, and with it the line that says what to
+    mend.
     """
-    done: Committed | StoreError
-    try:
-        done = commit(scored, inference, writing)
-        publish(done.tally, inference.card.model_id)
-    except StoreError as fault:
-        done = fault
-    return pa.table({"done": [pickle.dumps(done)]})
+
+    def __init__(self, inference: InferenceConfig, writing: Writing) -> None:
+        self._inference, self._writing = inference, writing
+
+    def __call__(self, scored: pa.Table) -> pa.Table:
+        """Write rows, and add them to the totals."""
+        done: Committed | StoreError
+        try:
+            done = commit(scored, self._inference, self._writing)
+            publish(done.tally, self._inference.card.model_id)
+        except StoreError as fault:
+            done = fault
+        return pa.table({"done": [pickle.dumps(done)]})
 
 
 def publish(tally: Tally, model_id: str) -> None:

@@ -1,0 +1,45 @@
+"""TRACKS in, rows of DESCRIBED out, and a model's windows of these. No torch here.
+
+The processes that decode load this and no more: torch would take each 0.4 GB and some seconds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import numpy as np
+import pyarrow as pa
+
+from pipeline.audio.spectra.windows import MatrixWindows
+from pipeline.binaries import buffers_of
+from pipeline.inference.inference_config import InferenceConfig
+from pipeline.inference.tracks import column, described_rows, described_schema
+
+
+def describe(
+    tracks: pa.Table, inference: InferenceConfig, is_known: Callable[[str], bool] = lambda _: False
+) -> Iterator[pa.Table]:
+    """Decode each track, and say when its windows begin; yield one row per track, or a fault."""
+    front_ends = inference.front_ends
+    schema = described_schema(len(front_ends))
+    for row in described_rows(tracks.to_pylist(), front_ends, is_known):
+        yield pa.Table.from_pylist([row], schema)
+
+
+def windows_of(described: pa.Table, inference: InferenceConfig, k: int = 0) -> list[MatrixWindows]:
+    """Return each track's windows for one model, of rows of DESCRIBED.
+
+    `k` is the number of the model's front end among those that the rows are of.
+    """
+    input_spec = inference.model_card.input_spec
+    n_frames, silence = inference.windows.n_frames(input_spec), input_spec.silence
+    columns = described[column("columns", k)].to_pylist()
+    return [
+        MatrixWindows(
+            np.frombuffer(matrix, input_spec.dtype).reshape(input_spec.n_rows, -1),
+            np.array(starts or [], np.int64),
+            n_frames,
+            silence,
+        )
+        for matrix, starts in zip(buffers_of(described[column("matrix", k)]), columns, strict=True)
+    ]
