@@ -41,7 +41,7 @@ _ROOM_OF = {
     "DoctorConfig": "configs.doctor",
     "SubmitConfig": "configs.submit",
     "TrackTagger": "inference.tagger",
-    "describe": "inference.tagger",
+    "describe": "inference.described",
     "inference_config": "inference.inference_config",
     "list_tracks": "store.catalogue",
     "LogMelSpec": "audio.spectra.logmel",

@@ -2,8 +2,9 @@
 
     tracks → [decode once, log-mel, windows] → [the model, an actor pool] → aggregate → commit
 
-The stages are plain functions on tables (`pipeline.inference.tagger`, `pipeline.tagging.commit`);
-here they get their processes, CPUs and GPUs. `pipeline.tagging.in_process` runs them without Ray.
+The stages are plain functions on tables (`pipeline.inference.described`, `pipeline.tagging.commit`)
+and the model's class (`pipeline.inference.tagger`); here they get their processes, CPUs and GPUs.
+`pipeline.tagging.in_process` runs them without Ray.
 """
 
 from __future__ import annotations
