@@ -73,7 +73,7 @@ class DescribedTrack:
     starts_s: list[float]
     """When each window begins, in s."""
     active: Bools
-    """Which windows count, `[n_windows]`."""
+    """Which windows are neither silence nor noise, `[n_windows]`."""
 
 
 class TrackStretches:
@@ -84,6 +84,7 @@ class TrackStretches:
         rate_hz = front_ends[0].input_spec.sample_rate_hz
         self._stretch = round(stretch_s * rate_hz)
         self._samples = _Samples()
+        self._n_seen = 0  # samples that were there at the last stretch's end
         self._matrices = {one.input_spec: _MatrixParts(one.input_spec) for one in front_ends}
         self._activities = [_ActivityParts(one) for one in front_ends]
 
@@ -95,7 +96,8 @@ class TrackStretches:
     def add(self, block: Float32) -> None:
         """Take the next samples, `[n]`."""
         self._samples.add(block)
-        if self._samples.end - self._samples.first >= self._stretch:
+        if self._samples.end - self._n_seen >= self._stretch:
+            self._n_seen = self._samples.end
             parts: list[_MatrixParts | _ActivityParts]
             parts = [*self._matrices.values(), *self._activities]
             for part in parts:
@@ -161,7 +163,7 @@ class _MatrixParts:
         """Add the columns that see nothing beyond the samples that are there."""
         if self._context is not None:
             n_known = samples.end // self._input_spec.hop - self._context
-            self._add(samples, n_known // _COLUMNS * _COLUMNS)
+            self._add(samples, max(self._n_done, n_known // _COLUMNS * _COLUMNS))
 
     def ended(self, samples: _Samples) -> Matrix:
         """Return all columns."""

@@ -30,7 +30,7 @@ from pipeline.store.track import open_track
 SAME = "same"
 """Status of a track whose content is known already: it is not decoded."""
 _DEATHS = 3
-_SLOWEST = 60  # times as fast as it sounds: a decoder that is slower hangs
+_LEAST_SPEED = 60  # seconds of audio in a second: a decoder that is slower hangs
 _READERS = 4  # a bucket's or a server's answers take their time
 _AHEAD_BYTES = 256 << 20
 """Of files from a bucket or a server that are read ahead, which are in memory as a whole."""
@@ -178,7 +178,7 @@ def _described(
 
 def _decoded(source: Any, front_ends: Sequence[TrackFrontEnd]) -> Row:
     """Decode in a process of its own; a file is to blame once several of these have died on it."""
-    guard = _guard(max(TIMEOUT_S, front_ends[0].max_track_s / _SLOWEST))
+    guard = _guard(max(TIMEOUT_S, front_ends[0].max_track_s / _LEAST_SPEED))
     for _ in range(_DEATHS - 1):
         try:
             return guard(_windows_of, source, front_ends)

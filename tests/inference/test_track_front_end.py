@@ -92,6 +92,22 @@ def test_front_ends_of_one_rate_go_together():
     assert together[1].active.all()
 
 
+@pytest.mark.parametrize(("name", "window_s"), [("mfcc", 1.0), ("log-mel", 20.0)])
+def test_what_must_wait_is_joined_once_a_stretch(name, window_s, monkeypatch):
+    """A matrix of the whole track, and windows longer than a stretch, keep samples waiting."""
+    joined, concatenate = [], np.concatenate
+
+    def counted(parts, **options):
+        joined.append(len(parts))
+        return concatenate(parts, **options)
+
+    samples = music(40, 16_000)
+    front_end = TrackFrontEnd(FRONT_ENDS[name], WindowSpec(window_s, 1.0), Activity())
+    monkeypatch.setattr("pipeline.inference.track_front_end.np.concatenate", counted)
+    described(samples, [front_end], stretch_s=4.0)
+    assert len(joined) < 20
+
+
 def test_columns_between_windows_are_left_out():
     windows = WindowSpec(1.0, 7.0)
     samples = music(31.37, 16_000)

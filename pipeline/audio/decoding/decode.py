@@ -81,10 +81,9 @@ def decode_blocks(
     What only FFmpeg's command line decodes comes as one block. Raises what `decode` raises,
     wherever it is met.
     """
-    span = {"sample_rate_hz": sample_rate_hz, "start_s": start_s, "duration_s": duration_s}
     has_begun = False
     try:
-        for block in _by_libraries(source, **span, max_duration_s=max_duration_s):  # type: ignore[arg-type]
+        for block in _by_libraries(source, sample_rate_hz, start_s, duration_s, max_duration_s):
             has_begun = True
             yield block
     except DecodeError as error:
@@ -105,7 +104,6 @@ def decode_blocks(
 
 def _by_libraries(
     source: AudioInput,
-    *,
     sample_rate_hz: int,
     start_s: float,
     duration_s: float | None,

@@ -82,11 +82,11 @@ class MatrixWindows:
     """The windows of a track's matrix; they are cut, `[n, n_rows, n_frames]`, as they are asked."""
 
     matrix: npt.NDArray[Any]
-    """`[n_rows, n_columns]`."""
+    """The matrix of the whole track, `[n_rows, n_columns]`, in its stored type."""
     starts: Int64
     """The column at which each window begins, `[n_windows]`."""
     n_frames: int
-    """Columns of a window."""
+    """How many columns of the matrix a window has."""
     silence: float | Float32
     """What stands beyond the ends of the matrix: one value, or one a row, `[n_rows, 1]`."""
 
