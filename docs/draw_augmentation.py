@@ -51,7 +51,7 @@ def main() -> None:
     on_samples = {
         "one second": samples[0],
         "noise": loud_noise[0],
-        "pitch, +4 semitones": shifted(samples[0], 4.0),
+        "pitch, +4 semitones": shifted(samples[:1], torch.tensor([4.0]))[0],
         "shift": shift(samples, rng)[0],
         "mix": both[0][0][0],
     }

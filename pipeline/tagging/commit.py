@@ -5,6 +5,7 @@ A batch of TAGS is committed as one file, whole or not at all.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -19,7 +20,7 @@ from pipeline.inference.scored_rows import tables_of
 from pipeline.inference.tracks import SAME
 from pipeline.store.tags.tagrows import not_before
 from pipeline.store.tags.tagstore import TagStore
-from pipeline.store.tags.work_table import WorkTable
+from pipeline.store.tags.work_table import SAME_PLACE, WorkTable
 
 MODEL_TRACKS = 8
 """Tracks whose windows the model gets at once: batches of windows are filled across tracks."""
@@ -52,8 +53,8 @@ class Committed:
 
     tally: Tally
     """Counts of the batch, and the seconds that its stages took."""
-    same: pa.Table
-    """The tracks whose content was known, for which nothing was written: rows of uri, fingerprint,
+    same: WorkTable
+    """The tracks whose content was known, for which no row was written: uri, fingerprint,
     size_bytes, modified_ns, attempts, tagged_at."""
 
 
@@ -80,4 +81,15 @@ def commit(scored: pa.Table, inference: InferenceConfig, writing: Writing) -> Co
         writing.store.commit(tags, date=writing.date, beside=beside, n_parts=writing.n_parts)
     tally = tally_of(scored.to_pylist(), inference.codes, same=SAME)
     tally.stages["write_s"] += monotonic() - began
-    return Committed(tally, same.select(_COPIED))
+    return Committed(tally, _kept(same.select(_COPIED), writing))
+
+
+def _kept(same: pa.Table, writing: Writing) -> WorkTable:
+    """Keep what is to be copied when all is tagged: in a file where there are several parts.
+
+    The file is named by its tracks, so a batch that is done twice has one.
+    """
+    if writing.n_parts == 1 or not same.num_rows:
+        return WorkTable.in_memory(same)
+    name = hashlib.sha256("\n".join(same["uri"].to_pylist()).encode()).hexdigest()
+    return WorkTable.in_file(same, writing.store.folder, f"{SAME_PLACE}/{name}.parquet")

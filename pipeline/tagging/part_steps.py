@@ -33,11 +33,10 @@ from pipeline.store.tags.listing import URI_HASH, Listing
 from pipeline.store.tags.parts import part_numbers
 from pipeline.store.tags.tagpart import TagPart
 from pipeline.store.tags.tagstore import TagStore
-from pipeline.store.tags.work_table import WorkTable
+from pipeline.store.tags.work_table import LEFT_PLACE, SAME_PLACE, WorkTable
 from pipeline.store.tags.worklist import WORK, Sizes, plan_work
 from pipeline.sums import Sums
 
-PLACE = "work/left"
 Each = Callable[[Callable[[Any], Any], Sequence[Any]], Iterable[Any]]
 """`map`, or what does the same with a task an item."""
 
@@ -139,20 +138,24 @@ def _kept(left: pa.Table, part: TagPart) -> WorkTable:
     """Keep what is left of a part: in memory where it is the only one, else in a file."""
     if part.n_parts == 1 or not left.num_rows:
         return WorkTable.in_memory(left)
-    return WorkTable.in_file(left, part.folder, f"{PLACE}/{part.name}.parquet")
+    return WorkTable.in_file(left, part.folder, f"{LEFT_PLACE}/{part.name}.parquet")
 
 
-def copy_part(part: TagPart, same: Sequence[pa.Table], *, date: str, schema: pa.Schema) -> int:
+def copy_part(part: TagPart, same: Sequence[WorkTable], *, date: str, schema: pa.Schema) -> int:
     """Write the rows of tracks whose content the part knows; return how many have a row there.
 
     `same` are rows of uri, fingerprint, size_bytes, modified_ns, attempts and tagged_at, of tracks
-    of all parts. Counted are those that the part itself has a row of: their content is as it was.
+    of all parts; one table of them is read at a time. Counted are those that the part itself has a
+    row of: their content is as it was.
     """
-    own = [text_hashes(rows["uri"]) for rows in same]
-    mine = [hashes[part_numbers(hashes, part.n_parts) == part.number] for hashes in own]
-    known = part.indexed_uris()
-    TagStore(part.folder).copy(part, same, date=date, schema=schema)
-    return sum(int(are_in(hashes, known).sum()) for hashes in mine)
+    store, known, n_renamed = TagStore(part.folder), part.indexed_uris(), 0
+    for one in same:
+        tracks = one.read()
+        uris = text_hashes(tracks["uri"])
+        mine = uris[part_numbers(uris, part.n_parts) == part.number]
+        n_renamed += int(are_in(mine, known).sum())
+        store.copy(part, tracks, date=date, schema=schema)
+    return n_renamed
 
 
 def finish_part(part: TagPart, listing: Listing, tables: Sequence[str]) -> Finished:
@@ -217,11 +220,13 @@ class PartSteps:
 
     def delete(self) -> None:
         """Delete what was written for the run alone."""
-        for one in self.left:
-            one.delete()
+        folder = self.parts[0].folder
+        for place in (LEFT_PLACE, SAME_PLACE):  # those of a run that was killed, too
+            for name in folder.names(place):
+                folder.delete(name)
 
     def finish(
-        self, same: Sequence[pa.Table], *, date: str, schema: pa.Schema
+        self, same: Sequence[WorkTable], *, date: str, schema: pa.Schema
     ) -> tuple[int, Finished]:
         """Copy rows for the `same` tracks, put in order the parts that have new ones."""
         n_renamed = 0

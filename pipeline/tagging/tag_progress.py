@@ -5,16 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterator
 from time import monotonic
 
-import pyarrow as pa
-
 from pipeline.evaluation.runs.tally import Tally
 from pipeline.runs.logs import progress_bar
+from pipeline.store.tags.work_table import WorkTable
 from pipeline.tagging.commit import Committed
 
 
 def gathered(
     done: Iterator[Committed], *, n_tracks: int, waits: str
-) -> tuple[Tally, list[pa.Table]]:
+) -> tuple[Tally, list[WorkTable]]:
     """Return the tally of all batches, and tables of the tracks whose content was known.
 
     Parameters
@@ -34,7 +33,7 @@ def gathered(
             spent_s = sum(part.stages.values())  # of one process
             part.begun_at = max(began, part.done_at - spent_s)
             tally.add(part)
-            if one.same.num_rows:
+            if one.same.n_rows:
                 same.append(one.same)
             bar.set_postfix_str(f"{tally.n_failed} failed", refresh=False)
             bar.update(part.n_tracks)

@@ -31,7 +31,7 @@ _LATER = (
     *("encoder", "hidden", "init", "freeze", "pool", "teacher", "hard_share"),
 )
 """Fields that runs of older versions do not have."""
-_NOT_NAMED = ("loader_processes", "cache_dir")
+_NOT_NAMED = ("loader_processes", "cache_dir", "compile")
 """Fields that decide how fast a run is, and not what comes out."""
 
 _NETWORK, _WINDOWS, _STEPS = "the network", "windows", "steps of the training"
@@ -110,6 +110,8 @@ class TrainConfig:
     """Seed of all that is drawn."""
     precision: Annotated[TrainPrecision, WHERE] = "auto"
     """Arithmetic of the network; bf16 is compared with f32 before it is used."""
+    compile: Annotated[bool, WHERE] = False
+    """Compile the network: its first step takes a minute or more, the others less."""
     loader_processes: Annotated[Count | None, WHERE] = None
     """Processes that randomise a worker's windows; 0: a thread; a core less than it has if not
     given."""

@@ -27,6 +27,7 @@ from torch.nn.parallel import DistributedDataParallel
 from pipeline.arrays import Float32
 from pipeline.evaluation.labels.aggregate import aggregate, equal_on_clips
 from pipeline.evaluation.labels.targets import is_known, is_there
+from pipeline.models.engines.compiler import NOT_COMPILED, compiler_fault
 from pipeline.models.engines.engines import TorchEngine
 from pipeline.models.engines.precision import autocast, resolved, step_fault
 from pipeline.models.model import Tagger
@@ -115,6 +116,7 @@ def train(
     fault = partial(_fault, model, train_set, config, device, samples, loader)
     _choose_precision(progress, config, device, fault, hooks)
     averaging = Averaging(average, model)
+    _compile(model, config, hooks)
     network = _shared(model, device, progress.precision)
     mixing = Mixing(config.sampling, config.mix_min, config.mix_max, balance=config.balance)
     steps = n_steps(mixing.size(train_set), batch_size=config.batch_size, n_ranks=n_ranks)
@@ -217,12 +219,24 @@ def _choose_precision(
     """
     if progress.precision != "f32":
         precision, note = resolved(config.precision, device, fault)
-        found: list[Any] = [(precision, note)] * _rank()[1]
-        if len(found) > 1:
-            dist.all_gather_object(found, (precision, note))
+        found = _from_all_ranks((precision, note))
         progress.precision, progress.note = max(found)  # f32 is the larger word
         if progress.note:
             hooks.on_note(progress.note)
+
+
+def _compile(model: Tagger, config: TrainConfig, hooks: Hooks) -> None:
+    """Let the network compile itself at its first step, if that is wanted.
+
+    Where one rank's machine lacks a compiler, none does, and a note says so. What is validated and
+    kept is a copy that was made before, and stays as it is.
+    """
+    if not config.compile:
+        return
+    if fault := max(_from_all_ranks(compiler_fault())):
+        hooks.on_note(f"{NOT_COMPILED}{fault}")
+    else:
+        model.backbone.compile(dynamic=False)
 
 
 def _fault(
@@ -367,11 +381,7 @@ def clip_scores_by(
     for clip in range(rank, len(data.matrices), n_ranks):
         scores, _ = engine.scores(data.clip_windows(clip))
         mine[clip] = {method: aggregate(scores, equal_on_clips(method)) for method in methods}
-    gathered: list[Any] = [mine]
-    if n_ranks > 1:
-        gathered = [None] * n_ranks
-        dist.all_gather_object(gathered, mine)
-    by_clip = {clip: scores for part in gathered for clip, scores in part.items()}
+    by_clip = {k: scores for part in _from_all_ranks(mine) for k, scores in part.items()}
     clips = range(len(data.matrices))
     return {
         method: np.stack([by_clip[clip][method] for clip in clips]).astype(np.float32)
@@ -429,6 +439,14 @@ def _mean(losses: list[Tensor]) -> float:
     if _rank()[1] > 1:
         dist.all_reduce(total)  # each rank holds its share of the mean
     return float(total)
+
+
+def _from_all_ranks(found: Any) -> list[Any]:
+    """Return what each rank has found, by rank."""
+    all_found = [found] * _rank()[1]
+    if len(all_found) > 1:
+        dist.all_gather_object(all_found, found)
+    return all_found
 
 
 def _rank() -> tuple[int, int]:

@@ -8,6 +8,8 @@ from typing import Any
 
 import torch
 
+from pipeline.errors import UsageError
+from pipeline.models.engines.graphs import first_line
 from pipeline.models.model import Tagger
 from pipeline.models.names import TrainPrecision
 from pipeline.training.config import TrainConfig
@@ -41,20 +43,33 @@ def train_to_the_end(
     last_state
         Returns the checkpoint that `hooks.on_epoch` was given last, by this process or by one
         before it; None where there is none. From there the training goes on.
+
+    Raises
+    ------
+    UsageError
+        Where the network was to be compiled and cannot be.
     """
 
     def run(precision: TrainPrecision, state: State | None) -> Progress:
-        return train(
-            replace(config, precision=precision),
-            new_model(),
-            train_set,
-            val_set,
-            device=device,
-            checkpoint=state,
-            hooks=hooks,
-            samples=samples,
-            loader=loader,
-        )
+        try:
+            return train(
+                replace(config, precision=precision),
+                new_model(),
+                train_set,
+                val_set,
+                device=device,
+                checkpoint=state,
+                hooks=hooks,
+                samples=samples,
+                loader=loader,
+            )
+        except RuntimeError as error:
+            from torch._dynamo.exc import TorchDynamoException  # takes a second to import
+
+            if not isinstance(error, TorchDynamoException):
+                raise
+            why = f"torch cannot compile {config.model} here: {first_line(error)}"
+            raise UsageError(f"--compile: {why}; leave it out") from error
 
     progress = run(config.precision, last_state())
     if progress.diverged_at is None or progress.precision != "bf16":

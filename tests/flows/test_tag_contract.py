@@ -18,6 +18,7 @@ from jobs import tag_catalog
 from pipeline.errors import StoreError
 from pipeline.flows.tagging import tag
 from pipeline.flows.tagging.part_tasks import each_on_ray
+from pipeline.store.tags.work_table import SAME_PLACE
 from tests.conftest import tones
 from tests.tagging.catalogues import counts, table, tag_in_a_process, write_catalogue
 
@@ -79,12 +80,16 @@ def test_all_ways_go_on_alike(folders):
     shutil.copy(tracks[3], music / f"copy{tracks[3].suffix}")
     soundfile.write(music / "new.wav", tones(4, 311), 44_100)
     more = ["--retry", "failed"]
+    of_a_killed_run = in_parts / SAME_PLACE / "0.parquet"
+    of_a_killed_run.parent.mkdir(exist_ok=True)
+    of_a_killed_run.write_bytes(b"cut off")
     assert tag_in_a_process(*words(music, here), *more)["code"] == 0
     assert tag_catalog.main([*words(music, on_ray), *more, "--workers", "1"]) == 0
     assert tag_in_parts(*words(music, in_parts), *more) == 0
     for name in TABLES:
         assert table(here, name) == table(on_ray, name) == table(in_parts, name), name
     assert counts(here) == counts(on_ray) == counts(in_parts)
+    assert not list(in_parts.glob("work/**/*.parquet"))
     run = counts(here)
     assert (run["tracks"], run["tagged"], run["failed"], run["retried"]) == (16, 2, 3, 3)
     assert (run["same_content"], run["touched"], run["changed"], run["gone"]) == (3, 1, 2, 1)

@@ -65,7 +65,7 @@ def commit(store, table, **beside):
 
 def copy(store, tracks, date):
     """Copy rows as a run does, once its plan has made the index whole."""
-    store.copy(*store.parts("m"), [tracks], date=date, schema=SCHEMA)
+    store.copy(*store.parts("m"), tracks, date=date, schema=SCHEMA)
 
 
 def rows(store) -> list[tuple[str, str, int]]:

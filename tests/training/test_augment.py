@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+import torchaudio
 
 from pipeline.training.augmenting.augment import (
     NOISE,
@@ -13,7 +14,12 @@ from pipeline.training.augmenting.augment import (
     noise,
     shift,
 )
-from pipeline.training.augmenting.pitch import nearest_peaks, pitch, shifted
+from pipeline.training.augmenting.pitch import (
+    nearest_peaks,
+    pitch,
+    resampled_together,
+    shifted,
+)
 
 RATE_HZ = 16_000
 
@@ -34,7 +40,7 @@ def loudest_hz(samples: torch.Tensor) -> float:
 
 @pytest.mark.parametrize("semitones", [-6, -3.3, -0.5, 0, 1, 4.4, 6])
 def test_pitch_moves_by_semitones_and_keeps_the_length(semitones):
-    (moved,) = shifted(sine(440)[None], [semitones])
+    (moved,) = shifted(sine(440)[None], torch.tensor([semitones]))
     assert len(moved) == RATE_HZ
     assert loudest_hz(moved) == pytest.approx(440 * 2 ** (semitones / 12), rel=0.01)
 
@@ -66,7 +72,7 @@ def test_partials_keep_their_levels_up_and_down(semitones, n_partials, begin_s):
     ratio = 2 ** (semitones / 12)
     for f0_hz in (147.0, 330.0, 880.0):
         before = tone(f0_hz, n_partials, begin_s=begin_s)
-        (after,) = shifted(before[None], [semitones])
+        (after,) = shifted(before[None], torch.tensor([semitones]))
         changes = [
             level_db(after, k * f0_hz * ratio, 44_100) - level_db(before, k * f0_hz, 44_100)
             for k in range(1, n_partials + 1)
@@ -79,7 +85,18 @@ def test_rows_are_shifted_as_if_alone(rng):
     steps = 12 * torch.rand(5, generator=torch.Generator().manual_seed(0)) - 6
     together = pitch(rows, rng)
     for row, step, moved in zip(rows, steps, together, strict=True):
-        torch.testing.assert_close(moved, shifted(row[None], [float(step)])[0], atol=1e-4, rtol=0)
+        torch.testing.assert_close(moved, shifted(row[None], step[None])[0], atol=1e-4, rtol=0)
+
+
+def test_rows_resampled_together_are_torchaudios():
+    """What a GPU does, without a wait for the ratios, is what a row takes on a CPU."""
+    rows = torch.randn(4, 30_000, generator=torch.Generator().manual_seed(0))
+    ratios = [(7, 5), (5, 4), (3, 4), (99, 100)]
+    together = resampled_together(rows, torch.tensor([p / q for p, q in ratios]), 20_000)
+    for row, (p, q), found in zip(rows, ratios, together, strict=True):
+        torch.testing.assert_close(
+            found, torchaudio.functional.resample(row, p, q)[:20_000], atol=3e-3, rtol=0
+        )
 
 
 def test_the_nearest_peaks():

@@ -276,7 +276,7 @@ class TagStore:
     def copy(
         self,
         part: TagPart,
-        tracks: Iterable[pa.Table],
+        tracks: pa.Table,
         *,
         date: str,
         schema: pa.Schema,
@@ -295,16 +295,15 @@ class TagStore:
         schema
             Of the new rows, metadata and all.
         """
-        for some in tracks:
-            wanted = defaultdict(list)
-            for k, content in enumerate(some["fingerprint"].to_pylist()):
-                wanted[content].append(k)
-            for name in part.files_with(content_hashes(some["fingerprint"])):
-                rows = self.folder.read_tables([name], schema)
-                rows = rows.filter(pc.equal(rows["status"], "ok"))
-                rows = rows.replace_schema_metadata(schema.metadata)
-                found = [wanted.pop(text, []) for text in rows["fingerprint"].to_pylist()]
-                self._copy(name, rows, some, found, date, part.n_parts)
+        wanted = defaultdict(list)
+        for k, content in enumerate(tracks["fingerprint"].to_pylist()):
+            wanted[content].append(k)
+        for name in part.files_with(content_hashes(tracks["fingerprint"])):
+            rows = self.folder.read_tables([name], schema)
+            rows = rows.filter(pc.equal(rows["status"], "ok"))
+            rows = rows.replace_schema_metadata(schema.metadata)
+            found = [wanted.pop(text, []) for text in rows["fingerprint"].to_pylist()]
+            self._copy(name, rows, tracks, found, date, part.n_parts)
 
     def _copy(
         self,

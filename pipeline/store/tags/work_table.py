@@ -1,8 +1,8 @@
 """A table that a run needs until its end: in memory while a catalogue is small, else in a file.
 
-What a part of TAGS has to be done, and which contents it knows, grows with the catalogue. Where
-there are several parts, each writes its own as files below `work/`, and whoever needs some rows
-reads those: the process that leads a run holds names and counts.
+What a part of TAGS has to be done, and which tracks are known by another name, grows with the
+catalogue. Where there are several parts, whoever finds such rows writes them as files below
+`work/`, and whoever needs some reads those: the process that leads a run holds names and counts.
 """
 
 from __future__ import annotations
@@ -13,6 +13,10 @@ import pyarrow as pa
 
 from pipeline.store.folder import Folder
 
+LEFT_PLACE = "work/left"
+"""Where the tracks that are left to tag lie, a file a part."""
+SAME_PLACE = "work/same"
+"""Where the tracks whose content is known lie, a file a batch that was committed."""
 _ROWS_A_GROUP = 1 << 12
 
 
@@ -41,11 +45,6 @@ class WorkTable:
         """Write rows to a file; one that is there already, from a task that died, is replaced."""
         folder.write_table(name, table, row_group_size=_ROWS_A_GROUP, compression="lz4")
         return cls(table.num_rows, folder=folder, name=name)
-
-    def delete(self) -> None:
-        """Delete the file: the run is over."""
-        if self.folder is not None:
-            self.folder.delete(self.name)
 
     def slice(self, first: int, n_rows: int) -> WorkTable:
         """Return some of the rows, without reading any; fewer where there are not so many."""
