@@ -34,16 +34,18 @@ BESIDE = (
 
 
 class _RayInOneProcess(LoadScopeScheduling):  # type: ignore[misc]
-    """Give one process the tests of flows, from the beginning, and others what is left.
+    """Give one process the tests of flows, from the beginning, and others what is left, by file.
 
-    Those with a Ray of their own, of several nodes or for submitted jobs, may run beside them, and
-    so does tagging, which makes the two halves about as long.
+    What a file's tests share is made once so. Those with a Ray of their own, of several nodes or
+    for submitted jobs, may run beside them, and so does tagging, which makes the two halves about
+    as long.
     """
 
     def _split_scope(self, nodeid: str) -> str:
         if nodeid.startswith(BESIDE):
             return "clusters"
-        return "flows" if nodeid.startswith(("tests/flows/", "tests/test_api")) else nodeid
+        is_of_flows = nodeid.startswith(("tests/flows/", "tests/test_api"))
+        return "flows" if is_of_flows else nodeid.partition("::")[0]
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -23,7 +23,7 @@ from ray._private.node import Node
 from ray.cluster_utils import Cluster
 
 from tests.conftest import SAMPLE_RATE_HZ, tones
-from tests.flows.conftest import SPLIT, short_folder
+from tests.flows.conftest import SPLIT, kill, short_folder
 from tests.waiting import wait_for
 
 pytestmark = [pytest.mark.cluster, pytest.mark.slow, pytest.mark.timeout(1800)]
@@ -113,11 +113,15 @@ class Jobs:
     def started(self, name: str, cluster: Cluster) -> Iterator[subprocess.Popen[str]]:
         """Start a job; what was started is checked when the block has ended."""
         with self._corpus.origin(latency_s=0.2) as origin:
-            process = self._start(*getattr(self, f"_{name}")(origin), address=cluster.address)
+            process = self._start(*self.words(name, origin), address=cluster.address)
             yield process
             output, _ = process.communicate()
         assert process.returncode == 0, output
         getattr(self, f"_check_{name}")()
+
+    def words(self, name: str, origin=None) -> list[object]:
+        """Return a job's name and flags; a build needs a server of its videos."""
+        return list(getattr(self, f"_{name}")(origin))
 
     def _build(self, origin) -> list[object]:
         return ["build_subset", "--segments", *self._corpus.sheets, "--out", self.out,
@@ -209,6 +213,20 @@ def test_an_elastic_training_goes_on_with_what_is_left_and_takes_in_what_comes(c
     assert [n for n, _ in groupby(n_workers)] == [4, 2, 4]
 
 
+@long
+def test_a_kill_in_the_middle_of_a_resize_loses_no_epoch_and_repeats_none(cluster, jobs, start_job):
+    process = start_job(*jobs.words("elastic"), address=cluster.address)
+    wait_for(lambda: len(jobs.committed("elastic")) > 1, process)
+    lost = node_of(cluster, "RayTrainWorker")
+    left = next(node for node in cluster.worker_nodes if node is not lost)
+    cluster.remove_node(lost, allow_graceful=False)
+    wait_for(lambda: not processes_of(left, "RayTrainWorker"), process)
+    kill(process)
+    grow(cluster)
+    with jobs.started("elastic", cluster):
+        pass
+
+
 def test_a_build_leaves_nodes_with_gpus_alone_and_goes_on_when_one_is_taken_away(cluster, jobs):
     gpu_node = grow(cluster, num_gpus=1)
     with jobs.started("build", cluster) as process:
@@ -258,7 +276,7 @@ def rows_of(dataset: Path):
 
 @pytest.mark.parametrize("name", ["tag", "train"])
 def test_a_gpu_that_no_node_has_is_named_and_the_job_ends(name, cluster, jobs, start_job):
-    words = [*getattr(jobs, f"_{name}")(None), "--gpu", "--max-wait-s", "2"]
+    words = [*jobs.words(name), "--gpu", "--max-wait-s", "2"]
     words += ["--engine", "torch"] * (name == "tag")
     process = start_job(*words, address=cluster.address)
     output, _ = process.communicate()
