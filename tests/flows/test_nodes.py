@@ -93,7 +93,13 @@ def cluster(head: Cluster) -> Cluster:
 def processes_of(node: Node, title: str) -> list[psutil.Process]:
     """Return a node's worker processes of some title."""
     below = psutil.Process(node.all_processes["raylet"][0].process.pid).children(recursive=True)
-    return [one for one in below if title in " ".join(one.cmdline())]
+    return [one for one in below if title in _command_of(one)]
+
+
+def _command_of(process: psutil.Process) -> str:
+    with suppress(psutil.NoSuchProcess):  # also a zombie
+        return " ".join(process.cmdline())
+    return ""
 
 
 def node_of(cluster: Cluster, title: str) -> Node:
