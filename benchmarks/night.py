@@ -157,15 +157,12 @@ def described(
 
 def filled(tracks: pa.Table, constant: Mapping[str, Any], schema: pa.Schema) -> pa.Table:
     """Return rows of a schema: columns that tracks do not have are constant, or null."""
-    return pa.table(
-        [
-            tracks[field.name].cast(field.type)
-            if field.name in tracks.column_names
-            else pa.array([constant.get(field.name)] * tracks.num_rows, field.type)
-            for field in schema
-        ],
-        schema=schema,
-    )
+    one = pa.Table.from_pylist([dict(constant)], schema)
+    rows = one.take(pa.array(np.zeros(tracks.num_rows, np.int64)))
+    for k, field in enumerate(schema):
+        if field.name in tracks.column_names:
+            rows = rows.set_column(k, field, tracks[field.name].cast(field.type))
+    return rows
 
 
 class Waiting:

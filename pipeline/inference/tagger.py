@@ -8,16 +8,14 @@ from __future__ import annotations
 import json
 import os
 import resource
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from time import monotonic
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 
 from pipeline.arrays import Float32, Floats
-from pipeline.audio.spectra.windows import MatrixWindows
+from pipeline.audio.spectra.windows import JoinedWindows
 from pipeline.inference.described import windows_of
 from pipeline.inference.inference_config import InferenceConfig, check_model, inference_config
 from pipeline.inference.scored_rows import scored_row as scored_row
@@ -25,11 +23,6 @@ from pipeline.inference.scored_rows import scored_schema as scored_schema
 from pipeline.inference.scored_rows import tables_of as tables_of
 from pipeline.inference.tracks import Row, column, described_rows, described_schema, track_of
 from pipeline.models.engines.engines import Engine, make_engine
-
-_GROUP_WINDOWS = 2048
-"""Cut for the model at a time, some 100 MB, as eight long tracks have gigabytes. A multiple of
-every engine's batch, so batches are what they would be of all windows at once."""
-Windows = MatrixWindows | npt.NDArray[Any]
 
 
 class TrackTagger:
@@ -99,17 +92,10 @@ class TrackTagger:
         """Return each track's window scores and embeddings by one of the models."""
         part = self._inference.parts[k]
         windows = windows_of(tracks, part, self._inference.front_ends.index(part.front_end))
-        scores, vectors = _scores(self._engines[k], windows)
+        scores, vectors = self._engines[k].scores(JoinedWindows(windows))
         bounds = np.cumsum([len(each) for each in windows])[:-1]
         vectors_of = np.split(vectors, bounds) if vectors is not None else [None] * len(windows)
         return list(zip(np.split(scores, bounds), vectors_of, strict=True))
-
-
-def _scores(engine: Engine, windows: Sequence[Windows]) -> tuple[Float32, Float32 | None]:
-    """Return scores and embeddings of all windows of some tracks, in their order."""
-    found = [engine.scores(part) for part in in_groups(windows, _GROUP_WINDOWS)]
-    scores, vectors = zip(*found, strict=True)
-    return np.concatenate(scores), None if vectors[0] is None else np.concatenate(vectors)
 
 
 def about(engines: Sequence[Mapping[str, str]]) -> dict[str, str]:
@@ -121,20 +107,3 @@ def about(engines: Sequence[Mapping[str, str]]) -> dict[str, str]:
     keys = dict.fromkeys(key for engine in engines for key in engine)
     said = {key: dict.fromkeys(engine.get(key, "") for engine in engines) for key in keys}
     return {key: "+".join(filter(None, values)) for key, values in said.items()}
-
-
-def in_groups(windows: Sequence[Windows], size: int) -> Iterator[npt.NDArray[Any]]:
-    """Yield the windows of tracks one after the other, `size` at a time; one empty group of none.
-
-    >>> [group.tolist() for group in in_groups([np.arange(2), np.arange(3), np.arange(0)], 4)]
-    [[0, 1, 0, 1], [2]]
-    """
-    ends = np.cumsum([len(part) for part in windows])
-    for start in range(0, max(1, ends[-1]), size):
-        firsts = [start - (end - len(part)) for part, end in zip(windows, ends, strict=True)]
-        yield np.concatenate(
-            [
-                part[max(0, first) : max(0, first + size)]
-                for part, first in zip(windows, firsts, strict=True)
-            ]
-        )

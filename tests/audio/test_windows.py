@@ -7,7 +7,13 @@ from hypothesis import strategies as st
 
 from pipeline.audio.spectra.input_kinds import LogMelInput
 from pipeline.audio.spectra.logmel import LogMelSpec, log_mel
-from pipeline.audio.spectra.windows import WindowSpec, cut_windows, window_starts
+from pipeline.audio.spectra.windows import (
+    JoinedWindows,
+    MatrixWindows,
+    WindowSpec,
+    cut_windows,
+    window_starts,
+)
 from pipeline.errors import UsageError
 
 SPEC = LogMelSpec()
@@ -63,3 +69,20 @@ def test_a_window_of_a_track_is_what_that_second_alone_gives_but_at_its_edges(rn
 def test_a_window_has_a_length(window_s, hop_s):
     with pytest.raises(UsageError):
         WindowSpec(window_s, hop_s)
+
+
+@given(
+    n_windows=st.lists(st.integers(0, 5), min_size=1, max_size=6),
+    first=st.integers(0, 30),
+    n=st.integers(0, 30),
+)
+def test_windows_of_several_tracks_are_those_of_each(n_windows, first, n):
+    rng = np.random.default_rng(0)
+    tracks = [
+        MatrixWindows(rng.random((3, 40), np.float32), np.arange(k) * 7, 10, 0.0) for k in n_windows
+    ]
+    joined = JoinedWindows(tracks)
+    assert len(joined) == sum(n_windows)
+    whole = np.concatenate([track[:] for track in tracks])
+    np.testing.assert_array_equal(joined[first : first + n], whole[first : first + n])
+    assert joined[first : first + n].shape[1:] == (3, 10)

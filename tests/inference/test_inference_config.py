@@ -7,7 +7,7 @@ import pyarrow as pa
 import pytest
 from scipy.special import expit, logit
 
-from pipeline.audio.spectra.windows import WindowSpec
+from pipeline.audio.spectra.windows import JoinedWindows, WindowSpec
 from pipeline.binaries import buffers_of
 from pipeline.errors import UsageError
 from pipeline.evaluation.labels.aggregate import TRACKS, aggregate
@@ -17,6 +17,7 @@ from pipeline.inference import tagger as stages
 from pipeline.inference.inference_config import calibrated, inference_config
 from pipeline.inference.tagger import TrackTagger, scored_row
 from pipeline.inference.tracks import DESCRIBED
+from pipeline.models.engines.engines import BATCH
 from pipeline.models.model import load_card, save_card
 from pipeline.selection.vocabulary import default_vocabulary
 from pipeline.store.folder import Folder
@@ -48,18 +49,20 @@ def described(inference, n_windows):
 
 
 @pytest.mark.parametrize("n_windows", [[3, 0, 21, 9, 7], [0, 0]])
-def test_long_tracks_come_to_the_model_in_groups(inference, n_windows, monkeypatch):
+def test_windows_of_all_tracks_are_cut_a_batch_at_a_time(inference, n_windows, monkeypatch):
+    class Counted(JoinedWindows):
+        def __getitem__(self, wanted):
+            sizes.append(len(found := super().__getitem__(wanted)))
+            return found
+
+    sizes = []
     inference = replace(inference, aggregation="s2-10s-top3")
-    tracks, tagger, sizes = described(inference, n_windows), TrackTagger(inference), []
+    tracks, tagger = described(inference, n_windows), TrackTagger(inference)
     keys = ["uri", "status", "labels", "scores", "peaks", "window_scores", "embedding"]
-    at_once = tagger(tracks).select(keys)
-    scores = tagger._engines[0].scores
-    monkeypatch.setattr(stages, "_GROUP_WINDOWS", 16)
-    monkeypatch.setattr(
-        tagger._engines[0], "scores", lambda part: sizes.append(len(part)) or scores(part)
-    )
-    assert tagger(tracks).select(keys).equals(at_once)
-    assert (sum(sizes), max(sizes)) == (sum(n_windows), min(16, sum(n_windows)))
+    alone = [tagger(tracks.slice(k, 1)).select(keys) for k in range(len(n_windows))]
+    monkeypatch.setattr(stages, "JoinedWindows", Counted)
+    assert tagger(tracks).select(keys).to_pylist() == pa.concat_tables(alone).to_pylist()
+    assert (sum(sizes), max(sizes, default=0)) == (sum(n_windows), min(BATCH, sum(n_windows)))
 
 
 def test_windows_are_read_where_they_lie(inference):

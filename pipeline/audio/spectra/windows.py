@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -98,6 +99,26 @@ class MatrixWindows:
         if not len(starts):
             return np.zeros((0, len(self.matrix), self.n_frames), self.matrix.dtype)
         return cut_windows(self.matrix, starts, self.n_frames, silence=self.silence)
+
+
+@dataclass(frozen=True)
+class JoinedWindows:
+    """The windows of several tracks, one track after the other; cut as they are asked for."""
+
+    parts: Sequence[MatrixWindows | npt.NDArray[Any]]
+    """Those of each track, one track at least; a track may have none."""
+
+    def __len__(self) -> int:
+        return sum(map(len, self.parts))
+
+    def __getitem__(self, wanted: slice) -> npt.NDArray[Any]:
+        first, end, _ = wanted.indices(len(self))
+        found, n_before = [self.parts[0][:0]], 0
+        for part in self.parts:
+            if n_before < end and first < n_before + len(part):
+                found.append(part[max(0, first - n_before) : end - n_before])
+            n_before += len(part)
+        return np.concatenate(found)
 
 
 def cut_windows(

@@ -20,6 +20,7 @@ from scipy.special import expit
 from torch import Tensor, nn
 
 from pipeline.arrays import Float32
+from pipeline.audio.spectra.windows import JoinedWindows
 from pipeline.errors import SpecMismatch, UsageError
 from pipeline.models.engines.compiler import NOT_COMPILED, compiler_fault
 from pipeline.models.engines.engine_choice import check_names, wants_int8
@@ -49,7 +50,7 @@ _GPU_BATCH = 256
 _AHEAD = 2  # batches that wait for a GPU
 _log = logging.getLogger(__name__)
 
-Windows = npt.NDArray[Any]
+Windows = npt.NDArray[Any] | JoinedWindows
 
 
 class Engine(Protocol):
@@ -62,7 +63,8 @@ class Engine(Protocol):
         """Return scores and embeddings of windows as they are stored, `[n, n_rows, n_frames]`.
 
         Scores are the sigmoids, `[n, n_classes]`; embeddings what the last linear layer sees,
-        `[n, n_features]`, and None where they were not asked for.
+        `[n, n_features]`, and None where they were not asked for. A batch is asked of `windows` at
+        a time; `JoinedWindows` are cut then, while a GPU still computes on those before.
         """
 
 
@@ -214,7 +216,7 @@ class TorchEngine:
         values = [torch.cat(parts).cpu().numpy() for parts in zip(*found, strict=True)]
         return _scores(values, self._preparation)
 
-    def _prepared(self, windows: Windows) -> Tensor:
+    def _prepared(self, windows: npt.NDArray[Any]) -> Tensor:
         n = self._batch if self._is_compiled else len(windows)
         dtype = torch.from_numpy(np.zeros(0, windows.dtype)).dtype
         batch = torch.zeros((n, *windows.shape[1:]), dtype=dtype, pin_memory=self._is_gpu)
