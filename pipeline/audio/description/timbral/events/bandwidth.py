@@ -29,8 +29,9 @@ def bandwidths_hz(samples: Float64, sample_rate_hz: int) -> Float64:
     scale = 1 / np.sqrt(sample_rate_hz * LENGTH)
     levels, widths = [], []
     for frames in blocks(samples, LENGTH, HOP):
-        centred = frames - frames.mean(axis=1, keepdims=True)
-        density = np.abs(scipy.fft.rfft(centred)) * scale
+        spectrum = scipy.fft.rfft(frames)
+        spectrum[:, 0] = 0  # the mean of each frame: in rectangular frames it is in no other bin
+        density = np.sqrt(np.square(spectrum.real) + np.square(spectrum.imag)) * scale
         level = density.sum(axis=1)
         first = (density.cumsum(axis=1) >= _LOW_SHARE * level[:, np.newaxis]).argmax(axis=1)
         is_in = density >= _LEAST_DENSITY

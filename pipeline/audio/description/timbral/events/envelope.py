@@ -24,7 +24,8 @@ def sample_and_hold(samples: Float64, sample_rate_hz: int, *, decay_s: float) ->
         elif n_held < n_hold:
             n_held += 1
         else:
-            held = max(level, held - fall)
+            fallen = held - fall
+            held = fallen if fallen > level else level  # max() is a slow call
         envelope.append(held)
     return np.array(envelope)
 

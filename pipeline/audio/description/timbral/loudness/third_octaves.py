@@ -33,22 +33,24 @@ def third_octave_levels(windows: Float64, sample_rate_hz: int) -> Float64:
     ISO 532 B; Churchill's implementation of 2004 (University of Salford), as in timbral_models.
     """
     filters = [_band_pass(_LOWEST_THIRD + N_BANDS - i, sample_rate_hz) for i in range(4, 0, -1)]
-    powers: list[Float64] = [_power(windows, section) for section in filters]
-    half_band = scipy.signal.cheby1(2, 0.1, 0.4, output="sos")
+    powers: list[Float64] = [_power(windows, one) for one in filters]
+    half_band = scipy.signal.cheby1(2, 0.1, 0.4)
     while len(powers) < N_BANDS:
-        windows = scipy.signal.sosfilt(half_band, windows)[:, 1::2]
-        powers = [*(_power(windows, section) for section in filters[:3]), *powers]
+        windows = scipy.signal.lfilter(*half_band, windows)[:, 1::2]
+        powers = [*(_power(windows, one) for one in filters[:3]), *powers]
     with np.errstate(divide="ignore"):
         return np.asarray(10 * np.log10(np.stack(powers, axis=1)) + REFERENCE_DB)
 
 
-def _band_pass(third: int, sample_rate_hz: int) -> Float64:
+def _band_pass(third: int, sample_rate_hz: int) -> tuple[Float64, Float64]:
+    """Return numerator and denominator: for these bands as exact as sections, and faster."""
     centre = 2 ** (third / 3) * 1000 / (sample_rate_hz / 2)
     edges = [2 ** (-1 / 6) * centre, min(2 ** (1 / 6) * centre, 0.9999999999)]
-    return np.asarray(scipy.signal.butter(4, edges, "bandpass", output="sos"))
+    numerator, denominator = scipy.signal.butter(4, edges, "bandpass")
+    return numerator, denominator
 
 
-def _power(windows: Float64, section: Float64) -> Float64:
+def _power(windows: Float64, coefficients: tuple[Float64, Float64]) -> Float64:
     """Return the mean square of each filtered window; 0 for one that is never positive."""
-    filtered = scipy.signal.sosfilt(section, windows)
+    filtered = scipy.signal.lfilter(*coefficients, windows)
     return np.where(filtered.max(axis=1) > 0, np.square(filtered).mean(axis=1), 0.0)

@@ -84,6 +84,7 @@ class _Walk:
 
     core: Float64
     band: Int64 = field(init=False)
+    point: Int64 = field(init=False)
     at_bark: Float64 = field(init=False)
     level: Float64 = field(init=False)
     slope_row: Int64 = field(init=False)
@@ -91,7 +92,7 @@ class _Walk:
 
     def __post_init__(self) -> None:
         n = len(self.core)
-        self.band, self.slope_row = np.zeros(n, int), np.full(n, _LAST_SLOPE)
+        self.band, self.point, self.slope_row = (np.full(n, k) for k in (0, 0, _LAST_SLOPE))
         self.at_bark, self.level, self.total = np.zeros(n), np.zeros(n), np.zeros(n)
         self.piece_level = np.zeros((n, N_POINTS))
         self.piece_slope = np.zeros((n, N_POINTS))
@@ -120,7 +121,8 @@ class _Walk:
         self.band[rows] = band + (self.at_bark[rows] >= limit_bark)
 
     def _record(self, rows: Int64, level: Float64, slope: Float64) -> None:
-        point = np.maximum(np.rint(self.at_bark[rows] * 10).astype(int) - 1, 0)
+        point = np.rint(self.at_bark[rows] * 10).astype(int) - 1
+        self.point[rows] = point = np.maximum(point, self.point[rows])
         self.begins[rows, point] = True
         self.piece_level[rows, point] = level
         self.piece_slope[rows, point] = slope
@@ -164,10 +166,12 @@ def _fall(
     """Return where a falling piece ends, in Bark, and at which loudness.
 
     It ends where the next slope or the core of the band takes over, in steps of 0.1 Bark, or at the
-    end of the band.
+    end of the band. A piece that was cut below its slope's loudness is followed by one that goes
+    back 0.1 Bark: a quirk of the program of 1991, which the points that are passed do not see.
     """
     to_level = np.maximum(SLOPE_LEVELS[slope_row], core)
-    length = np.maximum(np.rint((level - to_level) / slope * 10), 1) * 0.1
+    n_steps = np.rint((level - to_level) / slope * 10)
+    length = np.where(n_steps == 0, 1, n_steps) * 0.1
     is_cut = at_bark + length > limit_bark
     cut_level = level - (limit_bark - at_bark) * slope
     return (
