@@ -42,8 +42,9 @@ def run(dataset: Path, out: Path, *flags: str) -> int:
 
 @pytest.mark.slow
 def test_frames_are_the_catalogues(dataset, clips, ray_local, tmp_path):
-    assert run(dataset, tmp_path, "--features", "mfcc,zcr,nmf_components") == 0
-    for name, n_rows in (("mfcc", 40), ("zcr", 1), ("nmf_components", 1025)):
+    assert run(dataset, tmp_path, "--features", "mfcc,zcr,nmf_components,timbral") == 0
+    n_rows_of = {"mfcc": 40, "zcr": 1, "nmf_components": 1025, "timbral": 8}
+    for name, n_rows in n_rows_of.items():
         table = pq.read_table(tmp_path / name, partitioning=None)
         assert sorted(table["segment_id"].to_pylist()) == sorted(clips)
         described = json.loads(table.schema.metadata[DESCRIPTION_KEY])
