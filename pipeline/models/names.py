@@ -47,6 +47,7 @@ CLASSICAL = ("svm", "random-forest", "mlp", "knn")
 NETWORKS = (
     *("cnn1d-raw", "cnn2d-mfcc", "cnn1d-descriptors", "crnn", "shortchunk", "shortchunk-res"),
     *("compact", "ast", *CLASSICAL),
+    *("fcn", "fcn4", "musicnn", "samplecnn", "samplecnn-se", "harmonic-cnn", "cnn-sa"),
 )
 """Our own networks, for --help; `networks.registry` knows those of new files as well."""
 FAMILIES: Mapping[str, tuple[str, ...]] = MappingProxyType(
