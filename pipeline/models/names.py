@@ -48,6 +48,7 @@ NETWORKS = (
     *("cnn1d-raw", "cnn2d-mfcc", "cnn1d-descriptors", "crnn", "shortchunk", "shortchunk-res"),
     *("compact", "ast", *CLASSICAL),
     *("fcn", "fcn4", "musicnn", "samplecnn", "samplecnn-se", "harmonic-cnn", "cnn-sa"),
+    *("cnn1d-mel", "timbre-pitch"),
 )
 """Our own networks, for --help; `networks.registry` knows those of new files as well."""
 FAMILIES: Mapping[str, tuple[str, ...]] = MappingProxyType(

@@ -1,8 +1,9 @@
 """The music tagging networks have the layers, sizes and steps of their papers.
 
 Parameters for 50 classes are counted here by hand from the layers of github.com/minzwon/
-sota-music-tagging-models (training/model.py and modules.py, of which Won et al. 2020 speak), and
-for FCN-4 from table 1 of Choi et al. 2016.
+sota-music-tagging-models (training/model.py and modules.py, of which Won et al. 2020 speak) and
+github.com/biboamy/instrument-prediction (function/model.py of Hung and Yang 2018), for FCN-4 from
+table 1 of Choi et al. 2016, for the full-band CNN from section 3 of Dieleman and Schrauwen 2014.
 """
 
 import librosa
@@ -12,7 +13,7 @@ import torch
 
 from pipeline.audio.spectra.input_kinds import LogMelInput, SamplesInput
 from pipeline.audio.spectra.logmel import LogMelSpec
-from pipeline.models.networks import harmonic_cnn, samplecnn
+from pipeline.models.networks import harmonic_cnn, samplecnn, timbre_pitch
 from pipeline.models.networks.registry import build_network, networks
 from pipeline.training.presets import PRESETS
 from pipeline.training.recipes import input_spec_of
@@ -47,6 +48,12 @@ def excited(n_in, n_out, kernel, short_cut):
     return residual(n_in, n_out, kernel, short_cut) + 2 * linear(n_out, n_out)
 
 
+def timbre_pitch_block(n_in, n_out):
+    """Three batch norms, two convolutions over three steps, one over a single step."""
+    norms = 2 * (n_in + 2 * n_out)
+    return norms + linear(n_in * 3, n_out) + linear(n_out * 3, n_out) + linear(n_in, n_out)
+
+
 SAMPLE_WIDTHS = (1, 128, 128, 128, 256, 256, 256, 256, 256, 256, 512)
 SE_BLOCKS = [
     excited(n_in, n_out, 3, k == 0 or n_in != n_out)
@@ -75,6 +82,15 @@ N_PARAMETERS = {
     + 2 * ENCODER_LAYER
     + linear(256, 256)
     + linear(256, N_CLASSES),
+    "cnn1d-mel": linear(128 * 8, 32)
+    + linear(32 * 8, 32)
+    + linear(32 * 9, 100)  # of 188 frames 9 positions are left
+    + linear(100, N_CLASSES),
+    "timbre-pitch": 2 * 176
+    + linear(176 * 3, 88)
+    + sum(timbre_pitch_block(*ends) for ends in ((88, 176), (176, 264), (264, 264)))
+    + 2 * 264
+    + linear(264 * 3, N_CLASSES),
     "harmonic-cnn": 1  # Q
     + 2 * 6
     + convolved(6, 128, 9)
@@ -97,6 +113,8 @@ def paper_shape(name):
         "fcn4": (96, 1366),
         "musicnn": (96, 188),
         "cnn-sa": (128, 938),
+        "cnn1d-mel": (128, 188),
+        "timbre-pitch": (1, 160_000),
         "harmonic-cnn": (1, 80_000),
     }.get(name, (1, 59_049))
 
@@ -150,7 +168,7 @@ def test_inputs_are_those_of_the_benchmark():
         spec = front_end.spec
         rate_hz = 12_000 if name == "fcn4" else 16_000
         assert (spec.sample_rate_hz, spec.n_fft, spec.hop) == (rate_hz, 512, 256)
-        assert spec.n_mels == (128 if name == "cnn-sa" else 96)
+        assert spec.n_mels == (128 if name in ("cnn-sa", "cnn1d-mel") else 96)
 
 
 def test_presets_are_the_benchmarks():
@@ -207,3 +225,54 @@ def test_a_higher_q_makes_filters_narrower(filters):
     narrow = harmonic_cnn.HarmonicFilters()
     torch.nn.init.constant_(narrow.q, 2.0)
     assert narrow.filters().sum().item() == pytest.approx(wide / 2, rel=0.1)
+
+
+# Timbre and pitch.
+
+
+@pytest.fixture(scope="module")
+def two_spectra():
+    return timbre_pitch.TimbreAndPitch()
+
+
+def spectra_of(module, samples):
+    with torch.inference_mode():
+        both = module(torch.from_numpy(samples.astype(np.float32))[None, None])[0]
+    return both.numpy()[:88], both.numpy()[88:]
+
+
+@pytest.mark.parametrize("midi", [33, 45, 60, 81, 105])
+def test_a_sine_of_rms_1_has_0_db_at_its_semitone_and_less_beside(two_spectra, midi):
+    frequency_hz = librosa.midi_to_hz(midi)
+    sine = 2**0.5 * np.sin(2 * np.pi * frequency_hz * np.arange(16_000) / 16_000)
+    timbre_db = spectra_of(two_spectra, sine)[0][:, 31]
+    assert timbre_db.argmax() == midi - 21
+    assert timbre_db.max() == pytest.approx(0, abs=0.5)
+    if midi >= 45:  # below, filters are shorter than a semitone asks for
+        assert timbre_db[midi - 19] < -20
+
+
+def test_the_salience_of_a_chord_is_highest_at_its_notes_without_their_fundamentals(two_spectra):
+    """Harmonics 2 to 6 of A3, C#4 and E4, which a spectrum alone would take for higher notes."""
+    time, notes = np.arange(16_000) / 16_000, (57, 61, 64)
+    chord = sum(
+        np.sin(2 * np.pi * librosa.midi_to_hz(midi) * k * time)
+        for midi in notes
+        for k in range(2, 7)
+    )
+    timbre_db, salience_db = spectra_of(two_spectra, chord)
+    others = [k for k in range(88) if k + 21 in (58, 59, 60, 62, 63, 65)]
+    own = [midi - 21 for midi in notes]
+    assert timbre_db[own, 31].max() < -30
+    assert salience_db[own, 31].min() > salience_db[others, 31].max()
+
+
+def test_silence_is_60_db_below_and_one_column_a_hop(two_spectra):
+    timbre_db, salience_db = spectra_of(two_spectra, np.zeros(16_000))
+    assert timbre_db.shape == salience_db.shape == (88, 63)
+    np.testing.assert_allclose(timbre_db, -60, atol=1e-3)
+
+
+def test_filters_of_the_full_band_cnn_span_all_bands():
+    network = built("cnn1d-mel", (128, 63))
+    assert network.features[0][0].weight.shape == (32, 128, 8)

@@ -39,6 +39,8 @@ SMALL = [
     "samplecnn-se",
     "harmonic-cnn",
     "cnn-sa",
+    "cnn1d-mel",
+    "timbre-pitch",
     "test_resnet.r160_in1k",  # timm's
 ]
 OF_SAMPLES_HZ = {
@@ -46,6 +48,7 @@ OF_SAMPLES_HZ = {
     "samplecnn": 16_000,
     "samplecnn-se": 16_000,
     "harmonic-cnn": 16_000,
+    "timbre-pitch": 16_000,
 }
 TIMM = SMALL[-1]
 HUB_REPOSITORY = "models--timm--test_resnet.r160_in1k"
@@ -72,7 +75,7 @@ def little_shape_of(name):
     """A window that is quick, for what does not depend on its length."""
     if name in OF_SAMPLES_HZ:
         return 1, 16_000
-    return (96, 32) if name == "musicnn" else (40, 32)
+    return {"musicnn": (96, 32), "cnn1d-mel": (40, 64)}.get(name, (40, 32))
 
 
 def build(name, shape=None, **options):
@@ -289,6 +292,8 @@ def test_names():
         "samplecnn-se",
         "harmonic-cnn",
         "cnn-sa",
+        "cnn1d-mel",
+        "timbre-pitch",
         "probe",
         *variants(),
     ]

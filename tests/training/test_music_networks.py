@@ -21,7 +21,10 @@ from pipeline.training.recipes import input_spec_of
 from tests.conftest import tones
 from tests.training.test_recipes import set_of
 
-NAMES = ("fcn", "fcn4", "musicnn", "samplecnn", "samplecnn-se", "harmonic-cnn", "cnn-sa")
+NAMES = (
+    *("fcn", "fcn4", "musicnn", "samplecnn", "samplecnn-se", "harmonic-cnn", "cnn-sa"),
+    *("cnn1d-mel", "timbre-pitch"),
+)
 VOCABULARY = """
 [[instrument]]
 code = "a"
