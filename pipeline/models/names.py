@@ -42,7 +42,7 @@ PRETRAINED = "MIT/ast-finetuned-audioset-10-10-0.4593"
 """The published AST, trained on AudioSet; named in messages, never downloaded here."""
 PROBE = "probe"
 """The network of frozen encoders (`networks.probe`)."""
-CLASSICAL = ("svm", "random-forest", "mlp", "knn")
+CLASSICAL = ("svm", "random-forest", "mlp", "knn", "linear", "gradient-boosting")
 """Models that scikit-learn fits (`networks.classical`)."""
 NETWORKS = (
     *("cnn1d-raw", "cnn2d-mfcc", "cnn1d-descriptors", "crnn", "shortchunk", "shortchunk-res"),
