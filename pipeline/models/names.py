@@ -22,8 +22,10 @@ Precision = Literal["auto", "f32", "bf16", "int8"]
 
 TrainPrecision = Literal["auto", "f32", "bf16"]
 """Of a training. auto: bf16 where this machine is fast at it and it is right for this network."""
-Selection = Literal["s2-loss", "s1-loss", "map", "f1"]
+Selection = Literal["s2-loss", "s1-loss", "map", "f1", "top1"]
 """Figures that may choose the epoch that is kept (`selection`)."""
+Loss = Literal["sigmoid", "softmax"]
+"""Of a training: classes each by itself, or classes that exclude each other (`losses`)."""
 Sampling = Literal["plain", "dynamic", "persistent"]
 """How an epoch draws its windows (`sampling`)."""
 Balance = Literal["none", "sqrt", "full"]

@@ -39,7 +39,7 @@ from pipeline.training.data.epochs import Mixing, epoch_batches, n_steps, prefet
 from pipeline.training.data.loader import Loader, Waits, made
 from pipeline.training.data.windows import Batch, WindowSet
 from pipeline.training.determinism import as_configured
-from pipeline.training.losses import window_losses
+from pipeline.training.losses import one_label_losses, window_losses
 from pipeline.training.schedule import optimizer_of, set_learning_rate
 from pipeline.training.selection import METHODS, best_row, check_selection, figures, n_stale
 from pipeline.training.spectra.logmel import SamplesToLogMel
@@ -311,7 +311,8 @@ def _backward(
     windows, targets = augmented(model, windows, targets, config, rng)
     with autocast(device, precision):
         logits = network(windows).float()
-    losses = window_losses(logits, targets)
+    of_windows = one_label_losses if config.loss == "softmax" else window_losses
+    losses = of_windows(logits, targets)
     if soft is not None:
         losses = joint_losses(logits, targets, soft, config.hard_share)
     total = (losses * weights).sum() / batch.n_global
