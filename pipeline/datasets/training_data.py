@@ -32,6 +32,7 @@ from pipeline.errors import UsageError
 from pipeline.models.model import Architecture, Tagger
 from pipeline.models.networks.ast_weights import encoder_sizes
 from pipeline.models.networks.classical import CLASSICAL
+from pipeline.models.networks.embedding import embedding_layer
 from pipeline.models.networks.probe import PROBE
 from pipeline.selection.vocabulary import Vocabulary
 from pipeline.store.dataset import Dataset
@@ -79,7 +80,9 @@ class TrainingData:
 
         Here, as what a worker raises is a failure that Ray Train tries again.
         """
-        self._untrained()
+        model = self._untrained()
+        if self.config.loss == "triplet" and embedding_layer(model.backbone) is None:
+            raise UsageError(f"--loss triplet: {self.config.model} has no embedding")
         if self.teaching is not None:
             self.teaching.check(self.input_spec, self.vocabulary.codes, self.config.model)
         if self.config.loss == "softmax":

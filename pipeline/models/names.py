@@ -24,8 +24,9 @@ TrainPrecision = Literal["auto", "f32", "bf16"]
 """Of a training. auto: bf16 where this machine is fast at it and it is right for this network."""
 Selection = Literal["s2-loss", "s1-loss", "map", "f1", "top1"]
 """Figures that may choose the epoch that is kept (`selection`)."""
-Loss = Literal["sigmoid", "softmax"]
-"""Of a training: classes each by itself, or classes that exclude each other (`losses`)."""
+Loss = Literal["sigmoid", "softmax", "triplet"]
+"""Of a training: classes each by itself, or that exclude each other (`losses`), or each by itself
+and embeddings of a class close together (`triplets`)."""
 Sampling = Literal["plain", "dynamic", "persistent"]
 """How an epoch draws its windows (`sampling`)."""
 Balance = Literal["none", "sqrt", "full"]

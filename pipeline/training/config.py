@@ -85,8 +85,8 @@ class TrainConfig:
     patience: Annotated[Count | None, _STEPS] = None
     """Epochs without a better one, by what --select names, then stop."""
     loss: Annotated[Loss, _STEPS] = "sigmoid"
-    """Binary cross-entropy of each class; softmax: cross-entropy over classes of which each clip
-    has one."""
+    """Binary cross-entropy of each class (sigmoid); cross-entropy over classes of which each clip
+    has one (softmax); the first, and embeddings of a class brought together (triplet)."""
     select: Annotated[Selection, _STEPS] = DEFAULT_SELECTION
     """What chooses the epoch that is kept."""
     deterministic: Annotated[bool, WHERE] = False
@@ -178,6 +178,8 @@ class TrainConfig:
             raise UsageError(f"--loss {self.loss}: {self.model} is fitted class by class")
         if self.teacher:
             raise UsageError(f"--loss {self.loss}: teachers score each class by itself")
+        if self.loss == "triplet" and self.compile:
+            raise UsageError("--loss triplet: a compiled network keeps its embeddings to itself")
 
     def _check_transfer(self) -> None:
         if self.init is not None and self.begins_from is not None:

@@ -87,7 +87,7 @@ def test_it_learns_two_tones():
     [
         ({"model": "svm"}, "--loss softmax: svm is fitted class by class"),
         ({"teacher": ("mn04",)}, "--loss softmax: teachers score each class by itself"),
-        ({"loss": "hinge"}, "--loss hinge: expected sigmoid, softmax"),
+        ({"loss": "hinge"}, "--loss hinge: expected sigmoid, softmax, triplet"),
     ],
 )
 def test_what_has_no_softmax_is_refused(settings, message):
