@@ -32,6 +32,7 @@ from pipeline.errors import UsageError
 from pipeline.models.model import Architecture, Tagger
 from pipeline.models.networks.ast_weights import encoder_sizes
 from pipeline.models.networks.classical import CLASSICAL
+from pipeline.models.networks.embedding import embedding_layer
 from pipeline.models.networks.probe import PROBE
 from pipeline.selection.vocabulary import Vocabulary
 from pipeline.store.dataset import Dataset
@@ -79,11 +80,24 @@ class TrainingData:
 
         Here, as what a worker raises is a failure that Ray Train tries again.
         """
-        self._untrained()
+        model = self._untrained()
+        if self.config.loss == "triplet" and embedding_layer(model.backbone) is None:
+            raise UsageError(f"--loss triplet: {self.config.model} has no embedding")
         if self.teaching is not None:
             self.teaching.check(self.input_spec, self.vocabulary.codes, self.config.model)
+        if self.config.loss == "softmax":
+            self._check_one_label()
         if self.config.select != DEFAULT and self.config.folds is None:
             check_selection(self.config.select, self._val_targets())
+
+    def _check_one_label(self) -> None:
+        """Raise UsageError unless each clip to learn from has exactly one class of several."""
+        n_others = sum(len(set(row["classes"])) != 1 for row in self._rows_to_learn_from())
+        if n_others or len(self.vocabulary.codes) < 2:
+            raise UsageError(
+                f"--loss softmax: {n_others:,d} clips to learn from have no class or several of "
+                f"{len(self.vocabulary.codes)}; it takes one label a clip, so leave it out"
+            )
 
     def _val_targets(self) -> Float32:
         """Return the classes of the validation clips, `[n_clips, n_classes]`, without the audio."""
@@ -186,6 +200,7 @@ class TrainingData:
             db_rows=db_rows,
             linear_rows=linear_rows,
             pool=self.config.pool,
+            exclusive=self.config.loss == "softmax",
         )
 
     @property
@@ -197,6 +212,11 @@ class TrainingData:
     @cached_property
     def without_clips(self) -> tuple[int, ...]:
         """The classes, by number, that no clip to learn from has."""
+        there = {code for row in self._rows_to_learn_from() for code in row["classes"]}
+        return tuple(k for k, code in enumerate(self.vocabulary.codes) if code not in there)
+
+    def _rows_to_learn_from(self) -> list[dict[str, Any]]:
+        """Return `segment_id` and `classes` of the clips that are learned from."""
         config = self.config
         rows = [
             row
@@ -206,8 +226,7 @@ class TrainingData:
         ]
         if config.folds is not None:
             rows = [rows[k] for k in self._fold([row["segment_id"] for row in rows]).train]
-        there = {code for row in rows for code in row["classes"]}
-        return tuple(k for k, code in enumerate(self.vocabulary.codes) if code not in there)
+        return rows
 
     @property
     def cache(self) -> Path:

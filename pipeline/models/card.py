@@ -62,6 +62,8 @@ class Architecture:
     """Outputs of such a network that mean each class; its logit is the largest of them."""
     pool: Pool | None = None
     """How its frames are pooled over time (`networks.pooling.POOLS`); None: as it does itself."""
+    exclusive: bool = False
+    """Whether its classes exclude each other: its scores are a softmax (`networks.exclusive`)."""
 
     @property
     def takes_any_window(self) -> bool:
@@ -74,6 +76,7 @@ class Architecture:
         """Return plain values, for model.json; it names the untrained classes itself."""
         left_out = {"untrained"} if self.outputs else {"untrained", "n_outputs", "outputs"}
         left_out |= {"pool"} if self.pool is None else set()
+        left_out |= set() if self.exclusive else {"exclusive"}
         values = {key: value for key, value in vars(self).items() if key not in left_out}
         lists = {key: list(value) for key, value in values.items() if isinstance(value, tuple)}
         return {**values, **lists}

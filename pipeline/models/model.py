@@ -28,6 +28,7 @@ from pipeline.models.card import load_card as load_card
 from pipeline.models.card import read_weights as read_weights
 from pipeline.models.card import save_card as save_card
 from pipeline.models.networks.classical import CLASSICAL
+from pipeline.models.networks.exclusive import Exclusive
 from pipeline.models.networks.pooling import pooled
 from pipeline.models.networks.probe import PROBE, Probe
 from pipeline.models.networks.registry import (
@@ -149,12 +150,13 @@ class Tagger(Preparation):
         check_name(architecture.name)
         super().__init__(architecture)
         self.is_classical = architecture.name in CLASSICAL
-        self.backbone = pooled(
+        network = pooled(
             _backbone(architecture, weights, vocabulary),
             architecture.pool,
             name=architecture.name,
             n_classes=architecture.n_classes,
         )
+        self.backbone = Exclusive(network) if architecture.exclusive else network
 
     def forward(self, windows: Tensor) -> Tensor:
         """Return logits, `[n, n_classes]`, for windows as they are stored, `[n, n_rows, n_frames]`.

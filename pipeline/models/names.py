@@ -22,8 +22,11 @@ Precision = Literal["auto", "f32", "bf16", "int8"]
 
 TrainPrecision = Literal["auto", "f32", "bf16"]
 """Of a training. auto: bf16 where this machine is fast at it and it is right for this network."""
-Selection = Literal["s2-loss", "s1-loss", "map", "f1"]
+Selection = Literal["s2-loss", "s1-loss", "map", "f1", "top1"]
 """Figures that may choose the epoch that is kept (`selection`)."""
+Loss = Literal["sigmoid", "softmax", "triplet"]
+"""Of a training: classes each by itself, or that exclude each other (`losses`), or each by itself
+and embeddings of a class close together (`triplets`)."""
 Sampling = Literal["plain", "dynamic", "persistent"]
 """How an epoch draws its windows (`sampling`)."""
 Balance = Literal["none", "sqrt", "full"]
@@ -42,11 +45,13 @@ PRETRAINED = "MIT/ast-finetuned-audioset-10-10-0.4593"
 """The published AST, trained on AudioSet; named in messages, never downloaded here."""
 PROBE = "probe"
 """The network of frozen encoders (`networks.probe`)."""
-CLASSICAL = ("svm", "random-forest", "mlp", "knn")
+CLASSICAL = ("svm", "random-forest", "mlp", "knn", "linear", "gradient-boosting")
 """Models that scikit-learn fits (`networks.classical`)."""
 NETWORKS = (
     *("cnn1d-raw", "cnn2d-mfcc", "cnn1d-descriptors", "crnn", "shortchunk", "shortchunk-res"),
     *("compact", "ast", *CLASSICAL),
+    *("fcn", "fcn4", "musicnn", "samplecnn", "samplecnn-se", "harmonic-cnn", "cnn-sa"),
+    *("cnn1d-mel", "timbre-pitch"),
 )
 """Our own networks, for --help; `networks.registry` knows those of new files as well."""
 FAMILIES: Mapping[str, tuple[str, ...]] = MappingProxyType(

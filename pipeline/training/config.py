@@ -9,11 +9,13 @@ from pipeline.errors import UsageError
 from pipeline.flags import HIDDEN, Count, Flag, Number, Seconds, Uri, described, size, words
 from pipeline.models.names import (
     AUGMENTATIONS,
+    CLASSICAL,
     DEFAULT_SELECTION,
     POOLS,
     PRETRAINED,
     PROBE,
     Balance,
+    Loss,
     Pool,
     Sampling,
     Selection,
@@ -28,7 +30,7 @@ _LEAST_LR_FROM_NOTHING = 1e-4  # below are the rates of fine-tuning
 
 _LATER = (
     *("precision", "select", "deterministic", "balance", "activity"),
-    *("encoder", "hidden", "init", "freeze", "pool", "teacher", "hard_share"),
+    *("encoder", "hidden", "init", "freeze", "pool", "teacher", "hard_share", "loss"),
 )
 """Fields that runs of older versions do not have."""
 _NOT_NAMED = ("loader_processes", "cache_dir", "compile")
@@ -82,6 +84,9 @@ class TrainConfig:
     """Batches whose gradients make a step."""
     patience: Annotated[Count | None, _STEPS] = None
     """Epochs without a better one, by what --select names, then stop."""
+    loss: Annotated[Loss, _STEPS] = "sigmoid"
+    """Binary cross-entropy of each class (sigmoid); cross-entropy over classes of which each clip
+    has one (softmax); the first, and embeddings of a class brought together (triplet)."""
     select: Annotated[Selection, _STEPS] = DEFAULT_SELECTION
     """What chooses the epoch that is kept."""
     deterministic: Annotated[bool, WHERE] = False
@@ -153,12 +158,28 @@ class TrainConfig:
             )
         if self.folds is not None and not (self.folds >= 3 and 0 <= self.fold < self.folds):
             raise UsageError(f"--folds {self.folds}: expected 3 or more")
-        choices = {"select": Selection, "sampling": Sampling, "precision": TrainPrecision}
+        choices = {
+            "select": Selection,
+            "sampling": Sampling,
+            "precision": TrainPrecision,
+            "loss": Loss,
+        }
         for name, named in choices.items():
             if (value := getattr(self, name)) not in (allowed := get_args(named)):
                 raise UsageError(f"--{name} {value}: expected {', '.join(allowed)}")
         self._check_balance()
+        self._check_loss()
         self._check_transfer()
+
+    def _check_loss(self) -> None:
+        if self.loss == "sigmoid":
+            return
+        if self.model in (*CLASSICAL, PROBE):
+            raise UsageError(f"--loss {self.loss}: {self.model} is fitted class by class")
+        if self.teacher:
+            raise UsageError(f"--loss {self.loss}: teachers score each class by itself")
+        if self.loss == "triplet" and self.compile:
+            raise UsageError("--loss triplet: a compiled network keeps its embeddings to itself")
 
     def _check_transfer(self) -> None:
         if self.init is not None and self.begins_from is not None:

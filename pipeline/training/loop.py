@@ -39,11 +39,12 @@ from pipeline.training.data.epochs import Mixing, epoch_batches, n_steps, prefet
 from pipeline.training.data.loader import Loader, Waits, made
 from pipeline.training.data.windows import Batch, WindowSet
 from pipeline.training.determinism import as_configured
-from pipeline.training.losses import window_losses
+from pipeline.training.losses import one_label_losses, window_losses
 from pipeline.training.schedule import optimizer_of, set_learning_rate
 from pipeline.training.selection import METHODS, best_row, check_selection, figures, n_stale
 from pipeline.training.spectra.logmel import SamplesToLogMel
 from pipeline.training.transfer.distillation import Distiller, joint_losses, students_own
+from pipeline.training.triplets import triplet_losses, with_embeddings
 
 SamplesToInput = SamplesToLogMel | Distiller
 """What makes the model's input of windows of samples; of a distiller also soft targets."""
@@ -309,15 +310,28 @@ def _backward(
     windows = model.resized(windows)
     weights = torch.from_numpy(batch.weights).to(device, non_blocking=True)
     windows, targets = augmented(model, windows, targets, config, rng)
-    with autocast(device, precision):
-        logits = network(windows).float()
-    losses = window_losses(logits, targets)
+    losses, logits = _losses(config.loss, network, model, windows, targets, precision)
     if soft is not None:
         losses = joint_losses(logits, targets, soft, config.hard_share)
     total = (losses * weights).sum() / batch.n_global
     scaled = total * n_ranks / config.accumulate  # DDP takes the mean over ranks, we want the sum
     scaled.backward()  # type: ignore[no-untyped-call]
     return total.detach()
+
+
+def _losses(
+    loss: str, network: nn.Module, model: Tagger, windows: Tensor, targets: Tensor, precision: str
+) -> tuple[Tensor, Tensor]:
+    """Return the losses of a batch's windows by the name of the loss, `[n]`, and its logits."""
+    if loss == "triplet":
+        with autocast(windows.device, precision):
+            logits, embeddings = with_embeddings(network, model, windows)
+        logits = logits.float()
+        return window_losses(logits, targets) + triplet_losses(embeddings, targets), logits
+    with autocast(windows.device, precision):
+        logits = network(windows).float()
+    of_windows = one_label_losses if loss == "softmax" else window_losses
+    return of_windows(logits, targets), logits
 
 
 def augmented(

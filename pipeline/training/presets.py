@@ -25,6 +25,26 @@ _CNN = TrainConfig(
     ema=0.0,
 )
 
+_BENCHMARK = TrainConfig(
+    lr=1e-4,
+    weight_decay=1e-4,
+    dropout=0.5,
+    augment=("shift",),
+    ema=0.0,
+    select="map",
+    aggregation="s1",
+)
+
+_BENCHMARK_WINDOWS_S = {
+    "fcn": 10.0,
+    "musicnn": 3.0,
+    "samplecnn": 59_049 / 16_000,
+    "samplecnn-se": 59_049 / 16_000,
+    "harmonic-cnn": 5.0,
+    "cnn-sa": 10.0,
+}
+"""Windows of Won et al. 2020. Theirs of fcn and cnn-sa are 29 and 15 s; AudioSet's clips 10."""
+
 PRESETS: Mapping[str, TrainConfig] = MappingProxyType(
     {
         "harmony-resnet50": TrainConfig(weights="imagenet", augment=_ALL, ema=0.0),
@@ -43,8 +63,15 @@ PRESETS: Mapping[str, TrainConfig] = MappingProxyType(
         "harmony-cnn2d-mfcc": replace(_CNN, model="cnn2d-mfcc", augment=("shift",)),
         "harmony-cnn1d-descriptors": replace(_CNN, model="cnn1d-descriptors", augment=("shift",)),
     }
+    | {
+        f"benchmark-{model}": replace(_BENCHMARK, model=model, window_s=window_s)
+        for model, window_s in _BENCHMARK_WINDOWS_S.items()
+    }
 )
-"""The report's runs: batch 16, 35 epochs, 5 % warm-up, decay of power 0.7, the best by S2."""
+"""harmony-NAME: the report's runs, with batch 16, 35 epochs, 5 % warm-up, decay of power 0.7, the
+best by S2. benchmark-NAME: networks of Won et al. 2020, "Evaluation of CNN-based automatic music
+tagging models", with the same schedule and their settings: Adam at 1e-4, batch 16, windows drawn
+anywhere in a clip, means over windows, the best by average precision."""
 
 
 CLASSICAL_WINDOW_S = 10.0

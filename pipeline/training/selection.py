@@ -2,7 +2,8 @@
 
 The report chooses by the loss after S2. That loss punishes a barely wrong ranking more than a right
 one that is unsure, so other figures may choose: the loss after S1, mean average precision, macro
-F1. All four stand in the history, whichever chooses. PURE.
+F1, and of data with one label a clip top-1 accuracy. All stand in the history, whichever chooses.
+PURE.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import numpy as np
 
 from pipeline.arrays import Float32
 from pipeline.errors import UsageError
+from pipeline.evaluation.labels.top1 import top1_accuracy
 from pipeline.models.names import DEFAULT_SELECTION
 from pipeline.models.names import SELECTIONS as SELECTIONS
 
@@ -24,14 +26,16 @@ _KEYS = {
     "s1-loss": "val_s1_loss",
     "map": "val_map",
     "f1": "val_macro_f1",
+    "top1": "val_top1",
 }
-_HIGHEST = ("map", "f1")
+_HIGHEST = ("map", "f1", "top1")
 
 WORDS = {
     "s2-loss": "validation loss after S2",
     "s1-loss": "validation loss after S1",
     "map": "validation mAP",
     "f1": "validation macro F1",
+    "top1": "validation top-1 accuracy",
 }
 """What they are called on pages."""
 METHODS = ("s1", "s2")
@@ -58,11 +62,16 @@ def figures(
     -------
     dict
         `val_loss` and `val_macro_f1` of the run's own aggregation, `val_s1_loss`, `val_s2_loss`,
-        and `val_map`, which is not there where no class has both kinds of clips.
+        `val_map`, which is not there where no class has both kinds of clips, and `val_top1`, which
+        is there where each clip has one class.
     """
     losses = {f"val_{method}_loss": judged[method]["val_loss"] for method in METHODS}
-    found = mean_average_precision(scores, targets)
-    return {**judged[aggregation], **losses, **({} if found is None else {"val_map": found})}
+    found = {
+        "val_map": mean_average_precision(scores, targets),
+        "val_top1": top1_accuracy(targets, scores),
+    }
+    defined = {key: value for key, value in found.items() if value is not None}
+    return {**judged[aggregation], **losses, **defined}
 
 
 def mean_average_precision(scores: Float32, targets: Float32) -> float | None:
@@ -83,9 +92,19 @@ def mean_average_precision(scores: Float32, targets: Float32) -> float | None:
 
 def check_selection(select: str, targets: Float32) -> None:
     """Raise UsageError where the validation clips, by their targets, cannot choose so."""
+    if select == "top1":
+        _check_one_label(targets)
     if select == "map" and mean_average_precision(np.zeros_like(targets), targets) is None:
         raise UsageError(
             "--select map: no class is there in some validation clips and not in others; take "
+            f"--select {DEFAULT}"
+        )
+
+
+def _check_one_label(targets: Float32) -> None:
+    if top1_accuracy(targets, targets) is None:
+        raise UsageError(
+            "--select top1: some validation clips have no class or several; take "
             f"--select {DEFAULT}"
         )
 

@@ -10,6 +10,7 @@ import torch
 
 from pipeline.audio.spectra.logmel import LogMelSpec
 from pipeline.datasets.training_data import TrainingData
+from pipeline.errors import UsageError
 from pipeline.evaluation.labels.aggregate import aggregate
 from pipeline.evaluation.labels.validation import Choice
 from pipeline.flows.evaluation import evaluate
@@ -179,3 +180,10 @@ def test_an_evaluation_leaves_out_what_a_split_does_not_know(uri, tmp_path):
     assert [row["unknown"] for row in stored] == [[], codes, []]
     kept = read_evaluation(config.out)[0].scored.truth
     assert np.isnan(kept[1, :2]).all() and np.isnan(kept).sum() == 2
+
+
+def test_softmax_takes_one_label_a_clip(stored):
+    material = material_of(stored, loss="softmax")
+    assert material.architecture.exclusive
+    with pytest.raises(UsageError, match="--loss softmax: 1 clips to learn from have no class or"):
+        material.check_model()

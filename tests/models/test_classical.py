@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 import safetensors.torch
 import torch
-from sklearn.ensemble import RandomForestClassifier
+from sklearn.ensemble import HistGradientBoostingClassifier, RandomForestClassifier
+from sklearn.linear_model import LogisticRegression
 from sklearn.neighbors import KNeighborsClassifier
 from sklearn.neural_network import MLPClassifier
 from sklearn.svm import SVC
@@ -62,6 +63,25 @@ def test_the_forest_is_scikit_learns(windows):
     expected = np.stack([p[:, 1] for p in forest.predict_proba(scaled(windows))], axis=1)
     found = probabilities(fitted("random-forest", windows), windows[0])
     np.testing.assert_allclose(found, expected, atol=1e-5)
+
+
+def test_boosting_is_scikit_learns(windows):
+    """And walks trees down where thresholds are features of the training set itself."""
+    found = probabilities(fitted("gradient-boosting", windows), windows[0])
+    for c, column in enumerate(windows[1].astype(int).T):
+        boosted = HistGradientBoostingClassifier(
+            max_iter=100, class_weight="balanced", early_stopping=False, random_state=0
+        ).fit(scaled(windows), column)
+        expected = boosted.predict_proba(scaled(windows))[:, 1]
+        np.testing.assert_allclose(found[:, c], expected, atol=1e-5)
+
+
+def test_the_linear_model_is_scikit_learns(windows):
+    found = probabilities(fitted("linear", windows), windows[0])
+    for c, column in enumerate(windows[1].astype(int).T):
+        fitted_one = LogisticRegression(class_weight="balanced", max_iter=1000)
+        expected = fitted_one.fit(scaled(windows), column).predict_proba(scaled(windows))[:, 1]
+        np.testing.assert_allclose(found[:, c], expected, atol=1e-5)
 
 
 def test_the_neighbours_are_scikit_learns(windows):

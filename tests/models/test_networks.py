@@ -33,8 +33,23 @@ SMALL = [
     "shortchunk",
     "shortchunk-res",
     "compact",
+    "fcn",
+    "musicnn",
+    "samplecnn",
+    "samplecnn-se",
+    "harmonic-cnn",
+    "cnn-sa",
+    "cnn1d-mel",
+    "timbre-pitch",
     "test_resnet.r160_in1k",  # timm's
 ]
+OF_SAMPLES_HZ = {
+    "cnn1d-raw": 44_100,
+    "samplecnn": 16_000,
+    "samplecnn-se": 16_000,
+    "harmonic-cnn": 16_000,
+    "timbre-pitch": 16_000,
+}
 TIMM = SMALL[-1]
 HUB_REPOSITORY = "models--timm--test_resnet.r160_in1k"
 
@@ -51,14 +66,16 @@ def two_threads():
 
 def shape_of(name, window_s=1):
     n_frames = {1: 87, 2: 173, 3: 259}[window_s]
-    if name == "cnn1d-raw":
-        return 1, 44_100 * window_s
-    return (40 if name.startswith("cnn") else 128), n_frames
+    if name in OF_SAMPLES_HZ:
+        return 1, OF_SAMPLES_HZ[name] * window_s
+    return (40 if name in ("cnn2d-mfcc", "cnn1d-descriptors") else 128), n_frames
 
 
 def little_shape_of(name):
     """A window that is quick, for what does not depend on its length."""
-    return {"cnn1d-raw": (1, 16_000)}.get(name, (40, 32))
+    if name in OF_SAMPLES_HZ:
+        return 1, 16_000
+    return {"musicnn": (96, 32), "cnn1d-mel": (40, 64)}.get(name, (40, 32))
 
 
 def build(name, shape=None, **options):
@@ -173,7 +190,9 @@ def test_one_or_more_windows_become_logits(name, window_s):
             assert not torch.allclose(logits[0], logits[1])
 
 
-@pytest.mark.parametrize("name", ["crnn", "shortchunk", "shortchunk-res", "compact"])
+@pytest.mark.parametrize(
+    "name", ["crnn", "shortchunk", "shortchunk-res", "compact", "fcn", "fcn4", "cnn-sa"]
+)
 @pytest.mark.parametrize("shape", [(256, 87), (40, 30), (1, 1)])
 def test_no_axis_is_pooled_to_nothing(name, shape):
     with torch.inference_mode():
@@ -266,6 +285,15 @@ def test_names():
         "compact",
         "ast",
         *CLASSICAL,
+        "fcn",
+        "fcn4",
+        "musicnn",
+        "samplecnn",
+        "samplecnn-se",
+        "harmonic-cnn",
+        "cnn-sa",
+        "cnn1d-mel",
+        "timbre-pitch",
         "probe",
         *variants(),
     ]

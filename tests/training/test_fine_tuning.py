@@ -16,7 +16,12 @@ from pipeline.selection.vocabulary import default_vocabulary
 from pipeline.store.folder import Folder
 from pipeline.training.config import TrainConfig
 from pipeline.training.loop import Hooks, train
-from pipeline.training.transfer.fine_tuning import Init, check_windows, fine_tuning_config
+from pipeline.training.transfer.fine_tuning import (
+    Init,
+    check_windows,
+    fine_tuning_config,
+    take_over,
+)
 from tests.training.transfer import CODES, META, dataset_of, noise, pretrained, small, some_classes
 
 CPU = torch.device("cpu")
@@ -74,6 +79,20 @@ def test_a_model_of_ours_gives_its_rows_by_code(tmp_path):
     windows = 20 * noise(2, 256, 87)
     torch.testing.assert_close(new(windows)[:, [0, 2]], old(windows)[:, [2, 0]])
     assert not torch.allclose(new(windows)[:, 1], old(windows)[:, 1])
+
+
+def test_a_softmax_goes_on_as_one_and_attention_is_taken_over(mn04):
+    config = replace(fine_tuning_config(mn04), loss="softmax", pool="attention")
+    new = begun(config, some_classes("vio", "cel"))
+    assert new.architecture.exclusive
+    windows = noise(2, *new.architecture.input_shape)
+    scores = torch.sigmoid(new.eval()(windows))
+    torch.testing.assert_close(scores.sum(dim=1), torch.ones(2))
+    again = begun(config, some_classes("vio", "cel"))
+    attention = again.backbone.network.get_submodule("attention")
+    torch.nn.init.constant_(attention.bias, 3.0)
+    take_over(new.backbone, again.backbone, [(0,), (1,)], source="x")
+    assert (new.backbone.network.get_submodule("attention").bias == 3).all()
 
 
 def test_defaults_are_the_models_own(mn04, tmp_path):

@@ -12,14 +12,15 @@ from typing import Any
 from torch import nn
 
 from pipeline.errors import UsageError
+from pipeline.models.networks.exclusive import Exclusive
 from pipeline.models.networks.pooling import Pooled, TimmFrames
 from pipeline.models.networks.weights import head_names
 from pipeline.models.pretrained.outputs import MappedNetwork
 
 
 def core_of(network: Any) -> Any:
-    """Return a network without what maps its outputs or pools its frames."""
-    while isinstance(network, MappedNetwork | Pooled | TimmFrames):
+    """Return a network without what maps its outputs, pools its frames or is a softmax."""
+    while isinstance(network, MappedNetwork | Pooled | TimmFrames | Exclusive):
         network = network.backbone if isinstance(network, TimmFrames) else network.network
     return network
 

@@ -15,81 +15,23 @@ from types import MappingProxyType
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from pipeline.arrays import Float32, Floats, Int64
 from pipeline.models.names import CLASSICAL as CLASSICAL_NAMES
+from pipeline.models.networks.boosting import GradientBoosting
+from pipeline.models.networks.classical_base import NEVER, UNKNOWN, fitted_together
+from pipeline.models.networks.classical_base import Classical as Classical
+from pipeline.models.networks.classical_base import pooled as pooled
 from pipeline.models.networks.entry import Entry, levelled
+from pipeline.models.networks.linear import LinearModel
+from pipeline.models.networks.trees import branches_of, leaves_of, roots_of
 
-_SURE = 1e-6  # a probability of 0 or 1 has no logit
 _N_TREES = 200
 _N_NEIGHBOURS = 10
 _N_HIDDEN = 128
 _FOLDS = 3
-_UNKNOWN = -1
-
-
-def pooled(windows: Tensor) -> Tensor:
-    """Return means and variances over the columns, `[n, 2 * n_rows]`, in float64.
-
-    Columns that are all zero are what fills up a clip that is shorter than a window, and count for
-    nothing: a frame of digital silence has an MFCC that is not zero.
-    """
-    windows = windows.double()
-    there = windows.ne(0).any(dim=1, keepdim=True)
-    n = there.sum(dim=2).clamp(min=1)
-    mean = windows.sum(dim=2) / n
-    spread = torch.where(there, windows - mean.unsqueeze(2), 0.0)
-    return torch.cat([mean, spread.square().sum(dim=2) / n], dim=1)
-
-
-class Classical(nn.Module):
-    """A classifier on pooled windows; `fit` fills its tensors, or a state dict does."""
-
-    mean: Tensor
-    deviation: Tensor
-
-    def __init__(self, n_rows: int, n_classes: int) -> None:
-        super().__init__()
-        self.n_classes = n_classes
-        self._keep(mean=np.zeros(2 * n_rows), deviation=np.ones(2 * n_rows))
-
-    def forward(self, windows: Tensor) -> Tensor:
-        """Return logits, `[n, n_classes]`, for windows, `[n, n_rows, n_columns]`."""
-        with torch.autocast(windows.device.type, enabled=False):
-            points = (pooled(windows) - self.mean) / self.deviation
-            return torch.logit(self.probabilities(points), eps=_SURE).float()
-
-    def fit(self, points: Floats, targets: Floats, seed: int) -> None:
-        """Fit to pooled windows, `[n, 2 * n_rows]`, and their targets: 0, 1, or NaN (unknown).
-
-        A window whose class is unknown is left out of what is learned of that class.
-        """
-        deviation = points.std(axis=0)
-        self._keep(mean=points.mean(axis=0), deviation=np.where(deviation > 0, deviation, 1.0))
-        scaled = (points - self.mean.numpy()) / self.deviation.numpy()
-        known = np.where(np.isnan(targets), _UNKNOWN, targets > 0.5)
-        self._fit(scaled, known.astype(np.int64), seed)
-
-    def probabilities(self, points: Tensor) -> Tensor:
-        """Return one probability per class, `[n, n_classes]`, for scaled points."""
-        raise NotImplementedError
-
-    def _fit(self, points: Floats, targets: Int64, seed: int) -> None:
-        raise NotImplementedError
-
-    def _keep(self, **arrays: npt.ArrayLike) -> None:
-        for name, array in arrays.items():
-            self.register_buffer(name, torch.from_numpy(np.ascontiguousarray(array)))
-
-    def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *rest: Any) -> None:
-        """Take the tensors' sizes from what is loaded: they are what the fit made them."""
-        for name in self._buffers:
-            if (given := state_dict.get(prefix + name)) is not None:
-                self._buffers[name] = torch.empty_like(given)
-        super()._load_from_state_dict(state_dict, prefix, *rest)
 
 
 class SupportVectors(Classical):
@@ -108,8 +50,8 @@ class SupportVectors(Classical):
     def __init__(self, n_rows: int, n_classes: int) -> None:
         super().__init__(n_rows, n_classes)
         none = np.zeros(n_classes)
-        self._keep(vectors=np.zeros((0, 2 * n_rows)), weights=np.zeros((n_classes, 0)))
-        self._keep(offset=none, gamma=np.ones(1), slope=none, shift=none)
+        self.keep(vectors=np.zeros((0, 2 * n_rows)), weights=np.zeros((n_classes, 0)))
+        self.keep(offset=none, gamma=np.ones(1), slope=none, shift=none)
 
     def probabilities(self, points: Tensor) -> Tensor:
         """Return Platt's sigmoid of each class's margin."""
@@ -117,7 +59,8 @@ class SupportVectors(Classical):
         margin = torch.exp(-self.gamma * distance.square()) @ self.weights.T + self.offset
         return torch.sigmoid(self.slope * margin + self.shift)
 
-    def _fit(self, points: Floats, targets: Int64, seed: int) -> None:
+    def fit_scaled(self, points: Floats, targets: Int64, seed: int) -> None:
+        """Fit a machine to each class, and the sigmoid to margins of held-out folds."""
         from sklearn.linear_model import LogisticRegression
         from sklearn.model_selection import cross_val_predict
         from sklearn.svm import SVC
@@ -125,9 +68,9 @@ class SupportVectors(Classical):
         n_classes = targets.shape[1]
         gamma = 1 / (points.shape[1] * points.var())
         weights = np.zeros((n_classes, len(points)))
-        offset, slope, shift = np.zeros(n_classes), np.zeros(n_classes), np.full(n_classes, -20.0)
+        offset, slope, shift = np.zeros(n_classes), np.zeros(n_classes), np.full(n_classes, NEVER)
         for c, column in enumerate(targets.T):
-            known = np.flatnonzero(column != _UNKNOWN)
+            known = np.flatnonzero(column != UNKNOWN)
             column, own = column[known], points[known]
             if np.bincount(column, minlength=2).min() < _FOLDS:
                 continue  # too few to learn from: never named
@@ -139,8 +82,8 @@ class SupportVectors(Classical):
             weights[c, known[machine.support_]] = machine.dual_coef_[0]
             offset[c] = machine.intercept_[0]
         used = np.flatnonzero(weights.any(axis=0))
-        self._keep(vectors=points[used], weights=weights[:, used], gamma=np.array([gamma]))
-        self._keep(offset=offset, slope=slope, shift=shift)
+        self.keep(vectors=points[used], weights=weights[:, used], gamma=np.array([gamma]))
+        self.keep(offset=offset, slope=slope, shift=shift)
 
 
 class Forest(Classical):
@@ -154,25 +97,21 @@ class Forest(Classical):
 
     def __init__(self, n_rows: int, n_classes: int) -> None:
         super().__init__(n_rows, n_classes)
-        self._keep(roots=np.zeros(0, np.int64), feature=np.zeros(0, np.int64))
-        self._keep(threshold=np.zeros(0), branches=np.zeros((2, 0), np.int64))
-        self._keep(share=np.zeros((0, n_classes), np.float32))
+        self.keep(roots=np.zeros(0, np.int64), feature=np.zeros(0, np.int64))
+        self.keep(threshold=np.zeros(0), branches=np.zeros((2, 0), np.int64))
+        self.keep(share=np.zeros((0, n_classes), np.float32))
 
     def probabilities(self, points: Tensor) -> Tensor:
-        """Walk every point down every tree, all at once; a leaf is its own child."""
+        """Return the mean share of each class over the leaves that a point falls into."""
         points = points.float()  # as scikit-learn compares them
-        at = self.roots.expand(len(points), -1)
-        while True:
-            goes_right = points.gather(1, self.feature[at]) > self.threshold[at]
-            below = self.branches[goes_right.long(), at]
-            if torch.equal(below, at):
-                return self.share[at].double().mean(dim=1)
-            at = below
+        at = leaves_of(points, self.roots, self.feature, self.threshold, self.branches)
+        return self.share[at].double().mean(dim=1)
 
-    def _fit(self, points: Floats, targets: Int64, seed: int) -> None:
+    def fit_scaled(self, points: Floats, targets: Int64, seed: int) -> None:
+        """Fit one forest to the classes that are known of all windows, and one to each other."""
         from sklearn.ensemble import RandomForestClassifier
 
-        parts = _fitted_together(targets)
+        parts = fitted_together(targets)
         trees, leaves = [], []
         for columns, known in parts:
             wanted = targets[known][:, columns]
@@ -186,19 +125,13 @@ class Forest(Classical):
                 found = _share_of_ones(tree.value, forest.classes_, len(columns))
                 share[:, columns] = found * len(parts)
                 leaves.append(share)
-        first = np.concatenate([[0], np.cumsum([tree.node_count for tree in trees])[:-1]])
-        branches = []
-        for tree, start in zip(trees, first, strict=True):
-            own = np.arange(tree.node_count)
-            is_leaf = tree.children_left < 0
-            left = np.where(is_leaf, own, tree.children_left)
-            right = np.where(is_leaf, own, tree.children_right)
-            branches.append(start + np.stack([left, right]))
-        self._keep(
-            roots=first,
+        sizes = [tree.node_count for tree in trees]
+        children = [(tree.children_left, tree.children_right) for tree in trees]
+        self.keep(
+            roots=roots_of(sizes),
             feature=np.concatenate([np.maximum(tree.feature, 0) for tree in trees]),
             threshold=np.concatenate([tree.threshold for tree in trees]),
-            branches=np.concatenate(branches, axis=1),
+            branches=branches_of(children),
             share=np.concatenate(leaves),
         )
 
@@ -213,21 +146,22 @@ class Perceptron(Classical):
 
     def __init__(self, n_rows: int, n_classes: int) -> None:
         super().__init__(n_rows, n_classes)
-        self._keep(hidden=np.zeros((2 * n_rows, _N_HIDDEN)), hidden_bias=np.zeros(_N_HIDDEN))
-        self._keep(out=np.zeros((_N_HIDDEN, n_classes)), out_bias=np.zeros(n_classes))
+        self.keep(hidden=np.zeros((2 * n_rows, _N_HIDDEN)), hidden_bias=np.zeros(_N_HIDDEN))
+        self.keep(out=np.zeros((_N_HIDDEN, n_classes)), out_bias=np.zeros(n_classes))
 
     def probabilities(self, points: Tensor) -> Tensor:
         """Return the sigmoid of the outputs, `[n, n_classes]`."""
         hidden = torch.relu(points @ self.hidden + self.hidden_bias)
         return torch.sigmoid(hidden @ self.out + self.out_bias)
 
-    def _fit(self, points: Floats, targets: Int64, seed: int) -> None:
+    def fit_scaled(self, points: Floats, targets: Int64, seed: int) -> None:
+        """Fit one network to the classes that are known of all windows, and one to each other."""
         from sklearn.neural_network import MLPClassifier
 
         hidden, hidden_bias, outs = [], [], []
         n_classes = targets.shape[1]
-        out_bias = np.full(n_classes, -20.0)  # of a class of which nothing is known: never named
-        for columns, known in _fitted_together(targets):
+        out_bias = np.full(n_classes, NEVER)  # of a class of which nothing is known: never named
+        for columns, known in fitted_together(targets):
             # One class of several twice: scikit-learn would stratify by it, and rare ones fail.
             is_alone = len(columns) == 1 < n_classes
             wanted = targets[known][:, columns * 2 if is_alone else columns]
@@ -241,8 +175,8 @@ class Perceptron(Classical):
             hidden.append(network.coefs_[0])
             hidden_bias.append(network.intercepts_[0])
             outs.append(out)
-        self._keep(hidden=np.concatenate(hidden, axis=1), hidden_bias=np.concatenate(hidden_bias))
-        self._keep(out=np.concatenate(outs), out_bias=out_bias)
+        self.keep(hidden=np.concatenate(hidden, axis=1), hidden_bias=np.concatenate(hidden_bias))
+        self.keep(out=np.concatenate(outs), out_bias=out_bias)
 
 
 class Neighbours(Classical):
@@ -253,7 +187,7 @@ class Neighbours(Classical):
 
     def __init__(self, n_rows: int, n_classes: int) -> None:
         super().__init__(n_rows, n_classes)
-        self._keep(known=np.zeros((0, 2 * n_rows)), labels=np.zeros((0, n_classes), np.float32))
+        self.keep(known=np.zeros((0, 2 * n_rows)), labels=np.zeros((0, n_classes), np.float32))
 
     def probabilities(self, points: Tensor) -> Tensor:
         """Return the mean of the neighbours' labels, of those that are known; 0 without any."""
@@ -261,24 +195,10 @@ class Neighbours(Classical):
         nearest = distance.topk(min(_N_NEIGHBOURS, len(self.known)), largest=False).indices
         return self.labels[nearest].double().nanmean(dim=1).nan_to_num(0.0)
 
-    def _fit(self, points: Floats, targets: Int64, seed: int) -> None:
-        labels = np.where(targets == _UNKNOWN, np.nan, targets)
-        self._keep(known=points, labels=labels.astype(np.float32))
-
-
-def _fitted_together(
-    targets: Int64,
-) -> list[tuple[list[int], npt.NDArray[np.intp]]]:
-    """Return which classes are fitted as one, by number, and the windows that they are fitted to.
-
-    What scikit-learn fits to several classes takes no unknown ones: so the classes that are known
-    of all windows are fitted as one, and each of the others to the windows that it is known of. A
-    class of which nothing is known is not fitted.
-    """
-    is_known = targets != _UNKNOWN
-    whole, any_of = is_known.all(axis=0), is_known.any(axis=0)
-    groups = [np.flatnonzero(whole).tolist(), *([int(c)] for c in np.flatnonzero(~whole & any_of))]
-    return [(group, np.flatnonzero(is_known[:, group].all(axis=1))) for group in groups if group]
+    def fit_scaled(self, points: Floats, targets: Int64, seed: int) -> None:
+        """Keep the windows and their labels; NaN where a class is unknown."""
+        labels = np.where(targets == UNKNOWN, np.nan, targets)
+        self.keep(known=points, labels=labels.astype(np.float32))
 
 
 def _share_of_ones(value: Floats, classes: Any, n_classes: int) -> Float32:
@@ -294,8 +214,9 @@ def _share_of_ones(value: Floats, classes: Any, n_classes: int) -> Float32:
     return share
 
 
+_KINDS = (SupportVectors, Forest, Perceptron, Neighbours, LinearModel, GradientBoosting)
 CLASSICAL: Mapping[str, type[Classical]] = MappingProxyType(
-    dict(zip(CLASSICAL_NAMES, (SupportVectors, Forest, Perceptron, Neighbours), strict=True))
+    dict(zip(CLASSICAL_NAMES, _KINDS, strict=True))
 )
 """By the names that jobs give them."""
 

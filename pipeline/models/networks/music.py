@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from pipeline.models.networks.entry import Entry
+from pipeline.models.networks.layers import BatchNorm1d, BatchNorm2d, ResidualBlock
 
 
 class Crnn(nn.Module):
@@ -87,11 +88,11 @@ class ShortChunk(nn.Module):
     def __init__(self, *, n_classes: int, dropout: float, residual: bool) -> None:
         super().__init__()
         widths = (1, 128, 128, 256, 256, 256, 256, 512)
-        block = _ResidualBlock if residual else _Block
-        self.input_norm = _BatchNorm2d(1)
+        block = ResidualBlock if residual else _Block
+        self.input_norm = BatchNorm2d(1)
         self.features = nn.Sequential(*(block(n_in, n_out) for n_in, n_out in pairwise(widths)))
         self.dense = nn.Linear(512, 512)
-        self.dense_norm = _BatchNorm1d(512)
+        self.dense_norm = BatchNorm1d(512)
         self.dropout = nn.Dropout(dropout)
         self.head = nn.Linear(512, n_classes)
 
@@ -116,55 +117,14 @@ class ShortChunk(nn.Module):
         return self.head
 
 
-class _OneValueNorm(nn.modules.batchnorm._BatchNorm):
-    """Batch norm that takes its running statistics where a batch is one value per channel.
-
-    One value has no deviation: the last batch of an epoch can be one window, and of a 1 s window
-    the last residual block leaves one value per channel.
-    """
-
-    def forward(self, values: Tensor) -> Tensor:
-        if self.training and values.numel() == self.num_features:
-            return nn.functional.batch_norm(
-                values, self.running_mean, self.running_var, self.weight, self.bias, eps=self.eps
-            )
-        return super().forward(values)
-
-
-class _BatchNorm1d(_OneValueNorm, nn.BatchNorm1d):
-    pass
-
-
-class _BatchNorm2d(_OneValueNorm, nn.BatchNorm2d):
-    pass
-
-
 class _Block(nn.Sequential):
     def __init__(self, n_in: int, n_out: int) -> None:
         super().__init__(
             nn.Conv2d(n_in, n_out, kernel_size=3, padding=1),
-            _BatchNorm2d(n_out),
+            BatchNorm2d(n_out),
             nn.ReLU(),
             nn.MaxPool2d(2, ceil_mode=True),
         )
-
-
-class _ResidualBlock(nn.Module):
-    def __init__(self, n_in: int, n_out: int) -> None:
-        super().__init__()
-        self.main = nn.Sequential(
-            nn.Conv2d(n_in, n_out, kernel_size=3, stride=2, padding=1),
-            _BatchNorm2d(n_out),
-            nn.ReLU(),
-            nn.Conv2d(n_out, n_out, kernel_size=3, padding=1),
-            _BatchNorm2d(n_out),
-        )
-        self.short_cut = nn.Sequential(
-            nn.Conv2d(n_in, n_out, kernel_size=3, stride=2, padding=1), _BatchNorm2d(n_out)
-        )
-
-    def forward(self, maps: Tensor) -> Tensor:
-        return torch.relu(self.main(maps) + self.short_cut(maps))
 
 
 NETWORKS = (

@@ -33,7 +33,11 @@ def networks() -> dict[str, Entry]:
     found = declared(
         __name__.rpartition(".")[0],
         "NETWORKS",
-        first=("harmony_cnns", "music", "compact", "ast", "classical"),
+        first=(
+            *("harmony_cnns", "music", "compact", "ast", "classical"),
+            *("fcn", "musicnn", "samplecnn", "harmonic_cnn", "cnn_self_attention"),
+            *("full_band_cnn", "timbre_pitch"),
+        ),
     )
     return {entry.name: entry for of_module in found for entry in of_module}
 

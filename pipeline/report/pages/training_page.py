@@ -20,6 +20,7 @@ _COLUMNS = {
     "val_s1_loss": "after S1",
     "val_map": "validation mAP",
     "val_macro_f1": "validation macro F1",
+    "val_top1": "validation top-1",
     "seconds": "seconds",
     "peak_mib": "peak MiB",
 }

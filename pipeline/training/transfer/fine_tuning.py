@@ -19,6 +19,7 @@ from pipeline.errors import UsageError
 from pipeline.models.model import Architecture, ModelCard, Tagger
 from pipeline.models.networks.blocks import core_of, freeze
 from pipeline.models.networks.classical import CLASSICAL
+from pipeline.models.networks.exclusive import without_softmax
 from pipeline.models.networks.pooling import Pooled
 from pipeline.models.networks.probe import PROBE
 from pipeline.models.networks.weights import head_names, load_weights
@@ -48,6 +49,7 @@ def fine_tuning_config(uri: str) -> TrainConfig:
         dropout=card.architecture.dropout,
         aggregation=card.aggregation,
         pool=card.architecture.pool,
+        loss="softmax" if card.architecture.exclusive else "sigmoid",
         epochs=EPOCHS,
         lr=LR,
         head_lr=HEAD_LR,
@@ -107,6 +109,7 @@ class Init:
             n_outputs=None,
             outputs=(),
             pool=config.pool,
+            exclusive=config.loss == "softmax",
         )
 
     def new_model(
@@ -165,6 +168,7 @@ def take_over(new: nn.Module, old: nn.Module, rows: Rows, *, source: str) -> Non
     _check_shapes(core, tensors)
     load_weights(core, tensors, source=source)
     _take_rows(last, old_last, rows)
+    new, old = without_softmax(new), without_softmax(old)
     if _attends(new) and _attends(old):
         _take_rows(new.get_submodule("attention"), old.get_submodule("attention"), rows)
 
@@ -172,7 +176,7 @@ def take_over(new: nn.Module, old: nn.Module, rows: Rows, *, source: str) -> Non
 def last_layer(core: nn.Module) -> nn.Module:
     """Return the layer whose outputs are the classes."""
     head = core.get_classifier()  # type: ignore[operator]
-    layers = [one for one in head.modules() if isinstance(one, nn.Linear | nn.Conv2d)]
+    layers = [one for one in head.modules() if isinstance(one, nn.Linear | nn.Conv1d | nn.Conv2d)]
     return layers[-1]
 
 
