@@ -30,9 +30,9 @@ from pipeline.audio.spectra.stacked import row_scaling
 from pipeline.audio.spectra.windows import WindowSpec
 from pipeline.errors import UsageError
 from pipeline.models.model import Architecture, Tagger
-from pipeline.models.networks.ast_weights import encoder_sizes
 from pipeline.models.networks.classical import CLASSICAL
-from pipeline.models.networks.embedding import embedding_layer
+from pipeline.models.networks.parts.ast_weights import encoder_sizes
+from pipeline.models.networks.parts.embedding import embedding_layer
 from pipeline.models.networks.probe import PROBE
 from pipeline.selection.vocabulary import Vocabulary
 from pipeline.store.dataset import Dataset

@@ -28,8 +28,8 @@ from pipeline.models.card import load_card as load_card
 from pipeline.models.card import read_weights as read_weights
 from pipeline.models.card import save_card as save_card
 from pipeline.models.networks.classical import CLASSICAL
-from pipeline.models.networks.exclusive import Exclusive
-from pipeline.models.networks.pooling import pooled
+from pipeline.models.networks.parts.exclusive import Exclusive
+from pipeline.models.networks.parts.pooling import pooled
 from pipeline.models.networks.probe import PROBE, Probe
 from pipeline.models.networks.registry import (
     backbone_names,

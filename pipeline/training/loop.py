@@ -31,7 +31,7 @@ from pipeline.models.engines.compiler import NOT_COMPILED, compiler_fault
 from pipeline.models.engines.engines import TorchEngine
 from pipeline.models.engines.precision import autocast, resolved, step_fault
 from pipeline.models.model import Tagger
-from pipeline.models.networks.blocks import hold_frozen_norms
+from pipeline.models.networks.parts.blocks import hold_frozen_norms
 from pipeline.training.augmenting.augment import augment, augment_samples, masks
 from pipeline.training.averaging import Averaging
 from pipeline.training.config import TrainConfig

@@ -7,7 +7,7 @@ import torch
 
 from pipeline.arrays import Float64, Int64
 from pipeline.models.model import Tagger
-from pipeline.models.networks.weights import parameter_groups
+from pipeline.models.networks.parts.weights import parameter_groups
 from pipeline.training.config import TrainConfig
 
 Curve = tuple[Int64, Float64]

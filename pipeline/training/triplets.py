@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from pipeline.models.model import Tagger
-from pipeline.models.networks.embedding import EmbeddingHook, embedding_layer
+from pipeline.models.networks.parts.embedding import EmbeddingHook, embedding_layer
 
 MARGIN = 0.2
 """By how much another class must be further away, in squared distance of 0 to 4."""

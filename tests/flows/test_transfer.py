@@ -5,7 +5,7 @@ import torch
 
 from jobs import train
 from pipeline.models.model import load_card, load_model
-from pipeline.models.networks.blocks import core_of
+from pipeline.models.networks.parts.blocks import core_of
 
 pytestmark = pytest.mark.slow
 

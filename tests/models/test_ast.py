@@ -24,7 +24,7 @@ from pipeline.inference.described import describe, windows_of
 from pipeline.inference.inference_config import InferenceConfig, inference_config
 from pipeline.inference.tagger import TrackTagger
 from pipeline.models.model import Architecture, ModelCard, Tagger, load_model, save_model
-from pipeline.models.networks.ast_weights import LANDMARKS
+from pipeline.models.networks.parts.ast_weights import LANDMARKS
 from pipeline.selection.vocabulary import (
     Instrument,
     Vocabulary,

@@ -6,9 +6,9 @@ import torch
 
 from pipeline.models.engines.graphs import converted, example_of, proved_graph
 from pipeline.models.model import Architecture, Tagger
-from pipeline.models.networks.blocks import blocks_of
-from pipeline.models.networks.exclusive import log_odds
-from pipeline.models.networks.weights import parameter_groups
+from pipeline.models.networks.parts.blocks import blocks_of
+from pipeline.models.networks.parts.exclusive import log_odds
+from pipeline.models.networks.parts.weights import parameter_groups
 
 SHAPE = (96, 63)
 

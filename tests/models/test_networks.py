@@ -15,6 +15,7 @@ from pipeline.models.networks.ast import build_ast, fitted_positions, grid_of
 from pipeline.models.networks.classical import CLASSICAL
 from pipeline.models.networks.harmony_cnns import RawCnn
 from pipeline.models.networks.music import ShortChunk
+from pipeline.models.networks.parts.weights import parameter_groups
 from pipeline.models.networks.registry import (
     build_network,
     is_known,
@@ -22,7 +23,6 @@ from pipeline.models.networks.registry import (
     networks,
     timm_backbone,
 )
-from pipeline.models.networks.weights import parameter_groups
 from pipeline.models.pretrained.family import variants
 
 SMALL = [

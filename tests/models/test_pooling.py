@@ -9,7 +9,7 @@ import torch
 from pipeline.errors import UsageError
 from pipeline.models.engines.graphs import BATCH, converted, example_of, proved_graph
 from pipeline.models.model import Architecture, Tagger
-from pipeline.models.networks.pooling import attended
+from pipeline.models.networks.parts.pooling import attended
 from pipeline.models.networks.registry import is_known
 from tests.marks import slow
 from tests.training.transfer import noise

@@ -10,7 +10,7 @@ from pipeline.datasets.training_data import TrainingData
 from pipeline.errors import SpecMismatch, UsageError
 from pipeline.flows.training.fit import FitConfig
 from pipeline.models.model import Architecture, Tagger, load_card, load_model, save_card
-from pipeline.models.networks.blocks import blocks_of, core_of
+from pipeline.models.networks.parts.blocks import blocks_of, core_of
 from pipeline.models.pretrained.efficientat import INPUT
 from pipeline.selection.vocabulary import default_vocabulary
 from pipeline.store.folder import Folder

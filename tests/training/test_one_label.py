@@ -8,7 +8,7 @@ from pipeline.errors import UsageError
 from pipeline.evaluation.labels.top1 import top1_accuracy
 from pipeline.evaluation.statistics.metrics import multilabel_metrics
 from pipeline.models.model import Architecture, Tagger
-from pipeline.models.networks.exclusive import log_odds
+from pipeline.models.networks.parts.exclusive import log_odds
 from pipeline.training.config import TrainConfig
 from pipeline.training.data.windows import row_moments
 from pipeline.training.loop import Hooks, train

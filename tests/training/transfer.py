@@ -14,7 +14,7 @@ from pipeline.audio.spectra.input_spec import InputSpec
 from pipeline.audio.spectra.logmel import LogMelSpec
 from pipeline.audio.spectra.windows import WindowSpec
 from pipeline.models.model import Architecture, ModelCard, Tagger, save_model
-from pipeline.models.networks.blocks import core_of
+from pipeline.models.networks.parts.blocks import core_of
 from pipeline.models.pretrained.efficientat import FAMILY
 from pipeline.models.pretrained.outputs import output_map
 from pipeline.selection.vocabulary import Vocabulary, default_vocabulary

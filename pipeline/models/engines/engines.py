@@ -44,7 +44,7 @@ from pipeline.models.model import (
     load_model,
     load_preparation,
 )
-from pipeline.models.networks.embedding import Outputs
+from pipeline.models.networks.parts.embedding import Outputs
 
 _GPU_BATCH = 256
 _AHEAD = 2  # batches that wait for a GPU

@@ -20,7 +20,7 @@ from pipeline.arrays import Float32
 from pipeline.errors import SpecMismatch, UsageError
 from pipeline.models.engines.precision import disagreement, output_fault, rounded_to_bf16
 from pipeline.models.model import ModelCard, Preparation, Tagger
-from pipeline.models.networks.embedding import Outputs
+from pipeline.models.networks.parts.embedding import Outputs
 from pipeline.models.starter import model_uri
 from pipeline.store.folder import Folder
 

@@ -14,12 +14,12 @@ import torch
 from torch import Tensor, nn
 
 from pipeline.audio.spectra.kaldi import KaldiInput
-from pipeline.models.networks.ast_weights import (
+from pipeline.models.networks.entry import Entry
+from pipeline.models.networks.parts.ast_weights import (
     read_published,
     take_over_head,
     transformers_here,
 )
-from pipeline.models.networks.entry import Entry
 
 N_SPECIAL = 2
 """The class token and the distillation token stand before the patches and have positions too."""

@@ -13,8 +13,8 @@ import torch
 from torch import Tensor
 
 from pipeline.arrays import Floats, Int64
-from pipeline.models.networks.classical_base import NEVER, UNKNOWN, Classical
-from pipeline.models.networks.trees import branches_of, leaves_of, roots_of
+from pipeline.models.networks.parts.classical_base import NEVER, UNKNOWN, Classical
+from pipeline.models.networks.parts.trees import branches_of, leaves_of, roots_of
 
 _N_TREES = 100
 

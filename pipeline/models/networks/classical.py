@@ -21,12 +21,12 @@ from torch import Tensor
 from pipeline.arrays import Float32, Floats, Int64
 from pipeline.models.names import CLASSICAL as CLASSICAL_NAMES
 from pipeline.models.networks.boosting import GradientBoosting
-from pipeline.models.networks.classical_base import NEVER, UNKNOWN, fitted_together
-from pipeline.models.networks.classical_base import Classical as Classical
-from pipeline.models.networks.classical_base import pooled as pooled
 from pipeline.models.networks.entry import Entry, levelled
 from pipeline.models.networks.linear import LinearModel
-from pipeline.models.networks.trees import branches_of, leaves_of, roots_of
+from pipeline.models.networks.parts.classical_base import NEVER, UNKNOWN, fitted_together
+from pipeline.models.networks.parts.classical_base import Classical as Classical
+from pipeline.models.networks.parts.classical_base import pooled as pooled
+from pipeline.models.networks.parts.trees import branches_of, leaves_of, roots_of
 
 _N_TREES = 200
 _N_NEIGHBOURS = 10

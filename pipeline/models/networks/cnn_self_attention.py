@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from pipeline.models.networks.entry import Entry, benchmark_log_mel
-from pipeline.models.networks.layers import BatchNorm2d, ResidualBlock
+from pipeline.models.networks.parts.layers import BatchNorm2d, ResidualBlock
 
 N_MELS = 128
 WIDTHS = (128, 128, 256, 256, 256, 256, 256)

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from pipeline.audio.spectra.input_kinds import LogMelInput
 from pipeline.audio.spectra.logmel import LogMelSpec
 from pipeline.models.networks.entry import Entry, benchmark_log_mel
-from pipeline.models.networks.layers import BatchNorm2d, Sizes, convolved_2d
+from pipeline.models.networks.parts.layers import BatchNorm2d, Sizes, convolved_2d
 
 N_MELS = 96
 

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from pipeline.models.networks.entry import Entry, benchmark_samples
-from pipeline.models.networks.layers import (
+from pipeline.models.networks.parts.layers import (
     BatchNorm1d,
     BatchNorm2d,
     MaxPool2d,

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from pipeline.arrays import Floats, Int64
-from pipeline.models.networks.classical_base import NEVER, UNKNOWN, Classical
+from pipeline.models.networks.parts.classical_base import NEVER, UNKNOWN, Classical
 
 
 class LinearModel(Classical):

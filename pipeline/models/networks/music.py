@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from pipeline.models.networks.entry import Entry
-from pipeline.models.networks.layers import BatchNorm1d, BatchNorm2d, ResidualBlock
+from pipeline.models.networks.parts.layers import BatchNorm1d, BatchNorm2d, ResidualBlock
 
 
 class Crnn(nn.Module):

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from pipeline.models.networks.entry import Entry, benchmark_log_mel
-from pipeline.models.networks.layers import BatchNorm1d, BatchNorm2d
+from pipeline.models.networks.parts.layers import BatchNorm1d, BatchNorm2d
 
 N_MELS = 96
 

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from pipeline.models.names import PROBE as PROBE
-from pipeline.models.networks.embedding import embedding_hook
+from pipeline.models.networks.parts.embedding import embedding_hook
 
 _LEAST_SOUND = 0.05
 """How far a value must be from silence's, in the probe's scaled units, to be sound: bfloat16 moves

@@ -17,11 +17,11 @@ from torch import nn
 from pipeline.errors import UsageError
 from pipeline.models.names import IMAGENET as IMAGENET
 from pipeline.models.networks.ast import build_ast
-from pipeline.models.networks.ast_weights import is_published
 from pipeline.models.networks.classical import CLASSICAL
 from pipeline.models.networks.entry import Entry
+from pipeline.models.networks.parts.ast_weights import is_published
+from pipeline.models.networks.parts.weights import load_weights, read_weights
 from pipeline.models.networks.probe import PROBE
-from pipeline.models.networks.weights import load_weights, read_weights
 from pipeline.models.pretrained.family import variants
 from pipeline.models.pretrained.outputs import MappedNetwork, OutputMap
 from pipeline.seams import declared

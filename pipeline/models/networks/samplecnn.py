@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from pipeline.models.networks.entry import Entry, benchmark_samples
-from pipeline.models.networks.layers import BatchNorm1d, MaxPool1d
+from pipeline.models.networks.parts.layers import BatchNorm1d, MaxPool1d
 
 WIDTHS = (128, 128, 128, 256, 256, 256, 256, 256, 256, 512)
 """Channels of the blocks with kernels of three; a last one of 512 has a kernel of one."""

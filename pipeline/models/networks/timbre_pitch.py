@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from pipeline.models.networks.entry import Entry, benchmark_samples
-from pipeline.models.networks.layers import BatchNorm1d, MaxPool1d
+from pipeline.models.networks.parts.layers import BatchNorm1d, MaxPool1d
 
 SAMPLE_RATE_HZ = 16_000
 HOP = 256

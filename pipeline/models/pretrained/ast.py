@@ -16,7 +16,7 @@ from pipeline.audio.spectra.kaldi import KaldiInput
 from pipeline.audio.spectra.windows import WindowSpec
 from pipeline.errors import UsageError
 from pipeline.models.networks.ast import Ast, build_ast, fitted_positions, grid_of
-from pipeline.models.networks.ast_weights import (
+from pipeline.models.networks.parts.ast_weights import (
     CURE,
     PRETRAINED,
     check_order,

@@ -18,7 +18,7 @@ from pipeline.errors import UsageError
 from pipeline.models.card import Architecture, ModelCard, model_there
 from pipeline.models.engines.graphs import example_of
 from pipeline.models.model import Tagger, named, save_model
-from pipeline.models.networks.embedding import Outputs
+from pipeline.models.networks.parts.embedding import Outputs
 from pipeline.models.pretrained.download import cache_folder, download, file_name, file_sha256
 from pipeline.models.pretrained.family import Family, Variant, WeightsSource, families
 from pipeline.models.pretrained.import_config import ALL, INSTRUMENTS

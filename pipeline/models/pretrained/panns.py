@@ -18,7 +18,7 @@ from torch.nn import functional
 from pipeline.audio.spectra.filterbank import FilterBankInput, FilterBankSpec
 from pipeline.audio.spectra.windows import WindowSpec
 from pipeline.errors import UsageError
-from pipeline.models.networks.weights import read_weights
+from pipeline.models.networks.parts.weights import read_weights
 from pipeline.models.pretrained.family import Family, Variant, WeightsSource
 from pipeline.models.pretrained.tensors import tensors_of
 from pipeline.selection.vocabulary import audioset_order

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from pipeline.errors import UsageError
-from pipeline.models.networks.weights import COUNTER
+from pipeline.models.networks.parts.weights import COUNTER
 from pipeline.models.pretrained.family import Family, Variant
 
 

@@ -17,12 +17,12 @@ from pipeline.audio.spectra.input_spec import InputSpec
 from pipeline.audio.spectra.windows import WindowSpec
 from pipeline.errors import UsageError
 from pipeline.models.model import Architecture, ModelCard, Tagger
-from pipeline.models.networks.blocks import core_of, freeze
 from pipeline.models.networks.classical import CLASSICAL
-from pipeline.models.networks.exclusive import without_softmax
-from pipeline.models.networks.pooling import Pooled
+from pipeline.models.networks.parts.blocks import core_of, freeze
+from pipeline.models.networks.parts.exclusive import without_softmax
+from pipeline.models.networks.parts.pooling import Pooled
+from pipeline.models.networks.parts.weights import head_names, load_weights
 from pipeline.models.networks.probe import PROBE
-from pipeline.models.networks.weights import head_names, load_weights
 from pipeline.models.pretrained.family import variants
 from pipeline.selection.vocabulary import Instrument, Vocabulary
 from pipeline.training.config import TrainConfig

@@ -14,7 +14,7 @@ from pipeline.errors import UsageError
 from pipeline.models.engines.engines import make_engine
 from pipeline.models.engines.precision import rounded_to_bf16
 from pipeline.models.model import load_card, load_model
-from pipeline.models.networks.embedding import Outputs
+from pipeline.models.networks.parts.embedding import Outputs
 from pipeline.models.pretrained import efficientat, yamnet
 from pipeline.models.pretrained.download import file_sha256
 from pipeline.models.pretrained.importing import ImportConfig, import_model, thresholds_of

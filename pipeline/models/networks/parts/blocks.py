@@ -12,9 +12,9 @@ from typing import Any
 from torch import nn
 
 from pipeline.errors import UsageError
-from pipeline.models.networks.exclusive import Exclusive
-from pipeline.models.networks.pooling import Pooled, TimmFrames
-from pipeline.models.networks.weights import head_names
+from pipeline.models.networks.parts.exclusive import Exclusive
+from pipeline.models.networks.parts.pooling import Pooled, TimmFrames
+from pipeline.models.networks.parts.weights import head_names
 from pipeline.models.pretrained.outputs import MappedNetwork
 
 
