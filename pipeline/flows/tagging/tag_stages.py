@@ -229,12 +229,21 @@ def pool_of(n_most: int | None, n_blocks: int, *, gpu: bool) -> ActorPoolStrateg
 
     Of a Ray of our own its size is known. On a cluster it begins with one and grows as there is
     room, up to `n_most` where that is given, and never beyond the blocks that there are to do: what
-    it cannot place is what makes an autoscaler start nodes.
+    it cannot place is what makes an autoscaler start nodes. While a GPU computes, a second thread
+    of its process fetches what comes next and hands on what was before; the model is called by one
+    at a time.
     """
+    calls = 2 if gpu else None
     if "RAY_ADDRESS" not in os.environ:
-        return ActorPoolStrategy(size=max(1, min(n_most or places(gpu=gpu), n_blocks)))
+        size = max(1, min(n_most or places(gpu=gpu), n_blocks))
+        return ActorPoolStrategy(size=size, max_concurrent_calls_per_actor=calls)
     most = max(1, min(n_most or _MAX_PLACES, n_blocks))
-    return ActorPoolStrategy(min_size=1, max_size=most, initial_size=min(most, places(gpu=gpu)))
+    return ActorPoolStrategy(
+        min_size=1,
+        max_size=most,
+        initial_size=min(most, places(gpu=gpu)),
+        max_concurrent_calls_per_actor=calls,
+    )
 
 
 def places(*, gpu: bool) -> int:
