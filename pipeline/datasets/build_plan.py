@@ -84,15 +84,16 @@ class Plan:
 
     def identity(self) -> DatasetRecord:
         """Return what a dataset may not change between runs: its dataset.json when it begins."""
-        own, source = own_labels(self.config.source), self.config.source
-        # Such sets name their classes: what would leave them open in AudioSet is of no account.
-        is_named = self.config.is_irmas or own is not None
-        classes = self.vocabulary.without_unknown() if is_named else self.vocabulary
-        has_split = self.config.is_irmas or (own is not None and own.has_split)
+        config, (kind, _, text) = self.config, self.config.source.partition(":")
+        own = own_labels(config.source)
+        has_labels = config.is_irmas or own is not None
+        has_split = config.is_irmas or (own is not None and own.has_split(text))
+        # Labels of its own say what is unknown: what leaves it open in AudioSet is of no account.
+        classes = self.vocabulary.without_unknown() if has_labels else self.vocabulary
         return DatasetRecord(
             classes=classes.to_dict(),
             feature_spec=self.spec.to_dict(),
-            split=source.partition(":")[0] if has_split else self.config.split,
+            split=kind if has_split else config.split,
         )
 
 
@@ -190,15 +191,14 @@ def choose_labelled(config: BuildConfig, vocabulary: Vocabulary) -> tuple[pa.Tab
     Left out are clips whose labels say nothing of any class.
     """
     _refuse_segments(config)
-    own, (prefix, path) = own_labels(config.source), place_of(config.source)
+    own, text = own_labels(config.source), config.source.partition(":")[2]
     assert own is not None  # `_chooser` has asked
     ratio = parse_split(config.split)
-    if ratio is None and not own.has_split:
+    if ratio is None and not own.has_split(text):
         raise UsageError(
-            f"--split {config.split}: {prefix}{path} is no part of AudioSet; expected three "
-            "percentages, such as 70/10/20"
+            f"--split {config.split}: --source {config.source} is no part of AudioSet; expected "
+            "three percentages, such as 70/10/20"
         )
-    text = config.source.partition(":")[2]
     rows = labelled_rows(*own.clips(text), vocabulary, ratio or (0, 0, 0))
     n_unknown = pc.list_value_length(rows["unknown"])
     chosen = rows.filter(pc.less(n_unknown, len(vocabulary.codes)))

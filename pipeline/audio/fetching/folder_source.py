@@ -58,7 +58,8 @@ def check_folder(source: str, folder: Path, access: Access, *, needs: Sequence[s
     """
     if not folder.is_dir():
         wrong = "that is a file" if folder.exists() else "no such folder"
-        raise UsageError(f"--source {source}: {wrong}; name the folder with {needs[0]} in it")
+        inside = f" with {needs[0]} in it" if needs else " of the data set"
+        raise UsageError(f"--source {source}: {wrong}; name the folder{inside}")
     if missing := [name for name in needs if not (folder / name).exists()]:
         raise UsageError(
             f"--source {source}: no {missing[0]} there; name the folder as it was downloaded and "

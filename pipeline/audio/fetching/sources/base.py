@@ -35,8 +35,8 @@ class OwnLabels:
     """From what follows the prefix. UsageError where a file is not what was expected."""
     vocabulary: Callable[[], Vocabulary]
     """The classes of a build that is not told any."""
-    has_split: bool
-    """Whether the clips have a split of their own; otherwise --split divides them."""
+    has_split: Callable[[str], bool]
+    """Whether the clips have a split of their own; otherwise --split divides their groups."""
 
 
 @dataclass(frozen=True)
