@@ -120,3 +120,78 @@ def test_all_names_stand_for_ids_of_audioset():
     named = [mids for mids in instrument_names._MIDS.values()]
     assert frozenset().union(*named) <= audioset_mids()
     assert instrument_names.mids_of_name("Cello Section") == {"/m/01xqw"}
+
+
+SOUND = {"id": 1, "instrument": "sax_alto", "pack_id": 7, "klass": "good-sound"}
+ORCHSET = "Orchset - Predominant Melodic Instruments.csv"
+SETS = {
+    "good_sounds": (
+        {
+            "sounds.json": json.dumps({"1": SOUND}),
+            "takes.json": json.dumps({"t": {"id": "t", "sound_id": 1, "microphone": "akg"}}),
+            "packs.json": json.dumps({"7": {"id": 7, "name": "sax"}}),
+            "ratings.json": "{}",
+        },
+        {"t": {"audio": ["good-sounds/sound_files/sax/akg/0000.wav", "0"]}},
+        (["sax"], 0, "7"),
+    ),
+    "medley_solos_db": (
+        {
+            "annotation/Medley-solos-DB_metadata.csv": (
+                "subset,instrument,instrument_id,song_id,uuid4\n"
+                "validation,distorted electric guitar,1,19,u\n"
+            )
+        },
+        {"u": {"audio": ["audio/Medley-solos-DB_validation-1_u.wav", "0"]}},
+        (["gel"], 0, "19"),
+    ),
+    "medleydb_pitch": (
+        {
+            "medleydb_pitch_metadata.json": json.dumps(
+                {"A_B_STEM_01": {"instrument": "male singer", "artist": "A", "title": "B"}}
+            )
+        },
+        {
+            "A_B_STEM_01": {
+                "audio": ["audio/A_B_STEM_01.wav", "0"],
+                "pitch": ["pitch/A_B_STEM_01.csv", "0"],
+                "notes_pyin": [None, None],
+            }
+        },
+        (["voi"], 0, "A"),
+    ),
+    "orchset": (
+        {ORCHSET: "Beethoven-S3-I-ex1.wav,flute+strings,TRUE,TRUE,TRUE,FALSE,FALSE,FALSE,FALSE\n"},
+        {
+            "Beethoven-S3-I-ex1": {
+                "audio_mono": ["audio/mono/Beethoven-S3-I-ex1.wav", "0"],
+                "audio_stereo": ["audio/stereo/Beethoven-S3-I-ex1.wav", "0"],
+                "melody": ["GT/Beethoven-S3-I-ex1.mel", "0"],
+            }
+        },
+        (["flu"], 10, "Beethoven S3-I"),  # only what plays the melody is named
+    ),
+}
+
+
+@pytest.mark.parametrize("name", SETS)
+def test_other_sets_of_mirdata(name, make_wav, tmp_path, monkeypatch):
+    """A track of each, in the form that mirdata's loader reads."""
+    module = f"mirdata.datasets.{name}"
+    indexes = pytest.importorskip(module, reason="needs pip install '.[mirdata]'").INDEXES
+    files, tracks, expected = SETS[name]
+    root = tmp_path / name
+    for path, text in files.items():
+        (root / path).parent.mkdir(parents=True, exist_ok=True)
+        (root / path).write_text(text)
+    for track in tracks.values():
+        audio = next(iter(track.values()))[0]
+        make_wav(f"{name}/{audio}", 0.5, 440.0)
+    index = indexes[indexes["default"]]
+    (tmp_path / index.filename).write_text(json.dumps({"version": "1", "tracks": tracks}))
+    monkeypatch.setattr(index, "indexes_dir", str(tmp_path))
+    (row,) = make_plan(config_of(root, name)).segments.to_pylist()
+    assert (row["classes"], len(row["unknown"]), row["group"]) == expected
+    got = get_segment(open_source(config_of(root, name).source), row, LogMelSpec())
+    assert got.ledger["outcome"] == "ok"
+    assert name != "medley_solos_db" or row["split"] == "val"
