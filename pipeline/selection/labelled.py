@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import pyarrow as pa
@@ -77,8 +78,14 @@ def labelled_rows(
     `ratio` is the percentages of train, val and test for the groups of clips without a split of
     their own.
     """
+
+    @cache  # sets have few different labellings, and up to 300,000 clips
+    def states(there: tuple[str, ...], absent: tuple[str, ...]) -> tuple[list[str], list[str]]:
+        has, has_not = ([labelling.mids[one] for one in labels] for labels in (there, absent))
+        return class_states(has, has_not, vocabulary, is_complete=labelling.is_complete)
+
     ordered = sorted(clips, key=lambda clip: clip.id)
-    rows = [_row(clip, labelling, vocabulary, ratio) for clip in ordered]
+    rows = [_row(clip, *states(clip.there, clip.absent), ratio) for clip in ordered]
     return pa.Table.from_pylist(rows, _ROWS)
 
 
@@ -88,10 +95,8 @@ def train_or_val(group: str) -> Split:
 
 
 def _row(
-    clip: LabelledClip, labelling: Labelling, vocabulary: Vocabulary, ratio: tuple[int, int, int]
+    clip: LabelledClip, classes: list[str], unknown: list[str], ratio: tuple[int, int, int]
 ) -> dict[str, Any]:
-    there, absent = ([labelling.mids[one] for one in some] for some in (clip.there, clip.absent))
-    classes, unknown = class_states(there, absent, vocabulary, is_complete=labelling.is_complete)
     return {
         "segment_id": f"{clip.id}_0",
         "ytid": clip.id,
