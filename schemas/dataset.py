@@ -23,7 +23,7 @@ class DatasetRecord(Record):
     feature_spec: dict[str, Any] = field(default_factory=dict)
     """The log-mel of FEATURES: `pipeline.audio.spectra.logmel.LogMelSpec`."""
     split: str = ""
-    """How segments were divided: as --split had it, or irmas."""
+    """How segments were divided: as --split had it, or irmas, openmic, ...: by the source."""
     complete: bool = False
     """Whether every segment has its row in LEDGER."""
     n_segments: int | None = None

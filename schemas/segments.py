@@ -15,7 +15,7 @@ SEGMENTS = pa.schema(
         column("mids", CODES, "AudioSet's labels, as ontology ids"),
         column("classes", CODES, "instrument codes of the vocabulary, in its order"),
         column("unknown", CODES, UNKNOWN),
-        column("group", pa.string(), "what it was cut from: the video, or IRMAS's song"),
+        column("group", pa.string(), "what it was cut from: the video, song or instrument"),
         column("split", pa.string(), "train, val or test; a group is in one split only"),
         column("shard", pa.string(), "the planned unit of work that the segment belongs to"),
     ]

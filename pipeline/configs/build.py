@@ -33,8 +33,8 @@ class BuildConfig(ClusterConfig):
     """The dataset's folder: a path, s3://, gs://."""
     source: Annotated[str, _SOURCE, SOURCE] = "youtube"
     """Where the audio comes from {known}"""
-    classes: Annotated[str | None, Flag("TOML"), _SEGMENTS] = None
-    """Class vocabulary instead of the eleven instruments."""
+    classes: Annotated[str | None, Flag("instruments|openmic|nsynth|TOML"), _SEGMENTS] = None
+    """Class vocabulary: the eleven instruments if not given, or what the source has of its own."""
     ontology: Annotated[str | None, Flag("JSON"), _SEGMENTS] = None
     """AudioSet's ontology.json, for classes that expand an id to its descendants."""
     max_per_class: Annotated[Count | None, _SEGMENTS] = None
@@ -54,7 +54,8 @@ class BuildConfig(ClusterConfig):
     max_outage_s: Annotated[Seconds, "limits"] = 6 * 3600.0
     """Give the source up when it is down for longer."""
     split: Annotated[str, Flag("T/V/T"), _SEGMENTS] = "70/10/20"
-    """Percent of videos in train, val and test, or 'audioset'."""
+    """Percent of videos in train, val and test, or 'audioset'; of no account where the source has
+    its own."""
     wav_dir: Annotated[Uri | None, _WRITTEN] = None
     """A folder where every clip is also written as {segment_id}.wav."""
     access: Access = field(default_factory=Access)

@@ -5,7 +5,7 @@ read → select → split → plan
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, field
 from http.client import HTTPException
 from pathlib import Path
@@ -21,6 +21,7 @@ from pipeline.audio.fetching.fetch import (
     IrmasSource,
     Source,
     open_source,
+    own_labels,
     place_of,
 )
 from pipeline.audio.fetching.irmas_source import list_irmas
@@ -31,6 +32,7 @@ from pipeline.evaluation.runs.forecast import InFolder, forecast, look_into
 from pipeline.runs.logs import progress_bar
 from pipeline.selection.audioset import read_segments
 from pipeline.selection.cap import cap_classes, cap_text
+from pipeline.selection.labelled import labelled_rows
 from pipeline.selection.plan import (
     count_to_do,
     parse_split,
@@ -41,15 +43,20 @@ from pipeline.selection.plan import (
 )
 from pipeline.selection.select import select, select_counts
 from pipeline.selection.vocabulary import (
+    SHIPPED,
     Vocabulary,
     audioset_mids,
     default_vocabulary,
     parse_vocabulary,
+    shipped_vocabulary,
 )
 from pipeline.store.dataset import Dataset
 from pipeline.store.folder import Folder, read_input
 from pipeline.store.out import DATASET, check_out
 from schemas.dataset import DatasetRecord
+
+Chooser = Callable[[BuildConfig, Vocabulary], tuple[pa.Table, dict[str, int]]]
+"""From a config to the rows that are wanted, with their split, and counts."""
 
 _ANSWER_S = 60.0
 """How long a server may say nothing."""
@@ -77,12 +84,16 @@ class Plan:
 
     def identity(self) -> DatasetRecord:
         """Return what a dataset may not change between runs: its dataset.json when it begins."""
-        # IRMAS names its classes itself: what would leave them open in AudioSet is of no account.
-        classes = self.vocabulary.without_unknown() if self.config.is_irmas else self.vocabulary
+        config, (kind, _, text) = self.config, self.config.source.partition(":")
+        own = own_labels(config.source)
+        has_labels = config.is_irmas or own is not None
+        has_split = config.is_irmas or (own is not None and own.has_split(text))
+        # Labels of its own say what is unknown: what leaves it open in AudioSet is of no account.
+        classes = self.vocabulary.without_unknown() if has_labels else self.vocabulary
         return DatasetRecord(
             classes=classes.to_dict(),
             feature_spec=self.spec.to_dict(),
-            split="irmas" if self.config.is_irmas else self.config.split,
+            split=kind if has_split else config.split,
         )
 
 
@@ -127,8 +138,7 @@ def make_plan(config: BuildConfig) -> Plan:
     check_out(config.out, DATASET, {"--source": source_folder(config.source)})
     open_source(config.source, config.access)
     vocabulary = read_vocabulary(config)
-    choose = choose_irmas if config.is_irmas else choose_rows
-    chosen, counts = choose(config, vocabulary)
+    chosen, counts = _chooser(config)(config, vocabulary)
     left_out: dict[str, int] = {}
     if config.max_per_class is not None:
         n_before = len(chosen)
@@ -138,6 +148,12 @@ def make_plan(config: BuildConfig) -> Plan:
         chosen = chosen.slice(0, config.limit)
     segments = plan_segments(chosen, shard_size=config.shard_size)
     return Plan(config, vocabulary, LogMelSpec(), segments, counts, left_out)
+
+
+def _chooser(config: BuildConfig) -> Chooser:
+    if config.is_irmas:
+        return choose_irmas
+    return choose_rows if own_labels(config.source) is None else choose_labelled
 
 
 def source_folder(source: str) -> str | None:
@@ -160,14 +176,43 @@ def choose_rows(config: BuildConfig, vocabulary: Vocabulary) -> tuple[pa.Table, 
 
 def choose_irmas(config: BuildConfig, vocabulary: Vocabulary) -> tuple[pa.Table, dict[str, int]]:
     """Return IRMAS's own files as whole segments, in its own splits, and counts."""
-    if config.segments:
-        raise UsageError(f"--segments: of no use with --source {config.source}: it has its own")
+    _refuse_segments(config)
     folder = Path(config.source.removeprefix(IRMAS))
     chosen = list_irmas(folder, vocabulary, shown=_with_a_bar)
     n_files = pc.sum(chosen["n_files"]).as_py()
     nothing_left_out = dict.fromkeys(("without_class", "excluded", "lost_a_class"), 0)
     counts = {"rows": n_files, "chosen": len(chosen), "repeated": n_files - len(chosen)}
     return chosen, counts | nothing_left_out
+
+
+def choose_labelled(config: BuildConfig, vocabulary: Vocabulary) -> tuple[pa.Table, dict[str, int]]:
+    """Return the clips of a data set that has labels of its own, with their split, and counts.
+
+    Left out are clips whose labels say nothing of any class.
+    """
+    _refuse_segments(config)
+    own, text = own_labels(config.source), config.source.partition(":")[2]
+    assert own is not None  # `_chooser` has asked
+    ratio = parse_split(config.split)
+    if ratio is None and not own.has_split(text):
+        raise UsageError(
+            f"--split {config.split}: --source {config.source} is no part of AudioSet; expected "
+            "three percentages, such as 70/10/20"
+        )
+    rows = labelled_rows(*own.clips(text), vocabulary, ratio or (0, 0, 0))
+    n_unknown = pc.list_value_length(rows["unknown"])
+    chosen = rows.filter(pc.less(n_unknown, len(vocabulary.codes)))
+    if not chosen.num_rows:
+        raise UsageError(f"--source {config.source}: no clip has a label of one of the classes")
+    counts = dict.fromkeys(("excluded", "lost_a_class", "repeated"), 0)
+    n_left_out = rows.num_rows - chosen.num_rows
+    counts |= {"rows": rows.num_rows, "chosen": chosen.num_rows, "without_class": n_left_out}
+    return chosen, counts
+
+
+def _refuse_segments(config: BuildConfig) -> None:
+    if config.segments:
+        raise UsageError(f"--segments: of no use with --source {config.source}: it has its own")
 
 
 def _with_a_bar(names: Collection[str], what: str) -> Iterator[str]:
@@ -185,9 +230,12 @@ def read_rows(uri: str) -> pa.Table:
 
 
 def read_vocabulary(config: BuildConfig) -> Vocabulary:
-    """Return the classes of the run."""
+    """Return the classes of the run: what it is told, what the source has, the eleven."""
     if config.classes is None:
-        return default_vocabulary()
+        own = own_labels(config.source)
+        return default_vocabulary() if own is None else own.vocabulary()
+    if config.classes in SHIPPED:
+        return shipped_vocabulary(config.classes)
     ontology = read_text(config.ontology) if config.ontology else None
     return parse_vocabulary(read_text(config.classes), name=config.classes, ontology=ontology)
 

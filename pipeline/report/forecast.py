@@ -12,6 +12,7 @@ from pipeline.report.wording import duration_text, size_text
 def forecast_text(report: Mapping[str, Any]) -> str:
     """Return the forecast for a person to read."""
     counts, codes = report["counts"], list(report["classes"])
+    width = max(5, *map(len, codes))
     lines = [
         f"{counts['rows']:,d} rows read, {counts['chosen']:,d} chosen, "
         f"{report['planned']:,d} planned:",
@@ -21,16 +22,16 @@ def forecast_text(report: Mapping[str, Any]) -> str:
         f"  {counts['repeated']:,d} stand there more than once",
         *([f"  {report['cap']}"] if report["cap"] else []),
         "",
-        f"{'':>8}{'train':>9}{'val':>9}{'test':>9}{'all':>9}{'unknown':>10}",
+        f"{'':>{width + 3}}{'train':>9}{'val':>9}{'test':>9}{'all':>9}{'unknown':>10}",
     ]
     lines += [
-        f"{_row(code, splits)}{report['unknown'][code]:>10,d}"
+        f"{_row(code, splits, width)}{report['unknown'][code]:>10,d}"
         for code, splits in report["classes"].items()
     ]
-    lines += [_row("segments", report["splits"]), "", "both in one segment"]
-    lines.append(" " * 5 + "".join(f"{code:>7}" for code in codes))
+    lines += [_row("segments", report["splits"], width), "", "both in one segment"]
+    lines.append(" " * width + "".join(f"{code[:6]:>7}" for code in codes))
     for code, row in zip(codes, report["cooccurrence"], strict=True):
-        lines.append(f"{code:<5}" + "".join(f"{n:>7,d}" for n in row))
+        lines.append(f"{code:<{width}}" + "".join(f"{n:>7,d}" for n in row))
     n_by_labels = ", ".join(
         f"{n:,d} with {k}" for k, n in enumerate(report["labels_per_clip"]) if n
     )
@@ -55,8 +56,9 @@ def _source_lines(report: Mapping[str, Any]) -> list[str]:
     return []
 
 
-def _row(name: str, splits: Mapping[str, int]) -> str:
-    return f"{name:<8}" + "".join(f"{n:>9,d}" for n in [*splits.values(), sum(splits.values())])
+def _row(name: str, splits: Mapping[str, int], width: int) -> str:
+    numbers = [*splits.values(), sum(splits.values())]
+    return f"{name:<{width + 3}}" + "".join(f"{n:>9,d}" for n in numbers)
 
 
 def in_folder_lines(found: InFolder) -> list[str]:

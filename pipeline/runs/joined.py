@@ -62,7 +62,7 @@ def _path_in(text: str) -> str | None:
 
     for kind in NAMED:
         if text.startswith(kind.prefix):
-            return text.removeprefix(kind.prefix) if kind.is_path else None
+            return kind.place(text)[1]
     return text.removeprefix(IRMAS)
 
 

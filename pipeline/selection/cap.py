@@ -33,9 +33,9 @@ def cap_classes(
     counts = Counter(code for row in classes for code in row)
     rank = {code: k for k, code in enumerate(sorted(codes, key=lambda code: counts[code]))}
     hashes = [_hash_of(one) for one in chosen["segment_id"].to_pylist()]
-    order = sorted(
-        range(len(classes)), key=lambda i: (min(rank[code] for code in classes[i]), hashes[i])
-    )
+    last = len(codes)  # clips without any class, which all remain
+    rarest = [min((rank[code] for code in row), default=last) for row in classes]
+    order = sorted(range(len(classes)), key=lambda i: (rarest[i], hashes[i]))
     taken: Counter[str] = Counter()
     kept = []
     for i in order:

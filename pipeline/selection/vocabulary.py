@@ -1,7 +1,7 @@
 """The class vocabulary: which AudioSet ids make an instrument. TOML in, `Vocabulary` out.
 
 A user may pass a file of their own; `instruments.toml` beside this module is the default and shows
-the form.
+the form. Those of OpenMIC-2018 and NSynth lie beside it.
 """
 
 from __future__ import annotations
@@ -17,6 +17,8 @@ from typing import Any
 
 from pipeline.errors import TableError, UsageError
 
+SHIPPED = ("instruments", "openmic", "nsynth")
+"""Vocabularies beside this module, as --classes names them."""
 _CODE = re.compile(r"[a-z][a-z0-9_]*")
 _LISTS = ("any_of", "none_of", "unknown_if")
 _KEYS = {"code", "name", *_LISTS}
@@ -120,8 +122,13 @@ def audioset_vocabulary(mids: Iterable[str]) -> Vocabulary:
 
 def default_vocabulary() -> Vocabulary:
     """Return the vocabulary of the eleven instruments."""
-    path = resources.files("pipeline.selection") / "instruments.toml"
-    return parse_vocabulary(path.read_text(), name="instruments.toml")
+    return shipped_vocabulary("instruments")
+
+
+def shipped_vocabulary(name: str) -> Vocabulary:
+    """Return the vocabulary of one of `SHIPPED`."""
+    path = resources.files("pipeline.selection") / f"{name}.toml"
+    return parse_vocabulary(path.read_text(), name=path.name)
 
 
 def parse_vocabulary(text: str, *, name: str, ontology: str | None = None) -> Vocabulary:

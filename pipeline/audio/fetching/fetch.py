@@ -8,19 +8,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO
 from urllib.parse import quote
 
-from pipeline.audio.decoding.formats import AUDIO_SUFFIXES
 from pipeline.audio.fetching.access import IRMAS as IRMAS
 from pipeline.audio.fetching.access import Access
+from pipeline.audio.fetching.folder_source import FolderSource as FolderSource
 from pipeline.audio.fetching.irmas_source import irmas_paths
 from pipeline.audio.fetching.remote_file import Meter, Network
-from pipeline.audio.fetching.sources.base import NamedSource
+from pipeline.audio.fetching.sources.base import NamedSource, OwnLabels
 from pipeline.audio.fetching.sources.base import Source as Source
-from pipeline.errors import FetchFault, Reason, UsageError
+from pipeline.errors import UsageError
 from pipeline.seams import declared
 
 _PLAIN = Access()
@@ -64,48 +63,19 @@ def place_of(source: str) -> tuple[str, str | None]:
     """
     for kind in NAMED:
         if source.startswith(kind.prefix):
-            return kind.prefix, source.removeprefix(kind.prefix) if kind.is_path else None
+            return kind.place(source)
     if source == "youtube" or "://" in source:
         return "", None
     prefix = IRMAS if source.startswith(IRMAS) else ""
     return prefix, source.removeprefix(prefix)
 
 
-@dataclass
-class FolderSource:
-    """Files named `{ytid}.*` in one folder, whatever their format.
+def own_labels(source: str) -> OwnLabels | None:
+    """Return what a `--source` brings of its own; None where segments CSVs say what is wanted.
 
-    Of several the one with a suffix of audio is meant, not the picture or the text beside it.
+    None of IRMAS, too, whose files are compared with each other (`irmas_source`).
     """
-
-    folder: Path
-    is_remote = False
-    _paths: dict[str, Path] = field(init=False)
-
-    def __post_init__(self) -> None:
-        self._paths = self._index()
-
-    def _index(self) -> dict[str, Path]:
-        paths = sorted(path for path in self.folder.iterdir() if path.is_file())
-        paths.sort(key=lambda path: path.suffix.lower() in AUDIO_SUFFIXES)
-        return {path.stem: path for path in paths}
-
-    def names(self) -> dict[str, str]:
-        """Return the name of every id's file."""
-        return {ytid: path.name for ytid, path in self._paths.items()}
-
-    @contextmanager
-    def open(self, ytid: str, meter: Meter) -> Iterator[BinaryIO]:
-        """Open the file of an id."""
-        if ytid not in self._paths:
-            raise FetchFault(Reason.NOT_FOUND, f"no file {ytid}.* in {self.folder}")
-        try:
-            file = self._paths[ytid].open("rb")
-        except OSError as error:
-            raise FetchFault(Reason.UNREADABLE, str(error)) from error
-        meter.bytes_fetched = meter.bytes_whole = self._paths[ytid].stat().st_size
-        with file:
-            yield file
+    return next((kind.labels for kind in NAMED if source.startswith(kind.prefix)), None)
 
 
 class IrmasSource(FolderSource):

@@ -25,8 +25,9 @@ class ImportConfig:
     """The authors' file or folder, or an http address; fetched from them if not given."""
     variant: Annotated[str | None, Flag("NAME", known=_VARIANTS)] = None
     """One of the family's ({known}); the first if not given."""
-    classes: Annotated[str, Flag("instruments|all|TOML")] = INSTRUMENTS
-    """The eleven instruments, all that the network has, or classes of your own."""
+    classes: Annotated[str, Flag("instruments|openmic|nsynth|all|TOML")] = INSTRUMENTS
+    """The eleven instruments, the classes of OpenMIC-2018 or NSynth, all that the network has, or
+    classes of your own."""
     window_s: Seconds | None = None
     """Length of a window in s; the network's own if not given."""
     hop_s: Seconds | None = None

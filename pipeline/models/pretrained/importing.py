@@ -21,14 +21,16 @@ from pipeline.models.model import Tagger, named, save_model
 from pipeline.models.networks.parts.embedding import Outputs
 from pipeline.models.pretrained.download import cache_folder, download, file_name, file_sha256
 from pipeline.models.pretrained.family import Family, Variant, WeightsSource, families
-from pipeline.models.pretrained.import_config import ALL, INSTRUMENTS
+from pipeline.models.pretrained.import_config import ALL
 from pipeline.models.pretrained.import_config import ImportConfig as ImportConfig
 from pipeline.models.pretrained.outputs import MappedNetwork, output_map
 from pipeline.selection.vocabulary import (
+    SHIPPED,
     Vocabulary,
     audioset_vocabulary,
     default_vocabulary,
     parse_vocabulary,
+    shipped_vocabulary,
 )
 from pipeline.store.folder import Folder
 from pipeline.store.out import MODEL, check_out
@@ -123,13 +125,14 @@ def _windows(family: Family, window_s: float | None, hop_s: float | None) -> Win
 
 
 def _vocabulary(classes: str, family: Family) -> Vocabulary:
-    if classes == INSTRUMENTS:
-        return default_vocabulary()
+    if classes in SHIPPED:
+        return shipped_vocabulary(classes)
     if classes == ALL:
         return audioset_vocabulary(family.mids)
     path = Path(classes)
     if not path.is_file():
-        raise UsageError(f"--classes {classes}: no such file; expected instruments, all or a TOML")
+        names = ", ".join((*SHIPPED, ALL))
+        raise UsageError(f"--classes {classes}: no such file; expected {names} or a TOML")
     return parse_vocabulary(path.read_text(), name=classes)
 
 

@@ -18,7 +18,12 @@ from pipeline.models.networks.parts.embedding import Outputs
 from pipeline.models.pretrained import efficientat, yamnet
 from pipeline.models.pretrained.download import file_sha256
 from pipeline.models.pretrained.importing import ImportConfig, import_model, thresholds_of
-from pipeline.selection.vocabulary import audioset_vocabulary, default_vocabulary, parse_vocabulary
+from pipeline.selection.vocabulary import (
+    audioset_vocabulary,
+    default_vocabulary,
+    parse_vocabulary,
+    shipped_vocabulary,
+)
 from tests.marks import slow
 from tests.models.pretrained.published import write_published
 
@@ -132,6 +137,13 @@ def test_classes_of_a_toml(published, tmp_path):
     config = ImportConfig("yamnet", str(tmp_path / "y"), "f", classes=str(tmp_path / "sung.toml"))
     with pytest.raises(UsageError, match="yamnet has no output for sung; leave"):
         import_model(config, {})
+
+
+def test_classes_of_another_data_set(published, tmp_path):
+    card = imported(published, tmp_path / "m", classes="openmic").card
+    assert card.vocabulary == shipped_vocabulary("openmic")
+    with pytest.raises(UsageError, match="expected instruments, openmic, nsynth, all or a TOML"):
+        imported(published, tmp_path / "n", classes="nowhere.toml")
 
 
 def test_thresholds_go_with_what_a_class_means():

@@ -1,4 +1,5 @@
 """An id in, a readable file out: a file for each source more, found by its `SOURCE`.
 
-The usual ones (YouTube, a URL template, a folder, IRMAS) are in `audio.fetching.fetch`.
+A source may be a data set with labels of its own (`OwnLabels`). The usual ones (YouTube, a URL
+template, a folder, IRMAS) are in `audio.fetching.fetch`.
 """

@@ -1,0 +1,71 @@
+"""A folder of audio files as a source: an id in, a local file out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import BinaryIO
+
+from pipeline.audio.decoding.formats import AUDIO_SUFFIXES
+from pipeline.audio.fetching.access import Access
+from pipeline.audio.fetching.remote_file import Meter
+from pipeline.errors import FetchFault, Reason, UsageError
+
+
+@dataclass
+class FolderSource:
+    """Files named `{ytid}.*` in one folder, whatever their format.
+
+    Of several the one with a suffix of audio is meant, not the picture or the text beside it.
+    """
+
+    folder: Path
+    is_remote = False
+    _paths: dict[str, Path] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._paths = self._index()
+
+    def _index(self) -> dict[str, Path]:
+        paths = sorted(path for path in self.folder.iterdir() if path.is_file())
+        paths.sort(key=lambda path: path.suffix.lower() in AUDIO_SUFFIXES)
+        return {path.stem: path for path in paths}
+
+    def names(self) -> dict[str, str]:
+        """Return the name of every id's file."""
+        return {ytid: path.name for ytid, path in self._paths.items()}
+
+    @contextmanager
+    def open(self, ytid: str, meter: Meter) -> Iterator[BinaryIO]:
+        """Open the file of an id."""
+        if ytid not in self._paths:
+            raise FetchFault(Reason.NOT_FOUND, f"no file {ytid}.* in {self.folder}")
+        try:
+            file = self._paths[ytid].open("rb")
+        except OSError as error:
+            raise FetchFault(Reason.UNREADABLE, str(error)) from error
+        meter.bytes_fetched = meter.bytes_whole = self._paths[ytid].stat().st_size
+        with file:
+            yield file
+
+
+def check_folder(source: str, folder: Path, access: Access, *, needs: Sequence[str]) -> None:
+    """Raise UsageError unless a folder is there, with what it `needs` in it, and no network asked.
+
+    `source` is what follows `--source`; `needs` are relative paths, as in the set's own download.
+    """
+    if not folder.is_dir():
+        wrong = "that is a file" if folder.exists() else "no such folder"
+        inside = f" with {needs[0]} in it" if needs else " of the data set"
+        raise UsageError(f"--source {source}: {wrong}; name the folder{inside}")
+    if missing := [name for name in needs if not (folder / name).exists()]:
+        raise UsageError(
+            f"--source {source}: no {missing[0]} there; name the folder as it was downloaded and "
+            f"unpacked, with {', '.join(needs)} in it"
+        )
+    if not access.is_plain:
+        raise UsageError(
+            f"--source {source} is a folder: --cookies, --proxy and --source-address have no use"
+        )
