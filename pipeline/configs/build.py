@@ -19,7 +19,7 @@ _SOURCES = (
     "irmas:DIR: IRMAS's own folder",
     *summaries("pipeline.audio.fetching.sources", "SOURCE").values(),
 )
-_SOURCE = Flag("youtube|TEMPLATE|DIR|irmas:DIR", known=_SOURCES)
+_SOURCE = Flag("youtube|TEMPLATE|DIR|KIND:DIR", known=_SOURCES)
 
 
 @described

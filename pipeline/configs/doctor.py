@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 class DoctorConfig:
     """What the jobs are going to be told."""
 
-    source: Annotated[str, Flag("youtube|TEMPLATE|DIR|irmas:DIR")] = "youtube"
+    source: Annotated[str, Flag("youtube|TEMPLATE|DIR|KIND:DIR")] = "youtube"
     """Where the audio is to come from, as build_subset takes it."""
     cookies: Annotated[str | None, Flag("FILE")] = None
     """The Netscape cookies.txt that build_subset is to use."""

@@ -84,7 +84,8 @@ class Plan:
 
     def identity(self) -> DatasetRecord:
         """Return what a dataset may not change between runs: its dataset.json when it begins."""
-        config, (kind, _, text) = self.config, self.config.source.partition(":")
+        config, text = self.config, self.config.source.partition(":")[2]
+        named = place_of(config.source)[0].rstrip(":")
         own = own_labels(config.source)
         has_labels = config.is_irmas or own is not None
         has_split = config.is_irmas or (own is not None and own.has_split(text))
@@ -93,7 +94,7 @@ class Plan:
         return DatasetRecord(
             classes=classes.to_dict(),
             feature_spec=self.spec.to_dict(),
-            split=kind if has_split else config.split,
+            split=named if has_split else config.split,
         )
 
 

@@ -92,22 +92,34 @@ class TrainingData:
 
     def _check_one_label(self) -> None:
         """Raise UsageError unless each clip to learn from has exactly one class of several."""
-        n_others = sum(len(set(row["classes"])) != 1 for row in self._rows_to_learn_from())
+        splits = ("train",) if self.config.folds is None else ("train", "val")
+        unknown = {clip for split in splits for clip in self.dataset.unknown(split)}
+        n_others = sum(
+            len(set(row["classes"])) != 1 or row["segment_id"] in unknown
+            for row in self._rows_to_learn_from()
+        )
         if n_others or len(self.vocabulary.codes) < 2:
             raise UsageError(
                 f"--loss softmax: {n_others:,d} clips to learn from have no class or several of "
-                f"{len(self.vocabulary.codes)}; it takes one label a clip, so leave it out"
+                f"{len(self.vocabulary.codes)}, or unknown ones; it takes one label a clip: give "
+                "--loss sigmoid"
             )
 
     def _val_targets(self) -> Float32:
-        """Return the classes of the validation clips, `[n_clips, n_classes]`, without the audio."""
-        classes = [
+        """Return the classes of the validation clips, `[n_clips, n_classes]`, without the audio.
+
+        1 there, 0 not there, NaN unknown.
+        """
+        rows = [
             row
-            for table in self.dataset.features("val", ["classes"])
-            for row in table["classes"].to_pylist()
+            for table in self.dataset.features("val", ["segment_id", "classes"])
+            for row in table.to_pylist()
         ]
-        codes = self.vocabulary.codes
-        return np.array([[code in row for code in codes] for row in classes], np.float32)
+        codes, unknown = self.vocabulary.codes, self.dataset.unknown("val")
+        targets = np.array([[code in row["classes"] for code in codes] for row in rows], np.float32)
+        for target, row in zip(targets, rows, strict=True):
+            target[[code in unknown.get(row["segment_id"], ()) for code in codes]] = np.nan
+        return targets
 
     @property
     def vocabulary(self) -> Vocabulary:

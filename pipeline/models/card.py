@@ -61,9 +61,9 @@ class Architecture:
     outputs: OutputMap = ()
     """Outputs of such a network that mean each class; its logit is the largest of them."""
     pool: Pool | None = None
-    """How its frames are pooled over time (`networks.pooling.POOLS`); None: as it does itself."""
+    """How its frames are pooled over time (`networks.parts.pooling`); None: as it does itself."""
     exclusive: bool = False
-    """Whether its classes exclude each other: its scores are a softmax (`networks.exclusive`)."""
+    """Whether its classes exclude each other: scores are a softmax (`networks.parts.exclusive`)."""
 
     @property
     def takes_any_window(self) -> bool:

@@ -32,7 +32,7 @@ Sampling = Literal["plain", "dynamic", "persistent"]
 Balance = Literal["none", "sqrt", "full"]
 """How much of a class's rarity is made up for (`sampling`)."""
 Pool = Literal["mean", "max", "attention"]
-"""How frames become a window's logits (`networks.pooling`)."""
+"""How frames become a window's logits (`networks.parts.pooling`)."""
 AUGMENTATIONS = (
     *("masks", "tilt", "mix", "shift", "noise", "pitch", "randomise"),
     *declaring("pipeline.training.augmenting.augmentations", "AUGMENTATION"),

@@ -17,6 +17,7 @@ _NAMES = (
     ("/m/01xqw", "cello, violoncello"),
     ("/m/02fsn", "double bass, contrabass, bass"),
     (_BOWED, "strings, string section"),
+    ("/m/0l14_3", "viola"),  # AudioSet's bowed strings, as it has no viola
     ("/m/042v_gx", "acoustic guitar"),
     ("/m/02sgy", "clean electric guitar, distorted electric guitar"),
     ("/m/06w87", "slide guitar, lap steel guitar"),
@@ -44,6 +45,7 @@ _NAMES = (
     ("/m/07c6l", "trombone"),
     ("/m/0319l", "french horn, horn"),
     (_BRASS, "brass, brass section"),
+    ("/m/01kcd", "cornet, euphonium, tuba, bass tuba"),  # AudioSet's brass: it has none of them
     ("/t/dd00003", "male singer"),
     ("/t/dd00004", "female singer"),
     ("/m/05zppz", "male speaker"),
@@ -68,8 +70,8 @@ _NAMES = (
     ("/m/0dwtp", "glockenspiel"),
     ("/m/01hgjl", "scratches"),
     # Those that no label of AudioSet stands for.
-    ("", "viola, erhu, guzheng, liuqin, oud, zhongruan, dulcimer, yangqin"),
-    ("", "oboe, english horn, bassoon, panpipes, recorder, cornet, euphonium, tuba, bass tuba"),
+    ("", "erhu, guzheng, liuqin, oud, zhongruan, dulcimer, yangqin"),
+    ("", "oboe, english horn, bassoon, panpipes, recorder"),
     ("", "concertina, bandoneon, harmonium, melodica, triangle, sleigh bells, cabasa, guiro, gu"),
     ("", "chimes, castanet, rattle, shaker, whistle, auxiliary percussion"),
     ("", "beatboxing, crowd, fx/processed sound, sampler"),
@@ -82,7 +84,7 @@ def mids_of_name(name: str) -> Mids | None:
     """Return the ids of a name, in any case, of one player or a section; None of unknown names.
 
     >>> mids_of_name("Viola Section"), mids_of_name("Cello"), mids_of_name("nose flute")
-    (frozenset(), frozenset({'/m/01xqw'}), None)
+    (frozenset({'/m/0l14_3'}), frozenset({'/m/01xqw'}), None)
     """
     folded = name.strip().casefold()
     return _MIDS.get(folded, _MIDS.get(folded.removesuffix(" section")))

@@ -26,6 +26,7 @@ from pipeline.store.tags.known import (
     Known,
     Totals,
     are_in,
+    content_hashes,
     each_once,
     text_hashes,
 )
@@ -37,6 +38,7 @@ from pipeline.store.tags.work_table import LEFT_PLACE, SAME_PLACE, WorkTable
 from pipeline.store.tags.worklist import WORK, Sizes, plan_work
 from pipeline.sums import Sums
 
+_COPIED_AT_ONCE = 1 << 17
 Each = Callable[[Callable[[Any], Any], Sequence[Any]], Iterable[Any]]
 """`map`, or what does the same with a task an item."""
 
@@ -145,16 +147,23 @@ def copy_part(part: TagPart, same: Sequence[WorkTable], *, date: str, schema: pa
     """Write the rows of tracks whose content the part knows; return how many have a row there.
 
     `same` are rows of uri, fingerprint, size_bytes, modified_ns, attempts and tagged_at, of tracks
-    of all parts; one table of them is read at a time. Counted are those that the part itself has a
-    row of: their content is as it was.
+    of all parts; of one table of them after the other those are kept whose content the part has,
+    and many are copied at once, as each copying opens the files that have one of their contents.
+    Counted are tracks that the part itself has a row of: their content is as it was.
     """
-    store, known, n_renamed = TagStore(part.folder), part.indexed_uris(), 0
-    for one in same:
+    store, n_renamed = TagStore(part.folder), 0
+    known, contents = part.indexed_uris(), part.contents()
+    waiting: list[pa.Table] = []
+    for number, one in enumerate(same, start=1):
         tracks = one.read()
         uris = text_hashes(tracks["uri"])
         mine = uris[part_numbers(uris, part.n_parts) == part.number]
         n_renamed += int(are_in(mine, known).sum())
-        store.copy(part, tracks, date=date, schema=schema)
+        is_known = contents.may_have(content_hashes(tracks["fingerprint"]))
+        waiting.append(tracks.filter(pa.array(is_known)))
+        if number == len(same) or sum(map(len, waiting)) >= _COPIED_AT_ONCE:
+            store.copy(part, pa.concat_tables(waiting), date=date, schema=schema)
+            waiting = []
     return n_renamed
 
 

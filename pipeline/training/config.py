@@ -172,12 +172,16 @@ class TrainConfig:
         self._check_transfer()
 
     def _check_loss(self) -> None:
+        if self.compile and self.model in (*CLASSICAL, PROBE):
+            raise UsageError(f"--compile: {self.model} is not trained step by step; leave it out")
         if self.loss == "sigmoid":
             return
         if self.model in (*CLASSICAL, PROBE):
             raise UsageError(f"--loss {self.loss}: {self.model} is fitted class by class")
         if self.teacher:
-            raise UsageError(f"--loss {self.loss}: teachers score each class by itself")
+            raise UsageError(
+                f"--loss {self.loss}: teachers score each class by itself; give --loss sigmoid"
+            )
         if self.loss == "triplet" and self.compile:
             raise UsageError("--loss triplet: a compiled network keeps its embeddings to itself")
 

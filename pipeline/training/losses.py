@@ -37,9 +37,9 @@ def window_losses(logits: Tensor, targets: Tensor) -> Tensor:
 def one_label_losses(logits: Tensor, targets: Tensor) -> Tensor:
     """Return the softmax cross-entropy of each window, `[n]`; both are `[n, n_classes]`.
 
-    Logits are the log-odds of a softmax (`networks.exclusive`), so the logarithm of a probability
-    is the log-sigmoid. Of a mixture the classes that are there share the label evenly; a window
-    without any counts 0.
+    Logits are the log-odds of a softmax (`networks.parts.exclusive`), so the logarithm of a
+    probability is the log-sigmoid. Of a mixture the classes that are there share the label evenly;
+    a window without any counts 0.
     """
     there = targets.nan_to_num(0.0)
     share = there / there.sum(dim=1, keepdim=True).clamp(min=1)

@@ -56,7 +56,7 @@ def config_of(folder: Path, name: str = "tinysol", **settings: object) -> BuildC
 
 def test_a_note_has_its_instrument_and_no_other(folder):
     plan = make_plan(config_of(folder))
-    assert (plan.identity().split, plan.vocabulary.codes) == ("mirdata", ELEVEN)
+    assert (plan.identity().split, plan.vocabulary.codes) == ("mirdata:tinysol", ELEVEN)
     rows = {row["ytid"].split("-")[0]: row for row in plan.segments.to_pylist()}
     assert {key: (row["split"], row["classes"], row["unknown"]) for key, row in rows.items()} == {
         "Fl": ("train", ["flu"], []),

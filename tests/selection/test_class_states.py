@@ -1,9 +1,11 @@
 """What labels of one set say of the classes of another: known cases, then what always holds."""
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.selection.class_states import class_states
+from pipeline.selection.instrument_names import mids_of_name
 from pipeline.selection.vocabulary import SHIPPED, Vocabulary, shipped_vocabulary
 
 OPENMIC, ELEVEN = shipped_vocabulary("openmic"), shipped_vocabulary("instruments")
@@ -51,3 +53,14 @@ def test_in_a_shipped_vocabulary_no_two_classes_share_an_id():
     for name in SHIPPED:
         mids = [mid for one in shipped_vocabulary(name).instruments for mid in one.any_of]
         assert len(mids) == len({*mids}), name
+
+
+@pytest.mark.parametrize(
+    ("name", "family"), [("Viola", "string"), ("Bass Tuba", "brass"), ("Cornet", "brass")]
+)
+def test_what_audioset_has_no_id_for_is_of_its_family(name, family):
+    mids = mids_of_name(name)
+    assert mids is not None
+    codes, unknown = class_states([mids], [], shipped_vocabulary("nsynth"), is_complete=True)
+    assert (codes, unknown) == ([family], [])
+    assert class_states([mids], [], shipped_vocabulary("instruments"), is_complete=True) == ([], [])

@@ -79,3 +79,9 @@ def test_a_network_that_cannot_be_compiled_is_one_line(monkeypatch):
 
 def test_a_run_keeps_its_name_when_it_is_compiled():
     assert replace(CONFIG, compile=True).identity() == CONFIG.identity()
+
+
+@pytest.mark.parametrize("model", ["svm", "linear"])
+def test_what_has_no_steps_is_not_compiled(model):
+    with pytest.raises(UsageError, match=f"--compile: {model} is not trained step by step"):
+        TrainConfig(model=model, compile=True)

@@ -11,8 +11,8 @@ from pipeline.evaluation.labels.targets import Targets, is_there
 def top1_accuracy(truth: Targets, scores: Floats) -> float | None:
     """Return the share of items whose highest score is that of their one class.
 
-    Of equal scores the first class counts. None where some item has no class or several, or where
-    there are no items: a highest score then cannot be right or wrong.
+    Of equal scores the first class counts. None where some item has no class, several or unknown
+    ones, or where there are no items: a highest score then cannot be right or wrong.
 
     Parameters
     ----------
@@ -27,6 +27,8 @@ def top1_accuracy(truth: Targets, scores: Floats) -> float | None:
     0.5
     """
     there = is_there(truth)
+    if np.isnan(truth.astype(np.float32)).any():
+        return None
     if not len(there) or (there.sum(axis=1) != 1).any():
         return None
     return float(np.mean(scores.argmax(axis=1) == there.argmax(axis=1)))

@@ -105,5 +105,6 @@ NETWORKS = (
         "cnn-sa",
         lambda n_classes, shape, dropout: CnnSelfAttention(n_classes=n_classes, dropout=dropout),
         front_end=partial(benchmark_log_mel, N_MELS),
+        takes_any_length=True,
     ),
 )

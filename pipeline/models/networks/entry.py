@@ -29,6 +29,8 @@ class Entry:
     """Rows where only one number is possible."""
     front_end: Callable[[LogMelSpec], InputSpec] = LogMelInput
     """From the dataset's log-mel to the network's front end: by default that log-mel."""
+    takes_any_length: bool = False
+    """Whether one network takes windows of different lengths: it pools over time."""
 
 
 def levelled(feature: str, spec: LogMelSpec) -> FeatureInput:

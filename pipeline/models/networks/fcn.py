@@ -93,10 +93,12 @@ NETWORKS = (
         "fcn",
         partial(_built, FCN5_WIDTHS, FCN5_POOLS),
         front_end=partial(benchmark_log_mel, N_MELS),
+        takes_any_length=True,
     ),
     Entry(
         "fcn4",
         partial(_built, FCN4_WIDTHS, FCN4_POOLS),
         front_end=_log_mel_12_khz,
+        takes_any_length=True,
     ),
 )

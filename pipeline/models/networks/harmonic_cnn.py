@@ -157,5 +157,6 @@ NETWORKS = (
         smallest=(1, N_FFT // 2 + 1),
         n_rows=1,
         front_end=benchmark_samples,
+        takes_any_length=True,
     ),
 )

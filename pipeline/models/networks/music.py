@@ -131,17 +131,20 @@ NETWORKS = (
     Entry(
         "crnn",
         lambda n_classes, shape, dropout: Crnn(n_classes=n_classes, dropout=dropout),
+        takes_any_length=True,
     ),
     Entry(
         "shortchunk",
         lambda n_classes, shape, dropout: ShortChunk(
             n_classes=n_classes, dropout=dropout, residual=False
         ),
+        takes_any_length=True,
     ),
     Entry(
         "shortchunk-res",
         lambda n_classes, shape, dropout: ShortChunk(
             n_classes=n_classes, dropout=dropout, residual=True
         ),
+        takes_any_length=True,
     ),
 )

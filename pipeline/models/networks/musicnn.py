@@ -94,5 +94,6 @@ NETWORKS = (
         lambda n_classes, shape, dropout: Musicnn(n_classes=n_classes, dropout=dropout),
         smallest=(max(TIMBRE_BANDS), 1),
         front_end=partial(benchmark_log_mel, N_MELS),
+        takes_any_length=True,
     ),
 )

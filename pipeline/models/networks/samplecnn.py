@@ -120,6 +120,7 @@ NETWORKS = (
         takes="samples",
         n_rows=1,
         front_end=benchmark_samples,
+        takes_any_length=True,
     ),
     Entry(
         "samplecnn-se",
@@ -129,5 +130,6 @@ NETWORKS = (
         takes="samples",
         n_rows=1,
         front_end=benchmark_samples,
+        takes_any_length=True,
     ),
 )

@@ -157,5 +157,6 @@ NETWORKS = (
         takes="samples",
         n_rows=1,
         front_end=benchmark_samples,
+        takes_any_length=True,
     ),
 )

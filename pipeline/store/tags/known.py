@@ -62,6 +62,10 @@ class Fingerprints:
         last = np.searchsorted(self._table[:, 0], high, side="right")
         return bool((self._table[first:last, 1] == low).any())
 
+    def may_have(self, fingerprints: Hashes) -> Bools:
+        """Return which of some contents, `[n, 2]`, may be in the set: by half of their bits."""
+        return are_in(fingerprints[:, 0], self._table[:, 0])
+
 
 def is_among(sets: Iterable[Fingerprints], fingerprint: str) -> bool:
     """Say whether a content is in one of some sets."""

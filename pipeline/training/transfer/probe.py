@@ -20,13 +20,11 @@ from pipeline.errors import UsageError
 from pipeline.models.model import Architecture, ModelCard, Tagger
 from pipeline.models.networks.classical import CLASSICAL
 from pipeline.models.networks.probe import PROBE, Probe, n_features_of
-from pipeline.models.networks.registry import is_known
+from pipeline.models.networks.registry import networks
 from pipeline.models.pretrained.family import variants
 from pipeline.training.config import TrainConfig
 from pipeline.training.transfer.pinned import card_of, pinned_model
 
-_POOL_OVER_TIME = ("crnn", "shortchunk", "shortchunk-res")
-"""Own networks that take windows of any length."""
 _DB_SCALING = (-40.0, 10.0)  # of log-mels: their encoders take the window's peak away themselves
 _AS_STORED = (0.0, 1.0)
 
@@ -174,7 +172,7 @@ def encoder_sizes(card: ModelCard, windows: WindowSpec, *, uri: str) -> dict[str
         "n_features": n_features * min(2, len(starts)),
         "scaling": [mean, deviation],
         "silence": (card.input_spec.silence - mean) / deviation,
-        "is_prepared": card.input_spec.scaling is not None and is_known(own.name),
+        "is_prepared": card.input_spec.scaling is not None and own.name in networks(),
     }
 
 
@@ -183,7 +181,8 @@ def takes_any_window(architecture: Architecture) -> bool:
     name = architecture.name
     if name in variants():
         return variants()[name][0].takes_any_window
-    return not is_known(name) or name in _POOL_OVER_TIME
+    own = networks().get(name)
+    return own is None or own.takes_any_length
 
 
 def _check_encoder(uri: str, card: ModelCard) -> None:
