@@ -8,11 +8,11 @@ READY := $(VENV)/.ready
 demo: $(READY)  ## render a small AudioSet, then select, build, train, evaluate and tag it
 	$(BIN)/python -m jobs.demo --out demo
 
-test: $(READY)  ## the tests but the slow ones: three processes for what starts Ray, one for the rest
-	$(BIN)/python -m pytest -n 4 -m "not slow"
+test: $(READY)  ## the tests but the slow ones: two processes for what starts Ray, one for the rest
+	$(BIN)/python -m pytest -n 3 -m "not slow"
 
 test-all: $(READY)  ## all tests: also kills, nodes, buckets that die, whole trainings, the fuzz
-	$(BIN)/python -m pytest -n 4
+	$(BIN)/python -m pytest -n 3
 
 setup: $(READY)  ## the set-up alone: everything into .venv; LOCKED=1: in the lock file's versions
 

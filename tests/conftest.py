@@ -23,30 +23,29 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 SAMPLE_RATE_HZ = 44_100
 settings.register_profile("untimed", deadline=None)
 settings.load_profile("untimed")
-RAY_GROUPS = {
-    "jobs": (
-        "tests/flows/test_evaluate.py",
-        "tests/flows/test_nodes.py",
-        "tests/flows/test_quantize.py",
-        "tests/jobs/",
-    ),
-    "tagging": ("tests/flows/test_tag",),
-    "flows": ("tests/flows/", "tests/test_api"),
-}
-"""Tests that start Ray, by the process that runs them: each starts one, and most of it is waits."""
+BESIDE = (
+    "tests/flows/test_evaluate.py",
+    "tests/flows/test_nodes.py",
+    "tests/flows/test_quantize.py",
+    "tests/flows/test_tag",
+    "tests/jobs/",
+)
+"""Tests of flows that run in the other process."""
 
 
-class _RayInThreeProcesses(LoadScopeScheduling):  # type: ignore[misc]
-    """Give three processes the tests that start Ray, from the beginning, and others what is left.
+class _RayInTwoProcesses(LoadScopeScheduling):  # type: ignore[misc]
+    """Give two processes the tests that start Ray, from the beginning, and others what is left.
 
-    What is left goes by file, as what a file's tests share is then made once.
+    Three Rays at once bring two cores to a load of 90. Those with a Ray of their own, of several
+    nodes or for submitted jobs, and tagging are one half of them. What is left goes by file: what a
+    file's tests share is made once.
     """
 
     def _split_scope(self, nodeid: str) -> str:
-        for group, begins in RAY_GROUPS.items():
-            if nodeid.startswith(begins):
-                return group
-        return nodeid.partition("::")[0]
+        if nodeid.startswith(BESIDE):
+            return "clusters"
+        is_of_flows = nodeid.startswith(("tests/flows/", "tests/test_api"))
+        return "flows" if is_of_flows else nodeid.partition("::")[0]
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -56,7 +55,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> LoadScopeScheduling:
     """Divide the tests for `make test`."""
-    return _RayInThreeProcesses(config, log)
+    return _RayInTwoProcesses(config, log)
 
 
 @pytest.fixture(scope="session", autouse=True)
