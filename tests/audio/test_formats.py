@@ -7,7 +7,7 @@ import pytest
 from pipeline.audio.decoding.decode import decode
 from pipeline.audio.decoding.ffmpeg import ffmpeg_exe
 from pipeline.audio.decoding.formats import AUDIO_SUFFIXES
-from pipeline.audio.fetching import fetch
+from pipeline.audio.fetching import folder_source
 from pipeline.errors import DecodeError, Reason
 from pipeline.store import catalogue
 
@@ -48,7 +48,7 @@ def test_what_else_is_in_use_is_taken_and_no_picture_text_or_playlist():
     assert dotted(OTHERS) <= AUDIO_SUFFIXES
     assert not dotted(NO_AUDIO) & AUDIO_SUFFIXES
     assert all(suffix == suffix.lower() and suffix[1:] for suffix in AUDIO_SUFFIXES)
-    assert catalogue.AUDIO_SUFFIXES is fetch.AUDIO_SUFFIXES is AUDIO_SUFFIXES
+    assert catalogue.AUDIO_SUFFIXES is folder_source.AUDIO_SUFFIXES is AUDIO_SUFFIXES
 
 
 @pytest.mark.parametrize("suffix", ["mp4", "mov", "mkv", "webm", "avi", "flv", "ts", "mpg", "wmv"])
