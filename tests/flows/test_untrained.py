@@ -185,5 +185,5 @@ def test_an_evaluation_leaves_out_what_a_split_does_not_know(uri, tmp_path):
 def test_softmax_takes_one_label_a_clip(stored):
     material = material_of(stored, loss="softmax")
     assert material.architecture.exclusive
-    with pytest.raises(UsageError, match="--loss softmax: 2 clips .* several of 11, or unknown"):
+    with pytest.raises(UsageError, match=r"--loss softmax: 2 clips .* several of 11, or unknown"):
         material.check_model()
