@@ -20,3 +20,6 @@ SEGMENTS = pa.schema(
         column("shard", pa.string(), "the planned unit of work that the segment belongs to"),
     ]
 )
+
+SELECTED = pa.schema([(field.name, field.type) for field in SEGMENTS if field.name != "shard"])
+"""What SEGMENTS are planned from: the selected segments, each with its split."""

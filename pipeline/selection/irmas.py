@@ -19,7 +19,7 @@ import pyarrow as pa
 
 from pipeline.errors import TableError, UsageError
 from pipeline.selection.plan import split_of
-from schemas.columns import CODES
+from schemas.segments import SELECTED
 
 EXPECTED = (
     "IRMAS's training form (wav files in folders named cel, cla, flu, ...) or its testing form (a "
@@ -30,20 +30,7 @@ TEST_RATIO = (0, 30, 70)
 NOMINAL_S = 3.0
 """Planned for a file whose length cannot be read, so that its fault gets its row in the LEDGER."""
 
-_ROWS = pa.schema(
-    [
-        ("segment_id", pa.string()),
-        ("ytid", pa.string()),
-        ("start_s", pa.float64()),
-        ("end_s", pa.float64()),
-        ("mids", CODES),
-        ("classes", CODES),
-        ("unknown", CODES),
-        ("group", pa.string()),
-        ("split", pa.string()),
-        ("n_files", pa.int64()),
-    ]
-)
+_ROWS = SELECTED.append(pa.field("n_files", pa.int64()))
 
 
 @dataclass(frozen=True)

@@ -17,21 +17,7 @@ from pipeline.selection.class_states import Mids, class_states
 from pipeline.selection.plan import VAL_PERCENT, split_of
 from pipeline.selection.splits import Split
 from pipeline.selection.vocabulary import Vocabulary
-from schemas.columns import CODES
-
-_ROWS = pa.schema(
-    [
-        ("segment_id", pa.string()),
-        ("ytid", pa.string()),
-        ("start_s", pa.float64()),
-        ("end_s", pa.float64()),
-        ("mids", CODES),
-        ("classes", CODES),
-        ("unknown", CODES),
-        ("group", pa.string()),
-        ("split", pa.string()),
-    ]
-)
+from schemas.segments import SELECTED
 
 
 @dataclass(frozen=True)
@@ -86,7 +72,7 @@ def labelled_rows(
 
     ordered = sorted(clips, key=lambda clip: clip.id)
     rows = [_row(clip, *states(clip.there, clip.absent), ratio) for clip in ordered]
-    return pa.Table.from_pylist(rows, _ROWS)
+    return pa.Table.from_pylist(rows, SELECTED)
 
 
 def train_or_val(group: str) -> Split:

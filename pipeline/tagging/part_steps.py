@@ -152,13 +152,14 @@ def copy_part(part: TagPart, same: Sequence[WorkTable], *, date: str, schema: pa
     Counted are tracks that the part itself has a row of: their content is as it was.
     """
     store, n_renamed = TagStore(part.folder), 0
-    known, contents = part.indexed_uris(), part.contents()
+    known = part.indexed()
+    contents = known.known_contents
     waiting: list[pa.Table] = []
     for number, one in enumerate(same, start=1):
         tracks = one.read()
         uris = text_hashes(tracks["uri"])
         mine = uris[part_numbers(uris, part.n_parts) == part.number]
-        n_renamed += int(are_in(mine, known).sum())
+        n_renamed += int(are_in(mine, known.uris).sum())
         is_known = contents.may_have(content_hashes(tracks["fingerprint"]))
         waiting.append(tracks.filter(pa.array(is_known)))
         if number == len(same) or sum(map(len, waiting)) >= _COPIED_AT_ONCE:

@@ -15,6 +15,7 @@ from urllib.parse import quote
 from pipeline.audio.fetching.access import IRMAS as IRMAS
 from pipeline.audio.fetching.access import Access
 from pipeline.audio.fetching.folder_source import FolderSource as FolderSource
+from pipeline.audio.fetching.folder_source import check_no_network, why_no_folder
 from pipeline.audio.fetching.irmas_source import irmas_paths
 from pipeline.audio.fetching.remote_file import Meter, Network
 from pipeline.audio.fetching.sources.base import NamedSource, OwnLabels
@@ -43,15 +44,12 @@ def open_source(source: str, access: Access = _PLAIN) -> Source:
         return TemplateSource(source, access)
     folder = Path(source.removeprefix(IRMAS))
     if not folder.is_dir():
-        wrong = "that is a file" if folder.exists() else "no such folder"
         raise UsageError(
-            f"--source {source!r}: {wrong}; expected 'youtube', a URL with {{ytid}} in it, a "
+            f"--source {source!r}: {why_no_folder(folder)}; expected 'youtube', a URL with "
+            "{ytid} in it, a "
             f"folder, or {', '.join([f'{IRMAS}FOLDER', *(kind.usage for kind in NAMED)])}"
         )
-    if not access.is_plain:
-        raise UsageError(
-            f"--source {source!r} is a folder: --cookies, --proxy and --source-address have no use"
-        )
+    check_no_network(repr(source), access)
     return IrmasSource(folder) if source.startswith(IRMAS) else FolderSource(folder)
 
 

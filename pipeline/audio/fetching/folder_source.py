@@ -57,14 +57,23 @@ def check_folder(source: str, folder: Path, access: Access, *, needs: Sequence[s
     `source` is what follows `--source`; `needs` are relative paths, as in the set's own download.
     """
     if not folder.is_dir():
-        wrong = "that is a file" if folder.exists() else "no such folder"
         inside = f" with {needs[0]} in it" if needs else " of the data set"
-        raise UsageError(f"--source {source}: {wrong}; name the folder{inside}")
+        raise UsageError(f"--source {source}: {why_no_folder(folder)}; name the folder{inside}")
     if missing := [name for name in needs if not (folder / name).exists()]:
         raise UsageError(
             f"--source {source}: no {missing[0]} there; name the folder as it was downloaded and "
             f"unpacked, with {', '.join(needs)} in it"
         )
+    check_no_network(source, access)
+
+
+def why_no_folder(path: Path) -> str:
+    """Return what is wrong with a path that should be a folder."""
+    return "that is a file" if path.exists() else "no such folder"
+
+
+def check_no_network(source: str, access: Access) -> None:
+    """Raise UsageError where something is said of the network, which a folder does not need."""
     if not access.is_plain:
         raise UsageError(
             f"--source {source} is a folder: --cookies, --proxy and --source-address have no use"

@@ -126,6 +126,11 @@ class TrackRows:
         """Return which rows have a flag."""
         return np.asarray(self.flags & flag, bool)
 
+    @property
+    def known_contents(self) -> Fingerprints:
+        """The contents of the rows that have one."""
+        return Fingerprints(self.contents[self.has(HAS_CONTENT)])
+
 
 _COLUMNS = ("uris", "states", "contents", "flags", "attempts")
 
@@ -192,11 +197,6 @@ class Known:
     def sorted(cls, rows: TrackRows, totals: Totals) -> Self:
         """Return rows in whatever order as what is known."""
         return cls(rows.take(np.argsort(rows.uris, kind="stable")), totals)
-
-    @property
-    def contents(self) -> Hashes:
-        """The contents of the tracks that are ok, `[n, 2]`."""
-        return self.rows.contents[self.rows.has(HAS_CONTENT)]
 
     def find(self, uris: Hashes) -> tuple[npt.NDArray[np.intp], Bools]:
         """Return where each uri stands, and whether it does."""

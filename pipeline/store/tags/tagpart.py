@@ -140,12 +140,11 @@ class TagPart:
 
     def contents(self) -> Fingerprints:
         """Return the contents that the index has: of rows from before a run, not of its own."""
-        rows = read_index(self.folder, self.index_name).rows
-        return Fingerprints(rows.contents[rows.has(HAS_CONTENT)])
+        return self.indexed().known_contents
 
-    def indexed_uris(self) -> Hashes:
-        """Return the hashes of the uris that the index has: of rows from before a run."""
-        return read_index(self.folder, self.index_name).rows.uris
+    def indexed(self) -> TrackRows:
+        """Return the rows that the index has: of tracks from before a run, not of its own."""
+        return read_index(self.folder, self.index_name).rows
 
     def files_with(self, contents: Hashes) -> list[str]:
         """Return the files that the index says have some contents, `[n, 2]`."""

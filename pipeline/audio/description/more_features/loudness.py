@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import warnings
 
 import numpy as np
@@ -9,9 +10,10 @@ import numpy as np
 from pipeline.arrays import Float64
 from pipeline.audio.description.analysis import Analysis, Matrix
 from pipeline.audio.description.feature import Feature, named
+from pipeline.audio.description.integrated_loudness import BLOCK_S, integrated_lufs
 
 _LEAST_LUFS = -70.0  # the absolute gate of BS.1770: below it nothing counts
-_BLOCK_S, _RANGE_BLOCK_S = 0.4, 3.0
+_RANGE_BLOCK_S = 3.0
 
 
 def loudness(analysis: Analysis) -> Matrix:
@@ -25,23 +27,21 @@ def loudness(analysis: Analysis) -> Matrix:
     ----------
     ITU-R BS.1770-4; EBU Tech 3342; pyloudnorm 0.2.
     """
+    rate_hz, samples = analysis.spec.sample_rate_hz, analysis.samples.astype(np.float64)
+    level_lufs = max(integrated_lufs(samples, rate_hz), _LEAST_LUFS)
+    return np.array([[level_lufs], [_range_lu(samples, rate_hz)]], np.float32)
+
+
+def _range_lu(samples: Float64, rate_hz: int) -> float:
+    """Return the loudness range; 0 of what is short, or nowhere above the gate."""
     import pyloudnorm  # here, as few ask for it
 
-    rate_hz = analysis.spec.sample_rate_hz
-    meter = pyloudnorm.Meter(rate_hz, block_size=_BLOCK_S)
-    samples = analysis.samples.astype(np.float64)
-    missing = max(0, int(np.ceil(_BLOCK_S * rate_hz)) + 1 - len(samples))
-    with warnings.catch_warnings(), np.errstate(all="ignore"):  # means of no blocks, logs of 0
-        warnings.simplefilter("ignore", RuntimeWarning)
-        level_lufs = meter.integrated_loudness(np.pad(samples, (0, missing)))
-        range_lu = _range_lu(meter, samples)
-    found = np.array([[max(level_lufs, _LEAST_LUFS)], [range_lu]])
-    return np.asarray(np.nan_to_num(found), np.float32)  # nothing above the gate has no range
-
-
-def _range_lu(meter: object, samples: Float64) -> float:
-    is_short = len(samples) < _RANGE_BLOCK_S * meter.rate  # type: ignore[attr-defined]
-    return 0.0 if is_short else float(meter.loudness_range(samples))  # type: ignore[attr-defined]
+    if len(samples) < _RANGE_BLOCK_S * rate_hz:
+        return 0.0
+    with warnings.catch_warnings(), np.errstate(all="ignore"):
+        warnings.simplefilter("ignore", RuntimeWarning)  # means of no blocks, logs of 0
+        found = float(pyloudnorm.Meter(rate_hz).loudness_range(samples))
+    return 0.0 if math.isnan(found) else found
 
 
 FEATURE = Feature(
@@ -51,5 +51,5 @@ FEATURE = Feature(
     "ITU-R BS.1770-4; EBU Tech 3342; pyloudnorm 0.2",
     loudness,
     columns="recording",
-    settings={"block_s": _BLOCK_S, "range_block_s": _RANGE_BLOCK_S},
+    settings={"block_s": BLOCK_S, "range_block_s": _RANGE_BLOCK_S},
 )

@@ -16,11 +16,11 @@ class Peaks:
     """The peaks of a spectrum, the highest first."""
 
     bins: Int64
-    """Where they are, `[n_peaks]`."""
+    """The bins of the spectrum in which they lie, `[n_peaks]`."""
     heights: Float64
     """Interpolated by a parabola, in the unit of the spectrum, `[n_peaks]`."""
     frequencies_hz: Float64
-    """Interpolated, `[n_peaks]`."""
+    """Their frequencies, interpolated between bins, `[n_peaks]`."""
 
 
 def find_peaks(

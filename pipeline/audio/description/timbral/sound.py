@@ -27,7 +27,7 @@ class Sound:
     samples: Float64
     """Mono, brought to -24 LUFS, `[n_samples]`."""
     sample_rate_hz: int
-    """At least 44.1 kHz."""
+    """Samples a second: 44,100 or more, as a lower rate is raised to it."""
 
     @cached_property
     def windows(self) -> Float64:

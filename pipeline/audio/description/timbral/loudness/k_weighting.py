@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import math
-import warnings
 
 import numpy as np
 
 from pipeline.arrays import Float64
+from pipeline.audio.description.integrated_loudness import integrated_lufs
 
 TARGET_LUFS = -24.0
 """Integrated loudness that every sound is brought to."""
-_BLOCK_S = 0.4
 
 
 def at_target_loudness(samples: Float64, sample_rate_hz: int) -> Float64 | None:
@@ -19,18 +18,8 @@ def at_target_loudness(samples: Float64, sample_rate_hz: int) -> Float64 | None:
 
     Where that would exceed full scale, the peak is at full scale instead. None where no 400 ms of
     the sound reach -70 LUFS: it has no loudness then.
-
-    References
-    ----------
-    ITU-R BS.1770-4, by pyloudnorm 0.2.
     """
-    import pyloudnorm  # here, as few ask for it
-
-    missing = max(0, int(sample_rate_hz * _BLOCK_S) - len(samples))
-    with np.errstate(all="ignore"), warnings.catch_warnings():
-        warnings.simplefilter("ignore", RuntimeWarning)  # means of no blocks, logs of 0
-        meter = pyloudnorm.Meter(sample_rate_hz)
-        loudness_lufs = float(meter.integrated_loudness(np.pad(samples, (0, missing))))
+    loudness_lufs = integrated_lufs(samples, sample_rate_hz)
     if not math.isfinite(loudness_lufs):
         return None
     levelled = samples * 10 ** ((TARGET_LUFS - loudness_lufs) / 20)
