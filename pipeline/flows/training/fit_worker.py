@@ -91,7 +91,8 @@ def _train(
                 samples=samples,
                 loader=loader,
             )
-    except (NoDeterministicOp, UsageError) as error:  # every rank comes to it, so none waits
+    # Every rank comes to it, so none waits; but for a compiler that fails on one machine only.
+    except (NoDeterministicOp, UsageError) as error:
         ray.get(progress_actor.refuse.remote(error))
         return
     if progress.diverged_at is not None:  # the last checkpoint says how it ended
