@@ -60,6 +60,8 @@ FAMILIES: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "ast": ("ast-0.4593",),
         "ced": ("ced-mini", "ced-tiny", "ced-small", "ced-base"),
         "efficientat": ("mn04", "mn10", "mn40"),
+        "fcn": ("fcn-jamendo",),
+        "musicnn": ("musicnn-jamendo",),
         "panns": ("cnn14", "mobilenetv1"),
         "yamnet": ("yamnet", "yamnet-float"),
     }

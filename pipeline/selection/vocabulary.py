@@ -1,7 +1,7 @@
 """The class vocabulary: which AudioSet ids make an instrument. TOML in, `Vocabulary` out.
 
 A user may pass a file of their own; `instruments.toml` beside this module is the default and shows
-the form. Those of OpenMIC-2018 and NSynth lie beside it.
+the form. Those of OpenMIC-2018, NSynth and MTG-Jamendo lie beside it.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from typing import Any
 
 from pipeline.errors import TableError, UsageError
 
-SHIPPED = ("instruments", "openmic", "nsynth")
+SHIPPED = ("instruments", "openmic", "nsynth", "jamendo")
 """Vocabularies beside this module, as --classes names them."""
 _CODE = re.compile(r"[a-z][a-z0-9_]*")
 _LISTS = ("any_of", "none_of", "unknown_if")
@@ -112,12 +112,14 @@ def _lines_of(name: str) -> tuple[str, ...]:
 def audioset_vocabulary(mids: Iterable[str]) -> Vocabulary:
     """Return one class per label, by AudioSet's ids; its code is made of its name.
 
+    What is no id of AudioSet's is a name itself.
+
     >>> audioset_vocabulary(["/m/01glhc"]).instruments[0].code
     'tapping_guitar_technique'
     """
-    names = audioset_names()
+    names = {mid: audioset_names().get(mid, mid) for mid in mids}
     codes = {mid: re.sub(r"[^a-z0-9]+", "_", names[mid].lower()).strip("_") for mid in names}
-    return Vocabulary(tuple(Instrument(codes[mid], names[mid], (mid,)) for mid in mids))
+    return Vocabulary(tuple(Instrument(codes[mid], names[mid], (mid,)) for mid in names))
 
 
 def default_vocabulary() -> Vocabulary:

@@ -45,7 +45,7 @@ class Variant:
     """None where it cannot be fetched by an address."""
     n_parameters: int = 0
     published_map: float = 0.0
-    """Mean average precision on AudioSet's eval set, as its authors give it."""
+    """Mean average precision on AudioSet's eval set, as its authors give it; 0 of other data."""
     thresholds: Mapping[str, float] = field(default_factory=dict)
     """Scores from which a class of the default vocabulary is named, by code."""
     threshold_source: str = ""
@@ -65,7 +65,7 @@ class Family:
     windows: WindowSpec
     """The network's own length and hop."""
     mids: tuple[str, ...]
-    """The AudioSet id of each output, in order."""
+    """The AudioSet id of each output, in order; a name of its own where AudioSet has no label."""
     build: Callable[[Variant, int, float], nn.Module]
     """From variant, number of outputs and dropout: a network with random weights.
 
@@ -84,6 +84,8 @@ class Family:
     """Where they are published: a page for a person."""
     smallest: tuple[int, int] = (1, 1)
     """Rows and frames below which pooling would leave nothing."""
+    classes: str = "instruments"
+    """The class list that is imported where none is named: one of `vocabulary.SHIPPED`."""
     takes_any_window: bool = True
     """Whether windows of another length than its own can be given to a network."""
 

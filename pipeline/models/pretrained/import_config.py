@@ -8,7 +8,7 @@ from typing import Annotated
 from pipeline.flags import Flag, Seconds, Uri, described
 from pipeline.models.names import FAMILIES
 
-INSTRUMENTS, ALL = "instruments", "all"
+ALL = "all"
 _VARIANTS = "; ".join(f"{name}: {', '.join(names)}" for name, names in FAMILIES.items() if names)
 
 
@@ -25,9 +25,10 @@ class ImportConfig:
     """The authors' file or folder, or an http address; fetched from them if not given."""
     variant: Annotated[str | None, Flag("NAME", known=_VARIANTS)] = None
     """One of the family's ({known}); the first if not given."""
-    classes: Annotated[str, Flag("instruments|openmic|nsynth|all|TOML")] = INSTRUMENTS
-    """The eleven instruments, the classes of OpenMIC-2018 or NSynth, all that the network has, or
-    classes of your own."""
+    classes: Annotated[str | None, Flag("instruments|openmic|nsynth|jamendo|all|TOML")] = None
+    """The eleven instruments, the classes of OpenMIC-2018, NSynth or MTG-Jamendo, all that the
+    network has, or classes of your own; if not given, the eleven, or jamendo where the family has
+    not all of these."""
     window_s: Seconds | None = None
     """Length of a window in s; the network's own if not given."""
     hop_s: Seconds | None = None

@@ -66,7 +66,7 @@ def import_model(config: ImportConfig, provenance: Mapping[str, str]) -> Importe
     family = _family(config.family)
     variant = family.variant(config.variant)
     windows = _windows(family, config.window_s, config.hop_s)
-    vocabulary = _vocabulary(config.classes, family)
+    vocabulary = _vocabulary(config.classes or family.classes, family)
     outputs = output_map(vocabulary, family.mids, model=variant.name)
     path, source = _file(config.weights, family, variant)
     architecture = Architecture(

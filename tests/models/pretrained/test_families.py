@@ -9,7 +9,7 @@ import torch
 from pipeline.audio.spectra.input_kinds import input_from_dict
 from pipeline.models.pretrained.family import families, variants
 from pipeline.models.pretrained.outputs import output_map
-from pipeline.selection.vocabulary import default_vocabulary
+from pipeline.selection.vocabulary import shipped_vocabulary
 
 FAMILIES = pytest.mark.parametrize("family", families().values(), ids=families())
 VARIANTS = pytest.mark.parametrize("name", variants())
@@ -28,7 +28,7 @@ def test_a_window_fits_its_network(family):
 @FAMILIES
 def test_outputs_have_names(family):
     assert len(set(family.mids)) == len(family.mids)
-    vocabulary = default_vocabulary()
+    vocabulary = shipped_vocabulary(family.classes)
     assert len(output_map(vocabulary, family.mids, model=family.name)) == len(vocabulary.codes)
 
 
@@ -42,7 +42,7 @@ def test_a_network_is_as_large_as_it_says(name):
     with torch.device("meta"):
         network = family.build(variant, len(family.mids), 0.0)
     assert sum(one.numel() for one in network.parameters()) == variant.n_parameters
-    assert 0.3 < variant.published_map < 0.51
+    assert variant.published_map == 0 or 0.3 < variant.published_map < 0.51
     assert variant.source is None or variant.source.url.startswith("https://")
 
 
