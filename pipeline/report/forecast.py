@@ -29,9 +29,10 @@ def forecast_text(report: Mapping[str, Any]) -> str:
         for code, splits in report["classes"].items()
     ]
     lines += [_row("segments", report["splits"], width), "", "both in one segment"]
-    lines.append(" " * width + "".join(f"{code[:6]:>7}" for code in codes))
+    column = max(7, 1 + max(map(len, codes)))
+    lines.append(" " * width + "".join(f"{code:>{column}}" for code in codes))
     for code, row in zip(codes, report["cooccurrence"], strict=True):
-        lines.append(f"{code:<{width}}" + "".join(f"{n:>7,d}" for n in row))
+        lines.append(f"{code:<{width}}" + "".join(f"{n:>{column},d}" for n in row))
     n_by_labels = ", ".join(
         f"{n:,d} with {k}" for k, n in enumerate(report["labels_per_clip"]) if n
     )
