@@ -35,8 +35,8 @@ class ExtractConfig(ClusterConfig):
     pool: Annotated[tuple[str, ...], words("mean,var")] = ()
     """Statistics of a clip over its frames, instead of the frames: mean, var or both."""
     prepare: Annotated[str, Flag("STEPS")] = ""
-    """Steps before the features, with commas between: lowpass:HZ, denoise, standardise (by the
-    training split)."""
+    """Steps before the features, with commas between: lowpass:HZ, denoise, denoise:FILE (a clip of
+    noise), standardise (by the training split)."""
     n_fft: Count = 2048
     """Length of a frame in samples."""
     hop: Count = 512

@@ -163,7 +163,8 @@ class _MatrixParts:
         """Add the columns that see nothing beyond the samples that are there."""
         if self._context is not None:
             n_known = samples.end // self._input_spec.hop - self._context
-            self._add(samples, max(self._n_done, n_known // _COLUMNS * _COLUMNS))
+            step = getattr(self._input_spec, "stretch_columns", _COLUMNS)
+            self._add(samples, max(self._n_done, n_known // step * step))
 
     def ended(self, samples: _Samples) -> Matrix:
         """Return all columns."""

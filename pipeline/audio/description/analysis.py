@@ -30,6 +30,8 @@ F_MIN_HZ = 440.0 * 2.0 ** ((24 - 69) / 12)
 """Lowest bin of the constant-Q transforms: C1."""
 N_OCTAVES = 7
 """How many octaves the constant-Q transforms span, from `F_MIN_HZ` up."""
+PITCH_CLASSES = ("C", "C#", "D", "D#", "E", "F", "F#", "G", "G#", "A", "A#", "B")
+"""The rows of a chroma, in librosa's order."""
 N_COMPONENTS = 16
 """How many components a spectrum is factored into."""
 NMF_ITERATIONS = 100
@@ -147,8 +149,17 @@ class Analysis:
         )
         if self.is_local:
             mel_db = np.asarray(librosa.power_to_db(mel, amin=_LEAST_POWER, top_db=None))
-            return mel_db + 20 * np.log10(self.frame_level) if self.is_levelled else mel_db
+            return mel_db + self._level_db if self.is_levelled else mel_db
         return np.asarray(librosa.power_to_db(mel, top_db=80.0))
+
+    @property
+    def mel_shape_db(self) -> Matrix:
+        """Mel spectrum, `[128, n_frames]`, in dB; where levelled, at each frame's own level."""
+        return self.mel_db - self._level_db if self.is_levelled else self.mel_db
+
+    @property
+    def _level_db(self) -> Matrix:
+        return np.asarray(20 * np.log10(self.frame_level))
 
     @cached_property
     def stft_tuning(self) -> float:

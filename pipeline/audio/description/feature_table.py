@@ -20,6 +20,7 @@ from pipeline.audio.description.analysis import (
     N_MELS,
     N_OCTAVES,
     NMF_ITERATIONS,
+    PITCH_CLASSES,
     PITCH_MAX_HZ,
     PITCH_MIN_HZ,
     Analysis,
@@ -30,12 +31,10 @@ from pipeline.audio.description.feature import Feature, Rows, named, numbered
 from pipeline.audio.spectra.logmel import LogMelSpec
 from pipeline.seams import declared
 
-_CLASSES = ("C", "C#", "D", "D#", "E", "F", "F#", "G", "G#", "A", "A#", "B")
-
 
 def _notes(first_midi: int, n_notes: int) -> Rows:
     midis = range(first_midi, first_midi + n_notes)
-    return named(*(f"{_CLASSES[midi % 12]}{midi // 12 - 1}" for midi in midis))
+    return named(*(f"{PITCH_CLASSES[midi % 12]}{midi // 12 - 1}" for midi in midis))
 
 
 def _bins(spec: FrameSpec) -> tuple[str, ...]:
@@ -56,7 +55,7 @@ def _feature(
     return Feature(name, rows, unit, source, compute, settings=settings, parts=parts)
 
 
-_CHROMA = named(*(f"chroma_{name}" for name in _CLASSES))
+_CHROMA = named(*(f"chroma_{name}" for name in PITCH_CLASSES))
 _CONTRAST = numbered("contrast", 7)
 _POLY = named("poly_slope", "poly_offset")
 _TONNETZ = named("fifth_x", "fifth_y", "minor_x", "minor_y", "major_x", "major_y")

@@ -68,6 +68,12 @@ def context_columns(input_spec: InputSpec) -> int | None:
     return n_columns
 
 
+def unprepared(input_spec: InputSpec) -> InputSpec:
+    """Return the front end itself of one that stands behind steps (`front_ends.prepared`)."""
+    own: InputSpec = getattr(input_spec, "front_end", input_spec)
+    return own
+
+
 @dataclass(frozen=True)
 class FrontEnd:
     """How model.json's values become a front end again."""

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from pipeline.arrays import Float32
+from pipeline.audio.description.prepare import Step, apply_steps
 from pipeline.audio.spectra.input_kinds import LogMelInput, SamplesInput
 from pipeline.audio.spectra.input_spec import InputSpec
 from pipeline.audio.spectra.logmel import LogMelSpec
@@ -80,6 +81,8 @@ class TrainingInput:
     """The log-mel that samples are drawn as."""
     to_log_mel: SamplesToLogMel | None = None
     """Of a training on samples for a model of log-mels: it knows the level of the noise."""
+    steps: tuple[Step, ...] = ()
+    """What prepares the samples, before the front end that `input_spec` is."""
 
     @property
     def names(self) -> list[str]:
@@ -90,7 +93,8 @@ class TrainingInput:
             return [*usual, *self._more(LOG_MELS), *randomise]
         if isinstance(self.input_spec, SamplesInput):
             return ["noise", "pitch", "shift", "mix", *self._more(SAMPLES), *randomise]
-        return ["shift", *_MASKS]
+        in_db = [] if self.input_spec.db_per_unit is None else ["mix", "tilt"]
+        return ["shift", *_MASKS, *in_db]
 
     def _more(self, domain: str) -> list[str]:
         """Return what is used of `augmenting.augmentations` for windows of a kind."""
@@ -146,7 +150,10 @@ class _Maker:
     @classmethod
     def of(cls, clips: Sequence[Clip], given: TrainingInput) -> _Maker:
         rate_hz = given.input_spec.sample_rate_hz
-        waves = [samples_of(clip.wav, rate_hz) for clip in clips]
+        waves = [
+            apply_steps(samples_of(clip.wav, rate_hz), given.steps, sample_rate_hz=rate_hz)
+            for clip in clips
+        ]
         starts_s = [loudest_start_s(wave, rate_hz, given.windows.window_s) for wave in waves]
         stored = window_of_each(waves, starts_s, given.input_spec, given.windows)
         rng = torch.Generator().manual_seed(given.config.seed)
