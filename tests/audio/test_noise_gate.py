@@ -1,4 +1,4 @@
-"""Noise that a clip of it describes is taken away, as noisereduce does, and piece by piece alike."""
+"""Noise that a clip describes is taken away as by noisereduce, and piece by piece alike."""
 
 import numpy as np
 import pytest

@@ -190,7 +190,7 @@ class Analysis:
     @cached_property
     def factors(self) -> tuple[Matrix, Matrix]:
         """NMF of the magnitudes: components `[n_bins, 16]`, activations `[16, n_frames]`."""
-        return _factors(self.magnitude)
+        return nmf(self.magnitude, N_COMPONENTS)
 
 
 def constant_q(analysis: Analysis, *, bins_per_octave: int, tuning: float = 0.0) -> Matrix:
@@ -250,12 +250,15 @@ def _tuning(spectrum: Matrix, sample_rate_hz: int, *, bins_per_octave: int) -> f
     return float(librosa.pitch_tuning(pitch[strong], bins_per_octave=bins_per_octave))
 
 
-def _factors(spectrum: Matrix) -> tuple[Matrix, Matrix]:
-    """Return the factors of a spectrum; those that short input cannot fill are 0."""
+def nmf(spectrum: Matrix, n_components: int) -> tuple[Matrix, Matrix]:
+    """Return the factors of magnitudes: components `[n_bins, n]`, activations `[n, n_frames]`.
+
+    Deterministic; components that short input cannot fill are 0.
+    """
     from sklearn.decomposition import NMF  # here, as most features do without it
 
-    n_factors = min(N_COMPONENTS, *spectrum.shape)
+    n_factors = min(n_components, *spectrum.shape)
     model = NMF(n_factors, init="nndsvd", tol=0, max_iter=NMF_ITERATIONS, random_state=0)
     components = model.fit_transform(spectrum)
-    missing = (0, N_COMPONENTS - n_factors)
+    missing = (0, n_components - n_factors)
     return np.pad(components, ((0, 0), missing)), np.pad(model.components_, (missing, (0, 0)))

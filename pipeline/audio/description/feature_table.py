@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from pipeline.audio.description import pitch, spectral
+from pipeline.audio.description import crepe, pitch, spectral
 from pipeline.audio.description.analysis import (
     F_MIN_HZ,
     N_COMPONENTS,
@@ -157,6 +157,21 @@ _HARMONY = (
         n_mels=N_MELS,
     ),
 )
+
+
+def _crepe(size: str) -> Feature:
+    name = "crepe" if size == "tiny" else f"crepe_{size}"
+    return _feature(
+        name,
+        named(f"{name}_f0_hz", f"{name}_periodicity"),
+        "Hz, ratio",
+        "torchcrepe 0.0.24; Kim, Salamon, Li and Bello 2018",
+        partial(crepe.crepe, size=size),
+        model=size,
+        rate_hz=crepe.RATE_HZ,
+    )
+
+
 _PITCHES = (
     _feature(
         "yin",
@@ -175,15 +190,7 @@ _PITCHES = (
         pitch.pyin,
         **_PITCH,
     ),
-    _feature(
-        "crepe",
-        named("crepe_f0_hz", "crepe_periodicity"),
-        "Hz, ratio",
-        "torchcrepe 0.0.24; Kim, Salamon, Li and Bello 2018",
-        pitch.crepe,
-        model=pitch.CREPE_MODEL,
-        rate_hz=pitch.CREPE_RATE_HZ,
-    ),
+    *(_crepe(size) for size in crepe.SIZES),
     _feature(
         "pitch_roll",
         _notes(pitch.FIRST_MIDI, pitch.N_NOTES),

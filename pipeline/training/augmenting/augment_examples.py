@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from pipeline.arrays import Float32
+from pipeline.audio.decoding.clip import loudest_start_s
 from pipeline.audio.description.prepare import Step, apply_steps
 from pipeline.audio.spectra.input_kinds import LogMelInput, SamplesInput
 from pipeline.audio.spectra.input_spec import InputSpec
@@ -254,13 +255,6 @@ class _Maker:
             images: Tensor = LogMel(self.given.spec)((windows / peaks)[:, 0])  # at any level
             return images
         return self.given.model.scaled(windows)
-
-
-def loudest_start_s(samples: Float32, rate_hz: int, window_s: float) -> float:
-    """Return where the window of the most power begins, of those that stand side by side."""
-    length = max(1, round(window_s * rate_hz))
-    starts = range(0, max(1, len(samples) - length + 1), length)
-    return max(starts, key=lambda at: float(np.square(samples[at : at + length]).sum())) / rate_hz
 
 
 def window_of_each(
