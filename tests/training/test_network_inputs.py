@@ -112,8 +112,8 @@ def test_an_older_run_keeps_its_name_and_one_of_another_input_has_its_own():
     [
         ("cnn2d-mfcc", {}, "cnn2d-mfcc takes MFCC"),
         ("yamnet", {}, "yamnet takes the mel bands that it was trained on"),
-        ("probe", {"encoder": ("a",)}, "the input is its encoders'; leave it out"),
-        ("resnet18", {"init": "a"}, "that of --init; leave it out"),
+        ("probe", {"encoder": ("a",)}, "--input cqt: --encoder says it already; leave it out"),
+        ("resnet18", {"init": "a"}, "--input cqt: --init says it already; leave it out"),
         ("resnet18", {"input": "smell"}, "expected chroma, cqt, mel-chroma-mfcc"),
     ],
 )
