@@ -11,8 +11,6 @@ from pipeline.models.pretrained.family import variants
 from pipeline.training.presets import PRESETS as PRESETS
 from pipeline.training.presets import preset as preset
 
-_LOG_MELS = "log-mels"
-
 
 def input_spec_of(model: str, feature_spec: LogMelSpec, name: str | None = None) -> InputSpec:
     """Return a model's front end: the dataset's log-mel, where it has none of its own.
@@ -29,11 +27,9 @@ def input_spec_of(model: str, feature_spec: LogMelSpec, name: str | None = None)
 
 
 def _named(model: str, feature_spec: LogMelSpec, name: str) -> InputSpec:
-    takes = networks()[model].takes if model in networks() else _LOG_MELS
-    if model in variants() or takes != _LOG_MELS:
-        own = "the mel bands that it was trained on" if model in variants() else takes
+    if not isinstance(input_spec_of(model, feature_spec), LogMelInput):
         raise UsageError(
-            f"--input {name}: {model} takes {own}; give it to a network of log-mels, such as "
-            "resnet18 or crnn"
+            f"--input {name}: {model} has an input of its own; give it to a network of log-mels, "
+            "such as resnet18 or crnn"
         )
     return network_inputs()[name](feature_spec)

@@ -110,8 +110,9 @@ def test_an_older_run_keeps_its_name_and_one_of_another_input_has_its_own():
 @pytest.mark.parametrize(
     ("model", "options", "said"),
     [
-        ("cnn2d-mfcc", {}, "cnn2d-mfcc takes MFCC"),
-        ("yamnet", {}, "yamnet takes the mel bands that it was trained on"),
+        ("cnn2d-mfcc", {}, "cnn2d-mfcc has an input of its own"),
+        ("yamnet", {}, "yamnet has an input of its own"),
+        ("ast", {}, "ast has an input of its own"),
         ("probe", {"encoder": ("a",)}, "--input cqt: --encoder says it already; leave it out"),
         ("resnet18", {"init": "a"}, "--input cqt: --init says it already; leave it out"),
         ("resnet18", {"input": "smell"}, "expected chroma, cqt, mel-chroma-mfcc"),
