@@ -46,6 +46,7 @@ _ROOM_OF = {
     "list_tracks": "store.catalogue",
     "LogMelSpec": "audio.spectra.logmel",
     "log_mel": "audio.spectra.logmel",
+    "separate": "audio.description.separation",
     "decode": "audio.decoding.decode",
 }
 

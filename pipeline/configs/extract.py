@@ -13,8 +13,8 @@ from pipeline.seams import declaring
 FEATURES = (
     *("logmel", "mfcc", "descriptors", "zcr", "rms", "centroid", "bandwidth", "contrast"),
     *("rolloff", "flatness", "flux", "poly", "chroma_stft", "chroma_cqt", "chroma_cens"),
-    *("tonnetz", "cqt", "tempogram", "yin", "pyin", "crepe", "pitch_roll", "nmf_components"),
-    "nmf_activations",
+    *("tonnetz", "cqt", "tempogram", "yin", "pyin", "crepe", "crepe_small", "crepe_medium"),
+    *("crepe_large", "crepe_full", "pitch_roll", "nmf_components", "nmf_activations"),
     *declaring("pipeline.audio.description.more_features", "FEATURE"),
 )
 """Names in the feature catalogue (`audio.feature_table`), in its order."""
@@ -35,8 +35,8 @@ class ExtractConfig(ClusterConfig):
     pool: Annotated[tuple[str, ...], words("mean,var")] = ()
     """Statistics of a clip over its frames, instead of the frames: mean, var or both."""
     prepare: Annotated[str, Flag("STEPS")] = ""
-    """Steps before the features, with commas between: lowpass:HZ, denoise, standardise (by the
-    training split)."""
+    """Steps before the features, with commas between: lowpass:HZ, denoise, denoise:FILE (a clip of
+    noise), standardise (by the training split)."""
     n_fft: Count = 2048
     """Length of a frame in samples."""
     hop: Count = 512

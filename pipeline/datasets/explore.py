@@ -1,23 +1,27 @@
 """A dataset and its pooled features in; ANOVA, explore.json and a page out.
 
 No Ray: a feature is one number per row and clip here, and one feature at a time is in memory. Audio
-is never read.
+is read of one clip of each class, at most twelve, which the page has in parts (`separate`).
 """
 
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from pipeline.audio.decoding.clip import from_wav, loudest_start_s
+from pipeline.audio.description.separation import separate
 from pipeline.audio.spectra.logmel import LogMelSpec
 from pipeline.configs.explore import ExploreConfig as ExploreConfig
 from pipeline.datasets.pooled import Pooled, check_features, read_pooled, shards_of
 from pipeline.evaluation.runs.exploration import (
     ClipExample,
     FeatureTests,
+    SeparatedClip,
     durations_s,
     explore_report,
 )
@@ -37,6 +41,7 @@ from schemas.features import read_logmels
 
 _CLIP_COLUMNS = ("classes", "split", "sample_rate_hz", "n_samples")
 _N_DRAWN = 12
+_N_SEPARATED, _N_PARTS, _SEPARATED_S = 12, 3, 3.0  # of each class, so the page stays small
 
 
 def explore(config: ExploreConfig) -> ExplorationRecord:
@@ -65,6 +70,7 @@ def explore(config: ExploreConfig) -> ExplorationRecord:
         examples=examples,
         spec=LogMelSpec.from_dict(about.feature_spec),
         tested=tested,
+        separated=separate_examples(dataset, examples),
     )
     with out.claimed():
         out.delete("anova.parquet")  # of an earlier run, which may have had features
@@ -104,6 +110,27 @@ def find_examples(dataset: Dataset, split: str, codes: list[str]) -> list[ClipEx
             break
     places = among | alone
     return [_read_example(dataset.folder, code, *places[code]) for code in codes if code in places]
+
+
+def separate_examples(dataset: Dataset, examples: Sequence[ClipExample]) -> list[SeparatedClip]:
+    """Return the loudest seconds of the first examples in parts, of those whose audio is there."""
+    wanted = {one.segment_id: one.code for one in examples[:_N_SEPARATED]}
+    found = {}
+    for name in dataset.folder.names("clips"):
+        ids = dataset.folder.read_table(name, ["segment_id"])["segment_id"].to_pylist()
+        if not (rows := [k for k, one in enumerate(ids) if one in wanted]):
+            continue
+        audio = dataset.folder.read_table(name, ["audio"])["audio"]
+        for k in rows:
+            found[ids[k]] = _separated(wanted[ids[k]], ids[k], audio[k].as_py()["bytes"])
+    return [found[one] for one in wanted if one in found]
+
+
+def _separated(code: str, segment_id: str, wav: bytes) -> SeparatedClip:
+    samples, rate_hz = from_wav(wav)
+    first = round(loudest_start_s(samples, rate_hz, _SEPARATED_S) * rate_hz)
+    loudest = samples[first : first + round(_SEPARATED_S * rate_hz)]
+    return SeparatedClip(code, segment_id, rate_hz, separate(loudest, n_parts=_N_PARTS))
 
 
 def _read_example(folder: Folder, code: str, name: str, row: int) -> ClipExample:

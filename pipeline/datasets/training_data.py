@@ -17,17 +17,21 @@ import numpy as np
 import torch
 
 from pipeline.arrays import Float32
+from pipeline.audio.description.prepare import Step, parse_steps
+from pipeline.audio.spectra.front_ends.prepared import PreparedInput
 from pipeline.audio.spectra.input_kinds import (
     LogMelInput,
     MelInput,
     SamplesInput,
     adds_up,
+    is_below_peak,
     level_rows,
 )
-from pipeline.audio.spectra.input_spec import InputSpec
+from pipeline.audio.spectra.input_spec import InputSpec, unprepared
 from pipeline.audio.spectra.logmel import LogMelSpec
 from pipeline.audio.spectra.stacked import row_scaling
 from pipeline.audio.spectra.windows import WindowSpec
+from pipeline.datasets.noise_clip import read_noise
 from pipeline.errors import UsageError
 from pipeline.models.model import Architecture, Tagger
 from pipeline.models.networks.classical import CLASSICAL
@@ -66,10 +70,15 @@ class TrainingData:
 
     def __post_init__(self) -> None:
         if self.config.sampling != "plain" and not adds_up(self.input_spec):
-            what = getattr(self.input_spec, "name", "several front ends")
+            what = getattr(self._front_end, "name", "several front ends")
             raise UsageError(
                 f"--sampling {self.config.sampling}: {self.config.model} takes "
                 f"{what}, which do not add up as sounds do; leave it out"
+            )
+        if self.config.teacher and self.steps:
+            raise UsageError(
+                "--teacher: teachers take a recording as it is, and this model's is prepared: "
+                "leave out --prepare, or take another --init"
             )
         most = self.config.mix_max
         if self.config.sampling != "plain" and most > (n := len(self.vocabulary.codes)):
@@ -84,7 +93,7 @@ class TrainingData:
         if self.config.loss == "triplet" and embedding_layer(model.backbone) is None:
             raise UsageError(f"--loss triplet: {self.config.model} has no embedding")
         if self.teaching is not None:
-            self.teaching.check(self.input_spec, self.vocabulary.codes, self.config.model)
+            self.teaching.check(self._front_end, self.vocabulary.codes, self.config.model)
         if self.config.loss == "softmax":
             self._check_one_label()
         if self.config.select != DEFAULT and self.config.folds is None:
@@ -133,7 +142,29 @@ class TrainingData:
             return self.probe.input_spec
         if self.init is not None:
             return self.init.input_spec
-        return input_spec_of(self.config.model, LogMelSpec.from_dict(self.meta.feature_spec))
+        of_dataset = LogMelSpec.from_dict(self.meta.feature_spec)
+        own = input_spec_of(self.config.model, of_dataset, self.config.input)
+        return self._after_steps(own)
+
+    def _after_steps(self, front_end: InputSpec) -> InputSpec:
+        """Return a front end behind the steps of --prepare, where there are any."""
+        return PreparedInput(front_end, self.steps) if self.steps else front_end
+
+    @cached_property
+    def steps(self) -> tuple[Step, ...]:
+        """What prepares the samples; the driver reads a clip of noise, and workers get it so."""
+        if self.init is not None:
+            return getattr(self.init.input_spec, "steps", ())
+        if not self.config.prepare:
+            return ()
+        of_dataset = LogMelSpec.from_dict(self.meta.feature_spec)
+        own = input_spec_of(self.config.model, of_dataset, self.config.input)
+        return parse_steps(self.config.prepare, partial(read_noise, own.sample_rate_hz))
+
+    @property
+    def _front_end(self) -> InputSpec:
+        """The front end itself, of samples that are prepared where they must be."""
+        return unprepared(self.input_spec)
 
     @cached_property
     def probe(self) -> ProbeDesign:
@@ -179,7 +210,8 @@ class TrainingData:
         of_probe = {"encoder": self.probe.model_ids} if self.config.model == PROBE else {}
         init = {} if self.init is None else {"init": self.init.card.model_id}
         teachers = {} if self.teaching is None else {"teacher": self.teaching.model_ids}
-        return of_probe | init | teachers
+        prepare = {"prepare": [str(step) for step in self.steps]} if self.config.prepare else {}
+        return of_probe | init | teachers | prepare
 
     @property
     def windows(self) -> WindowSpec:
@@ -206,7 +238,7 @@ class TrainingData:
             input_size=self.config.input_size,
             dropout=self.config.dropout,
             input_shape=(self.input_spec.n_rows, self.windows.n_frames(self.input_spec)),
-            below_peak=isinstance(self.input_spec, LogMelInput),
+            below_peak=is_below_peak(self.input_spec),
             untrained=self.untrained,
             sizes=self._encoder_sizes,
             db_rows=db_rows,
@@ -270,13 +302,12 @@ class TrainingData:
     def trains_on_samples(self) -> bool:
         """Whether a model of mel bands is to train on samples, so that those can be disturbed."""
         wanted = {"noise", "pitch"} & set(self.config.augment)
-        return (bool(wanted) and isinstance(self.input_spec, MelInput)) or self.is_randomised
+        return (bool(wanted) and isinstance(self._front_end, MelInput)) or self.is_randomised
 
     @property
     def is_randomised(self) -> bool:
         """Whether training windows are made other recordings of (`augmenting.randomise`)."""
-        input_spec = self.input_spec
-        fits = isinstance(input_spec, MelInput | SamplesInput)
+        fits = isinstance(self._front_end, MelInput | SamplesInput)
         return "randomise" in self.config.augment and fits and self.config.model not in CLASSICAL
 
     def randomised_windows(self, *, gpu: bool = False) -> RandomisedWindows | None:
@@ -288,26 +319,27 @@ class TrainingData:
         if not self.is_randomised:
             return None
         if self.teaching is not None:  # student and teachers get the same other recording
-            cut = self.teaching.cut(self.input_spec, self.config.window_s)
+            cut = self.teaching.cut(self._front_end, self.config.window_s)
             return RandomisedWindows(cut.rate_hz, cut.n_samples, None, cut.margins)
         n_samples = round(self.config.window_s * self.input_spec.sample_rate_hz)
         return RandomisedWindows.input_spec_of(
-            self.input_spec, n_samples, on_device=self._makes_bands_on_device(gpu=gpu)
+            self._front_end, n_samples, on_device=self._makes_bands_on_device(gpu=gpu)
         )
 
     def _makes_bands_on_device(self, *, gpu: bool) -> bool:
         """Whether mel bands of training windows of samples are made where the model is."""
-        if not (self.trains_on_samples and isinstance(self.input_spec, MelInput)):
+        if not (self.trains_on_samples and isinstance(self._front_end, MelInput)):
             return False
         return gpu or not self.is_randomised or bool({"noise", "pitch"} & set(self.config.augment))
 
     def _samples_of(self, part: str, sample_rate_hz: int) -> WindowSet:
-        """Return the windows of a part as samples."""
-        return self.part(part, partial(self._windows_of, SamplesInput(sample_rate_hz)))
+        """Return the windows of a part as samples, prepared where the model's are."""
+        samples = self._after_steps(SamplesInput(sample_rate_hz))
+        return self.part(part, partial(self._windows_of, samples))
 
     def train_set(self, *, gpu: bool = False) -> WindowSet:
         """Return the windows to learn from: those of the model's input, or of samples."""
-        input_spec = self.input_spec
+        input_spec = self._front_end
         if self.teaching is not None:
             windows = self._taught_windows("train", self.teaching)
             if (randomised := self.randomised_windows(gpu=gpu)) is not None:
@@ -319,7 +351,7 @@ class TrainingData:
             samples = self._samples_of("train", input_spec.sample_rate_hz)
             windows = with_margins(samples, input_spec.spec)
         else:
-            windows = self.part("train", partial(self._windows_of, input_spec))
+            windows = self.part("train", partial(self._windows_of, self.input_spec))
         self.check_not_silent(windows)
         return windows
 
@@ -347,7 +379,8 @@ class TrainingData:
     def _taught_windows(self, part: str, teaching: Teaching) -> WindowSet:
         """Return windows of samples for student and teachers, with what frames see beyond them."""
         cut = teaching.cut(self.input_spec, self.config.window_s)
-        mirrors = isinstance(self.input_spec, MelInput) and self.input_spec.spec.mirrors
+        front_end = self._front_end
+        mirrors = isinstance(front_end, MelInput) and front_end.spec.mirrors
         samples = self._samples_of(part, cut.rate_hz)
         return replace(samples, margins=cut.margins, mirrors=mirrors)
 
@@ -419,7 +452,7 @@ class TrainingData:
         self, train_set: WindowSet, *, gpu: bool = False
     ) -> SamplesToInput | None:
         """Return what makes the model's input of the training set, where that has samples."""
-        input_spec = self.input_spec
+        input_spec = self._front_end
         if self.teaching is not None:
             moments = [torch.from_numpy(values) for values in row_moments(train_set)]
             return self.teaching.distiller(
@@ -434,7 +467,7 @@ class TrainingData:
     @property
     def drawn_spec(self) -> LogMelSpec | None:
         """The log-mel that the model's windows are drawn as; None for other features."""
-        input_spec = self.input_spec
+        input_spec = self._front_end
         if isinstance(input_spec, SamplesInput):
             return LogMelSpec.from_dict(self.meta.feature_spec)
         return input_spec.spec if isinstance(input_spec, LogMelInput) else None
@@ -443,4 +476,6 @@ class TrainingData:
         """Return what becomes of samples on their way into the network (`augment_examples`)."""
         samples = None if isinstance(samples, Distiller) else samples
         spec = self.drawn_spec or LogMelSpec.from_dict(self.meta.feature_spec)
-        return TrainingInput(self.config, model, self.input_spec, self.windows, spec, samples)
+        return TrainingInput(
+            self.config, model, self._front_end, self.windows, spec, samples, self.steps
+        )

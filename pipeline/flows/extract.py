@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -23,6 +24,7 @@ from pipeline.audio.decoding.clip import from_wav
 from pipeline.audio.description.features import FrameSpec, Matrix, describe, extract_all, pool
 from pipeline.audio.description.prepare import Step, apply_steps, parse_steps
 from pipeline.configs.extract import ExtractConfig as ExtractConfig
+from pipeline.datasets.noise_clip import read_noise
 from pipeline.errors import SpecMismatch, UsageError
 from pipeline.flows.cluster import cpus, ray_session, run_tasks
 from pipeline.runs.provenance import provenance
@@ -120,7 +122,7 @@ def plan(config: ExtractConfig, dataset: Dataset, out: Folder) -> ExtractJob:
         descriptions={name: describe(name, spec) for name in (*known, *config.features)},
         spec=spec,
         pool=config.pool,
-        steps=parse_steps(_with_numbers(config.prepare, built)),
+        steps=parse_steps(_with_numbers(config.prepare, built), partial(read_noise, rate_hz)),
     )
 
 

@@ -21,14 +21,13 @@ import numpy as np
 
 from pipeline.arrays import Bools, Float32, Int64
 from pipeline.audio.spectra.activity import Activity, active_windows
-from pipeline.audio.spectra.input_spec import InputSpec, Matrix, context_columns
+from pipeline.audio.spectra.input_spec import InputSpec, Matrix, context_columns, stretch_columns
 from pipeline.audio.spectra.windows import WindowSpec, only_covered, regular_starts, window_starts
 
 MAX_TRACK_S = 6 * 3600.0
 """Longer tracks are rows with reason too_long, unless a run allows more."""
 STRETCH_S = 300.0
 """Samples of so many s wait to be described: 38 MB at 32 kHz."""
-_COLUMNS = 64  # stretches end at a multiple of what the kernels take at a time
 
 
 @dataclass(frozen=True)
@@ -163,7 +162,8 @@ class _MatrixParts:
         """Add the columns that see nothing beyond the samples that are there."""
         if self._context is not None:
             n_known = samples.end // self._input_spec.hop - self._context
-            self._add(samples, max(self._n_done, n_known // _COLUMNS * _COLUMNS))
+            step = stretch_columns(self._input_spec)
+            self._add(samples, max(self._n_done, n_known // step * step))
 
     def ended(self, samples: _Samples) -> Matrix:
         """Return all columns."""

@@ -82,7 +82,8 @@ class Preparation(nn.Module):
         scaled = self.scaled(self.resized(windows))
         if not self.is_image:
             return scaled
-        return scaled.unsqueeze(1).contiguous(memory_format=torch.channels_last)
+        image = self._at_input_size(scaled)
+        return image.unsqueeze(1).contiguous(memory_format=torch.channels_last)
 
     def scaled(self, windows: Tensor) -> Tensor:
         """Return windows in the range that networks like: about -1 to 1."""
@@ -113,8 +114,14 @@ class Preparation(nn.Module):
         return windows
 
     def resized(self, windows: Tensor) -> Tensor:
-        """Return windows at the network's input size, in float32, still in their own units."""
+        """Return windows at the network's input size, in float32, still in their own units.
+
+        Where each row has a scale of its own, windows keep their rows until they are scaled.
+        """
         windows = windows.float()
+        return self._at_input_size(windows) if self.architecture.below_peak else windows
+
+    def _at_input_size(self, windows: Tensor) -> Tensor:
         size = self.architecture.input_size
         if not self.is_image or windows.shape[1:] == size:
             return windows

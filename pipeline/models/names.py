@@ -41,6 +41,12 @@ AUGMENTATIONS = (
 where it fills its clip (`windows`). `randomise` is the chain of `augmenting.randomise`, in the
 loader's processes."""
 
+INPUTS = tuple(
+    name.replace("_", "-")
+    for name in declaring("pipeline.audio.spectra.front_ends", "NETWORK_INPUT")
+)
+"""Front ends that a network of log-mels may have instead (`input_kinds.network_inputs`)."""
+
 PRETRAINED = "MIT/ast-finetuned-audioset-10-10-0.4593"
 """The published AST, trained on AudioSet; named in messages, never downloaded here."""
 PROBE = "probe"

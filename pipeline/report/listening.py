@@ -202,7 +202,8 @@ def time_line(
         logmel_axes, score_axes = figure.subplots(
             2, 1, sharex=True, height_ratios=(1.75, 0.3 + 0.26 * len(shown))
         )
-        _draw_logmel(logmel_axes, stretch)
+        draw_log_mel(logmel_axes, stretch.logmel, stretch.spec, stretch.duration_s)
+        logmel_axes.tick_params(labelbottom=False)
         _draw_scores(score_axes, stretch, shown)
         names = [class_names.get(stretch.codes[k], stretch.codes[k]) for k in shown]
         short = [name if len(name) <= 18 else name[:17] + "…" for name in names]
@@ -228,13 +229,14 @@ def _shown(stretch: Stretch, labels: Sequence[str]) -> list[int]:
     return [k for k in by_height if k in drawn]
 
 
-def _draw_logmel(axes: Axes, stretch: Stretch) -> None:
-    matrix = np.asarray(stretch.logmel, np.float32)
-    n_mels, spec = len(matrix), stretch.spec
+def draw_log_mel(axes: Axes, matrix: Floats, spec: LogMelSpec, duration_s: float) -> None:
+    """Draw a log-mel in dB, `[n_mels, n_frames]`, over time, with frequencies at its side."""
+    matrix = np.asarray(matrix, np.float32)
+    n_mels = len(matrix)
     draw_decibels(
         axes,
         matrix,
-        extent=(0, stretch.duration_s, -0.5, n_mels - 0.5),
+        extent=(0, duration_s, -0.5, n_mels - 0.5),
         pixels=_PIXELS,
         n_colours=_N_COLOURS,
     )
@@ -243,7 +245,7 @@ def _draw_logmel(axes: Axes, stretch: Stretch) -> None:
     ticks = {hz: np.interp(hz, edges[1:-1], np.arange(n_mels)) for hz in _TICKS_HZ if hz < top_hz}
     axes.set_yticks(list(ticks.values()), [f"{hz / 1000:g}" for hz in ticks])
     axes.set_ylabel("kHz (mel)")
-    axes.tick_params(labelsize=7.5, labelbottom=False)
+    axes.tick_params(labelsize=7.5)
 
 
 def _draw_scores(axes: Axes, stretch: Stretch, shown: Sequence[int]) -> None:

@@ -16,6 +16,7 @@ from pipeline.audio.decoding.decode import decode
 from pipeline.audio.decoding.guard import Guard
 from pipeline.audio.spectra.activity import Activity
 from pipeline.audio.spectra.input_kinds import LogMelInput
+from pipeline.audio.spectra.input_spec import context_columns, unprepared
 from pipeline.audio.spectra.logmel import LogMelSpec, log_mel
 from pipeline.audio.spectra.windows import WindowSpec, cut_windows, window_starts
 from pipeline.errors import DecodeError, ItemFault, Reason, TimbreError
@@ -121,11 +122,8 @@ class Listener:
         )
         inside = windows_within(starts_s, at_s=at_s, window_s=window_s, length_s=CLIP_S)
         clip = samples[round(at_s * rate_hz) :][: round(CLIP_S * rate_hz)]
-        spec = (
-            input_spec.spec
-            if isinstance(input_spec, LogMelInput)
-            else LogMelSpec(sample_rate_hz=rate_hz)
-        )
+        own = unprepared(input_spec)
+        spec = own.spec if isinstance(own, LogMelInput) else LogMelSpec(sample_rate_hz=rate_hz)
         return Stretch(
             samples=clip,
             sample_rate_hz=rate_hz,
@@ -150,10 +148,11 @@ class Listener:
         first = round(
             middle_s // windows.hop_s * windows.hop_s * input_spec.sample_rate_hz / input_spec.hop
         )
-        lead = min(first, _LEAD_FRAMES)
+        n_lead = max(_LEAD_FRAMES, context_columns(input_spec) or 0)
+        lead = min(first, n_lead)
         frame_s = input_spec.hop / input_spec.sample_rate_hz
         samples = self._decoded(
-            row, start_s=(first - lead) * frame_s, duration_s=SPAN_S + 2 * _LEAD_FRAMES * frame_s
+            row, start_s=(first - lead) * frame_s, duration_s=SPAN_S + 2 * n_lead * frame_s
         )
         n_frames = input_spec.n_frames(round(SPAN_S * input_spec.sample_rate_hz))
         matrix = input_spec.matrix(samples)[:, lead : lead + n_frames]

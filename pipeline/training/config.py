@@ -11,6 +11,7 @@ from pipeline.models.names import (
     AUGMENTATIONS,
     CLASSICAL,
     DEFAULT_SELECTION,
+    INPUTS,
     POOLS,
     PRETRAINED,
     PROBE,
@@ -31,6 +32,7 @@ _LEAST_LR_FROM_NOTHING = 1e-4  # below are the rates of fine-tuning
 _LATER = (
     *("precision", "select", "deterministic", "balance", "activity"),
     *("encoder", "hidden", "init", "freeze", "pool", "teacher", "hard_share", "loss"),
+    *("input", "prepare"),
 )
 """Fields that runs of older versions do not have."""
 _NOT_NAMED = ("loader_processes", "cache_dir", "compile")
@@ -41,6 +43,7 @@ _TRANSFER = "other models and weights that it begins or learns from"
 WHERE = "where and how it runs"
 """Title of the flags of the machine, for --help."""
 
+_INPUT = Flag("NAME", choices=INPUTS, known=", ".join(INPUTS))
 Augmentations = Annotated[tuple[str, ...], words("NAMES", ",".join(AUGMENTATIONS))]
 
 
@@ -51,11 +54,16 @@ class TrainConfig:
 
     model: Annotated[str, Flag("NAME", known=", ".join(known_names())), _NETWORK] = "resnet50"
     """Any timm backbone, or {known}."""
+    input: Annotated[str | None, _INPUT, _NETWORK] = None
+    """What a network of log-mels sees instead of them: {known}."""
+    prepare: Annotated[str, Flag("STEPS"), _NETWORK] = ""
+    """Steps before the front end, in tagging too, with commas between: lowpass:HZ, denoise:FILE
+    (a clip of noise, of which the model keeps the profile)."""
     input_size: Annotated[tuple[int, int], Flag("HxW", size, "{0[0]}x{0[1]}".format), _NETWORK] = (
         256,
         256,
     )
-    """Log-mels become HxW (mel x time)."""
+    """Of a timm backbone: the input becomes HxW (rows x time)."""
     epochs: Annotated[Count, _STEPS] = 35
     """Passes over the training windows, at most."""
     batch_size: Annotated[Count, _STEPS] = 16
@@ -168,8 +176,18 @@ class TrainConfig:
             if (value := getattr(self, name)) not in (allowed := get_args(named)):
                 raise UsageError(f"--{name} {value}: expected {', '.join(allowed)}")
         self._check_balance()
+        self._check_input()
         self._check_loss()
         self._check_transfer()
+
+    def _check_input(self) -> None:
+        if self.input not in (None, *INPUTS):
+            raise UsageError(f"--input {self.input}: expected {', '.join(INPUTS)}")
+        given = {"--input": self.input, "--prepare": self.prepare}
+        whose = "--encoder" if self.model == PROBE else "--init" if self.init is not None else None
+        for flag, value in given.items():
+            if value and whose is not None:
+                raise UsageError(f"{flag} {value}: {whose} says it already; leave it out")
 
     def _check_loss(self) -> None:
         if self.compile and self.model in (*CLASSICAL, PROBE):

@@ -6,7 +6,7 @@ import librosa
 import numpy as np
 import pytest
 
-from pipeline.audio.description import pitch
+from pipeline.audio.description import crepe
 from pipeline.audio.description.features import (
     FEATURES,
     Analysis,
@@ -216,7 +216,7 @@ def test_a_is_440_hz(name, spec):
 def test_crepes_frames_are_centred_at_the_hops_even_after_ten_seconds(frame):
     clicks = np.zeros(441_000, np.float32)
     clicks[frame * DEFAULT.hop] = 1
-    heard = pitch._crepe_frames(Analysis(clicks, DEFAULT))
+    heard = crepe._frames(Analysis(clicks, DEFAULT))
     assert heard.shape == (862, 1024)
     assert abs(int(heard[frame].argmax()) - 512) <= 1  # 13 ms would be 213 samples
 
@@ -234,7 +234,7 @@ def test_crepe_says_how_to_get_it(monkeypatch):
     def missing(name):
         raise ModuleNotFoundError(name)
 
-    monkeypatch.setattr(pitch, "import_module", missing)
+    monkeypatch.setattr(crepe, "import_module", missing)
     with pytest.raises(UsageError, match=r"pip install '.\[crepe\]'"):
         extract("crepe", sine(0.1, 440), DEFAULT)
 

@@ -14,6 +14,7 @@ from scipy import stats
 
 from jobs import explore as job
 from jobs import harness
+from pipeline.audio.decoding.clip import to_pcm16, wav_bytes
 from pipeline.audio.description.features import FEATURES, FrameSpec
 from pipeline.audio.spectra.logmel import LogMelSpec
 from pipeline.datasets.explore import ExploreConfig, compare, find_examples
@@ -78,13 +79,16 @@ def table_of(rows, schema, **columns):
 
 
 def write_dataset(folder, **changes):
-    """Write a dataset of 69 clips; the audio is no wav at all: nothing may read it."""
-    store = Folder(str(folder))
+    """Write a dataset of 69 clips; only those of the examples are heard, so all have one wav."""
+    store, rng = Folder(str(folder)), np.random.default_rng(0)
+    wav = wav_bytes(to_pcm16(0.1 * rng.standard_normal(2000).astype(np.float32)), 1000)
     for shard in SHARDS:
         rows = clips_of(shard)
         logmels = [np.full((8, 63), -i, "<f2").tobytes() for i in range(len(rows))]
         features = table_of(rows, features_schema(SPEC.to_dict()), logmel=logmels)
-        store.write_table(f"clips/{shard}.parquet", table_of(rows, clips_schema(1000)))
+        audio = [{"bytes": wav, "path": None}] * len(rows)
+        clips = table_of(rows, clips_schema(1000), audio=audio)
+        store.write_table(f"clips/{shard}.parquet", clips)
         store.write_table(f"features/{shard}.parquet", features)
     everything = [row for shard in SHARDS for row in clips_of(shard)]
     gone = [everything[0] | {"segment_id": "gone_0"}]
@@ -173,7 +177,9 @@ def test_everything_is_written_and_said(ds, features, tmp_path, capsys):
     assert report["anova"]["n_clips"] == 60
     assert report["anova"]["n_single"] == 48
     html = (tmp_path / "report.html").read_text()
-    assert html.count("data:image/svg") == 8
+    assert html.count("data:image/svg") == 8 + 9
+    assert html.count("data:audio/") == 9  # three parts of a clip of each of three classes
+    assert "part 1 of 3" in html
     said = capsys.readouterr().out
     assert "69 clips, 0.04 hours" in said
     assert "ANOVA of 48 clips with one class, of 60" in said

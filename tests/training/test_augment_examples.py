@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from pipeline.audio.decoding.clip import to_pcm16, wav_bytes
+from pipeline.audio.decoding.clip import loudest_start_s, to_pcm16, wav_bytes
 from pipeline.audio.description.features import FrameSpec
 from pipeline.audio.spectra.input_kinds import FeatureInput, LogMelInput, SamplesInput
 from pipeline.audio.spectra.logmel import LogMelSpec
@@ -25,7 +25,6 @@ from pipeline.training.augmenting.augment_examples import (
     AugmentedWindow,
     TrainingInput,
     augmented_windows,
-    loudest_start_s,
 )
 from pipeline.training.augmenting.augmentations.base import LOG_MELS, Augmentation
 from pipeline.training.config import TrainConfig

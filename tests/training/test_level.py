@@ -15,6 +15,7 @@ from pipeline.datasets.training_data import TrainingData
 from pipeline.errors import SpecMismatch
 from pipeline.inference.described import describe, windows_of
 from pipeline.inference.inference_config import inference_config
+from pipeline.inference.tagger import TrackTagger
 from pipeline.models.engines.engines import make_engine
 from pipeline.models.model import Architecture, ModelCard, Preparation, save_model
 from pipeline.models.networks.classical import pooled
@@ -32,6 +33,14 @@ META = DatasetRecord(
     fingerprint="sha256:x",
 )
 OWN = ["cnn1d-raw", "cnn2d-mfcc", "cnn1d-descriptors"]
+OTHERS = ["resnet10t:cqt", "resnet10t:chroma", "crnn:mel-chroma-mfcc"]
+"""Networks of log-mels with another input."""
+
+
+def config_of(name: str) -> TrainConfig:
+    """Return the config of a model, or of `model:input`."""
+    model, _, network_input = name.partition(":")
+    return TrainConfig(model=model, input=network_input or None, input_size=(32, 32))
 
 
 def plucked(f0_hz: float, seed: int) -> np.ndarray:
@@ -45,7 +54,7 @@ def plucked(f0_hz: float, seed: int) -> np.ndarray:
 
 def trained(model: str, path) -> TrainingData:
     """Write a model of that name as a training's first step has it, scaled by four recordings."""
-    training_data = TrainingData(Dataset(Folder(str(path))), META, TrainConfig(model=model))
+    training_data = TrainingData(Dataset(Folder(str(path))), META, config_of(model))
     input_spec = training_data.input_spec
     table = pa.table(
         {
@@ -85,7 +94,7 @@ def served(model_uri: str, path) -> np.ndarray:
 
 @pytest.mark.parametrize(("subtype", "most"), [("FLOAT", 0.02), ("PCM_16", 0.1)])
 @pytest.mark.parametrize("gain_db", [-20, 6])
-@pytest.mark.parametrize("model", [*OWN, "crnn"])
+@pytest.mark.parametrize("model", [*OWN, "crnn", *OTHERS])
 def test_a_softer_or_louder_copy_is_heard_as_the_same(model, gain_db, subtype, most, tmp_path):
     """Up to the rounding of a softer copy's pauses, where its file has 16 bits."""
     trained(model, tmp_path / "model")
@@ -101,8 +110,26 @@ def test_a_softer_or_louder_copy_is_heard_as_the_same(model, gain_db, subtype, m
     (prepared, scores), (others, other_scores) = found["one"], found["other"]
     apart = np.abs(prepared - others).mean(axis=(0, 2))  # of each row, in training deviations
     assert np.median(apart) < most
+    if model == "crnn:mel-chroma-mfcc":
+        apart = apart[1:]  # 0 to 26 Hz, where there is nothing but what the file's bits add
     assert apart.max() < 4 * most
     assert np.abs(scores - other_scores).max() < 0.005
+
+
+@pytest.mark.parametrize("model", OTHERS)
+def test_a_model_of_another_input_tags_what_it_has_learned_from(model, tmp_path):
+    training_data = trained(model, tmp_path / "model")
+    sound = plucked(262, 9)
+    matrix = training_data.input_spec.matrix(sound)
+    soundfile.write(tmp_path / "one.wav", sound, 44_100, "FLOAT")
+    windows = served(str(tmp_path / "model"), tmp_path / "one.wav")
+    np.testing.assert_allclose(windows[0], matrix[:, : windows.shape[2]], atol=1e-4)
+    inference = inference_config(str(tmp_path / "model"))
+    row = TrackTagger(inference).tag(sound, sample_rate_hz=44_100)
+    assert row["status"] == "ok"
+    engine = make_engine(str(tmp_path / "model"), engine="torch", precision="f32")
+    expected = engine.scores(windows)[0].mean(axis=0)
+    np.testing.assert_allclose(list(row["scores"].values()), expected, atol=1e-5)
 
 
 @pytest.mark.parametrize("model", ["svm", "knn"])

@@ -48,3 +48,10 @@ def wav_bytes(samples: npt.NDArray[np.int16], sample_rate_hz: int) -> bytes:
     file = io.BytesIO()
     soundfile.write(file, samples, sample_rate_hz, format="WAV", subtype="PCM_16")
     return file.getvalue()
+
+
+def loudest_start_s(samples: Float32, rate_hz: int, window_s: float) -> float:
+    """Return where the window of the most power begins, of those that stand side by side."""
+    length = max(1, round(window_s * rate_hz))
+    starts = range(0, max(1, len(samples) - length + 1), length)
+    return max(starts, key=lambda at: float(np.square(samples[at : at + length]).sum())) / rate_hz

@@ -30,6 +30,8 @@ F_MIN_HZ = 440.0 * 2.0 ** ((24 - 69) / 12)
 """Lowest bin of the constant-Q transforms: C1."""
 N_OCTAVES = 7
 """How many octaves the constant-Q transforms span, from `F_MIN_HZ` up."""
+PITCH_CLASSES = ("C", "C#", "D", "D#", "E", "F", "F#", "G", "G#", "A", "A#", "B")
+"""The rows of a chroma, in librosa's order."""
 N_COMPONENTS = 16
 """How many components a spectrum is factored into."""
 NMF_ITERATIONS = 100
@@ -147,8 +149,17 @@ class Analysis:
         )
         if self.is_local:
             mel_db = np.asarray(librosa.power_to_db(mel, amin=_LEAST_POWER, top_db=None))
-            return mel_db + 20 * np.log10(self.frame_level) if self.is_levelled else mel_db
+            return mel_db + self._level_db if self.is_levelled else mel_db
         return np.asarray(librosa.power_to_db(mel, top_db=80.0))
+
+    @property
+    def mel_shape_db(self) -> Matrix:
+        """Mel spectrum, `[128, n_frames]`, in dB; where levelled, at each frame's own level."""
+        return self.mel_db - self._level_db if self.is_levelled else self.mel_db
+
+    @property
+    def _level_db(self) -> Matrix:
+        return np.asarray(20 * np.log10(self.frame_level))
 
     @cached_property
     def stft_tuning(self) -> float:
@@ -179,7 +190,7 @@ class Analysis:
     @cached_property
     def factors(self) -> tuple[Matrix, Matrix]:
         """NMF of the magnitudes: components `[n_bins, 16]`, activations `[16, n_frames]`."""
-        return _factors(self.magnitude)
+        return nmf(self.magnitude, N_COMPONENTS)
 
 
 def constant_q(analysis: Analysis, *, bins_per_octave: int, tuning: float = 0.0) -> Matrix:
@@ -239,12 +250,15 @@ def _tuning(spectrum: Matrix, sample_rate_hz: int, *, bins_per_octave: int) -> f
     return float(librosa.pitch_tuning(pitch[strong], bins_per_octave=bins_per_octave))
 
 
-def _factors(spectrum: Matrix) -> tuple[Matrix, Matrix]:
-    """Return the factors of a spectrum; those that short input cannot fill are 0."""
+def nmf(spectrum: Matrix, n_components: int) -> tuple[Matrix, Matrix]:
+    """Return the factors of magnitudes: components `[n_bins, n]`, activations `[n, n_frames]`.
+
+    Deterministic; components that short input cannot fill are 0.
+    """
     from sklearn.decomposition import NMF  # here, as most features do without it
 
-    n_factors = min(N_COMPONENTS, *spectrum.shape)
+    n_factors = min(n_components, *spectrum.shape)
     model = NMF(n_factors, init="nndsvd", tol=0, max_iter=NMF_ITERATIONS, random_state=0)
     components = model.fit_transform(spectrum)
-    missing = (0, N_COMPONENTS - n_factors)
+    missing = (0, n_components - n_factors)
     return np.pad(components, ((0, 0), missing)), np.pad(model.components_, (missing, (0, 0)))

@@ -13,13 +13,14 @@ from typing import Any
 
 import numpy as np
 
-from pipeline.audio.description import pitch, spectral
+from pipeline.audio.description import crepe, pitch, spectral
 from pipeline.audio.description.analysis import (
     F_MIN_HZ,
     N_COMPONENTS,
     N_MELS,
     N_OCTAVES,
     NMF_ITERATIONS,
+    PITCH_CLASSES,
     PITCH_MAX_HZ,
     PITCH_MIN_HZ,
     Analysis,
@@ -30,12 +31,10 @@ from pipeline.audio.description.feature import Feature, Rows, named, numbered
 from pipeline.audio.spectra.logmel import LogMelSpec
 from pipeline.seams import declared
 
-_CLASSES = ("C", "C#", "D", "D#", "E", "F", "F#", "G", "G#", "A", "A#", "B")
-
 
 def _notes(first_midi: int, n_notes: int) -> Rows:
     midis = range(first_midi, first_midi + n_notes)
-    return named(*(f"{_CLASSES[midi % 12]}{midi // 12 - 1}" for midi in midis))
+    return named(*(f"{PITCH_CLASSES[midi % 12]}{midi // 12 - 1}" for midi in midis))
 
 
 def _bins(spec: FrameSpec) -> tuple[str, ...]:
@@ -56,7 +55,7 @@ def _feature(
     return Feature(name, rows, unit, source, compute, settings=settings, parts=parts)
 
 
-_CHROMA = named(*(f"chroma_{name}" for name in _CLASSES))
+_CHROMA = named(*(f"chroma_{name}" for name in PITCH_CLASSES))
 _CONTRAST = numbered("contrast", 7)
 _POLY = named("poly_slope", "poly_offset")
 _TONNETZ = named("fifth_x", "fifth_y", "minor_x", "minor_y", "major_x", "major_y")
@@ -158,6 +157,21 @@ _HARMONY = (
         n_mels=N_MELS,
     ),
 )
+
+
+def _crepe(size: str) -> Feature:
+    name = "crepe" if size == "tiny" else f"crepe_{size}"
+    return _feature(
+        name,
+        named(f"{name}_f0_hz", f"{name}_periodicity"),
+        "Hz, ratio",
+        "torchcrepe 0.0.24; Kim, Salamon, Li and Bello 2018",
+        partial(crepe.crepe, size=size),
+        model=size,
+        rate_hz=crepe.RATE_HZ,
+    )
+
+
 _PITCHES = (
     _feature(
         "yin",
@@ -176,15 +190,7 @@ _PITCHES = (
         pitch.pyin,
         **_PITCH,
     ),
-    _feature(
-        "crepe",
-        named("crepe_f0_hz", "crepe_periodicity"),
-        "Hz, ratio",
-        "torchcrepe 0.0.24; Kim, Salamon, Li and Bello 2018",
-        pitch.crepe,
-        model=pitch.CREPE_MODEL,
-        rate_hz=pitch.CREPE_RATE_HZ,
-    ),
+    *(_crepe(size) for size in crepe.SIZES),
     _feature(
         "pitch_roll",
         _notes(pitch.FIRST_MIDI, pitch.N_NOTES),

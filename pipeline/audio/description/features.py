@@ -37,7 +37,7 @@ __all__ = [
     "pool",
 ]
 
-LOCAL = ("mfcc", "descriptors")
+LOCAL = ("mfcc", "descriptors", "chroma_stft", "mel_chroma_mfcc")
 """Features that need nothing of a recording beyond the frame itself."""
 _BLOCK_FRAMES = 4096  # 48 s at 44.1 kHz: descriptors take some 3 MiB a second of audio
 
@@ -78,7 +78,8 @@ def extract_locally(
     What a frame gives depends on its own samples only, whatever recording it stands in, so a model
     gets in a track what it learned from in a clip; and long recordings are described in blocks.
     Only features in `LOCAL`; samples as for `extract`. Where `is_levelled`, only the
-    first MFCC (in dB, times the root of the mel bands) and RMS say how loud a frame is.
+    first MFCC (in dB, times the root of the mel bands) and RMS say how loud a frame is, and mel
+    bands are in dB of the frame's own level.
     """
     if name not in LOCAL:
         raise UsageError(f"found feature {name!r}; expected one of {', '.join(LOCAL)}")

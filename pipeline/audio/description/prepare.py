@@ -5,6 +5,8 @@ A chain of steps is a text that a job takes and a table's metadata keeps:
     steps = parse_steps("lowpass:8000,denoise")
     apply_steps(samples, steps, sample_rate_hz=44_100)
 
+`denoise` by itself takes away what does not rise above the recording's own mean; `denoise:FILE`
+what is no stronger than the noise of a clip, of which the step keeps the profile (`noise_gate`).
 Samples are mono float32, `[n_samples]`. PURE.
 """
 
@@ -13,11 +15,13 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import scipy.signal
 
 from pipeline.arrays import Float32
+from pipeline.audio.description.noise_gate import NoiseProfile, without_noise
 from pipeline.errors import UsageError
 
 _DITHER = 1e-9  # -180 dB: keeps spectral gating from dividing by the zeros of digital silence
@@ -87,34 +91,58 @@ def standardise(samples: Float32, *, mean: float, deviation: float) -> Float32:
 
 @dataclass(frozen=True)
 class Step:
-    """One step of a chain; `str(step)` is the text it was parsed from."""
+    """One step of a chain; `str(step)` is the text it was parsed from, of noise its hash."""
 
     name: str
     """Name of the step: lowpass, denoise or standardise."""
     values: tuple[float, ...] = ()
     """Its numbers, in the order of the text."""
+    noise: NoiseProfile | None = None
+    """Of denoise: the noise that is taken away; None where the recording itself says what is."""
 
     def __str__(self) -> str:
-        return ":".join([self.name, *(_plain(value) for value in self.values)])
+        told = [] if self.noise is None else [self.noise.digest]
+        return ":".join([self.name, *(_plain(value) for value in self.values), *told])
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain values, for json."""
+        noise = {} if self.noise is None else {"noise": self.noise.to_dict()}
+        return {"name": self.name, "values": list(self.values), **noise}
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Step:
+        """Return the step that `to_dict` gave; UsageError for one that this version has not."""
+        if values["name"] not in _STEPS:
+            raise UsageError(_expected(values["name"]))
+        noise = NoiseProfile.from_dict(values["noise"]) if "noise" in values else None
+        return cls(values["name"], tuple(values["values"]), noise)
 
 
-def parse_steps(text: str) -> tuple[Step, ...]:
+def parse_steps(
+    text: str, noise_of: Callable[[str], NoiseProfile] | None = None
+) -> tuple[Step, ...]:
     """Return the steps of a text such as `lowpass:8000,denoise`; none for an empty one.
 
-    Known are `lowpass:CUTOFF_HZ`, `denoise` and `standardise:MEAN:DEVIATION`; UsageError otherwise.
+    Known are `lowpass:CUTOFF_HZ`, `denoise` and `standardise:MEAN:DEVIATION`, and `denoise:FILE`
+    with `noise_of`, which reads a file of noise; UsageError otherwise.
 
     Examples
     --------
     >>> [str(step) for step in parse_steps("lowpass:8000, denoise")]
     ['lowpass:8000', 'denoise']
     """
-    return tuple(_parsed(part.strip()) for part in text.split(",")) if text.strip() else ()
+    if not text.strip():
+        return ()
+    return tuple(_parsed(part.strip(), noise_of) for part in text.split(","))
 
 
 def apply_steps(samples: Float32, steps: Iterable[Step], *, sample_rate_hz: int) -> Float32:
     """Return the samples after each step in turn; the samples themselves where there is none."""
     for step in steps:
-        samples = _STEPS[step.name][1](samples, sample_rate_hz, *step.values)
+        if step.noise is not None:
+            samples = without_noise(samples, step.noise)
+        else:
+            samples = _STEPS[step.name][1](samples, sample_rate_hz, *step.values)
     return samples
 
 
@@ -129,8 +157,11 @@ _STEPS: Mapping[str, tuple[tuple[str, ...], Callable[..., Float32]]] = {
 """The numbers that each step takes, and what makes it of samples, their rate and those numbers."""
 
 
-def _parsed(text: str) -> Step:
-    name, *numbers = text.split(":")
+def _parsed(text: str, noise_of: Callable[[str], NoiseProfile] | None) -> Step:
+    name, _, rest = text.partition(":")
+    if name == "denoise" and rest and noise_of is not None:
+        return Step(name, noise=noise_of(rest))
+    numbers = text.split(":")[1:]
     try:
         step = Step(name, tuple(float(number) for number in numbers))
     except ValueError:

@@ -6,7 +6,7 @@ type that it is stored in is part of the front end, so that both get the same to
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -17,16 +17,23 @@ from pipeline.arrays import Float32
 from pipeline.audio.decoding.clip import to_pcm16
 from pipeline.audio.description.features import FEATURES, LOCAL, FrameSpec, extract_locally
 from pipeline.audio.spectra.filterbank import FilterBankInput, FilterBankSpec
-from pipeline.audio.spectra.input_spec import BandInput, FrontEnd, InputSpec, Matrix
+from pipeline.audio.spectra.input_spec import (
+    BandInput,
+    FrontEnd,
+    InputSpec,
+    Matrix,
+    unprepared,
+)
 from pipeline.audio.spectra.kaldi import KaldiInput, KaldiSpec
 from pipeline.audio.spectra.logmel import LogMelSpec, log_mel
 from pipeline.audio.spectra.stacked import StackedInput
 from pipeline.errors import SpecMismatch, UsageError
-from pipeline.seams import declared
+from pipeline.seams import declared, declaring
 
 LEVELS = ("recorded", "window")
 """The level of what a model sees: as it was recorded, or each window at the same level."""
 _DB_ROW, _LINEAR_ROW = "mfcc_0", "rms"
+_IN_ONE_PIECE = ("mfcc", "descriptors")  # so older models see them: stretches differ by 1e-7
 
 
 @dataclass(frozen=True)
@@ -39,6 +46,7 @@ class LogMelInput(BandInput):
     dtype = "<f2"
     db_per_unit = 1.0
     scaling = None
+    is_below_peak = True
 
     @property
     def silence(self) -> float:
@@ -56,7 +64,7 @@ MelInput = LogMelInput | KaldiInput | FilterBankInput
 
 @dataclass(frozen=True)
 class FeatureInput:
-    """MFCC or descriptors, each frame described by itself, as in a window of its own."""
+    """A feature of the catalogue, each frame described by itself, as in a window of its own."""
 
     name: str
     """Name of the feature, one of `features.LOCAL`."""
@@ -88,6 +96,11 @@ class FeatureInput:
     def n_rows(self) -> int:
         """How many rows the feature has."""
         return len(FEATURES[self.name].rows(self.frames))
+
+    @property
+    def n_context_columns(self) -> int | None:
+        """Columns that reach beyond the edges of some samples (`context_columns`)."""
+        return None if self.name in _IN_ONE_PIECE else 2 + self.frames.n_fft // self.hop
 
     def n_frames(self, n_samples: int) -> int:
         """Return how many frames that many samples give."""
@@ -143,6 +156,7 @@ def level_rows(input_spec: InputSpec) -> tuple[tuple[int, ...], tuple[int, ...]]
     A network gets them relative to the window's own level (`models.model.Preparation`); none where
     the level is as it was recorded, or is a log-mel, of which the peak is taken away.
     """
+    input_spec = unprepared(input_spec)
     if isinstance(input_spec, SamplesInput) and input_spec.level == "window":
         return (), (0,)
     if isinstance(input_spec, FeatureInput) and input_spec.level == "window":
@@ -154,9 +168,17 @@ def level_rows(input_spec: InputSpec) -> tuple[tuple[int, ...], tuple[int, ...]]
     return (), ()
 
 
+def is_below_peak(input_spec: InputSpec) -> bool:
+    """Whether a network sees each window in dB below the window's own peak, as of a log-mel.
+
+    A front end says so as `is_below_peak`; of all others each row is scaled by itself.
+    """
+    return bool(getattr(input_spec, "is_below_peak", False))
+
+
 def adds_up(input_spec: InputSpec) -> bool:
     """Whether windows can be mixed as sounds are: samples, and powers where values are of those."""
-    return input_spec.db_per_unit is not None or isinstance(input_spec, SamplesInput)
+    return input_spec.db_per_unit is not None or isinstance(unprepared(input_spec), SamplesInput)
 
 
 def _check_level(level: str) -> None:
@@ -192,6 +214,17 @@ def front_ends() -> dict[str, FrontEnd]:
     )
     more = declared("pipeline.audio.spectra.front_ends", "FRONT_END")
     return {one.kind: one for one in (*usual, *more)}
+
+
+@cache
+def network_inputs() -> dict[str, Callable[[LogMelSpec], InputSpec]]:
+    """Return the inputs that `jobs.train --input` offers, by name: those of `front_ends/`.
+
+    Each makes a front end in the frames of a dataset's log-mel.
+    """
+    package, constant = "pipeline.audio.spectra.front_ends", "NETWORK_INPUT"
+    both = zip(declaring(package, constant), declared(package, constant), strict=True)
+    return {name.replace("_", "-"): made for name, made in both}
 
 
 def input_from_dict(values: Mapping[str, Any]) -> InputSpec:

@@ -68,6 +68,20 @@ def context_columns(input_spec: InputSpec) -> int | None:
     return n_columns
 
 
+def stretch_columns(input_spec: InputSpec) -> int:
+    """Return at a multiple of how many columns a track may be cut in stretches, a power of 2.
+
+    64 where a front end does not say it as `stretch_columns`: what the kernels take at a time.
+    """
+    return int(getattr(input_spec, "stretch_columns", 64))
+
+
+def unprepared(input_spec: InputSpec) -> InputSpec:
+    """Return the front end itself of one that stands behind steps (`front_ends.prepared`)."""
+    own: InputSpec = getattr(input_spec, "front_end", input_spec)
+    return own
+
+
 @dataclass(frozen=True)
 class FrontEnd:
     """How model.json's values become a front end again."""

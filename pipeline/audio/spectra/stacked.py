@@ -15,7 +15,7 @@ import numpy as np
 
 from pipeline.arrays import Float32
 from pipeline.audio.decoding.resample import resampled
-from pipeline.audio.spectra.input_spec import InputSpec, context_columns
+from pipeline.audio.spectra.input_spec import InputSpec, context_columns, stretch_columns
 from pipeline.errors import UsageError
 
 
@@ -105,6 +105,11 @@ class StackedInput:
         known = [context for context in contexts if context is not None]
         is_of_one_rate = len({part.sample_rate_hz for part in self.parts}) == 1
         return max(known) if is_of_one_rate and len(known) == len(contexts) else None
+
+    @property
+    def stretch_columns(self) -> int:
+        """Columns at a multiple of which a track is cut in stretches: as the parts need it."""
+        return max(stretch_columns(part) for part in self.parts)
 
     def n_frames_of_parts(self, n_samples: int) -> tuple[int, ...]:
         """Return how many columns each part has of its own; silence stands behind them."""

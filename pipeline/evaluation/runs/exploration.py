@@ -32,6 +32,17 @@ class ClipExample:
 
 
 @dataclass(frozen=True)
+class SeparatedClip:
+    """Some seconds of the clip that stands for a class, as parts that add up to them."""
+
+    code: str
+    segment_id: str
+    sample_rate_hz: int
+    parts: Floats
+    """Samples, `[n_parts, n_samples]`, the part of the most energy first."""
+
+
+@dataclass(frozen=True)
 class FeatureTests:
     """What became of the pooled features."""
 

@@ -7,13 +7,14 @@ from typing import Any
 
 from pipeline.arrays import Float64
 from pipeline.audio.spectra.logmel import LogMelSpec
-from pipeline.evaluation.runs.exploration import ClipExample, FeatureTests
+from pipeline.evaluation.runs.exploration import ClipExample, FeatureTests, SeparatedClip
 from pipeline.evaluation.statistics.anova import P_LIMIT, Row, ranked
 from pipeline.report.page import Page, Table, Tile
 from pipeline.report.picture import Picture
 from pipeline.report.plots import clip_plots, data_plots, feature_plots
 from pipeline.report.plots.clusters import clusters_map, clusters_table
 from pipeline.report.plots.feature_plots import p_text, row_label
+from pipeline.report.separated import separated_sounds
 from schemas.exploration import ExplorationRecord
 
 HOW_TO_GET_FEATURES = (
@@ -29,13 +30,15 @@ def explore_page(
     examples: Sequence[ClipExample],
     spec: LogMelSpec,
     tested: FeatureTests | None,
+    separated: Sequence[SeparatedClip] = (),
 ) -> Page:
     """Return the page that shows what a dataset holds (see `exploration.explore_report`).
 
     `report`, `examples` and `tested` are one call's; `durations_s` has the length of every clip,
-    and `spec` is what the examples' log-mels were made with.
+    and `spec` is what the examples' log-mels were made with. `separated` are clips in parts.
     """
     names = {row["code"]: row["name"] for row in report.classes}
+    sounds = separated_sounds(separated, class_names=names)
     return Page(
         title="What the dataset holds",
         lead=_lead(report),
@@ -45,6 +48,7 @@ def explore_page(
             clip_plots.durations(durations_s),
             clip_plots.example_spectrograms(examples, spec=spec, class_names=names),
             *(_feature_blocks(tested, report.anova, names) if tested and report.anova else []),
+            *([] if sounds is None else [sounds]),
         ],
         notes=_notes(report),
         provenance=report.provenance,

@@ -16,6 +16,8 @@ import torch
 from torch import Tensor
 
 from pipeline.arrays import Float32
+from pipeline.audio.decoding.clip import loudest_start_s
+from pipeline.audio.description.prepare import Step, apply_steps
 from pipeline.audio.spectra.input_kinds import LogMelInput, SamplesInput
 from pipeline.audio.spectra.input_spec import InputSpec
 from pipeline.audio.spectra.logmel import LogMelSpec
@@ -80,6 +82,8 @@ class TrainingInput:
     """The log-mel that samples are drawn as."""
     to_log_mel: SamplesToLogMel | None = None
     """Of a training on samples for a model of log-mels: it knows the level of the noise."""
+    steps: tuple[Step, ...] = ()
+    """What prepares the samples, before the front end that `input_spec` is."""
 
     @property
     def names(self) -> list[str]:
@@ -90,7 +94,8 @@ class TrainingInput:
             return [*usual, *self._more(LOG_MELS), *randomise]
         if isinstance(self.input_spec, SamplesInput):
             return ["noise", "pitch", "shift", "mix", *self._more(SAMPLES), *randomise]
-        return ["shift", *_MASKS]
+        in_db = [] if self.input_spec.db_per_unit is None else ["mix", "tilt"]
+        return ["shift", *_MASKS, *in_db]
 
     def _more(self, domain: str) -> list[str]:
         """Return what is used of `augmenting.augmentations` for windows of a kind."""
@@ -146,7 +151,10 @@ class _Maker:
     @classmethod
     def of(cls, clips: Sequence[Clip], given: TrainingInput) -> _Maker:
         rate_hz = given.input_spec.sample_rate_hz
-        waves = [samples_of(clip.wav, rate_hz) for clip in clips]
+        waves = [
+            apply_steps(samples_of(clip.wav, rate_hz), given.steps, sample_rate_hz=rate_hz)
+            for clip in clips
+        ]
         starts_s = [loudest_start_s(wave, rate_hz, given.windows.window_s) for wave in waves]
         stored = window_of_each(waves, starts_s, given.input_spec, given.windows)
         rng = torch.Generator().manual_seed(given.config.seed)
@@ -247,13 +255,6 @@ class _Maker:
             images: Tensor = LogMel(self.given.spec)((windows / peaks)[:, 0])  # at any level
             return images
         return self.given.model.scaled(windows)
-
-
-def loudest_start_s(samples: Float32, rate_hz: int, window_s: float) -> float:
-    """Return where the window of the most power begins, of those that stand side by side."""
-    length = max(1, round(window_s * rate_hz))
-    starts = range(0, max(1, len(samples) - length + 1), length)
-    return max(starts, key=lambda at: float(np.square(samples[at : at + length]).sum())) / rate_hz
 
 
 def window_of_each(

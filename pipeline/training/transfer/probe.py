@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from pipeline.audio.spectra.input_kinds import LogMelInput
+from pipeline.audio.spectra.input_kinds import is_below_peak
 from pipeline.audio.spectra.input_spec import InputSpec
 from pipeline.audio.spectra.stacked import StackedInput
 from pipeline.audio.spectra.windows import WindowSpec, window_starts
@@ -137,7 +137,7 @@ def scaling_of(input_spec: InputSpec) -> tuple[float, float]:
     """
     if input_spec.scaling is not None:
         return input_spec.scaling
-    return _DB_SCALING if isinstance(input_spec, LogMelInput) else _AS_STORED
+    return _DB_SCALING if is_below_peak(input_spec) else _AS_STORED
 
 
 def encoder_sizes(card: ModelCard, windows: WindowSpec, *, uri: str) -> dict[str, Any]:

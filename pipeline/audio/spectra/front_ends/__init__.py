@@ -1,4 +1,7 @@
-"""Samples in, a matrix out: one file for each additional front end, found by its `FRONT_END`.
+"""Samples in, a matrix out: one file for each additional front end.
 
-The usual ones are in `input_kinds`, `kaldi`, `filterbank` and `stacked` of `audio.spectra`.
+`FRONT_END` lets model.json be read again; a kind that `input_kinds` knows needs none. With
+`NETWORK_INPUT`, which makes the front end in the frames of a log-mel, `jobs.train --input` takes it
+by the file's name. The usual ones are in `input_kinds`, `kaldi`, `filterbank` and `stacked` of
+`audio.spectra`.
 """
