@@ -188,6 +188,13 @@ class ModelCard:
         )
 
 
+def is_regressor(name: str) -> bool:
+    """Return whether a name is of one model's folder, and that model a regressor."""
+    if "," in name or not Folder(model_uri(name)).exists("model.json"):
+        return False
+    return load_card(name).regression is not None
+
+
 def check_tags(name: str, card: ModelCard) -> None:
     """Raise UsageError where a model is a regressor: it gives values, and scores no classes."""
     if card.regression is not None:

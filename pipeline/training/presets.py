@@ -13,7 +13,7 @@ from types import MappingProxyType
 from pipeline.errors import UsageError
 from pipeline.models.names import CLASSICAL, NETWORKS, PROBE
 from pipeline.training.config import TrainConfig
-from pipeline.training.regression.checks import REGRESSION, SETTINGS
+from pipeline.training.regression.checks import REGRESSION
 
 _ALL = ("noise", "pitch", "shift", "masks")
 
@@ -46,14 +46,13 @@ _BENCHMARK_WINDOWS_S = {
 }
 """Windows of Won et al. 2020. Theirs of fcn and cnn-sa are 29 and 15 s; AudioSet's clips 10."""
 
-_TIMBRAL = TrainConfig(
-    **{**SETTINGS, "model": "timbral-big"},
-    batch_size=32,
-    lr=1e-3,
-    lr_end=1e-5,
-    weight_decay=0.0,
-    dropout=0.0,
-    ema=0.0,
+_REGRESSION = TrainConfig(
+    task=REGRESSION, epochs=20, augment=(), activity=False, select="mae", aggregation="s1"
+)
+"""The notes' epochs, the sound as it is, quiet windows too, the mean over a clip's windows."""
+
+_TIMBRAL = replace(
+    _REGRESSION, batch_size=32, lr=1e-3, lr_end=1e-5, weight_decay=0.0, dropout=0.0, ema=0.0
 )
 
 PRESETS: Mapping[str, TrainConfig] = MappingProxyType(
@@ -126,15 +125,11 @@ def for_gpu(config: TrainConfig) -> TrainConfig:
     )
 
 
-def regression_config(model: str | None = None) -> TrainConfig:
-    """Return the defaults of a network that regresses the timbral descriptors."""
-    return TrainConfig(**{**SETTINGS, "model": model or TrainConfig.model})
-
-
 def preset(name: str | None, model: str | None = None, task: str | None = None) -> TrainConfig:
     """Return a preset; without a name, the defaults of a model for a task."""
     if name is None and task == REGRESSION:
-        return replace(_TIMBRAL, model=model) if model in PRESETS else regression_config(model)
+        of_kind = _TIMBRAL if model in PRESETS else _REGRESSION
+        return replace(of_kind, model=model or TrainConfig.model)
     if name is None and model in CLASSICAL:
         return TrainConfig(model=str(model), window_s=CLASSICAL_WINDOW_S)
     if name is None and model == PROBE:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from types import MappingProxyType
 from typing import TYPE_CHECKING, get_args
 
 from pipeline.errors import UsageError
@@ -11,20 +10,7 @@ from pipeline.models.names import CLASSICAL, PROBE, Output, Task
 if TYPE_CHECKING:
     from pipeline.training.config import TrainConfig
 
-REGRESSION = "regression"
-SETTINGS = MappingProxyType(
-    {
-        "task": REGRESSION,
-        "epochs": 20,
-        "augment": (),
-        "activity": False,
-        "select": "mae",
-        "aggregation": "s1",
-    }
-)
-"""Defaults of a regression: the notes' epochs, the sound as it is, quiet windows too, the epoch of
-the least mean absolute error, the mean over a clip's windows."""
-
+REGRESSION: Task = "regression"
 AUGMENTATIONS = ("masks", "shift")
 """What changes the window and not the sound that its targets are of. All others make another sound:
 pitch, tilt and randomise its colour, mix its loudness and roughness, noise its sharpness."""

@@ -8,7 +8,7 @@ and serving see the same bits.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -26,7 +26,9 @@ class OneShotInput(SamplesInput):
 
     least_s: float = 1.0
     """Length in s that shorter sounds are brought to."""
-    n_context_columns = None  # what follows the end is of the whole sound, not of its last stretch
+    n_context_columns: ClassVar[int | None] = (
+        None  # noise follows the sound, not each stretch of it
+    )
 
     def n_frames(self, n_samples: int) -> int:
         """Return how many columns that many samples give: as many, but those of `least_s`."""
