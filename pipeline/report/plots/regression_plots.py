@@ -12,7 +12,6 @@ from pipeline.report.picture import BLUE, GREY, Picture, as_picture, drawing
 from schemas.regression import TargetFigures
 
 _MOST_DOTS = 1500  # of a panel: more make a page large and show no more
-_PANEL_IN = 0.5  # a square panel is higher than one of curves, by so much a line
 
 
 def true_against_predicted(
@@ -25,19 +24,20 @@ def true_against_predicted(
     """
     step = -(-len(truth) // _MOST_DOTS) or 1
     n_lines = -(-len(targets) // N_COLUMNS)
-    with drawing(height_in=panels_height_in(len(targets)) + _PANEL_IN * n_lines) as figure:
+    with drawing(height_in=panels_height_in(len(targets))) as figure:
         grid = figure.subplots(n_lines, N_COLUMNS, squeeze=False).ravel()
         for axes in grid[len(targets) :]:
             axes.set_axis_off()
         for k, (axes, one) in enumerate(zip(grid, targets, strict=False)):
             true, found = truth[::step, k], predicted[::step, k]
             both = np.concatenate([true[~np.isnan(true)], found])
-            limits = (float(both.min()), float(both.max()))
+            margin = 0.04 * float(np.ptp(both)) or 1.0
+            limits = (float(both.min()) - margin, float(both.max()) + margin)
             axes.plot(limits, limits, color=GREY, ls=":", lw=1)
             axes.plot(true, found, "o", ms=2.5, alpha=0.5, mew=0, color=BLUE)
             r2 = "" if one.r2 is None else f", R2 {one.r2:.2f}"
             axes.set_title(f"{one.name}: {one.mae:.3f}{r2}", fontsize=9)
-            axes.set_aspect("equal", adjustable="datalim")
+            axes.set(xlim=limits, ylim=limits, aspect="equal")
             axes.locator_params(nbins=4)
             axes.grid()
         figure.supxlabel("measured", fontsize="medium")
