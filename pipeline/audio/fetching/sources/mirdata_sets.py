@@ -50,12 +50,6 @@ _FOLDS: tuple[Split, ...] = ("train", "train", "train", "val", "test")
 _SUBSETS: dict[str, Split] = {"training": "train", "validation": "val", "test": "test"}
 
 ADAPTERS = {
-    "freesound_one_shot_percussive_sounds": Adapter(
-        lambda track: [],
-        lambda track: str(track.username),  # who recorded it: sounds of one are alike
-        is_complete=False,
-        has_labels=False,
-    ),
     "good_sounds": Adapter(
         lambda track: [track.instrument], lambda track: str(track.sound_info["pack_id"])
     ),
@@ -75,6 +69,12 @@ ADAPTERS = {
         lambda track: [track.instrument_full],
         lambda track: str(track.track_id),
         lambda track: _FOLDS[track.split],
+    ),
+    "freesound_one_shot_percussive_sounds": Adapter(
+        lambda track: [],
+        lambda track: str(track.username),  # who recorded it: sounds of one are alike
+        is_complete=False,
+        has_labels=False,
     ),
 }
 """By mirdata's name of the set."""
