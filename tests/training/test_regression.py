@@ -175,7 +175,7 @@ def test_the_loss_is_the_mean_of_the_defined_targets():
 @pytest.mark.parametrize("activation", ["linear", "sigmoid"])
 def test_a_network_learns_them_and_is_read_again(data, activation, tmp_path):
     config = replace(
-        data.config, epochs=15, batch_size=2, output_activation=activation, precision="f32"
+        data.config, epochs=15, batch_size=2, lr=1e-4, output_activation=activation, precision="f32"
     )
     own = replace(data, config=config)
     train_set = own.train_set()
