@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from argparse import ArgumentParser, BooleanOptionalAction
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Annotated
@@ -20,6 +21,7 @@ from pipeline.training.presets import PRESETS, for_gpu, preset
 if TYPE_CHECKING:
     from pipeline.flows.training.fit import FitResult
     from pipeline.flows.training.folds import FoldsResult
+    from pipeline.models.card import ModelCard
 
 _PRESETS = tuple(sorted(PRESETS))
 
@@ -61,20 +63,20 @@ def main(argv: list[str] | None = None) -> int:
 def _defaults(parser: ArgumentParser, argv: list[str] | None) -> TrainConfig:
     """Return the config that flags change: of the model that is fine-tuned, or of a preset."""
     first = ArgumentParser(add_help=False)
-    for flag in ("--preset", "--model", "--init"):
+    for flag in ("--preset", "--model", "--init", "--task"):
         first.add_argument(flag)
     first.add_argument("--gpu", action=BooleanOptionalAction)
     chosen = first.parse_known_args(argv)[0]
-    if chosen.init is None:
-        named = chosen.preset if chosen.preset in PRESETS else None
-        config = preset(named, chosen.model)
-        return for_gpu(config) if chosen.gpu and named is None else config
-    if chosen.preset is not None:
+    if chosen.init is not None and chosen.preset is not None:
         parser.error(f"--preset {chosen.preset}: of a training from nothing; --init has its own")
-    from pipeline.training.transfer.fine_tuning import fine_tuning_config
-
     try:
-        return fine_tuning_config(chosen.init)
+        if chosen.init is not None:
+            from pipeline.training.transfer.fine_tuning import fine_tuning_config
+
+            return fine_tuning_config(chosen.init)
+        named = chosen.preset if chosen.preset in PRESETS else None
+        config = preset(named, chosen.model, chosen.task)
+        return for_gpu(config) if chosen.gpu and named is None else config
     except TimbreError as error:
         parser.error(str(error))
 
@@ -97,25 +99,37 @@ def _say_model(result: FitResult, out: str) -> None:
     print(f"{card.model_id}: {how}")
     is_fitted_once = card.training["config"]["model"] in CLASSICAL
     which = f"best epoch {best['epoch']:.0f} of {len(card.training['history'])}: "
-    print(
-        f"{'' if is_fitted_once else which}"
-        f"val loss {best['val_loss']:.4f}, val macro F1 {best['val_macro_f1']:.3f}"
-    )
+    print(f"{'' if is_fitted_once else which}{_figures_text(card, best)}")
+    for line in _notes(card):
+        print(line)
+    print(f"the model is in {out}: model.safetensors, model.json, report.html")
+
+
+def _notes(card: ModelCard) -> Iterator[str]:
+    """Yield what else is to be known of a training: its arithmetic, and what it left out."""
     if note := card.training.get("precision_note"):
-        print(f"computed in {note}")
+        yield f"computed in {note}"
     if (step := card.training.get("diverged_at")) is not None:
         precision = card.training["precision"]
-        print(f"it ended there: the loss of step {step} was no number in {precision}; lower --lr")
+        yield f"it ended there: the loss of step {step} was no number in {precision}; lower --lr"
     if card.untrained_classes:
-        print(
-            f"never named, as no clip to learn from has them: {', '.join(card.untrained_classes)}"
-        )
+        yield f"never named, as no clip to learn from has them: {', '.join(card.untrained_classes)}"
+    for split, reasons in card.training.get("without_targets", {}).items():
+        for why, n in reasons.items():
+            yield f"{n:,} clips of {split} have no timbral descriptors and are left out: {why}"
     if left_out := card.training.get("windows", {}).get("left_out"):
-        print(
+        yield (
             f"{left_out:,} windows of silence or noise were left out, as tagging does; "
             "--no-activity takes them"
         )
-    print(f"the model is in {out}: model.safetensors, model.json, report.html")
+
+
+def _figures_text(card: ModelCard, best: Mapping[str, float]) -> str:
+    """Return what the best epoch came to, in words."""
+    if card.regression is None:
+        return f"val loss {best['val_loss']:.4f}, val macro F1 {best['val_macro_f1']:.3f}"
+    r2 = f", R2 {best['val_r2']:.3f}" if "val_r2" in best else ""
+    return f"val mean absolute error {best['val_loss']:.4f} of targets of 0 to 1{r2}"
 
 
 def _say_folds(result: FoldsResult, out: str) -> None:

@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from schemas.comparison import ComparisonRecord, DifferencesRecord
     from schemas.evaluation import QuantizationRecord
     from schemas.exploration import ExplorationRecord
+    from schemas.regression import RegressionEvaluation
     from schemas.tagging_run import TaggingRun
 
 
@@ -101,6 +102,13 @@ def evaluate(config: EvaluateConfig) -> Metrics:
     from pipeline.flows.evaluation.evaluate import evaluate
 
     return evaluate(config)
+
+
+def evaluate_regression(config: EvaluateConfig) -> RegressionEvaluation:
+    """Measure a regressor (`jobs.train --task regression`) on a dataset's split."""
+    from pipeline.flows.evaluation.regression import evaluate_regression
+
+    return evaluate_regression(config)
 
 
 def compare_evaluations(config: CompareConfig) -> ComparisonRecord:

@@ -5,7 +5,8 @@ read → select → split → plan
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator
+from collections import Counter
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from http.client import HTTPException
 from pathlib import Path
@@ -29,10 +30,10 @@ from pipeline.audio.spectra.logmel import LogMelSpec
 from pipeline.configs.build import BuildConfig as BuildConfig
 from pipeline.errors import StoreError, UsageError
 from pipeline.evaluation.runs.forecast import InFolder, forecast, look_into
-from pipeline.runs.logs import progress_bar
+from pipeline.runs.logs import progress_bar, say
 from pipeline.selection.audioset import read_segments
 from pipeline.selection.cap import cap_classes, cap_text
-from pipeline.selection.labelled import labelled_rows
+from pipeline.selection.labelled import LabelledClip, labelled_rows
 from pipeline.selection.plan import (
     count_to_do,
     parse_split,
@@ -189,7 +190,7 @@ def choose_irmas(config: BuildConfig, vocabulary: Vocabulary) -> tuple[pa.Table,
 def choose_labelled(config: BuildConfig, vocabulary: Vocabulary) -> tuple[pa.Table, dict[str, int]]:
     """Return the clips of a data set that has labels of its own, with their split, and counts.
 
-    Left out are clips whose labels say nothing of any class.
+    Left out are clips whose labels say nothing of any class, unless the set has no labels at all.
     """
     _refuse_segments(config)
     own, text = own_labels(config.source), config.source.partition(":")[2]
@@ -200,15 +201,25 @@ def choose_labelled(config: BuildConfig, vocabulary: Vocabulary) -> tuple[pa.Tab
             f"--split {config.split}: --source {config.source} is no part of AudioSet; expected "
             "three percentages, such as 70/10/20"
         )
-    rows = labelled_rows(*own.clips(text), vocabulary, ratio or (0, 0, 0))
-    n_unknown = pc.list_value_length(rows["unknown"])
-    chosen = rows.filter(pc.less(n_unknown, len(vocabulary.codes)))
+    clips, labelling = own.clips(text)
+    _say_left_out(clips)
+    rows = labelled_rows(clips, labelling, vocabulary, ratio or (0, 0, 0))
+    chosen = rows
+    if own.has_labels(text):
+        n_unknown = pc.list_value_length(rows["unknown"])
+        chosen = rows.filter(pc.less(n_unknown, len(vocabulary.codes)))
     if not chosen.num_rows:
         raise UsageError(f"--source {config.source}: no clip has a label of one of the classes")
     counts = dict.fromkeys(("excluded", "lost_a_class", "repeated"), 0)
     n_left_out = rows.num_rows - chosen.num_rows
     counts |= {"rows": rows.num_rows, "chosen": chosen.num_rows, "without_class": n_left_out}
     return chosen, counts
+
+
+def _say_left_out(clips: Sequence[LabelledClip]) -> None:
+    """Say how many clips the source leaves out, and why."""
+    for why, n in Counter(clip.left_out for clip in clips if clip.left_out).items():
+        say("left_out", text=f"left out: {n:,d} sounds that {why}", n=n, why=why)
 
 
 def _refuse_segments(config: BuildConfig) -> None:

@@ -214,6 +214,11 @@ class TrainingData:
         return of_probe | init | teachers | prepare
 
     @property
+    def about(self) -> dict[str, Any]:
+        """What model.json says of the data beyond its windows; found out where it is read."""
+        return {}
+
+    @property
     def windows(self) -> WindowSpec:
         """The windows, side by side."""
         return WindowSpec(self.config.window_s, self.config.window_s)

@@ -16,7 +16,8 @@ from pipeline.audio.spectra.input_kinds import input_from_dict
 from pipeline.audio.spectra.input_spec import InputSpec
 from pipeline.audio.spectra.windows import WindowSpec
 from pipeline.errors import SpecMismatch, UsageError
-from pipeline.models.names import Pool
+from pipeline.models.names import Output, Pool
+from pipeline.models.regression import Regression
 from pipeline.models.starter import ENSEMBLE_FILE, model_uri
 from pipeline.selection.vocabulary import Vocabulary
 from pipeline.store.folder import Folder
@@ -64,6 +65,8 @@ class Architecture:
     """How its frames are pooled over time (`networks.parts.pooling`); None: as it does itself."""
     exclusive: bool = False
     """Whether its classes exclude each other: scores are a softmax (`networks.parts.exclusive`)."""
+    output: Output = "sigmoid"
+    """What is made of the last layer's values: their sigmoids, or nothing (of a regressor)."""
 
     @property
     def takes_any_window(self) -> bool:
@@ -77,6 +80,7 @@ class Architecture:
         left_out = {"untrained"} if self.outputs else {"untrained", "n_outputs", "outputs"}
         left_out |= {"pool"} if self.pool is None else set()
         left_out |= set() if self.exclusive else {"exclusive"}
+        left_out |= set() if self.output == "linear" else {"output"}
         values = {key: value for key, value in vars(self).items() if key not in left_out}
         lists = {key: list(value) for key, value in values.items() if isinstance(value, tuple)}
         return {**values, **lists}
@@ -119,6 +123,8 @@ class ModelCard:
     """Lowest confidence of a label, 0 to 1, of a pretrained tagger; a run may ask for another."""
     source: dict[str, Any] | None = None
     """Of a pretrained tagger: whose it is, its licence, and which files were read."""
+    regression: Regression | None = None
+    """Of a regressor: its targets and their ranges; it has no classes and no thresholds."""
 
     @property
     def untrained_classes(self) -> list[str]:
@@ -150,6 +156,7 @@ class ModelCard:
             **({} if self.calibration is None else {"calibration": self.calibration}),
             **({} if self.min_confidence is None else {"min_confidence": self.min_confidence}),
             **({} if self.source is None else {"source": self.source}),
+            **({} if self.regression is None else {"regression": self.regression.to_dict()}),
         }
 
     @classmethod
@@ -160,6 +167,7 @@ class ModelCard:
         vocabulary = Vocabulary.from_dict(values["classes"])
         untrained = [vocabulary.codes.index(code) for code in values.get("untrained_classes", ())]
         architecture = Architecture.from_dict(values["architecture"])
+        regression = values.get("regression")
         return cls(
             architecture=replace(architecture, untrained=tuple(untrained)),
             vocabulary=vocabulary,
@@ -176,6 +184,24 @@ class ModelCard:
             calibration=values.get("calibration"),
             min_confidence=values.get("min_confidence"),
             source=values.get("source"),
+            regression=None if regression is None else Regression.from_dict(regression),
+        )
+
+
+def is_regressor(name: str) -> bool:
+    """Return whether a name is of one model's folder, and that model a regressor."""
+    if "," in name or not Folder(model_uri(name)).exists("model.json"):
+        return False
+    return load_card(name).regression is not None
+
+
+def check_tags(name: str, card: ModelCard) -> None:
+    """Raise UsageError where a model is a regressor: it gives values, and scores no classes."""
+    if card.regression is not None:
+        raise UsageError(
+            f"{name}: {card.model_id} is a regressor of {', '.join(card.regression.names)}, and "
+            "scores no classes; measure it with python -m jobs.evaluate --dataset ..., or name a "
+            "tagger"
         )
 
 

@@ -18,7 +18,13 @@ from pipeline.arrays import Float64
 from pipeline.errors import SpecMismatch, UsageError
 from pipeline.evaluation.labels.aggregate import for_tracks
 from pipeline.evaluation.labels.thresholds import thresholds_for
-from pipeline.models.card import DEFAULT_MIN_CONFIDENCE, ModelCard, fingerprint_of, load_card
+from pipeline.models.card import (
+    DEFAULT_MIN_CONFIDENCE,
+    ModelCard,
+    check_tags,
+    fingerprint_of,
+    load_card,
+)
 from pipeline.models.starter import (
     ENSEMBLE_FILE,
     MODEL_FILE,
@@ -149,14 +155,23 @@ def of_members(method: str, n_members: int) -> list[str]:
 
 
 def load_any(name: str) -> Card:
-    """Return the card of a model's or an ensemble's folder, or of `A,B`."""
+    """Return the card of a tagger's or an ensemble's folder, or of `A,B`.
+
+    A regressor raises UsageError: it scores no classes.
+    """
     names = model_names(name)
     if len(names) > 1:
-        return averaged([Member(one, load_card(one)) for one in names])
+        return averaged([Member(one, _tagger_card(one)) for one in names])
     folder = Folder(model_uri(name))
     if folder.exists(ENSEMBLE_FILE) and not folder.exists(MODEL_FILE):
         return _read(folder)
-    return load_card(name)
+    return _tagger_card(name)
+
+
+def _tagger_card(name: str) -> ModelCard:
+    card = load_card(name)
+    check_tags(name, card)
+    return card
 
 
 def averaged(members: Sequence[Member]) -> EnsembleCard:
@@ -230,7 +245,7 @@ def _read(folder: Folder) -> EnsembleCard:
 
 def _member(name: str, said: Mapping[str, Any]) -> Member:
     try:
-        member = Member(said["model"], load_card(said["model"]), float(said.get("weight", 1.0)))
+        member = Member(said["model"], _tagger_card(said["model"]), float(said.get("weight", 1.0)))
     except UsageError as error:
         raise UsageError(f"{name}: {error}") from error
     if member.card.model_id != said["model_id"]:

@@ -22,8 +22,12 @@ Precision = Literal["auto", "f32", "bf16", "int8"]
 
 TrainPrecision = Literal["auto", "f32", "bf16"]
 """Of a training. auto: bf16 where this machine is fast at it and it is right for this network."""
-Selection = Literal["s2-loss", "s1-loss", "map", "f1", "top1"]
-"""Figures that may choose the epoch that is kept (`selection`)."""
+Selection = Literal["s2-loss", "s1-loss", "map", "f1", "top1", "mae"]
+"""Figures that may choose the epoch that is kept (`selection`); of a regression `mae` alone."""
+Task = Literal["tags", "regression"]
+"""What a network is trained for: scores of classes, or values of the timbral descriptors."""
+Output = Literal["linear", "sigmoid"]
+"""Of a regression: the last layer's values as they are, or their sigmoids."""
 Loss = Literal["sigmoid", "softmax", "triplet"]
 """Of a training: classes each by itself, or that exclude each other (`losses`), or each by itself
 and embeddings of a class close together (`triplets`)."""
@@ -58,6 +62,7 @@ NETWORKS = (
     *("compact", "ast", *CLASSICAL),
     *("fcn", "fcn4", "musicnn", "samplecnn", "samplecnn-se", "harmonic-cnn", "cnn-sa"),
     *("cnn1d-mel", "timbre-pitch"),
+    *("timbral-small", "timbral-mid", "timbral-7-filters", "timbral-big"),
 )
 """Our own networks, for --help; `networks.registry` knows those of new files as well."""
 FAMILIES: Mapping[str, tuple[str, ...]] = MappingProxyType(

@@ -35,6 +35,8 @@ class LabelledClip:
     """The labels that it is known not to have; of no account where labels are complete."""
     split: Split | None = None
     """The set's own; None where it has none."""
+    left_out: str = ""
+    """Why it is not taken, as the end of "12 sounds ..."; empty where it is."""
 
 
 @dataclass(frozen=True)
@@ -61,6 +63,8 @@ def labelled_rows(
 ) -> pa.Table:
     """Return the clips as whole segments, ordered by id, with `classes`, `unknown` and `split`.
 
+    Those that are `left_out` are not among them.
+
     `ratio` is the percentages of train, val and test for the groups of clips without a split of
     their own.
     """
@@ -70,7 +74,7 @@ def labelled_rows(
         has, has_not = ([labelling.mids[one] for one in labels] for labels in (there, absent))
         return class_states(has, has_not, vocabulary, is_complete=labelling.is_complete)
 
-    ordered = sorted(clips, key=lambda clip: clip.id)
+    ordered = sorted((clip for clip in clips if not clip.left_out), key=lambda clip: clip.id)
     rows = [_row(clip, *states(clip.there, clip.absent), ratio) for clip in ordered]
     return pa.Table.from_pylist(rows, SELECTED)
 

@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from pipeline.errors import UsageError
-from pipeline.selection.splits import AUDIOSET, SPLITS
+from pipeline.selection.splits import AUDIOSET, SPLITS, Split
 from pipeline.selection.splits import parse_split as parse_split
 from schemas.columns import CODES
 from schemas.segments import SEGMENTS
@@ -45,9 +45,10 @@ class FinishedSegments:
     """segment_id, run: what to try again, as which run."""
 
 
-def split_of(ytid: str, ratio: tuple[int, int, int]) -> str:
+def split_of(ytid: str, ratio: tuple[int, int, int]) -> Split:
     """Return the split of a video: by a hash of its id, so the same on every machine."""
-    return str(_splits_of([ytid], ratio)[0])
+    found: Split = _splits_of([ytid], ratio)[0]
+    return found
 
 
 def _splits_of(ytids: Iterable[str], ratio: tuple[int, int, int]) -> npt.NDArray[np.object_]:

@@ -17,12 +17,15 @@ from pipeline.models.names import (
     PROBE,
     Balance,
     Loss,
+    Output,
     Pool,
     Sampling,
     Selection,
+    Task,
     TrainPrecision,
     known_names,
 )
+from pipeline.training.regression.checks import check_task
 
 NO_WEIGHTS = "none"
 """The value of `weights` that says: begin from nothing."""
@@ -33,6 +36,7 @@ _LATER = (
     *("precision", "select", "deterministic", "balance", "activity"),
     *("encoder", "hidden", "init", "freeze", "pool", "teacher", "hard_share", "loss"),
     *("input", "prepare"),
+    *("task", "output_activation"),
 )
 """Fields that runs of older versions do not have."""
 _NOT_NAMED = ("loader_processes", "cache_dir", "compile")
@@ -145,6 +149,11 @@ class TrainConfig:
     """Folders of models, with commas between, to learn from: their scores are soft targets."""
     hard_share: Annotated[Number, _TRANSFER] = HARD_SHARE
     """Share of the labels in the loss, beside teachers (lambda; Schmid et al. 2023: 0.1)."""
+    task: Annotated[Task, _NETWORK] = "tags"
+    """Scores of classes (tags), or values of the timbral descriptors (regression)."""
+    output_activation: Annotated[Output, _NETWORK] = "linear"
+    """Of a regression: values of the last layer as they are, or their sigmoids, which stay within
+    what the training clips have."""
     aggregation: Annotated[str, HIDDEN] = "s2"
     """How windows become a clip, in validation and by default in tagging."""
 
@@ -179,6 +188,7 @@ class TrainConfig:
         self._check_input()
         self._check_loss()
         self._check_transfer()
+        check_task(self)
 
     def _check_input(self) -> None:
         if self.input not in (None, *INPUTS):

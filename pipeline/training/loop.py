@@ -40,6 +40,8 @@ from pipeline.training.data.loader import Loader, Waits, made
 from pipeline.training.data.windows import Batch, WindowSet
 from pipeline.training.determinism import as_configured
 from pipeline.training.losses import one_label_losses, window_losses
+from pipeline.training.regression.checks import REGRESSION
+from pipeline.training.regression.figures import absolute_errors, clip_errors
 from pipeline.training.schedule import optimizer_of, set_learning_rate
 from pipeline.training.selection import METHODS, best_row, check_selection, figures, n_stale
 from pipeline.training.spectra.logmel import SamplesToLogMel
@@ -310,7 +312,7 @@ def _backward(
     windows = model.resized(windows)
     weights = torch.from_numpy(batch.weights).to(device, non_blocking=True)
     windows, targets = augmented(model, windows, targets, config, rng)
-    losses, logits = _losses(config.loss, network, model, windows, targets, precision)
+    losses, logits = _losses(config, network, model, windows, targets, precision)
     if soft is not None:
         losses = joint_losses(logits, targets, soft, config.hard_share)
     total = (losses * weights).sum() / batch.n_global
@@ -320,17 +322,25 @@ def _backward(
 
 
 def _losses(
-    loss: str, network: nn.Module, model: Tagger, windows: Tensor, targets: Tensor, precision: str
+    config: TrainConfig,
+    network: nn.Module,
+    model: Tagger,
+    windows: Tensor,
+    targets: Tensor,
+    precision: str,
 ) -> tuple[Tensor, Tensor]:
-    """Return the losses of a batch's windows by the name of the loss, `[n]`, and its logits."""
-    if loss == "triplet":
+    """Return the losses of a batch's windows by the task and its loss, `[n]`, and its logits."""
+    if config.loss == "triplet":
         with autocast(windows.device, precision):
             logits, embeddings = with_embeddings(network, model, windows)
         logits = logits.float()
         return window_losses(logits, targets) + triplet_losses(embeddings, targets), logits
     with autocast(windows.device, precision):
         logits = network(windows).float()
-    of_windows = one_label_losses if loss == "softmax" else window_losses
+    if config.task == REGRESSION:
+        is_linear = config.output_activation == "linear"
+        return absolute_errors(logits if is_linear else logits.sigmoid(), targets), logits
+    of_windows = one_label_losses if config.loss == "softmax" else window_losses
     return of_windows(logits, targets), logits
 
 
@@ -374,6 +384,9 @@ def validation_figures(
 ) -> dict[str, float]:
     """Return what an epoch's row of the history says of the validation clips (`selection`)."""
     aggregation = config.aggregation
+    if config.task == REGRESSION:
+        predicted = clip_scores(model, data, aggregation, device, precision=precision)
+        return clip_errors(predicted, data.targets)
     scores = clip_scores_by(model, data, [aggregation, *METHODS], device, precision=precision)
     judged = {method: clip_metrics(found, data.targets) for method, found in scores.items()}
     return figures(judged, scores[aggregation], data.targets, aggregation)

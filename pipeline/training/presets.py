@@ -11,8 +11,9 @@ from dataclasses import replace
 from types import MappingProxyType
 
 from pipeline.errors import UsageError
-from pipeline.models.names import CLASSICAL, PROBE
+from pipeline.models.names import CLASSICAL, NETWORKS, PROBE
 from pipeline.training.config import TrainConfig
+from pipeline.training.regression.checks import REGRESSION
 
 _ALL = ("noise", "pitch", "shift", "masks")
 
@@ -45,6 +46,15 @@ _BENCHMARK_WINDOWS_S = {
 }
 """Windows of Won et al. 2020. Theirs of fcn and cnn-sa are 29 and 15 s; AudioSet's clips 10."""
 
+_REGRESSION = TrainConfig(
+    task=REGRESSION, epochs=20, augment=(), activity=False, select="mae", aggregation="s1"
+)
+"""The notes' epochs, the sound as it is, quiet windows too, the mean over a clip's windows."""
+
+_TIMBRAL = replace(
+    _REGRESSION, batch_size=32, lr=1e-3, lr_end=1e-5, weight_decay=0.0, dropout=0.0, ema=0.0
+)
+
 PRESETS: Mapping[str, TrainConfig] = MappingProxyType(
     {
         "harmony-resnet50": TrainConfig(weights="imagenet", augment=_ALL, ema=0.0),
@@ -67,11 +77,13 @@ PRESETS: Mapping[str, TrainConfig] = MappingProxyType(
         f"benchmark-{model}": replace(_BENCHMARK, model=model, window_s=window_s)
         for model, window_s in _BENCHMARK_WINDOWS_S.items()
     }
+    | {model: replace(_TIMBRAL, model=model) for model in NETWORKS if model.startswith("timbral-")}
 )
 """harmony-NAME: the report's runs, with batch 16, 35 epochs, 5 % warm-up, decay of power 0.7, the
 best by S2. benchmark-NAME: networks of Won et al. 2020, "Evaluation of CNN-based automatic music
 tagging models", with the same schedule and their settings: Adam at 1e-4, batch 16, windows drawn
-anywhere in a clip, means over windows, the best by average precision."""
+anywhere in a clip, means over windows, the best by average precision. timbral-NAME: the four
+regressors of timbral descriptors, 20 epochs with Adam; the notes do not say its rate or batch."""
 
 
 CLASSICAL_WINDOW_S = 10.0
@@ -113,8 +125,11 @@ def for_gpu(config: TrainConfig) -> TrainConfig:
     )
 
 
-def preset(name: str | None, model: str | None = None) -> TrainConfig:
-    """Return a preset; without a name, the defaults of a model."""
+def preset(name: str | None, model: str | None = None, task: str | None = None) -> TrainConfig:
+    """Return a preset; without a name, the defaults of a model for a task."""
+    if name is None and task == REGRESSION:
+        of_kind = _TIMBRAL if model in PRESETS else _REGRESSION
+        return replace(of_kind, model=model or TrainConfig.model)
     if name is None and model in CLASSICAL:
         return TrainConfig(model=str(model), window_s=CLASSICAL_WINDOW_S)
     if name is None and model == PROBE:

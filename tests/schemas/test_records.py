@@ -18,12 +18,13 @@ from schemas.dataset import DatasetRecord
 from schemas.evaluation import EvaluationRecord, FoldsRecord, QuantizationRecord
 from schemas.exploration import ExplorationRecord
 from schemas.feature_set import FeatureSetRecord
+from schemas.regression import RegressionEvaluation
 from schemas.tagging_run import TaggingRun
 
 RECORDS = (
     *(BuildReport, ComparisonRecord, DatasetRecord, DifferencesRecord, EmbeddingsRecord),
     *(EvaluationRecord, ExplorationRecord, FeatureSetRecord, FoldsRecord, QuantizationRecord),
-    TaggingRun,
+    *(RegressionEvaluation, TaggingRun),
 )
 RUN = TaggingRun(
     identity={"model_id": "m", "thresholds": {"cel": 0.5}},

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -12,6 +13,7 @@ from pipeline.audio.decoding.formats import AUDIO_SUFFIXES
 from pipeline.audio.fetching.access import Access
 from pipeline.audio.fetching.remote_file import Meter
 from pipeline.errors import FetchFault, Reason, UsageError
+from pipeline.selection.irmas import irmas_id
 
 
 @dataclass
@@ -49,6 +51,24 @@ class FolderSource:
         meter.bytes_fetched = meter.bytes_whole = self._paths[ytid].stat().st_size
         with file:
             yield file
+
+
+class TreeSource(FolderSource):
+    """The audio files below a folder, however deep; an id is made of a file's path in it."""
+
+    def paths(self) -> Iterator[Path]:
+        """Yield the audio files."""
+        for path in self.folder.rglob("*"):
+            if path.suffix.lower() in AUDIO_SUFFIXES and path.is_file():
+                yield path
+
+    def _index(self) -> dict[str, Path]:
+        return {id_in_tree(path, self.folder): path for path in self.paths()}
+
+
+def id_in_tree(path: Path, folder: Path) -> str:
+    """Return the id of a file below a folder, by its path there."""
+    return irmas_id(Path(os.path.relpath(path, folder)).as_posix())
 
 
 def check_folder(source: str, folder: Path, access: Access, *, needs: Sequence[str]) -> None:

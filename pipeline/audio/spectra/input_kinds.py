@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cache
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -128,7 +128,7 @@ class SamplesInput:
     """One of `LEVELS`; the matrix is as recorded, windows of it are brought to a level."""
     hop = 1
     n_rows = 1
-    n_context_columns = 0
+    n_context_columns: ClassVar[int | None] = 0
     dtype = "<i2"
     silence = 0.0
     db_per_unit = None

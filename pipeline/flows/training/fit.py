@@ -21,6 +21,7 @@ from ray.train import CheckpointConfig, FailureConfig, RunConfig, ScalingConfig
 from ray.train.torch import TorchConfig, TorchTrainer
 
 from pipeline.configs.train import FitConfig as FitConfig
+from pipeline.datasets.regression_data import training_data_of
 from pipeline.datasets.training_data import TrainingData
 from pipeline.errors import TimbreError, UsageError
 from pipeline.evaluation.labels.aggregate import METHODS
@@ -44,6 +45,7 @@ from pipeline.models.model import (
 )
 from pipeline.models.networks.classical import CLASSICAL
 from pipeline.models.networks.probe import PROBE
+from pipeline.models.regression import Regression
 from pipeline.report.page import render_page
 from pipeline.report.pages.training_page import training_page
 from pipeline.report.picture import Picture
@@ -93,7 +95,7 @@ def fit(config: FitConfig) -> FitResult:
     dataset = Dataset.open(config.dataset)
     meta = dataset.built()
     check_name(config.train.model)
-    training_data = TrainingData(dataset, meta, config.train)
+    training_data = training_data_of(dataset, meta, config.train)
     identity = config.train.identity() | training_data.named_by
     name = f"{config.train.model}-{fingerprint_of(identity, meta.fingerprint)}"
     out = Folder(config.out)
@@ -115,6 +117,8 @@ def fit(config: FitConfig) -> FitResult:
             progress, shown = _fit(config, training_data, name)
     say("finishing", text="writing the model and its page")
     vocabulary = training_data.vocabulary
+    about = dict(shown.get("about", {}))
+    regression = about.pop("regression", None)
     card = ModelCard(
         architecture=training_data.architecture,
         vocabulary=vocabulary,
@@ -139,9 +143,11 @@ def fit(config: FitConfig) -> FitResult:
             **{key: shown[key] for key in ("steps_per_epoch",) if key in shown},
             "windows": progress.windows,
             **about_probe,
+            **about,
             **_begun_from(training_data),
         },
         provenance=provenance(),
+        regression=None if regression is None else Regression.from_dict(regression),
     )
     write_curves(out, progress.history)
     model_id = named(card, progress.best_weights)[0].model_id

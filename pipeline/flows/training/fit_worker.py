@@ -180,7 +180,11 @@ def shown_windows(
     """Return what only a worker knows of what the training's page shows, fit for a checkpoint."""
     clips = example_clips(training_data.dataset, train_set.segment_ids)
     found = augmented_windows(clips, training_data.training_input(model, samples))
-    return {"steps_per_epoch": steps, "examples": [one.to_state() for one in found]}
+    return {
+        "steps_per_epoch": steps,
+        "examples": [one.to_state() for one in found],
+        "about": training_data.about,
+    }
 
 
 def _report(metrics: dict[str, float], state: dict[str, Any] | None) -> None:

@@ -198,7 +198,7 @@ class TorchEngine:
         self._sizes = _sizes(tagger, [len(part[0]) for part in found], embeddings=embeddings)
 
     def scores(self, windows: Windows) -> tuple[Float32, Float32 | None]:
-        """Return scores, and embeddings where they were asked for."""
+        """Return scores (of a regressor its targets), and embeddings where they were asked for."""
         found: list[list[Tensor]] = []
         done: deque[Any] = deque()
         for start in range(0, len(windows), self._batch):
@@ -316,6 +316,8 @@ def _sizes(preparation: Preparation, sizes: list[int], *, embeddings: bool) -> l
 
 
 def _scores(outputs: list[Float32], preparation: Preparation) -> tuple[Float32, Float32 | None]:
+    if preparation.architecture.output == "linear":
+        return outputs[0], outputs[1] if len(outputs) > 1 else None
     # One value at a time: torch's vectors end in another last bit where an array's end is near, and
     # a track's scores must not depend on which tracks stand beside it.
     scores: Float32 = expit(outputs[0].astype(np.float64)).astype(np.float32)

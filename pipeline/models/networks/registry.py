@@ -36,7 +36,7 @@ def networks() -> dict[str, Entry]:
         first=(
             *("harmony_cnns", "music", "compact", "ast", "classical"),
             *("fcn", "musicnn", "samplecnn", "harmonic_cnn", "cnn_self_attention"),
-            *("full_band_cnn", "timbre_pitch"),
+            *("full_band_cnn", "timbre_pitch", "timbral_cnns"),
         ),
     )
     return {entry.name: entry for of_module in found for entry in of_module}

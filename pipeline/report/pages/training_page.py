@@ -21,6 +21,7 @@ _COLUMNS = {
     "val_map": "validation mAP",
     "val_macro_f1": "validation macro F1",
     "val_top1": "validation top-1",
+    "val_r2": "validation R2",
     "seconds": "seconds",
     "peak_mib": "peak MiB",
 }
@@ -54,7 +55,7 @@ def training_page(
         f"number {best['epoch']:.0f}.",
         tiles=[
             Tile("validation loss", best["val_loss"], "in that epoch, of clips, not windows"),
-            Tile("validation macro F1", best["val_macro_f1"], _macro_note(best)),
+            _quality_tile(best),
             *([] if is_fitted_once else [_epochs_tile(history, config)]),
             *_windows(training.get("windows")),
             *_cost_tiles(training),
@@ -68,6 +69,7 @@ def training_page(
         notes=[
             *([_UNTRAINED.format(", ".join(untrained))] if untrained else []),
             *([f"Computed in {note}."] if (note := training.get("precision_note")) else []),
+            *_without_targets(training.get("without_targets", {})),
         ],
         provenance=provenance,
     )
@@ -101,6 +103,13 @@ def _shown(key: str, value: float | None) -> Cell:
     return f"{value:,.1f}" if key == "seconds" else f"{value:,.0f}"
 
 
+def _quality_tile(best: Mapping[str, Any]) -> Tile:
+    """Return how good the best epoch is: macro F1, of a regression R2."""
+    if "val_macro_f1" in best:
+        return Tile("validation macro F1", best["val_macro_f1"], _macro_note(best))
+    return Tile("validation R2", best.get("val_r2"), "mean of the targets, in the same epoch")
+
+
 def _macro_note(best: Mapping[str, Any]) -> str:
     """Return what the macro F1 of the best epoch is of; trainings of older versions have one."""
     of_all = best.get("val_macro_f1_all", best["val_macro_f1"])
@@ -115,6 +124,15 @@ def _windows(counts: Mapping[str, int] | None) -> list[Tile]:
         return []
     left_out = f"{counts['left_out']:,} of silence or noise are left out"
     return [Tile("windows", counts["learned"], left_out)]
+
+
+def _without_targets(left_out: Mapping[str, Mapping[str, int]]) -> list[str]:
+    """Return which clips of each split a regression leaves out, as they have no target."""
+    return [
+        f"{n:,d} clips of {split} have no timbral descriptors and are left out: {why}."
+        for split, reasons in left_out.items()
+        for why, n in reasons.items()
+    ]
 
 
 def _cell(value: Any) -> Cell:

@@ -110,26 +110,29 @@ def training_curves(
     best_epoch: float | None = None,
     chosen_by: str = "validation loss",
 ) -> Picture:
-    """Draw losses and macro F1 against the epoch.
+    """Draw losses and macro F1, of a regression R2, against the epoch.
 
-    `history` holds dicts of epoch, train_loss, val_loss and val_macro_f1; a gap is None. The epoch
-    that is marked is the best by what `chosen_by` names; without one, that of the smallest loss.
+    `history` holds dicts of epoch, train_loss, val_loss and val_macro_f1 or val_r2; a gap is None.
+    The epoch that is marked is the best by what `chosen_by` names; without one, that of the
+    smallest loss.
     """
     epochs = [row["epoch"] for row in history]
+    is_regression = any("val_r2" in row for row in history)
+    quality_key, quality_name = ("val_r2", "R2") if is_regression else ("val_macro_f1", "macro F1")
     columns = {
         key: np.array([row.get(key) for row in history], dtype=np.float64)
-        for key in ("train_loss", "val_loss", "val_macro_f1")
+        for key in ("train_loss", "val_loss", quality_key)
     }
     with drawing(height_in=3.4) as figure:
-        losses, f1 = figure.subplots(1, 2)
+        losses, quality = figure.subplots(1, 2)
         losses.plot(epochs, columns["train_loss"], "o-", ms=3, color=ORANGE, label="training")
         losses.plot(epochs, columns["val_loss"], "o-", ms=3, color=BLUE, label="validation")
-        f1.plot(epochs, columns["val_macro_f1"], "o-", ms=3, color=BLUE)
+        quality.plot(epochs, columns[quality_key], "o-", ms=3, color=BLUE)
         losses.set_title("loss")
-        f1.set_title("macro F1 of the validation set")
+        quality.set_title(f"{quality_name} of the validation set")
         losses.legend()
-        f1.set_ylim(0, 1)
-        for axes in (losses, f1):
+        quality.set_ylim(min(0, float(np.nanmin(columns[quality_key], initial=0))), 1)
+        for axes in (losses, quality):
             _mark_best(axes, epochs, columns["val_loss"], best_epoch)
             axes.set_xlabel("epoch")
             axes.set_xlim(min(epochs, default=0) - 0.5, max(epochs, default=0) + 0.5)

@@ -13,9 +13,10 @@ import hashlib
 import json
 import os
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -66,7 +67,11 @@ def mapped_clips(
         paths = [folder / f"{Path(name).stem}.arrow" for name in names]
         list(
             pool.map(
-                lambda name, path: _make(dataset, name, input_spec, path, active), names, paths
+                lambda name, path: make_once(
+                    path, partial(clip_table, dataset, name, input_spec, active)
+                ),
+                names,
+                paths,
             )
         )
     return [mapped_table(path) for path in paths]
@@ -78,15 +83,13 @@ def is_in_features(dataset: Dataset, input_spec: InputSpec) -> bool:
     return isinstance(input_spec, LogMelInput) and input_spec.spec.to_dict() == spec
 
 
-def _make(
-    dataset: Dataset, name: str, input_spec: InputSpec, path: Path, active: WindowSpec | None
-) -> None:
-    """Make one file, unless it is there; who comes while another makes it waits for that."""
+def make_once(path: Path, table_of: Callable[[], pa.Table]) -> None:
+    """Write a table, unless it is there; who comes while another makes it waits for that."""
     if path.exists():
         return
     with _sole_maker(path):
         if not path.exists():
-            _write(path, _table(dataset, name, input_spec, active))
+            _write(path, table_of())
 
 
 @contextmanager
@@ -103,10 +106,13 @@ def _sole_maker(path: Path) -> Iterator[None]:
         yield
 
 
-def _table(
-    dataset: Dataset, name: str, input_spec: InputSpec, active: WindowSpec | None
+def clip_table(
+    dataset: Dataset, name: str, input_spec: InputSpec, active: WindowSpec | None = None
 ) -> pa.Table:
-    """Return a shard's clips with what the front end gives, and with their active windows."""
+    """Return a shard's clips with what the front end gives, and with their active windows.
+
+    `name` is a file of CLIPS, or of FEATURES where these are what the front end gives.
+    """
     labels = _columns_of(dataset, name)
     if name.startswith("features/"):
         table = dataset.folder.read_table(name, [*labels, "logmel"])

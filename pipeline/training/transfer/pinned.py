@@ -7,15 +7,18 @@ compare: a model_id has a hash of the weights.
 from __future__ import annotations
 
 from pipeline.errors import SpecMismatch, StoreError, UsageError
+from pipeline.models.card import check_tags
 from pipeline.models.model import ModelCard, Tagger, load_card, load_model
 
 
 def card_of(flag: str, uri: str) -> ModelCard:
     """Read the card of a model that a flag names; UsageError names both where that fails."""
     try:
-        return load_card(uri)
+        card = load_card(uri)
+        check_tags(uri, card)
     except (UsageError, StoreError) as error:
         raise UsageError(f"{flag} {error}") from error
+    return card
 
 
 def pinned_model(uri: str, card: ModelCard) -> Tagger:

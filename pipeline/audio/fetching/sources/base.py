@@ -37,6 +37,8 @@ class OwnLabels:
     """The classes of a build that is not told any."""
     has_split: Callable[[str], bool]
     """Whether the clips have a split of their own; otherwise --split divides their groups."""
+    has_labels: Callable[[str], bool] = lambda _: True
+    """Whether anything is known of the classes; without, all classes of all clips are unknown."""
 
 
 @dataclass(frozen=True)

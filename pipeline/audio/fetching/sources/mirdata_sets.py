@@ -1,13 +1,14 @@
 """mirdata:NAME:DIR: a data set that mirdata knows, as it was downloaded.
 
 mirdata (pip install '.[mirdata]') reads the metadata of many data sets, each in its own form, and
-says where their audio files lie. `ADAPTERS` are the sets whose metadata names instruments. mirdata
-is asked where a build is planned, and not by the workers, which know a file by its path alone.
+says where their audio files lie. `ADAPTERS` are the sets whose metadata names instruments, and the
+one-shots of Freesound, which have no labels (Ramires et al., "Neural percussive synthesis
+parameterised by high-level timbral features", ICASSP 2020; for `jobs.train --task regression`).
+mirdata is asked where a build is planned, and not by the workers, which know a file by its path.
 """
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,14 +16,13 @@ from typing import Any
 
 import soundfile
 
-from pipeline.audio.decoding.formats import AUDIO_SUFFIXES
 from pipeline.audio.fetching.access import Access
-from pipeline.audio.fetching.folder_source import FolderSource, check_folder
+from pipeline.audio.fetching.folder_source import TreeSource, check_folder, id_in_tree
 from pipeline.audio.fetching.sources.base import NamedSource, OwnLabels
 from pipeline.errors import UsageError
 from pipeline.selection.class_states import Mids
 from pipeline.selection.instrument_names import mids_of_name
-from pipeline.selection.irmas import NOMINAL_S, irmas_id
+from pipeline.selection.irmas import NOMINAL_S
 from pipeline.selection.labelled import LabelledClip, Labelling
 from pipeline.selection.splits import Split
 from pipeline.selection.vocabulary import default_vocabulary
@@ -42,6 +42,8 @@ class Adapter:
     """The attribute of a track that holds the path of its audio."""
     is_complete: bool = True
     """Whether the instruments are all that sound in a track."""
+    has_labels: bool = True
+    """Whether the set says anything of instruments; without, all classes of a track are unknown."""
 
 
 _FOLDS: tuple[Split, ...] = ("train", "train", "train", "val", "test")
@@ -68,16 +70,14 @@ ADAPTERS = {
         lambda track: str(track.track_id),
         lambda track: _FOLDS[track.split],
     ),
+    "freesound_one_shot_percussive_sounds": Adapter(
+        lambda track: [],
+        lambda track: str(track.username),  # who recorded it: sounds of one are alike
+        is_complete=False,
+        has_labels=False,
+    ),
 }
 """By mirdata's name of the set."""
-
-
-class MirdataSource(FolderSource):
-    """The audio files below a folder; an id is made of a file's path in it."""
-
-    def _index(self) -> dict[str, Path]:
-        paths = (path for path in self.folder.rglob("*") if path.suffix.lower() in AUDIO_SUFFIXES)
-        return {_id_of(path, self.folder): path for path in paths}
 
 
 def list_mirdata(text: str) -> tuple[list[LabelledClip], Labelling]:
@@ -114,16 +114,12 @@ def _clip(track: Any, adapter: Adapter, folder: Path) -> LabelledClip:
     except soundfile.LibsndfileError:  # the build opens it again, and says why it cannot
         duration_s = NOMINAL_S
     return LabelledClip(
-        _id_of(path, folder),
+        id_in_tree(path, folder),
         duration_s,
         there=tuple(adapter.instruments(track)),
         group=adapter.group(track),
         split=adapter.split and adapter.split(track),
     )
-
-
-def _id_of(path: Path, folder: Path) -> str:
-    return irmas_id(Path(os.path.relpath(path, folder)).as_posix())
 
 
 def _mids(label: str, text: str) -> Mids:
@@ -151,10 +147,14 @@ def _has_split(text: str) -> bool:
     return ADAPTERS[_parts(text)[0]].split is not None
 
 
-def _open(text: str, access: Access) -> MirdataSource:
+def _has_labels(text: str) -> bool:
+    return ADAPTERS[_parts(text)[0]].has_labels
+
+
+def _open(text: str, access: Access) -> TreeSource:
     _, folder = _parts(text)
     check_folder(f"mirdata:{text}", folder, access, needs=())
-    return MirdataSource(folder)
+    return TreeSource(folder)
 
 
 SOURCE = NamedSource(
@@ -162,6 +162,6 @@ SOURCE = NamedSource(
     "mirdata:NAME:DIR",
     is_path=True,
     open=_open,
-    labels=OwnLabels(list_mirdata, default_vocabulary, _has_split),
+    labels=OwnLabels(list_mirdata, default_vocabulary, _has_split, _has_labels),
     has_name=True,
 )
