@@ -138,10 +138,9 @@ def test_it_is_one_safe_file(explored, clips):
 
 
 def test_bars_show_what_is_done_and_say_where_there_is_nothing(words_of):
-    labels = {"short": "windows of 1 s"}
-    text = words_of(lambda: result_bars(RECORD.results, title="t", labels=labels))
-    assert "windows of 1 s" in text and "0.61" in text and "long" in text and "ast" not in text
-    assert "no result" in words_of(lambda: result_bars([], title="t", labels={}))
+    text = words_of(lambda: result_bars(RECORD.results, title="t"))
+    assert "short" in text and "0.61" in text and "long" in text and "ast" not in text
+    assert "no result" in words_of(lambda: result_bars([], title="t"))
     text = words_of(lambda: cost_bars(RECORD.trainings, title="t"))
     assert "0.87" in text and "ast" not in text
 

@@ -143,17 +143,12 @@ def _figure_blocks(
     if figure.results:
         by_name = {row.name: row for row in record.results}
         results = [by_name[name] for name in figure.results]
-        labels = {row.name: _label(row) for row in results}
-        yield result_bars(results, title=title, labels=labels)
+        yield result_bars(results, title=title)
         yield _results_table(f"{title}: numbers", results, record, figure.note)
         found = [row for row in record.differences if row.figure == figure.name]
         yield _differences_table(f"{title}: against the best", found)
     if claims:
         yield claims_table(f"{title}: the report's claims", claims)
-
-
-def _label(row: ResultRow) -> str:
-    return row.name if row.dataset == "irmas" else f"{row.name} ({row.dataset}'s test)"
 
 
 def _results_table(

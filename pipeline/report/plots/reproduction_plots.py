@@ -37,11 +37,8 @@ _COSTS = (
 )
 
 
-def result_bars(rows: Sequence[ResultRow], *, title: str, labels: Mapping[str, str]) -> Picture:
-    """Draw the figures of results that are done, with their intervals.
-
-    `labels` says what stands at the axis for each result, by its name.
-    """
+def result_bars(rows: Sequence[ResultRow], *, title: str) -> Picture:
+    """Draw the figures of results that are done, with their intervals."""
     done = [row for row in rows if row.state == "done"]
     with drawing(height_in=1.0 + 0.19 * len(FIGURES) * max(2, len(done))) as figure:
         axes = figure.subplots()
@@ -49,7 +46,7 @@ def result_bars(rows: Sequence[ResultRow], *, title: str, labels: Mapping[str, s
             grouped_bars(
                 axes,
                 {name: [row.figures[key] or 0.0 for row in done] for key, name in FIGURES.items()},
-                [labels.get(row.name, row.name) for row in done],
+                [row.name for row in done],
                 number="{:.3f}",
                 right=1.08,
                 ranges={
