@@ -68,6 +68,7 @@ class FeatureInput:
     silence = 0.0
     db_per_unit = None
     scaling = None
+    mirrors = False
 
     def __post_init__(self) -> None:
         if self.name not in LOCAL:
@@ -89,9 +90,19 @@ class FeatureInput:
         """How many rows the feature has."""
         return len(FEATURES[self.name].rows(self.frames))
 
+    @property
+    def reach_columns(self) -> int:
+        """Columns that half a frame reaches beyond its middle."""
+        return -(-self.frames.n_fft // (2 * self.frames.hop))
+
     def n_frames(self, n_samples: int) -> int:
         """Return how many frames that many samples give."""
         return self.frames.n_frames(n_samples)
+
+    def margins(self, n_samples: int) -> tuple[int, int]:
+        """Return how many samples before and behind `n_samples` their frames see: whole columns."""
+        reach = self.reach_columns * self.hop
+        return reach, (self.n_frames(n_samples) - 1) * self.hop + reach - n_samples
 
     def matrix(self, samples: Float32) -> Matrix:
         """Return the feature, `[n_rows, n_frames]`."""
