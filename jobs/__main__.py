@@ -23,6 +23,7 @@ COMMANDS = {
     "evaluate": "evaluate",
     "compare": "compare",
     "quantize": "quantize",
+    "reproduce": "reproduce",
     "submit": "submit",
     "doctor": "doctor",
     "demo": "demo",

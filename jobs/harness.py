@@ -13,7 +13,7 @@ import signal
 import sys
 import textwrap
 import threading
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from difflib import get_close_matches
 from itertools import takewhile
@@ -22,22 +22,18 @@ from time import monotonic
 from types import FrameType
 from typing import Any, NoReturn, Self
 
-from pipeline.errors import TimbreError, UsageError
+from pipeline.errors import UsageError
 from pipeline.flags import add_flags
 from pipeline.flags import share as share
 from pipeline.report.wording import past_limit_text
 from pipeline.runs.joined import relative_on_cluster
 from pipeline.runs.logs import logged, say
+from pipeline.runs.mendable import mendable
 from pipeline.store.claims.main_thread import LOCKING
 
 OK, FAILED, USAGE, PAST_LIMIT, INTERRUPTED = 0, 1, 2, 3, 130
 _PLACES = {"URI", "GLOB", "MANIFEST", "CSV", "TOML", "JSON", "FILE", "DIR", "PATH"}
 """Of the metavars, those that stand for files and folders."""
-_GONE = (
-    *("LocalRayletDiedError", "NodeDiedError", "OutOfMemoryError", "OwnerDiedError"),
-    *("RayActorError", "WorkerCrashedError"),
-)
-"""Of `ray.exceptions`: a process that a run needs is gone."""
 
 
 def parser(
@@ -237,40 +233,8 @@ def _interrupted() -> int:
 
 def _failed(error: BaseException) -> int:
     """Say in a line what a user can mend, and return the exit code; raise what is a bug."""
-    cause = _mendable(error)
+    cause = mendable(error)
     if cause is None:
         raise error
     say("failed", level=ERROR, text=f"error: {cause}")
     return USAGE if isinstance(cause, UsageError) else FAILED
-
-
-def _mendable(error: BaseException) -> TimbreError | None:
-    """Return the TimbreError that an exception is or wraps; None for a bug."""
-    is_task_error, is_gone = _of_ray("RayTaskError"), _of_ray(*_GONE)
-    causes = [one for one in _causes(error) if not isinstance(one, is_task_error)]
-    for one in causes:
-        if isinstance(one, TimbreError):
-            return one
-    for one in causes:
-        if isinstance(one, is_gone) and not getattr(one, "actor_init_failed", False):
-            why = str(one).strip().splitlines()[-1]
-            return TimbreError(
-                f"Ray lost a process that the run needs: {why} Look whether memory ran out "
-                "(dmesg) or a node went; the same command goes on"
-            )
-    return None
-
-
-def _of_ray(*names: str) -> tuple[type[BaseException], ...]:
-    """Return exceptions of Ray by their names; none where Ray was never imported: it takes long."""
-    exceptions = sys.modules.get("ray.exceptions")
-    return tuple(getattr(exceptions, name) for name in names) if exceptions else ()
-
-
-def _causes(error: BaseException | None) -> Iterator[BaseException]:
-    """Yield an exception and what it wraps: Ray wraps once for every layer."""
-    while error is not None:
-        yield error
-        failures = getattr(error, "worker_failures", None)  # Ray Train's, by rank
-        inner = next(iter(failures.values())) if failures else getattr(error, "cause", None)
-        error = inner or error.__cause__ or error.__context__

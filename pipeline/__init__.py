@@ -18,6 +18,7 @@ if "RAY_ADDRESS" not in os.environ:  # what follows may start a Ray of its own: 
 _FUNCTIONS = (
     *("dry_run", "build", "extract_features", "explore", "fit", "cross_validate", "import_model"),
     *("quantize", "evaluate", "evaluate_regression", "compare_evaluations", "compare_tags"),
+    "reproduce",
     *("plan_tagging", "tag_catalog", "retag", "export_tags", "checkup", "submit"),
 )
 _ROOM_OF = {
@@ -35,6 +36,7 @@ _ROOM_OF = {
     "EvaluateConfig": "configs.evaluate",
     "CompareConfig": "configs.compare",
     "CompareTagsConfig": "configs.compare",
+    "ReproduceConfig": "configs.reproduce",
     "TagConfig": "configs.tag",
     "RetagConfig": "configs.retag",
     "ExportConfig": "configs.export",

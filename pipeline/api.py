@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from pipeline.configs.export import ExportConfig
     from pipeline.configs.extract import ExtractConfig
     from pipeline.configs.quantize import QuantizeConfig
+    from pipeline.configs.reproduce import ReproduceConfig
     from pipeline.configs.retag import RetagConfig
     from pipeline.configs.submit import SubmitConfig
     from pipeline.configs.tag import TagConfig
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
     from schemas.evaluation import QuantizationRecord
     from schemas.exploration import ExplorationRecord
     from schemas.regression import RegressionEvaluation
+    from schemas.reproduction import ReproductionRecord
     from schemas.tagging_run import TaggingRun
 
 
@@ -123,6 +125,13 @@ def compare_tags(config: CompareTagsConfig) -> DifferencesRecord:
     from pipeline.tagging.compare_tags import compare_tags
 
     return compare_tags(config)
+
+
+def reproduce(config: ReproduceConfig) -> ReproductionRecord:
+    """Do the report's experiments again, and write a page; return what reproduction.json holds."""
+    from pipeline.flows.reproduction.reproduce import reproduce
+
+    return reproduce(config)
 
 
 def plan_tagging(config: TagConfig) -> TaggingPlan:

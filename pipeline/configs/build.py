@@ -8,10 +8,10 @@ from typing import Annotated
 from pipeline.audio.fetching.access import IRMAS, SOURCE, Access
 from pipeline.configs.cluster import ClusterConfig
 from pipeline.errors import UsageError
-from pipeline.flags import Count, Flag, Number, Seconds, Uri, described
+from pipeline.flags import HIDDEN, Count, Flag, Number, Seconds, Uri, described
 from pipeline.seams import summaries
 from pipeline.selection.retry import Retry
-from pipeline.selection.splits import parse_split
+from pipeline.selection.splits import SplitBy, parse_split
 
 _SEGMENTS, _WRITTEN, _DOWNLOADS = "which segments", "what is written", "downloads"
 _SOURCES = (
@@ -56,6 +56,11 @@ class BuildConfig(ClusterConfig):
     split: Annotated[str, Flag("T/V/T"), _SEGMENTS] = "70/10/20"
     """Percent of videos in train, val and test, or 'audioset'; of no account where the source has
     its own."""
+    irmas_split: Annotated[SplitBy, _SEGMENTS] = "song"
+    """Of irmas:DIR: its testing clips are in val (30 %) and test (70 %) by song, or by file, as in
+    the Harmony report."""
+    max_per_class_and_split: Annotated[Count | None, HIDDEN] = None
+    """Take at most N segments of a class in each split, rare classes first."""
     wav_dir: Annotated[Uri | None, _WRITTEN] = None
     """A folder where every clip is also written as {segment_id}.wav."""
     access: Access = field(default_factory=Access)
@@ -72,6 +77,9 @@ class BuildConfig(ClusterConfig):
             "--max-downloads": self.max_downloads,
             "--attempts": self.attempts,
             "--limit": 1 if self.limit is None else self.limit,
+            "max_per_class_and_split": 1
+            if self.max_per_class_and_split is None
+            else self.max_per_class_and_split,
             "--max-per-class": 1 if self.max_per_class is None else self.max_per_class,
         }
         for name, value in at_least_one.items():

@@ -32,7 +32,7 @@ from pipeline.errors import StoreError, UsageError
 from pipeline.evaluation.runs.forecast import InFolder, forecast, look_into
 from pipeline.runs.logs import progress_bar, say
 from pipeline.selection.audioset import read_segments
-from pipeline.selection.cap import cap_classes, cap_text
+from pipeline.selection.cap import cap_classes, cap_classes_of_splits, cap_text
 from pipeline.selection.labelled import LabelledClip, labelled_rows
 from pipeline.selection.plan import (
     count_to_do,
@@ -87,6 +87,7 @@ class Plan:
         """Return what a dataset may not change between runs: its dataset.json when it begins."""
         config, text = self.config, self.config.source.partition(":")[2]
         named = place_of(config.source)[0].rstrip(":")
+        named += " by file" if config.is_irmas and config.irmas_split == "file" else ""
         own = own_labels(config.source)
         has_labels = config.is_irmas or own is not None
         has_split = config.is_irmas or (own is not None and own.has_split(text))
@@ -146,6 +147,8 @@ def make_plan(config: BuildConfig) -> Plan:
         n_before = len(chosen)
         chosen, left_out = cap_classes(chosen, vocabulary.codes, most=config.max_per_class)
         counts["over_cap"] = n_before - len(chosen)
+    if (most := config.max_per_class_and_split) is not None:
+        chosen = cap_classes_of_splits(chosen, vocabulary.codes, most=most)
     if config.limit is not None:
         chosen = chosen.slice(0, config.limit)
     segments = plan_segments(chosen, shard_size=config.shard_size)
@@ -180,7 +183,7 @@ def choose_irmas(config: BuildConfig, vocabulary: Vocabulary) -> tuple[pa.Table,
     """Return IRMAS's own files as whole segments, in its own splits, and counts."""
     _refuse_segments(config)
     folder = Path(config.source.removeprefix(IRMAS))
-    chosen = list_irmas(folder, vocabulary, shown=_with_a_bar)
+    chosen = list_irmas(folder, vocabulary, by=config.irmas_split, shown=_with_a_bar)
     n_files = pc.sum(chosen["n_files"]).as_py()
     nothing_left_out = dict.fromkeys(("without_class", "excluded", "lost_a_class"), 0)
     counts = {"rows": n_files, "chosen": len(chosen), "repeated": n_files - len(chosen)}

@@ -20,6 +20,7 @@ from pipeline.arrays import Float32
 from pipeline.audio.description.prepare import Step, parse_steps
 from pipeline.audio.spectra.front_ends.prepared import PreparedInput
 from pipeline.audio.spectra.input_kinds import (
+    FeatureInput,
     LogMelInput,
     MelInput,
     SamplesInput,
@@ -50,7 +51,7 @@ from pipeline.training.folds import Fold, fold_of
 from pipeline.training.loop import SamplesToInput
 from pipeline.training.recipes import input_spec_of
 from pipeline.training.selection import DEFAULT, check_selection
-from pipeline.training.spectra.logmel import SamplesToLogMel, with_margins
+from pipeline.training.spectra.logmel import BandSpec, SamplesToLogMel, with_margins
 from pipeline.training.transfer.distillation import Distiller, with_soft_targets
 from pipeline.training.transfer.fine_tuning import Init
 from pipeline.training.transfer.probe import ProbeDesign
@@ -305,9 +306,18 @@ class TrainingData:
 
     @property
     def trains_on_samples(self) -> bool:
-        """Whether a model of mel bands is to train on samples, so that those can be disturbed."""
+        """Whether a model of bands or a feature trains on samples, so that those can be changed."""
         wanted = {"noise", "pitch"} & set(self.config.augment)
-        return (bool(wanted) and isinstance(self._front_end, MelInput)) or self.is_randomised
+        return (bool(wanted) and self._made_spec is not None) or self.is_randomised
+
+    @property
+    def _made_spec(self) -> BandSpec | None:
+        """What a training on samples makes of them: bands or a feature; None of other inputs."""
+        front_end = self._front_end
+        if isinstance(front_end, MelInput):
+            return front_end.spec
+        is_feature = isinstance(front_end, FeatureInput) and self.config.model not in CLASSICAL
+        return front_end if is_feature else None
 
     @property
     def is_randomised(self) -> bool:
@@ -332,8 +342,8 @@ class TrainingData:
         )
 
     def _makes_bands_on_device(self, *, gpu: bool) -> bool:
-        """Whether mel bands of training windows of samples are made where the model is."""
-        if not (self.trains_on_samples and isinstance(self._front_end, MelInput)):
+        """Whether bands or features of training windows of samples are made in the training."""
+        if not (self.trains_on_samples and self._made_spec is not None):
             return False
         return gpu or not self.is_randomised or bool({"noise", "pitch"} & set(self.config.augment))
 
@@ -352,13 +362,17 @@ class TrainingData:
         elif (randomised := self.randomised_windows(gpu=gpu)) is not None:
             samples = self._samples_of("train", input_spec.sample_rate_hz)
             windows = replace(samples, margins=randomised.margins, places_short=True)
-        elif self.trains_on_samples and isinstance(input_spec, MelInput):
+        elif self.trains_on_samples and (spec := self._made_spec) is not None:
             samples = self._samples_of("train", input_spec.sample_rate_hz)
-            windows = with_margins(samples, input_spec.spec)
+            windows = with_margins(samples, spec)
         else:
-            windows = self.part("train", partial(self._windows_of, self.input_spec))
+            windows = self._stored_train_set()
         self.check_not_silent(windows)
         return windows
+
+    def _stored_train_set(self) -> WindowSet:
+        """Return the windows to learn from as the model's input, nothing of them changed."""
+        return self.part("train", partial(self._windows_of, self.input_spec))
 
     def check_not_silent(self, windows: WindowSet) -> None:
         """Raise UsageError where no window to learn from is left."""
@@ -440,6 +454,8 @@ class TrainingData:
         mean, deviation = (values[:, None] for values in row_scaling(self.input_spec))
         if not (unknown := np.isnan(mean)).any():
             return mean, deviation
+        if isinstance(self.input_spec, FeatureInput) and self.trains_on_samples:
+            train_set = self._stored_train_set()
         measured = row_moments(train_set, model.levelled)
         return np.where(unknown, measured[0], mean), np.where(unknown, measured[1], deviation)
 
@@ -465,9 +481,10 @@ class TrainingData:
             )
         if not self._makes_bands_on_device(gpu=gpu):
             return None
-        assert isinstance(input_spec, MelInput)
+        spec = self._made_spec
+        assert spec is not None
         mean, deviation = map(torch.from_numpy, row_moments(train_set))
-        return SamplesToLogMel(input_spec.spec, mean=mean, deviation=deviation)
+        return SamplesToLogMel(spec, mean=mean, deviation=deviation)
 
     @property
     def drawn_spec(self) -> LogMelSpec | None:

@@ -7,6 +7,9 @@ from collections import Counter
 from collections.abc import Sequence
 
 import pyarrow as pa
+import pyarrow.compute as pc
+
+from pipeline.selection.splits import SPLITS
 
 
 def cap_classes(
@@ -43,6 +46,15 @@ def cap_classes(
             taken.update(classes[i])
             kept.append(i)
     return chosen.take(sorted(kept)), {code: counts[code] - taken[code] for code in codes}
+
+
+def cap_classes_of_splits(chosen: pa.Table, codes: Sequence[str], *, most: int) -> pa.Table:
+    """Return the segments that remain where no class may have more than `most` in any split.
+
+    `chosen` also has a column `split`; the splits come one after the other (see `cap_classes`).
+    """
+    parts = (chosen.filter(pc.equal(chosen["split"], split)) for split in SPLITS)
+    return pa.concat_tables([cap_classes(part, codes, most=most)[0] for part in parts])
 
 
 def cap_text(cap: int, n_segments: int, left_out: dict[str, int]) -> str:

@@ -19,6 +19,7 @@ import pyarrow as pa
 
 from pipeline.errors import TableError, UsageError
 from pipeline.selection.plan import split_of
+from pipeline.selection.splits import SplitBy
 from schemas.segments import SELECTED
 
 EXPECTED = (
@@ -26,7 +27,7 @@ EXPECTED = (
     ".txt with a class code a line beside each wav)"
 )
 TEST_RATIO = (0, 30, 70)
-"""Percent of the testing form's songs in train, val and test, as in the report."""
+"""Percent of the testing form's songs or files in train, val and test, as in the report."""
 NOMINAL_S = 3.0
 """Planned for a file whose length cannot be read, so that its fault gets its row in the LEDGER."""
 
@@ -47,22 +48,26 @@ class IrmasFile:
     """A hash of its bytes, where another file of the folder may have the same."""
 
 
-def irmas_rows(files: Iterable[IrmasFile], codes: Sequence[str], *, name: str) -> pa.Table:
+def irmas_rows(
+    files: Iterable[IrmasFile], codes: Sequence[str], *, name: str, by: SplitBy = "song"
+) -> pa.Table:
     """Return the files as whole segments, ordered by path, with `group`, `split` and `n_files`.
 
     `codes` are the classes, in order; `name` is the folder's in error messages. The training form
-    is train; the testing form's songs are shared out to val and test. `group` is the recording or
-    song: a group is in one split only.
+    is train; the testing form's songs, or its files, are shared out to val and test. `group` is the
+    recording or song: a group is in one split only, but where the testing form is shared out by
+    file, as in the report.
 
     Files of equal content are one segment, under the first one's path, with the classes of all of
     them: what sounds is what any of them says. Their recordings become one group, in one split.
     """
-    rows = [_row(file, codes, name) for file in sorted(files, key=lambda file: file.path)]
+    in_order = sorted(files, key=lambda file: file.path)
+    rows = [_row(file, codes, name, by) for file in in_order]
     if not rows:
         raise UsageError(f"--source irmas:{name}: found no wav file; expected {EXPECTED}")
     if len({row["ytid"] for row in rows}) != len(rows):
         raise UsageError(f"--source irmas:{name}: two files get the same id; rename one")
-    return pa.Table.from_pylist(_without_twins(rows, codes), _ROWS)
+    return pa.Table.from_pylist(_without_twins(rows, codes, by), _ROWS)
 
 
 def irmas_id(path: str) -> str:
@@ -98,12 +103,12 @@ def parse_labels(text: str, codes: Sequence[str], *, name: str) -> list[str]:
     return [code for code in codes if code in found]
 
 
-def _row(file: IrmasFile, codes: Sequence[str], name: str) -> dict[str, Any]:
+def _row(file: IrmasFile, codes: Sequence[str], name: str, by: SplitBy) -> dict[str, Any]:
     path = PurePosixPath(file.path)
     if file.labels is not None:
         label_file = f"{name}/{path.with_suffix('.txt')}"
         classes, group = parse_labels(file.labels, codes, name=label_file), song_of(file.path)
-        split = split_of(group, TEST_RATIO)
+        split = split_of(group if by == "song" else file.path, TEST_RATIO)
     elif path.parent.name in codes:
         classes, group, split = [path.parent.name], recording_of(file.path), "train"
     else:
@@ -126,7 +131,9 @@ def _row(file: IrmasFile, codes: Sequence[str], name: str) -> dict[str, Any]:
     }
 
 
-def _without_twins(rows: Sequence[dict[str, Any]], codes: Sequence[str]) -> list[dict[str, Any]]:
+def _without_twins(
+    rows: Sequence[dict[str, Any]], codes: Sequence[str], by: SplitBy
+) -> list[dict[str, Any]]:
     """Return the rows with those of equal content as one, and the groups that these link as one."""
     twins: dict[str, list[dict[str, Any]]] = {}
     for row in rows:
@@ -136,7 +143,11 @@ def _without_twins(rows: Sequence[dict[str, Any]], codes: Sequence[str]) -> list
     kept = []
     for first, *others in twins.values():
         group = group_of[first["group"]]
-        split = "train" if group in trained else split_of(group, TEST_RATIO)
+        if by == "song":
+            split = "train" if group in trained else split_of(group, TEST_RATIO)
+        else:
+            splits = [row["split"] for row in (first, *others)]
+            split = "train" if "train" in splits else first["split"]
         there = {code for row in (first, *others) for code in row["classes"]}
         classes = [code for code in codes if code in there]
         changes = {"classes": classes, "group": group, "split": split, "n_files": 1 + len(others)}

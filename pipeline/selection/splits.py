@@ -8,6 +8,8 @@ from pipeline.errors import UsageError
 
 Split = Literal["train", "val", "test"]
 SPLITS: tuple[Split, ...] = get_args(Split)
+SplitBy = Literal["song", "file"]
+"""What of IRMAS's testing form is kept in one split: all excerpts of a song, or each file alone."""
 AUDIOSET = "audioset"
 """The division that AudioSet's own files make."""
 

@@ -48,6 +48,11 @@ EXPORT = Kind(
     r"tags\.(?!parquet)\w+|.+-[0-9a-f]{16}\.(?!parquet)\w+|[a-z0-9_]+\.m3u8",
 )
 """Of any format: one table, one file per track (`exports.task.file_each`), or playlists."""
+REPRODUCTION = Kind(
+    "a reproduction of the report",
+    r"reproduction\.json",
+    ("datasets", "features", "exploration", "models", "evaluations"),
+)
 DEMO = Kind("a demo", r"(?!)")
 """Of folders only: those of its jobs."""
 
@@ -55,7 +60,7 @@ _BESIDE = (EXPORT, EXPLORATION)
 """What older versions let stand beside the tags or features it is of, whose job goes on."""
 KINDS = (
     *(DATASET, FEATURES, EXPLORATION, MODEL, FOLDS, EVALUATION, COMPARISON, DIFFERENCES, TAGS),
-    *(EXPORT, DEMO),
+    *(EXPORT, REPRODUCTION, DEMO),
 )
 
 

@@ -70,8 +70,8 @@ PRESETS: Mapping[str, TrainConfig] = MappingProxyType(
             ema=0.0,
         ),
         "harmony-cnn1d-raw": _CNN,
-        "harmony-cnn2d-mfcc": replace(_CNN, model="cnn2d-mfcc", augment=("shift",)),
-        "harmony-cnn1d-descriptors": replace(_CNN, model="cnn1d-descriptors", augment=("shift",)),
+        "harmony-cnn2d-mfcc": replace(_CNN, model="cnn2d-mfcc"),
+        "harmony-cnn1d-descriptors": replace(_CNN, model="cnn1d-descriptors"),
     }
     | {
         f"benchmark-{model}": replace(_BENCHMARK, model=model, window_s=window_s)

@@ -1,5 +1,7 @@
 """The features that trainings map are kept while anybody reads them, and deleted by the last."""
 
+from dataclasses import replace
+
 import numpy as np
 import pyarrow as pa
 import pytest
@@ -94,9 +96,10 @@ def front_end(input_spec, monkeypatch, tmp_path, **settings):
     return TrainingData(Dataset(Folder(str(tmp_path))), META, config)
 
 
-def set_of(input_spec, n_seconds=2):
+def set_of(input_spec, n_seconds=2, samples=None):
     rng = np.random.default_rng(0)
-    samples = rng.standard_normal(n_seconds * input_spec.sample_rate_hz) * 0.1
+    if samples is None:
+        samples = rng.standard_normal(n_seconds * input_spec.sample_rate_hz) * 0.1
     matrix = input_spec.matrix(samples.astype(np.float32)).tobytes()
     columns = {"segment_id": ["a"], "classes": [["pia"]]}
     table = pa.table({**columns, "matrix": pa.array([matrix], pa.large_binary())})
@@ -115,6 +118,30 @@ def test_a_pretrained_front_end_trains_on_samples(monkeypatch, tmp_path):
     assert plain.shape == noisy.shape == (2, 128, 100)
     assert (noisy - plain).abs().max() > 0.1
     assert not front_end(EFFICIENTAT, monkeypatch, tmp_path, augment=()).trains_on_samples
+
+
+@pytest.mark.parametrize("model", ["cnn2d-mfcc", "cnn1d-descriptors"])
+def test_a_feature_of_samples_is_the_stored_one_and_hears_noise_and_pitch(model, tmp_path):
+    config = TrainConfig(model=model, augment=("noise", "pitch"))
+    training_data = TrainingData(Dataset(Folder(str(tmp_path))), META, config)
+    assert training_data.trains_on_samples
+    plain = replace(training_data, config=TrainConfig(model=model, augment=("shift", "masks")))
+    assert not plain.trains_on_samples
+    classical = replace(training_data, config=TrainConfig(model="svm", augment=("noise",)))
+    assert not classical.trains_on_samples
+    feature, samples = training_data.input_spec, SamplesInput()
+    pcm16 = np.random.default_rng(0).integers(-3000, 3000, 3 * 44_100)  # as CLIPS have it
+    stored = set_of(feature, samples=pcm16 / 32_768)
+    data = with_margins(set_of(samples, samples=pcm16 / 32_768), feature)
+    front = training_data.samples_to_log_mel(data)
+    windows = torch.from_numpy(data.windows(np.arange(3)))
+    made = front(windows, torch.Generator(), ())
+    expected = stored.windows(np.arange(3))
+    assert made.shape == expected.shape == (3, 40, 87)
+    np.testing.assert_array_equal(made.numpy()[0], expected[0])  # later ones begin within a column
+    for name in ("noise", "pitch"):
+        changed = front(windows, torch.Generator().manual_seed(0), (name,))
+        assert (changed - made).abs().max() > 0.01, name
 
 
 def test_rows_are_scaled_as_their_front_ends_say(monkeypatch, tmp_path):

@@ -24,7 +24,7 @@ from schemas.tags import tags_schema
 
 ROOT = Path(__file__).parents[2]
 JOBS = ["build_subset", "extract_features", "explore", "train", "evaluate", "compare", "quantize"]
-JOBS += ["import_model", "tag_catalog", "retag", "export", "demo", "doctor"]
+JOBS += ["import_model", "tag_catalog", "retag", "export", "demo", "doctor", "reproduce"]
 
 
 @pytest.mark.parametrize("name", JOBS)

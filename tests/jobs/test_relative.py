@@ -71,7 +71,7 @@ def required(parser, but, text):
     for action in parser._actions:
         if action.required and action is not but:
             value = action.choices[0] if action.choices else text
-            words += [action.option_strings[0], *values_of(action, value)]
+            words += [*action.option_strings[:1], *values_of(action, value)]  # one has no name
     return words
 
 

@@ -10,6 +10,7 @@ from xml.etree import ElementTree
 import pyarrow as pa
 import pytest
 
+from pipeline.report import picture
 from pipeline.report.picture import Picture
 from schemas.ledger import LEDGER
 from schemas.segments import SEGMENTS
@@ -89,3 +90,12 @@ def svg_of() -> Callable[[Picture], ElementTree.Element]:
         return root
 
     return decode
+
+
+@pytest.fixture
+def words_of(
+    svg_of: Callable[[Picture], ElementTree.Element], monkeypatch: pytest.MonkeyPatch
+) -> Callable[[Callable[[], Picture]], list[str]]:
+    """Draw with letters in place of their outlines, and return what is written."""
+    monkeypatch.setitem(picture._STYLE, "svg.fonttype", "none")
+    return lambda draw: [text.strip() for text in svg_of(draw()).itertext() if text.strip()]

@@ -200,9 +200,9 @@ def test_distributions(n_classes, svg_of):
 
 
 def test_a_box_by_hand():
-    box = feature_plots._box(np.array([*np.arange(101.0), np.nan]))
+    box = feature_plots.box_stats(np.array([*np.arange(101.0), np.nan]))
     assert box == {"whislo": 5, "q1": 25, "med": 50, "q3": 75, "whishi": 95}
-    assert feature_plots._box(np.array([np.nan])) is None
+    assert feature_plots.box_stats(np.array([np.nan])) is None
 
 
 def test_report_by_hand():

@@ -19,12 +19,21 @@ from schemas.evaluation import EvaluationRecord, FoldsRecord, QuantizationRecord
 from schemas.exploration import ExplorationRecord
 from schemas.feature_set import FeatureSetRecord
 from schemas.regression import RegressionEvaluation
+from schemas.reproduction import (
+    ClaimRow,
+    DifferenceRow,
+    FigureRow,
+    ReproductionRecord,
+    ResultRow,
+    TrainingRow,
+)
 from schemas.tagging_run import TaggingRun
 
 RECORDS = (
     *(BuildReport, ComparisonRecord, DatasetRecord, DifferencesRecord, EmbeddingsRecord),
     *(EvaluationRecord, ExplorationRecord, FeatureSetRecord, FoldsRecord, QuantizationRecord),
-    *(RegressionEvaluation, TaggingRun),
+    *(RegressionEvaluation, ReproductionRecord, TaggingRun),
+    *(ClaimRow, DifferenceRow, FigureRow, ResultRow, TrainingRow),
 )
 RUN = TaggingRun(
     identity={"model_id": "m", "thresholds": {"cel": 0.5}},

@@ -4,12 +4,13 @@ from collections import Counter
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pytest
 
 from jobs import build_subset
 from pipeline.datasets.build_plan import BuildConfig, make_plan
 from pipeline.errors import UsageError
-from pipeline.selection.cap import cap_classes
+from pipeline.selection.cap import cap_classes, cap_classes_of_splits
 from schemas.columns import CODES as LISTS
 
 CODES = ["cel", "pia", "voi"]
@@ -90,3 +91,14 @@ def test_a_dry_run_says_what_was_left_out(sheet, tmp_path, capfd):
 def test_a_cap_of_none_is_refused(sheet):
     with pytest.raises(UsageError, match="--max-per-class 0: expected a whole number from 1 up"):
         BuildConfig((sheet,), "unused", max_per_class=0)
+
+
+def test_a_cap_of_each_split_is_one_for_each(chosen):
+    splits = ["train", "test", "val"] * len(chosen)
+    table = chosen.append_column("split", pa.array(splits[: len(chosen)]))
+    kept = cap_classes_of_splits(table, CODES, most=20)
+    for split in ("train", "val", "test"):
+        rows = kept.filter(pc.equal(kept["split"], split))
+        of_split = table.filter(pc.equal(table["split"], split))
+        assert rows.equals(cap_classes(of_split, CODES, most=20)[0])
+    assert counts_of(kept)["voi"] == 60

@@ -184,6 +184,28 @@ def test_songs_are_shared_out_30_to_70_and_none_is_in_two():
     assert again.equals(table)  # whatever order the disk lists them in
 
 
+def test_files_are_shared_out_30_to_70_where_that_is_asked_for():
+    files = [IrmasFile(f"Part1/song {k // 4}-{k % 4 + 1}.wav", 5.0, "pia") for k in range(8000)]
+    by_song, by_file = (irmas_rows(files, CODES, name="x", by=by) for by in ("song", "file"))
+    share = Counter(by_file["split"].to_pylist())
+    assert share["val"] / 8000 == pytest.approx(0.3, abs=0.03) and set(share) == {"val", "test"}
+    pairs = set(zip(by_file["group"].to_pylist(), by_file["split"].to_pylist(), strict=True))
+    assert len(pairs) > 3000  # most songs are in both
+    assert by_file.drop_columns("split").equals(by_song.drop_columns("split"))
+
+
+def test_by_file_only_what_is_in_training_itself_is_for_training(tmp_path, make_wav):
+    wav = make_wav("irmas/cel/a__1.wav", 0.5, 440)
+    twin, other = (tmp_path / f"irmas/Part1/song-{k}.wav" for k in (1, 2))
+    make_wav("irmas/Part1/song-2.wav", 0.7, 880)
+    twin.write_bytes(wav.read_bytes())
+    for one in (twin, other):
+        one.with_suffix(".txt").write_text("voi\n")
+    first, second = list_irmas(tmp_path / "irmas", by="file").to_pylist()
+    assert (first["split"], first["classes"]) == ("train", ["cel", "voi"])
+    assert second["split"] in ("val", "test") and second["group"] == first["group"]
+
+
 @pytest.mark.parametrize(
     ("text", "line", "found"),
     [

@@ -201,6 +201,16 @@ def test_a_feature_has_the_augmentations_that_fit_it():
     assert len(one.images[ORIGINAL]) == 40
 
 
+def test_a_feature_whose_samples_are_changed_shows_it():
+    feature = FeatureInput("mfcc", FrameSpec(RATE_HZ, 512, 160))
+    augment = ("noise", "pitch", "shift")
+    one, _ = augmented_windows(CLIPS, given(feature, model="cnn2d-mfcc", augment=augment))
+    assert {"noise", "pitch", "shift"} <= set(one.images)
+    for name in ("noise", "pitch"):
+        assert one.images[name].shape == one.images[ORIGINAL].shape
+        assert not np.array_equal(one.images[name], one.images[ORIGINAL])
+
+
 def test_one_clip_is_not_mixed_and_none_is_nothing():
     (one,) = augmented_windows(CLIPS[:1], given(LogMelInput(SPEC)))
     assert "mix" not in one.images

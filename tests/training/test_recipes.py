@@ -13,7 +13,6 @@ from pipeline.audio.spectra.input_kinds import (
     SamplesInput,
     input_from_dict,
 )
-from pipeline.audio.spectra.kaldi import KaldiInput
 from pipeline.audio.spectra.logmel import LogMelSpec
 from pipeline.audio.spectra.windows import WindowSpec
 from pipeline.errors import SpecMismatch, UsageError
@@ -122,18 +121,18 @@ def test_every_preset_trains(name):
     config = replace(preset(name), epochs=1, weights=None)
     input_spec = input_spec_of(config.model, SPEC)
     val_set = set_of(input_spec, 2)
-    on_samples = isinstance(input_spec, LogMelInput | KaldiInput)
+    spec = input_spec if isinstance(input_spec, FeatureInput) else getattr(input_spec, "spec", None)
     data = val_set
-    if on_samples:
-        data = with_margins(set_of(SamplesInput(input_spec.sample_rate_hz), 2), input_spec.spec)
+    if spec is not None:
+        data = with_margins(set_of(SamplesInput(input_spec.sample_rate_hz), 2), spec)
     shape = (input_spec.n_rows, WindowSpec().n_frames(input_spec))
     is_below_peak = isinstance(input_spec, LogMelInput)
     tagger = Tagger(Architecture(config.model, 2, input_shape=shape, below_peak=is_below_peak))
     tagger.db_per_unit = input_spec.db_per_unit
     mean, deviation = map(torch.from_numpy, row_moments(data))
     front_end = None
-    if on_samples:
-        front_end = SamplesToLogMel(input_spec.spec, mean=mean, deviation=deviation)
+    if spec is not None:
+        front_end = SamplesToLogMel(spec, mean=mean, deviation=deviation)
     progress = train(
         config, tagger, data, val_set, device=CPU, checkpoint=None,
         hooks=Hooks(lambda step: None, lambda metrics, state: None),
@@ -149,8 +148,9 @@ def test_presets_are_the_reports():
     assert (resnet.weight_decay, resnet.dropout, resnet.weights) == (1e-5, 0.2, "imagenet")
     assert (ast.lr, ast.lr_end, ast.head_lr, ast.head_lr_end) == (2e-5, 2e-6, 1e-3, 1e-4)
     assert (ast.weight_decay, ast.head_weight_decay) == (1e-4, 1e-3)
-    for name in ("raw", "descriptors"):
-        one = PRESETS[f"harmony-cnn1d-{name}"]
+    for name in ("cnn1d-raw", "cnn2d-mfcc", "cnn1d-descriptors"):
+        one = PRESETS[f"harmony-{name}"]
+        assert set(one.augment) == {"noise", "pitch", "shift"}
         assert (one.lr, one.lr_end, one.weight_decay) == (1e-3, 1e-5, 5e-4)
     assert preset(None) == TrainConfig()
     with pytest.raises(UsageError, match="harmony-ast"):

@@ -18,6 +18,7 @@ import soundfile
 
 from pipeline.errors import UsageError
 from pipeline.selection.irmas import IrmasFile, irmas_id, irmas_rows
+from pipeline.selection.splits import SplitBy
 from pipeline.selection.vocabulary import Vocabulary, default_vocabulary
 
 Shown = Callable[[Collection[str], str], Iterable[str]]
@@ -31,7 +32,11 @@ def _silently(names: Collection[str], what: str) -> Iterable[str]:
 
 
 def list_irmas(
-    folder: Path, vocabulary: Vocabulary | None = None, *, shown: Shown = _silently
+    folder: Path,
+    vocabulary: Vocabulary | None = None,
+    *,
+    by: SplitBy = "song",
+    shown: Shown = _silently,
 ) -> pa.Table:
     """Return the selected segments of the folder, with `group` and `split` (see `irmas_rows`)."""
     codes = (vocabulary or default_vocabulary()).codes
@@ -39,7 +44,7 @@ def list_irmas(
     contents = _equal_contents(wavs, shown)
     names = shown(list(wavs), "read IRMAS")
     files = [_read(name, wavs[name], contents.get(name)) for name in names]
-    return irmas_rows(files, codes, name=str(folder))
+    return irmas_rows(files, codes, name=str(folder), by=by)
 
 
 def irmas_paths(folder: Path) -> dict[str, Path]:

@@ -76,6 +76,7 @@ class FeatureInput:
     silence = 0.0
     db_per_unit = None
     scaling = None
+    mirrors = False
 
     def __post_init__(self) -> None:
         if self.name not in LOCAL:
@@ -102,9 +103,19 @@ class FeatureInput:
         """Columns that reach beyond the edges of some samples (`context_columns`)."""
         return None if self.name in _IN_ONE_PIECE else 2 + self.frames.n_fft // self.hop
 
+    @property
+    def reach_columns(self) -> int:
+        """Columns that half a frame reaches beyond its middle."""
+        return -(-self.frames.n_fft // (2 * self.frames.hop))
+
     def n_frames(self, n_samples: int) -> int:
         """Return how many frames that many samples give."""
         return self.frames.n_frames(n_samples)
+
+    def margins(self, n_samples: int) -> tuple[int, int]:
+        """Return how many samples before and behind `n_samples` their frames see: whole columns."""
+        reach = self.reach_columns * self.hop
+        return reach, (self.n_frames(n_samples) - 1) * self.hop + reach - n_samples
 
     def matrix(self, samples: Float32) -> Matrix:
         """Return the feature, `[n_rows, n_frames]`."""

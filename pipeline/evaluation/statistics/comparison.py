@@ -15,6 +15,7 @@ from pipeline.evaluation.runs.scored import Scored
 from pipeline.evaluation.statistics.bootstrap import (
     LEVEL,
     N_RESAMPLES,
+    PairedTest,
     Resampled,
     paired_test,
     percentiles,
@@ -47,10 +48,14 @@ class EvaluationRun:
 
 
 @dataclass(frozen=True)
-class _Run:
+class ResampledRun:
+    """An evaluation with its figures, and those of resamples of its items."""
+
     evaluation: EvaluationRun
     metrics: Metrics
+    """The figures of the items themselves."""
     drawn: Resampled
+    """Those of each resample: of the same items in all runs that are compared."""
 
 
 def check_same(first: EvaluationRun, other: EvaluationRun) -> None:
@@ -120,21 +125,13 @@ def compare(
     """
     if len(evaluations) < 2:
         raise UsageError(f"{len(evaluations)} evaluation: expected two or more to compare")
-    for other in evaluations[1:]:
-        check_same(evaluations[0], other)
-    uris, codes = evaluations[0].scored.uris, list(class_names)
-    ordered = [one.scored.ordered(uris, codes) for one in evaluations]
-    groups = min((same.groups for same in ordered), key=_n_groups)  # older ones know none
-    runs = [
-        _run(one, same, groups, n_resamples, seed)
-        for one, same in zip(evaluations, ordered, strict=True)
-    ]
+    runs = resampled_runs(evaluations, list(class_names), n_resamples=n_resamples, seed=seed)
     runs.sort(key=lambda run: -(run.metrics.macro_f1_present or 0.0))
     models = [_model(run, runs[0]) for run in runs]
     _correct([row["against_best"] for row in models[1:]])
     return ComparisonRecord(
-        n_items=len(uris),
-        n_groups=_n_groups(groups),
+        n_items=len(evaluations[0].scored.uris),
+        n_groups=min(_n_groups(one.scored.groups) for one in evaluations),
         n_present=runs[0].metrics.n_present,
         class_names=dict(class_names),
         best=runs[0].evaluation.name,
@@ -146,11 +143,33 @@ def compare(
     )
 
 
+def resampled_runs(
+    evaluations: Sequence[EvaluationRun],
+    codes: Sequence[str],
+    *,
+    n_resamples: int = N_RESAMPLES,
+    seed: int = 0,
+) -> list[ResampledRun]:
+    """Return each evaluation with its figures and those of resamples, which all have in common.
+
+    So any two of them can be tested against each other by `paired`. `codes` gives the order of the
+    classes. UsageError where items, classes or truth differ.
+    """
+    for other in evaluations[1:]:
+        check_same(evaluations[0], other)
+    ordered = [one.scored.ordered(evaluations[0].scored.uris, codes) for one in evaluations]
+    groups = min((same.groups for same in ordered), key=_n_groups)  # older ones know none
+    return [
+        _run(one, same, groups, n_resamples, seed)
+        for one, same in zip(evaluations, ordered, strict=True)
+    ]
+
+
 def _run(
     evaluation: EvaluationRun, same: Scored, groups: Sequence[str], n_resamples: int, seed: int
-) -> _Run:
+) -> ResampledRun:
     limits = [evaluation.thresholds[code] for code in same.codes]
-    return _Run(
+    return ResampledRun(
         evaluation,
         multilabel_metrics(same.truth, same.scores, thresholds=limits, class_codes=same.codes),
         resample(
@@ -164,7 +183,7 @@ def _run(
     )
 
 
-def _model(run: _Run, best: _Run) -> dict[str, Any]:
+def _model(run: ResampledRun, best: ResampledRun) -> dict[str, Any]:
     return {
         "name": run.evaluation.name,
         **run.evaluation.origin,
@@ -183,7 +202,9 @@ def _model(run: _Run, best: _Run) -> dict[str, Any]:
             for k, row in enumerate(run.metrics.per_class)
         ],
         "training": dict(run.evaluation.training),
-        "against_best": None if run is best else {name: _test(run, best, name) for name in TESTED},
+        "against_best": None
+        if run is best
+        else {name: asdict(paired(run, best, name)) for name in TESTED},
     }
 
 
@@ -202,9 +223,8 @@ def _correct(tests: Sequence[Mapping[str, dict[str, float | None]]]) -> None:
             test["p_holm"] = p_value
 
 
-def _test(run: _Run, best: _Run, name: str) -> dict[str, float | None]:
-    mine, theirs = getattr(run.metrics, name), getattr(best.metrics, name)
+def paired(run: ResampledRun, other: ResampledRun, name: str) -> PairedTest:
+    """Test whether a figure of `TESTED` differs between two runs: the first less the other."""
+    mine, theirs = getattr(run.metrics, name), getattr(other.metrics, name)
     observed = None if mine is None or theirs is None else mine - theirs
-    return asdict(
-        paired_test(getattr(run.drawn, name), getattr(best.drawn, name), observed=observed)
-    )
+    return paired_test(getattr(run.drawn, name), getattr(other.drawn, name), observed=observed)

@@ -112,7 +112,7 @@ def _feature_blocks(
     tested: FeatureTests, anova: Mapping[str, Any], class_names: Mapping[str, str]
 ) -> list[Table | Picture]:
     blocks: list[Table | Picture] = [
-        _features_table(anova["features"]),
+        features_table(anova["features"]),
         feature_plots.anova_bars(tested.table, n_classes=tested.n_classes),
         feature_plots.feature_distributions(tested.rows, class_names=class_names),
     ]
@@ -121,7 +121,8 @@ def _feature_blocks(
     return [*blocks, _rows_table(ranked(tested.table))]
 
 
-def _features_table(features: Sequence[Row]) -> Table:
+def features_table(features: Sequence[Row]) -> Table:
+    """Return what the ANOVA says of each feature."""
     rows = [
         (
             row["feature"],

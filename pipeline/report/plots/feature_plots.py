@@ -91,6 +91,7 @@ def _by_feature(rows: Sequence[Row]) -> list[tuple[str, list[Row]]]:
 
 def _draw_bars(axes: Axes, groups: Sequence[tuple[str, list[Row]]], n_classes: int) -> None:
     labels: list[str] = []
+    longest = 0.0  # of a bar or of its line, which lies beyond the bars where there are few clips
     for feature, rows in groups:
         labels.append(feature if len(feature) <= 34 else feature[:33] + "…")
         at = len(labels) + np.arange(len(rows))
@@ -101,13 +102,13 @@ def _draw_bars(axes: Axes, groups: Sequence[tuple[str, list[Row]]], n_classes: i
         for y, row, limit in zip(at.tolist(), rows, limits, strict=True):
             text = f"  {row['eta_squared']:.2f}   p {p_text(row['p_value'])}"
             x = max(row["eta_squared"], limit)
+            longest = max(longest, x)
             axes.text(x, y, text, va="center", fontsize=7.5)
         labels += [row_label(row) for row in rows]
     axes.set_yticks(range(len(labels)), labels, fontsize=8)
     heads = np.cumsum([0, *(1 + len(rows) for _, rows in groups)])[:-1]
     for head in heads:
         axes.get_yticklabels()[head].set_fontweight("bold")
-    longest = max(row["eta_squared"] for _, rows in groups for row in rows)
     tidy_bars(axes, right=max(0.1, 1.22 * longest))
     axes.set_xlabel("eta squared")
 
@@ -153,7 +154,7 @@ def feature_distributions(rows: Sequence[RowValues], *, class_names: Mapping[str
 
 
 def _draw_boxes(axes: Axes, row: RowValues, codes: Sequence[str]) -> None:
-    boxes = [_box(row.values[row.groups == k]) for k in range(len(codes))]
+    boxes = [box_stats(row.values[row.groups == k]) for k in range(len(codes))]
     drawn = [k for k, box in enumerate(boxes) if box]
     axes.bxp(
         [box for box in boxes if box],
@@ -185,7 +186,7 @@ def _panel_title(row: RowValues) -> str:
     return text if len(text) <= 40 else text[:39] + "…"
 
 
-def _box(values: Floats) -> dict[str, float] | None:
+def box_stats(values: Floats) -> dict[str, float] | None:
     """Return what matplotlib needs for a box; None for a class without clips."""
     finite = values[np.isfinite(values)].astype(np.float64)
     if not len(finite):

@@ -18,7 +18,7 @@ from torch import Tensor
 from pipeline.arrays import Float32
 from pipeline.audio.decoding.clip import loudest_start_s
 from pipeline.audio.description.prepare import Step, apply_steps
-from pipeline.audio.spectra.input_kinds import LogMelInput, SamplesInput
+from pipeline.audio.spectra.input_kinds import FeatureInput, LogMelInput, SamplesInput
 from pipeline.audio.spectra.input_spec import InputSpec
 from pipeline.audio.spectra.logmel import LogMelSpec
 from pipeline.audio.spectra.windows import WindowSpec
@@ -94,8 +94,9 @@ class TrainingInput:
             return [*usual, *self._more(LOG_MELS), *randomise]
         if isinstance(self.input_spec, SamplesInput):
             return ["noise", "pitch", "shift", "mix", *self._more(SAMPLES), *randomise]
+        of_samples = sorted(_OF_SAMPLES) if self.made_spec is not None else []
         in_db = [] if self.input_spec.db_per_unit is None else ["mix", "tilt"]
-        return ["shift", *_MASKS, *in_db]
+        return [*of_samples, "shift", *_MASKS, *in_db]
 
     def _more(self, domain: str) -> list[str]:
         """Return what is used of `augmenting.augmentations` for windows of a kind."""
@@ -105,6 +106,13 @@ class TrainingInput:
     def bands(self) -> Any:
         """The spec of the mel bands that the input is; None of samples and of other features."""
         return getattr(self.input_spec, "spec", None)
+
+    @property
+    def made_spec(self) -> Any:
+        """What is made of samples: mel bands, or a feature whose samples the training changes."""
+        is_feature = isinstance(self.input_spec, FeatureInput)
+        changes = is_feature and any(map(self.is_used, _OF_SAMPLES))
+        return self.input_spec if changes else self.bands
 
     def is_used(self, name: str) -> bool:
         """Whether the training uses an augmentation."""
@@ -158,13 +166,14 @@ class _Maker:
         starts_s = [loudest_start_s(wave, rate_hz, given.windows.window_s) for wave in waves]
         stored = window_of_each(waves, starts_s, given.input_spec, given.windows)
         rng = torch.Generator().manual_seed(given.config.seed)
-        if (spec := given.bands) is None:
+        if (spec := given.made_spec) is None:
             recorded = stored if isinstance(given.input_spec, SamplesInput) else None
             return cls(given, stored, None, None, rng, recorded)
         samples = window_of_each(waves, starts_s, SamplesInput(rate_hz), given.windows)
         mean, deviation = map(torch.from_numpy, row_moments(samples))
         to_log_mel = given.to_log_mel or SamplesToLogMel(spec, mean=mean, deviation=deviation)
-        return cls(given, stored, with_margins(samples, spec), to_log_mel, rng, samples)
+        recorded = None if given.bands is None else samples
+        return cls(given, stored, with_margins(samples, spec), to_log_mel, rng, recorded)
 
     def originals(self) -> list[Float32]:
         """Return the windows as they are."""

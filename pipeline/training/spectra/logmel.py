@@ -12,6 +12,7 @@ import torch
 
 from pipeline.audio.decoding.clip import FULL_SCALE
 from pipeline.audio.spectra.filterbank import FilterBankSpec
+from pipeline.audio.spectra.input_kinds import FeatureInput
 from pipeline.audio.spectra.kaldi import KaldiSpec
 from pipeline.audio.spectra.logmel import LogMelSpec, mel_filters
 from pipeline.training.augmenting.augment import noise
@@ -19,9 +20,10 @@ from pipeline.training.augmenting.pitch import pitch
 from pipeline.training.data.windows import WindowSet
 from pipeline.training.spectra.filterbank import FilterBank
 from pipeline.training.spectra.kaldi import KaldiFbank
+from pipeline.training.spectra.local_features import LocalFeatures
 
-BandSpec = LogMelSpec | KaldiSpec | FilterBankSpec
-"""Of the front ends that a training on samples can make: those of mel bands."""
+BandSpec = LogMelSpec | KaldiSpec | FilterBankSpec | FeatureInput
+"""Of the front ends that a training on samples can make: those of mel bands, MFCC, descriptors."""
 
 
 class LogMel(torch.nn.Module):
@@ -65,6 +67,8 @@ def bands_of(spec: BandSpec, *, has_margins: bool) -> torch.nn.Module:
 
     With `has_margins` the samples come with what frames see beyond their ends (`with_margins`).
     """
+    if isinstance(spec, FeatureInput):
+        return LocalFeatures(spec)
     if isinstance(spec, KaldiSpec):
         return KaldiFbank(spec)
     if isinstance(spec, FilterBankSpec):
@@ -75,13 +79,15 @@ def bands_of(spec: BandSpec, *, has_margins: bool) -> torch.nn.Module:
 class SamplesToLogMel(torch.nn.Module):
     """Windows of samples in, disturbed, and their mel bands out: on the device of the model.
 
+    Or their MFCC or descriptors, which the CPU makes.
+
     The windows come with what stands before and behind them in the clip (`with_margins`), so that a
     window's first and last frames are those that the clip's own log-mel has there.
 
     Parameters
     ----------
     spec
-        Of the log-mel, of Kaldi's filter bank, or of another's.
+        Of the log-mel, of Kaldi's filter bank, or of another's; the front end of a feature.
     mean, deviation
         Of the training set's samples, 32,768 for full scale: noise is drawn from them.
     """

@@ -1,0 +1,1 @@
+"""The flow that does the report again: experiments one after the other, each resumable."""
