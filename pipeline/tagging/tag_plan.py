@@ -34,6 +34,8 @@ class TaggingPlan:
     """Their length in seconds, guessed from their size."""
     seconds: float | None
     """How long it would take; None where no run tells."""
+    undescribed: int = 0
+    """Of those left, tracks that were tagged without the attributes that are asked for."""
 
 
 def plan_of(
@@ -52,4 +54,5 @@ def plan_of(
         bytes=planned.sizes.n_bytes,
         audio_s=audio_s,
         seconds=expected_s(runs, audio_s) if planned.n_left else 0.0,
+        undescribed=planned.n_undescribed,
     )

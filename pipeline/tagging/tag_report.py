@@ -142,7 +142,7 @@ def run_before(folder: Folder, run: TaggingRun) -> TaggingRun | None:
 def _is_like(before: TaggingRun, run: TaggingRun) -> bool:
     identities = {json.dumps(one.identity, sort_keys=True) for one in (before, run)}
     catalogues = {one.catalog.rstrip("/") for one in (before, run)}
-    met_more = before.tagged + before.failed > before.retried
+    met_more = before.tagged + before.failed > before.retried + before.undescribed
     return len(identities) == len(catalogues) == 1 and before.complete and met_more
 
 

@@ -111,8 +111,8 @@ def test_fingerprints_are_compared_to_the_last_bit():
 
 def test_only_what_is_ok_is_known_content():
     there = known(("a", 1, "ok", 1), ("b", 1, "failed", 1))
-    assert print_of("a") in there.rows.known_contents
-    assert print_of("b") not in there.rows.known_contents
+    assert print_of("a") in there.rows.known_contents()
+    assert print_of("b") not in there.rows.known_contents()
 
 
 def test_hours_are_guessed_from_what_is_known_or_from_the_format():
