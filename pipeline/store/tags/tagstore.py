@@ -40,7 +40,7 @@ from pipeline.store.tags.tagfiles import (
 )
 from pipeline.store.tags.tagpart import TagPart
 from pipeline.store.tags.tagrows import belonging, for_others, last_of_each, of_tracks, times
-from schemas.attributes import sets_of, with_attributes_of
+from schemas.attributes import attributes_of, sets_of, with_attributes_of
 from schemas.tagging_run import TaggingRun
 
 IDENTITY_KEY = b"timbre.tagging"
@@ -155,6 +155,13 @@ class TagStore:
         said = self.folder.read_schema(names[0]).metadata or {}
         identity: dict[str, Any] = json.loads(said.get(IDENTITY_KEY, b"{}"))
         return identity
+
+    def attributes(self, model_id: str) -> list[pa.Field]:
+        """Return the columns of attributes that a model's rows have; a file may lack some."""
+        with ThreadPoolExecutor(AT_ONCE) as pool:
+            schemas = list(pool.map(self.folder.read_schema, self.files(model_id)))
+        found = {one.name: one for schema in schemas for one in attributes_of(schema)}
+        return list(found.values())
 
     def n_parts(self, model_id: str) -> int:
         """Return into how many parts a model's rows are cut; 1 where it has none yet."""
