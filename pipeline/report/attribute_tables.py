@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from itertools import zip_longest
 
-from pipeline.evaluation.runs.attribute_figures import AttributeFigures
+from pipeline.evaluation.runs.attribute_figures import AttributeFigures, Track
 from pipeline.report.page import Table
 
 
@@ -28,14 +28,18 @@ def attributes_table(attributes: Sequence[AttributeFigures]) -> Table:
 def _moments(one: AttributeFigures) -> tuple[str | None, str | None]:
     if not one.n_tracks:
         return None, None
-    n_digits = 1 if one.range[1] > 1 else 2
-    return f"{one.mean:.{n_digits}f}", f"{one.deviation:.{n_digits}f}"
+    return _text(one, one.mean), _text(one, one.deviation)
+
+
+def _text(one: AttributeFigures, value: float) -> str:
+    """Return a value with as many digits as its scale asks for."""
+    return f"{value:.1f}" if one.range[1] > 1 else f"{value:.2f}"
 
 
 def extremes_table(attributes: Sequence[AttributeFigures]) -> Table:
     """Return the tracks with the highest and the lowest values of each attribute."""
     rows = [
-        (one.name, *(highest or (None, None)), *(lowest or (None, None)))
+        (one.name, *_cells(one, highest), *_cells(one, lowest))
         for one in attributes
         for highest, lowest in zip_longest(one.highest, one.lowest)
     ]
@@ -43,4 +47,9 @@ def extremes_table(attributes: Sequence[AttributeFigures]) -> Table:
         "Highest and lowest tracks by attribute",
         ("column", "highest", "track", "lowest", "track, lowest"),
         rows,
+        numbers=("highest", "lowest"),
     )
+
+
+def _cells(one: AttributeFigures, track: Track | None) -> tuple[str | None, str | None]:
+    return (None, None) if track is None else (_text(one, track[0]), track[1])
