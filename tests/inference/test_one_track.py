@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from pipeline.audio.decoding.decode import decode
+from pipeline.audio.description.timbral.descriptors import timbral_descriptors
 from pipeline.errors import UsageError
 from pipeline.inference.inference_config import inference_config
 from pipeline.inference.tagger import TrackTagger
@@ -31,6 +32,18 @@ def test_a_path_bytes_and_samples_are_one_track(tagger, make_wav):
     assert row["scores"] == pytest.approx(rows[0]["scores"], abs=1e-6)
     stereo = tagger.tag(np.stack([samples, samples], axis=1), sample_rate_hz=RATE_HZ)
     assert stereo["scores"] == pytest.approx(row["scores"], abs=1e-6)
+
+
+def test_how_a_track_sounds_is_in_its_row_where_it_is_asked_for(tmp_path, make_wav):
+    path = make_wav("a.wav", 2, 440, 660)
+    config = inference_config(write_model(tmp_path)[0], attributes=["timbral"])
+    row = TrackTagger(config).tag(path)
+    expected = timbral_descriptors(decode(path, sample_rate_hz=RATE_HZ), RATE_HZ)
+    found = {name: row[f"timbral_{name}"] for name in expected}
+    assert found == pytest.approx(expected, rel=1e-4)
+    assert row["attributes"] == ["timbral"] and row["status"] == "ok"
+    with pytest.raises(UsageError, match="--attributes tone: expected some of timbral"):
+        inference_config(attributes=["tone"])
 
 
 def test_a_relative_path_is_that_of_the_caller_now(tagger, make_wav, monkeypatch):
