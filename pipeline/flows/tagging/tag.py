@@ -141,7 +141,8 @@ def plan_tagging(config: TagConfig) -> TaggingPlan:
             attributes=inference.attributes,
             writes=False,
         )
-    return plan_of(steps.planned, store.runs(model_id), left_out.counts)
+    runs = store.runs(model_id)
+    return plan_of(steps.planned, runs, left_out.counts, inference.attributes)
 
 
 def tag_catalog(config: TagConfig) -> TaggingRun:
