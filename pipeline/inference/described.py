@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 import numpy as np
 import pyarrow as pa
 
+from pipeline.audio.spectra.activity import Activity
 from pipeline.audio.spectra.windows import MatrixWindows
 from pipeline.binaries import buffers_of
 from pipeline.inference.inference_config import InferenceConfig
@@ -28,7 +29,8 @@ def describe(
 
 def description_of(inference: InferenceConfig) -> Description:
     """Return what of a track is computed before the model has it."""
-    return Description(inference.front_ends, inference.attributes, inference.activity)
+    activity = inference.activity or Activity(max_flatness=1)  # silence has no attributes
+    return Description(inference.front_ends, inference.attributes, activity)
 
 
 def windows_of(described: pa.Table, inference: InferenceConfig, k: int = 0) -> list[MatrixWindows]:

@@ -31,7 +31,7 @@ class Description:
     attributes: Sequence[str] = ()
     """The attribute sets that it is described by."""
     activity: Activity | None = None
-    """What of it is silence or noise, and has no attributes; None: nothing."""
+    """What of it is silence or noise, and is not described by attributes; None: nothing."""
 
     @property
     def rates_hz(self) -> list[int]:
