@@ -180,6 +180,7 @@ def _known(start: int, n: int, *, with_new: bool = False) -> pa.Table:
         "labels": pa.ListArray.from_arrays(
             pa.array(np.arange(0, 2 * n + 1, 2, dtype=np.int32)), pa.array(["cel", "pia"] * n)
         ),
+        "attributes": pa.nulls(n),
     }
     return pa.table([columns[field.name].cast(field.type) for field in KNOWN], schema=KNOWN)
 

@@ -48,6 +48,7 @@ from pipeline.audio.spectra.windows import WindowSpec, cut_windows
 from pipeline.demo.catalogue import plan_catalogue
 from pipeline.demo.recording import record_all
 from pipeline.inference.inference_config import inference_config
+from pipeline.inference.track_description import Description
 from pipeline.inference.track_front_end import TrackFrontEnd
 from pipeline.inference.tracks import described_rows
 from pipeline.models.engines.engines import make_engine
@@ -164,7 +165,7 @@ def prepare(flags: argparse.Namespace) -> Bench:
 def row_of(path: Path, front_end: TrackFrontEnd) -> dict[str, Any]:
     """Describe one track."""
     track = {"uri": str(path), "size_bytes": 0, "modified_ns": 0, "attempts": 0}
-    (row,) = described_rows([track], [front_end], lambda _: False)
+    (row,) = described_rows([track], Description([front_end]), lambda _: False)
     assert row["status"] == "ok", row["detail"]
     return row
 

@@ -54,9 +54,12 @@ def _planned(plan: TaggingPlan) -> str:
     time = "no run yet that says how long it takes"
     if plan.seconds is not None:
         time = f"about {duration_text(plan.seconds)} as the last run went, start and page included"
+    again = f"{plan.retried:,} again"
+    if plan.undescribed:
+        again += f", {plan.undescribed:,} for attributes"
     return (
         f"{plan.tracks:,} tracks: {plan.left:,} to do ({plan.changed:,} changed, "
-        f"{plan.retried:,} again), {plan.unchanged:,} unchanged; {plan.gone:,} with tags "
+        f"{again}), {plan.unchanged:,} unchanged; {plan.gone:,} with tags "
         f"are gone\nto read: {size_text(plan.bytes)}, about "
         f"{duration_text(plan.audio_s)} of audio; {time}{_left_out(plan.left_out)}"
     )

@@ -71,6 +71,8 @@ class TaggingRun(Record):
     """Tracks that were known, with another size or time."""
     retried: int = 0
     """Tracks that had failed before and were tried again."""
+    undescribed: int = 0
+    """Tracks that were tagged again as they had none of the `attributes`, or not all."""
     gone: int = 0
     """Tracks that have a row, but are not in the catalogue any more."""
     failed_in_all: int = 0
@@ -79,6 +81,8 @@ class TaggingRun(Record):
     """Share of the catalogue that may have failed, 0 to 1; older runs had no limit."""
     past_limit: bool = False
     """Whether more tracks have failed than `max_failed` allows."""
+    attributes: list[str] = field(default_factory=list)
+    """Attribute sets that the run described tracks by; `--attributes`."""
     lacking: list[str] = field(default_factory=list)
     """Tables that were asked for, which tracks that were tagged before do not have."""
     audio_s: float = 0.0

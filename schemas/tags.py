@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import pyarrow as pa
 
+from schemas.attributes import ATTRIBUTES
 from schemas.columns import CODES, column
 
 
@@ -14,8 +15,11 @@ def scores_struct(class_codes: Sequence[str]) -> pa.StructType:
     return pa.struct([pa.field(code, pa.float32()) for code in class_codes])
 
 
-def tags_schema(class_codes: Sequence[str]) -> pa.Schema:
-    """TAGS of a model that knows `class_codes`; a broken track is a row with status 'failed'."""
+def tags_schema(class_codes: Sequence[str], attributes: Sequence[pa.Field] = ()) -> pa.Schema:
+    """TAGS of a model that knows `class_codes`; a broken track is a row with status 'failed'.
+
+    `attributes` are the columns of the attribute sets that were asked for; most runs have none.
+    """
     scores = scores_struct(class_codes)
     return pa.schema(
         [
@@ -50,5 +54,6 @@ def tags_schema(class_codes: Sequence[str]) -> pa.Schema:
             ),
             column("model_id", pa.string(), "the model that said so"),
             column("tagged_at", pa.timestamp("ms", "UTC"), "when"),
+            *([ATTRIBUTES, *attributes] if attributes else []),
         ]
     )

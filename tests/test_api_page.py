@@ -51,6 +51,7 @@ def test_the_examples_run(corpus: Corpus, dataset, model, tmp_path, monkeypatch,
     assert re.search(r"^ok +python", machine, re.M)
     assert one.splitlines()[1:3] == ["True", "True"]
     assert "a.wav ok [" in one and "b.wav failed []" in one
+    assert re.search(r"^\d+\.\d+ \d+\.\d+$", one, re.M)  # of brightness and roughness
     assert logmel.startswith("(256, ")
 
 

@@ -49,7 +49,7 @@ def copy(tmp_path_factory):
 
 
 def test_there_is_a_diff_for_every_seam_and_each_makes_a_module_and_its_test():
-    assert len(DIFFS) == 12  # two of a network and of an export
+    assert len(DIFFS) == 13  # two of a network and of an export
     for diff in DIFFS:
         assert diff.count("\nnew file mode ") == diff.count("diff --git ") == 2
         module, test = new_files(diff)

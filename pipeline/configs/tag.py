@@ -9,12 +9,16 @@ from pipeline.configs.cluster import ClusterConfig
 from pipeline.errors import UsageError
 from pipeline.evaluation.labels.aggregate import CHOICES, method_named
 from pipeline.evaluation.labels.thresholds import check_share
-from pipeline.flags import Count, Flag, Number, Seconds, Share, described
+from pipeline.flags import Count, Flag, Number, Seconds, Share, described, words
 from pipeline.models.names import STARTER, Engine, Precision
+from pipeline.seams import declaring
 from pipeline.store.playlist import FORMS
 
 Retry = Literal["none", "failed"]
 """Which failed tracks are taken again, beside those that the line failed."""
+
+ATTRIBUTES = tuple(declaring("pipeline.audio.description.attributes", "ATTRIBUTES"))
+"""Names of the attribute sets: the modules of `pipeline.audio.description.attributes`."""
 
 _TRACKS, _MODEL, _LABELS = "what is tagged", "the model", "windows and labels"
 _WRITTEN, _WHERE, _LIMITS = "what is written", "where it runs", "limits"
@@ -58,6 +62,10 @@ class TagConfig(ClusterConfig):
     """Also write windows/ and intervals/."""
     embeddings: Annotated[bool, _WRITTEN] = False
     """Also write embeddings/, one vector per track."""
+    attributes: Annotated[tuple[str, ...], words("NAMES", ", ".join(ATTRIBUTES)), _WRITTEN] = ()
+    """Also describe how each track sounds, in columns of tags/ by which one can sort and filter:
+    names of attribute sets with commas between. Tracks that were tagged without are tagged again.
+    There are: {known}."""
     engine: Annotated[Engine, _MODEL] = "auto"
     """What runs the model: torch, OpenVINO, or the faster of both here."""
     precision: Annotated[Precision, _MODEL] = "auto"

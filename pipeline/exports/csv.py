@@ -7,11 +7,11 @@ from pipeline.exports.task import Export, Task
 
 
 def _write(task: Task) -> str:
-    codes, n_rows = task.source.codes, 0
+    codes, attributes, n_rows = task.source.codes, task.source.origin.attributes, 0
     with task.writing("tags.csv") as write:
-        write(texts.csv_header(codes))
+        write(texts.csv_header(codes, attributes))
         for _, rows, _ in task.batches():
-            write(texts.csv_lines(rows, codes))
+            write(texts.csv_lines(rows, codes, attributes))
             n_rows += len(rows)
             n_formulas = sum(texts.is_formula(row["uri"]) for row in rows)
             task.counts[

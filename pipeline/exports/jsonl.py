@@ -10,7 +10,7 @@ def _write(task: Task) -> str:
     n_rows = 0
     with task.writing("tags.jsonl") as write:
         for _, rows, _ in task.batches():
-            write(texts.json_lines(rows))
+            write(texts.json_lines(rows, task.source.origin.attributes))
             n_rows += len(rows)
     return f"tags.jsonl: {n_rows:,d} objects, failed tracks too"
 

@@ -47,7 +47,8 @@ class ExportSource:
         last = next(runs, None)
         n_again = sum(int((~rows).sum()) for rows in is_last.values())
         codes = _score_codes(store.folder.read_schema(next(iter(is_last))))
-        origin = _origin(chain([last] if last else (), runs), chosen)
+        attributes = tuple(one.name for one in store.attributes(chosen))
+        origin = _origin(chain([last] if last else (), runs), chosen, attributes)
         return cls(store, origin, codes, is_last, _notes(last, n_again=n_again))
 
     @property
@@ -135,7 +136,7 @@ class Intervals:
         return pa.concat_tables(parts, promote_options="permissive")
 
 
-def _origin(runs: Iterable[TaggingRun], model_id: str) -> TagSource:
+def _origin(runs: Iterable[TaggingRun], model_id: str, attributes: tuple[str, ...]) -> TagSource:
     """Return what a model's last run that has ended says of it."""
     run = next((run for run in runs if run.class_names), TaggingRun())
     return TagSource(
@@ -143,6 +144,7 @@ def _origin(runs: Iterable[TaggingRun], model_id: str) -> TagSource:
         run.class_names,
         str(run.identity.get("aggregation", "unknown")),
         run.provenance.get("timbre", "unknown"),
+        attributes,
     )
 
 

@@ -57,6 +57,8 @@ class TagSource:
     aggregation: str
     version: str
     """Of the program that tagged."""
+    attributes: tuple[str, ...] = ()
+    """Columns of its rows that say how a track sounds; none where no run was asked for any."""
 
     def name(self, code: str) -> str:
         """Return the name of a class, fit for one line of text."""
@@ -96,19 +98,19 @@ def is_formula(text: str) -> bool:
     return text.startswith((*_FORMULA, "'"))
 
 
-def csv_header(codes: Sequence[str]) -> str:
+def csv_header(codes: Sequence[str], attributes: Sequence[str] = ()) -> str:
     """Return the first line of the csv."""
     scores = [f"score_{code}" for code in codes]  # a class may be called as a column is
     columns = ["uri", "status", "reason", "duration_s", "labels", *scores, "model_id", "tagged_at"]
-    return ",".join(map(_quoted, columns)) + "\r\n"
+    return ",".join(map(_quoted, [*columns, *attributes])) + "\r\n"
 
 
-def csv_lines(rows: Iterable[Row], codes: Sequence[str]) -> str:
+def csv_lines(rows: Iterable[Row], codes: Sequence[str], attributes: Sequence[str] = ()) -> str:
     """Return lines of RFC 4180; what a failed track lacks is empty."""
-    return "".join(",".join(_csv_cells(row, codes)) + "\r\n" for row in rows)
+    return "".join(",".join(_csv_cells(row, codes, attributes)) + "\r\n" for row in rows)
 
 
-def _csv_cells(row: Row, codes: Sequence[str]) -> list[str]:
+def _csv_cells(row: Row, codes: Sequence[str], attributes: Sequence[str]) -> list[str]:
     scores = row["scores"] or {}
     texts = [row[key] for key in ("uri", "status", "reason")]
     return [
@@ -118,15 +120,16 @@ def _csv_cells(row: Row, codes: Sequence[str]) -> list[str]:
         *(_six(scores.get(code)) for code in codes),
         _quoted(row["model_id"]),
         _time(row["tagged_at"]) or "",
+        *(_six(row.get(name)) for name in attributes),
     ]
 
 
-def json_lines(rows: Iterable[Row]) -> str:
+def json_lines(rows: Iterable[Row], attributes: Sequence[str] = ()) -> str:
     """Return an object a line, a track each."""
-    return "".join(_json(_json_row(row)) + "\n" for row in rows)
+    return "".join(_json(_json_row(row, attributes)) + "\n" for row in rows)
 
 
-def _json_row(row: Row) -> dict[str, Any]:
+def _json_row(row: Row, attributes: Sequence[str]) -> dict[str, Any]:
     as_it_is = ("uri", "fingerprint", "status", "reason", "detail")
     return {
         **{key: row.get(key) for key in as_it_is},
@@ -136,6 +139,7 @@ def _json_row(row: Row) -> dict[str, Any]:
         "peaks": _numbers(row.get("peaks")),  # runs of earlier versions have none
         "model_id": row["model_id"],
         "tagged_at": _time(row["tagged_at"]),
+        **{name: _number(row.get(name)) for name in attributes},
     }
 
 
@@ -163,7 +167,7 @@ def audacity_text(found: Iterable[Span], origin: TagSource) -> str:
 
 
 def jams_text(row: Row, found: Iterable[Span], origin: TagSource) -> str:
-    """Return a JAMS file with one annotation; the track's own scores are in its sandbox."""
+    """Return a JAMS file with one annotation; the track's scores and attributes are its sandbox."""
     duration_s = _number(row["duration_s"]) or 0.0
     about = {
         "annotator": {"model_id": origin.model_id, "aggregation": origin.aggregation},
@@ -175,6 +179,7 @@ def jams_text(row: Row, found: Iterable[Span], origin: TagSource) -> str:
         "labels": row["labels"] or [],
         "scores": _numbers(row["scores"]),
         "tagged_at": _time(row["tagged_at"]),
+        **{name: _number(row.get(name)) for name in origin.attributes},
     }
     annotation = {
         "namespace": "tag_open",

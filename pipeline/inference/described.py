@@ -10,20 +10,27 @@ from collections.abc import Callable, Iterator
 import numpy as np
 import pyarrow as pa
 
+from pipeline.audio.spectra.activity import Activity
 from pipeline.audio.spectra.windows import MatrixWindows
 from pipeline.binaries import buffers_of
 from pipeline.inference.inference_config import InferenceConfig
-from pipeline.inference.tracks import column, described_rows, described_schema
+from pipeline.inference.track_description import Description, column
+from pipeline.inference.tracks import described_rows, described_schema
 
 
 def describe(
     tracks: pa.Table, inference: InferenceConfig, is_known: Callable[[str], bool] = lambda _: False
 ) -> Iterator[pa.Table]:
     """Decode each track, and say when its windows begin; yield one row per track, or a fault."""
-    front_ends = inference.front_ends
-    schema = described_schema(len(front_ends))
-    for row in described_rows(tracks.to_pylist(), front_ends, is_known):
+    schema = described_schema(len(inference.front_ends), inference.attribute_columns)
+    for row in described_rows(tracks.to_pylist(), description_of(inference), is_known):
         yield pa.Table.from_pylist([row], schema)
+
+
+def description_of(inference: InferenceConfig) -> Description:
+    """Return what of a track is computed before the model has it."""
+    activity = inference.activity or Activity(max_flatness=1)  # silence has no attributes
+    return Description(inference.front_ends, inference.attributes, activity)
 
 
 def windows_of(described: pa.Table, inference: InferenceConfig, k: int = 0) -> list[MatrixWindows]:

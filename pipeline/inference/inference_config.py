@@ -7,8 +7,10 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 
 from pipeline.arrays import Floats
+from pipeline.audio.description.track_attributes import attribute_columns, check_attributes
 from pipeline.audio.spectra.activity import Activity
 from pipeline.audio.spectra.windows import WindowSpec
 from pipeline.errors import SpecMismatch, UsageError
@@ -19,6 +21,7 @@ from pipeline.inference.track_front_end import MAX_TRACK_S, TrackFrontEnd
 from pipeline.models.card import ModelCard
 from pipeline.models.ensemble import Card, EnsembleCard, joined, load_any, of_members
 from pipeline.models.starter import STARTER, for_all_processes
+from schemas.tags import tags_schema
 
 
 @dataclass(frozen=True)
@@ -41,6 +44,8 @@ class InferenceConfig:
     precision: str = "auto"
     keep_windows: bool = False
     embeddings: bool = False
+    attributes: tuple[str, ...] = ()
+    """Attribute sets that a track is described by, beside what the model says of it."""
     max_track_s: float = MAX_TRACK_S
     """A longer track is a row of reason too_long, in s."""
     calibration: Calibration | None = None
@@ -50,6 +55,7 @@ class InferenceConfig:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "model", for_all_processes(self.model))
+        check_attributes(self.attributes)
         untrained = self.card.untrained_classes  # never named: their scores are 0
         limits = [
             1.0 if code in untrained else limit
@@ -101,6 +107,16 @@ class InferenceConfig:
     def front_ends(self) -> tuple[TrackFrontEnd, ...]:
         """How a track becomes windows of all models, those of equal front ends once."""
         return tuple(dict.fromkeys(part.front_end for part in self.parts))
+
+    @property
+    def attribute_columns(self) -> list[pa.Field]:
+        """The columns of TAGS that the attribute sets bring."""
+        return attribute_columns(self.attributes)
+
+    @property
+    def tags_schema(self) -> pa.Schema:
+        """The schema of TAGS that are made so."""
+        return tags_schema(self.codes, self.attribute_columns)
 
     @property
     def is_of_fold(self) -> bool:
@@ -177,27 +193,32 @@ def inference_config(
     *,
     gpu: bool = False,
     whole_tracks: bool = False,
+    attributes: Sequence[str] = (),
 ) -> InferenceConfig:
     """Read a model's card and decide how its scores become labels; `A,B` are averaged.
 
     Windows of silence and noise count where the model has learned from such.
     It runs in torch, as it was trained; what was quantised runs as it is meant to. Without a
     `method` the model's own counts: as it is for clips, or what it becomes for `whole_tracks`.
+    Rows have the `attributes` of the sets that are named, such as "timbral".
     """
-    card = load_any(model)
+    card, sets = load_any(model), tuple(attributes)
     if isinstance(card, EnsembleCard):
         members = [
             inference_config(one.model, method, gpu=gpu, whole_tracks=whole_tracks)
             for one in card.members
         ]
-        return _averaged(model, card, members, threshold)
+        return replace(_averaged(model, card, members, threshold), attributes=sets)
     of_model = for_tracks(card.aggregation) if whole_tracks else card.aggregation
     aggregation = method_named(method or of_model)
     thresholds = _thresholds(card, aggregation, threshold)
     engine = "torch" if card.quantized is None else "auto"
     activity = Activity() if card.training.get("config", {}).get("activity") else None
     return InferenceConfig(
-        model, card, aggregation, thresholds, gpu, card.windows, activity=activity, engine=engine
+        *(model, card, aggregation, thresholds, gpu, card.windows),
+        activity=activity,
+        engine=engine,
+        attributes=sets,
     )
 
 

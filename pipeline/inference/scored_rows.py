@@ -13,17 +13,18 @@ from pipeline.evaluation.labels.aggregate import confidence
 from pipeline.evaluation.labels.intervals import merged_intervals
 from pipeline.evaluation.labels.labelling import labels
 from pipeline.inference.inference_config import InferenceConfig
-from pipeline.inference.tracks import DESCRIBED, Row, column
-from schemas.tags import tags_schema
+from pipeline.inference.track_description import Row, column
+from pipeline.inference.tracks import DESCRIBED
 from schemas.timeline import EMBEDDINGS, INTERVALS, windows_schema
 
 
 def scored_schema(inference: InferenceConfig) -> pa.Schema:
     """SCORED: TAGS, and what else is known of a track on the way to them."""
-    timed = [DESCRIBED.field(key) for key in ("starts_s", "read_s", "decode_s", "features_s")]
+    kept = ("starts_s", "read_s", "decode_s", "features_s", "attributes_s")
+    timed = [DESCRIBED.field(key) for key in kept]
     return pa.schema(
         [
-            *tags_schema(inference.codes),
+            *inference.tags_schema,
             *timed,
             DESCRIBED.field("active"),
             pa.field("model_s", pa.float64()),
@@ -84,7 +85,7 @@ def scored_row(
 
 def tables_of(scored: pa.Table, inference: InferenceConfig) -> tuple[pa.Table, dict[str, pa.Table]]:
     """Return TAGS of rows of SCORED, and the tables that are asked for beside them, by name."""
-    schema = tags_schema(inference.codes)
+    schema = inference.tags_schema
     tags = scored.select(schema.names).cast(schema)
     beside: dict[str, pa.Table] = {}
     if not (inference.keep_windows or inference.embeddings):

@@ -16,12 +16,13 @@ import pyarrow as pa
 
 from pipeline.arrays import Float32, Floats
 from pipeline.audio.spectra.windows import JoinedWindows
-from pipeline.inference.described import windows_of
+from pipeline.inference.described import describe, windows_of
 from pipeline.inference.inference_config import InferenceConfig, check_model, inference_config
 from pipeline.inference.scored_rows import scored_row as scored_row
 from pipeline.inference.scored_rows import scored_schema as scored_schema
 from pipeline.inference.scored_rows import tables_of as tables_of
-from pipeline.inference.tracks import Row, column, described_rows, described_schema, track_of
+from pipeline.inference.track_description import Row, column
+from pipeline.inference.tracks import track_of
 from pipeline.models.engines.engines import Engine, make_engine
 
 
@@ -62,11 +63,9 @@ class TrackTagger:
             Rate of samples; files say theirs.
         """
         inference = self._inference
-        row = track_of(source, sample_rate_hz)
-        schema = described_schema(len(inference.front_ends))
-        described = described_rows([row], inference.front_ends, lambda _: False)
-        scored = self(pa.Table.from_pylist(list(described), schema))
-        (tagged,) = tables_of(scored, inference)[0].to_pylist()
+        track = pa.Table.from_pylist([track_of(source, sample_rate_hz)])
+        (described,) = describe(track, inference)
+        (tagged,) = tables_of(self(described), inference)[0].to_pylist()
         return dict(tagged)
 
     def __call__(self, tracks: pa.Table) -> pa.Table:

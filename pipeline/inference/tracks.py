@@ -20,12 +20,13 @@ import numpy as np
 import pyarrow as pa
 
 from pipeline.arrays import Floats
-from pipeline.audio.decoding.decode import decode_blocks
 from pipeline.audio.decoding.guard import TIMEOUT_S, Guard
 from pipeline.errors import DecodeError, ItemFault, Reason, UsageError
-from pipeline.inference.track_front_end import DescribedTrack, TrackFrontEnd, TrackStretches
+from pipeline.inference.track_description import Description, Row, computed
+from pipeline.inference.track_description import column as column
 from pipeline.store.catalogue import is_uri
 from pipeline.store.track import open_track
+from schemas.attributes import ATTRIBUTES
 
 SAME = "same"
 """Status of a track whose content is known already: it is not decoded."""
@@ -35,8 +36,6 @@ _READERS = 4  # a bucket's or a server's answers take their time
 _AHEAD_BYTES = 256 << 20
 """Of files from a bucket or a server that are read ahead, which are in memory as a whole."""
 _UNKNOWN_BYTES = 32 << 20  # where a catalogue doesn't say
-
-Row = dict[str, Any]
 
 _OF_TRACK = (
     ("uri", pa.string()),
@@ -56,22 +55,14 @@ _OF_WINDOWS = (
     ("starts_s", pa.list_(pa.float64())),
     ("active", pa.list_(pa.bool_())),
 )
-_TIMES = (("read_s", pa.float64()), ("decode_s", pa.float64()), ("features_s", pa.float64()))
+_TIMES = tuple((key, pa.float64()) for key in ("read_s", "decode_s", "features_s", "attributes_s"))
 
 
-def column(name: str, k: int) -> str:
-    """Return the name of a column of windows, by the number of their front end.
-
-    >>> column("matrix", 0), column("matrix", 1)
-    ('matrix', 'matrix_1')
-    """
-    return f"{name}_{k}" if k else name
-
-
-def described_schema(n_front_ends: int) -> pa.Schema:
-    """DESCRIBED: a track and its windows, as many sets of them as there are front ends."""
+def described_schema(n_front_ends: int, attributes: Sequence[pa.Field] = ()) -> pa.Schema:
+    """DESCRIBED: a track, its windows (a set for each front end) and its attributes."""
     windows = [(column(key, k), kind) for k in range(n_front_ends) for key, kind in _OF_WINDOWS]
-    return pa.schema([*_OF_TRACK, *windows, *_TIMES])
+    of_sound = [ATTRIBUTES, *attributes] if attributes else []
+    return pa.schema([*_OF_TRACK, *windows, *_TIMES, *of_sound])
 
 
 DESCRIBED = described_schema(1)
@@ -104,11 +95,11 @@ def _as_wav(samples: Floats, sample_rate_hz: int | None) -> bytes:
 
 
 def described_rows(
-    tracks: Iterable[Row], front_ends: Sequence[TrackFrontEnd], is_known: Callable[[str], bool]
+    tracks: Iterable[Row], description: Description, is_known: Callable[[str], bool]
 ) -> Iterator[Row]:
     """Yield the row of DESCRIBED of each track, whatever its bytes do to the decoder.
 
-    Its windows are those of each of `front_ends`, in their order.
+    Its windows are those of each front end of the `description`, in their order.
 
     `is_known` says of a fingerprint whether that content has its tags already. Tracks from a bucket
     or a server are read ahead, some at a time.
@@ -116,7 +107,7 @@ def described_rows(
     rows = list(tracks)
     is_remote = any(is_uri(row["uri"]) for row in rows)
     for row, opened in _read_ahead(rows) if is_remote else ((row, _opened(row)) for row in rows):
-        yield _described(row, opened, front_ends, is_known)
+        yield _described(row, opened, description, is_known)
 
 
 Opened = tuple[Any, str | None, float] | ItemFault
@@ -157,12 +148,12 @@ def _opened(track: Row) -> Opened:
 
 
 def _described(
-    track: Row, opened: Opened, front_ends: Sequence[TrackFrontEnd], is_known: Callable[[str], bool]
+    track: Row, opened: Opened, description: Description, is_known: Callable[[str], bool]
 ) -> Row:
     row: Row = {key: track[key] for key in ("uri", "size_bytes", "modified_ns")}
     row["attempts"] = (track.get("attempts") or 0) + 1
     row |= {"status": "ok", "reason": Reason.OK}
-    for k in range(len(front_ends)):
+    for k in range(len(description.front_ends)):
         row |= {column("n_windows", k): 0, column("matrix", k): b""}
     try:
         if isinstance(opened, ItemFault):
@@ -170,61 +161,25 @@ def _described(
         source, row["fingerprint"], row["read_s"] = opened
         if row["fingerprint"] is not None and is_known(row["fingerprint"]):
             return row | {"status": SAME}
-        row |= _decoded(source, front_ends)
+        row |= _decoded(source, description)
     except ItemFault as fault:
         row |= {"status": "failed", "reason": fault.reason, "detail": fault.detail}
     return row
 
 
-def _decoded(source: Any, front_ends: Sequence[TrackFrontEnd]) -> Row:
+def _decoded(source: Any, description: Description) -> Row:
     """Decode in a process of its own; a file is to blame once several of these have died on it."""
-    guard = _guard(max(TIMEOUT_S, front_ends[0].max_track_s / _LEAST_SPEED))
+    guard = _guard(max(TIMEOUT_S, description.front_ends[0].max_track_s / _LEAST_SPEED))
     for _ in range(_DEATHS - 1):
         try:
-            return guard(_windows_of, source, front_ends)
+            return guard(computed, source, description)
         except DecodeError as error:
             if error.reason is not Reason.CRASHED:
                 raise
-    return guard(_windows_of, source, front_ends)
+    return guard(computed, source, description)
 
 
 @cache
 def _guard(timeout_s: float) -> Guard:
     """Return this process's guard: it lives as long, and its own process dies with it."""
     return Guard(timeout_s=timeout_s)
-
-
-def _windows_of(source: Any, front_ends: Sequence[TrackFrontEnd]) -> Row:
-    """Return a track's duration and windows; it is decoded once at each rate that is needed."""
-    row: Row = {"decode_s": 0.0, "features_s": 0.0}
-    for rate_hz in dict.fromkeys(one.input_spec.sample_rate_hz for one in front_ends):
-        numbers = [
-            k for k, one in enumerate(front_ends) if one.input_spec.sample_rate_hz == rate_hz
-        ]
-        began, features_s = monotonic(), 0.0
-        track = TrackStretches([front_ends[k] for k in numbers])
-        max_s = front_ends[0].max_track_s
-        for block in decode_blocks(source, sample_rate_hz=rate_hz, max_duration_s=max_s):
-            decoded = monotonic()
-            track.add(block)
-            features_s += monotonic() - decoded
-        if not track.n_samples:
-            raise DecodeError(Reason.EMPTY, "no audio samples")
-        decoded = monotonic()
-        row.setdefault("duration_s", track.n_samples / rate_hz)
-        for k, described in zip(numbers, track.ended(), strict=True):
-            row |= {column(key, k): value for key, value in _values(described).items()}
-        row["decode_s"] += decoded - began - features_s
-        row["features_s"] += monotonic() - decoded + features_s
-    return row
-
-
-def _values(described: DescribedTrack) -> Row:
-    """Return a track as DESCRIBED has it of one front end."""
-    return {
-        "n_windows": len(described.columns),
-        "matrix": described.matrix.tobytes(),
-        "columns": described.columns.tolist(),
-        "starts_s": described.starts_s,
-        "active": described.active.tolist(),
-    }

@@ -37,6 +37,7 @@ def changes_table(run: TaggingRun, before: TaggingRun | None) -> Table:
         "changed: a known name, other bytes": lambda one: max(0, one.changed - one.touched),
         "touched, or copied over: a known name, known bytes": lambda one: one.touched,
         "tried again: failed before": lambda one: one.retried,
+        **_undescribed(run, before),
         "renamed or copied: the same content": n_renamed,
         "unchanged": lambda one: one.unchanged,
         "gone from the catalogue, tags kept": lambda one: one.gone,
@@ -54,6 +55,15 @@ def changes_table(run: TaggingRun, before: TaggingRun | None) -> Table:
         "decoded.",
         numbers=("change",),
     )
+
+
+def _undescribed(
+    run: TaggingRun, before: TaggingRun | None
+) -> dict[str, Callable[[TaggingRun], int]]:
+    """Return the row of tracks that were tagged again for their attributes, where there are any."""
+    if not run.undescribed and not (before and before.undescribed):
+        return {}
+    return {"tagged again: had no attributes": lambda one: one.undescribed}
 
 
 def labels_table(run: TaggingRun, before: TaggingRun | None) -> Table:
@@ -166,6 +176,7 @@ def stages_table(run: TaggingRun, before: TaggingRun | None) -> Table:
             cost_of(before, stage) if before and before.audio_s else None,
         )
         for stage, words in TAG_STAGES.items()
+        if stage != "attributes_s" or run.attributes
     ]
     columns = ("stage", "workers' time", "share", "s an hour of audio", "last run")
     return Table("Where the time went", columns, rows, _time_note(run), numbers=("workers' time",))

@@ -74,6 +74,8 @@ def tagging_run(
         touched=tally.n_renamed_in_place,
         changed=planned.n_changed,
         retried=planned.n_retried,
+        undescribed=planned.n_undescribed,
+        attributes=list(inference.attributes),
         gone=planned.n_removed,
         failed_in_all=n_failed,
         max_failed=config.max_failed,

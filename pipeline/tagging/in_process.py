@@ -38,7 +38,7 @@ def stages_in_process(
     Contents that the `parts` know already are not decoded.
     """
     tagger = cache(lambda: TrackTagger(inference))
-    is_known = partial(is_among, [part.contents() for part in parts])
+    is_known = partial(is_among, [part.contents(inference.attributes) for part in parts])
 
     def run(left: Sequence[WorkTable]) -> Iterator[Committed]:
         tracks = pa.concat_tables([one.read() for one in left])

@@ -37,6 +37,7 @@ from pipeline.store.tags.tagstore import TagStore
 from pipeline.store.tags.work_table import LEFT_PLACE, SAME_PLACE, WorkTable
 from pipeline.store.tags.worklist import WORK, Sizes, plan_work
 from pipeline.sums import Sums
+from schemas.attributes import sets_of
 
 _COPIED_AT_ONCE = 1 << 17
 Each = Callable[[Callable[[Any], Any], Sequence[Any]], Iterable[Any]]
@@ -55,6 +56,8 @@ class Planned(Sums):
     """Of those left: known, but with another size or time."""
     n_retried: int = 0
     """Of those left: failed before, and asked for again or by a fault that may have passed."""
+    n_undescribed: int = 0
+    """Of those left: tagged, but without the attributes that are asked for."""
     n_removed: int = 0
     """Known, but not in the catalogue any more."""
     sizes: Sizes = field(default_factory=Sizes)
@@ -102,6 +105,7 @@ def plan_part(
     *,
     retry_failed: bool,
     tables: Sequence[str] = (),
+    attributes: Sequence[str] = (),
     writes: bool = True,
 ) -> PartPlan:
     """Return what is left to tag of a part.
@@ -116,17 +120,20 @@ def plan_part(
         Whether tracks that failed are tried again, whatever their fault.
     tables
         What is asked for beside TAGS.
+    attributes
+        The attribute sets that are asked for: tracks that lack one are tagged again.
     writes
         Whether to put in order first what a killed run has left, and to write the index.
     """
     known = part.compact().known if writes else part.known()
     tracks = listing.part(part.number, part.n_parts)
-    work = plan_work(tracks, known, retry_failed=retry_failed)
+    work = plan_work(tracks, known, retry_failed=retry_failed, attributes=attributes)
     counts = Planned(
         n_tracks=work.n_tracks,
         n_left=work.left.num_rows,
         n_changed=work.n_changed,
         n_retried=work.n_retried,
+        n_undescribed=work.n_undescribed,
         n_removed=work.n_removed,
         sizes=Sizes.of(work.left),
         known=known.totals,
@@ -153,7 +160,7 @@ def copy_part(part: TagPart, same: Sequence[WorkTable], *, date: str, schema: pa
     """
     store, n_renamed = TagStore(part.folder), 0
     known = part.indexed()
-    contents = known.known_contents
+    contents = known.known_contents(sets_of(schema))
     waiting: list[pa.Table] = []
     for number, one in enumerate(same, start=1):
         tracks = one.read()
@@ -199,6 +206,7 @@ class PartSteps:
         *,
         retry_failed: bool,
         tables: Sequence[str] = (),
+        attributes: Sequence[str] = (),
         writes: bool = True,
         each: Each = map,
     ) -> None:
@@ -206,7 +214,12 @@ class PartSteps:
         self._listing, self._tables, self._each = listing, tables, each
         self.parts = parts
         plan = partial(
-            plan_part, listing=listing, retry_failed=retry_failed, tables=tables, writes=writes
+            plan_part,
+            listing=listing,
+            retry_failed=retry_failed,
+            tables=tables,
+            attributes=attributes,
+            writes=writes,
         )
         self.planned = Planned()
         self.before = Finished()

@@ -222,4 +222,5 @@ def _record(
         labels_added={code: made.added[code] for code in codes},
         labels_removed={code: made.removed[code] for code in codes},
         relabelled=made.n_changed,
+        attributes=before.attributes,
     )

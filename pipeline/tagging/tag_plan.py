@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from pipeline.evaluation.runs.pace import expected_s
@@ -34,13 +34,23 @@ class TaggingPlan:
     """Their length in seconds, guessed from their size."""
     seconds: float | None
     """How long it would take; None where no run tells."""
+    undescribed: int = 0
+    """Of those left, tracks that were tagged without the attributes that are asked for."""
 
 
 def plan_of(
-    planned: Planned, runs: Iterable[TaggingRun], left_out: Mapping[str, int]
+    planned: Planned,
+    runs: Iterable[TaggingRun],
+    left_out: Mapping[str, int],
+    attributes: Sequence[str] = (),
 ) -> TaggingPlan:
-    """Return the plan; `runs` are earlier ones of the same model, the last one first."""
+    """Return the plan; `runs` are earlier ones of the same model, the last one first.
+
+    How long it takes is told by those that described tracks by the same `attributes`, as these may
+    take longer than all the rest.
+    """
     audio_s = planned.sizes.audio_s(planned.known)
+    alike = (run for run in runs if run.attributes == list(attributes))
     return TaggingPlan(
         tracks=planned.n_tracks,
         unchanged=planned.n_unchanged,
@@ -51,5 +61,6 @@ def plan_of(
         left_out=left_out,
         bytes=planned.sizes.n_bytes,
         audio_s=audio_s,
-        seconds=expected_s(runs, audio_s) if planned.n_left else 0.0,
+        seconds=expected_s(alike, audio_s) if planned.n_left else 0.0,
+        undescribed=planned.n_undescribed,
     )

@@ -21,7 +21,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from pipeline.arrays import Bools, Hashes
+from pipeline.audio.description.track_attributes import attribute_columns
 from pipeline.errors import StoreError
+from pipeline.evaluation.runs.attribute_figures import AttributeFigures, AttributeSummary
 from pipeline.evaluation.runs.example_picker import Candidate, ExamplePicker
 from pipeline.report.page import render_page
 from pipeline.report.pages.tagging_page import tagging_page
@@ -95,6 +97,7 @@ def write_report(
         reasons_in_all=failures.reasons,
         examples=[*examples.values()],
         notes=notes,
+        attributes=attribute_figures(folder, run, is_there),
     )
     html = render_page(page).encode()
     if folder.exists(f"runs/{run.run_id}.json"):
@@ -142,7 +145,7 @@ def run_before(folder: Folder, run: TaggingRun) -> TaggingRun | None:
 def _is_like(before: TaggingRun, run: TaggingRun) -> bool:
     identities = {json.dumps(one.identity, sort_keys=True) for one in (before, run)}
     catalogues = {one.catalog.rstrip("/") for one in (before, run)}
-    met_more = before.tagged + before.failed > before.retried
+    met_more = before.tagged + before.failed > before.retried + before.undescribed
     return len(identities) == len(catalogues) == 1 and before.complete and met_more
 
 
@@ -166,6 +169,18 @@ def find_failures(
         order = [("is_old", "ascending"), ("uri", "ascending")]
         first = both.sort_by(order).slice(0, N_FAILURES).combine_chunks()
     return Failures(first.to_pylist(), Counter(dict(reasons.most_common())))
+
+
+def attribute_figures(
+    folder: Folder, run: TaggingRun, is_there: Callable[[Hashes], Bools] | None = None
+) -> list[AttributeFigures]:
+    """Return how the attributes that a run was asked for lie over the tracks of the catalogue."""
+    columns = attribute_columns(run.attributes)
+    summary = AttributeSummary(columns)
+    schema = pa.schema([_schema(run, ("uri",)).field("uri"), *columns])
+    for rows in TagStore(folder).batches(run.model_id, schema) if columns else ():
+        summary.add(_of_catalogue(rows, is_there))
+    return summary.figures()
 
 
 def _slots(

@@ -7,6 +7,7 @@ import io
 import json
 import math
 import re
+from dataclasses import replace
 from datetime import UTC, datetime
 from urllib.parse import unquote, urlsplit
 
@@ -94,6 +95,20 @@ def test_csv():
     header, failed = cells([row(**FAILED)])
     assert header[:6] == ["uri", "status", "reason", "duration_s", "labels", "score_cel"]
     assert failed[1:7] == ["failed", "empty", "", "", "", ""]
+
+
+def test_attributes_stand_behind_all_else_and_are_empty_where_a_row_has_none():
+    names = ("timbral_depth", "timbral_reverb")
+    rows = [row(timbral_depth=12.3456789, timbral_reverb=math.nan), row(**FAILED)]
+    text = texts.csv_header(CODES, names) + texts.csv_lines(rows, CODES, names)
+    header, first, failed = csv.reader(io.StringIO(text, newline=""), strict=True)
+    assert header[:-2] == cells([])[0] and header[-2:] == list(names)
+    assert (first[-2:], failed[-2:]) == (["12.345679", ""], ["", ""])
+    first, failed = map(json.loads, texts.json_lines(rows, names).splitlines())
+    assert (first["timbral_depth"], first["timbral_reverb"]) == (12.345679, None)
+    assert failed["timbral_depth"] is None
+    text = texts.jams_text(rows[0], [], replace(ORIGIN, attributes=names))
+    assert loaded(text).annotations[0].sandbox["timbral_depth"] == 12.345679
 
 
 @given(uris)

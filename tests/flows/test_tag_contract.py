@@ -28,6 +28,7 @@ N_PARTS = 4
 
 def words(music: Path, out: Path) -> list[str]:
     flags = ["--keep-windows", "--embeddings", "--min-confidence", "0.01", "--examples", "0"]
+    flags += ["--attributes", "timbral"]
     return ["--catalog", str(music), "--out", str(out), *flags]
 
 
@@ -67,6 +68,10 @@ def test_all_ways_write_the_same(folders):
         "cut.flac", "text.mp3", "zero.wav",
     }  # fmt: skip
     assert (rows["silence.wav"]["labels"], rows["silence.wav"]["n_active"]) == ([], 0)
+    described = {name: row["timbral_brightness"] for name, row in rows.items()}
+    assert {name for name, value in described.items() if value is None} == {
+        "cut.flac", "text.mp3", "zero.wav", "silence.wav",
+    }  # fmt: skip
 
 
 @pytest.mark.slow

@@ -2,6 +2,7 @@
 
 import json
 import threading
+from dataclasses import replace
 
 import pytest
 
@@ -11,6 +12,9 @@ from pipeline.flows import cluster
 from pipeline.flows.building.build import show
 from pipeline.flows.training import training_progress
 from pipeline.runs.logs import logged, progress_bar
+from pipeline.store.tags.worklist import Sizes
+from pipeline.tagging.part_steps import Planned
+from pipeline.tagging.tag_plan import plan_of
 from schemas.tagging_run import TaggingRun
 
 
@@ -136,3 +140,15 @@ def test_who_has_room_does_not_wait(asked, monkeypatch):
     monkeypatch.setattr(cluster, "count", lambda resource: 2)
     cluster.await_room("CPU", max_wait_s=0)
     assert asked == []
+
+
+def test_how_long_is_told_by_runs_that_described_by_the_same_attributes():
+    planned = Planned(n_tracks=1, n_left=1, sizes=Sizes(n_bytes=60 * 24_000))  # a minute
+    plain = TaggingRun(complete=True, audio_s=60.0, seconds=40.0)
+    described = replace(plain, seconds=400.0, attributes=["timbral"])
+    for runs, names, expected in (
+        ([described, plain], [], 40.0),
+        ([plain, described], ["timbral"], 400.0),
+        ([plain], ["timbral"], None),
+    ):
+        assert plan_of(planned, runs, {}, names).seconds == expected

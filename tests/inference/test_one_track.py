@@ -4,10 +4,12 @@ import numpy as np
 import pytest
 
 from pipeline.audio.decoding.decode import decode
+from pipeline.audio.description.timbral.descriptors import timbral_descriptors
 from pipeline.errors import UsageError
 from pipeline.inference.inference_config import inference_config
 from pipeline.inference.tagger import TrackTagger
 from schemas.tags import tags_schema
+from tests.conftest import tones
 from tests.models.test_engines import write_model
 
 RATE_HZ = 44_100
@@ -31,6 +33,21 @@ def test_a_path_bytes_and_samples_are_one_track(tagger, make_wav):
     assert row["scores"] == pytest.approx(rows[0]["scores"], abs=1e-6)
     stereo = tagger.tag(np.stack([samples, samples], axis=1), sample_rate_hz=RATE_HZ)
     assert stereo["scores"] == pytest.approx(row["scores"], abs=1e-6)
+
+
+def test_how_a_track_sounds_is_in_its_row_where_it_is_asked_for(tmp_path):
+    """Of a track that is silent but for 5 s, whose windows of silence count: what sounds."""
+    config = inference_config(write_model(tmp_path)[0], attributes=["timbral"])
+    assert config.activity is None
+    sound, silence = tones(5, 440, 660), np.zeros(25 * RATE_HZ, np.float32)
+    samples = np.concatenate([silence, sound, silence])
+    row = TrackTagger(config).tag(samples, sample_rate_hz=RATE_HZ)
+    expected = timbral_descriptors(sound, RATE_HZ)
+    found = {name: row[f"timbral_{name}"] for name in expected}
+    assert found == pytest.approx(expected, rel=1e-4)
+    assert row["attributes"] == ["timbral"] and row["status"] == "ok"
+    with pytest.raises(UsageError, match="--attributes tone: expected some of timbral"):
+        inference_config(attributes=["tone"])
 
 
 def test_a_relative_path_is_that_of_the_caller_now(tagger, make_wav, monkeypatch):

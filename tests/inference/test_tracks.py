@@ -2,6 +2,7 @@
 
 import pytest
 
+from pipeline.inference.track_description import Description
 from pipeline.inference.tracks import described_rows
 from tests.s3 import ENVIRONMENT, S3Server
 
@@ -18,7 +19,7 @@ def test_few_remote_tracks_lie_in_memory_at_once(monkeypatch, size_bytes, most):
             for k in range(40)
         ]
         n_ahead, uris = [], []
-        for row in described_rows(rows, [], lambda fingerprint: True):
+        for row in described_rows(rows, Description([]), lambda fingerprint: True):
             uris.append(row["uri"])
             n_ahead.append(len({path for _, path, _ in server.requests}) - len(uris))
             assert row["status"] == "same"

@@ -8,6 +8,7 @@ from datetime import datetime
 import numpy as np
 import pytest
 
+from pipeline.evaluation.runs.attribute_figures import AttributeFigures
 from pipeline.evaluation.statistics.drift import class_drift
 from pipeline.report.alerts import alerts
 from pipeline.report.listening import Example, data_uri
@@ -102,6 +103,14 @@ NOTHING = {
     "memory": {},
 }
 ALL_FAILED = NOTHING | {"failed": 70, "reasons": {"unreadable": 70}, "skipped": 0, "unchanged": 0}
+
+
+def figures(name: str = "timbral_depth", n: int = 7) -> AttributeFigures:
+    ends = [(61.27, EVIL), (60.0, "/b.mp3"), (50.0, "/c.mp3")][: min(n, 3)]
+    counts = [n, *[0] * 24]
+    mean, deviation = (55.04, 2.5) if n else (float("nan"), float("nan"))
+    lowest = [(1.04, "/a.mp3")][:n]
+    return AttributeFigures(name, "<deep>", n, mean, deviation, (0, 100), counts, lowest, ends)
 
 
 def failure(uri: str = EVIL, detail: str | None = "Invalid <data>") -> dict:
@@ -407,3 +416,34 @@ def test_many_classes(run, svg_of):
     for picture in page.blocks:
         if isinstance(picture, Picture):
             svg_of(picture)
+
+
+def test_attributes_have_numbers_a_picture_and_their_ends(run, before):
+    found = [figures(), figures("timbral_reverb", 0)]
+    page = tagging_page(run, before, failures=[], examples=[], attributes=found)
+    whole(page)
+    rows = block_of(page, "Attributes").rows
+    assert rows[0][3:] == (7, "55.0", "2.5") and rows[1][3:] == (0, None, None)
+    ends = block_of(page, "Highest and lowest tracks by attribute").rows
+    assert ends[0] == ("timbral_depth", "61.3", EVIL, "1.0", "/a.mp3")
+    assert ends[1] == ("timbral_depth", "60.0", "/b.mp3", None, None)
+    titles = [block.title for block in page.blocks]
+    assert titles.index("Attributes, drawn") == titles.index("Attributes") + 1
+    plain = tagging_page(run, before, failures=[], examples=[])
+    assert [title for title in titles if "ttribute" not in title] == [
+        block.title for block in plain.blocks
+    ]
+
+
+def test_who_is_tagged_again_for_attributes_is_not_new(run, before):
+    run |= {"undescribed": 300, "attributes": ["timbral"]}
+    run["stages"]["attributes_s"] = 900.0
+    page = tagging_page(run, before, failures=[], examples=[])
+    rows = {row[0]: row[1:] for row in block_of(page, "What is new, and what has changed").rows}
+    assert rows["new"][0] == 408 - 6 - 2 - 300
+    assert rows["tagged again: had no attributes"] == (300, 0, "+300")
+    stages = block_of(page, "Where the time went")
+    assert "attributes" in [row[0] for row in stages.rows]
+    assert stages.note.startswith("The slowest stage is attributes.")
+    plain = tagging_page(before, None, failures=[], examples=[])
+    assert "attributes" not in [row[0] for row in block_of(plain, "Where the time went").rows]

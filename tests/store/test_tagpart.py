@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from datetime import timedelta
 
@@ -14,11 +15,12 @@ from hypothesis import strategies as st
 
 from pipeline.store.folder import Folder
 from pipeline.store.tags import tagpart
+from pipeline.store.tags.attribute_flags import SETS, bits_of, translated
 from pipeline.store.tags.known import IS_OK, Known, text_hashes
 from pipeline.store.tags.parts import by_part, hash_range, n_parts_for, part_numbers
 from pipeline.store.tags.tag_index import INDEX, read_index
 from pipeline.store.tags.tagstore import TagStore
-from tests.store.test_tagstore import START, tags, windows
+from tests.store.test_tagstore import START, described, tags, windows
 
 
 @pytest.fixture
@@ -92,6 +94,33 @@ def test_the_index_says_what_the_files_say_and_opens_none(store, opened):
     assert known.totals.latest == START + timedelta(seconds=3)
     assert int(known.rows.has(IS_OK).sum()) == 5
     assert pq.read_schema(store.folder.local_path(part.index_name)).names == INDEX.names
+
+
+def test_the_index_says_who_is_described_by_the_names_that_it_was_written_with(store):
+    commit(store, described(("a", 1), brightness=1.0))
+    commit(store, tags(("b", 2)))
+    store.compact("m")
+    (part,) = store.parts("m")
+    assert as_set(part.known()) == as_set(without_index(part))
+    table = store.folder.read_table(part.index_name)
+    said = json.loads(table.schema.metadata[b"timbre.index"])
+    assert said["attributes"] == list(SETS)
+    for names, expected in ((["x", "timbral"], 0), (["x"], 0), ([], 0), (["timbral"], 1)):
+        text = json.dumps(said | {"attributes": names})
+        other = table.replace_schema_metadata({b"timbre.index": text})
+        store.folder.write_table(part.index_name, other)
+        assert int(part.known().rows.are_described(["timbral"]).sum()) == expected
+    del said["attributes"]  # as earlier versions wrote it
+    other = table.replace_schema_metadata({b"timbre.index": json.dumps(said)})
+    store.folder.write_table(part.index_name, other)
+    assert part.known().rows.flags.tolist() == [5, 5]
+
+
+def test_bits_of_sets_move_with_their_names():
+    flags = np.array([7, 8 | 1, 16 | 2, 8 | 16], np.uint8)
+    bit = bits_of(["timbral"])
+    assert translated(flags, ["x", "timbral"]).tolist() == [7, 1, 2 | bit, bit]
+    assert translated(flags, ["timbral", "x"]).tolist() == [7, 1 | bit, 2, bit]
 
 
 def test_a_night_opens_each_of_its_files_once_and_old_ones_only_where_a_row_changes(store, opened):

@@ -6,12 +6,14 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
+from pipeline.audio.description.track_attributes import attribute_columns
 from pipeline.store.folder import Folder
 from pipeline.store.tags import tagpart
 from pipeline.store.tags.tagstore import TagStore
 from schemas.tags import tags_schema
 
 SCHEMA = tags_schema(["cel"])
+DESCRIBED = tags_schema(["cel"], attribute_columns(["timbral"]))
 START = datetime(2026, 1, 1, tzinfo=UTC)
 
 
@@ -25,6 +27,13 @@ def tags(*rows: tuple[str, int], model_id: str = "m", at: int = 0, status: str =
         ],
         SCHEMA,
     )  # fmt: skip
+
+
+def described(*rows: tuple[str, int], brightness: float, at: int = 0) -> pa.Table:
+    """Return rows that have attributes."""
+    added = {"attributes": ["timbral"], "timbral_brightness": brightness}
+    plain = tags(*rows, at=at).to_pylist()
+    return pa.Table.from_pylist([row | added for row in plain], DESCRIBED)
 
 
 def windows(*rows: tuple[str, int]) -> pa.Table:
@@ -63,9 +72,9 @@ def commit(store, table, **beside):
     store.commit(table, date="2026-01-01", beside=beside)
 
 
-def copy(store, tracks, date):
+def copy(store, tracks, date, schema=SCHEMA):
     """Copy rows as a run does, once its plan has made the index whole."""
-    store.copy(*store.parts("m"), tracks, date=date, schema=SCHEMA)
+    store.copy(*store.parts("m"), tracks, date=date, schema=schema)
 
 
 def rows(store) -> list[tuple[str, str, int]]:
@@ -275,3 +284,41 @@ def test_a_renamed_track_takes_the_row_of_its_content(store):
     assert found["copy-a"]["tagged_at"] == START + timedelta(days=1)
     (name,) = [n for n in store.files("m") if "2026-01-02" in n]
     assert store.folder.read_schema(name).field("scores").metadata
+
+
+def test_a_copy_takes_its_attributes_along_whether_they_are_asked_for_or_not(store):
+    commit(store, described(("a", 1), brightness=60.0))
+    commit(store, tags(("b", 2), ("old-a", 1)))
+    store.compact("m")
+    copy(store, moved(("copy-a", 1), ("copy-b", 2)), "2026-01-02")
+    found = {r["uri"]: r for r in store.read().to_pylist()}
+    assert found["copy-b"]["attributes"] is None
+    assert found["copy-b"]["timbral_brightness"] is None
+    store.compact("m")
+    copy(store, moved(("again-a", 1), ("again-b", 2)), "2026-01-03", DESCRIBED)
+    found = {r["uri"]: r for r in store.read().to_pylist()}
+    assert (found["again-a"]["attributes"], found["again-a"]["timbral_brightness"]) == (
+        ["timbral"], 60,
+    )  # fmt: skip
+    assert "again-b" not in found  # its content was not described: it must be decoded
+    (name,) = [n for n in store.files("m") if "2026-01-03" in n]
+    assert store.folder.read_schema(name).field("timbral_brightness").metadata[b"range"]
+    assert [one.name for one in store.attributes("m")] == DESCRIBED.names[-8:]
+
+
+@pytest.mark.parametrize("first", ["described", "plain"])
+def test_files_with_attributes_and_without_are_joined_and_no_row_says_more_than_it_knows(
+    store, first
+):
+    tables = [described(("a", 1), brightness=60.0), tags(("b", 2))]
+    for table in tables if first == "described" else tables[::-1]:
+        commit(store, table)
+    store.compact("m")
+    assert len(store.files("m")) == 1
+    found = {r["uri"]: r for r in store.read().to_pylist()}
+    assert found["a"]["timbral_brightness"] == 60 and found["a"]["attributes"] == ["timbral"]
+    assert found["b"]["timbral_brightness"] is None and found["b"]["attributes"] is None
+    (name,) = store.files("m")
+    assert store.folder.read_schema(name).field("timbral_brightness").metadata[b"range"]
+    (part,) = store.parts("m")
+    assert part.known().rows.are_described(["timbral"]).tolist().count(True) == 1

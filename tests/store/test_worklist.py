@@ -23,11 +23,12 @@ def tracks(*rows: tuple[str, int | None]) -> pa.Table:
     )
 
 
-def known(*rows: tuple[str, int | None, str, int]) -> Known:
+def known(*rows: tuple[str, int | None, str, int], attributes: tuple[str, ...] = ()) -> Known:
     rows_ = [
         {"uri": u, "size_bytes": n, "modified_ns": n, "fingerprint": print_of(u), "reason": s,
          "status": s if s == "ok" else "failed", "attempts": a,
-         "duration_s": 2.0 if s == "ok" else None}
+         "duration_s": 2.0 if s == "ok" else None,
+         "attributes": ["timbral"] if u in attributes else None}
         for u, n, s, a in rows
     ]  # fmt: skip
     return Known.of([pa.Table.from_pylist(rows_, KNOWN)])
@@ -47,6 +48,22 @@ def test_new_changed_and_failed():
     assert again.left["uri"].to_pylist() == ["new", "b", "c"]
     assert again.left["attempts"].to_pylist() == [0, 0, 3]
     assert (again.n_changed, again.n_retried) == (1, 1)
+
+
+def test_tracks_without_the_attributes_that_are_asked_for():
+    rows = [("a", 1, "ok", 1), ("b", 1, "ok", 2), ("c", 1, "failed", 3), ("d", 1, "ok", 1)]
+    there = known(*rows, attributes=("a", "d"))
+    catalogue = [tracks(("a", 1), ("b", 1), ("c", 1), ("d", 2), ("new", 1))]
+    work = plan_work(catalogue, there, retry_failed=False, attributes=["timbral"])
+    assert work.left["uri"].to_pylist() == ["b", "d", "new"]
+    assert work.left["attempts"].to_pylist() == [2, 0, 0]
+    assert (work.n_changed, work.n_retried, work.n_undescribed) == (1, 0, 1)
+    plain = plan_work(catalogue, there, retry_failed=False)
+    assert plain.left["uri"].to_pylist() == ["d", "new"]
+    assert plain.n_undescribed == 0
+    assert print_of("b") in there.rows.known_contents()
+    assert print_of("b") not in there.rows.known_contents(["timbral"])
+    assert print_of("a") in there.rows.known_contents(["timbral"])
 
 
 def test_faults_of_the_line_are_tried_again_by_themselves():
@@ -111,8 +128,8 @@ def test_fingerprints_are_compared_to_the_last_bit():
 
 def test_only_what_is_ok_is_known_content():
     there = known(("a", 1, "ok", 1), ("b", 1, "failed", 1))
-    assert print_of("a") in there.rows.known_contents
-    assert print_of("b") not in there.rows.known_contents
+    assert print_of("a") in there.rows.known_contents()
+    assert print_of("b") not in there.rows.known_contents()
 
 
 def test_hours_are_guessed_from_what_is_known_or_from_the_format():

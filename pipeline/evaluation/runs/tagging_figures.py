@@ -12,7 +12,7 @@ def tried(run: TaggingRun | None) -> tuple[int, int]:
 
 def n_new(run: TaggingRun) -> int:
     """Return how many tracks no run has seen before."""
-    known = run.changed + run.retried - run.touched
+    known = run.changed + run.retried + run.undescribed - run.touched
     return int(max(0, run.tagged + run.failed - known))
 
 

@@ -16,6 +16,7 @@ TAG_STAGES = {
     "read_s": "reading",
     "decode_s": "decoding",
     "features_s": "log-mel and windows",
+    "attributes_s": "attributes",
     "model_s": "the model",
     "write_s": "writing",
 }

@@ -47,14 +47,13 @@ from pipeline.store.tags.tagpart import TagPart
 from pipeline.store.tags.tagstore import TagStore
 from pipeline.tagging.commit import Stages, Writing
 from pipeline.tagging.ended_run import tagging_run
-from pipeline.tagging.part_steps import Each, Finished, PartSteps
+from pipeline.tagging.part_steps import Each, Finished, PartSteps, Planned
 from pipeline.tagging.tag_claim import aggregation_there, check_identity, claim
 from pipeline.tagging.tag_plan import TaggingPlan, plan_of
 from pipeline.tagging.tag_progress import gathered
 from pipeline.tagging.tag_report import write_report
 from pipeline.tagging.tag_where import is_small
 from schemas.tagging_run import TaggingRun
-from schemas.tags import tags_schema
 
 
 def tagging_of(config: TagConfig) -> InferenceConfig:
@@ -69,6 +68,7 @@ def tagging_of(config: TagConfig) -> InferenceConfig:
         activity=activity,
         keep_windows=config.keep_windows,
         embeddings=config.embeddings,
+        attributes=config.attributes,
     )
 
 
@@ -135,8 +135,14 @@ def plan_tagging(config: TagConfig) -> TaggingPlan:
         listing = Listing.of(track_batches(config.catalog, left_out), Folder(elsewhere))
         is_cut = not store.to_cut(model_id, store.n_parts(model_id))
         there = store.parts(model_id) if is_cut else [store.whole(model_id)]
-        steps = PartSteps(there, listing, retry_failed=config.retry == "failed", writes=False)
-    return plan_of(steps.planned, store.runs(model_id), left_out.counts)
+        steps = PartSteps(
+            *(there, listing),
+            retry_failed=config.retry == "failed",
+            attributes=inference.attributes,
+            writes=False,
+        )
+    runs = store.runs(model_id)
+    return plan_of(steps.planned, runs, left_out.counts, inference.attributes)
 
 
 def tag_catalog(config: TagConfig) -> TaggingRun:
@@ -167,9 +173,11 @@ def tag_catalog(config: TagConfig) -> TaggingRun:
                 listing,
                 retry_failed=config.retry == "failed",
                 tables=_beside(inference),
+                attributes=inference.attributes,
                 each=each,
             )
             planned = steps.planned
+            _say_undescribed(planned, inference)
             started = _last_of_all(started, planned.known)
             tally, finished = _tag(config, inference, store, steps, started)
         run = tagging_run(
@@ -195,6 +203,15 @@ def tag_catalog(config: TagConfig) -> TaggingRun:
         listing.delete()
         steps.delete()
     return run
+
+
+def _say_undescribed(planned: Planned, inference: InferenceConfig) -> None:
+    """Say how many tracks are tagged again because they lack attributes."""
+    if planned.n_undescribed:
+        names = ", ".join(inference.attributes)
+        n, them = f"{planned.n_undescribed:,}", "windows, intervals and embeddings"
+        text = f"{n} tracks were tagged without attributes ({names}), and are tagged again; their "
+        say("attributes", text=f"{text}{them} are those that this run is asked for")
 
 
 def _parts(store: TagStore, model_id: str, listing: Listing) -> list[TagPart]:
@@ -234,7 +251,7 @@ def _tag(
         done = run_stages(steps.left)
         tally, same = gathered(done, n_tracks=steps.planned.n_left, waits=waits)
     say("finishing", text="joining the files of tags, and writing run.json and the page")
-    schema = tags_schema(inference.codes).with_metadata(dict(lineage))
+    schema = inference.tags_schema.with_metadata(dict(lineage))
     tally.n_renamed_in_place, finished = steps.finish(same, date=date, schema=schema)
     return tally, finished
 

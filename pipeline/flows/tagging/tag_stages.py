@@ -75,7 +75,7 @@ def stages_on_ray(
     """
     with ray_session(min_cpus=4, gpu=inference.gpu, max_wait_s=max_wait_s):
         contents = ray.remote(num_cpus=0)(TagPart.contents)
-        known = [contents.remote(part) for part in parts]
+        known = [contents.remote(part, inference.attributes) for part in parts]
 
         def run(left: Sequence[WorkTable]) -> Iterator[Committed]:
             n_tracks = sum(one.n_rows for one in left)

@@ -8,12 +8,15 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from pipeline.evaluation.runs.attribute_figures import AttributeFigures
 from pipeline.evaluation.runs.tagging_figures import engine_of, n_new, n_renamed, speed_of, tried
 from pipeline.evaluation.statistics.drift import class_drift
 from pipeline.report.alerts import alerts
+from pipeline.report.attribute_tables import attributes_table, extremes_table
 from pipeline.report.left_out import left_out_table
 from pipeline.report.listening import Example
 from pipeline.report.page import Block, Page, Points, Sounds, Tile
+from pipeline.report.plots.attribute_plots import attributes_picture
 from pipeline.report.plots.tagging_plots import drift_panels, labels_picture
 from pipeline.report.tagging_tables import (
     changes_table,
@@ -47,6 +50,7 @@ def tagging_page(
     reasons_in_all: Mapping[str, int] | None = None,
     examples: Sequence[Example],
     notes: Sequence[str] = (),
+    attributes: Sequence[AttributeFigures] = (),
 ) -> Page:
     """Return the page of a tagging run.
 
@@ -63,6 +67,8 @@ def tagging_page(
         What there is to listen to.
     notes
         What else must be said: which examples are missing, and why.
+    attributes
+        How the attributes that the run was asked for lie over the catalogue.
     """
     drifts = class_drift(run, before)
     points = alerts(run, before, drifts)
@@ -74,6 +80,7 @@ def tagging_page(
         labels_picture(run, before),
         *([drift_table(drifts, run)] if before else []),
         drift_panels(drifts, run, before),
+        *_attribute_blocks(attributes),
         reasons_table(run, before, in_all=reasons_in_all).filled(),
         failed_table(run, failures).filled(),
         stages_table(run, before).filled(),
@@ -91,6 +98,13 @@ def tagging_page(
         notes=_notes(before),
         provenance=_provenance(run, before),
     )
+
+
+def _attribute_blocks(attributes: Sequence[AttributeFigures]) -> list[Block]:
+    if not attributes:
+        return []
+    tables = attributes_table(attributes), extremes_table(attributes)
+    return [tables[0], attributes_picture(attributes), tables[1]]
 
 
 def _calm(run: TaggingRun, before: TaggingRun | None) -> str:

@@ -21,6 +21,7 @@ import pyarrow.compute as pc
 from pipeline.arrays import Bools, Hashes
 from pipeline.errors import OUTCOME_OF, Outcome
 from pipeline.store.catalogue import TRACKS
+from pipeline.store.tags.attribute_flags import bits_of, bits_of_rows
 from schemas.columns import CODES
 
 KNOWN = pa.schema(
@@ -32,6 +33,7 @@ KNOWN = pa.schema(
         ("attempts", pa.int32()),
         ("duration_s", pa.float64()),
         ("labels", CODES),
+        ("attributes", CODES),
         ("tagged_at", pa.timestamp("ms", "UTC")),
     ]
 )
@@ -84,7 +86,8 @@ class TrackRows:
     contents: Hashes
     """`[n, 2]`: the 128 bits of their fingerprints; 0 where there is none."""
     flags: npt.NDArray[np.uint8]
-    """Sums of IS_OK, MAY_PASS (the line or a bucket failed, not the track), HAS_CONTENT."""
+    """Sums of IS_OK, MAY_PASS (the line or a bucket failed, not the track), HAS_CONTENT, and of the
+    bits of the attribute sets that they were described by (`attribute_flags`)."""
     attempts: npt.NDArray[np.uint16]
     """How often each was tried, as far as 16 bits go."""
 
@@ -97,11 +100,12 @@ class TrackRows:
         contents = np.zeros((batch.num_rows, 2), np.uint64)
         contents[has_content] = content_hashes(batch["fingerprint"].filter(pa.array(has_content)))
         attempts = pc.fill_null(batch["attempts"], 1).to_numpy()
+        ended = is_ok * IS_OK | may_pass * MAY_PASS | has_content * HAS_CONTENT
         return cls(
             text_hashes(batch["uri"]),
             states_of(batch),
             contents,
-            is_ok * IS_OK | may_pass * MAY_PASS | has_content * HAS_CONTENT,
+            ended | bits_of_rows(batch["attributes"]),
             attempts.clip(0, _MAX_ATTEMPTS).astype(np.uint16),
         )
 
@@ -126,10 +130,14 @@ class TrackRows:
         """Return which rows have a flag."""
         return np.asarray(self.flags & flag, bool)
 
-    @property
-    def known_contents(self) -> Fingerprints:
-        """The contents of the rows that have one."""
-        return Fingerprints(self.contents[self.has(HAS_CONTENT)])
+    def are_described(self, attributes: Sequence[str]) -> Bools:
+        """Return which rows were described by all of some attribute sets."""
+        bits = bits_of(attributes)
+        return np.asarray((self.flags & bits) == bits, bool)
+
+    def known_contents(self, attributes: Sequence[str] = ()) -> Fingerprints:
+        """Return the contents of the rows that have one, and some attribute sets."""
+        return Fingerprints(self.contents[self.has(HAS_CONTENT) & self.are_described(attributes)])
 
 
 _COLUMNS = ("uris", "states", "contents", "flags", "attempts")

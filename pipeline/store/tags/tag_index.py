@@ -23,6 +23,7 @@ import pyarrow as pa
 
 from pipeline.errors import StoreError
 from pipeline.store.folder import Folder
+from pipeline.store.tags.attribute_flags import SETS, translated
 from pipeline.store.tags.known import Totals, TrackRows
 from schemas.columns import column
 
@@ -35,7 +36,12 @@ INDEX = pa.schema(
         column("state_hash", pa.uint64(), "hash of its size and modification time"),
         column("content_high", pa.uint64(), "the first half of its fingerprint; 0 where none"),
         column("content_low", pa.uint64(), "the second half"),
-        column("flags", pa.uint8(), "sum of 1: ok, 2: its fault may pass, 4: it has a content"),
+        column(
+            "flags",
+            pa.uint8(),
+            "sum of 1: ok, 2: its fault may pass, 4: it has a content, and from 8 on a bit for "
+            "each attribute set that it was described by, in the order of the metadata",
+        ),
         column("attempts", pa.uint16(), "how often it was tried"),
         column("file", pa.uint16(), "number of its file of TAGS, in the order of the metadata"),
     ]
@@ -99,8 +105,9 @@ def read_index(folder: Folder, name: str) -> Index:
         return Index()
     columns = {key: table[key].to_numpy() for key in INDEX.names}
     contents = np.stack([columns["content_high"], columns["content_low"]], axis=1)
+    flags = translated(columns["flags"], said.get("attributes", ()))
     rows = TrackRows(
-        columns["uri_hash"], columns["state_hash"], contents, columns["flags"], columns["attempts"]
+        columns["uri_hash"], columns["state_hash"], contents, flags, columns["attempts"]
     )
     files = {name: _covered(values) for name, values in said["files"].items()}
     return Index(rows, columns["file"], files)
@@ -113,7 +120,7 @@ def write_index(folder: Folder, name: str, index: Index) -> None:
     columns = [rows.uris, rows.states, rows.contents[:, 0], rows.contents[:, 1], rows.flags]
     columns += [rows.attempts, index.file_of[order]]
     files = {name: _said(one) for name, one in index.files.items()}
-    said = json.dumps({"version": VERSION, "files": files})
+    said = json.dumps({"version": VERSION, "files": files, "attributes": SETS})
     table = pa.table([pa.array(values) for values in columns], schema=INDEX)
     table = table.replace_schema_metadata({FILES_KEY: said})
     folder.write_table(name, table, compression="none", use_dictionary=False)

@@ -138,9 +138,12 @@ class TagPart:
         n_removed = n_before + n_read - len(index.rows)
         return Compacted(n_removed, Known.sorted(index.rows, index.totals))
 
-    def contents(self) -> Fingerprints:
-        """Return the contents that the index has: of rows from before a run, not of its own."""
-        return self.indexed().known_contents
+    def contents(self, attributes: Sequence[str]) -> Fingerprints:
+        """Return the contents that the index has: of rows from before a run, not of its own.
+
+        Of those only what was described by some attribute sets, where a run asks for these.
+        """
+        return self.indexed().known_contents(attributes)
 
     def indexed(self) -> TrackRows:
         """Return the rows that the index has: of tracks from before a run, not of its own."""

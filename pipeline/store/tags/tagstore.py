@@ -22,6 +22,7 @@ from pipeline.arrays import Bools, Hashes, Int64
 from pipeline.errors import UsageError
 from pipeline.store.disk import TEMPORARY, Walked
 from pipeline.store.folder import Folder
+from pipeline.store.tags.attribute_flags import bits_of, bits_of_rows
 from pipeline.store.tags.known import content_hashes, text_hashes
 from pipeline.store.tags.parts import by_part, n_parts_of, part_name, part_names
 from pipeline.store.tags.tagfiles import (
@@ -39,6 +40,7 @@ from pipeline.store.tags.tagfiles import (
 )
 from pipeline.store.tags.tagpart import TagPart
 from pipeline.store.tags.tagrows import belonging, for_others, last_of_each, of_tracks, times
+from schemas.attributes import attributes_of, sets_of, with_attributes_of
 from schemas.tagging_run import TaggingRun
 
 IDENTITY_KEY = b"timbre.tagging"
@@ -153,6 +155,13 @@ class TagStore:
         said = self.folder.read_schema(names[0]).metadata or {}
         identity: dict[str, Any] = json.loads(said.get(IDENTITY_KEY, b"{}"))
         return identity
+
+    def attributes(self, model_id: str) -> list[pa.Field]:
+        """Return the columns of attributes that a model's rows have; a file may lack some."""
+        with ThreadPoolExecutor(AT_ONCE) as pool:
+            schemas = list(pool.map(self.folder.read_schema, self.files(model_id)))
+        found = {one.name: one for schema in schemas for one in attributes_of(schema)}
+        return list(found.values())
 
     def n_parts(self, model_id: str) -> int:
         """Return into how many parts a model's rows are cut; 1 where it has none yet."""
@@ -293,17 +302,28 @@ class TagStore:
         date
             Of the run.
         schema
-            Of the new rows, metadata and all.
+            Of the new rows, metadata and all. Only rows that have its attributes are copied.
         """
         wanted = defaultdict(list)
         for k, content in enumerate(tracks["fingerprint"].to_pylist()):
             wanted[content].append(k)
         for name in part.files_with(content_hashes(tracks["fingerprint"])):
-            rows = self.folder.read_tables([name], schema)
-            rows = rows.filter(pc.equal(rows["status"], "ok"))
-            rows = rows.replace_schema_metadata(schema.metadata)
+            rows = self._fit_to_copy(name, schema)
             found = [wanted.pop(text, []) for text in rows["fingerprint"].to_pylist()]
             self._copy(name, rows, tracks, found, date, part.n_parts)
+
+    def _fit_to_copy(self, name: str, schema: pa.Schema) -> pa.Table:
+        """Return the rows of a file that are ok and have the attributes of a schema.
+
+        They keep the attributes that they have beside these.
+        """
+        own = with_attributes_of(schema, self.folder.read_schema(name))
+        rows = self.folder.read_tables([name], own)
+        rows = rows.filter(pc.equal(rows["status"], "ok"))
+        if wanted := sets_of(schema):
+            bits = bits_of(wanted)
+            rows = rows.filter(pa.array((bits_of_rows(rows["attributes"]) & bits) == bits))
+        return rows.replace_schema_metadata(schema.metadata)
 
     def _copy(
         self,

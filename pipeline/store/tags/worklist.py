@@ -4,6 +4,7 @@
         no  ───────────────────────────────────────────────────────→ left: new
         yes, its hash of size and time differs ────────────────────→ left: changed
         yes, it failed, and may succeed now (or --retry asks) ─────→ left: tried again
+        yes, but not described as it is asked for ─────────────────→ left: undescribed
         yes, otherwise ────────────────────────────────────────────→ done: unchanged
 
 The known hashes are sorted, so a batch is looked up by binary search, all its rows at once. What is
@@ -13,7 +14,7 @@ copied and no audio is decoded.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -54,6 +55,8 @@ class WorkList:
     """Of those left: known, but with another size or time."""
     n_retried: int
     """Of those left: failed before, and asked for again or by a fault that may have passed."""
+    n_undescribed: int
+    """Of those left: tagged, but without the attributes that are asked for."""
     n_removed: int
     """Known, but not in the catalogue any more."""
 
@@ -68,28 +71,37 @@ class WorkList:
         return self.n_tracks - int(self.left.num_rows)
 
 
-def plan_work(catalogue: Iterable[pa.Table], known: Known, *, retry_failed: bool) -> WorkList:
+def plan_work(
+    catalogue: Iterable[pa.Table],
+    known: Known,
+    *,
+    retry_failed: bool,
+    attributes: Sequence[str] = (),
+) -> WorkList:
     """Return what is new, changed or to be tried again in batches of TRACKS.
 
-    Faults of the line and of buckets are always tried again, others with `retry_failed`.
+    Faults of the line and of buckets are always tried again, others with `retry_failed`; so are
+    tracks that were tagged without the `attributes`, which are names of attribute sets.
     """
     every, left, left_uris = [_NO_HASHES], [WORK.empty_table()], [_NO_HASHES]
-    kinds = [np.zeros((0, 2), bool)]
+    kinds = [np.zeros((0, 3), bool)]
     rows = known.rows
-    due = ~rows.has(IS_OK) if retry_failed else rows.has(MAY_PASS)
+    failed = ~rows.has(IS_OK) if retry_failed else rows.has(MAY_PASS)
+    undescribed = rows.has(IS_OK) & ~rows.are_described(attributes)
     for batch in catalogue:
         uris = _uri_hashes(batch)
         at, is_there = known.find(uris)
-        changed, again = np.zeros(len(uris), bool), np.zeros(len(uris), bool)
-        changed[is_there] = rows.states[at[is_there]] != states_of(batch)[is_there]
-        again[is_there] = due[at[is_there]]
+        kind = np.zeros((len(uris), 3), bool)
+        changed = rows.states[at[is_there]] != states_of(batch)[is_there]
+        due = [failed[at[is_there]], undescribed[at[is_there]]]
+        kind[is_there] = np.stack([changed, *(one & ~changed for one in due)], axis=1)
         attempts = np.zeros(len(uris), np.int32)
-        same = is_there & again & ~changed  # another file's attempts are not this one's
+        same = kind[:, 1:].any(axis=1)  # another file's attempts are not this one's
         attempts[same] = rows.attempts[at[same]]
-        chosen = ~is_there | changed | again
+        chosen = ~is_there | kind.any(axis=1)
         every.append(uris)
         left_uris.append(uris[chosen])
-        kinds.append(np.stack([changed, again & ~changed], axis=1)[chosen])
+        kinds.append(kind[chosen])
         tracks = batch.select(TRACKS.names).append_column("attempts", pa.array(attempts))
         left.append(tracks.cast(WORK).filter(pa.array(chosen)))
     catalogue_uris = each_once(np.concatenate(every))
@@ -99,7 +111,8 @@ def plan_work(catalogue: Iterable[pa.Table], known: Known, *, retry_failed: bool
         firsts.sort()
         table, kind = table.take(pa.array(firsts)), kind[firsts]
     n_removed = int((~are_in(rows.uris, catalogue_uris)).sum())
-    return WorkList(table, catalogue_uris, int(kind[:, 0].sum()), int(kind[:, 1].sum()), n_removed)
+    n_changed, n_retried, n_undescribed = kind.sum(axis=0).tolist()
+    return WorkList(table, catalogue_uris, n_changed, n_retried, n_undescribed, n_removed)
 
 
 @dataclass(frozen=True)
