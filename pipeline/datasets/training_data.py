@@ -314,10 +314,9 @@ class TrainingData:
     def _made_spec(self) -> BandSpec | None:
         """What a training on samples makes of them: bands or a feature; None of other inputs."""
         front_end = self._front_end
-        if isinstance(front_end, MelInput):
-            return front_end.spec
-        is_feature = isinstance(front_end, FeatureInput) and self.config.model not in CLASSICAL
-        return front_end if is_feature else None
+        if isinstance(front_end, FeatureInput):
+            return None if self.config.model in CLASSICAL else front_end
+        return front_end.spec if isinstance(front_end, MelInput) else None
 
     @property
     def is_randomised(self) -> bool:

@@ -142,7 +142,8 @@ def test_classes_of_a_toml(published, tmp_path):
 def test_classes_of_another_data_set(published, tmp_path):
     card = imported(published, tmp_path / "m", classes="openmic").card
     assert card.vocabulary == shipped_vocabulary("openmic")
-    with pytest.raises(UsageError, match="expected instruments, openmic, nsynth, jamendo, all or a TOML"):
+    expected = "expected instruments, openmic, nsynth, jamendo, all or a TOML"
+    with pytest.raises(UsageError, match=expected):
         imported(published, tmp_path / "n", classes="nowhere.toml")
 
 
