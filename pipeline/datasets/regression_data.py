@@ -22,7 +22,8 @@ from pipeline.store.dataset import Dataset
 from pipeline.training.config import TrainConfig
 from pipeline.training.data.windows import WindowSet
 from pipeline.training.regression.checks import REGRESSION
-from pipeline.training.regression.targets import TARGETS, ClipTargets, mapped_targets
+from pipeline.training.regression.descriptors import TARGETS
+from pipeline.training.regression.targets import ClipTargets, mapped_targets
 from schemas.dataset import DatasetRecord
 
 

@@ -51,9 +51,7 @@ _REGRESSION = TrainConfig(
 )
 """The notes' epochs, the sound as it is, quiet windows too, the mean over a clip's windows."""
 
-_TIMBRAL = replace(
-    _REGRESSION, batch_size=32, lr=1e-3, lr_end=1e-5, weight_decay=0.0, dropout=0.0, ema=0.0
-)
+_TIMBRAL = replace(_REGRESSION, lr=3e-4, lr_end=1e-5, weight_decay=0.0, dropout=0.0, ema=0.0)
 
 PRESETS: Mapping[str, TrainConfig] = MappingProxyType(
     {

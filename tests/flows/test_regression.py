@@ -34,7 +34,7 @@ def test_from_kits_to_errors(kits, ray_local, tmp_path, capsys):
     flags = ["--dataset", dataset, "--out", model, "--preset", "timbral-small", "--epochs", "3"]
     assert train.main(flags) == harness.OK
     said = capsys.readouterr().out
-    assert re.search(r"best epoch \d of 3: val mean absolute error 0\.\d{4} of targets", said)
+    assert re.search(r"best epoch \d of 3: val mean absolute error \d\.\d{4} of targets", said)
     card = json.loads((tmp_path / "model" / "model.json").read_text())
     assert card["regression"]["targets"][0]["name"] == "depth"
     assert card["classes"] == [] and card["architecture"]["output"] == "linear"

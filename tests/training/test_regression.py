@@ -22,8 +22,9 @@ from pipeline.store.folder import Folder
 from pipeline.training.config import TrainConfig
 from pipeline.training.loop import Hooks, clip_scores, train
 from pipeline.training.presets import PRESETS
+from pipeline.training.regression.descriptors import SHORT, SILENT, TARGETS
 from pipeline.training.regression.figures import absolute_errors, clip_errors
-from pipeline.training.regression.targets import SHORT, SILENT, TARGETS, mapped_targets
+from pipeline.training.regression.targets import mapped_targets
 from pipeline.training.transfer.pinned import card_of
 from tests.training.transfer import META, as_stored
 
@@ -142,6 +143,14 @@ def test_they_are_computed_once(dataset, data, monkeypatch):
     monkeypatch.setattr(Folder, "read_table", None)
     again = mapped_targets(dataset, "train", data.cache)
     np.testing.assert_array_equal(again.values, before.values)
+
+
+@pytest.mark.slow
+def test_processes_give_the_same(dataset, data, tmp_path):
+    found = mapped_targets(dataset, "train", tmp_path, n_processes=2)
+    expected = mapped_targets(dataset, "train", data.cache)
+    assert (found.segment_ids, found.why) == (expected.segment_ids, expected.why)
+    np.testing.assert_array_equal(found.values, expected.values)
 
 
 def test_they_are_scaled_by_the_training_clips_alone(data):

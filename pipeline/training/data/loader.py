@@ -67,8 +67,11 @@ def loader(work: RandomisedWindows, n_processes: int) -> Iterator[Loader]:
 
 
 def _pool(n_processes: int) -> Executor:
-    if n_processes == 0:
-        return ThreadPoolExecutor(1)
+    return ThreadPoolExecutor(1) if n_processes == 0 else process_pool(n_processes)
+
+
+def process_pool(n_processes: int) -> Executor:
+    """Return a pool of processes of one thread each, that end with it or with their parent."""
     # Not by fork: this process has threads, and perhaps a GPU.
     context = multiprocessing.get_context("spawn")
     return ProcessPoolExecutor(n_processes, mp_context=context, initializer=_begin)

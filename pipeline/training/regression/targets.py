@@ -1,31 +1,30 @@
 """A split's clips in, their timbral descriptors out: computed once, and memory-mapped after that.
 
-Descriptors take some 0.1 s a clip, so all cores compute them, a shard each. They are of the clip as
-it is in CLIPS, before anything is filled up or resampled for a network.
+Descriptors take some 0.1 s a clip, so all cores compute them. They are of the clip as it is in
+CLIPS, before anything is filled up or resampled for a network.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from concurrent.futures import Executor
+from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 
-from pipeline.arrays import Float32, Float64
-from pipeline.audio.decoding.clip import from_wav
+from pipeline.arrays import Float64
 from pipeline.store.dataset import Dataset
 from pipeline.training.data.ahead import mapped_table
+from pipeline.training.data.loader import process_pool
 from pipeline.training.data.mapped import make_once
+from pipeline.training.regression.descriptors import TARGETS, wav_targets
 
-TARGETS = (
-    *("depth", "brightness", "roughness", "warmth"),
-    *("sharpness", "boominess", "hardness"),
-)
-"""The notes' seven, in their order. Reverb is yes or no, and no value to regress."""
-SHORT = "shorter than 20 ms"
-SILENT = "silent, or below -70 LUFS"
+_CLIPS_A_PROCESS = 16
+"""Fewer take no longer than a process does to start."""
 _VERSION = "timbral-1"
 """Part of a folder's name: of another version of the descriptors, files are made again."""
 _SCHEMA = pa.schema(
@@ -56,27 +55,14 @@ class ClipTargets:
         return ClipTargets(segment_ids, values, [self.why[row] for row in rows])
 
 
-def descriptors(samples: Float32, sample_rate_hz: int) -> tuple[list[float], str]:
-    """Return the values of `TARGETS`, NaN where one is not defined, and why there is none at all.
+def shard_targets(dataset: Dataset, name: str, pool: Executor | None = None) -> pa.Table:
+    """Return `segment_id`, `values` and `why` of the clips of one file of CLIPS.
 
-    >>> values, why = descriptors(np.zeros(44_100, np.float32), 44_100)
-    >>> len(values), why
-    (7, 'silent, or below -70 LUFS')
+    With a pool its processes compute the clips.
     """
-    # Here, as librosa takes a second to import.
-    from pipeline.audio.description.timbral.descriptors import LEAST_S, timbral_descriptors
-
-    found = timbral_descriptors(samples, sample_rate_hz)
-    values = [found[name] for name in TARGETS]
-    if not np.isnan(values).all():
-        return values, ""
-    return values, SHORT if len(samples) < LEAST_S * sample_rate_hz else SILENT
-
-
-def shard_targets(dataset: Dataset, name: str) -> pa.Table:
-    """Return `segment_id`, `values` and `why` of the clips of one file of CLIPS."""
     rows = dataset.folder.read_table(name, ["segment_id", "audio"]).to_pylist()
-    found = [descriptors(*from_wav(row["audio"]["bytes"])) for row in rows]
+    wavs = [row["audio"]["bytes"] for row in rows]
+    found = list(map(wav_targets, wavs) if pool is None else pool.map(wav_targets, wavs))
     return pa.table(
         {
             "segment_id": [row["segment_id"] for row in rows],
@@ -87,17 +73,35 @@ def shard_targets(dataset: Dataset, name: str) -> pa.Table:
     )
 
 
-def mapped_targets(dataset: Dataset, split: str, cache: Path) -> ClipTargets:
-    """Return the targets of a split's clips; what is not in the cache is computed on all cores."""
-    from joblib import Parallel, cpu_count, delayed  # here, as the figures do without it
+def mapped_targets(
+    dataset: Dataset, split: str, cache: Path, *, n_processes: int | None = None
+) -> ClipTargets:
+    """Return the targets of a split's clips; what is not in the cache is computed now.
 
+    By `n_processes`, or where these are not given as many as there are cores, with enough to do for
+    each.
+    """
     names = dataset.names("clips", split)
     paths = {name: cache / _VERSION / f"{Path(name).stem}.arrow" for name in names}
     missing = [name for name, path in paths.items() if not path.exists()]
-    Parallel(n_jobs=min(cpu_count(), max(1, len(missing))))(
-        delayed(_make)(dataset, name, paths[name]) for name in missing
-    )
+    n_clips = sum(map(dataset.folder.n_rows, missing))
+    with _pool(n_clips, n_processes) as pool:
+        for name in missing:
+            make_once(paths[name], partial(shard_targets, dataset, name, pool))
     return of_tables([mapped_table(path) for path in paths.values()])
+
+
+@contextmanager
+def _pool(n_clips: int, n_processes: int | None) -> Iterator[Executor | None]:
+    """Give processes for so many clips; None where this one is as fast."""
+    from joblib import cpu_count  # here, as the figures do without it
+
+    n = min(cpu_count(), n_clips // _CLIPS_A_PROCESS) if n_processes is None else n_processes
+    if n < 2:
+        yield None
+        return
+    with process_pool(n) as pool:
+        yield pool
 
 
 def of_tables(tables: list[pa.Table]) -> ClipTargets:
@@ -105,7 +109,3 @@ def of_tables(tables: list[pa.Table]) -> ClipTargets:
     table = pa.concat_tables([_SCHEMA.empty_table(), *tables])
     values = np.array(table["values"].to_pylist(), np.float64).reshape(-1, len(TARGETS))
     return ClipTargets(table["segment_id"].to_pylist(), values, table["why"].to_pylist())
-
-
-def _make(dataset: Dataset, name: str, path: Path) -> None:
-    make_once(path, lambda: shard_targets(dataset, name))
