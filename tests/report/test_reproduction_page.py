@@ -58,7 +58,7 @@ RECORD = ReproductionRecord(
     [
         result("short", 0.61),
         result("long", 0.55),
-        ResultRow("ast", ["ast"], "irmas", "skipped", "give --ast-weights"),
+        ResultRow("ast", ["ast"], "irmas", "skipped", "ast is not trained: give --ast-weights"),
     ],
     [
         FigureRow("data", "the clips"),
