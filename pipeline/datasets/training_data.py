@@ -279,8 +279,9 @@ class TrainingData:
         input_spec = self.input_spec
         if isinstance(input_spec, MelInput):
             return input_spec.spec
-        is_feature = isinstance(input_spec, FeatureInput) and self.config.model not in CLASSICAL
-        return input_spec if is_feature else None
+        if isinstance(input_spec, FeatureInput) and self.config.model not in CLASSICAL:
+            return input_spec
+        return None
 
     @property
     def is_randomised(self) -> bool:
