@@ -147,10 +147,11 @@ def _figure_blocks(
     if figure.results:
         by_name = {row.name: row for row in record.results}
         results = [by_name[name] for name in figure.results]
-        yield result_bars(results, title=title)
+        if any(row.state == "done" for row in results):
+            yield result_bars(results, title=title)
         yield _results_table(f"{title}: numbers", results, record, figure.note)
-        found = [row for row in record.differences if row.figure == figure.name]
-        yield _differences_table(f"{title}: against the best", found)
+        if found := [row for row in record.differences if row.figure == figure.name]:
+            yield _differences_table(f"{title}: against the best", found)
     if claims:
         yield claims_table(f"{title}: the report's claims", claims)
 
