@@ -11,6 +11,7 @@ import pytest
 from pipeline.evaluation.statistics.anova import by_feature, ranked
 from pipeline.report.page import Points, Table, render_page
 from pipeline.report.pages.reproduction_page import ClipsShown, reproduction_page
+from pipeline.report.picture import Picture
 from pipeline.report.plots.reproduction_plots import cost_bars, duration_boxes, result_bars
 from schemas.anova import ANOVA
 from schemas.exploration import ExplorationRecord
@@ -58,13 +59,14 @@ RECORD = ReproductionRecord(
     [
         result("short", 0.61),
         result("long", 0.55),
-        ResultRow("ast", ["ast"], "irmas", "skipped", "give --ast-weights"),
+        ResultRow("ast", ["ast"], "irmas", "skipped", "ast is not trained: give --ast-weights"),
     ],
     [
         FigureRow("data", "the clips"),
         FigureRow("descriptors", "which descriptors differ"),
         FigureRow("windows", "windows of 1 and 2 s", ["short", "long", "ast"]),
         FigureRow("cost", "cost", [], ["short", "long", "ast"]),
+        FigureRow("ast", "what is missing", ["ast"]),
     ],
     [
         ClaimRow("windows", "1 s is better.", "holds", "", 0.06, 0.01, 0.11, 0.004, 0.008),
@@ -118,7 +120,9 @@ def test_every_figure_has_its_picture_its_numbers_and_its_claims(explored, clips
     assert against.rows == [("long", "short", -0.06, "-0.110 to -0.010", "< 0.01", "< 0.01")]
     models = tables["Cost: numbers"]
     assert models.rows[0][3:7] == (877_003, 879_000, "12 min", "900 MiB")
-    assert "Which descriptors differ" in tables
+    assert "Which descriptors differ" in tables and "What is missing: numbers" in tables
+    pictures = blocks(page, Picture)
+    assert "Cost" in pictures and "What is missing" not in pictures
 
 
 def test_what_was_not_done_is_said_once_and_the_claims_are_counted(explored):

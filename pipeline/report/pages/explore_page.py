@@ -118,7 +118,7 @@ def _feature_blocks(
     ]
     if found := tested.clusters:
         blocks += [clusters_table(found), clusters_map(found[0], class_names=class_names)]
-    return [*blocks, _rows_table(ranked(tested.table))]
+    return [*blocks, rows_table(ranked(tested.table))]
 
 
 def features_table(features: Sequence[Row]) -> Table:
@@ -143,7 +143,8 @@ def _said(row: Row | None) -> tuple[str, str]:
     return (p_text(row["p_value"]), row_label(row)) if row else ("\u2013", "\u2013")
 
 
-def _rows_table(rows: Sequence[Row]) -> Table:
+def rows_table(rows: Sequence[Row]) -> Table:
+    """Return the tests of rows, in their order."""
     cells = [
         (
             row["feature"],

@@ -12,8 +12,9 @@ import pyarrow as pa
 
 from pipeline.evaluation.runs.exploration import durations_s
 from pipeline.evaluation.runs.summary import cooccurrence_counts, labels_per_clip
+from pipeline.evaluation.statistics.anova import ranked
 from pipeline.report.page import Block
-from pipeline.report.pages.explore_page import features_table
+from pipeline.report.pages.explore_page import features_table, rows_table
 from pipeline.report.picture import class_labels
 from pipeline.report.plots import data_plots, feature_plots
 from pipeline.report.plots.reproduction_plots import duration_boxes
@@ -81,4 +82,8 @@ def anova_blocks(anova: Mapping[str, Any], *, title: str, note: str) -> list[Blo
     table = pa.Table.from_pylist(rows, schema=ANOVA)
     bars = feature_plots.anova_bars(table, n_classes=anova["n_classes"])
     by_feature = features_table(anova["features"])
-    return [replace(by_feature, title=title, note=note), replace(bars, title=f"{title}: by row")]
+    return [
+        replace(by_feature, title=title, note=note),
+        replace(bars, title=f"{title}: by row"),
+        replace(rows_table(ranked(table)), title=f"{title}: every row"),
+    ]

@@ -121,11 +121,15 @@ def _tiles(record: ReproductionRecord) -> list[Tile]:
 
 def _left_out(record: ReproductionRecord) -> Iterator[Points]:
     """Yield what was not done, each with its reason; nothing where all was."""
-    models = [(row.name, row.state, row.reason) for row in record.trainings]
-    results = [(row.name, row.state, row.reason) for row in record.results]
-    left_out = dict.fromkeys(one for one in (*models, *results) if one[1] != "done")
-    if left_out:
-        yield Points("Not done", [f"{name}: {state}. {why}" for name, state, why in left_out])
+    missing = {row.name: row for row in record.trainings if row.state != "done"}
+    results = [
+        row
+        for row in record.results
+        if row.state != "done" and not missing.keys() & set(row.models)
+    ]
+    models = [f"{row.name}: {row.state}. {row.reason}" for row in missing.values()]
+    if points := models + [f"{row.name}: {row.state}. {row.reason}" for row in results]:
+        yield Points("Not done", points)
 
 
 def _figure_blocks(
@@ -143,10 +147,11 @@ def _figure_blocks(
     if figure.results:
         by_name = {row.name: row for row in record.results}
         results = [by_name[name] for name in figure.results]
-        yield result_bars(results, title=title)
+        if any(row.state == "done" for row in results):
+            yield result_bars(results, title=title)
         yield _results_table(f"{title}: numbers", results, record, figure.note)
-        found = [row for row in record.differences if row.figure == figure.name]
-        yield _differences_table(f"{title}: against the best", found)
+        if found := [row for row in record.differences if row.figure == figure.name]:
+            yield _differences_table(f"{title}: against the best", found)
     if claims:
         yield claims_table(f"{title}: the report's claims", claims)
 
