@@ -13,8 +13,8 @@ from pipeline.seams import declaring
 FEATURES = (
     *("logmel", "mfcc", "descriptors", "zcr", "rms", "centroid", "bandwidth", "contrast"),
     *("rolloff", "flatness", "flux", "poly", "chroma_stft", "chroma_cqt", "chroma_cens"),
-    *("tonnetz", "cqt", "tempogram", "yin", "pyin", "crepe", "crepe_small", "crepe_medium"),
-    *("crepe_large", "crepe_full", "pitch_roll", "nmf_components", "nmf_activations"),
+    *("tonnetz", "cqt", "tempogram", "yin", "pyin", "crepe", "pitch_roll", "nmf_components"),
+    *("nmf_activations", "crepe_small", "crepe_medium", "crepe_large", "crepe_full"),
     *declaring("pipeline.audio.description.more_features", "FEATURE"),
 )
 """Names in the feature catalogue (`audio.feature_table`), in its order."""

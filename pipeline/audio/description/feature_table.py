@@ -190,7 +190,7 @@ _PITCHES = (
         pitch.pyin,
         **_PITCH,
     ),
-    *(_crepe(size) for size in crepe.SIZES),
+    _crepe("tiny"),
     _feature(
         "pitch_roll",
         _notes(pitch.FIRST_MIDI, pitch.N_NOTES),
@@ -225,6 +225,7 @@ FEATURES: Mapping[str, Feature] = MappingProxyType(
         f.name: f
         for f in (
             *(*_WHOLE, *_ALONE, *_HARMONY, *_PITCHES, *_NMFS),
+            *(_crepe(size) for size in crepe.SIZES if size != "tiny"),
             *declared("pipeline.audio.description.more_features", "FEATURE"),
         )
     }
