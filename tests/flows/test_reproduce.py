@@ -23,6 +23,7 @@ from tests.tiny_irmas import CODES, write_irmas
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1800)
 def test_a_tiny_irmas_goes_all_the_way_and_is_not_done_again(
     ray_local, tmp_path, capsys, monkeypatch
 ):
