@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal, get_args
 from pipeline.configs.cluster import ClusterConfig
 from pipeline.errors import UsageError
 from pipeline.flags import Count, Flag, Uri, described, size, words
-from pipeline.models.names import IMAGENET
+from pipeline.models.names import IMAGENET, known_names
 from pipeline.selection.splits import SplitBy
 
 Figure = Literal[
@@ -18,8 +18,9 @@ FIGURES: tuple[str, ...] = get_args(Figure)
 """What can be asked for: the dataset, ANOVA, and the report's comparisons of models."""
 
 _DATA, _MODELS, _WRITTEN = "what is learned from", "the models", "what is written"
-_NOT_NAMED = ("out", "only", "gpu", "max_wait_s", "irmas", "audioset")
-"""Fields that do not change a result, or may lie elsewhere tomorrow: datasets have fingerprints."""
+_NOT_NAMED = ("out", "only", "gpu", "max_wait_s", "irmas", "audioset", "ast_weights")
+"""Fields that do not change a result, or may be given later, or lie elsewhere then: datasets have
+fingerprints, and a training is named by the weights that it begins with."""
 
 
 @described
@@ -69,6 +70,10 @@ class ReproduceConfig(ClusterConfig):
                 raise UsageError(f"{flag} {value}: expected a whole number from 1 up")
         if self.seed < 0:
             raise UsageError(f"--seed {self.seed}: expected 0 or more")
+        if self.backbone in known_names():
+            raise UsageError(f"--backbone {self.backbone}: expected a network of timm's")
+        if "," in self.out:
+            raise UsageError(f"--out {self.out}: expected no comma, which stands between models")
 
     @property
     def figures(self) -> tuple[str, ...]:

@@ -22,7 +22,7 @@ from pipeline.store.dataset import Dataset
 from pipeline.training.config import TrainConfig
 from pipeline.training.data.windows import WindowSet
 from pipeline.training.regression.checks import REGRESSION
-from pipeline.training.regression.descriptors import TARGETS
+from pipeline.training.regression.descriptors import TARGETS, undefined
 from pipeline.training.regression.targets import ClipTargets, mapped_targets
 from schemas.dataset import DatasetRecord
 
@@ -52,10 +52,11 @@ class RegressionData(TrainingData):
     def regression(self) -> Regression:
         """The targets, with the ranges of the training clips."""
         values = self._targets("train").values
-        if np.isnan(values).all(axis=0).any():
+        if nowhere := undefined(values):
             raise UsageError(
-                f"{self.dataset.folder.uri}: no clip to learn from has all timbral descriptors: "
-                "they are silent, or shorter than 20 ms; listen to them with jobs.explore"
+                f"{self.dataset.folder.uri}: no clip to learn from has a value of "
+                f"{', '.join(nowhere)}: silence, sounds below 20 ms and some constant sounds "
+                "have none; listen to them with jobs.explore"
             )
         return Regression.of(TARGETS, values)
 

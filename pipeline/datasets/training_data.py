@@ -347,8 +347,10 @@ class TrainingData:
         return gpu or not self.is_randomised or bool({"noise", "pitch"} & set(self.config.augment))
 
     def _samples_of(self, part: str, sample_rate_hz: int) -> WindowSet:
-        """Return the windows of a part as samples, prepared where the model's are."""
-        samples = self._after_steps(SamplesInput(sample_rate_hz))
+        """Return the windows of a part as samples, prepared and filled up where the model's are."""
+        own = self._front_end
+        is_heard = isinstance(own, SamplesInput) and own.sample_rate_hz == sample_rate_hz
+        samples = self._after_steps(own if is_heard else SamplesInput(sample_rate_hz))
         return self.part(part, partial(self._windows_of, samples))
 
     def train_set(self, *, gpu: bool = False) -> WindowSet:
@@ -453,7 +455,7 @@ class TrainingData:
         mean, deviation = (values[:, None] for values in row_scaling(self.input_spec))
         if not (unknown := np.isnan(mean)).any():
             return mean, deviation
-        if isinstance(self.input_spec, FeatureInput) and self.trains_on_samples:
+        if isinstance(self._front_end, FeatureInput) and self.trains_on_samples:
             train_set = self._stored_train_set()
         measured = row_moments(train_set, model.levelled)
         return np.where(unknown, measured[0], mean), np.where(unknown, measured[1], deviation)

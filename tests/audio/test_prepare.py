@@ -147,3 +147,8 @@ def test_steps_are_applied_in_turn():
     assert apply_steps(samples, (), sample_rate_hz=RATE) is samples
     with pytest.raises(UsageError, match="half the sample rate"):
         apply_steps(samples, chain, sample_rate_hz=4000)
+
+
+def test_a_low_pass_of_nothing_is_nothing():
+    nothing = np.zeros(0, np.float32)
+    assert len(low_pass(nothing, sample_rate_hz=16_000, cutoff_hz=2000)) == 0

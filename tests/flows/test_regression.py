@@ -2,6 +2,7 @@
 
 import json
 import re
+from pathlib import Path
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -41,10 +42,14 @@ def test_from_kits_to_errors(kits, ray_local, tmp_path, capsys):
     assert train.main(flags) == harness.OK and "nothing to do" in capsys.readouterr().out
 
     flags = ["--model", model, "--dataset", dataset, "--out", out]
+    for name in ("metrics.json", "scores.parquet"):  # as a tagger's evaluation leaves them
+        (tmp_path / "out").mkdir(exist_ok=True)
+        (tmp_path / "out" / name).write_text("{}")
     assert evaluate.main([*flags, "--threshold", "0.5"]) == harness.USAGE
     assert "--threshold: of taggers; timbral-small-" in capsys.readouterr().err
     assert evaluate.main(flags) == harness.OK
     assert "mean absolute error" in capsys.readouterr().out
+    assert not {"metrics.json", "scores.parquet"} & {one.name for one in Path(out).iterdir()}
     record = json.loads((tmp_path / "out" / "evaluation.json").read_text())
     table = pq.read_table(tmp_path / "out" / "predictions.parquet").to_pylist()
     rows = [row for row in table if row["truth"]["depth"] is not None]

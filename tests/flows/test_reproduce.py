@@ -133,6 +133,24 @@ def test_a_dry_run_prints_the_plan(tmp_path, capsys):
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"backbone": "cnn1d-raw"}, "--backbone cnn1d-raw: expected a network of timm's"),
+        ({"out": "runs/a,b"}, "--out runs/a,b: expected no comma"),
+    ],
+)
+def test_what_would_fail_after_hours_is_refused(options, said):
+    with pytest.raises(UsageError, match=said):
+        ReproduceConfig(**{"irmas": "irmas", "out": "out"} | options)
+
+
+def test_weights_that_come_later_go_on_in_the_folder():
+    config = ReproduceConfig("irmas", "out")
+    assert replace(config, ast_weights="ast").identity() == config.identity()
+    assert replace(config, weights="none").identity() != config.identity()
+
+
 def test_other_options_are_refused_in_a_folder(tmp_path):
     (tmp_path / "irmas").mkdir()
     config = ReproduceConfig(str(tmp_path / "irmas"), str(tmp_path / "out"))

@@ -54,18 +54,23 @@ def noise(tmp_path):
 
 @pytest.fixture
 def dataset(tmp_path):
+    return dataset_of([sound(k) for k in range(3)], tmp_path)
+
+
+def dataset_of(sounds, tmp_path) -> Dataset:
+    """Write sounds as a dataset's clips to learn from."""
     folder = Folder(str(tmp_path / "ds"))
     folder.write_json("dataset.json", {"feature_spec": SPEC.to_dict()})
     rows = [
         {
             "segment_id": f"s{k}",
             "classes": ["pia"],
-            "audio": {"bytes": wav_bytes(to_pcm16(sound(k)), RATE), "path": None},
+            "audio": {"bytes": wav_bytes(to_pcm16(one), RATE), "path": None},
         }
-        for k in range(3)
+        for k, one in enumerate(sounds)
     ]
     folder.write_table("clips/train-0.parquet", pa.Table.from_pylist(rows))
-    features = [{"segment_id": f"s{k}", "classes": ["pia"]} for k in range(3)]
+    features = [{"segment_id": row["segment_id"], "classes": ["pia"]} for row in rows]
     folder.write_table("features/train-0.parquet", pa.Table.from_pylist(features))
     return Dataset(folder)
 
@@ -117,6 +122,31 @@ def test_samples_that_are_disturbed_are_prepared_first(dataset, tmp_path):
     found = windows.windows(np.array([1]))[0]
     n = found.shape[1]
     assert abs(found[0, before:].astype(int) - expected[0, RATE:][: n - before]).max() <= 1
+
+
+@pytest.mark.parametrize("model", ["cnn2d-mfcc", "cnn1d-descriptors"])
+def test_a_features_rows_are_scaled_by_its_own_and_not_by_its_samples(dataset, tmp_path, model):
+    def scaling(prepare: str, *augment: str):
+        data = training_data(dataset, tmp_path, prepare, TrainConfig(model, augment=augment))
+        network = data.new_model(data.train_set())
+        return network.row_mean.numpy(), network.row_deviation.numpy()
+
+    for found, expected in zip(
+        scaling("lowpass:6000", "noise"), scaling("lowpass:6000"), strict=True
+    ):
+        np.testing.assert_array_equal(found, expected)
+    assert not np.array_equal(scaling("lowpass:2000", "noise")[0], scaling("", "noise")[0])
+
+
+def test_short_sounds_are_filled_up_by_soft_noise_also_when_randomised(tmp_path):
+    config = TrainConfig("timbral-small", augment=("randomise",), activity=False)
+    data = training_data(dataset_of([sound(0)[: RATE // 2]], tmp_path), tmp_path, "", config)
+    assert data.is_randomised
+    train_set = data.train_set()
+    (window,) = train_set.windows(np.array([0]))
+    before, behind = train_set.margins
+    filled = window[0, before + RATE // 2 : window.shape[1] - behind]
+    assert set(np.unique(filled)) == {-1, 1}
 
 
 def test_a_network_of_samples_takes_prepared_ones(dataset, tmp_path):

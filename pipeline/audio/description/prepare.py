@@ -50,6 +50,8 @@ def low_pass(samples: Float32, *, sample_rate_hz: int, cutoff_hz: float, order: 
             f"found a low-pass at {cutoff_hz:g} Hz; expected more than 0 and less than "
             f"{sample_rate_hz / 2:g} Hz, half the sample rate"
         )
+    if not len(samples):
+        return samples
     sections = scipy.signal.butter(order, cutoff_hz, fs=sample_rate_hz, output="sos")
     edge = min(3 * (2 * len(sections) + 1), len(samples) - 1)
     filtered = scipy.signal.sosfiltfilt(sections, samples.astype(np.float64), padlen=edge)
@@ -113,7 +115,7 @@ class Step:
     def from_dict(cls, values: Mapping[str, Any]) -> Step:
         """Return the step that `to_dict` gave; UsageError for one that this version has not."""
         if values["name"] not in _STEPS:
-            raise UsageError(_expected(values["name"]))
+            raise UsageError(_expected(values["name"], None))
         noise = NoiseProfile.from_dict(values["noise"]) if "noise" in values else None
         return cls(values["name"], tuple(values["values"]), noise)
 
@@ -165,18 +167,19 @@ def _parsed(text: str, noise_of: Callable[[str], NoiseProfile] | None) -> Step:
     try:
         step = Step(name, tuple(float(number) for number in numbers))
     except ValueError:
-        raise UsageError(_expected(text)) from None
+        raise UsageError(_expected(text, noise_of)) from None
     if name not in _STEPS or len(numbers) != len(_STEPS[name][0]):
-        raise UsageError(_expected(text))
+        raise UsageError(_expected(text, noise_of))
     # A cutoff and a deviation stand last, and nothing works with one that is 0 or less.
     if not all(map(math.isfinite, step.values)) or (step.values and step.values[-1] <= 0):
-        raise UsageError(_expected(text) + ", the last number finite and more than 0")
+        raise UsageError(_expected(text, noise_of) + ", the last number finite and more than 0")
     return step
 
 
-def _expected(found: str) -> str:
-    known = ", ".join(":".join([name, *values]) for name, (values, _) in _STEPS.items())
-    return f"found step {found!r}; expected one of {known}"
+def _expected(found: str, noise_of: Callable[[str], NoiseProfile] | None) -> str:
+    known = [":".join([name, *values]) for name, (values, _) in _STEPS.items()]
+    of_noise = [] if noise_of is None else ["denoise:FILE"]
+    return f"found step {found!r}; expected one of {', '.join([*known, *of_noise])}"
 
 
 def _plain(value: float) -> str:

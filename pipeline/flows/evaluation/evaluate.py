@@ -164,6 +164,8 @@ def _score(
             named=None if config.tags is None else named,
         )
     )
+    for name in ("evaluation.json", "predictions.parquet"):  # of a regressor, to here before
+        out.delete(name)
     out.write_table("scores.parquet", to_table(scored))
     out.write_json("metrics.json", evaluation.record.to_dict())
     out.write_bytes("report.html", render_page(evaluation_page(evaluation)).encode())

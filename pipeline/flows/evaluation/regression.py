@@ -37,6 +37,7 @@ from pipeline.store.out import EVALUATION, check_out
 from pipeline.training.data.mapped import clip_table
 from pipeline.training.data.windows import load_windows
 from pipeline.training.loop import clip_scores
+from pipeline.training.regression.descriptors import undefined
 from pipeline.training.regression.targets import ClipTargets, of_tables, shard_targets
 from schemas.predictions import predictions_schema
 from schemas.regression import RegressionEvaluation
@@ -114,10 +115,11 @@ def _write(
     assert regression is not None  # `evaluate_regression` has asked
     there = ~np.isnan(found.values).all(axis=1)
     truth, given = found.values[there], predicted[there]
-    if np.isnan(truth).all(axis=0).any():
+    if nowhere := undefined(truth):
         raise UsageError(
-            f"{config.dataset}: no clip of {config.split} has all timbral descriptors: they are "
-            "silent, or shorter than 20 ms"
+            f"{config.dataset}: no clip of {config.split} has a value of {', '.join(nowhere)}: "
+            "silence, sounds shorter than 20 ms and some constant sounds have none; give a split "
+            "with more clips"
         )
     targets = regression_figures(truth, given, regression.targets)
     means = {name: mean_of(targets, name) for name in ("mae", "mae_unit", "baseline_mae", "r2")}
@@ -133,6 +135,8 @@ def _write(
     )
     groups = Dataset.open(str(config.dataset)).groups(found.segment_ids)
     columns = {"uri": found.segment_ids, "group": groups}
+    for name in ("metrics.json", "scores.parquet"):  # of a tagger that was evaluated to here before
+        out.delete(name)
     out.write_table("predictions.parquet", _table(columns, found.values, predicted, regression))
     page = regression_page(record, targets, truth, given)
     out.write_bytes("report.html", render_page(page).encode())

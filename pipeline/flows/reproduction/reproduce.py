@@ -24,6 +24,7 @@ from pipeline.flows.building.build import build
 from pipeline.flows.cluster import ray_session
 from pipeline.flows.extract import extract_features
 from pipeline.flows.reproduction.experiments import Experiments
+from pipeline.models.model import check_name
 from pipeline.report.page import render_page
 from pipeline.report.pages.reproduction_page import ClipsShown, reproduction_page
 from pipeline.reproduction.claims import (
@@ -122,6 +123,7 @@ def check_inputs(config: ReproduceConfig) -> None:
     """Raise UsageError unless the data are there: a folder, and a dataset of the same classes."""
     if not Path(config.irmas).is_dir():
         raise UsageError(f"--irmas {config.irmas}: no such folder; expected IRMAS's own, unpacked")
+    check_name(config.backbone)
     if config.audioset is not None:
         check_audioset(config.audioset)
 

@@ -125,20 +125,21 @@ def _build(
 
 
 _BUILDS = {
-    "timbral-small": partial(_build, filters=(7,), dense=(), stride=3),
-    "timbral-mid": partial(_build, filters=(50, 10), dense=(7,)),
-    "timbral-7-filters": partial(_build, filters=(7,) * 5, dense=(100,)),
-    "timbral-big": partial(_build, filters=(150, 80, 64, 40, 20), dense=(200,)),
+    "timbral-small": (partial(_build, filters=(7,), dense=(), stride=3), 10),
+    "timbral-mid": (partial(_build, filters=(50, 10), dense=(7,)), 22),
+    "timbral-7-filters": (partial(_build, filters=(7,) * 5, dense=(100,)), 218),
+    "timbral-big": (partial(_build, filters=(150, 80, 64, 40, 20), dense=(200,)), 218),
 }
+"""By name: what builds a network, and the fewest samples of which its pools leave a step."""
 
 NETWORKS = tuple(
     Entry(
         name,
         build,
         takes="samples",
-        smallest=(1, 512),
+        smallest=(1, least_samples),
         n_rows=1,
         front_end=one_shots,
     )
-    for name, build in _BUILDS.items()
+    for name, (build, least_samples) in _BUILDS.items()
 )

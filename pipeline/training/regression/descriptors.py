@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from pipeline.arrays import Float32
+from pipeline.arrays import Float32, Floats
 from pipeline.audio.decoding.clip import from_wav
 
 TARGETS = (
@@ -14,6 +14,15 @@ TARGETS = (
 """The notes' seven, in their order. Reverb is yes or no, and no value to regress."""
 SHORT = "shorter than 20 ms"
 SILENT = "silent, or below -70 LUFS"
+
+
+def undefined(values: Floats) -> list[str]:
+    """Return the targets that no clip of `[n_clips, n_targets]` has a value of.
+
+    >>> undefined(np.array([[1, 2, 3, 4, 5, np.nan, 7], [1, 2, 3, np.nan, 5, np.nan, 7]]))
+    ['boominess']
+    """
+    return [name for name, row in zip(TARGETS, values.T, strict=True) if np.isnan(row).all()]
 
 
 def wav_targets(wav: bytes) -> tuple[list[float], str]:
