@@ -44,7 +44,7 @@ def test_help_explains_every_flag(name, capsys):
             assert line.split("  ")[-1].strip(), line
 
 
-@pytest.mark.parametrize("name", JOBS[:-2])
+@pytest.mark.parametrize("name", [name for name in JOBS if name not in ("demo", "doctor")])
 def test_missing_flags_are_usage(name):
     with pytest.raises(SystemExit) as caught:
         importlib.import_module(f"jobs.{name}").main([])

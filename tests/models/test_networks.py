@@ -294,6 +294,10 @@ def test_names():
         "cnn-sa",
         "cnn1d-mel",
         "timbre-pitch",
+        "timbral-small",
+        "timbral-mid",
+        "timbral-7-filters",
+        "timbral-big",
         "probe",
         *variants(),
     ]
