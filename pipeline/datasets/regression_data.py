@@ -12,10 +12,12 @@ from functools import cached_property
 from typing import Any
 
 import numpy as np
+import torch
+from torch import nn
 
 from pipeline.datasets.training_data import TrainingData
 from pipeline.errors import UsageError
-from pipeline.models.model import Architecture
+from pipeline.models.model import Architecture, Tagger
 from pipeline.models.regression import Regression
 from pipeline.selection.vocabulary import Vocabulary
 from pipeline.store.dataset import Dataset
@@ -59,6 +61,24 @@ class RegressionData(TrainingData):
                 "have none; listen to them with jobs.explore"
             )
         return Regression.of(TARGETS, values)
+
+    def new_model(self, train_set: WindowSet) -> Tagger:
+        """Return the network before it has learned: it says each target's median, or near it.
+
+        That is the best constant. A network whose hidden units die, as those of few units may, is
+        left with the biases of its last layer, and these are slow to get there by themselves.
+        """
+        model = super().new_model(train_set)
+        head: Any = model.backbone.get_classifier()  # type: ignore[operator]
+        if isinstance(head, nn.Linear) and head.bias is not None:
+            medians = self.regression.scaled(
+                np.array([[t.median for t in self.regression.targets]])
+            )
+            begin = torch.from_numpy(medians[0]).float()
+            is_linear = self.config.output_activation == "linear"
+            with torch.no_grad():
+                head.bias.copy_(begin if is_linear else torch.logit(begin, eps=0.01))
+        return model
 
     def part(self, part: str, windows_of: Callable[[list[str]], WindowSet]) -> WindowSet:
         """Return train or val, with targets of 0..1 and without the clips that have none."""

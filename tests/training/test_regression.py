@@ -191,7 +191,8 @@ def test_a_network_learns_them_and_is_read_again(data, activation, tmp_path):
     model = own.new_model(train_set)
     hooks = Hooks(lambda step: None, lambda metrics, state: None)
     progress = train(config, model, train_set, train_set, device=CPU, checkpoint=None, hooks=hooks)
-    assert progress.best_val_loss < 0.5 * progress.history[0]["val_loss"]
+    of_medians = np.abs(train_set.targets - np.median(train_set.targets, axis=0)).mean()
+    assert progress.best_val_loss < 0.5 * of_medians
     assert progress.history[-1].keys() == {"epoch", "train_loss", "val_loss", "val_r2"}
     model.load_state_dict(progress.best_weights)
     predicted = clip_scores(model, train_set, "s1", CPU)
@@ -201,6 +202,18 @@ def test_a_network_learns_them_and_is_read_again(data, activation, tmp_path):
     again, read = load_model(str(tmp_path))
     assert read.regression == own.regression and read.architecture.output == activation
     np.testing.assert_array_equal(clip_scores(again, train_set, "s1", CPU), predicted)
+
+
+@pytest.mark.parametrize("activation", ["linear", "sigmoid"])
+def test_before_it_learns_a_network_says_the_medians(data, activation):
+    own = replace(data, config=replace(data.config, output_activation=activation))
+    train_set = own.train_set()
+    model = own.new_model(train_set)
+    model.backbone.get_classifier().weight.data.zero_()
+    medians = np.median(train_set.targets, axis=0)
+    expected = medians if activation == "linear" else np.clip(medians, 0.01, 0.99)
+    predicted = clip_scores(model, train_set, "s1", CPU)
+    np.testing.assert_allclose(predicted, np.tile(expected, (len(predicted), 1)), atol=1e-5)
 
 
 def test_who_scores_classes_refuses_a_regressor(data, tmp_path):
