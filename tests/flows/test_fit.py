@@ -173,6 +173,7 @@ def test_a_divergence_is_told_from_an_early_end(step, capsys):
     config = {"model": "crnn", "epochs": 5, "patience": 1, "weights": None}
     training = {"config": config, "history": history, "diverged_at": step, "precision": "f32"}
     card = SimpleNamespace(model_id="crnn-1", training=training, untrained_classes=[])
+    card.regression = None
     train._say_model(SimpleNamespace(card=card, was_done=False), "out")
     said = capsys.readouterr().out
     assert ("the loss of step 7 was no number in f32" in said) == (step is not None)

@@ -128,7 +128,7 @@ def test_what_cannot_choose_is_refused():
 def test_the_report_s_runs_choose_as_the_report_does():
     of_report = {one.select for name, one in PRESETS.items() if name.startswith("harmony-")}
     assert of_report == {TrainConfig().select} == {"s2-loss"}
-    assert tuple(SELECTIONS) == ("s2-loss", "s1-loss", "map", "f1", "top1")
+    assert tuple(SELECTIONS) == ("s2-loss", "s1-loss", "map", "f1", "top1", "mae")
 
 
 def test_older_histories_have_one_loss():
