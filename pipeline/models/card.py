@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -189,10 +190,15 @@ class ModelCard:
 
 
 def is_regressor(name: str) -> bool:
-    """Return whether a name is of one model's folder, and that model a regressor."""
+    """Return whether a name is of one model's folder, and that model a regressor.
+
+    A model.json that cannot be read is none: whoever loads the model says what is wrong with it.
+    """
     if "," in name or not Folder(model_uri(name)).exists("model.json"):
         return False
-    return load_card(name).regression is not None
+    with suppress(UsageError):
+        return load_card(name).regression is not None
+    return False
 
 
 def check_tags(name: str, card: ModelCard) -> None:
