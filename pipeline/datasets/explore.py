@@ -115,8 +115,10 @@ def find_examples(dataset: Dataset, split: str, codes: list[str]) -> list[ClipEx
 def separate_examples(dataset: Dataset, examples: Sequence[ClipExample]) -> list[SeparatedClip]:
     """Return the loudest seconds of the first examples in parts, of those whose audio is there."""
     wanted = {one.segment_id: one.code for one in examples[:_N_SEPARATED]}
-    found = {}
+    found: dict[str, SeparatedClip] = {}
     for name in dataset.folder.names("clips"):
+        if len(found) == len(wanted):
+            break
         ids = dataset.folder.read_table(name, ["segment_id"])["segment_id"].to_pylist()
         if not (rows := [k for k, one in enumerate(ids) if one in wanted]):
             continue

@@ -143,9 +143,13 @@ class TrainingData:
             return self.probe.input_spec
         if self.init is not None:
             return self.init.input_spec
+        return self._after_steps(self._network_front_end)
+
+    @property
+    def _network_front_end(self) -> InputSpec:
+        """The front end of a network that begins anew, before any step."""
         of_dataset = LogMelSpec.from_dict(self.meta.feature_spec)
-        own = input_spec_of(self.config.model, of_dataset, self.config.input)
-        return self._after_steps(own)
+        return input_spec_of(self.config.model, of_dataset, self.config.input)
 
     def _after_steps(self, front_end: InputSpec) -> InputSpec:
         """Return a front end behind the steps of --prepare, where there are any."""
@@ -158,9 +162,8 @@ class TrainingData:
             return getattr(self.init.input_spec, "steps", ())
         if not self.config.prepare:
             return ()
-        of_dataset = LogMelSpec.from_dict(self.meta.feature_spec)
-        own = input_spec_of(self.config.model, of_dataset, self.config.input)
-        return parse_steps(self.config.prepare, partial(read_noise, own.sample_rate_hz))
+        rate_hz = self._network_front_end.sample_rate_hz
+        return parse_steps(self.config.prepare, partial(read_noise, rate_hz))
 
     @property
     def _front_end(self) -> InputSpec:

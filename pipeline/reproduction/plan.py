@@ -24,9 +24,9 @@ class Training:
     about: str
     """What sets it apart, in words."""
     config: TrainConfig
-    """What decides the model."""
+    """The settings of the training, which decide the model."""
     dataset: str = IRMAS
-    """What it learns from."""
+    """Name of the dataset that the model learns from."""
     skipped: str = ""
     """Why it cannot be trained here; empty where it can."""
     report_parameters: int | None = None

@@ -27,7 +27,7 @@ class AttributeFigures:
     """One attribute over the tracks of a catalogue."""
 
     name: str
-    """Its column in TAGS."""
+    """Name of the attribute's column in TAGS."""
     meaning: str
     """What a larger value means."""
     n_tracks: int

@@ -5,14 +5,9 @@ The network is `networks.fcn`; what it hears and says is in `jamendo`.
 
 from __future__ import annotations
 
-from pathlib import Path
-
-from torch import Tensor
-
-from pipeline.audio.spectra.windows import WindowSpec
 from pipeline.models.networks.fcn import FCN5_POOLS, FCN5_WIDTHS, N_MELS, Fcn
 from pipeline.models.pretrained import jamendo
-from pipeline.models.pretrained.family import Family, Variant
+from pipeline.models.pretrained.family import Variant
 
 _OWN_NAMES = (
     (r"^spec_bn\.", "input_norm."),
@@ -27,20 +22,11 @@ def _build(variant: Variant, n_outputs: int, dropout: float) -> Fcn:
     return Fcn(widths=FCN5_WIDTHS, pools=FCN5_POOLS, n_classes=n_outputs, dropout=dropout)
 
 
-def _read(path: Path, variant: Variant) -> dict[str, Tensor]:
-    return jamendo.read(FAMILY, path, variant, own_names=_OWN_NAMES)
-
-
-FAMILY = Family(
-    name="fcn",
-    variants=(jamendo.variant("fcn", 447_732),),
-    input_spec=jamendo.INPUT,
-    windows=WindowSpec(29.0, 29.0),
-    mids=jamendo.IDS,
+FAMILY = jamendo.family(
+    "fcn",
+    n_parameters=447_732,
+    window_s=29.0,
     build=_build,
-    read=_read,
-    licence=jamendo.LICENCE,
-    home=jamendo.HOME,
+    own_names=_OWN_NAMES,
     smallest=(N_MELS, 1),
-    classes=jamendo.CLASSES,
 )

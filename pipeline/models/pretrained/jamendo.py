@@ -8,12 +8,13 @@ MTG-Jamendo (Bogdanov et al. 2019) are taken, of whose fifty tags fourteen name 
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from torch import Tensor
+from torch import Tensor, nn
 
 from pipeline.audio.spectra.filterbank import FilterBankInput, FilterBankSpec
+from pipeline.audio.spectra.windows import WindowSpec
 from pipeline.errors import UsageError
 from pipeline.models.networks.parts.weights import read_weights
 from pipeline.models.pretrained.family import Family, Variant, WeightsSource
@@ -104,24 +105,56 @@ IDS = tuple(
 """The AudioSet id of each output; the tag itself where AudioSet has no label of that meaning."""
 
 
-def variant(network: str, n_parameters: int) -> Variant:
-    """Return the variant of a network by its name in the authors' `models/jamendo/`."""
-    address = f"{HOME}/raw/master/models/jamendo/{network}/best_model.pth"
-    return Variant(
-        f"{network}-jamendo", source=WeightsSource(address, None), n_parameters=n_parameters
-    )
+def family(
+    network: str,
+    *,
+    n_parameters: int,
+    window_s: float,
+    build: Callable[[Variant, int, float], nn.Module],
+    own_names: Sequence[tuple[str, str]],
+    smallest: tuple[int, int],
+) -> Family:
+    """Return the family of a network of the benchmark, by its name in `models/jamendo/`.
 
-
-def read(
-    family: Family, path: Path, one: Variant, *, own_names: Sequence[tuple[str, str]]
-) -> dict[str, Tensor]:
-    """Return the tensors of an authors' state dict; see `Family.read`.
-
-    `own_names` are patterns of the authors' names and what is ours for each; that of the front end
-    is left out.
+    Parameters
+    ----------
+    network
+        Names the family, and with `-jamendo` its one variant.
+    n_parameters
+        Of the network with the fifty tags.
+    window_s
+        The benchmark's window in seconds.
+    build, smallest
+        As in `Family`.
+    own_names
+        Patterns of the authors' names of tensors, and what is ours for each.
     """
+    address = f"{HOME}/raw/master/models/jamendo/{network}/best_model.pth"
+    source = WeightsSource(address, None)
+
+    def read(path: Path, variant: Variant) -> dict[str, Tensor]:
+        return tensors_of(made, variant, _own_tensors(made, path, own_names), source=str(path))
+
+    made = Family(
+        name=network,
+        variants=(Variant(f"{network}-jamendo", source=source, n_parameters=n_parameters),),
+        input_spec=INPUT,
+        windows=WindowSpec(window_s, window_s),
+        mids=IDS,
+        build=build,
+        read=read,
+        licence=LICENCE,
+        home=HOME,
+        smallest=smallest,
+        classes=CLASSES,
+    )
+    return made
+
+
+def _own_tensors(of: Family, path: Path, own_names: Sequence[tuple[str, str]]) -> dict[str, Tensor]:
+    """Return the tensors of an authors' state dict by our names, without those of its front end."""
     if path.is_dir():
-        expected = family.expected(one)
+        expected = of.expected(of.variants[0])
         raise UsageError(f"weights {str(path)!r}: a folder; expected a file, {expected}")
     tensors = {}
     for name, tensor in read_weights(str(path)).items():
@@ -131,4 +164,4 @@ def read(
         for pattern, replacement in own_names:
             own = re.sub(pattern, replacement, own)
         tensors[own] = tensor
-    return tensors_of(family, one, tensors, source=str(path))
+    return tensors

@@ -5,14 +5,9 @@ The network is `networks.musicnn`; what it hears and says is in `jamendo`.
 
 from __future__ import annotations
 
-from pathlib import Path
-
-from torch import Tensor
-
-from pipeline.audio.spectra.windows import WindowSpec
 from pipeline.models.networks.musicnn import TIMBRE_BANDS, Musicnn
 from pipeline.models.pretrained import jamendo
-from pipeline.models.pretrained.family import Family, Variant
+from pipeline.models.pretrained.family import Variant
 
 _OWN_NAMES = (
     (r"^spec_bn\.", "input_norm."),
@@ -35,20 +30,11 @@ def _build(variant: Variant, n_outputs: int, dropout: float) -> Musicnn:
     return Musicnn(n_classes=n_outputs, dropout=dropout)
 
 
-def _read(path: Path, variant: Variant) -> dict[str, Tensor]:
-    return jamendo.read(FAMILY, path, variant, own_names=_OWN_NAMES)
-
-
-FAMILY = Family(
-    name="musicnn",
-    variants=(jamendo.variant("musicnn", 784_300),),
-    input_spec=jamendo.INPUT,
-    windows=WindowSpec(3.0, 3.0),
-    mids=jamendo.IDS,
+FAMILY = jamendo.family(
+    "musicnn",
+    n_parameters=784_300,
+    window_s=3.0,
     build=_build,
-    read=_read,
-    licence=jamendo.LICENCE,
-    home=jamendo.HOME,
+    own_names=_OWN_NAMES,
     smallest=(max(TIMBRE_BANDS), 1),
-    classes=jamendo.CLASSES,
 )

@@ -30,7 +30,7 @@ class ClipsShown:
     dataset: str
     """Its name: irmas or audioset."""
     class_names: Mapping[str, str]
-    """Name by code."""
+    """Names of the classes by their codes."""
     clips: pa.Table
     """classes, split, sample_rate_hz and n_samples of CLIPS."""
 

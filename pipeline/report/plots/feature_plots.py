@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from itertools import groupby
+from typing import Literal
 
 import numpy as np
 import pyarrow as pa
@@ -154,20 +155,7 @@ def feature_distributions(rows: Sequence[RowValues], *, class_names: Mapping[str
 
 
 def _draw_boxes(axes: Axes, row: RowValues, codes: Sequence[str]) -> None:
-    boxes = [box_stats(row.values[row.groups == k]) for k in range(len(codes))]
-    drawn = [k for k, box in enumerate(boxes) if box]
-    axes.bxp(
-        [box for box in boxes if box],
-        positions=drawn,
-        widths=0.65,
-        showfliers=False,
-        showcaps=False,
-        patch_artist=True,
-        manage_ticks=False,
-        boxprops={"facecolor": SKY, "edgecolor": BLUE, "lw": 0.8},
-        medianprops={"color": BLACK, "lw": 1.4},
-        whiskerprops={"color": BLUE, "lw": 0.8},
-    )
+    draw_boxes(axes, [row.values[row.groups == k] for k in range(len(codes))], width=0.65)
     size = min(8, 110 / max(1, len(codes)))
     axes.set_xticks(range(len(codes)), codes, rotation=90, fontsize=size)
     axes.set_xlim(-0.6, len(codes) - 0.4)
@@ -184,6 +172,30 @@ def _panel_title(row: RowValues) -> str:
     label = row_label({"row": row.row, "statistic": row.statistic})
     text = label if row.feature in row.row else f"{row.feature} {label}"
     return text if len(text) <= 40 else text[:39] + "…"
+
+
+def draw_boxes(
+    axes: Axes,
+    groups: Sequence[Floats],
+    *,
+    width: float,
+    orientation: Literal["vertical", "horizontal"] = "vertical",
+) -> None:
+    """Draw a box of each group at its number; none of a group without finite values."""
+    boxes = [box_stats(values) for values in groups]
+    axes.bxp(
+        [box for box in boxes if box],
+        positions=[k for k, box in enumerate(boxes) if box],
+        orientation=orientation,
+        widths=width,
+        showfliers=False,
+        showcaps=False,
+        patch_artist=True,
+        manage_ticks=False,
+        boxprops={"facecolor": SKY, "edgecolor": BLUE, "lw": 0.8},
+        medianprops={"color": BLACK, "lw": 1.4},
+        whiskerprops={"color": BLUE, "lw": 0.8},
+    )
 
 
 def box_stats(values: Floats) -> dict[str, float] | None:

@@ -9,9 +9,7 @@ import numpy as np
 from pipeline.arrays import Float64
 from pipeline.evaluation.statistics.bootstrap import LEVEL
 from pipeline.report.picture import (
-    BLACK,
     BLUE,
-    SKY,
     Picture,
     as_picture,
     drawing,
@@ -20,7 +18,7 @@ from pipeline.report.picture import (
     tidy_bars,
     write_numbers,
 )
-from pipeline.report.plots.feature_plots import box_stats
+from pipeline.report.plots.feature_plots import draw_boxes
 from schemas.reproduction import ResultRow, TrainingRow
 
 FIGURES = {
@@ -87,24 +85,10 @@ def cost_bars(rows: Sequence[TrainingRow], *, title: str) -> Picture:
 
 def duration_boxes(groups: Mapping[str, Float64], *, title: str, what: str) -> Picture:
     """Draw how long the clips of each group are, in s; `what` says what the groups are."""
-    boxes = {name: box_stats(values) for name, values in groups.items()}
-    drawn = [k for k, box in enumerate(boxes.values()) if box]
     longest = max((values.max() for values in groups.values() if len(values)), default=1.0)
     with drawing(height_in=1.0 + 0.32 * max(2, len(groups))) as figure:
         axes = figure.subplots()
-        axes.bxp(
-            [box for box in boxes.values() if box],
-            positions=drawn,
-            orientation="horizontal",
-            widths=0.6,
-            showfliers=False,
-            showcaps=False,
-            patch_artist=True,
-            manage_ticks=False,
-            boxprops={"facecolor": SKY, "edgecolor": BLUE, "lw": 0.8},
-            medianprops={"color": BLACK, "lw": 1.4},
-            whiskerprops={"color": BLUE, "lw": 0.8},
-        )
+        draw_boxes(axes, list(groups.values()), width=0.6, orientation="horizontal")
         labels = [f"{name}: {len(values):,d} clips" for name, values in groups.items()]
         axes.set_yticks(range(len(groups)), labels)
         axes.set_ylim(-0.6, len(groups) - 0.4)
