@@ -71,11 +71,17 @@ def read_weights(path: str) -> dict[str, Tensor]:
         else:
             tensors = _tensors_of(torch.load(file, map_location="cpu", weights_only=True))
     except (SafetensorError, pickle.UnpicklingError, RuntimeError, EOFError, ValueError) as error:
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else "it is cut off"
-        raise UsageError(f"weights {path!r}: not a file of tensors ({reason})") from error
+        raise UsageError(f"weights {path!r}: not a file of tensors ({_why(error)})") from error
     if not tensors:
         raise UsageError(f"weights {path!r}: no tensors in it; expected a state dict")
     return without_prefix(tensors)
+
+
+def _why(error: Exception) -> str:
+    """Return why a file could not be read; torch's advice to load it unsafely is left out."""
+    if isinstance(error, pickle.UnpicklingError):
+        return "no pickle, or one that holds more than tensors"
+    return str(error).strip().splitlines()[0] if str(error).strip() else "it is cut off"
 
 
 def without_prefix(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
