@@ -151,9 +151,18 @@ def tidy_bars(axes: Axes, *, right: float) -> None:
     axes.set_xlim(0, right)
 
 
+_N_LETTERS = 90  # of labels of one length that fit beside each other
+
+
 def tidy_grid(axes: Axes) -> None:
-    """Leave a grid of cells nothing but its labels, those of its columns on top."""
+    """Leave a grid of cells nothing but its labels, those of its columns on top.
+
+    Where these would not fit beside each other they stand upright.
+    """
     axes.tick_params(length=0, top=True, bottom=False, labeltop=True, labelbottom=False)
+    names = [label.get_text() for label in axes.get_xticklabels()]
+    if len(names) * (1 + max(map(len, names), default=0)) > _N_LETTERS:
+        axes.tick_params(axis="x", labelrotation=90)
     axes.spines[:].set_visible(False)
 
 

@@ -10,7 +10,7 @@ from sklearn.metrics import average_precision_score
 
 from pipeline.errors import OUTCOME_OF
 from pipeline.report.panels import unit_panels
-from pipeline.report.picture import class_labels
+from pipeline.report.picture import class_labels, drawing, tidy_grid
 from pipeline.report.plots import curves, data_plots, model_plots
 from pipeline.selection.vocabulary import default_vocabulary
 
@@ -109,3 +109,12 @@ def test_a_threshold_that_names_every_clip_lies_on_the_curve():
 def test_labels_of_axes():
     assert class_labels({"cel": "cello", "x": "x"}) == ["cello (cel)", "x"]
     assert len(class_labels({"cel": "c" * 99})[0]) == 34
+
+
+@pytest.mark.parametrize(("names", "degrees"), [(["cel", "pia"] * 5, 0), (["accordion"] * 20, 90)])
+def test_names_above_a_grid_stand_upright_where_they_would_not_fit(names, degrees):
+    with drawing(height_in=2.0) as figure:
+        axes = figure.subplots()
+        axes.set_xticks(range(len(names)), names)
+        tidy_grid(axes)
+        assert {label.get_rotation() for label in axes.get_xticklabels()} == {degrees}

@@ -83,8 +83,6 @@ def instead_map(instead: Counts, n_missed: Counts, *, class_names: Mapping[str, 
         axes.axvline(n_classes - 0.5, color=GREY, lw=1)
         axes.set_xticks(range(n_classes + 1), [*class_names, "none"])
         axes.set_yticks(range(n_classes), labels)
-        if n_classes > _N_NUMBERED:
-            axes.tick_params(axis="x", labelrotation=90)
         tidy_grid(axes)
         return as_picture(
             figure,
