@@ -14,6 +14,7 @@ from pipeline.seams import summary
 COMMANDS = {
     "tag": "tag_catalog",
     "retag": "retag",
+    "search": "search",
     "export": "export",
     "import": "import_model",
     "build": "build_subset",

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from pipeline.configs.quantize import QuantizeConfig
     from pipeline.configs.reproduce import ReproduceConfig
     from pipeline.configs.retag import RetagConfig
+    from pipeline.configs.search import SearchConfig
     from pipeline.configs.submit import SubmitConfig
     from pipeline.configs.tag import TagConfig
     from pipeline.configs.train import FitConfig
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from pipeline.flows.training.folds import FoldsResult
     from pipeline.models.pretrained.import_config import ImportConfig
     from pipeline.models.pretrained.importing import Imported
+    from pipeline.searching.search import Found
     from pipeline.tagging.export import Exported
     from pipeline.tagging.tag_plan import TaggingPlan
     from schemas.build_report import BuildReport
@@ -160,6 +162,13 @@ def export_tags(config: ExportConfig) -> Exported:
     from pipeline.tagging.export import export_tags
 
     return export_tags(config)
+
+
+def search(config: SearchConfig) -> Found:
+    """Find tracks, windows or duplicates of a tagging run; return a table, and how many there are."""
+    from pipeline.searching.search import search
+
+    return search(config)
 
 
 def checkup(config: DoctorConfig) -> Iterator[Finding]:

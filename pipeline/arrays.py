@@ -10,6 +10,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+Float16 = npt.NDArray[np.float16]
+"""Embeddings, as they are stored."""
 Float32 = npt.NDArray[np.float32]
 """Samples, spectra, windows and a network's scores."""
 Float64 = npt.NDArray[np.float64]

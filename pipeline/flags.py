@@ -223,7 +223,8 @@ def _kinds(hint: Any) -> list[Any]:
 def _options(kind: Any, flag: Flag, default: Any, own: Any, *, is_required: bool) -> dict[str, Any]:
     """Return what `add_argument` is told of a field; `own` is its default in the dataclass."""
     if kind is bool:  # argparse knows no metavar of a flag without a value
-        return {"action": BooleanOptionalAction if own else "store_true", "default": default}
+        is_on = own is None or own  # None: neither flag was given
+        return {"action": BooleanOptionalAction if is_on else "store_true", "default": default}
     if default is not None and flag.show is not None:
         default = flag.show(default)  # as it is typed, for --help; argparse parses it
     options = {"default": default, "required": is_required, "metavar": flag.metavar}

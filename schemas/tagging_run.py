@@ -53,6 +53,8 @@ class TaggingRun(Record):
     """The same in ISO 8601."""
     catalog: str = ""
     """What was tagged, as --catalog had it."""
+    model: str = ""
+    """Where the model is, as --model had it, paths made absolute; nothing in older files."""
     tracks: int = 0
     """How many tracks the catalogue has."""
     tagged: int = 0

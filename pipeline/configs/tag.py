@@ -59,9 +59,10 @@ class TagConfig(ClusterConfig):
     retry: Annotated[Retry, _TRACKS] = "none"
     """Take all failed tracks again; those that the line failed are taken anyway."""
     keep_windows: Annotated[bool, _WRITTEN] = False
-    """Also write windows/ and intervals/."""
-    embeddings: Annotated[bool, _WRITTEN] = False
-    """Also write embeddings/, one vector per track."""
+    """Also write windows/ and intervals/ and, with embeddings, window_embeddings/."""
+    embeddings: Annotated[bool | None, _WRITTEN] = None
+    """Write embeddings/, one vector per track, by which jobs.search finds what sounds alike; done
+    where the model has them if neither flag is given."""
     attributes: Annotated[tuple[str, ...], words("NAMES", ", ".join(ATTRIBUTES)), _WRITTEN] = ()
     """Also describe how each track sounds, in columns of tags/ by which one can sort and filter:
     names of attribute sets with commas between. Tracks that were tagged without are tagged again.

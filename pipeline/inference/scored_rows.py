@@ -15,7 +15,8 @@ from pipeline.evaluation.labels.labelling import labels
 from pipeline.inference.inference_config import InferenceConfig
 from pipeline.inference.track_description import Row, column
 from pipeline.inference.tracks import DESCRIBED
-from schemas.timeline import EMBEDDINGS, INTERVALS, windows_schema
+from pipeline.store.matrices import vector_lists
+from schemas.timeline import EMBEDDINGS, INTERVALS, WINDOW_EMBEDDINGS, windows_schema
 
 
 def scored_schema(inference: InferenceConfig) -> pa.Schema:
@@ -32,6 +33,7 @@ def scored_schema(inference: InferenceConfig) -> pa.Schema:
             pa.field("peak_mib", pa.int32()),
             pa.field("window_scores", pa.large_binary()),
             pa.field("embedding", pa.list_(pa.float32())),
+            pa.field("window_embeddings", pa.large_binary()),
         ]
     )
 
@@ -80,6 +82,8 @@ def scored_row(
         row["embedding"] = (
             (vectors[active[0]] if len(counted[0]) else vectors).mean(axis=0).tolist()
         )
+        if inference.keep_windows:
+            row["window_embeddings"] = vectors.astype("<f4").tobytes()
     return row
 
 
@@ -97,21 +101,41 @@ def tables_of(scored: pa.Table, inference: InferenceConfig) -> tuple[pa.Table, d
         beside["windows"] = pa.Table.from_pylist(windows, windows_schema(inference.codes))
         beside["intervals"] = pa.Table.from_pylist(intervals, INTERVALS)
     if inference.embeddings:
-        beside["embeddings"] = pa.Table.from_pylist(ok, EMBEDDINGS)
+        vectors = np.array([row["embedding"] for row in ok], np.float32)
+        beside["embeddings"] = _with_vectors(ok, vectors, EMBEDDINGS)
+    if inference.embeddings and inference.keep_windows:
+        parts = [_window_vectors(row) for row in ok]
+        places = [place for row in ok for place in _places(row, inference)]
+        vectors = np.concatenate(parts) if parts else np.zeros((0, 0), np.float32)
+        beside["window_embeddings"] = _with_vectors(places, vectors, WINDOW_EMBEDDINGS)
     return tags, beside
+
+
+def _with_vectors(rows: Sequence[Row], vectors: Float32, schema: pa.Schema) -> pa.Table:
+    """Return rows with their vectors, `[n_rows, n_features]`, in the schema's last column."""
+    others = pa.Table.from_pylist(list(rows), pa.schema(list(schema)[:-1]))
+    lists = vector_lists(vectors.reshape(len(rows), -1) if len(rows) else np.zeros((0, 0)))
+    return others.append_column(schema.field("embedding"), lists)
+
+
+def _window_vectors(row: Row) -> Float32:
+    values = np.frombuffer(row["window_embeddings"], "<f4")
+    return values.reshape(len(row["starts_s"]), -1)
 
 
 def window_rows(row: Row, inference: InferenceConfig) -> Iterator[Row]:
     """Yield the rows of WINDOWS of a row of SCORED."""
-    scores, starts_s, ends_s = _timeline(row, inference)
-    for k, values in enumerate(scores.tolist()):
-        yield _of(row) | {
-            "window": k,
-            "start_s": starts_s[k],
-            "end_s": ends_s[k],
-            "is_active": row["active"][k],
-            "scores": dict(zip(inference.codes, values, strict=True)),
-        }
+    scores, _, _ = _timeline(row, inference)
+    for place, values in zip(_places(row, inference), scores.tolist(), strict=True):
+        yield place | {"scores": dict(zip(inference.codes, values, strict=True))}
+
+
+def _places(row: Row, inference: InferenceConfig) -> Iterator[Row]:
+    """Yield where each window of a row of SCORED is."""
+    _, starts_s, ends_s = _timeline(row, inference)
+    for k, is_active in enumerate(row["active"]):
+        place = {"window": k, "start_s": starts_s[k], "end_s": ends_s[k], "is_active": is_active}
+        yield _of(row) | place
 
 
 def interval_rows(row: Row, inference: InferenceConfig) -> Iterator[Row]:

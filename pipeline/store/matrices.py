@@ -1,6 +1,7 @@
-"""Columns of labels and scores in, matrices `[n_rows, n_classes]` out, and back. PURE.
+"""Columns of labels, scores and vectors in, matrices `[n_rows, n]` out, and back. PURE.
 
-Tables hold a track's labels as a list of codes and its scores as a struct with a float a class.
+Tables hold a track's labels as a list of codes, its scores as a struct with a float a class, and
+its embedding as a list of 16-bit floats.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from pipeline.arrays import Bools, Floats
+from pipeline.arrays import Bools, Float16, Floats
 from pipeline.errors import SpecMismatch
 from schemas.columns import CODES
 from schemas.tags import scores_struct
@@ -62,3 +63,35 @@ def score_structs(scores: Floats, codes: Sequence[str]) -> pa.StructArray:
         pa.array(np.ascontiguousarray(row, np.float32), from_pandas=True) for row in scores.T
     ]
     return pa.StructArray.from_arrays(columns, fields=list(scores_struct(codes)))
+
+
+def vector_lists(vectors: Floats) -> pa.ListArray:
+    """Return vectors, `[n_rows, n_features]`, as lists of 16-bit floats.
+
+    What is beyond their range becomes their largest number, 65,504.
+    """
+    largest = float(np.finfo(np.float16).max)
+    halves = np.clip(vectors, -largest, largest).astype(np.float16)
+    n_rows, width = halves.shape
+    ends = np.arange(n_rows + 1, dtype=np.int32) * width
+    return pa.ListArray.from_arrays(pa.array(ends), pa.array(halves.reshape(-1)))
+
+
+def vector_matrix(lists: pa.ChunkedArray) -> Float16:
+    """Return a column of lists of one length, of 16-bit or 32-bit floats, as a matrix.
+
+    SpecMismatch where the lists are of several lengths.
+    """
+    chunks = [chunk for chunk in lists.chunks if len(chunk)]
+    if not chunks:
+        return np.zeros((0, 0), np.float16)
+    width = len(chunks[0][0])
+    matrix = np.empty((len(lists), width), np.float16)
+    at = 0
+    for chunk in chunks:
+        values = chunk.flatten().to_numpy(zero_copy_only=False)
+        if len(values) != len(chunk) * width:
+            raise SpecMismatch("the vectors of a column are of several lengths")
+        matrix[at : at + len(chunk)] = values.reshape(len(chunk), width)
+        at += len(chunk)
+    return matrix

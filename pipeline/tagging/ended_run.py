@@ -65,6 +65,7 @@ def tagging_run(
     )
     return replace(
         run,
+        model=inference.model,
         tracks=planned.n_tracks,
         tagged=tally.n_ok,
         failed=tally.n_failed,

@@ -32,7 +32,8 @@ from pipeline.inference.inference_config import (
 )
 from pipeline.models.card import DEFAULT_MIN_CONFIDENCE, read_weights
 from pipeline.models.engines.engine_choice import check_engine
-from pipeline.models.ensemble import Card
+from pipeline.models.ensemble import Card, EnsembleCard
+from pipeline.models.names import CLASSICAL
 from pipeline.models.starter import model_folders
 from pipeline.runs.logs import say
 from pipeline.runs.provenance import provenance
@@ -59,17 +60,35 @@ from schemas.tagging_run import TaggingRun
 def tagging_of(config: TagConfig) -> InferenceConfig:
     """Return how a config's scores become labels."""
     inference = _tagging(config)
+    embeddings = _has_embeddings(config, inference.card)
     if config.calibrated:
         inference = calibrated(inference, threshold=config.threshold)
     activity = Activity() if config.activity else None
     return replace(
-        for_parts(inference, partial(_run_by, config=config, activity=activity)),
+        for_parts(
+            inference,
+            partial(_run_by, config=config, activity=activity, embeddings=embeddings),
+        ),
         min_confidence=_gate(config, inference.card),
         activity=activity,
         keep_windows=config.keep_windows,
-        embeddings=config.embeddings,
+        embeddings=embeddings,
         attributes=config.attributes,
     )
+
+
+def _has_embeddings(config: TagConfig, card: Card) -> bool:
+    """Return whether embeddings are written: as asked, or where the model has them."""
+    if config.embeddings is not None:
+        return config.embeddings
+    if isinstance(card, EnsembleCard):
+        why = "several models are averaged, each with embeddings of its own"
+    elif card.architecture.name in CLASSICAL:
+        why = f"{card.architecture.name} has none"
+    else:
+        return True
+    say("embeddings", text=f"no embeddings/ is written, so no search by likeness: {why}")
+    return False
 
 
 def _gate(config: TagConfig, card: Card) -> float:
@@ -79,7 +98,7 @@ def _gate(config: TagConfig, card: Card) -> float:
 
 
 def _run_by(
-    part: InferenceConfig, *, config: TagConfig, activity: Activity | None
+    part: InferenceConfig, *, config: TagConfig, activity: Activity | None, embeddings: bool
 ) -> InferenceConfig:
     """Return how one model tags: its windows, and what runs it."""
     check_engine(
@@ -87,7 +106,7 @@ def _run_by(
         engine=config.engine,
         precision=config.precision,
         gpu=config.gpu,
-        embeddings=config.embeddings,
+        embeddings=embeddings,
         model_uri=part.model,
     )
     return replace(
@@ -300,4 +319,6 @@ def lineage_of(inference: InferenceConfig) -> dict[str, str]:
 
 def _beside(inference: InferenceConfig) -> list[str]:
     """Return the tables that are written beside TAGS."""
-    return ["windows", "intervals"] * inference.keep_windows + ["embeddings"] * inference.embeddings
+    tables = ["windows", "intervals"] * inference.keep_windows
+    tables += ["embeddings"] * inference.embeddings
+    return tables + ["window_embeddings"] * (inference.keep_windows and inference.embeddings)

@@ -93,7 +93,7 @@ def stages_on_ray(
                 n_blocks=len(blocks),
                 known=known,
                 n_actors=n_actors,
-                commit_tracks=commit_tracks(n_tracks, gpu=inference.gpu),
+                commit_tracks=commit_tracks(n_tracks, inference),
             )
 
         yield run
@@ -142,12 +142,15 @@ def _blocks(
     return [one.slice(start, n_each) for one in left for start in range(0, one.n_rows, n_each)]
 
 
-def commit_tracks(n_tracks: int, *, gpu: bool) -> int:
+def commit_tracks(n_tracks: int, inference: InferenceConfig) -> int:
     """Return how many tracks' rows become one file: few in a small run, thousands in a large one.
 
-    Each process that writes makes some sixteen files, and a kill may lose what goes into one.
+    Each process that writes makes some sixteen files, and a kill may lose what goes into one. With
+    an embedding a window, a track has 0.5 MB and more, and all of a file's are in memory.
     """
-    each = n_tracks // (16 * places(gpu=gpu))
+    if inference.keep_windows and inference.embeddings:
+        return COMMIT_TRACKS
+    each = n_tracks // (16 * places(gpu=inference.gpu))
     return min(max(COMMIT_TRACKS, each), MAX_COMMIT_TRACKS)
 
 

@@ -113,6 +113,16 @@ def read_index(folder: Folder, name: str) -> Index:
     return Index(rows, columns["file"], files)
 
 
+def covered_sizes(folder: Folder, name: str) -> dict[str, int]:
+    """Return the files of TAGS that an index covers, with their sizes; only its footer is read."""
+    try:
+        said = json.loads((folder.read_schema(name).metadata or {})[FILES_KEY])
+    except (StoreError, KeyError, ValueError):
+        return {}
+    files = said["files"] if said["version"] == VERSION else {}
+    return {file: values["size_bytes"] for file, values in files.items()}
+
+
 def write_index(folder: Folder, name: str, index: Index) -> None:
     """Write an index, sorted by the hashes of uris."""
     order = np.argsort(index.rows.uris, kind="stable")

@@ -12,6 +12,7 @@ import json
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -25,6 +26,7 @@ from pipeline.store.folder import Folder
 from pipeline.store.tags.attribute_flags import bits_of, bits_of_rows
 from pipeline.store.tags.known import content_hashes, text_hashes
 from pipeline.store.tags.parts import by_part, n_parts_of, part_name, part_names
+from pipeline.store.tags.tag_index import covered_sizes
 from pipeline.store.tags.tagfiles import (
     AT_ONCE,
     BESIDE,
@@ -36,6 +38,7 @@ from pipeline.store.tags.tagfiles import (
     model_place,
     parquet_below,
     place_of,
+    read_one_beside,
     write_tags,
 )
 from pipeline.store.tags.tagpart import TagPart
@@ -231,6 +234,20 @@ class TagStore:
         is_last = last_of_each(np.concatenate(uris), np.concatenate(when))
         return dict(zip(names, np.split(is_last, ends), strict=True))
 
+    def replaced_rows(self, model_id: str) -> dict[str, pa.Array]:
+        """Return, by file that has rows which a later one replaces, which of its rows are the last.
+
+        After a night there is none such, which the indexes tell without a look at the rows.
+        """
+        place = f"index/{model_place(model_id)}"
+        covered: dict[str, int] = {}
+        for index in self.folder.names(place):
+            covered |= covered_sizes(self.folder, index)
+        if all(covered.get(name) == size for name, size, _ in self.walk(model_id)):
+            return {}
+        found = self.last_rows(model_id).items()
+        return {name: pa.array(is_last) for name, is_last in found if not is_last.all()}
+
     def _uris_and_times(self, name: str) -> tuple[Hashes, Int64]:
         table = self.folder.read_table(name, ["uri", "tagged_at"])
         return text_hashes(table["uri"]), times(table)
@@ -269,7 +286,7 @@ class TagStore:
             tags = pa.concat_tables(tables_read, promote_options="default")
             beside = {
                 table: pa.concat_tables(
-                    pool.map(self.folder.read_table, [file_beside(n, table) for n in names])
+                    pool.map(partial(read_one_beside, self.folder, table=table), names)
                 )
                 for table in tables
             }
@@ -340,9 +357,9 @@ class TagStore:
             which, who = zip(*pairs[start : start + _COPIED_ROWS], strict=True)
             source, mine = rows.take(pa.array(which)), tracks.take(pa.array(who))
             beside = {
-                table: for_others(self.folder.read_table(other), source, mine["uri"])
+                table: for_others(read_one_beside(self.folder, name, table), source, mine["uri"])
                 for table in BESIDE
-                if self.folder.exists(other := file_beside(name, table))
+                if self.folder.exists(file_beside(name, table))
             }
             self.commit(of_tracks(source, mine), date=date, beside=beside, n_parts=n_parts)
 

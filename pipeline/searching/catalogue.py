@@ -1,0 +1,319 @@
+"""A tagging folder in; its tracks or windows by labels, scores and likeness out.
+
+    catalogue = TaggedCatalogue.open("tagging")
+    catalogue.find("cel and not voi, duration > 60", order_by="cel desc", limit=20)
+    catalogue.like(catalogue.vector_of("/music/a.flac"), "not voi", limit=20)
+
+Results are Arrow tables. One query runs at a time; threads wait for each other.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from difflib import get_close_matches
+from functools import cached_property
+from threading import Lock
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from pipeline.arrays import Float32, Int64
+from pipeline.errors import UsageError
+from pipeline.searching.conditions import Column, Columns, Condition, condition_of
+from pipeline.searching.vectors import Vectors
+from pipeline.searching.views import Views, identifier, sql_errors
+from pipeline.store.tags.tagstore import TagStore
+from schemas.tagging_run import TaggingRun
+
+_TRACK_WORDS = {
+    "uri": Column("uri", "text"),
+    "duration": Column("duration_s"),
+    "duration_s": Column("duration_s"),
+    "size_bytes": Column("size_bytes"),
+    "status": Column("status", "text"),
+    "reason": Column("reason", "text"),
+    "detail": Column("detail", "text"),
+    "fingerprint": Column("fingerprint", "text"),
+    "attempts": Column("attempts"),
+    "n_labels": Column("len(labels)"),
+    "n_windows": Column("n_windows"),
+    "n_active": Column("n_active"),
+    "tagged_at": Column("tagged_at", "time"),
+}
+_WINDOW_WORDS = {
+    "window": Column('"window"'),
+    "start": Column("start_s"),
+    "start_s": Column("start_s"),
+    "end": Column("end_s"),
+    "end_s": Column("end_s"),
+    "is_active": Column("is_active::int"),
+}
+_WINDOW_KEYS = ("window", "start_s", "end_s", "is_active")
+_NEAR_KEYS = ("near_uri", "near_fingerprint")
+
+
+class TaggedCatalogue:
+    """The tracks that one model has tagged in a folder, each by its last row.
+
+    Parameters
+    ----------
+    store
+        The tagging folder.
+    model_id
+        Whose tags.
+    in_memory
+        Whether the tracks' columns are held in memory, 250 bytes a track: for many questions.
+    """
+
+    def __init__(self, store: TagStore, model_id: str, *, in_memory: bool = False) -> None:
+        self.store, self.model_id = store, model_id
+        self.run = next((run for run in store.runs(model_id) if run.class_names), TaggingRun())
+        self._views = Views(store, model_id, in_memory=in_memory)
+        self._lock = Lock()
+        self._vectors: dict[bool, Vectors] = {}
+        self._hashed: set[str] = set()
+
+    @classmethod
+    def open(
+        cls, uri: str, model_id: str | None = None, *, in_memory: bool = False
+    ) -> TaggedCatalogue:
+        """Open a tagging folder, here or in a bucket.
+
+        The tags are those of `model_id`, or of the last run's model. UsageError where there are
+        none.
+        """
+        store = TagStore.open(uri)
+        return cls(store, store.choose(model_id), in_memory=in_memory)
+
+    @property
+    def codes(self) -> list[str]:
+        """The classes, in the order of their scores."""
+        return self._views.codes
+
+    @property
+    def attributes(self) -> list[str]:
+        """The columns that say how a track sounds; none where no run was asked for any."""
+        return [one.name for one in self._views.attributes]
+
+    def columns(self, *, windows: bool = False) -> Columns:
+        """Return the words of questions about tracks, or about windows of them."""
+        words = dict(_TRACK_WORDS) | {key: Column(identifier(key)) for key in self.attributes}
+        if windows:
+            words |= _WINDOW_WORDS
+        return Columns(self.codes, words, self.run.class_names)
+
+    def count(self, where: str = "", *, windows: bool = False) -> int:
+        """Return how many tracks, or windows, a question finds."""
+        condition = self._condition(where, windows=windows)
+        sql = f"select count(*) as n from {self._rows(windows)} where {condition.sql}"
+        return int(self._query(sql, condition.values)["n"][0].as_py())
+
+    def find(
+        self,
+        where: str = "",
+        *,
+        order_by: str = "",
+        limit: int | None = None,
+        offset: int = 0,
+        columns: Sequence[str] | None = None,
+        windows: bool = False,
+    ) -> pa.Table:
+        """Return the tracks, or windows, that a question finds.
+
+        Parameters
+        ----------
+        where
+            The question (`pipeline.searching.expression`); an empty one finds all. Failed tracks
+            are found only where it names `status`, `reason` or `detail`.
+        order_by
+            A word that may be compared, and `desc` behind it for the largest first; without one,
+            rows come as they lie in the files.
+        limit, offset
+            How many rows at most, and how many before them are left out.
+        columns
+            Columns of TAGS; all where None.
+        windows
+            Whether rows are windows, which the tagging must have kept.
+        """
+        condition = self._condition(where, windows=windows)
+        order = self._order(order_by, windows=windows)
+        kept = "*" if columns is None else ", ".join(map(identifier, columns))
+        sql = f"select {kept} from {self._rows(windows)} where {condition.sql}{order}"
+        sql += "" if limit is None else f" limit {int(limit)}"
+        return self._query(f"{sql} offset {int(offset)}", condition.values)
+
+    def vector_of(self, uri: str) -> Float32 | None:
+        """Return the embedding of a track; None where the catalogue has none of it."""
+        vectors = self.vectors()
+        found = vectors.rows_of(uri)
+        return None if not len(found) else vectors.matrix[found[-1]].astype(np.float32)
+
+    def like(
+        self,
+        vector: Float32,
+        where: str = "",
+        *,
+        limit: int = 20,
+        columns: Sequence[str] | None = None,
+        windows: bool = False,
+        without: str = "",
+    ) -> pa.Table:
+        """Return the tracks, or windows, whose embeddings are nearest to a vector.
+
+        All are compared. The table has a column `similarity` more: the cosine, -1 to 1, of which
+        the largest stands first.
+
+        Parameters
+        ----------
+        vector
+            The vector, `[n_features]`.
+        where, limit, columns, windows
+            As `find` has them.
+        without
+            The uri of a track that is left out, such as the one that is asked with.
+        """
+        vectors = self.vectors(windows=windows)
+        among = self._among(vectors, where, without, windows=windows)
+        rows, similarity = vectors.nearest(vector, limit, among)
+        near = vectors.rows.take(pa.array(rows))
+        near = near.append_column("similarity", pa.array(similarity))
+        return self._with_tracks(near, columns, windows=windows)
+
+    def _with_tracks(
+        self, near: pa.Table, columns: Sequence[str] | None, *, windows: bool
+    ) -> pa.Table:
+        """Return what was found by likeness, in its order, with columns of its tracks."""
+        uris = list(dict.fromkeys(near["uri"].to_pylist()))
+        wanted = "*" if columns is None else ", ".join(map(identifier, columns))
+        keys = "uri as near_uri, fingerprint as near_fingerprint"
+        marks = ", ".join("?" * len(uris)) or "null"
+        found = self._query(f"select {keys}, {wanted} from tracks where uri in ({marks})", uris)
+        places = zip(*(found[key].to_pylist() for key in _NEAR_KEYS), strict=True)
+        at = {place: k for k, place in enumerate(places)}
+        places = zip(near["uri"].to_pylist(), near["fingerprint"].to_pylist(), strict=True)
+        which = [at.get(place) for place in places]
+        is_there = pa.array([k is not None for k in which], pa.bool_())
+        tracks = found.drop_columns(list(_NEAR_KEYS)).take(pa.array(which, pa.int64()))
+        for key in [*(_WINDOW_KEYS if windows else ()), "similarity"]:
+            tracks = tracks.append_column(key, near[key])
+        return tracks.filter(is_there)
+
+    def vectors(self, *, windows: bool = False) -> Vectors:
+        """Return the embeddings of the tracks or windows, which are read once and kept in memory.
+
+        UsageError where the folder has none.
+        """
+        if windows not in self._vectors:
+            table = "window_embeddings" if windows else "embeddings"
+            names = self._views.files_beside(table)
+            if not names:
+                raise UsageError(f"{self.store.folder.uri}: {self._why_none(table)}")
+            keys = ["uri", "fingerprint", *(_WINDOW_KEYS if windows else ())]
+            self._vectors[windows] = Vectors.read(self.store.folder, names, keys)
+        return self._vectors[windows]
+
+    def tracks_with_vectors(self, where: str = "") -> pa.Table:
+        """Return the tracks of a question that have an embedding, and its `row` in `vectors()`.
+
+        Columns: uri, fingerprint, duration_s, size_bytes, row.
+        """
+        keys = self._hashed_vectors(self.vectors(), _hashed(windows=False), windows=False)
+        condition = self._condition(where, windows=False)
+        return self._query(
+            f"select uri, fingerprint, duration_s, size_bytes, max(v.row) as row from tracks "
+            f"join {keys} v on {_hashed(windows=False)} = v.hash where {condition.sql} "
+            "group by all order by row",
+            condition.values,
+        )
+
+    def _why_none(self, table: str) -> str:
+        if "members" in self.run.identity:
+            return "no embeddings: its tags are the mean of several models; tag with one of them"
+        if self.run.retagged_from:
+            return f"no {table}/: jobs.retag writes tags alone; search in {self.run.retagged_from}"
+        flags = "--keep-windows" if table == "window_embeddings" else "jobs.tag_catalog"
+        return f"no {table}/ beside its tags; tag to another --out with {flags}, which writes them"
+
+    def _condition(self, where: str, *, windows: bool) -> Condition:
+        found = condition_of(where, self.columns(windows=windows))
+        if found.names_status:
+            return found
+        return Condition(f"status = 'ok' and {found.sql}", found.values)
+
+    def _order(self, order_by: str, *, windows: bool) -> str:
+        if not order_by:
+            return ""
+        word, _, way = order_by.strip().partition(" ")
+        columns = self.columns(windows=windows)
+        column = columns.column_of(word)
+        if column is None or way.strip().lower() not in ("", "asc", "desc"):
+            near = get_close_matches(word, columns.words, n=1)
+            meant = f" (did you mean {near[0]}?)" if near and column is None else ""
+            raise UsageError(
+                f"--sort {order_by!r}: expected a word such as duration or cel{meant}, and asc or "
+                "desc behind it"
+            )
+        return f" order by {column.sql} {way or 'asc'} nulls last"
+
+    def _rows(self, windows: bool) -> str:
+        """Return the view that is asked; UsageError where no windows were kept."""
+        if not windows:
+            return "tracks"
+        self._views.add_windows()
+        if not self._views.has_windows:
+            raise UsageError(
+                f"{self.store.folder.uri}: no windows/ beside its tags; tag to another --out with "
+                "--keep-windows"
+            )
+        return "windows"
+
+    def _among(self, vectors: Vectors, where: str, without: str, *, windows: bool) -> Int64 | None:
+        """Return the rows of vectors that a question finds; None where that is all of them."""
+        among = None
+        if where.strip() or not self._views.is_whole:
+            condition = self._condition(where, windows=windows)
+            hashed = _hashed(windows=windows)
+            keys = self._hashed_vectors(vectors, hashed, windows=windows)
+            sql = (
+                f"select v.row from {keys} v join (select {hashed} as hash from "
+                f"{self._rows(windows)} where {condition.sql}) r on v.hash = r.hash order by v.row"
+            )
+            among = self._query(sql, condition.values)["row"].to_numpy()
+        if not without:
+            return among
+        own = vectors.rows_of(without)
+        among = np.arange(len(vectors.matrix)) if among is None else among
+        return among[~np.isin(among, own)]
+
+    def _hashed_vectors(self, vectors: Vectors, hashed: str, *, windows: bool) -> str:
+        """Return the table of 64-bit hashes of what each vector is of, which is made once."""
+        name = "hashed_window_vectors" if windows else "hashed_vectors"
+        if name not in self._hashed:
+            keys = vectors.rows.select(_keys(windows))
+            keys = keys.append_column("row", pa.array(np.arange(len(vectors.matrix))))
+            sql = f"create temp table {name} as select row, {hashed} as hash from vector_keys"
+            with self._lock:
+                self._views.connection.register("vector_keys", keys)
+                self._views.connection.execute(sql)
+                self._views.connection.unregister("vector_keys")
+            self._hashed.add(name)
+        return name
+
+    def _query(self, sql: str, values: Sequence[Any] = ()) -> pa.Table:
+        with self._lock, sql_errors(self.store.folder.uri):
+            return self._views.connection.sql(sql, params=list(values)).to_arrow_table()
+
+    @cached_property
+    def has_embeddings(self) -> bool:
+        """Whether tracks can be searched by likeness."""
+        return bool(self._views.files_beside("embeddings"))
+
+
+def _keys(windows: bool) -> list[str]:
+    """Return the columns by which a vector belongs to a row of the catalogue."""
+    return ["uri", "fingerprint", *(["window"] if windows else [])]
+
+
+def _hashed(*, windows: bool) -> str:
+    return f"hash({', '.join(map(identifier, _keys(windows)))})"

@@ -1,0 +1,141 @@
+"""What a search is told in; a table of tracks, windows or duplicates out, and how many there are."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from pipeline.configs.search import SearchConfig as SearchConfig
+from pipeline.searching.catalogue import TaggedCatalogue
+from pipeline.searching.duplicates import MIN_SIMILARITY, find_duplicates
+from pipeline.searching.expression import parse, words_of
+from pipeline.searching.query_vector import query_vector
+
+_MOST_LIKE = 1000
+"""Tracks that a --like without a limit gives."""
+_TRACK_KEYS = ("uri", "duration_s", "labels")
+_WINDOW_KEYS = ("uri", "start_s", "end_s")
+_WHOLE_ROWS = ("csv", "jsonl", "parquet")
+
+
+@dataclass(frozen=True)
+class Found:
+    """What a search has found."""
+
+    rows: pa.Table
+    """Of tracks or windows, columns of TAGS or WINDOWS; of duplicates, DUPLICATES. After --like
+    with `similarity`."""
+    n_found: int
+    """How many tracks, windows or groups there are in all; of --like how many are given."""
+    model_id: str
+    """Whose tags were searched."""
+
+
+def search(config: SearchConfig) -> Found:
+    """Find tracks, windows or duplicates in a tagging folder.
+
+    Raises
+    ------
+    UsageError, SpecMismatch
+        For what the config asks.
+    StoreError
+        Where the folder cannot be read.
+    """
+    catalogue = TaggedCatalogue.open(config.tags, config.model_id)
+    if config.duplicates:
+        found = _duplicates(catalogue, config)
+    elif config.like is not None:
+        found = _like(catalogue, config, config.like)
+    else:
+        found = _find(catalogue, config)
+    return found
+
+
+def _find(catalogue: TaggedCatalogue, config: SearchConfig) -> Found:
+    rows = catalogue.find(
+        config.where,
+        order_by=config.sort,
+        limit=config.limit or None,
+        windows=config.windows,
+        columns=_columns(catalogue, config),
+    )
+    n_found = rows.num_rows
+    if config.limit and n_found == config.limit:
+        n_found = catalogue.count(config.where, windows=config.windows)
+    return Found(_shown(rows, catalogue, config), n_found, catalogue.model_id)
+
+
+def _like(catalogue: TaggedCatalogue, config: SearchConfig, like: str) -> Found:
+    span = {"from_s": config.from_s, "to_s": config.to_s}
+    rows = catalogue.like(
+        query_vector(catalogue, like, model=config.model, **span),
+        config.where,
+        limit=config.limit or _MOST_LIKE,
+        windows=config.windows,
+        columns=_columns(catalogue, config),
+        without="" if config.windows else like,
+    )
+    if config.min_similarity is not None:
+        rows = rows.filter(pc.greater_equal(rows["similarity"], config.min_similarity))
+    return Found(_shown(rows, catalogue, config), rows.num_rows, catalogue.model_id)
+
+
+def _duplicates(catalogue: TaggedCatalogue, config: SearchConfig) -> Found:
+    least = MIN_SIMILARITY if config.min_similarity is None else config.min_similarity
+    rows = find_duplicates(catalogue, config.where, min_similarity=least)
+    n_groups = pc.max(rows["group"]).as_py() or 0
+    if config.limit:
+        rows = rows.filter(pc.less_equal(rows["group"], config.limit))
+    if config.format == "table":
+        rows = rows.drop_columns(["fingerprint"])
+    return Found(rows, n_groups, catalogue.model_id)
+
+
+def _columns(catalogue: TaggedCatalogue, config: SearchConfig) -> Sequence[str] | None:
+    """Return the columns that are read: for a file for programs all that a track has."""
+    if config.format in _WHOLE_ROWS:
+        return None
+    of_window = () if config.like else ("start_s", "end_s")
+    keys = [*_TRACK_KEYS, *(of_window if config.windows else ())]
+    return [*keys, *_asked(catalogue, config, attributes_only=True), "scores", "peaks"]
+
+
+def _asked(
+    catalogue: TaggedCatalogue, config: SearchConfig, *, attributes_only: bool = False
+) -> list[str]:
+    """Return the words for numbers of a track that a question and its order compare."""
+    words = [*words_of(parse(config.where)), *config.sort.split()[:1]]
+    attributes = set(catalogue.attributes)
+    known = [word for word in words if word in attributes]
+    if attributes_only:
+        return list(dict.fromkeys(known))
+    columns = catalogue.columns(windows=config.windows)
+    is_score = [columns.score_of(word) is not None for word in words]
+    chosen = [
+        word for word, score in zip(words, is_score, strict=True) if score or word in attributes
+    ]
+    return list(dict.fromkeys(chosen))
+
+
+def _shown(rows: pa.Table, catalogue: TaggedCatalogue, config: SearchConfig) -> pa.Table:
+    """Return what people are shown of rows: what was asked for, and where it is."""
+    if config.format in _WHOLE_ROWS:
+        return rows
+    columns = catalogue.columns(windows=config.windows)
+    keys = _WINDOW_KEYS if config.windows else _TRACK_KEYS
+    if config.format == "m3u":
+        keys = ("uri", "duration_s")
+    values = {key: rows[key] for key in keys}
+    for word in _asked(catalogue, config):
+        place = columns.score_of(word)
+        # The scores of a window are beside its track's only where windows are searched.
+        if place is None:
+            values[word] = rows[word]
+        else:
+            values[word] = pc.struct_field(rows[place[0]], place[1])
+    if "similarity" in rows.column_names:
+        values["similarity"] = rows["similarity"]
+    return pa.table(values)
