@@ -56,6 +56,7 @@ from pipeline.models.engines.quantize import quantized_graph, save_quantized
 from pipeline.models.model import load_model
 from pipeline.models.starter import model_uri
 from pipeline.store.folder import Folder
+from pipeline.store.tags.known import NO_CONTENTS
 from pipeline.store.tags.tagstore import TagStore
 
 TRACK_S, N_TRACKS, N_NAIVE = 120.0, 28, 5
@@ -165,7 +166,7 @@ def prepare(flags: argparse.Namespace) -> Bench:
 def row_of(path: Path, front_end: TrackFrontEnd) -> dict[str, Any]:
     """Describe one track."""
     track = {"uri": str(path), "size_bytes": 0, "modified_ns": 0, "attempts": 0}
-    (row,) = described_rows([track], Description([front_end]), lambda _: False)
+    (row,) = described_rows([track], Description([front_end]), NO_CONTENTS)
     assert row["status"] == "ok", row["detail"]
     return row
 

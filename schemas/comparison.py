@@ -61,7 +61,7 @@ class DifferencesRecord(Record):
     n_compared: int
     """Tracks that both have tagged."""
     n_unverified: int
-    """Of those, paired by uri alone, as one of the runs has no fingerprint."""
+    """Of those, paired by uri alone: one run has no fingerprint, or one of an older kind."""
     largest: list[dict[str, Any]]
     """The tracks with the most labels that differ."""
     max_changed: float

@@ -66,9 +66,12 @@ class TaggingRun(Record):
     unchanged: int = 0
     """Of those, tracks that were done before."""
     same_content: int = 0
-    """Of those, tracks whose content is known: renamed, copied or touched."""
+    """Of those, tracks whose audio is known: renamed, copied, touched, or with other tags."""
     touched: int = 0
-    """Of `same_content`, those under a known name."""
+    """Of `same_content`, those under a known name: their time or their tags are others."""
+    taken_over: int = 0
+    """Of `same_content`, those found by the hash of all their bytes, which an older version kept;
+    they have a new one now."""
     changed: int = 0
     """Tracks that were known, with another size or time."""
     retried: int = 0

@@ -9,6 +9,9 @@ import pyarrow as pa
 from schemas.attributes import ATTRIBUTES
 from schemas.columns import CODES, column
 
+PACKET_HASH, BYTE_HASH = "packets:", "blake2b:"
+"""What a fingerprint begins with: the hash of a track's packets of audio, or of all its bytes."""
+
 
 def scores_struct(class_codes: Sequence[str]) -> pa.StructType:
     """One float per class, by code."""
@@ -27,7 +30,9 @@ def tags_schema(class_codes: Sequence[str], attributes: Sequence[pa.Field] = ())
             column(
                 "fingerprint",
                 pa.string(),
-                "'blake2b:' and the hash of the file's bytes; null where unread",
+                "'packets:' and the hash of its audio's packets, which no tags are in; of files "
+                "without any, and of rows of older versions, 'blake2b:' and the hash of its bytes; "
+                "null where unread",
             ),
             column("size_bytes", pa.int64(), "the file's size when it was read", unit="B"),
             column(

@@ -15,7 +15,7 @@ from schemas.tags import scores_struct
 
 _OF = (
     column("uri", pa.string(), "the track, as in TAGS"),
-    column("fingerprint", pa.string(), "the hash of its bytes, as in TAGS"),
+    column("fingerprint", pa.string(), "the hash of its audio, as in TAGS"),
     column("model_id", pa.string(), "the model that said so"),
 )
 

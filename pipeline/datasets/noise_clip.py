@@ -13,7 +13,7 @@ _MAX_S = 600.0
 def read_noise(sample_rate_hz: int, uri: str) -> NoiseProfile:
     """Return the profile of a clip of noise, at a sample rate; UsageError where it is none."""
     try:
-        source, _ = open_track(uri)
+        source = open_track(uri)
         samples = decode(source, sample_rate_hz=sample_rate_hz, max_duration_s=_MAX_S)
         return NoiseProfile.of(samples, sample_rate_hz)
     except ItemFault as fault:

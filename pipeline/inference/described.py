@@ -5,7 +5,7 @@ The processes that decode load this and no more: torch would take each 0.4 GB an
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import numpy as np
 import pyarrow as pa
@@ -16,14 +16,15 @@ from pipeline.binaries import buffers_of
 from pipeline.inference.inference_config import InferenceConfig
 from pipeline.inference.track_description import Description, column
 from pipeline.inference.tracks import described_rows, described_schema
+from pipeline.store.tags.known import NO_CONTENTS, KnownContents
 
 
 def describe(
-    tracks: pa.Table, inference: InferenceConfig, is_known: Callable[[str], bool] = lambda _: False
+    tracks: pa.Table, inference: InferenceConfig, known: KnownContents = NO_CONTENTS
 ) -> Iterator[pa.Table]:
     """Decode each track, and say when its windows begin; yield one row per track, or a fault."""
     schema = described_schema(len(inference.front_ends), inference.attribute_columns)
-    for row in described_rows(tracks.to_pylist(), description_of(inference), is_known):
+    for row in described_rows(tracks.to_pylist(), description_of(inference), known):
         yield pa.Table.from_pylist([row], schema)
 
 

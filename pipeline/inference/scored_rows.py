@@ -21,7 +21,7 @@ from schemas.timeline import EMBEDDINGS, INTERVALS, WINDOW_EMBEDDINGS, windows_s
 
 def scored_schema(inference: InferenceConfig) -> pa.Schema:
     """SCORED: TAGS, and what else is known of a track on the way to them."""
-    kept = ("starts_s", "read_s", "decode_s", "features_s", "attributes_s")
+    kept = ("known_as", "starts_s", "read_s", "decode_s", "features_s", "attributes_s")
     timed = [DESCRIBED.field(key) for key in kept]
     return pa.schema(
         [

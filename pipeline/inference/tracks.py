@@ -10,9 +10,10 @@ from __future__ import annotations
 import io
 import os
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import cache
+from pathlib import Path
 from time import monotonic
 from typing import Any
 
@@ -20,11 +21,13 @@ import numpy as np
 import pyarrow as pa
 
 from pipeline.arrays import Floats
+from pipeline.audio.decoding.fingerprint import byte_fingerprint, fingerprint
 from pipeline.audio.decoding.guard import TIMEOUT_S, Guard
 from pipeline.errors import DecodeError, ItemFault, Reason, UsageError
 from pipeline.inference.track_description import Description, Row, computed
 from pipeline.inference.track_description import column as column
 from pipeline.store.catalogue import is_uri
+from pipeline.store.tags.known import KnownContents
 from pipeline.store.track import open_track
 from schemas.attributes import ATTRIBUTES
 
@@ -40,6 +43,7 @@ _UNKNOWN_BYTES = 32 << 20  # where a catalogue doesn't say
 _OF_TRACK = (
     ("uri", pa.string()),
     ("fingerprint", pa.string()),
+    ("known_as", pa.string()),
     ("size_bytes", pa.int64()),
     ("modified_ns", pa.int64()),
     ("attempts", pa.int32()),
@@ -95,22 +99,22 @@ def _as_wav(samples: Floats, sample_rate_hz: int | None) -> bytes:
 
 
 def described_rows(
-    tracks: Iterable[Row], description: Description, is_known: Callable[[str], bool]
+    tracks: Iterable[Row], description: Description, known: KnownContents
 ) -> Iterator[Row]:
     """Yield the row of DESCRIBED of each track, whatever its bytes do to the decoder.
 
     Its windows are those of each front end of the `description`, in their order.
 
-    `is_known` says of a fingerprint whether that content has its tags already. Tracks from a bucket
-    or a server are read ahead, some at a time.
+    Tracks whose content is `known` are not decoded. Those from a bucket or a server are read ahead,
+    some at a time.
     """
     rows = list(tracks)
     is_remote = any(is_uri(row["uri"]) for row in rows)
     for row, opened in _read_ahead(rows) if is_remote else ((row, _opened(row)) for row in rows):
-        yield _described(row, opened, description, is_known)
+        yield _described(row, opened, description, known)
 
 
-Opened = tuple[Any, str | None, float] | ItemFault
+Opened = tuple[Any, float] | ItemFault
 
 
 def _read_ahead(rows: Iterable[Row]) -> Iterator[tuple[Row, Opened]]:
@@ -136,20 +140,18 @@ def _size_of(track: Row) -> int:
 
 
 def _opened(track: Row) -> Opened:
-    """Return what to decode, its fingerprint, and the seconds it took; or why not."""
+    """Return what to decode, and the seconds that it took to get it; or why not."""
     if track.get("bytes"):
-        return track["bytes"], None, 0.0
+        return track["bytes"], 0.0
     began = monotonic()
     try:
-        source, fingerprint = open_track(track["uri"])
+        source = open_track(track["uri"])
     except ItemFault as fault:
         return fault
-    return source, fingerprint, monotonic() - began
+    return source, monotonic() - began
 
 
-def _described(
-    track: Row, opened: Opened, description: Description, is_known: Callable[[str], bool]
-) -> Row:
+def _described(track: Row, opened: Opened, description: Description, known: KnownContents) -> Row:
     row: Row = {key: track[key] for key in ("uri", "size_bytes", "modified_ns")}
     row["attempts"] = (track.get("attempts") or 0) + 1
     row |= {"status": "ok", "reason": Reason.OK}
@@ -158,18 +160,41 @@ def _described(
     try:
         if isinstance(opened, ItemFault):
             raise opened
-        source, row["fingerprint"], row["read_s"] = opened
-        if row["fingerprint"] is not None and is_known(row["fingerprint"]):
+        source, read_s = opened
+        guard = _guard(_timeout_s(description))
+        if not track.get("bytes"):
+            row |= _fingerprints(source, guard, known)
+        row["read_s"] = read_s + row.get("read_s", 0.0)
+        if row.get("known_as"):
             return row | {"status": SAME}
-        row |= _decoded(source, description)
+        row |= _decoded(source, guard, description)
     except ItemFault as fault:
         row |= {"status": "failed", "reason": fault.reason, "detail": fault.detail}
     return row
 
 
-def _decoded(source: Any, description: Description) -> Row:
+def _fingerprints(source: Path | bytes, guard: Guard, known: KnownContents) -> Row:
+    """Return a track's fingerprint, the one that it is known as, if any, and the seconds it took.
+
+    Rows of an older version are known by the hash of their files' bytes. A file that kills who
+    takes it apart is known by its bytes, too: whether it decodes is found out next.
+    """
+    began = monotonic()
+    try:
+        own = guard(fingerprint, source)
+    except DecodeError as error:
+        if error.reason not in (Reason.CRASHED, Reason.TOO_SLOW):
+            raise
+        own = byte_fingerprint(source)
+    known_as = own if own in known else None
+    if known_as is None and known.has_byte_hashes:
+        older = byte_fingerprint(source)
+        known_as = older if older in known else None
+    return {"fingerprint": own, "known_as": known_as, "read_s": monotonic() - began}
+
+
+def _decoded(source: Any, guard: Guard, description: Description) -> Row:
     """Decode in a process of its own; a file is to blame once several of these have died on it."""
-    guard = _guard(max(TIMEOUT_S, description.front_ends[0].max_track_s / _LEAST_SPEED))
     for _ in range(_DEATHS - 1):
         try:
             return guard(computed, source, description)
@@ -177,6 +202,11 @@ def _decoded(source: Any, description: Description) -> Row:
             if error.reason is not Reason.CRASHED:
                 raise
     return guard(computed, source, description)
+
+
+def _timeout_s(description: Description) -> float:
+    longest_s = max((one.max_track_s for one in description.front_ends), default=0.0)
+    return max(TIMEOUT_S, longest_s / _LEAST_SPEED)
 
 
 @cache

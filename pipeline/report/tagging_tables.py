@@ -34,8 +34,8 @@ def changes_table(run: TaggingRun, before: TaggingRun | None) -> Table:
     counts: dict[str, Callable[[TaggingRun], int]] = {
         "in the catalogue": lambda one: one.tracks,
         "new": n_new,
-        "changed: a known name, other bytes": lambda one: max(0, one.changed - one.touched),
-        "touched, or copied over: a known name, known bytes": lambda one: one.touched,
+        "changed: a known name, other audio": lambda one: max(0, one.changed - one.touched),
+        "touched, retitled or copied over: a known name, known audio": lambda one: one.touched,
         "tried again: failed before": lambda one: one.retried,
         **_undescribed(run, before),
         "renamed or copied: the same content": n_renamed,

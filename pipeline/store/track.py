@@ -1,19 +1,17 @@
-"""A track's uri in, its path or bytes and its fingerprint out: what it is known by.
+"""A track's uri in, its path or bytes out: what the decoder takes.
 
 Whatever keeps a track from being read is an ItemFault, as it becomes a row.
 """
 
 from __future__ import annotations
 
-import errno
-import hashlib
-import io
 import ipaddress
 import socket
 from pathlib import Path
-from typing import Any, BinaryIO, cast
+from typing import BinaryIO, cast
 from urllib.parse import urlsplit
 
+from pipeline.audio.decoding.fingerprint import read_fault
 from pipeline.audio.fetching.ranges import RangeFile
 from pipeline.errors import DecodeError, FetchFault, Reason, StoreError, UsageError
 from pipeline.store.catalogue import is_uri
@@ -22,12 +20,9 @@ from pipeline.store.folder import Folder, split_uri
 MAX_REMOTE_BYTES = 1 << 30
 """A remote track is held in memory as a whole; a local one is read where it is."""
 
-_OUTAGES = {errno.EIO, errno.ESTALE, errno.ETIMEDOUT, errno.ENOTCONN, errno.EHOSTDOWN}
-_OUTAGES |= {errno.EHOSTUNREACH, errno.ENETUNREACH, errno.ECONNRESET}
 
-
-def open_track(uri: str) -> tuple[Path | bytes, str]:
-    """Return a track for the decoder, and its fingerprint.
+def open_track(uri: str) -> Path | bytes:
+    """Return a track for the decoder: the path of a local one, the bytes of another.
 
     Raises
     ------
@@ -41,32 +36,25 @@ def open_track(uri: str) -> tuple[Path | bytes, str]:
                 Reason.FORBIDDEN, "file: and local: URIs are not read: name a path instead"
             )
         if is_uri(uri):
-            data = _read_url(uri) if uri.startswith(("http://", "https://")) else _read(uri)
-            return data, fingerprint(io.BytesIO(data))
+            return _read_url(uri) if uri.startswith(("http://", "https://")) else _read(uri)
         path = Path(uri).absolute()  # the decoder's process may have been started elsewhere
         if not path.is_file():
             kind = "not a regular file" if path.exists() else "no such file"
             raise DecodeError(Reason.UNREADABLE, kind)
-        with path.open("rb") as file:
-            return path, fingerprint(file)
-    except (OSError, ValueError, StoreError, UsageError) as error:
+        return path
+    except OSError as error:
+        raise read_fault(error) from error
+    except (ValueError, StoreError, UsageError) as error:
         if _may_pass(error):
             raise FetchFault(Reason.CONNECTION, str(error)) from error
         raise DecodeError(Reason.UNREADABLE, str(error)) from error
 
 
 def _may_pass(error: Exception) -> bool:
-    """Say whether a bucket or a network's disk refused: a key that expired is no track's fault."""
-    if isinstance(error, StoreError):
-        cause = error.__cause__
-        return isinstance(cause, OSError) and not isinstance(cause, FileNotFoundError)
-    return isinstance(error, OSError) and error.errno in _OUTAGES
-
-
-def fingerprint(file: Any) -> str:
-    """Return the hash of a file's bytes: what a track is known by, whatever its name."""
-    digest = hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=16))
-    return f"blake2b:{digest.hexdigest()}"
+    """Say whether a bucket refused: a key that expired is no track's fault."""
+    cause = error.__cause__
+    is_refusal = isinstance(cause, OSError) and not isinstance(cause, FileNotFoundError)
+    return isinstance(error, StoreError) and is_refusal
 
 
 def _read(uri: str) -> bytes:

@@ -28,7 +28,9 @@ COMMIT_TRACKS = 64
 """Tracks whose rows become one file: what a kill may lose at most, for each process that writes."""
 MAX_COMMIT_TRACKS = 4096
 """The same of a large run, whose files need not be joined after it."""
-_COPIED = ["uri", "fingerprint", "size_bytes", "modified_ns", "attempts", "tagged_at"]
+_COPIED = [
+    *("uri", "fingerprint", "known_as", "size_bytes", "modified_ns", "attempts", "tagged_at"),
+]
 
 
 @dataclass(frozen=True)
@@ -54,8 +56,8 @@ class Committed:
     tally: Tally
     """Counts of the batch, and the seconds that its stages took."""
     same: WorkTable
-    """The tracks whose content was known, for which no row was written: uri, fingerprint,
-    size_bytes, modified_ns, attempts, tagged_at."""
+    """The tracks whose content was known, for which no row was written, as `TagStore.copy` takes
+    them."""
 
 
 Stages = Callable[[Sequence[WorkTable]], Iterator[Committed]]

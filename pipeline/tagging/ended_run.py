@@ -73,6 +73,7 @@ def tagging_run(
         unchanged=planned.n_unchanged,
         same_content=tally.n_same,
         touched=tally.n_renamed_in_place,
+        taken_over=tally.n_taken_over,
         changed=planned.n_changed,
         retried=planned.n_retried,
         undescribed=planned.n_undescribed,

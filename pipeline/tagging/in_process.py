@@ -12,7 +12,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
-from functools import cache, partial
+from functools import cache
 from typing import TypeVar
 
 import pyarrow as pa
@@ -21,7 +21,7 @@ from pipeline.inference.described import describe
 from pipeline.inference.inference_config import InferenceConfig
 from pipeline.inference.tagger import TrackTagger
 from pipeline.models.engines.engines import kept_threads
-from pipeline.store.tags.known import is_among
+from pipeline.store.tags.known import NO_CONTENTS, KnownContents
 from pipeline.store.tags.tagpart import TagPart
 from pipeline.store.tags.work_table import WorkTable
 from pipeline.tagging.commit import COMMIT_TRACKS, MODEL_TRACKS, Committed, Stages, Writing, commit
@@ -38,11 +38,11 @@ def stages_in_process(
     Contents that the `parts` know already are not decoded.
     """
     tagger = cache(lambda: TrackTagger(inference))
-    is_known = partial(is_among, [part.contents(inference.attributes) for part in parts])
+    known = KnownContents([part.contents(inference.attributes) for part in parts])
 
     def run(left: Sequence[WorkTable]) -> Iterator[Committed]:
         tracks = pa.concat_tables([one.read() for one in left])
-        return tag_in_process(tracks, inference, writing, tagger, is_known)
+        return tag_in_process(tracks, inference, writing, tagger, known)
 
     with kept_threads():
         yield run
@@ -53,7 +53,7 @@ def tag_in_process(
     inference: InferenceConfig,
     writing: Writing,
     tagger: Callable[[], TrackTagger],
-    is_known: Callable[[str], bool] = lambda _: False,
+    known: KnownContents = NO_CONTENTS,
 ) -> Iterator[Committed]:
     """Tag tracks, and yield what became of each batch once its rows are written.
 
@@ -68,10 +68,10 @@ def tag_in_process(
     tagger
         Gives the loaded model. It is called when the first tracks are already being decoded, as
         loading takes seconds.
-    is_known
-        Says of a fingerprint whether that content has its tags already.
+    known
+        The contents that have their tags already.
     """
-    with read_ahead(describe(tracks, inference, is_known), MODEL_TRACKS) as described:
+    with read_ahead(describe(tracks, inference, known), MODEL_TRACKS) as described:
         model = tagger()
         scored = map(model, batches(described, MODEL_TRACKS))
         for rows in batches(scored, COMMIT_TRACKS // MODEL_TRACKS):

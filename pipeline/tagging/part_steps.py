@@ -153,7 +153,7 @@ def _kept(left: pa.Table, part: TagPart) -> WorkTable:
 def copy_part(part: TagPart, same: Sequence[WorkTable], *, date: str, schema: pa.Schema) -> int:
     """Write the rows of tracks whose content the part knows; return how many have a row there.
 
-    `same` are rows of uri, fingerprint, size_bytes, modified_ns, attempts and tagged_at, of tracks
+    `same` are rows of what `TagStore.copy` takes, of tracks
     of all parts; of one table of them after the other those are kept whose content the part has,
     and many are copied at once, as each copying opens the files that have one of their contents.
     Counted are tracks that the part itself has a row of: their content is as it was.
@@ -167,7 +167,7 @@ def copy_part(part: TagPart, same: Sequence[WorkTable], *, date: str, schema: pa
         uris = text_hashes(tracks["uri"])
         mine = uris[part_numbers(uris, part.n_parts) == part.number]
         n_renamed += int(are_in(mine, known.uris).sum())
-        is_known = contents.may_have(content_hashes(tracks["fingerprint"]))
+        is_known = contents.may_have(content_hashes(tracks["known_as"]))
         waiting.append(tracks.filter(pa.array(is_known)))
         if number == len(same) or sum(map(len, waiting)) >= _COPIED_AT_ONCE:
             store.copy(part, pa.concat_tables(waiting), date=date, schema=schema)

@@ -13,6 +13,7 @@ from typing import Any
 
 from pipeline.arrays import Float32, Int64
 from pipeline.audio.decoding.decode import decode
+from pipeline.audio.decoding.fingerprint import fingerprint_like
 from pipeline.audio.decoding.guard import Guard
 from pipeline.audio.spectra.activity import Activity
 from pipeline.audio.spectra.input_kinds import LogMelInput
@@ -160,9 +161,9 @@ class Listener:
         return samples[lead * input_spec.hop :], matrix, starts[starts >= 0], first * frame_s
 
     def _decoded(self, row: Row, *, start_s: float, duration_s: float) -> Float32:
-        source, fingerprint = open_track(row["uri"])
-        if fingerprint != row["fingerprint"]:
-            raise DecodeError(Reason.UNREADABLE, "its bytes have changed since it was tagged")
+        source, known = open_track(row["uri"]), row["fingerprint"]
+        if self.guard(fingerprint_like, source, known) != known:
+            raise DecodeError(Reason.UNREADABLE, "its audio has changed since it was tagged")
         rate_hz = self.card.input_spec.sample_rate_hz
         samples = self.guard(
             decode, source, sample_rate_hz=rate_hz, start_s=start_s, duration_s=duration_s

@@ -119,7 +119,7 @@ def test_every_track_has_one_row(music, tagged, model):
             ]
             assert 0 < row["n_active"] <= row["n_windows"]
             assert row["duration_s"] == pytest.approx(12, abs=0.1) or row["uri"].endswith("webm")
-            assert row["fingerprint"].startswith("blake2b:")
+            assert row["fingerprint"].startswith("packets:")
 
 
 def test_what_was_left_out_is_counted_wherever_a_run_is_told(music, tagged, model, capsys):

@@ -14,6 +14,7 @@ import soundfile
 import torch
 
 from pipeline.audio.decoding.decode import decode
+from pipeline.audio.decoding.fingerprint import fingerprint
 from pipeline.audio.decoding.guard import Guard
 from pipeline.audio.spectra.input_kinds import LogMelInput
 from pipeline.audio.spectra.logmel import LogMelSpec
@@ -25,7 +26,6 @@ from pipeline.selection.vocabulary import default_vocabulary
 from pipeline.store.folder import Folder
 from pipeline.store.tags.tagstore import TagStore
 from pipeline.store.tags.worklist import text_hashes
-from pipeline.store.track import open_track
 from pipeline.tagging.tag_examples import CLIP_S, Listener
 from pipeline.tagging.tag_report import find_failures, run_before, write_report
 from schemas.tagging_run import TaggingRun
@@ -71,7 +71,7 @@ def tagged(path: Path, code: str | None, score: float = 0.9, **changes) -> dict:
     scores = dict.fromkeys(CODES, 0.1) | ({code: score} if code else {})
     row = {
         "uri": str(path),
-        "fingerprint": open_track(str(path))[1],
+        "fingerprint": fingerprint(path),
         "size_bytes": path.stat().st_size,
         "duration_s": soundfile.info(path).duration,
         "status": "ok",
@@ -209,11 +209,11 @@ def test_what_cannot_be_heard_any_more_is_left_out(model, tmp_path):
     paths[0].unlink()
     music(paths[1], 2, 50)
     paths[2].write_bytes(paths[2].read_bytes()[:60])
-    rows[2]["fingerprint"] = open_track(str(paths[2]))[1]
+    rows[2]["fingerprint"] = fingerprint(paths[2])
     html = report(tmp_path / "out", model, rows)
     assert [heard_hz(samples) for samples in sounds(html)] == [600]
     assert f"{paths[0]} is left out: no such file." in html
-    assert f"{paths[1]} is left out: its bytes have changed since it was tagged." in html
+    assert f"{paths[1]} is left out: its audio has changed since it was tagged." in html
     assert f"{paths[2]} is left out: " in html
 
 

@@ -299,8 +299,8 @@ def test_words_of_odd_runs(run, before):
     )
     moved = NOTHING | {"failed_in_all": 0, "same_content": 1000}
     assert tagging_page(run | moved, before, failures=[], examples=[]).lead == (
-        "Nothing new: all 5,000 tracks of /music have their tags; 1,000 were renamed, copied or "
-        "touched."
+        "Nothing new: all 5,000 tracks of /music have their tags; 1,000 were renamed, copied, "
+        "touched or retitled."
     )
     failed = tagging_page(run | ALL_FAILED, before, failures=[], examples=[])
     assert not failed.blocks[0].calm
@@ -357,8 +357,8 @@ def test_touched_files_are_not_new_and_have_no_other_bytes(run, before):
     tiles = {tile.label: tile.value for tile in page.tiles}
     assert (tiles["new"], tiles["renamed"]) == (300, 0)
     rows = {row[0]: row[1] for row in block_of(page, "What is new, and what has changed").rows}
-    assert rows["changed: a known name, other bytes"] == 0
-    assert rows["touched, or copied over: a known name, known bytes"] == 1000
+    assert rows["changed: a known name, other audio"] == 0
+    assert rows["touched, retitled or copied over: a known name, known audio"] == 1000
 
 
 def test_few_failures_among_few_are_no_alarm(run, before):

@@ -90,7 +90,7 @@ def test_tracks_by_file_uris_open_again(tmp_path):
         (tmp_path / name).parent.mkdir()
         (tmp_path / name).write_bytes(b"1")
     tracks = list_tracks(f"file://{tmp_path}").to_pylist()
-    assert [open_track(track["uri"])[0].read_bytes() for track in tracks] == [b"1", b"1"]
+    assert [open_track(track["uri"]).read_bytes() for track in tracks] == [b"1", b"1"]
 
 
 def test_what_cannot_be_written_or_read_is_named(tmp_path):

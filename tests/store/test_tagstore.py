@@ -56,7 +56,8 @@ def moved(*rows: tuple[str, int]) -> pa.Table:
     """Return tracks, as a night later they are known by their content."""
     return pa.Table.from_pylist(
         [
-            {"uri": uri, "fingerprint": f"blake2b:{n:032x}", "size_bytes": 77, "modified_ns": 78,
+            {"uri": uri, "fingerprint": f"packets:{n:032x}", "known_as": f"blake2b:{n:032x}",
+             "size_bytes": 77, "modified_ns": 78,
              "attempts": 1, "tagged_at": START + timedelta(days=1)}
             for uri, n in rows
         ]

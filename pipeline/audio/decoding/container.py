@@ -41,6 +41,18 @@ _OPUS_STEP = 120  # samples at 48 kHz: all frames of Opus are multiples of 2.5 m
 
 
 @dataclass(frozen=True)
+class StreamForm:
+    """What a decoder has to know of a stream before its first packet."""
+
+    codec: str
+    """FFmpeg's name of the format, as `mp3`, whichever decoder it is read by."""
+    rate_hz: int
+    n_channels: int
+    header: bytes
+    """What the container keeps for the decoder (FFmpeg's extradata); often nothing."""
+
+
+@dataclass(frozen=True)
 class TimedFrame:
     """A decoded frame, and where its first sample stands in the file."""
 
@@ -63,6 +75,17 @@ class Container:
         check_form(rate_hz, self._stream.channels)
         self._tick_s = float(self._stream.time_base or 0) or 1 / rate_hz
         self._origin_s = self._find_origin_s()
+
+    @property
+    def form(self) -> StreamForm:
+        """How the stream's packets are to be decoded."""
+        context = self._stream.codec_context
+        return StreamForm(
+            context.codec.canonical_name,
+            self._stream.rate,
+            self._stream.channels,
+            bytes(context.extradata or b""),
+        )
 
     @property
     def declared(self) -> Declared | None:
@@ -115,7 +138,7 @@ class Container:
         """
         n_packets = n_broken = n_frames = 0
         last: av.error.FFmpegError | None = None
-        for packet in self._packets():
+        for packet in self.packets():
             n_packets += 1
             try:
                 for frame in packet.decode():
@@ -130,7 +153,7 @@ class Container:
         said = f"{n_broken:,} of {n_packets:,} packets do not decode: {last.strerror}"
         raise DecodeError(Reason.UNDECODABLE, said)
 
-    def _packets(self) -> Iterator[Any]:
+    def packets(self) -> Iterator[Any]:
         """Yield the stream's packets; what is no packet at the end of a file ends it."""
         n_packets = 0
         try:

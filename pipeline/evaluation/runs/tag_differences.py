@@ -19,7 +19,7 @@ from pipeline.arrays import Bools, Float32, Float64, Int64
 from pipeline.evaluation.statistics.significance import holm
 from pipeline.store.matrices import label_lists, score_structs
 from schemas.columns import CODES, column
-from schemas.tags import scores_struct
+from schemas.tags import BYTE_HASH, PACKET_HASH, scores_struct
 
 Index = Int64
 
@@ -33,6 +33,8 @@ APART = pa.schema(
 )
 
 _BLOCK = 1 << 16
+_KIND_LETTERS = len(BYTE_HASH)
+assert len(PACKET_HASH) == _KIND_LETTERS
 
 
 @dataclass(frozen=True)
@@ -41,7 +43,7 @@ class Tagged:
 
     uris: pa.Array
     fingerprints: pa.Array
-    """Hash of each track's bytes, null where unknown."""
+    """Hash of each track's audio or bytes, null where unknown."""
     duration_s: Float64
     is_ok: Bools
     labels: Bools
@@ -62,19 +64,20 @@ class Pairs:
     scores_a: Float32
     scores_b: Float32
     n_unverified: int
-    """Of them, those paired by uri alone, as one of the runs has no fingerprint."""
+    """Of them, those paired by uri alone: one of the runs has no fingerprint, or they are of two
+    kinds, one of packets and one of bytes."""
 
 
 def pair(a: Tagged, b: Tagged) -> tuple[Pairs, pa.Table]:
     """Return the tracks that can be compared, in A's order, and as APART those that cannot.
 
     A track is the same where uri and fingerprint are; a missing fingerprint is no other one, as a
-    file that could not be read has none.
+    file that could not be read has none, nor is one of another kind.
     """
     at = pc.index_in(a.uris, value_set=b.uris).fill_null(-1).to_numpy()
     in_a = np.flatnonzero(at >= 0)
     in_b = at[in_a]
-    equal = pc.equal(a.fingerprints.take(in_a), b.fingerprints.take(in_b))
+    equal = _equal(a.fingerprints.take(in_a), b.fingerprints.take(in_b))
     same = np.asarray(equal.fill_null(True).to_numpy(zero_copy_only=False), np.bool_)
     ok_a, ok_b = a.is_ok[in_a], b.is_ok[in_b]
     both = same & ok_a & ok_b
@@ -99,6 +102,12 @@ def pair(a: Tagged, b: Tagged) -> tuple[Pairs, pa.Table]:
     }
     why = pa.concat_arrays([pa.repeat(key, len(uris)) for key, uris in unmatched.items()])
     return pairs, pa.table([pa.concat_arrays(list(unmatched.values())), why], schema=APART)
+
+
+def _equal(a: pa.Array, b: pa.Array) -> pa.Array:
+    """Return whether fingerprints are equal; null where one is missing or they are of two kinds."""
+    kinds = [pc.utf8_slice_codeunits(one, 0, _KIND_LETTERS) for one in (a, b)]
+    return pc.if_else(pc.equal(*kinds), pc.equal(a, b), pa.scalar(None, pa.bool_()))
 
 
 def findings(pairs: Pairs, codes: Sequence[str]) -> dict[str, Any]:
@@ -158,7 +167,11 @@ def differences_schema(codes: Sequence[str]) -> pa.Schema:
     return pa.schema(
         [
             column("uri", pa.large_string(), "the track, as in TAGS"),
-            column("fingerprint", pa.large_string(), "the hash of its bytes; null where unknown"),
+            column(
+                "fingerprint",
+                pa.large_string(),
+                "as in TAGS; null where unknown",
+            ),
             column("duration_s", pa.float64(), "its length as A decoded it", unit="s"),
             column("labels_a", CODES, "codes that A gives it"),
             column("labels_b", CODES, "codes that B gives it"),

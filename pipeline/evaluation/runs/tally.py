@@ -22,6 +22,10 @@ TAG_STAGES = {
 }
 """The stages of a run, by their key in run.json."""
 _TAG_STAGES_OF_ROWS = tuple(TAG_STAGES)[:-1]  # a file is written for many of them
+_ADDED = (
+    *("n_ok", "n_failed", "n_same", "n_renamed_in_place", "n_taken_over", "n_unlabelled"),
+    "audio_s",
+)
 N_BINS = 20
 
 
@@ -34,6 +38,8 @@ class Tally:
     n_same: int = 0
     n_renamed_in_place: int = 0
     """Of those that are the same: under the same name, too."""
+    n_taken_over: int = 0
+    """Of those that are the same: by an older version's hash of all their bytes."""
     n_unlabelled: int = 0
     audio_s: float = 0.0
     stages: dict[str, float] = field(default_factory=lambda: dict.fromkeys(TAG_STAGES, 0.0))
@@ -58,7 +64,7 @@ class Tally:
 
     def add(self, other: Tally) -> None:
         """Add the counts of another tally to this one."""
-        for key in ("n_ok", "n_failed", "n_same", "n_renamed_in_place", "n_unlabelled", "audio_s"):
+        for key in _ADDED:
             setattr(self, key, getattr(self, key) + getattr(other, key))
         for key in ("reasons", "labels", "engines"):
             getattr(self, key).update(getattr(other, key))
@@ -82,6 +88,7 @@ def tally_of(rows: Iterable[Mapping[str, Any]], codes: Sequence[str], *, same: s
             tally.stages[stage] += row[stage] or 0.0
         if row["status"] == same:
             tally.n_same += 1
+            tally.n_taken_over += row["known_as"] != row["fingerprint"]
         elif row["status"] != "ok":
             tally.n_failed += 1
             tally.reasons[row["reason"]] += 1

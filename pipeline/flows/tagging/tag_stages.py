@@ -32,7 +32,7 @@ from pipeline.inference.described import describe
 from pipeline.inference.inference_config import InferenceConfig
 from pipeline.models.card import read_weights
 from pipeline.runs.logs import log_as_objects
-from pipeline.store.tags.known import Fingerprints, is_among
+from pipeline.store.tags.known import Fingerprints, KnownContents
 from pipeline.store.tags.tagpart import TagPart
 from pipeline.store.tags.work_table import WorkTable
 from pipeline.store.tags.worklist import WORK
@@ -262,7 +262,7 @@ def described(
     tracks: pa.Table, inference: InferenceConfig, known: Sequence[ray.ObjectRef[Fingerprints]]
 ) -> Iterator[pa.Table]:
     """Describe tracks; what has been told of contents lies in shared memory."""
-    return describe(tracks, inference, partial(is_among, ray.get(list(known))))
+    return describe(tracks, inference, KnownContents(ray.get(list(known))))
 
 
 class Committer:

@@ -20,7 +20,7 @@ from schemas.comparison import DifferencesRecord
 _APART = {
     "only_a": "only A has the track",
     "only_b": "only B has the track",
-    "other_bytes": "both have it, with other bytes",
+    "other_bytes": "both have it, with other audio",
     "failed_a": "it failed in A only",
     "failed_b": "it failed in B only",
     "failed_both": "it failed in both",
@@ -188,8 +188,8 @@ def _notes(report: DifferencesRecord) -> list[str]:
     ]
     if report.n_unverified:
         notes.append(
-            f"{report.n_unverified:,d} tracks have no fingerprint in one of the runs: their "
-            "bytes are taken to be the same, as their uris are."
+            f"{report.n_unverified:,d} tracks have no fingerprint in one of the runs, or one of an "
+            "older version: their audio is taken to be the same, as their uris are."
         )
     notes += [
         f"The last run of {key.upper()} has not ended: tracks it has not reached are missing."

@@ -135,7 +135,7 @@ def _nothing(run: TaggingRun) -> str:
     have = f"{n - failed:,d} of {n:,d}" if failed else f"all {n:,d}"
     words = f"Nothing new: {have} tracks of {run.catalog} have their tags"
     words += f", {failed:,d} have failed" if failed else ""
-    return f"{words}; {same:,d} were renamed, copied or touched." if same else f"{words}."
+    return f"{words}; {same:,d} were renamed, copied, touched or retitled." if same else f"{words}."
 
 
 def _tiles(run: TaggingRun) -> list[Tile]:

@@ -23,6 +23,7 @@ from pipeline.errors import OUTCOME_OF, Outcome
 from pipeline.store.catalogue import TRACKS
 from pipeline.store.tags.attribute_flags import bits_of, bits_of_rows
 from schemas.columns import CODES
+from schemas.tags import BYTE_HASH
 
 KNOWN = pa.schema(
     [
@@ -47,16 +48,18 @@ _PASSING = pa.array([r for r, outcome in OUTCOME_OF.items() if outcome is Outcom
 class Fingerprints:
     """A set of contents, 16 bytes each: fit to be shared between processes."""
 
-    def __init__(self, fingerprints: Hashes) -> None:
+    def __init__(self, fingerprints: Hashes, *, has_byte_hashes: bool = False) -> None:
         """Take what `content_hashes` gave, `[n, 2]`."""
         self._table = fingerprints[np.argsort(fingerprints[:, 0], kind="stable")]
+        self.has_byte_hashes = has_byte_hashes
+        """Whether there may be hashes of files' bytes among them, as older versions made."""
 
     def __len__(self) -> int:
         return len(self._table)
 
     def __contains__(self, fingerprint: str) -> bool:
         """Say whether a content is in the set."""
-        return is_among([self], fingerprint)
+        return fingerprint in KnownContents([self])
 
     def has(self, high: np.uint64, low: np.uint64) -> bool:
         """Say whether the set has a content, by the two halves of its 128 bits."""
@@ -69,10 +72,25 @@ class Fingerprints:
         return are_in(fingerprints[:, 0], self._table[:, 0])
 
 
-def is_among(sets: Iterable[Fingerprints], fingerprint: str) -> bool:
-    """Say whether a content is in one of some sets."""
-    high, low = content_hashes(pa.array([fingerprint]))[0]
-    return any(one.has(high, low) for one in sets)
+@dataclass(frozen=True)
+class KnownContents:
+    """The contents whose tags need no model: a set for each part of TAGS."""
+
+    sets: Sequence[Fingerprints] = ()
+
+    def __contains__(self, fingerprint: str) -> bool:
+        """Say whether a content is in one of the sets."""
+        high, low = content_hashes(pa.array([fingerprint]))[0]
+        return any(one.has(high, low) for one in self.sets)
+
+    @property
+    def has_byte_hashes(self) -> bool:
+        """Whether a content may be known by the hash of its file's bytes."""
+        return any(one.has_byte_hashes for one in self.sets)
+
+
+NO_CONTENTS = KnownContents()
+"""Of a folder without any row: every track is decoded."""
 
 
 @dataclass(frozen=True)
@@ -135,9 +153,12 @@ class TrackRows:
         bits = bits_of(attributes)
         return np.asarray((self.flags & bits) == bits, bool)
 
-    def known_contents(self, attributes: Sequence[str] = ()) -> Fingerprints:
+    def known_contents(
+        self, attributes: Sequence[str] = (), *, has_byte_hashes: bool = False
+    ) -> Fingerprints:
         """Return the contents of the rows that have one, and some attribute sets."""
-        return Fingerprints(self.contents[self.has(HAS_CONTENT) & self.are_described(attributes)])
+        chosen = self.has(HAS_CONTENT) & self.are_described(attributes)
+        return Fingerprints(self.contents[chosen], has_byte_hashes=has_byte_hashes)
 
 
 _COLUMNS = ("uris", "states", "contents", "flags", "attempts")
@@ -157,18 +178,22 @@ class Totals:
     """How many tracks have each label, by code."""
     latest: datetime | None = None
     """When the newest row was made."""
+    n_byte_hashes: int = 0
+    """Rows that are ok and known by the hash of their file's bytes, as older versions made it."""
 
     @classmethod
     def of(cls, batch: pa.Table) -> Self:
         """Return the sums over rows of KNOWN."""
         sizes = batch["size_bytes"].filter(pc.is_valid(batch["duration_s"]))
         counts = pc.value_counts(pc.list_flatten(batch["labels"])).to_pylist()
+        contents = batch["fingerprint"].filter(pc.equal(batch["status"], "ok"))
         return cls(
             batch.num_rows,
             pc.sum(sizes).as_py() or 0,
             pc.sum(batch["duration_s"]).as_py() or 0.0,
             Counter({one["values"]: one["counts"] for one in counts}),
             pc.max(batch["tagged_at"]).as_py(),
+            pc.sum(pc.starts_with(contents, BYTE_HASH)).as_py() or 0,
         )
 
     def __add__(self, other: Totals) -> Totals:
@@ -180,6 +205,7 @@ class Totals:
             self.duration_s + other.duration_s,
             self.labels + other.labels,
             max(times, default=None),
+            self.n_byte_hashes + other.n_byte_hashes,
         )
 
 

@@ -145,6 +145,11 @@ def _said(file: CoveredFile) -> dict[str, Any]:
 def _covered(said: dict[str, Any]) -> CoveredFile:
     latest = said["latest"] and datetime.fromisoformat(said["latest"])
     totals = Totals(
-        said["n_rows"], said["n_bytes"], said["duration_s"], Counter(said["labels"]), latest
+        said["n_rows"],
+        said["n_bytes"],
+        said["duration_s"],
+        Counter(said["labels"]),
+        latest,
+        said.get("n_byte_hashes", said["n_rows"]),  # an older version knew no others
     )
     return CoveredFile(said["size_bytes"], totals)

@@ -143,7 +143,9 @@ class TagPart:
 
         Of those only what was described by some attribute sets, where a run asks for these.
         """
-        return self.indexed().known_contents(attributes)
+        index = read_index(self.folder, self.index_name)
+        is_older = index.totals.n_byte_hashes > 0
+        return index.rows.known_contents(attributes, has_byte_hashes=is_older)
 
     def indexed(self) -> TrackRows:
         """Return the rows that the index has: of tracks from before a run, not of its own."""

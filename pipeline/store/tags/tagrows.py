@@ -37,15 +37,18 @@ def belonging(rows: pa.Table, tags: pa.Table) -> pa.Table:
     return rows.filter(pc.is_in(_tracks(rows), value_set=_tracks(tags).combine_chunks()))
 
 
-def for_others(rows: pa.Table, tags: pa.Table, uris: pa.ChunkedArray) -> pa.Table:
-    """Return the rows beside some of TAGS, once for each of them and with its other uri."""
+def for_others(rows: pa.Table, tags: pa.Table, tracks: pa.Table) -> pa.Table:
+    """Return the rows beside some of TAGS, once for each of them and as those of other tracks."""
     others = defaultdict(list)
-    for track, uri in zip(_tracks(tags).to_pylist(), uris.to_pylist(), strict=True):
-        others[track].append(uri)
+    for other, track in enumerate(_tracks(tags).to_pylist()):
+        others[track].append(other)
     rows = belonging(rows, tags)
-    pairs = [(k, uri) for k, track in enumerate(_tracks(rows).to_pylist()) for uri in others[track]]
-    taken = rows.take(pa.array([k for k, _ in pairs], pa.int64()))
-    return with_column(taken, "uri", pa.chunked_array([[uri for _, uri in pairs]], pa.string()))
+    pairs = [(k, one) for k, track in enumerate(_tracks(rows).to_pylist()) for one in others[track]]
+    taken, whose = (pa.array([pair[side] for pair in pairs], pa.int64()) for side in (0, 1))
+    copies = rows.take(taken)
+    for key in ("uri", "fingerprint"):
+        copies = with_column(copies, key, tracks[key].take(whose))
+    return copies
 
 
 def last_rows(tables: list[pa.Table]) -> list[pa.Table]:
@@ -58,7 +61,7 @@ def last_rows(tables: list[pa.Table]) -> list[pa.Table]:
 
 def of_tracks(tags: pa.Table, tracks: pa.Table) -> pa.Table:
     """Return rows of TAGS as those of other tracks with the same contents."""
-    for key in ("uri", "size_bytes", "modified_ns", "attempts", "tagged_at"):
+    for key in ("uri", "fingerprint", "size_bytes", "modified_ns", "attempts", "tagged_at"):
         tags = with_column(tags, key, tracks[key])
     return tags
 

@@ -314,17 +314,18 @@ class TagStore:
         part
             Where contents are looked up; its index must be whole.
         tracks
-            Rows of uri, fingerprint, size_bytes, modified_ns, attempts and tagged_at. Each gets all
-            that is known of its content, so that it need not last as long as another's.
+            Rows of uri, fingerprint, known_as, size_bytes, modified_ns, attempts and tagged_at.
+            Each gets all that is known of its content, so that it need not last as long as
+            another's. `known_as` is the fingerprint by which the content is known.
         date
             Of the run.
         schema
             Of the new rows, metadata and all. Only rows that have its attributes are copied.
         """
         wanted = defaultdict(list)
-        for k, content in enumerate(tracks["fingerprint"].to_pylist()):
+        for k, content in enumerate(tracks["known_as"].to_pylist()):
             wanted[content].append(k)
-        for name in part.files_with(content_hashes(tracks["fingerprint"])):
+        for name in part.files_with(content_hashes(tracks["known_as"])):
             rows = self._fit_to_copy(name, schema)
             found = [wanted.pop(text, []) for text in rows["fingerprint"].to_pylist()]
             self._copy(name, rows, tracks, found, date, part.n_parts)
@@ -357,7 +358,7 @@ class TagStore:
             which, who = zip(*pairs[start : start + _COPIED_ROWS], strict=True)
             source, mine = rows.take(pa.array(which)), tracks.take(pa.array(who))
             beside = {
-                table: for_others(read_one_beside(self.folder, name, table), source, mine["uri"])
+                table: for_others(read_one_beside(self.folder, name, table), source, mine)
                 for table in BESIDE
                 if self.folder.exists(file_beside(name, table))
             }
