@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from pipeline.configs.tag import TagConfig
     from pipeline.configs.train import FitConfig
     from pipeline.evaluation.statistics.metrics import Metrics
+    from pipeline.exports.metadata.journal import Undone
     from pipeline.flows.doctor_checks import Finding
     from pipeline.flows.extract import Extracted
     from pipeline.flows.training.fit import FitResult
@@ -160,6 +161,13 @@ def export_tags(config: ExportConfig) -> Exported:
     from pipeline.tagging.export import export_tags
 
     return export_tags(config)
+
+
+def undo_file_tags(journal: str) -> Undone:
+    """Give audio files the tags back that an export with --in-place has changed; return counts."""
+    from pipeline.exports.metadata.journal import undo
+
+    return undo(journal)
 
 
 def checkup(config: DoctorConfig) -> Iterator[Finding]:
