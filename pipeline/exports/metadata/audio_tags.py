@@ -90,8 +90,9 @@ class AudioTags:
         if not isinstance(self._audio, _ID3):
             self._audio.save()
             return
+        tags: Any = self._audio.tags
         before = _id3v1(self._path) if isinstance(self._audio, MP3) else b""
-        version = 3 if self._audio.tags.version[:2] in ((2, 2), (2, 3)) else 4
+        version = 3 if tags.version[:2] in ((2, 2), (2, 3)) else 4
         self._audio.save(v2_version=version, v23_sep=None)
         if before:  # mutagen writes it anew, from the frames
             with self._path.open("r+b") as file:
