@@ -13,7 +13,7 @@ import signal
 import sys
 import textwrap
 import threading
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from contextlib import suppress
 from difflib import get_close_matches
 from itertools import takewhile
@@ -37,11 +37,15 @@ _PLACES = {"URI", "GLOB", "MANIFEST", "CSV", "TOML", "JSON", "FILE", "DIR", "PAT
 
 
 def parser(
-    description: str | None, *configs: type, takes_relative: bool = False
+    description: str | None,
+    *configs: type,
+    takes_relative: bool = False,
+    optional: Collection[str] = (),
 ) -> argparse.ArgumentParser:
     """Return a parser of what dataclasses ask for; its --help shows every default.
 
-    Its errors are one line. On a cluster a relative path is one, unless `takes_relative`.
+    Its errors are one line. On a cluster a relative path is one, unless `takes_relative`. Flags of
+    `optional` need not be given though their fields have no default.
     """
     made = _Parser(
         prog=_program(),
@@ -50,7 +54,7 @@ def parser(
     )
     made.takes_relative = takes_relative
     for config in configs:
-        add_flags(made, config)
+        add_flags(made, config, optional=optional)
     return made
 
 

@@ -19,7 +19,8 @@ _FUNCTIONS = (
     *("dry_run", "build", "extract_features", "explore", "fit", "cross_validate", "import_model"),
     *("quantize", "evaluate", "evaluate_regression", "compare_evaluations", "compare_tags"),
     "reproduce",
-    *("plan_tagging", "tag_catalog", "retag", "export_tags", "search", "checkup", "submit"),
+    *("plan_tagging", "tag_catalog", "retag", "export_tags", "undo_file_tags", "search"),
+    *("checkup", "submit"),
 )
 _ROOM_OF = {
     **dict.fromkeys(_FUNCTIONS, "api"),

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from pipeline.configs.tag import TagConfig
     from pipeline.configs.train import FitConfig
     from pipeline.evaluation.statistics.metrics import Metrics
+    from pipeline.exports.metadata.journal import Undone
     from pipeline.flows.doctor_checks import Finding
     from pipeline.flows.extract import Extracted
     from pipeline.flows.training.fit import FitResult
@@ -169,6 +170,13 @@ def search(config: SearchConfig) -> Found:
     from pipeline.searching.search import search
 
     return search(config)
+
+
+def undo_file_tags(journal: str) -> Undone:
+    """Give audio files the tags back that an export with --in-place has changed; return counts."""
+    from pipeline.exports.metadata.journal import undo
+
+    return undo(journal)
 
 
 def checkup(config: DoctorConfig) -> Iterator[Finding]:

@@ -10,4 +10,4 @@ def _write(task: Task) -> str:
     return file_each(task, "txt", lambda _, spans, origin: texts.audacity_text(spans, origin))
 
 
-EXPORT = Export("audacity", _write)
+EXPORT = Export("audacity", _write, takes=("beside",))

@@ -10,4 +10,4 @@ def _write(task: Task) -> str:
     return file_each(task, "jams", texts.jams_text)
 
 
-EXPORT = Export("jams", _write)
+EXPORT = Export("jams", _write, takes=("beside",))

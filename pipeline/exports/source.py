@@ -145,6 +145,7 @@ def _origin(runs: Iterable[TaggingRun], model_id: str, attributes: tuple[str, ..
         str(run.identity.get("aggregation", "unknown")),
         run.provenance.get("timbre", "unknown"),
         attributes,
+        run.catalog,
     )
 
 

@@ -6,20 +6,24 @@ kill the same command writes what is missing.
 
 from __future__ import annotations
 
+import json
 import mmap
 import tempfile
 from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass
-from typing import cast
+from dataclasses import asdict, dataclass
+from typing import IO, cast
 
+from pipeline.configs.export import ExportConfig
 from pipeline.errors import StoreError
 from pipeline.exports import texts
 from pipeline.exports.source import ExportSource, Intervals
 from pipeline.exports.texts import Row, Span, TagSource
+from pipeline.exports.track_files import TrackFiles
 from pipeline.store.folder import Folder
+from schemas.export_index import IndexEntry
 
 _WRITERS = 16
 """Threads that write small files: a bucket takes its time for each."""
@@ -34,6 +38,8 @@ class Task:
     counts: Counter[str]
     """Of tracks that the summary tells of, by what it says."""
     tick: Callable[[int], object]
+    config: ExportConfig
+    """As what it was asked for."""
 
     def batches(self) -> Iterator[tuple[str, list[Row], list[Row]]]:
         """Yield the file's name, its rows, and of those the ones that are ok."""
@@ -45,18 +51,27 @@ class Task:
 
     @contextmanager
     def writing(self, name: str) -> Iterator[Callable[[str], object]]:
-        """Give a function that adds text to a file, which is there when the block has ended well.
+        """Give a function that adds text to a file, which is there once the block has ended."""
+        with self.writing_bytes(name) as file:
+            yield lambda text: file.write(texts.to_bytes(text))
 
-        Until then the text is in a file without a name, which no kill leaves behind; from there it
-        is written through a map of it, so that it is never in memory as a whole.
+    @contextmanager
+    def writing_bytes(self, name: str) -> Iterator[IO[bytes]]:
+        """Give a file to write to, which is there when the block has ended well.
+
+        Until then its bytes are in a file without a name, which no kill leaves behind; from there
+        it is written through a map of it, so that it is never in memory as a whole.
         """
         folder = self.out.local_path("") if self.out.is_local else None
         try:
             with tempfile.TemporaryFile(dir=folder) as file:
-                yield lambda text: file.write(texts.to_bytes(text))
+                yield file
                 file.flush()
-                with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as text:
-                    self.out.write_bytes(name, cast(bytes, text))
+                if not file.seek(0, 2):  # nothing cannot be mapped
+                    self.out.write_bytes(name, b"")
+                    return
+                with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as mapped:
+                    self.out.write_bytes(name, cast(bytes, mapped))
         except OSError as error:
             raise StoreError(
                 f"cannot write {self.out.uri_of(name)}: {error.strerror}; free some space or name "
@@ -72,29 +87,37 @@ class Export:
     """Name of the format, which is that of its file: what `jobs.export --format` takes."""
     write: Callable[[Task], str]
     """Writes the files, and says which there are."""
+    takes: tuple[str, ...] = ()
+    """Fields of `ExportConfig` that it knows, beside those that all formats know."""
 
 
 def file_each(task: Task, suffix: str, text_of: Callable[[Row, list[Span], TagSource], str]) -> str:
-    """Write a file for every track that is ok."""
-    intervals, n_files = Intervals(task.source), 0
+    """Write a file for every track that is ok, and an index of them."""
+    intervals = Intervals(task.source)
     whole = (
         "tracks have labels without an interval: those span their track"
         if intervals
         else "tracks have labels that span them: the folder keeps no intervals (--keep-windows)"
     )
+    files = TrackFiles(task.out, task.source.origin.catalog, suffix, task.config)
 
-    def write(row: Row, found: list[Row]) -> None:
+    def write(row: Row, found: list[Row]) -> IndexEntry | None:
         text = text_of(row, texts.spans(row, found), task.source.origin)
-        name = f"{texts.file_stem(row['uri'])}.{suffix}"
-        task.out.write_bytes(name, texts.to_bytes(text))
+        return files.write(row["uri"], texts.to_bytes(text))
 
-    with ThreadPoolExecutor(_WRITERS) as pool:
+    with task.writing(files.index) as add, ThreadPoolExecutor(_WRITERS) as pool:
         for name, _, ok in task.batches():
             found = intervals.of(name, ok)
-            list(pool.map(write, ok, found))
-            n_files += len(ok)
+            add(
+                "".join(json.dumps(asdict(one)) + "\n" for one in pool.map(write, ok, found) if one)
+            )
             task.counts[whole] += sum(
                 bool(texts.without_interval(row, of_row))
                 for row, of_row in zip(ok, found, strict=True)
             )
-    return f"{n_files:,d} files .{suffix}, one per track; failed ones are left out"
+    task.counts.update(files.left_out)
+    where = "beside the audio" if task.config.beside else "in the catalogue's folders"
+    return (
+        f"{files.n_written:,d} files .{suffix}, one per track; failed ones are left out\n"
+        f"  they lie {where}: {files.index} has each track's"
+    )

@@ -16,9 +16,10 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+import os
 import re
 import unicodedata
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -59,6 +60,8 @@ class TagSource:
     """Of the program that tagged."""
     attributes: tuple[str, ...] = ()
     """Columns of its rows that say how a track sounds; none where no run was asked for any."""
+    catalog: str = ""
+    """What was tagged, as --catalog had it."""
 
     def name(self, code: str) -> str:
         """Return the name of a class, fit for one line of text."""
@@ -99,18 +102,25 @@ def is_formula(text: str) -> bool:
 
 
 def csv_header(codes: Sequence[str], attributes: Sequence[str] = ()) -> str:
-    """Return the first line of the csv."""
+    """Return the first line of the csv; what came later is behind: columns keep their places."""
     scores = [f"score_{code}" for code in codes]  # a class may be called as a column is
     columns = ["uri", "status", "reason", "duration_s", "labels", *scores, "model_id", "tagged_at"]
-    return ",".join(map(_quoted, [*columns, *attributes])) + "\r\n"
+    return ",".join(map(_quoted, [*columns, *attributes, "label_names"])) + "\r\n"
 
 
-def csv_lines(rows: Iterable[Row], codes: Sequence[str], attributes: Sequence[str] = ()) -> str:
+def csv_lines(
+    rows: Iterable[Row],
+    codes: Sequence[str],
+    attributes: Sequence[str] = (),
+    name_of: Callable[[str], str] = str,
+) -> str:
     """Return lines of RFC 4180; what a failed track lacks is empty."""
-    return "".join(",".join(_csv_cells(row, codes, attributes)) + "\r\n" for row in rows)
+    return "".join(",".join(_csv_cells(row, codes, attributes, name_of)) + "\r\n" for row in rows)
 
 
-def _csv_cells(row: Row, codes: Sequence[str], attributes: Sequence[str]) -> list[str]:
+def _csv_cells(
+    row: Row, codes: Sequence[str], attributes: Sequence[str], name_of: Callable[[str], str]
+) -> list[str]:
     scores = row["scores"] or {}
     texts = [row[key] for key in ("uri", "status", "reason")]
     return [
@@ -121,12 +131,13 @@ def _csv_cells(row: Row, codes: Sequence[str], attributes: Sequence[str]) -> lis
         _quoted(row["model_id"]),
         _time(row["tagged_at"]) or "",
         *(_six(row.get(name)) for name in attributes),
+        _quoted("; ".join(map(name_of, row["labels"] or ()))),
     ]
 
 
 def json_lines(rows: Iterable[Row], attributes: Sequence[str] = ()) -> str:
     """Return an object a line, a track each."""
-    return "".join(_json(_json_row(row, attributes)) + "\n" for row in rows)
+    return "".join(to_json(_json_row(row, attributes)) + "\n" for row in rows)
 
 
 def _json_row(row: Row, attributes: Sequence[str]) -> dict[str, Any]:
@@ -195,7 +206,7 @@ def jams_text(row: Row, found: Iterable[Span], origin: TagSource) -> str:
         "identifiers": {"uri": row["uri"], "fingerprint": row["fingerprint"]},
         "jams_version": "0.3.5",
     }
-    return _json({"file_metadata": file, "annotations": [annotation], "sandbox": {}}) + "\n"
+    return to_json({"file_metadata": file, "annotations": [annotation], "sandbox": {}}) + "\n"
 
 
 def _observation(span: Span, origin: TagSource) -> dict[str, Any]:
@@ -227,13 +238,16 @@ def playlist_head(name: str) -> str:
     return f"#EXTM3U\n#EXTENC:UTF-8\n#PLAYLIST:{name}\n"
 
 
-def playlist_lines(rows: Iterable[Row]) -> str:
-    """Return two lines for every row of ENTRIES; -1 is m3u's word for an unknown duration."""
+def playlist_lines(rows: Iterable[Row], folder: str = "") -> str:
+    """Return two lines for every row of ENTRIES; -1 is m3u's word for an unknown duration.
+
+    With `folder`, where the playlist lies, paths count from there.
+    """
     lines = []
     for row in rows:
         seconds = -1 if row["duration_s"] is None else round(row["duration_s"])
         title = " ".join(_UNSEEN.sub(" ", _title(row["uri"])).split())
-        lines.append(f"#EXTINF:{seconds},{title}\n{playlist_uri(row['uri'])}\n")
+        lines.append(f"#EXTINF:{seconds},{title}\n{playlist_uri(row['uri'], folder)}\n")
     return "".join(lines)
 
 
@@ -242,14 +256,21 @@ def is_on_one_line(uri: str) -> bool:
     return not _OFF_LINE.search(uri)
 
 
-def playlist_uri(uri: str) -> str:
+def playlist_uri(uri: str, folder: str = "") -> str:
     r"""Return a uri as it stands, or percent-encoded where it cannot; a path is then a file URI.
+
+    With `folder` a path counts from there, but not one that is a file URI.
 
     >>> playlist_uri("/music/100%\n.mp3")
     'file:///music/100%25%0A.mp3'
+    >>> playlist_uri("/music/Trio/#1.mp3", "/music/lists"), playlist_uri("/m/#1.mp3", "/m")
+    ('../Trio/#1.mp3', './#1.mp3')
     """
     if uri.startswith("/") and not is_on_one_line(uri):
         return "file://" + quote(uri.encode("utf-8", "surrogatepass"))
+    if uri.startswith("/") and folder:
+        path = os.path.relpath(uri, folder)
+        return path if is_on_one_line(path) else f"./{path}"
     return _OFF_LINE.sub(lambda found: quote(found[0], safe=""), uri)
 
 
@@ -286,6 +307,7 @@ def _time(when: datetime | None) -> str | None:
     return when.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
-def _json(value: Any) -> str:
+def to_json(value: Any) -> str:
+    """Return JSON that every reader splits into lines at the same places."""
     text = json.dumps(value, ensure_ascii=False, allow_nan=False)
     return _LINE_ENDS.sub(lambda found: f"\\u{ord(found[0]):04x}", text)

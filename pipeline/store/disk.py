@@ -65,12 +65,12 @@ def renamed(path: Path) -> Iterator[BinaryIO]:
             file.flush()
             os.fsync(file.fileno())
         temporary.replace(path)
-        _sync_folder(path.parent)
+        sync_folder(path.parent)
     finally:
         temporary.unlink(missing_ok=True)
 
 
-def _sync_folder(path: Path) -> None:
+def sync_folder(path: Path) -> None:
     """Have the disk keep a folder's names, so that what is written next is not kept without them.
 
     A LEDGER that outlives a power cut must find its CLIPS. Not every network disk can do it.

@@ -47,9 +47,11 @@ TAGS = Kind(
 )
 EXPORT = Kind(
     "exported tags",
-    r"tags\.(?!parquet)\w+|.+-[0-9a-f]{16}\.(?!parquet)\w+|[a-z0-9_]+\.m3u8",
+    r"tags\.(?!parquet)\w+|.+-[0-9a-f]{16}\.(?!parquet)\w+|[a-z0-9_]+\.m3u8"
+    r"|index-[\w-]+\.jsonl|file-tags\.journal\.jsonl"
+    r"|(atlas|beets|fiftyone|label-studio|navidrome|webdataset)(-\d+)?\.\w+",
 )
-"""Of any format: one table, one file per track (`exports.task.file_each`), or playlists."""
+"""Of any format: one table, one file per track, of which there is an index, or playlists."""
 REPRODUCTION = Kind(
     "a reproduction of the report",
     r"reproduction\.json",

@@ -8,10 +8,11 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 from pipeline.configs.export import FORMATS as _NAMES
 from pipeline.configs.export import ExportConfig as ExportConfig
+from pipeline.errors import UsageError
 from pipeline.exports.source import ExportSource
 from pipeline.exports.task import Export, Task
 from pipeline.runs.logs import progress_bar
@@ -19,8 +20,10 @@ from pipeline.seams import declared
 from pipeline.store.folder import Folder
 from pipeline.store.out import EXPORT, check_out
 
-_HALF_WRITTEN = re.compile(r"\..+\.[0-9a-f]{8}\.tmp")
+_HALF_WRITTEN = re.compile(r"\..+\.[0-9a-f]{8}\.tmp|\.timbre-[0-9a-f]{16}\.tmp")
 _FORMATS: list[Export] = declared("pipeline.exports", "EXPORT", first=_NAMES)
+_OPTIONS = ("beside", "relative", "in_place", "yes_change_my_files", "max_shard_mib")
+"""Fields of `ExportConfig` that not all formats know."""
 FORMATS: Mapping[str, Export] = {one.name: one for one in _FORMATS}
 """The formats by name: every module of `pipeline.exports` that has an `EXPORT`."""
 
@@ -40,17 +43,35 @@ class Exported:
 
 def export_tags(config: ExportConfig) -> Exported:
     """Write the tags of one model in another format."""
+    check_options(config)
     check_out(config.out, EXPORT, {"--tags": config.tags})
     source = ExportSource.open(config.tags, config.model_id)
     out = Folder(config.out)
     with out.claimed():
-        for name in filter(_HALF_WRITTEN.fullmatch, out.names("", ".tmp") if out.is_local else ()):
-            out.delete(name)  # a killed export's, no file of the user's
+        _delete_half_written(out)
         with progress_bar(total=source.n_tracks, unit=" tracks", desc="export") as bar:
-            task = Task(source, out, Counter(), bar.update)
+            task = Task(source, out, Counter(), bar.update, config)
             files = FORMATS[config.format].write(task)
     n_failed = task.counts.pop("failed", 0)
     notes = [f"{n:,d} {what}" for what, n in task.counts.items() if n]
     return Exported(
         source.origin.model_id, source.n_tracks, n_failed, files, (*source.notes, *notes)
     )
+
+
+def check_options(config: ExportConfig) -> None:
+    """Raise UsageError where a flag was given that is not of the format."""
+    usual = {field.name: field.default for field in fields(ExportConfig)}
+    for name in _OPTIONS:
+        if getattr(config, name) != usual[name] and name not in FORMATS[config.format].takes:
+            known = ", ".join(one.name for one in _FORMATS if name in one.takes)
+            raise UsageError(
+                f"--{name.replace('_', '-')}: not for --format {config.format}; for {known}"
+            )
+
+
+def _delete_half_written(out: Folder) -> None:
+    """Delete what a killed export left below its folder; no file of the user's is called so."""
+    for name, _, _ in list(out.walk()) if out.is_local else ():
+        if _HALF_WRITTEN.fullmatch(name.rpartition("/")[2]):
+            out.delete(name)

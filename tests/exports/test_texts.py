@@ -90,20 +90,21 @@ def cells(rows):
 def test_csv():
     assert texts.csv_lines([row()], CODES) == (
         '"/m/a.mp3","ok","ok",12.500000,"cel+vio",0.900000,0.250000,"cnn-0123",'
-        "2026-11-21T02:15:00.000Z\r\n"
+        '2026-11-21T02:15:00.000Z,"cel; vio"\r\n'
     )
+    assert texts.csv_lines([row()], CODES, (), ORIGIN.name).endswith(',"cello; violin, fiddle"\r\n')
     header, failed = cells([row(**FAILED)])
     assert header[:6] == ["uri", "status", "reason", "duration_s", "labels", "score_cel"]
     assert failed[1:7] == ["failed", "empty", "", "", "", ""]
 
 
-def test_attributes_stand_behind_all_else_and_are_empty_where_a_row_has_none():
+def test_attributes_stand_behind_what_was_there_before_them_and_are_empty_where_a_row_has_none():
     names = ("timbral_depth", "timbral_reverb")
     rows = [row(timbral_depth=12.3456789, timbral_reverb=math.nan), row(**FAILED)]
     text = texts.csv_header(CODES, names) + texts.csv_lines(rows, CODES, names)
     header, first, failed = csv.reader(io.StringIO(text, newline=""), strict=True)
-    assert header[:-2] == cells([])[0] and header[-2:] == list(names)
-    assert (first[-2:], failed[-2:]) == (["12.345679", ""], ["", ""])
+    assert header == [*cells([])[0][:-1], *names, "label_names"]
+    assert (first[-3:-1], failed[-3:]) == (["12.345679", ""], ["", "", ""])
     first, failed = map(json.loads, texts.json_lines(rows, names).splitlines())
     assert (first["timbral_depth"], first["timbral_reverb"]) == (12.345679, None)
     assert failed["timbral_depth"] is None
@@ -117,7 +118,7 @@ def test_attributes_stand_behind_all_else_and_are_empty_where_a_row_has_none():
 @example("a\r\n,\"b\0'")
 def test_csv_gives_every_uri_back_and_no_cell_is_a_formula(uri):
     _, line = cells([row(uri)])
-    assert len(line) == 9
+    assert len(line) == 10
     assert line[0].removeprefix("'") == uri
     assert not line[0].startswith(("=", "+", "-", "@", "\t", "\r", "\n"))
     assert (line[0] != uri) == texts.is_formula(uri)

@@ -80,6 +80,7 @@ def write_run(folder, name="run.json", *, model_id=MODEL, **other):
         "identity": {"model_id": model_id, "aggregation": "s2"},
         "complete": True,
         "gone": 0,
+        "catalog": "/m",
         "class_names": NAMES,
         "provenance": {"timbre": "0.1.0"},
     }
@@ -115,8 +116,15 @@ def run_export(tmp_path, capsys):
     return run
 
 
+def name_of(uri, suffix):
+    """Return the name of a track's file: that in its catalogue's folder, if every disk takes it."""
+    below = uri.removeprefix("/m/")
+    is_flat = uri in HOSTILE or not uri.startswith("/m/")
+    return f"{file_stem(uri) if is_flat else below}.{suffix}"
+
+
 def jam_of(files, uri):
-    text = files[f"{file_stem(uri)}.jams"].decode()
+    text = files[name_of(uri, "jams")].decode()
     return jams.load(io.StringIO(text), validate=True, strict=True)
 
 
@@ -138,7 +146,9 @@ def test_csv_opens_in_pandas_and_duckdb(run_folder, run_export, tmp_path):
     assert pd.to_datetime(frame["tagged_at"])[0] == WHEN
     relation = duckdb.sql(f"from read_csv('{path}')")
     assert dict(zip(relation.columns, map(str, relation.types), strict=True)) == {
-        **dict.fromkeys(("uri", "status", "reason", "labels", "model_id"), "VARCHAR"),
+        **dict.fromkeys(
+            ("uri", "status", "reason", "labels", "model_id", "label_names"), "VARCHAR"
+        ),
         **dict.fromkeys(("duration_s", "score_cel", "score_pia"), "DOUBLE"),
         "tagged_at": "TIMESTAMP WITH TIME ZONE",
     }
@@ -168,7 +178,9 @@ def test_jams(run_folder, run_export):
     code, said, files = run_export(run_folder, "jams")
     assert code == harness.OK
     uris = ["/m/a.mp3", "/m/both.mp3", "/m/none.mp3", *HOSTILE]
-    assert set(files) == {f"{file_stem(uri)}.jams" for uri in uris}
+    assert set(files) == {*(name_of(uri, "jams") for uri in uris), "index-jams.jsonl"}
+    entries = [json.loads(line) for line in files["index-jams.jsonl"].splitlines()]
+    assert {one["uri"]: one["file"] for one in entries} == {u: name_of(u, "jams") for u in uris}
     for uri in uris:
         assert jam_of(files, uri).file_metadata.identifiers.uri == uri
     jam = jam_of(files, "/m/both.mp3")
@@ -185,17 +197,17 @@ def test_jams(run_folder, run_export):
 def test_audacity(run_folder, run_export):
     code, _, files = run_export(run_folder, "audacity")
     assert code == harness.OK
-    assert files[f"{file_stem('/m/a.mp3')}.txt"] == b"1.000000\t4.000000\tcello\n"
-    assert files[f"{file_stem(HOSTILE[1])}.txt"] == b"0.000000\t10.000000\tpiano\n"
-    assert files[f"{file_stem('/m/none.mp3')}.txt"] == b""
-    assert len(files) == 8
+    assert files[name_of("/m/a.mp3", "txt")] == b"1.000000\t4.000000\tcello\n"
+    assert files[name_of(HOSTILE[1], "txt")] == b"0.000000\t10.000000\tpiano\n"
+    assert files[name_of("/m/none.mp3", "txt")] == b""
+    assert len(files) == 9
 
 
 def test_without_any_intervals(run_folder, run_export, tmp_path):
     for path in (tmp_path / "run" / "intervals").rglob("*.parquet"):
         path.unlink()
     _, said, files = run_export(run_folder, "audacity")
-    assert files[f"{file_stem('/m/a.mp3')}.txt"] == b"0.000000\t10.000000\tcello\n"
+    assert files[name_of("/m/a.mp3", "txt")] == b"0.000000\t10.000000\tcello\n"
     assert "  7 tracks have labels that span them: the folder keeps no intervals" in said
 
 
@@ -205,15 +217,17 @@ def test_intervals_of_other_content_and_of_a_copy(run_folder, run_export):
     before = ok("/m/edited.mp3", fingerprint="blake2b:before")
     write_tags(run_folder, [ok("/m/edited.mp3")], "c", intervals=[heard(before, "pia", 0, 1)])
     _, _, files = run_export(run_folder, "audacity")
-    assert files[f"{file_stem('/new/a.mp3')}.txt"] == b"1.000000\t4.000000\tcello\n"
-    assert files[f"{file_stem('/new/b.mp3')}.txt"] == b"0.000000\t10.000000\tcello\n"
-    assert files[f"{file_stem('/m/edited.mp3')}.txt"] == b"0.000000\t10.000000\tcello\n"
+    assert files[name_of("/new/a.mp3", "txt")] == b"1.000000\t4.000000\tcello\n"
+    assert files[name_of("/new/b.mp3", "txt")] == b"0.000000\t10.000000\tcello\n"
+    assert files[name_of("/m/edited.mp3", "txt")] == b"0.000000\t10.000000\tcello\n"
 
 
 def test_m3u(run_folder, run_export):
     write_tags(run_folder, [ok("/m/best.mp3", score=0.9375), ok("/m/A.mp3")], "more")
     code, said, files = run_export(run_folder, "m3u")
-    assert (code, sorted(files)) == (harness.OK, ["cel.m3u8", "pia.m3u8"])
+    assert (code, sorted(files)) == (harness.OK, ["cel.m3u8", "index-m3u.jsonl", "pia.m3u8"])
+    first, _ = map(json.loads, files["index-m3u.jsonl"].splitlines())
+    assert first == {"code": "cel", "name": "cello", "file": "cel.m3u8", "n_tracks": 4}
     assert files["cel.m3u8"].decode().splitlines() == [
         *("#EXTM3U", "#EXTENC:UTF-8", "#PLAYLIST:cello"),
         *("#EXTINF:10,best", "/m/best.mp3", "#EXTINF:10,both", "/m/both.mp3"),
@@ -331,7 +345,7 @@ def test_again_is_the_same_and_leaves_other_files(run_folder, run_export, tmp_pa
     (tmp_path / "out-jams" / ".a.jams.0a1b2c3d.tmp").write_bytes(b"half")  # of a killed export
     once = run_export(run_folder, "jams")
     assert once == run_export(run_folder, "jams")
-    assert len(once[2]) == 9
+    assert len(once[2]) == 10
     assert once[2]["mine.tmp"] == b"1"
 
 
@@ -362,9 +376,9 @@ def test_ctrl_c_leaves_whole_files_and_the_same_command_goes_on(tmp_path, start_
     said, _ = job.communicate()
     assert job.returncode == harness.INTERRUPTED
     assert "interrupted: " in said.splitlines()[-1]
-    names = [name for name in os.listdir(out) if name != ".lock"]
+    names = [name for name in os.listdir(out) if name != ".lock"]  # the index comes at the end
     assert 100 <= len(names) < n_tracks
     assert {(out / name).read_bytes() for name in names} == {b"0.000000\t10.000000\tcel\n"}
     assert all(name.endswith(".txt") for name in names)
     assert export.main(argv) == harness.OK
-    assert len(os.listdir(out)) == n_tracks + 1
+    assert len(os.listdir(out)) == n_tracks + 2
