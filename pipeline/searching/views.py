@@ -1,9 +1,10 @@
 """One model's tags in a folder in, an SQL view of its tracks out: the last row of each.
 
     tags/*.parquet ─→ last_rows ─→ tracks ←join→ windows
+    corrections/*.parquet ─→ people ─┘
 
-`tracks` is the one place where it is said which rows a search sees: what else is known of tracks
-(that they are gone, that a person has corrected them) is joined there. After a night each track has
+`tracks` is the one place where it is said which rows a search sees, and with which labels: as
+people have corrected them. After a night each track has
 one row, and the files are read as they are; only files with rows that a later one replaces, as a
 killed run leaves them, are read into memory without these.
 """
@@ -21,6 +22,7 @@ from pyarrow import dataset
 from pipeline.errors import SpecMismatch, StoreError
 from pipeline.searching.conditions import quoted
 from pipeline.store.matrices import codes_of
+from pipeline.store.tags.corrections import Corrections, people_of, read_corrections
 from pipeline.store.tags.tagfiles import AT_ONCE, file_beside
 from pipeline.store.tags.tagstore import TagStore
 from schemas.attributes import attributes_of
@@ -35,6 +37,14 @@ _SETTINGS = {
 _WINDOW_COLUMNS = ("uri", "fingerprint", "window", "start_s", "end_s", "is_active", "scores")
 
 
+_CORRECTED = (
+    "case when p.uri is null then l.labels else list_concat("
+    "list_filter(coalesce(l.labels, []), x -> not list_contains(p.rejected, x)), "
+    "list_filter(p.confirmed, x -> not list_contains(coalesce(l.labels, []), x))) end"
+)
+"""The labels of a track of `last_rows` (l), corrected by `people` (p)."""
+
+
 class Views:
     """A DuckDB connection with the views `tracks` and, where windows were kept, `windows`.
 
@@ -45,7 +55,8 @@ class Views:
     model_id
         Whose rows.
     in_memory
-        Whether `tracks` is a table in memory, 250 bytes a track: for many questions.
+        Whether the rows are a table in memory, 250 bytes a track: for many questions. They are
+        sorted by uri then, and `n` is their number.
     """
 
     def __init__(self, store: TagStore, model_id: str, *, in_memory: bool = False) -> None:
@@ -59,9 +70,16 @@ class Views:
         replaced = store.replaced_rows(model_id)
         self.is_whole = not replaced
         """Whether each row of the files is the last of its track."""
+        self.corrections = read_corrections(store.folder)
         with sql_errors(store.folder.uri):
-            self._create_tracks(in_memory=in_memory, replaced=replaced)
+            self._create_last_rows(in_memory=in_memory, replaced=replaced)
+            self._create_tracks(in_memory=in_memory)
         self.has_windows = False
+
+    def correct(self, corrections: Corrections) -> None:
+        """Take other corrections: the labels of `tracks` are those from now on."""
+        self.corrections = corrections
+        self._register_people()
 
     def files_beside(self, table: str) -> list[str]:
         """Return the files of a table that stand beside those of TAGS."""
@@ -100,7 +118,7 @@ class Views:
         wanted = tags_schema(self.codes, self.attributes)
         return pa.schema([one for one in wanted if one.name != "model_id"])
 
-    def _create_tracks(self, *, in_memory: bool, replaced: Mapping[str, pa.Array]) -> None:
+    def _create_last_rows(self, *, in_memory: bool, replaced: Mapping[str, pa.Array]) -> None:
         as_they_are = [name for name in self._files if name not in replaced]
         parts = [self._source("tag_files", as_they_are, self._columns())] if as_they_are else []
         if replaced:
@@ -108,12 +126,30 @@ class Views:
             parts.append("rest")
         names = ", ".join(map(identifier, self._columns().names))
         rows = " union all ".join(f"select {names} from {part}" for part in parts)
-        kind = "table" if in_memory else "view"
-        self.connection.execute(f"create temp {kind} last_rows as {rows}")
-        model = quoted(self._model_id)
+        kind, order = ("table", " order by uri") if in_memory else ("view", "")
+        self.connection.execute(f"create temp {kind} last_rows as {rows}{order}")
+
+    def _create_tracks(self, *, in_memory: bool) -> None:
+        self._register_people()
+        number = ", l.rowid as n" if in_memory else ""
         self.connection.execute(
-            f"create temp view tracks as select *, {model} as model_id from last_rows"
+            f"create temp view tracks as select l.* replace ({_CORRECTED} as labels), "
+            f"l.labels as of_model, p.confirmed, p.rejected{number}, "
+            f"{quoted(self._model_id)} as model_id from last_rows l left join people p "
+            "on l.uri = p.uri and l.fingerprint is not distinct from p.fingerprint"
         )
+
+    def _register_people(self) -> None:
+        """Make `people`: what is said of each track of which something is said."""
+        rows = pa.schema([self._columns().field(key) for key in ("uri", "fingerprint")]).empty_table()
+        if self.corrections:
+            self.connection.register("said_of", self.corrections.rows)
+            rows = self.connection.sql(
+                "select distinct uri, fingerprint from last_rows where uri in (select uri from "
+                "said_of) or fingerprint in (select fingerprint from said_of)"
+            ).to_arrow_table()
+            self.connection.unregister("said_of")
+        self.connection.register("people", people_of(rows, self.corrections))
 
     def _rest(self, replaced: Mapping[str, pa.Array]) -> pa.Table:
         """Return the rows of files of which some are replaced, without these."""

@@ -67,7 +67,7 @@ def _read(uri: str) -> bytes:
 def _read_url(url: str) -> bytes:
     from pipeline.audio.fetching.remote_file import url_file  # here, as yt-dlp takes its time
 
-    with url_file(url, check=_check_host) as file:
+    with url_file(url, check=check_host) as file:
         ranges = cast(RangeFile, file)
         _check_size(ranges.size)
         ranges.expect(ranges.size)
@@ -86,7 +86,7 @@ def _check_size(n_bytes: int) -> None:
         )
 
 
-def _check_host(url: str) -> None:
+def check_host(url: str) -> None:
     """Refuse addresses where a cloud keeps its machines' secrets: a catalogue may be anybody's.
 
     So may a server, which leads on to wherever it likes.
