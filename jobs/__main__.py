@@ -15,6 +15,7 @@ COMMANDS = {
     "tag": "tag_catalog",
     "retag": "retag",
     "search": "search",
+    "browse": "browse",
     "export": "export",
     "import": "import_model",
     "build": "build_subset",

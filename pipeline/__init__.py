@@ -20,6 +20,7 @@ _FUNCTIONS = (
     *("quantize", "evaluate", "evaluate_regression", "compare_evaluations", "compare_tags"),
     "reproduce",
     *("plan_tagging", "tag_catalog", "retag", "export_tags", "undo_file_tags", "search"),
+    "browse",
     *("checkup", "submit"),
 )
 _ROOM_OF = {
@@ -44,6 +45,7 @@ _ROOM_OF = {
     "SearchConfig": "configs.search",
     "TaggedCatalogue": "searching.catalogue",
     "DoctorConfig": "configs.doctor",
+    "BrowseConfig": "configs.browse",
     "SubmitConfig": "configs.submit",
     "TrackTagger": "inference.tagger",
     "describe": "inference.described",

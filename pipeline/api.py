@@ -7,10 +7,11 @@ neither. `help()` of a config explains every field of it.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from pipeline.configs.browse import BrowseConfig
     from pipeline.configs.build import BuildConfig
     from pipeline.configs.compare import CompareConfig, CompareTagsConfig
     from pipeline.configs.doctor import DoctorConfig
@@ -170,6 +171,13 @@ def search(config: SearchConfig) -> Found:
     from pipeline.searching.search import search
 
     return search(config)
+
+
+def browse(config: BrowseConfig, ready: Callable[[str], object] = print) -> None:
+    """Serve the page of a tagging folder until Ctrl-C; `ready` is given its address."""
+    from pipeline.browsing.serve import browse
+
+    browse(config, ready)
 
 
 def undo_file_tags(journal: str) -> Undone:

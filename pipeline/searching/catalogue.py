@@ -9,7 +9,7 @@ Results are Arrow tables. One query runs at a time; threads wait for each other.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
 from functools import cached_property
 from threading import Lock
@@ -17,12 +17,14 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from pipeline.arrays import Float32, Int64
 from pipeline.errors import UsageError
 from pipeline.searching.conditions import Column, Columns, Condition, condition_of
 from pipeline.searching.vectors import Vectors
 from pipeline.searching.views import Views, identifier, sql_errors
+from pipeline.store.tags.corrections import Corrections
 from pipeline.store.tags.tagstore import TagStore
 from schemas.tagging_run import TaggingRun
 
@@ -143,6 +145,51 @@ class TaggedCatalogue:
         sql += "" if limit is None else f" limit {int(limit)}"
         return self._query(f"{sql} offset {int(offset)}", condition.values)
 
+    def numbers(self, where: str = "", *, order_by: str = "") -> Int64:
+        """Return the numbers (`n`) of the tracks that a question finds, in an order.
+
+        Numbers are places by uri; only a catalogue that is held in memory has them.
+        """
+        condition = self._condition(where, windows=False)
+        order = (
+            f"{self._order(order_by, windows=False) or ' order by n'}{', n' if order_by else ''}"
+        )
+        sql = f"select n from tracks where {condition.sql}{order}"
+        return np.asarray(self._query(sql, condition.values)["n"].to_numpy(), np.int64)
+
+    def numbered(self, numbers: Sequence[int] | Int64, columns: Sequence[str]) -> pa.Table:
+        """Return columns of the tracks of some numbers, and `n`, in the order of the numbers."""
+        wanted = [int(n) for n in numbers]
+        named = ", ".join(map(identifier, dict.fromkeys(("n", *columns))))
+        rows = self._query(f"select {named} from tracks where n in (select unnest(?))", [wanted])
+        at = pc.index_in(pa.array(wanted, pa.int64()), value_set=rows["n"].combine_chunks())
+        return rows.take(at)
+
+    def query(
+        self, sql: str, values: Mapping[str, Any], tables: Mapping[str, pa.Table] | None = None
+    ) -> list[dict[str, Any]]:
+        """Return the rows of a query over the view `tracks`, and over tables of the caller's."""
+        connection = self._views.connection
+        with self._lock, sql_errors(self.store.folder.uri):
+            for name, table in (tables or {}).items():
+                connection.register(name, table)
+            rows: list[dict[str, Any]] = (
+                connection.sql(sql, params=values).to_arrow_table().to_pylist()
+            )
+            for name in tables or ():
+                connection.unregister(name)
+        return rows
+
+    def correct(self, corrections: Corrections) -> None:
+        """Take other corrections: labels are those from now on."""
+        with self._lock:
+            self._views.correct(corrections)
+
+    @property
+    def corrections(self) -> Corrections:
+        """What people have said of the tags of the folder, as far as it counts."""
+        return self._views.corrections
+
     def vector_of(self, uri: str) -> Float32 | None:
         """Return the embedding of a track; None where the catalogue has none of it."""
         vectors = self.vectors()
@@ -213,15 +260,19 @@ class TaggedCatalogue:
             self._vectors[windows] = Vectors.read(self.store.folder, names, keys)
         return self._vectors[windows]
 
-    def tracks_with_vectors(self, where: str = "") -> pa.Table:
+    def tracks_with_vectors(
+        self,
+        where: str = "",
+        columns: Sequence[str] = ("uri", "fingerprint", "duration_s", "size_bytes"),
+    ) -> pa.Table:
         """Return the tracks of a question that have an embedding, and its `row` in `vectors()`.
 
-        Columns: uri, fingerprint, duration_s, size_bytes, row.
+        `columns` of TAGS are beside it.
         """
         keys = self._hashed_vectors(self.vectors(), _hashed(windows=False), windows=False)
         condition = self._condition(where, windows=False)
         return self._query(
-            f"select uri, fingerprint, duration_s, size_bytes, max(v.row) as row from tracks "
+            f"select {', '.join(map(identifier, columns))}, max(v.row) as row from tracks "
             f"join {keys} v on {_hashed(windows=False)} = v.hash where {condition.sql} "
             "group by all order by row",
             condition.values,

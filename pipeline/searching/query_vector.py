@@ -54,14 +54,14 @@ def query_vector(
         own = catalogue.vector_of(like)
         if own is not None:
             return own
-    inference = _inference(catalogue, model)
+    inference = tagging_inference(catalogue, model)
     try:
         return _embedded(_samples(like, inference, from_s, to_s), inference)
     except ItemFault as fault:
         raise UsageError(f"--like {like}: {fault.detail} ({fault.reason})") from fault
 
 
-def _inference(catalogue: TaggedCatalogue, model: str | None) -> InferenceConfig:
+def tagging_inference(catalogue: TaggedCatalogue, model: str | None) -> InferenceConfig:
     """Return how the folder's tags were made, with embeddings."""
     from pipeline.inference.inference_config import inference_config, other_windows
 
@@ -96,7 +96,7 @@ def _samples(
 
     start_s = from_s or 0.0
     return decode(
-        open_track(like)[0],
+        open_track(like),
         sample_rate_hz=inference.model_card.input_spec.sample_rate_hz,
         start_s=start_s,
         duration_s=None if to_s is None else to_s - start_s,

@@ -141,7 +141,9 @@ class Views:
 
     def _register_people(self) -> None:
         """Make `people`: what is said of each track of which something is said."""
-        rows = pa.schema([self._columns().field(key) for key in ("uri", "fingerprint")]).empty_table()
+        rows = pa.schema(
+            [self._columns().field(key) for key in ("uri", "fingerprint")]
+        ).empty_table()
         if self.corrections:
             self.connection.register("said_of", self.corrections.rows)
             rows = self.connection.sql(

@@ -63,7 +63,7 @@ def row_of(path, labels=("cel", "pia"), **other):
     stat, scores = path.stat(), {"cel": 0.9, "pia": 0.6 if "pia" in labels else 0.1}
     return {
         "uri": str(path),
-        "fingerprint": open_track(str(path))[1],
+        "fingerprint": fingerprint(path),
         "size_bytes": stat.st_size,
         "modified_ns": stat.st_mtime_ns,
         "duration_s": 0.5,

@@ -8,9 +8,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from pipeline.audio.decoding.fingerprint import fingerprint_like
 from pipeline.errors import ItemFault
 from pipeline.store.catalogue import is_uri
-from pipeline.store.track import open_track
 
 GONE = "are not there any more"
 CHANGED = "have changed since they were tagged: tag the catalogue again"
@@ -49,7 +49,7 @@ def check_content(row: Mapping[str, Any], path: Path) -> None:
     if (found.st_size, found.st_mtime_ns) == (row.get("size_bytes"), row.get("modified_ns")):
         return
     try:
-        fingerprint = open_track(str(path))[1]
+        fingerprint = fingerprint_like(path, row["fingerprint"] or "")
     except ItemFault as error:
         raise Unfit("cannot be read") from error
     if fingerprint != row["fingerprint"]:

@@ -1,0 +1,1 @@
+"""The page on which people search a catalogue's tags, listen to it and correct it."""

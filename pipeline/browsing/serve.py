@@ -1,0 +1,52 @@
+"""A tagging folder in; its page on loopback until Ctrl-C."""
+
+from __future__ import annotations
+
+import asyncio
+import getpass
+import webbrowser
+from collections.abc import Callable
+
+from aiohttp import web
+
+from pipeline.browsing.app import App, new_token
+from pipeline.browsing.browser import Browser
+from pipeline.configs.browse import BrowseConfig as BrowseConfig
+from pipeline.errors import UsageError
+from pipeline.searching.catalogue import TaggedCatalogue
+
+_HOST = "127.0.0.1"
+
+
+def browse(config: BrowseConfig, ready: Callable[[str], object] = print) -> None:
+    """Serve the page of a tagging folder until the process is interrupted.
+
+    `ready` is given the page's address once it answers, with the token that opens it.
+    """
+    catalogue = TaggedCatalogue.open(config.tags, config.model_id, in_memory=True)
+    browser = Browser(catalogue, config.author or getpass.getuser(), config.model)
+    try:
+        asyncio.run(_serve(browser, config, ready))
+    finally:
+        browser.close()
+
+
+async def _serve(browser: Browser, config: BrowseConfig, ready: Callable[[str], object]) -> None:
+    token = new_token()
+    runner = web.AppRunner(App(browser, token).made(), access_log=None)
+    await runner.setup()
+    try:
+        site = web.TCPSite(runner, _HOST, config.port)
+        try:
+            await site.start()
+        except OSError as error:
+            raise UsageError(f"--port {config.port}: {error.strerror}; give another") from error
+        port = runner.addresses[0][1]
+        address = f"http://{_HOST}:{port}/?token={token}"
+        ready(address)
+        if config.open:
+            webbrowser.open(address)
+        await asyncio.to_thread(browser.warm)
+        await asyncio.Event().wait()
+    finally:
+        await runner.cleanup()

@@ -1,0 +1,140 @@
+"""A small catalogue of tones with its tags, and a server of its page, for tests."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import soundfile
+from aiohttp import web
+
+from pipeline.browsing.app import App
+from pipeline.browsing.browser import Browser
+from pipeline.searching.catalogue import TaggedCatalogue
+from pipeline.store.folder import Folder
+from pipeline.store.tags.tagstore import TagStore
+from schemas.tagging_run import TaggingRun
+from schemas.tags import tags_schema
+from schemas.timeline import EMBEDDINGS, INTERVALS, windows_schema
+
+CODES = ["cel", "flu", "voi"]
+MODEL, OTHER = "cnn-0123456789ab", "cnn-ba9876543210"
+TOKEN = "a-token-of-tests"
+HOSTILE = "<img src=x onerror=alert(1)>\n\u202eevil'\".wav"
+RATE_HZ, LENGTH_S = 16_000, 6.0
+Row = dict[str, Any]
+
+
+def make_catalogue(root: Path) -> Path:
+    """Write tones, and their tags in `root/tags`; return that folder."""
+    names = ["a.wav", "album one/b.flac", "album one/c.aiff", HOSTILE, "gone.wav"]
+    paths = [root / "music" / name for name in names]
+    for k, path in enumerate(paths):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        times = np.arange(round(LENGTH_S * RATE_HZ)) / RATE_HZ
+        soundfile.write(path, 0.5 * np.sin(2 * np.pi * 220 * (k + 1) * times), RATE_HZ)
+    paths[-1].unlink()
+    scores = [(0.9, 0.1, 0.2), (0.8, 0.7, 0.3), (0.52, 0.1, 0.48), (0.1, 0.6, 0.1), (0.2, 0.9, 0.1)]
+    rows = [row_of(str(path), one) for path, one in zip(paths, scores, strict=True)]
+    nothing = {"fingerprint": None, "duration_s": None, "scores": None, "peaks": None}
+    broken = {"status": "failed", "reason": "not_audio", "detail": "no audio", "labels": []}
+    rows.append(row_of(str(root / "music" / "z.mp3"), scores[0]) | nothing | broken)
+    write(root / "tags", rows, catalogue=str(root / "music"))
+    return root / "tags"
+
+
+def row_of(uri: str, scores: tuple[float, ...], model_id: str = MODEL) -> Row:
+    """Return a row of TAGS of a track of one length."""
+    by_code = dict(zip(CODES, scores, strict=True))
+    return {
+        "uri": uri,
+        "fingerprint": f"packets:{abs(hash(uri)):032x}",
+        "size_bytes": 1000,
+        "duration_s": LENGTH_S,
+        "status": "ok",
+        "reason": "ok",
+        "attempts": 1,
+        "labels": [code for code, score in by_code.items() if score >= 0.5],
+        "scores": by_code,
+        "peaks": by_code,
+        "n_windows": 3,
+        "n_active": 3,
+        "model_id": model_id,
+        "tagged_at": datetime(2026, 11, 21, 2, 15, tzinfo=UTC),
+    }
+
+
+def write(folder: Path, rows: list[Row], *, catalogue: str, model_id: str = MODEL) -> None:
+    """Write rows as a night leaves them, with windows, intervals and embeddings."""
+    store = TagStore(Folder(str(folder)))
+    ok = [row for row in rows if row["status"] == "ok"]
+    windows = [
+        row | {"window": k, "start_s": 2.0 * k, "end_s": 2.0 * k + 2, "is_active": True}
+        for row in ok
+        for k in range(3)
+    ]
+    intervals = [
+        row | {"code": code, "start_s": 2.0, "end_s": 4.0, "score": 0.75}
+        for row in ok
+        for code in row["labels"]
+    ]
+    vectors = [row | {"embedding": [*row["scores"].values(), 1.0]} for row in ok]
+    beside = {
+        "windows": pa.Table.from_pylist(windows, windows_schema(CODES)),
+        "intervals": pa.Table.from_pylist(intervals, INTERVALS),
+        "embeddings": pa.Table.from_pylist(vectors, EMBEDDINGS),
+    }
+    tags = pa.Table.from_pylist(rows, tags_schema(CODES))
+    store.commit(tags, date="2026-11-21", beside=beside)
+    identity = {"model_id": model_id, "thresholds": dict.fromkeys(CODES, 0.5)}
+    names = {"cel": "cello", "flu": "flute", "voi": "human voice"}
+    store.write_run(
+        TaggingRun(
+            identity=identity,
+            complete=True,
+            run_id="20261121T021500Z",
+            catalog=catalogue,
+            tracks=len(rows),
+            class_names=names,
+        )
+    )
+
+
+@contextmanager
+def served(tags: Path) -> Iterator[str]:
+    """Serve a folder's page from a thread; give its address, without the token."""
+    browser = Browser(TaggedCatalogue.open(str(tags), MODEL, in_memory=True), "ann")
+    loop, ports = asyncio.new_event_loop(), []
+    started = threading.Event()
+
+    async def start() -> web.AppRunner:
+        runner = web.AppRunner(App(browser, TOKEN).made())
+        await runner.setup()
+        await web.TCPSite(runner, "127.0.0.1", 0).start()
+        ports.append(runner.addresses[0][1])
+        started.set()
+        return runner
+
+    def run() -> None:
+        asyncio.set_event_loop(loop)
+        runner = loop.run_until_complete(start())
+        loop.run_forever()
+        loop.run_until_complete(runner.cleanup())
+        loop.close()
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    started.wait()
+    try:
+        yield f"http://127.0.0.1:{ports[0]}"
+    finally:
+        loop.call_soon_threadsafe(loop.stop)
+        thread.join()
+        browser.close()
