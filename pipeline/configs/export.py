@@ -27,3 +27,5 @@ class ExportConfig:
     """The folder for the files."""
     model_id: Annotated[str | None, Flag("ID")] = None
     """Whose tags; those of the last run's model if not given."""
+    include_gone: bool = False
+    """Also the tracks that are gone from their catalogue."""

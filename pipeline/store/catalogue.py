@@ -56,8 +56,7 @@ def track_batches(catalog: str, left_out: LeftOut | None = None) -> Iterator[pa.
 
 
 def _batches(catalog: str, left_out: LeftOut) -> Iterator[pa.Table]:
-    if catalog.startswith("file://"):  # the caller's own; one in a manifest is not read
-        catalog = unquote(urlsplit(catalog).path)
+    catalog = without_scheme(catalog)
     is_parquet = catalog.lower().partition("?")[0].endswith(".parquet")
     if is_parquet and (is_uri(catalog) or Path(catalog).is_file()):
         refuse_web_manifest(catalog)
@@ -65,6 +64,11 @@ def _batches(catalog: str, left_out: LeftOut) -> Iterator[pa.Table]:
         yield from _parquet_batches(path)
     else:
         yield from _as_tables(_rows(catalog, left_out))
+
+
+def without_scheme(catalog: str) -> str:
+    """Return the path of a file:// URI: the caller's own, as one in a manifest is not read."""
+    return unquote(urlsplit(catalog).path) if catalog.startswith("file://") else catalog
 
 
 def _as_tables(rows: Iterable[Row]) -> Iterator[pa.Table]:
@@ -101,7 +105,7 @@ def _rows(catalog: str, left_out: LeftOut) -> Iterable[Row]:
         refuse_other_playlists(str(path))
         return _manifest(str(path)) if is_manifest else [_stated(str(path))]
     found = (str(Path(p).absolute()) for p in glob.iglob(catalog, recursive=True))  # noqa: PTH207
-    files = (path for path in found if _is_audio(path) or os.path.isfile(path))  # noqa: PTH113
+    files = (path for path in found if is_audio(path) or os.path.isfile(path))  # noqa: PTH113
     return _audio_only(map(_stated, files), left_out)
 
 
@@ -115,7 +119,7 @@ def _remote_rows(catalog: str, left_out: LeftOut, *, is_manifest: bool) -> Itera
         return _manifest(catalog)
     if "*" in catalog:  # not "[", with which folders of albums are named
         return _audio_only(_matching(catalog), left_out)
-    if _is_audio(without_options(catalog)[0]):
+    if is_audio(without_options(catalog)[0]):
         return [_remote_file(catalog)]
     return _audio_only(_listed(catalog), left_out)
 
@@ -131,7 +135,8 @@ def is_uri(text: str) -> bool:
     return _SCHEME.match(text) is not None
 
 
-def _is_audio(path: str) -> bool:
+def is_audio(path: str) -> bool:
+    """Say whether a file's name has a suffix of audio, and is none that macOS leaves."""
     name = path.rpartition("/")[2]
     return os.path.splitext(name)[1].lower() in AUDIO_SUFFIXES and not name.startswith("._")  # noqa: PTH122 (a Path for each of a million names takes seconds)
 
@@ -140,7 +145,7 @@ def _audio_only(rows: Iterable[Row], left_out: LeftOut) -> Iterator[Row]:
     """Yield the rows of audio files; count the others."""
     for row in rows:
         path = without_options(row["uri"])[0]
-        if _is_audio(path):
+        if is_audio(path):
             yield row
         else:
             left_out.add(path)
@@ -156,12 +161,17 @@ def _listed(uri: str) -> Iterator[Row]:
 def _matching(pattern: str) -> Iterator[Row]:
     """Yield a bucket's files that a glob names: `**/` crosses folders, `*` does not."""
     address, options = without_options(pattern)
-    forms = {"**/": "(?:.*/)?", "*": "[^/]*"}
-    parts = re.split(r"(\*\*/|\*)", address)
-    wanted = re.compile("".join(forms.get(part) or re.escape(part) for part in parts))
-    for row in _listed(parts[0].rpartition("/")[0] + options):
+    wanted = re.compile(bucket_pattern(address))
+    for row in _listed(address.partition("*")[0].rpartition("/")[0] + options):
         if wanted.fullmatch(without_options(row["uri"])[0]):
             yield row
+
+
+def bucket_pattern(address: str) -> str:
+    """Return a regular expression of the files that a bucket's glob names."""
+    forms = {"**/": "(?:.*/)?", "*": "[^/]*"}
+    parts = re.split(r"(\*\*/|\*)", address)
+    return "".join(forms.get(part) or re.escape(part) for part in parts)
 
 
 def _remote_file(uri: str) -> Row:

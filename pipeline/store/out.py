@@ -41,7 +41,9 @@ EVALUATION = Kind("an evaluation", r"(metrics|evaluation)\.json", ("tags",))
 COMPARISON = Kind("a comparison of evaluations", r"comparison\.json")
 DIFFERENCES = Kind("a comparison of tags", r"differences\.json")
 TAGS = Kind(
-    "a catalogue's tags", r"run\.json", ("tags", "runs", "windows", "intervals", "embeddings")
+    "a catalogue's tags",
+    r"run\.json",
+    ("tags", "runs", "windows", "intervals", "embeddings", "gone"),
 )
 EXPORT = Kind(
     "exported tags",

@@ -41,7 +41,7 @@ class Exported:
 def export_tags(config: ExportConfig) -> Exported:
     """Write the tags of one model in another format."""
     check_out(config.out, EXPORT, {"--tags": config.tags})
-    source = ExportSource.open(config.tags, config.model_id)
+    source = ExportSource.open(config.tags, config.model_id, include_gone=config.include_gone)
     out = Folder(config.out)
     with out.claimed():
         for name in filter(_HALF_WRITTEN.fullmatch, out.names("", ".tmp") if out.is_local else ()):

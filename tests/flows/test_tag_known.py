@@ -1,7 +1,8 @@
-"""What is not decoded again: files with other names, times or tags, and older folders' tracks."""
+"""What is not decoded again, whatever its name, time and tags; and which rows count, and which go."""
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 from dataclasses import replace
@@ -13,10 +14,17 @@ import soundfile
 from mutagen.id3 import ID3, TIT2
 
 from pipeline.audio.decoding.fingerprint import byte_fingerprint
+from pipeline.configs.compare import CompareTagsConfig
+from pipeline.configs.export import ExportConfig
+from pipeline.configs.retag import RetagConfig
+from pipeline.errors import UsageError
 from pipeline.flows.tagging.tag import TagConfig, tag_catalog
 from pipeline.store.folder import Folder
 from pipeline.store.tags.tagfiles import TABLES
 from pipeline.store.tags.tagstore import TagStore
+from pipeline.tagging.compare_tags import compare_tags
+from pipeline.tagging.export import export_tags
+from pipeline.tagging.retag import retag
 from tests.conftest import tones
 from tests.models.test_engines import write_model
 
@@ -147,3 +155,93 @@ def test_a_new_folder_has_no_hashes_of_bytes(tagged):
     (part,) = TagStore.open(tagged.out).parts(TagStore.open(tagged.out).models()[0])
     part.compact()
     assert not part.contents([]).has_byte_hashes
+
+
+def exported(tagged: TagConfig, out: Path, **options: bool) -> tuple[set[str], tuple[str, ...]]:
+    """Return the tracks that an export writes, and what it says besides."""
+    done = export_tags(ExportConfig(tagged.out, "jsonl", str(out), **options))
+    lines = (out / "tags.jsonl").read_text().splitlines()
+    return {Path(json.loads(line)["uri"]).name for line in lines}, done.notes
+
+
+def test_what_is_gone_is_left_out_until_it_is_back_or_pruned(tagged, tmp_path):
+    music = Path(tagged.catalog)
+    (music / "a.mp3").rename(tmp_path / "a.mp3")
+    run = tag_catalog(tagged)
+    assert (run.gone, run.marked_gone, run.returned, run.pruned) == (1, 1, 0, 0)
+    left = "1 tracks left out: they are gone from the catalogue; --include-gone takes them"
+    assert exported(tagged, tmp_path / "x") == (set(NAMES[1:]), (left,))
+    assert exported(tagged, tmp_path / "y", include_gone=True) == (set(NAMES), ())
+    again = retag(RetagConfig(tagged.out, str(tmp_path / "retagged"), threshold=0.1))
+    assert again.tracks == 3
+    compared = CompareTagsConfig(tagged.out, str(tmp_path / "retagged"), str(tmp_path / "c"))
+    assert compare_tags(compared).apart == dict.fromkeys(compare_tags(compared).apart, 0)
+    (tmp_path / "a.mp3").rename(music / "a.mp3")
+    run = tag_catalog(tagged)
+    assert (run.unchanged, run.gone, run.marked_gone, run.returned) == (4, 0, 0, 1)
+    assert exported(tagged, tmp_path / "z") == (set(NAMES), ())
+    again = retag(RetagConfig(tagged.out, str(tmp_path / "retagged"), threshold=0.1))
+    assert again.tracks == 4
+
+
+def test_retagged_tags_keep_what_is_gone_where_it_is_asked_for(tagged, tmp_path):
+    (Path(tagged.catalog) / "a.mp3").unlink()
+    tag_catalog(tagged)
+    new = replace(tagged, out=str(tmp_path / "new"))
+    assert retag(RetagConfig(tagged.out, new.out, threshold=0.1, include_gone=True)).tracks == 4
+    assert exported(new, tmp_path / "x")[0] == set(NAMES[1:])
+
+
+def test_pruned_rows_are_nowhere(tagged, tmp_path):
+    music = Path(tagged.catalog)
+    (music / "a.mp3").unlink()
+    (music / "b.flac").rename(music / "e.flac")
+    run = tag_catalog(replace(tagged, prune="gone"))
+    assert (run.tagged, run.same_content, run.gone, run.pruned, run.marked_gone) == (0, 1, 2, 2, 0)
+    names = {"c.wav", "d.ogg", "e.flac"}
+    assert exported(tagged, tmp_path / "x") == (names, ())
+    for table in ("tags", "windows", "embeddings"):
+        assert set(prints(tagged.out, table)) == names
+    assert sum(run.labels_in_all.values()) == labels_of(tagged.out)
+    assert tag_catalog(tagged).unchanged == 3
+
+
+def labels_of(out: str) -> int:
+    """Return how many labels all tracks have together."""
+    source = f"read_parquet('{out}/tags/**/*.parquet', hive_partitioning = false)"
+    (found,) = duckdb.sql(f"select sum(len(labels)) from {source}").fetchall()
+    return int(found[0])
+
+
+def test_a_disk_that_may_be_missing_prunes_nothing_at_first(tagged, capsys):
+    music = Path(tagged.catalog)
+    for name in NAMES[1:]:
+        (music / name).unlink()
+    run = tag_catalog(replace(tagged, prune="gone"))
+    assert (run.pruned, run.marked_gone) == (0, 3)
+    assert "3 tracks have gone from" in (said := capsys.readouterr().err)
+    assert "nothing is pruned; if no disk is missing, run the command again" in said
+    run = tag_catalog(replace(tagged, prune="gone"))
+    assert (run.pruned, run.marked_gone, run.unchanged) == (3, 0, 1)
+
+
+def test_a_run_over_another_folder_takes_nothing_away(tagged, tmp_path):
+    other = tmp_path / "other"
+    other.mkdir()
+    shutil.copy(Path(tagged.catalog) / "a.mp3", other / "z.mp3")
+    run = tag_catalog(replace(tagged, catalog=str(other)))
+    assert (run.same_content, run.gone, run.marked_gone) == (1, 4, 0)
+    run = tag_catalog(replace(tagged, catalog=str(other), prune="gone"))
+    assert (run.pruned, run.marked_gone) == (0, 0)
+    assert exported(tagged, tmp_path / "x")[0] == {*NAMES, "z.mp3"}
+    moved = replace(tagged, catalog=str(other), prune="unlisted")
+    assert tag_catalog(moved).pruned == 4
+    assert exported(tagged, tmp_path / "y")[0] == {"z.mp3"}
+
+
+def test_a_catalogue_without_any_track_takes_nothing_away(tagged, tmp_path):
+    for path in Path(tagged.catalog).iterdir():
+        path.unlink()
+    with pytest.raises(UsageError, match="no tracks"):
+        tag_catalog(replace(tagged, prune="gone"))
+    assert exported(tagged, tmp_path / "x")[0] == set(NAMES)
