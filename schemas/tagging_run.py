@@ -55,6 +55,8 @@ class TaggingRun(Record):
     """What was tagged, as --catalog had it."""
     tracks: int = 0
     """How many tracks the catalogue has."""
+    duplicates: int = 0
+    """Rows of a manifest beyond these: their tracks are named more than once."""
     tagged: int = 0
     """Tracks that this run has tagged."""
     failed: int = 0

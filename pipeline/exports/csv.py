@@ -7,11 +7,11 @@ from pipeline.exports.task import Export, Task
 
 
 def _write(task: Task) -> str:
-    codes, attributes, n_rows = task.source.codes, task.source.origin.attributes, 0
+    origin, codes, n_rows = task.source.origin, task.source.codes, 0
     with task.writing("tags.csv") as write:
-        write(texts.csv_header(codes, attributes))
+        write(texts.csv_header(codes, origin.attributes, origin.own))
         for _, rows, _ in task.batches():
-            write(texts.csv_lines(rows, codes, attributes))
+            write(texts.csv_lines(rows, codes, origin.attributes, origin.own))
             n_rows += len(rows)
             n_formulas = sum(texts.is_formula(row["uri"]) for row in rows)
             task.counts[

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import chain
 
 import pyarrow as pa
@@ -19,6 +19,7 @@ from pipeline.arrays import Bools
 from pipeline.errors import SpecMismatch, StoreError
 from pipeline.exports.texts import Row, TagSource
 from pipeline.store.matrices import codes_of
+from pipeline.store.tags.catalogue_table import CatalogueRows
 from pipeline.store.tags.tagfiles import file_beside
 from pipeline.store.tags.tagstore import CurrentRows, TagStore
 from schemas.tagging_run import TaggingRun
@@ -37,6 +38,8 @@ class ExportSource:
     is_last: Mapping[str, Bools]
     """By file of the model's TAGS: which of its rows count (`TagStore.current_rows`)."""
     notes: tuple[str, ...]
+    catalogue: CatalogueRows
+    """What manifests say of the tracks."""
 
     @classmethod
     def open(cls, uri: str, model_id: str | None, *, include_gone: bool = False) -> ExportSource:
@@ -47,8 +50,10 @@ class ExportSource:
         last = next(runs, None)
         codes = _score_codes(store.folder.read_schema(next(iter(current.by_file))))
         attributes = tuple(one.name for one in store.attributes(chosen))
+        catalogue = CatalogueRows.open(store.folder, chosen)
         origin = _origin(chain([last] if last else (), runs), chosen, attributes)
-        return cls(store, origin, codes, current.by_file, _notes(last, current))
+        origin = replace(origin, own=tuple(catalogue.names))
+        return cls(store, origin, codes, current.by_file, _notes(last, current), catalogue)
 
     @property
     def n_tracks(self) -> int:
@@ -63,7 +68,10 @@ class ExportSource:
                 kept = is_last[n_read : n_read + table.num_rows]
                 n_read += table.num_rows
                 if len(kept) == table.num_rows:
-                    yield name, table.filter(pa.array(kept)).to_pylist()
+                    rows = table.filter(pa.array(kept))
+                    own = self.catalogue.of(name, rows["uri"])
+                    pairs = zip(own, rows.to_pylist(), strict=True)
+                    yield name, [said | row for said, row in pairs]
             if n_read != len(is_last):
                 raise StoreError(
                     f"{self.store.folder.uri_of(name)}: changed while it was read "

@@ -1,5 +1,7 @@
 """A catalogue in, its tracks out, a batch at a time: `uri, size_bytes, modified_ns`.
 
+Those of a manifest have its own columns besides (`manifest_columns`).
+
 A catalogue is a folder, a glob, one audio file, or a Parquet, CSV or JSON-lines manifest with a
 `uri` column, here or in a bucket. Nothing is kept but the batch at hand, so ten million rows cost
 no more memory than ten thousand.
@@ -27,12 +29,14 @@ from pipeline.audio.decoding.formats import AUDIO_SUFFIXES
 from pipeline.errors import TableError, UsageError
 from pipeline.store.folder import Folder, read_input, split_uri, uri_in, without_options
 from pipeline.store.left_out import LeftOut
+from pipeline.store.manifest_columns import own_columns, own_columns_of
 from pipeline.store.playlist import FORMS, PLAYLISTS, playlist_uris, refuse_other_playlists
 
 MANIFEST_SUFFIXES = (".parquet", ".csv", ".jsonl", *PLAYLISTS)
 TRACKS = pa.schema([("uri", pa.string()), ("size_bytes", pa.int64()), ("modified_ns", pa.int64())])
 _BATCH_TRACKS = 1 << 16
 _STATED = ("size_bytes", "modified_ns")
+_OWN = "own"  # of a track's row: the manifest's row that names it
 _INT64 = range(-(1 << 63), 1 << 63)
 _SCHEME = re.compile(r"[a-zA-Z][a-zA-Z0-9+.-]*://")
 
@@ -66,6 +70,13 @@ def _batches(catalog: str, left_out: LeftOut) -> Iterator[pa.Table]:
         yield from _as_tables(_rows(catalog, left_out))
 
 
+def with_columns(table: pa.Table, columns: Mapping[str, pa.Array]) -> pa.Table:
+    """Return a table with more columns."""
+    for name, values in columns.items():
+        table = table.append_column(name, values)
+    return table
+
+
 def without_scheme(catalog: str) -> str:
     """Return the path of a file:// URI: the caller's own, as one in a manifest is not read."""
     return unquote(urlsplit(catalog).path) if catalog.startswith("file://") else catalog
@@ -74,7 +85,9 @@ def without_scheme(catalog: str) -> str:
 def _as_tables(rows: Iterable[Row]) -> Iterator[pa.Table]:
     rows = iter(rows)
     while batch := list(islice(rows, _BATCH_TRACKS)):
-        yield pa.Table.from_pylist(batch, TRACKS)
+        table = pa.Table.from_pylist(batch, TRACKS)
+        own = [row[_OWN] for row in batch if _OWN in row]
+        yield with_columns(table, own_columns_of(own)) if own else table
 
 
 def _why_none(catalog: str) -> str:
@@ -199,13 +212,12 @@ def _manifest(uri: str) -> Iterator[Row]:
 
 
 def _tracks_of(rows: Iterable[Row], folder: str) -> Iterator[Row]:
-    """Yield the tracks that a manifest in a folder names."""
+    """Yield the tracks that a manifest in a folder names, and its rows with them."""
     for row in rows:
         track = resolve(row["uri"], folder)
-        if row.get("size_bytes") is not None or is_uri(track):
-            yield _track(track, row.get("size_bytes"), row.get("modified_ns"))
-        else:
-            yield _stated(track)
+        is_stated = row.get("size_bytes") is not None or is_uri(track)
+        stated = (row.get("size_bytes"), row.get("modified_ns"))
+        yield (_track(track, *stated) if is_stated else _stated(track)) | {_OWN: row}
 
 
 def _manifest_rows(uri: str) -> Iterator[Row]:
@@ -235,13 +247,16 @@ def _parquet_batches(uri: str) -> Iterator[pa.Table]:
             if "uri" not in names:
                 raise UsageError(f"{expected}; its columns are {', '.join(sorted(names))}")
             columns = ["uri", *(name for name in _STATED if name in names)]
-            for batch in source.iter_batches(_BATCH_TRACKS, columns=columns):
-                if is_plain(batch):
-                    yield pa.Table.from_batches([batch]).select(TRACKS.names).cast(TRACKS)
+            for batch in source.iter_batches(_BATCH_TRACKS):
+                tracks, own = batch.select(columns), own_columns(batch)
+                if is_plain(tracks):
+                    table = pa.Table.from_batches([tracks]).select(TRACKS.names).cast(TRACKS)
                 else:
-                    rows = enumerate(batch.to_pylist(), n_before + 1)
+                    rows = enumerate(tracks.to_pylist(), n_before + 1)
                     checked = (_checked(row, uri, n) for n, row in rows)
-                    yield from _as_tables(_tracks_of(checked, address))
+                    found = list(_tracks_of(checked, address))
+                    table = pa.Table.from_pylist(found, TRACKS)
+                yield with_columns(table, own)
                 n_before += batch.num_rows
         except pa.ArrowInvalid as error:
             raise UsageError(f"{expected}: {error}") from error
@@ -271,7 +286,7 @@ def is_plain(batch: pa.RecordBatch) -> bool:
 def _csv_rows(file: BinaryIO, uri: str) -> Iterator[tuple[int, Row]]:
     text = io.TextIOWrapper(file, "utf-8-sig", newline="")
     for line, row in _csv(text, uri, ["uri"]):
-        yield line, {key: row[key] or None for key in ("uri", *_STATED) if key in row}
+        yield line, {key: value or None for key, value in row.items() if isinstance(key, str)}
 
 
 def _json_rows(file: BinaryIO, uri: str) -> Iterator[tuple[int, Row]]:
@@ -290,11 +305,11 @@ def _json_rows(file: BinaryIO, uri: str) -> Iterator[tuple[int, Row]]:
 
 
 def _checked(row: Mapping[str, Any], uri: str, line: int) -> Row:
-    """Return uri, size and time of a manifest's row; TableError where they are something else."""
+    """Return a manifest's row; TableError where uri, size or time are something else."""
     track = row.get("uri")
     if not isinstance(track, str) or not track:
         raise TableError(uri, line, "an empty value" if not track else repr(track), "a uri")
-    stated: Row = {"uri": track}
+    stated: Row = {**row, "uri": track}
     for key in _STATED:
         value = row.get(key)
         try:

@@ -48,6 +48,7 @@ def tagging_run(
     finished: Finished,
     settled: Settled,
     *,
+    duplicates: int,
     started: datetime,
     seconds: float,
 ) -> TaggingRun:
@@ -64,6 +65,7 @@ def tagging_run(
     return replace(
         run,
         tracks=planned.n_tracks,
+        duplicates=duplicates,
         tagged=tally.n_ok,
         failed=tally.n_failed,
         skipped=planned.n_unchanged + tally.n_same,

@@ -1,6 +1,7 @@
 """Which tracks are gone: what a run does with one part of TAGS when all is tagged, a step each.
 
-    settle_part:  known tracks that the catalogue speaks for and has not → GONE; back again → out
+    settle_part:  known tracks that the catalogue speaks for and has not → GONE; back again → out;
+                  what a manifest says of its tracks → CATALOGUE
     prune_part:   rows of tracks that are gone → deleted, with all that stands beside them
 
 A step is a plain function of a part, as those of `part_steps`.
@@ -14,18 +15,13 @@ from functools import partial
 from logging import WARNING
 
 import numpy as np
+import pyarrow as pa
 
 from pipeline.arrays import Hashes
 from pipeline.runs.logs import say
 from pipeline.store.reach import Reach
-from pipeline.store.tags.gone import (
-    Presence,
-    gone_now,
-    other_cuts,
-    read_gone,
-    rows_of_gone,
-    write_gone,
-)
+from pipeline.store.tags.catalogue_table import CATALOGUE_TABLE, named_before, named_now
+from pipeline.store.tags.gone import GONE_TABLE, Presence, gone_now, rows_of_gone
 from pipeline.store.tags.known import Totals, are_in, each_once, no_hashes, text_hashes
 from pipeline.store.tags.listing import URI_HASH, Listing
 from pipeline.store.tags.tagpart import TagPart
@@ -67,9 +63,8 @@ def settle(
     """
     step = partial(settle_part, listing=steps.listing, reach=reach, catalog=catalog, at=at)
     presence = sum(steps.each(step, steps.parts), Presence())
-    folder = steps.parts[0].folder
-    for name in other_cuts(folder, steps.parts):
-        folder.delete(name)
+    for table in (GONE_TABLE, CATALOGUE_TABLE):
+        table.delete_other_cuts(steps.parts[0].folder, steps.parts)
     is_doubtful = which == "gone" and presence.n_new > steps.planned.n_tracks
     if is_doubtful:
         text = f"{presence.n_new:,} tracks have gone from {catalog} since the last run, more than "
@@ -86,25 +81,36 @@ def settle_part(
     part: TagPart, *, listing: Listing, reach: Reach, catalog: str, at: datetime
 ) -> Presence:
     """Write which tracks of a part are gone; its index must be whole."""
-    before, listed, known = read_gone(part), _listed(part, listing), part.indexed().uris
+    before, listed, known = GONE_TABLE.read(part), _listed(part, listing), part.indexed().uris
+    named = CATALOGUE_TABLE.read(part)
     is_missing = ~are_in(known, listed) & ~are_in(known, np.sort(text_hashes(before["uri"])))
+    if reach.manifest:
+        is_missing &= are_in(known, named_before(named, reach.manifest))
     uris = part.uris_of(known[is_missing])
-    chosen = [uri for uri, is_mine in zip(uris, reach.chosen(uris), strict=True) if is_mine]
+    is_mine = [True] * len(uris) if reach.manifest else reach.chosen(uris)
+    chosen = [uri for uri, mine in zip(uris, is_mine, strict=True) if mine]
     missing = rows_of_gone(chosen, catalog, at)
     rows, presence = gone_now(before, missing, listed=listed, known=known)
-    write_gone(part, rows)
+    GONE_TABLE.write(part, rows)
+    if reach.manifest:  # at last: until then the next run sees what this one saw
+        tables = list(listing.part(part.number, part.n_parts))
+        named = named_now(named, tables, reach.manifest, known)
+    CATALOGUE_TABLE.write(part, named)
     return presence
 
 
 def prune_part(part: TagPart, *, listing: Listing, which: str) -> Pruned:
     """Delete the rows of a part's tracks that are gone, or that the catalogue has not."""
-    gone, known = read_gone(part), part.indexed().uris
+    gone, known = GONE_TABLE.read(part), part.indexed().uris
     if which == "gone":
         forgotten = each_once(text_hashes(gone["uri"]))
     else:
         forgotten = known[~are_in(known, _listed(part, listing))]
     kept = part.forget(forgotten)
-    write_gone(part, gone.slice(0, 0))
+    GONE_TABLE.write(part, gone.slice(0, 0))
+    named = CATALOGUE_TABLE.read(part)
+    is_left = are_in(text_hashes(named["uri"]), kept.rows.uris)
+    CATALOGUE_TABLE.write(part, named.filter(pa.array(is_left)))
     return Pruned(len(known) - len(kept.rows), kept.totals)
 
 

@@ -32,9 +32,10 @@ from pipeline.runs.logs import progress_bar, say
 from pipeline.store.disk import Walked
 from pipeline.store.folder import Folder, read_input, split_uri
 from pipeline.store.out import TAGS, check_out, check_same
-from pipeline.store.tags.gone import are_present, gone_place, gone_tracks
+from pipeline.store.tags.catalogue_table import CATALOGUE_TABLE
+from pipeline.store.tags.gone import GONE_TABLE, are_present, gone_tracks
 from pipeline.store.tags.known import no_hashes
-from pipeline.store.tags.tagfiles import hash_of, parquet_below
+from pipeline.store.tags.tagfiles import hash_of
 from pipeline.store.tags.tagstore import IDENTITY_KEY, TagStore
 from pipeline.tagging.ended_run import ended_run
 from schemas.tagging_run import TaggingRun
@@ -69,8 +70,9 @@ def retag(config: RetagConfig) -> TaggingRun:
         if len(gone):
             text = f"{len(gone):,} tracks are left out: they are gone from their catalogue"
             say("gone", text=f"{text}; --include-gone takes them")
-        elif config.include_gone:
-            _copy_gone(source, out, model_id)
+        for table in (CATALOGUE_TABLE, *([GONE_TABLE] * config.include_gone)):
+            for name in table.files(source, model_id):
+                out.write_table(name, source.read_table(name), compression="zstd")
         run = _record(before, source, limits, made, started, seconds=monotonic() - began)
         new.write_run(run)
     return run
@@ -127,12 +129,6 @@ def _present(tags: pa.Table, gone: Hashes) -> tuple[pa.Table, dict[str, str]]:
         return tags, {}
     left_out = tags["uri"].filter(pa.array(~are)).to_pylist()
     return tags.filter(pa.array(are)), {"without": hash_of(left_out)}
-
-
-def _copy_gone(source: Folder, out: Folder, model_id: str) -> None:
-    """Write into the new folder which of its tracks are gone."""
-    for name, _, _ in parquet_below(source, gone_place(model_id)):
-        out.write_table(name, source.read_table(name), compression="zstd")
 
 
 def _last_run(store: TagStore, config: RetagConfig, card: Card | None) -> TaggingRun:

@@ -144,7 +144,8 @@ def plan_tagging(config: TagConfig) -> TaggingPlan:
             writes=False,
         )
     runs = store.runs(model_id)
-    return plan_of(steps.planned, runs, left_out.counts, inference.attributes)
+    plan = plan_of(steps.planned, runs, left_out.counts, inference.attributes)
+    return replace(plan, duplicates=listing.n_rows - plan.tracks)
 
 
 def tag_catalog(config: TagConfig) -> TaggingRun:
@@ -187,6 +188,7 @@ def tag_catalog(config: TagConfig) -> TaggingRun:
             settled = settle(steps, finished, reach, config.prune, catalog=catalog, at=started)
         run = tagging_run(
             *(config, inference, planned, tally, finished, settled),
+            duplicates=listing.n_rows - planned.n_tracks,
             started=started,
             seconds=monotonic() - began,
         )

@@ -24,7 +24,6 @@ from pipeline.errors import UsageError
 from pipeline.store.disk import TEMPORARY, Walked
 from pipeline.store.folder import Folder
 from pipeline.store.tags.attribute_flags import bits_of, bits_of_rows
-from pipeline.store.tags.gone import PLACE as GONE_PLACE
 from pipeline.store.tags.gone import gone_tracks
 from pipeline.store.tags.known import are_in, content_hashes, no_hashes, text_hashes
 from pipeline.store.tags.parts import by_part, n_parts_of, part_name, part_names
@@ -50,6 +49,7 @@ IDENTITY_KEY = b"timbre.tagging"
 """In the metadata of a file of TAGS: how its rows were made."""
 _CUT_BYTES = 1 << 28
 """Files that are read at once while a folder is cut into parts: each part gets one of them."""
+_BY_PART = ("index", "gone", "catalogue")
 _COPIED_ROWS = 4096  # a file
 
 
@@ -219,14 +219,14 @@ class TagStore:
     def clear(self) -> None:
         """Delete every row of every model."""
         self.clear_up()
-        for table in (*TABLES, "index", GONE_PLACE):
+        for table in (*TABLES, *_BY_PART):
             for name in self.files(table=table):
                 self.folder.delete(name)
 
     def clear_up(self) -> None:
         """Delete what a killed run has left: half-written files, and files without their TAGS."""
         committed = {place_of(name) for name in self.files()}
-        for table in (*TABLES, "index", GONE_PLACE, "work"):
+        for table in (*TABLES, *_BY_PART, "work"):
             for name, _, _ in list(self.folder.walk(table)):
                 is_lost = table in BESIDE and place_of(name) not in committed
                 if name.endswith(TEMPORARY) or is_lost or table == "work":
