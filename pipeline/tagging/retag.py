@@ -103,6 +103,9 @@ def _retag_file(
     """Make one file anew, unless it is there."""
     name, size_bytes, modified_ns = file
     tags, left_out = _present(source.read_table(name), gone)
+    if not tags.num_rows:
+        out.delete(name)
+        return Changes.none()
     try:
         found = labels_of_tags(tags, thresholds=limits["thresholds"], min_confidence=limits["gate"])
     except UsageError as error:
