@@ -62,6 +62,7 @@ def _planned(plan: TaggingPlan) -> str:
         f"{again}), {plan.unchanged:,} unchanged; {plan.gone:,} with tags "
         f"are gone\nto read: {size_text(plan.bytes)}, about "
         f"{duration_text(plan.audio_s)} of audio; {time}{_left_out(plan.left_out)}"
+        f"{_duplicates(plan.duplicates)}"
     )
 
 
@@ -76,9 +77,33 @@ def _done(run: TaggingRun, out: str) -> str:
         f"{run.tracks:,} tracks: {run.tagged:,} tagged, {run.failed:,} failed, "
         f"{run.skipped:,} skipped ({run.unchanged:,} unchanged, {run.same_content:,} "
         f"renamed, copied, touched or retitled); {duration_text(run.audio_s)} of audio in "
-        f"{duration_text(run.seconds)}{_left_out(run.left_out)}\n{_reasons(run)}the tags are in "
+        f"{duration_text(run.seconds)}{_left_out(run.left_out)}"
+        f"{_duplicates(run.duplicates)}{_gone(run)}\n{_reasons(run)}the "
+        "tags are in "
         f"{out}/tags, the run in run.json and report.html there{missing_tables}"
     )
+
+
+def _duplicates(n: int) -> str:
+    """Return a line of the rows that name a track again; nothing without any."""
+    return (
+        f"\n{n:,} rows of the manifest name a track again, which has one row of tags" if n else ""
+    )
+
+
+def _gone(run: TaggingRun) -> str:
+    """Return a line of the tracks that are gone and of what was pruned; nothing without any."""
+    said = []
+    if run.marked_gone:
+        said.append(
+            f"{run.marked_gone:,} tracks with tags are gone: exports and the like leave them out, "
+            "and --prune gone deletes their rows"
+        )
+    if run.returned:
+        said.append(f"{run.returned:,} that were gone are back")
+    if run.pruned:
+        said.append(f"the rows of {run.pruned:,} tracks were deleted")
+    return f"\n{'; '.join(said)}" if said else ""
 
 
 def _warn_of_slow_engine(run: TaggingRun) -> None:

@@ -57,6 +57,8 @@ class TaggingRun(Record):
     """Where the model is, as --model had it, paths made absolute; nothing in older files."""
     tracks: int = 0
     """How many tracks the catalogue has."""
+    duplicates: int = 0
+    """Rows of a manifest beyond these: their tracks are named more than once."""
     tagged: int = 0
     """Tracks that this run has tagged."""
     failed: int = 0
@@ -80,6 +82,12 @@ class TaggingRun(Record):
     """Tracks that were tagged again as they had none of the `attributes`, or not all."""
     gone: int = 0
     """Tracks that have a row, but are not in the catalogue any more."""
+    marked_gone: int = 0
+    """Tracks with a row that are gone, as gone/ says after the run; of all catalogues."""
+    returned: int = 0
+    """Tracks that were gone before this run and are back."""
+    pruned: int = 0
+    """Tracks whose rows this run has deleted, as --prune asked."""
     failed_in_all: int = 0
     """Tracks of the catalogue whose row says failed, whichever run tried them."""
     max_failed: float = 1.0

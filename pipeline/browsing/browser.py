@@ -130,9 +130,7 @@ class Browser:
     def _numbers(self, where: str, order: str) -> Int64:
         return self.catalogue.numbers(where, order_by=order)
 
-    def _alike(
-        self, n: int, span: Span | None, where: str
-    ) -> tuple[Int64, Mapping[int, float]]:
+    def _alike(self, n: int, span: Span | None, where: str) -> tuple[Int64, Mapping[int, float]]:
         """Return the tracks nearest to one, or to a span of it, and how near they are."""
         uri = self.uri(n)
         from_s, to_s = span or (None, None)

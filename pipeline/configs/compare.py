@@ -49,6 +49,8 @@ class CompareTagsConfig:
     b_model_id: Annotated[str | None, Flag("ID")] = None
     """The model in --b: that of the folder's run.json if not given; where --a and --b are one
     folder, the latest there that is not A's."""
+    include_gone: bool = False
+    """Also the tracks that are gone from their catalogue, in one folder or the other."""
     max_changed: Share = 1.0
     """Exit with 3 when more than this share of the tracks that both have tagged change their labels
     (5% or 0.05)."""

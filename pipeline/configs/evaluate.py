@@ -41,6 +41,9 @@ class EvaluateConfig(ClusterConfig):
     """A tagging run's folder: score it against --truth."""
     truth: Annotated[str | None, Flag("CSV"), _SCORED] = None
     """A CSV with columns uri and labels (codes joined by +)."""
+    include_gone: Annotated[bool, _SCORED] = False
+    """With --tags: also tracks of the truth that are gone from their catalogue; else they are left
+    out, and counted."""
     aggregate: Annotated[str | None, Flag("NAME", method_named, known=CHOICES), _LABELS] = None
     """From windows to a clip; the model's own if not given {known}"""
     threshold: Annotated[Number | None, _LABELS] = None

@@ -29,6 +29,8 @@ class ExportConfig:
     """The folder for the files."""
     model_id: Annotated[str | None, Flag("ID")] = None
     """Whose tags; those of the last run's model if not given."""
+    include_gone: bool = False
+    """Also the tracks that are gone from their catalogue."""
     beside: bool = False
     """Write each track's file beside its audio, and to --out only the index of them. A file that is
     there and that this export has not written is left as it is. Of jams and audacity."""

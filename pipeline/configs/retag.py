@@ -29,6 +29,8 @@ class RetagConfig:
     # --gate was its name in version 0.1.
     min_confidence: Annotated[float | None, Flag("X", aliases=("--gate",))] = None
     """Lowest confidence of a label, 0 to 1; as it was if not given."""
+    include_gone: bool = False
+    """Also the tracks that are gone from their catalogue."""
 
     def __post_init__(self) -> None:
         ways = [self.thresholds, self.model, self.threshold]

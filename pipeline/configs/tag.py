@@ -16,6 +16,8 @@ from pipeline.store.playlist import FORMS
 
 Retry = Literal["none", "failed"]
 """Which failed tracks are taken again, beside those that the line failed."""
+Prune = Literal["none", "gone", "unlisted"]
+"""Which rows are deleted when all is tagged."""
 
 ATTRIBUTES = tuple(declaring("pipeline.audio.description.attributes", "ATTRIBUTES"))
 """Names of the attribute sets: the modules of `pipeline.audio.description.attributes`."""
@@ -58,6 +60,10 @@ class TagConfig(ClusterConfig):
     thresholds go with them."""
     retry: Annotated[Retry, _TRACKS] = "none"
     """Take all failed tracks again; those that the line failed are taken anyway."""
+    prune: Annotated[Prune, _WRITTEN] = "none"
+    """When all is tagged, delete the rows of tracks that are gone, and what stands beside them:
+    those that an earlier run of this catalogue had and this one has not (gone), or all that this
+    catalogue has not, whatever catalogue they are of (unlisted)."""
     keep_windows: Annotated[bool, _WRITTEN] = False
     """Also write windows/ and intervals/ and, with embeddings, window_embeddings/."""
     embeddings: Annotated[bool | None, _WRITTEN] = None
@@ -94,5 +100,7 @@ class TagConfig(ClusterConfig):
             raise UsageError(f"--max-track-s {self.max_track_s:g}: expected more than 0")
         if self.retry not in (known := get_args(Retry)):
             raise UsageError(f"--retry {self.retry!r}: expected one of {', '.join(known)}")
+        if self.prune not in (known := get_args(Prune)):
+            raise UsageError(f"--prune {self.prune!r}: expected one of {', '.join(known)}")
         if self.workers is not None and self.workers < 1:
             raise UsageError(f"--workers {self.workers}: expected 1 or more")

@@ -7,11 +7,11 @@ from pipeline.exports.task import Export, Task
 
 
 def _write(task: Task) -> str:
-    codes, origin, n_rows = task.source.codes, task.source.origin, 0
+    origin, codes, n_rows = task.source.origin, task.source.codes, 0
     with task.writing("tags.csv") as write:
-        write(texts.csv_header(codes, origin.attributes))
+        write(texts.csv_header(codes, origin.attributes, origin.own))
         for _, rows, _ in task.batches():
-            write(texts.csv_lines(rows, codes, origin.attributes, origin.name))
+            write(texts.csv_lines(rows, codes, origin))
             n_rows += len(rows)
             n_formulas = sum(texts.is_formula(row["uri"]) for row in rows)
             task.counts[

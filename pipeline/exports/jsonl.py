@@ -7,10 +7,10 @@ from pipeline.exports.task import Export, Task
 
 
 def _write(task: Task) -> str:
-    n_rows = 0
+    origin, n_rows = task.source.origin, 0
     with task.writing("tags.jsonl") as write:
         for _, rows, _ in task.batches():
-            write(texts.json_lines(rows, task.source.origin.attributes))
+            write(texts.json_lines(rows, origin.attributes, origin.own))
             n_rows += len(rows)
     return f"tags.jsonl: {n_rows:,d} objects, failed tracks too"
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import chain
 
 import pyarrow as pa
@@ -19,8 +19,9 @@ from pipeline.arrays import Bools
 from pipeline.errors import SpecMismatch, StoreError
 from pipeline.exports.texts import Row, TagSource
 from pipeline.store.matrices import codes_of
+from pipeline.store.tags.catalogue_table import CatalogueRows
 from pipeline.store.tags.tagfiles import file_beside
-from pipeline.store.tags.tagstore import TagStore
+from pipeline.store.tags.tagstore import CurrentRows, TagStore
 from schemas.tagging_run import TaggingRun
 from schemas.timeline import INTERVALS
 
@@ -35,21 +36,24 @@ class ExportSource:
     origin: TagSource
     codes: list[str]
     is_last: Mapping[str, Bools]
-    """By file of the model's TAGS: which of its rows are the last of their track."""
+    """By file of the model's TAGS: which of its rows count (`TagStore.current_rows`)."""
     notes: tuple[str, ...]
+    catalogue: CatalogueRows
+    """What manifests say of the tracks."""
 
     @classmethod
-    def open(cls, uri: str, model_id: str | None) -> ExportSource:
+    def open(cls, uri: str, model_id: str | None, *, include_gone: bool = False) -> ExportSource:
         """Choose the model and see what there is of it; UsageError where there is nothing."""
         store = TagStore.open(uri)
         chosen = store.choose(model_id)
-        is_last, runs = store.last_rows(chosen), store.runs(chosen)
+        current, runs = store.current_rows(chosen, include_gone=include_gone), store.runs(chosen)
         last = next(runs, None)
-        n_again = sum(int((~rows).sum()) for rows in is_last.values())
-        codes = _score_codes(store.folder.read_schema(next(iter(is_last))))
+        codes = _score_codes(store.folder.read_schema(next(iter(current.by_file))))
         attributes = tuple(one.name for one in store.attributes(chosen))
+        catalogue = CatalogueRows.open(store.folder, chosen)
         origin = _origin(chain([last] if last else (), runs), chosen, attributes)
-        return cls(store, origin, codes, is_last, _notes(last, n_again=n_again))
+        origin = replace(origin, own=tuple(catalogue.names))
+        return cls(store, origin, codes, current.by_file, _notes(last, current), catalogue)
 
     @property
     def n_tracks(self) -> int:
@@ -64,7 +68,10 @@ class ExportSource:
                 kept = is_last[n_read : n_read + table.num_rows]
                 n_read += table.num_rows
                 if len(kept) == table.num_rows:
-                    yield name, table.filter(pa.array(kept)).to_pylist()
+                    rows = table.filter(pa.array(kept))
+                    own = self.catalogue.of(name, rows["uri"])
+                    pairs = zip(own, rows.to_pylist(), strict=True)
+                    yield name, [said | row for said, row in pairs]
             if n_read != len(is_last):
                 raise StoreError(
                     f"{self.store.folder.uri_of(name)}: changed while it was read "
@@ -157,15 +164,16 @@ def _score_codes(schema: pa.Schema) -> list[str]:
     return codes
 
 
-def _notes(last: TaggingRun | None, *, n_again: int) -> tuple[str, ...]:
+def _notes(last: TaggingRun | None, current: CurrentRows) -> tuple[str, ...]:
     """Return what is to be known of the tags; `last` is the last run, if it was this model's."""
     said = []
-    if n_again:
-        said.append(f"{n_again:,d} rows left out: their tracks were tagged again later")
+    if current.n_replaced:
+        said.append(f"{current.n_replaced:,d} rows left out: their tracks were tagged again later")
     if last and not last.complete:
         said.append("the last run has not ended: these are the tracks that it has committed")
-    if last and last.gone:
+    if current.n_gone:
         said.append(
-            f"{last.gone:,d} of the tracks are gone from the catalogue, and are written too"
+            f"{current.n_gone:,d} tracks left out: they are gone from the catalogue; "
+            "--include-gone takes them"
         )
     return tuple(said)

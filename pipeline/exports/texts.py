@@ -62,6 +62,8 @@ class TagSource:
     """Columns of its rows that say how a track sounds; none where no run was asked for any."""
     catalog: str = ""
     """What was tagged, as --catalog had it."""
+    own: tuple[str, ...] = ()
+    """Columns that manifests have of their own, `catalog_uri` first; none without a manifest."""
 
     def name(self, code: str) -> str:
         """Return the name of a class, fit for one line of text."""
@@ -101,26 +103,40 @@ def is_formula(text: str) -> bool:
     return text.startswith((*_FORMULA, "'"))
 
 
-def csv_header(codes: Sequence[str], attributes: Sequence[str] = ()) -> str:
+def csv_header(
+    codes: Sequence[str], attributes: Sequence[str] = (), own: Sequence[str] = ()
+) -> str:
     """Return the first line of the csv; what came later is behind: columns keep their places."""
     scores = [f"score_{code}" for code in codes]  # a class may be called as a column is
     columns = ["uri", "status", "reason", "duration_s", "labels", *scores, "model_id", "tagged_at"]
-    return ",".join(map(_quoted, [*columns, *attributes, "label_names"])) + "\r\n"
+    return ",".join(map(_quoted, [*columns, *attributes, "label_names", *own])) + "\r\n"
 
 
-def csv_lines(
-    rows: Iterable[Row],
-    codes: Sequence[str],
-    attributes: Sequence[str] = (),
-    name_of: Callable[[str], str] = str,
-) -> str:
+def csv_lines(rows: Iterable[Row], codes: Sequence[str], origin: TagSource) -> str:
     """Return lines of RFC 4180; what a failed track lacks is empty."""
-    return "".join(",".join(_csv_cells(row, codes, attributes, name_of)) + "\r\n" for row in rows)
+    cells = (
+        [*_csv_cells(row, codes, origin), *(_own_cell(row.get(name)) for name in origin.own)]
+        for row in rows
+    )
+    return "".join(",".join(one) + "\r\n" for one in cells)
 
 
-def _csv_cells(
-    row: Row, codes: Sequence[str], attributes: Sequence[str], name_of: Callable[[str], str]
-) -> list[str]:
+def _own_cell(value: Any) -> str:
+    """Return what a manifest says as a cell: numbers as they are, all else in quotes."""
+    if value is None:
+        return ""
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    return str(value) if is_number else _quoted(str(_own_value(value)))
+
+
+def _own_value(value: Any) -> Any:
+    """Return what a manifest says as JSON knows it: times and decimals as text."""
+    if value is None or isinstance(value, str | bool | int):
+        return value
+    return _number(value) if isinstance(value, float) else str(value)
+
+
+def _csv_cells(row: Row, codes: Sequence[str], origin: TagSource) -> list[str]:
     scores = row["scores"] or {}
     texts = [row[key] for key in ("uri", "status", "reason")]
     return [
@@ -130,14 +146,18 @@ def _csv_cells(
         *(_six(scores.get(code)) for code in codes),
         _quoted(row["model_id"]),
         _time(row["tagged_at"]) or "",
-        *(_six(row.get(name)) for name in attributes),
-        _quoted("; ".join(map(name_of, row["labels"] or ()))),
+        *(_six(row.get(name)) for name in origin.attributes),
+        _quoted("; ".join(map(origin.name, row["labels"] or ()))),
     ]
 
 
-def json_lines(rows: Iterable[Row], attributes: Sequence[str] = ()) -> str:
+def json_lines(rows: Iterable[Row], attributes: Sequence[str] = (), own: Sequence[str] = ()) -> str:
     """Return an object a line, a track each."""
-    return "".join(to_json(_json_row(row, attributes)) + "\n" for row in rows)
+    objects = (
+        _json_row(row, attributes) | {name: _own_value(row.get(name)) for name in own}
+        for row in rows
+    )
+    return "".join(to_json(one) + "\n" for one in objects)
 
 
 def _json_row(row: Row, attributes: Sequence[str]) -> dict[str, Any]:
@@ -191,6 +211,7 @@ def jams_text(row: Row, found: Iterable[Span], origin: TagSource) -> str:
         "scores": _numbers(row["scores"]),
         "tagged_at": _time(row["tagged_at"]),
         **{name: _number(row.get(name)) for name in origin.attributes},
+        **{name: _own_value(row.get(name)) for name in origin.own},
     }
     annotation = {
         "namespace": "tag_open",

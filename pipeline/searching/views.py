@@ -1,10 +1,11 @@
 """One model's tags in a folder in, an SQL view of its tracks out: the last row of each.
 
     tags/*.parquet ─→ last_rows ─→ tracks ←join→ windows
-    corrections/*.parquet ─→ people ─┘
+    gone/*.parquet ─┘           ↑
+    corrections/*.parquet ─→ people
 
-`tracks` is the one place where it is said which rows a search sees, and with which labels: as
-people have corrected them. After a night each track has
+`tracks` is the one place where it is said which rows a search sees, and with which labels: not
+those of tracks that are gone, and as people have corrected them. After a night each track has
 one row, and the files are read as they are; only files with rows that a later one replaces, as a
 killed run leaves them, are read into memory without these.
 """
@@ -23,6 +24,7 @@ from pipeline.errors import SpecMismatch, StoreError
 from pipeline.searching.conditions import quoted
 from pipeline.store.matrices import codes_of
 from pipeline.store.tags.corrections import Corrections, people_of, read_corrections
+from pipeline.store.tags.gone import read_gone
 from pipeline.store.tags.tagfiles import AT_ONCE, file_beside
 from pipeline.store.tags.tagstore import TagStore
 from schemas.attributes import attributes_of
@@ -68,8 +70,9 @@ class Views:
         self.attributes = _attributes(self._schemas.values())
         self.connection = duckdb.connect(config=_SETTINGS)
         replaced = store.replaced_rows(model_id)
-        self.is_whole = not replaced
-        """Whether each row of the files is the last of its track."""
+        self._gone = read_gone(store.folder, model_id)
+        self.is_whole = not replaced and not self._gone.num_rows
+        """Whether each row of the files is the last of its track, and none is gone."""
         self.corrections = read_corrections(store.folder)
         with sql_errors(store.folder.uri):
             self._create_last_rows(in_memory=in_memory, replaced=replaced)
@@ -126,6 +129,9 @@ class Views:
             parts.append("rest")
         names = ", ".join(map(identifier, self._columns().names))
         rows = " union all ".join(f"select {names} from {part}" for part in parts)
+        if self._gone.num_rows:
+            self.connection.register("gone", self._gone)
+            rows = f"select * from ({rows}) where uri not in (select uri from gone)"
         kind, order = ("table", " order by uri") if in_memory else ("view", "")
         self.connection.execute(f"create temp {kind} last_rows as {rows}{order}")
 

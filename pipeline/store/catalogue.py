@@ -1,5 +1,7 @@
 """A catalogue in, its tracks out, a batch at a time: `uri, size_bytes, modified_ns`.
 
+Those of a manifest have its own columns besides (`manifest_columns`).
+
 A catalogue is a folder, a glob, one audio file, or a Parquet, CSV or JSON-lines manifest with a
 `uri` column, here or in a bucket. Nothing is kept but the batch at hand, so ten million rows cost
 no more memory than ten thousand.
@@ -27,12 +29,14 @@ from pipeline.audio.decoding.formats import AUDIO_SUFFIXES
 from pipeline.errors import TableError, UsageError
 from pipeline.store.folder import Folder, read_input, split_uri, uri_in, without_options
 from pipeline.store.left_out import LeftOut
+from pipeline.store.manifest_columns import own_columns, own_columns_of
 from pipeline.store.playlist import FORMS, PLAYLISTS, playlist_uris, refuse_other_playlists
 
 MANIFEST_SUFFIXES = (".parquet", ".csv", ".jsonl", *PLAYLISTS)
 TRACKS = pa.schema([("uri", pa.string()), ("size_bytes", pa.int64()), ("modified_ns", pa.int64())])
 _BATCH_TRACKS = 1 << 16
 _STATED = ("size_bytes", "modified_ns")
+_OWN = "own"  # of a track's row: the manifest's row that names it
 _INT64 = range(-(1 << 63), 1 << 63)
 _SCHEME = re.compile(r"[a-zA-Z][a-zA-Z0-9+.-]*://")
 
@@ -56,8 +60,7 @@ def track_batches(catalog: str, left_out: LeftOut | None = None) -> Iterator[pa.
 
 
 def _batches(catalog: str, left_out: LeftOut) -> Iterator[pa.Table]:
-    if catalog.startswith("file://"):  # the caller's own; one in a manifest is not read
-        catalog = unquote(urlsplit(catalog).path)
+    catalog = without_scheme(catalog)
     is_parquet = catalog.lower().partition("?")[0].endswith(".parquet")
     if is_parquet and (is_uri(catalog) or Path(catalog).is_file()):
         refuse_web_manifest(catalog)
@@ -67,10 +70,24 @@ def _batches(catalog: str, left_out: LeftOut) -> Iterator[pa.Table]:
         yield from _as_tables(_rows(catalog, left_out))
 
 
+def with_columns(table: pa.Table, columns: Mapping[str, pa.Array]) -> pa.Table:
+    """Return a table with more columns."""
+    for name, values in columns.items():
+        table = table.append_column(name, values)
+    return table
+
+
+def without_scheme(catalog: str) -> str:
+    """Return the path of a file:// URI: the caller's own, as one in a manifest is not read."""
+    return unquote(urlsplit(catalog).path) if catalog.startswith("file://") else catalog
+
+
 def _as_tables(rows: Iterable[Row]) -> Iterator[pa.Table]:
     rows = iter(rows)
     while batch := list(islice(rows, _BATCH_TRACKS)):
-        yield pa.Table.from_pylist(batch, TRACKS)
+        table = pa.Table.from_pylist(batch, TRACKS)
+        own = [row[_OWN] for row in batch if _OWN in row]
+        yield with_columns(table, own_columns_of(own)) if own else table
 
 
 def _why_none(catalog: str) -> str:
@@ -101,7 +118,7 @@ def _rows(catalog: str, left_out: LeftOut) -> Iterable[Row]:
         refuse_other_playlists(str(path))
         return _manifest(str(path)) if is_manifest else [_stated(str(path))]
     found = (str(Path(p).absolute()) for p in glob.iglob(catalog, recursive=True))  # noqa: PTH207
-    files = (path for path in found if _is_audio(path) or os.path.isfile(path))  # noqa: PTH113
+    files = (path for path in found if is_audio(path) or os.path.isfile(path))  # noqa: PTH113
     return _audio_only(map(_stated, files), left_out)
 
 
@@ -115,7 +132,7 @@ def _remote_rows(catalog: str, left_out: LeftOut, *, is_manifest: bool) -> Itera
         return _manifest(catalog)
     if "*" in catalog:  # not "[", with which folders of albums are named
         return _audio_only(_matching(catalog), left_out)
-    if _is_audio(without_options(catalog)[0]):
+    if is_audio(without_options(catalog)[0]):
         return [_remote_file(catalog)]
     return _audio_only(_listed(catalog), left_out)
 
@@ -131,7 +148,8 @@ def is_uri(text: str) -> bool:
     return _SCHEME.match(text) is not None
 
 
-def _is_audio(path: str) -> bool:
+def is_audio(path: str) -> bool:
+    """Say whether a file's name has a suffix of audio, and is none that macOS leaves."""
     name = path.rpartition("/")[2]
     return os.path.splitext(name)[1].lower() in AUDIO_SUFFIXES and not name.startswith("._")  # noqa: PTH122 (a Path for each of a million names takes seconds)
 
@@ -140,7 +158,7 @@ def _audio_only(rows: Iterable[Row], left_out: LeftOut) -> Iterator[Row]:
     """Yield the rows of audio files; count the others."""
     for row in rows:
         path = without_options(row["uri"])[0]
-        if _is_audio(path):
+        if is_audio(path):
             yield row
         else:
             left_out.add(path)
@@ -156,12 +174,17 @@ def _listed(uri: str) -> Iterator[Row]:
 def _matching(pattern: str) -> Iterator[Row]:
     """Yield a bucket's files that a glob names: `**/` crosses folders, `*` does not."""
     address, options = without_options(pattern)
-    forms = {"**/": "(?:.*/)?", "*": "[^/]*"}
-    parts = re.split(r"(\*\*/|\*)", address)
-    wanted = re.compile("".join(forms.get(part) or re.escape(part) for part in parts))
-    for row in _listed(parts[0].rpartition("/")[0] + options):
+    wanted = re.compile(bucket_pattern(address))
+    for row in _listed(address.partition("*")[0].rpartition("/")[0] + options):
         if wanted.fullmatch(without_options(row["uri"])[0]):
             yield row
+
+
+def bucket_pattern(address: str) -> str:
+    """Return a regular expression of the files that a bucket's glob names."""
+    forms = {"**/": "(?:.*/)?", "*": "[^/]*"}
+    parts = re.split(r"(\*\*/|\*)", address)
+    return "".join(forms.get(part) or re.escape(part) for part in parts)
 
 
 def _remote_file(uri: str) -> Row:
@@ -189,13 +212,12 @@ def _manifest(uri: str) -> Iterator[Row]:
 
 
 def _tracks_of(rows: Iterable[Row], folder: str) -> Iterator[Row]:
-    """Yield the tracks that a manifest in a folder names."""
+    """Yield the tracks that a manifest in a folder names, and its rows with them."""
     for row in rows:
         track = resolve(row["uri"], folder)
-        if row.get("size_bytes") is not None or is_uri(track):
-            yield _track(track, row.get("size_bytes"), row.get("modified_ns"))
-        else:
-            yield _stated(track)
+        is_stated = row.get("size_bytes") is not None or is_uri(track)
+        stated = (row.get("size_bytes"), row.get("modified_ns"))
+        yield (_track(track, *stated) if is_stated else _stated(track)) | {_OWN: row}
 
 
 def _manifest_rows(uri: str) -> Iterator[Row]:
@@ -225,13 +247,16 @@ def _parquet_batches(uri: str) -> Iterator[pa.Table]:
             if "uri" not in names:
                 raise UsageError(f"{expected}; its columns are {', '.join(sorted(names))}")
             columns = ["uri", *(name for name in _STATED if name in names)]
-            for batch in source.iter_batches(_BATCH_TRACKS, columns=columns):
-                if is_plain(batch):
-                    yield pa.Table.from_batches([batch]).select(TRACKS.names).cast(TRACKS)
+            for batch in source.iter_batches(_BATCH_TRACKS):
+                tracks, own = batch.select(columns), own_columns(batch)
+                if is_plain(tracks):
+                    table = pa.Table.from_batches([tracks]).select(TRACKS.names).cast(TRACKS)
                 else:
-                    rows = enumerate(batch.to_pylist(), n_before + 1)
+                    rows = enumerate(tracks.to_pylist(), n_before + 1)
                     checked = (_checked(row, uri, n) for n, row in rows)
-                    yield from _as_tables(_tracks_of(checked, address))
+                    found = list(_tracks_of(checked, address))
+                    table = pa.Table.from_pylist(found, TRACKS)
+                yield with_columns(table, own)
                 n_before += batch.num_rows
         except pa.ArrowInvalid as error:
             raise UsageError(f"{expected}: {error}") from error
@@ -261,7 +286,7 @@ def is_plain(batch: pa.RecordBatch) -> bool:
 def _csv_rows(file: BinaryIO, uri: str) -> Iterator[tuple[int, Row]]:
     text = io.TextIOWrapper(file, "utf-8-sig", newline="")
     for line, row in _csv(text, uri, ["uri"]):
-        yield line, {key: row[key] or None for key in ("uri", *_STATED) if key in row}
+        yield line, {key: value or None for key, value in row.items() if isinstance(key, str)}
 
 
 def _json_rows(file: BinaryIO, uri: str) -> Iterator[tuple[int, Row]]:
@@ -280,11 +305,11 @@ def _json_rows(file: BinaryIO, uri: str) -> Iterator[tuple[int, Row]]:
 
 
 def _checked(row: Mapping[str, Any], uri: str, line: int) -> Row:
-    """Return uri, size and time of a manifest's row; TableError where they are something else."""
+    """Return a manifest's row; TableError where uri, size or time are something else."""
     track = row.get("uri")
     if not isinstance(track, str) or not track:
         raise TableError(uri, line, "an empty value" if not track else repr(track), "a uri")
-    stated: Row = {"uri": track}
+    stated: Row = {**row, "uri": track}
     for key in _STATED:
         value = row.get(key)
         try:

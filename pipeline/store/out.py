@@ -43,7 +43,10 @@ DIFFERENCES = Kind("a comparison of tags", r"differences\.json")
 TAGS = Kind(
     "a catalogue's tags",
     r"run\.json",
-    ("tags", "runs", "windows", "intervals", "embeddings", "window_embeddings"),
+    (
+        *("tags", "runs", "windows", "intervals", "embeddings", "window_embeddings", "gone"),
+        *("catalogue", "corrections"),
+    ),
 )
 EXPORT = Kind(
     "exported tags",

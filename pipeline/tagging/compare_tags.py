@@ -16,6 +16,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from pipeline.arrays import Hashes
 from pipeline.configs.compare import CompareTagsConfig as CompareTagsConfig
 from pipeline.errors import SpecMismatch, UsageError
 from pipeline.evaluation.runs.tag_differences import Tagged, differences_table, findings, pair
@@ -25,7 +26,8 @@ from pipeline.runs.provenance import provenance
 from pipeline.store.folder import Folder
 from pipeline.store.matrices import codes_of, label_matrix, score_matrix
 from pipeline.store.out import DIFFERENCES, check_out
-from pipeline.store.tags.known import text_hashes
+from pipeline.store.tags.gone import are_present, gone_tracks
+from pipeline.store.tags.known import no_hashes, text_hashes
 from pipeline.store.tags.tagrows import last_of_each, times
 from pipeline.store.tags.tagstore import TagStore
 from schemas.comparison import DifferencesRecord
@@ -48,13 +50,15 @@ class _Side:
     """Its last run that has ended, or else the last one; an empty one where none is known."""
     is_complete: bool | None
     """Whether its last run has ended; None where none is known."""
+    gone: Hashes
+    """Of the uris whose rows do not count: their catalogue has them no more."""
 
 
 def compare_tags(config: CompareTagsConfig) -> DifferencesRecord:
     """Compare two models' tags; write the files of `out`, and return differences.json."""
     check_out(config.out, DIFFERENCES, {"--a": config.a, "--b": config.b})
     sides = [
-        _side(TagStore.open(uri), model_id)
+        _side(TagStore.open(uri), model_id, include_gone=config.include_gone)
         for uri, model_id in zip((config.a, config.b), models(config), strict=True)
     ]
     codes = _common_codes(*sides)
@@ -141,14 +145,15 @@ def _columns(piece: pa.Table, codes: Sequence[str]) -> list[Any]:
     ]
 
 
-def _side(store: TagStore, model_id: str) -> _Side:
+def _side(store: TagStore, model_id: str, *, include_gone: bool) -> _Side:
+    gone = no_hashes() if include_gone else gone_tracks(store.folder, model_id)
     names = store.files(model_id)
     codes = codes_of(store.folder.read_schema(names[0]))
     runs = store.runs(model_id)
     if (last := next(runs, None)) is None:
-        return _Side(store, model_id, names, codes, TaggingRun(), None)
+        return _Side(store, model_id, names, codes, TaggingRun(), None, gone)
     ended = (run for run in chain([last], runs) if run.complete)
-    return _Side(store, model_id, names, codes, next(ended, last), last.complete)
+    return _Side(store, model_id, names, codes, next(ended, last), last.complete, gone)
 
 
 def _rows_of(side: _Side) -> Iterator[pa.Table]:
@@ -156,7 +161,8 @@ def _rows_of(side: _Side) -> Iterator[pa.Table]:
     with ThreadPoolExecutor(_N_READERS) as pool:
         for start in range(0, len(side.files), _N_FILES):
             block = side.files[start : start + _N_FILES]
-            yield from pool.map(partial(side.store.folder.read_table, columns=_COLUMNS), block)
+            for rows in pool.map(partial(side.store.folder.read_table, columns=_COLUMNS), block):
+                yield rows.filter(pa.array(are_present(rows["uri"], side.gone)))
 
 
 def _latest_models(store: TagStore) -> list[str]:
@@ -183,6 +189,7 @@ def _said(side: _Side, rows: Tagged) -> dict[str, Any]:
         "complete": side.is_complete,
         "n_tracks": len(rows.uris),
         "n_failed": int((~rows.is_ok).sum()),
+        "n_gone": len(side.gone),
         **{key: getattr(side.run, key) or None for key in keys},
         "engine": _engine(side),
     }

@@ -13,6 +13,7 @@ from pipeline.evaluation.runs.tally import Tally
 from pipeline.inference.inference_config import InferenceConfig
 from pipeline.models.ensemble import EnsembleCard
 from pipeline.runs.provenance import provenance
+from pipeline.tagging.part_presence import Settled
 from pipeline.tagging.part_steps import Finished, Planned
 from schemas.tagging_run import TaggingRun, run_id_of
 
@@ -45,15 +46,13 @@ def tagging_run(
     planned: Planned,
     tally: Tally,
     finished: Finished,
+    settled: Settled,
     *,
+    duplicates: int,
     started: datetime,
     seconds: float,
 ) -> TaggingRun:
-    """Return what a tagging did, by the work it had and by what TAGS hold now.
-
-    RuntimeError unless every track of the catalogue has its row, and only one.
-    """
-    check_none_lost(planned, tally, finished)
+    """Return what a tagging did, by the work it had and by what TAGS hold now."""
     engine = tally.engines.most_common(1)[0][0] if tally.engines else "{}"
     card, n_failed = inference.card, finished.n_failed
     run = ended_run(
@@ -67,6 +66,7 @@ def tagging_run(
         run,
         model=inference.model,
         tracks=planned.n_tracks,
+        duplicates=duplicates,
         tagged=tally.n_ok,
         failed=tally.n_failed,
         skipped=planned.n_unchanged + tally.n_same,
@@ -79,6 +79,9 @@ def tagging_run(
         undescribed=planned.n_undescribed,
         attributes=list(inference.attributes),
         gone=planned.n_removed,
+        marked_gone=settled.n_gone,
+        returned=settled.n_returned,
+        pruned=settled.n_pruned,
         failed_in_all=n_failed,
         max_failed=config.max_failed,
         past_limit=n_failed > config.max_failed * planned.n_tracks,
@@ -86,7 +89,7 @@ def tagging_run(
         stages={stage: round(spent, 3) for stage, spent in tally.stages.items()},
         reasons=dict(tally.reasons),
         labels_of_run={code: tally.labels[code] for code in inference.codes},
-        labels_in_all={code: finished.totals.labels[code] for code in inference.codes},
+        labels_in_all={code: settled.totals.labels[code] for code in inference.codes},
         unlabelled=tally.n_unlabelled,
         histograms=tally.histograms,
         memory={**run.memory, "worker_peak_mib": tally.peak_mib},

@@ -45,7 +45,7 @@ def export_tags(config: ExportConfig) -> Exported:
     """Write the tags of one model in another format."""
     check_options(config)
     check_out(config.out, EXPORT, {"--tags": config.tags})
-    source = ExportSource.open(config.tags, config.model_id)
+    source = ExportSource.open(config.tags, config.model_id, include_gone=config.include_gone)
     out = Folder(config.out)
     with out.claimed():
         _delete_half_written(out)

@@ -211,7 +211,7 @@ class PartSteps:
         each: Each = map,
     ) -> None:
         """Plan; `each` does a step of all parts, and the rest is as `plan_part` takes it."""
-        self._listing, self._tables, self._each = listing, tables, each
+        self.listing, self.each, self._tables = listing, each, tables
         self.parts = parts
         plan = partial(
             plan_part,
@@ -255,6 +255,6 @@ class PartSteps:
         n_renamed = 0
         if same:
             copy = partial(copy_part, same=same, date=date, schema=schema)
-            n_renamed = sum(self._each(copy, self.parts))
-        finish = partial(finish_part, listing=self._listing, tables=self._tables)
-        return n_renamed, sum(self._each(finish, self._with_left), self._untouched)
+            n_renamed = sum(self.each(copy, self.parts))
+        finish = partial(finish_part, listing=self.listing, tables=self._tables)
+        return n_renamed, sum(self.each(finish, self._with_left), self._untouched)

@@ -19,16 +19,23 @@ from functools import partial
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
+import pyarrow as pa
+
+from pipeline.arrays import Hashes
 from pipeline.configs.retag import RetagConfig as RetagConfig
 from pipeline.errors import SpecMismatch, UsageError
 from pipeline.evaluation.labels.calibration import Calibration
 from pipeline.evaluation.labels.labelling import Changes, changes, labels_of_tags
 from pipeline.evaluation.labels.thresholds import check_share, thresholds_for
 from pipeline.models.starter import model_folders
-from pipeline.runs.logs import progress_bar
+from pipeline.runs.logs import progress_bar, say
 from pipeline.store.disk import Walked
 from pipeline.store.folder import Folder, read_input, split_uri
 from pipeline.store.out import TAGS, check_out, check_same
+from pipeline.store.tags.catalogue_table import CATALOGUE_TABLE
+from pipeline.store.tags.gone import GONE_TABLE, are_present, gone_tracks
+from pipeline.store.tags.known import no_hashes
+from pipeline.store.tags.tagfiles import hash_of
 from pipeline.store.tags.tagstore import IDENTITY_KEY, TagStore
 from pipeline.tagging.ended_run import ended_run
 from schemas.tagging_run import TaggingRun
@@ -58,18 +65,25 @@ def retag(config: RetagConfig) -> TaggingRun:
     limits = _limits(config, before.identity, card)
     with out.claimed():
         _claim(new, source, limits, {name for name, _, _ in files})
-        made = sum(_retagged(source, out, files, limits), Changes.none())
+        gone = no_hashes() if config.include_gone else gone_tracks(source, model_id)
+        made = sum(_retagged(source, out, files, limits, gone), Changes.none())
+        if len(gone):
+            text = f"{len(gone):,} tracks are left out: they are gone from their catalogue"
+            say("gone", text=f"{text}; --include-gone takes them")
+        for table in (CATALOGUE_TABLE, *([GONE_TABLE] * config.include_gone)):
+            for name in table.files(source, model_id):
+                out.write_table(name, source.read_table(name), compression="zstd")
         run = _record(before, source, limits, made, started, seconds=monotonic() - began)
         new.write_run(run)
     return run
 
 
 def _retagged(
-    source: Folder, out: Folder, files: list[Walked], limits: Identity
+    source: Folder, out: Folder, files: list[Walked], limits: Identity, gone: Hashes
 ) -> Iterator[Changes]:
     """Make the files anew; yield what changes in each."""
     there = {name for name, _, _ in out.walk("tags")}
-    one = partial(_retag_file, source=source, out=out, limits=limits, there=there)
+    one = partial(_retag_file, source=source, out=out, limits=limits, there=there, gone=gone)
     with (
         ThreadPoolExecutor(_WRITERS) as pool,
         progress_bar(total=len(files), unit=" files", desc="retag") as bar,
@@ -84,18 +98,23 @@ def _retagged(
 
 
 def _retag_file(
-    file: Walked, *, source: Folder, out: Folder, limits: Identity, there: set[str]
+    file: Walked, *, source: Folder, out: Folder, limits: Identity, there: set[str], gone: Hashes
 ) -> Changes:
     """Make one file anew, unless it is there."""
     name, size_bytes, modified_ns = file
-    tags = source.read_table(name)
+    tags, left_out = _present(source.read_table(name), gone)
+    if not tags.num_rows:
+        out.delete(name)
+        return Changes.none()
     try:
         found = labels_of_tags(tags, thresholds=limits["thresholds"], min_confidence=limits["gate"])
     except UsageError as error:
         raise UsageError(f"{source.uri_of(name)}: {error}") from error
     at = tags.schema.get_field_index("labels")
     new = tags.set_column(at, tags.schema.field(at), found)
-    made_of = json.dumps({"uri": source.uri_of(name), "size": size_bytes, "time": modified_ns})
+    made_of = json.dumps(
+        {"uri": source.uri_of(name), "size": size_bytes, "time": modified_ns, **left_out}
+    )
     said = (out.read_schema(name).metadata or {}) if name in there else {}
     if said.get(SOURCE_KEY) != made_of.encode():
         said = tags.schema.metadata or {}
@@ -104,6 +123,15 @@ def _retag_file(
         new = new.replace_schema_metadata({**said, **lineage})
         out.write_table(name, new, compression="zstd")
     return changes(tags, new)
+
+
+def _present(tags: pa.Table, gone: Hashes) -> tuple[pa.Table, dict[str, str]]:
+    """Return the rows of tracks that are not gone, and by what one knows which were left out."""
+    are = are_present(tags["uri"], gone)
+    if are.all():
+        return tags, {}
+    left_out = tags["uri"].filter(pa.array(~are)).to_pylist()
+    return tags.filter(pa.array(are)), {"without": hash_of(left_out)}
 
 
 def _last_run(store: TagStore, config: RetagConfig, card: Card | None) -> TaggingRun:

@@ -36,6 +36,8 @@ class TaggingPlan:
     """How long it would take; None where no run tells."""
     undescribed: int = 0
     """Of those left, tracks that were tagged without the attributes that are asked for."""
+    duplicates: int = 0
+    """Rows of a manifest beyond the tracks: these are named more than once."""
 
 
 def plan_of(

@@ -13,10 +13,12 @@ from pipeline.arrays import Bools, Float64
 from pipeline.errors import SpecMismatch, TableError, UsageError
 from pipeline.evaluation.labels.thresholds import thresholds_for
 from pipeline.inference.inference_config import InferenceConfig
+from pipeline.runs.logs import say
 from pipeline.store.catalogue import read_csv, resolve
 from pipeline.store.dataset import Dataset
-from pipeline.store.folder import split_uri
+from pipeline.store.folder import Folder, split_uri
 from pipeline.store.matrices import label_matrix, score_matrix
+from pipeline.store.tags.gone import are_present, gone_tracks
 from pipeline.store.tags.tagrows import last_rows
 from pipeline.store.tags.tagstore import TagStore
 from pipeline.tagging.tag_claim import identities
@@ -89,6 +91,18 @@ def read_truth(uri: str, codes: list[str]) -> dict[str, list[str]]:
             raise TableError(uri, line, f"{name} again", "a row a uri, its codes joined by +")
         truth[name] = labels
     return truth
+
+
+def present_truth(
+    uri: str, inference: InferenceConfig, truth: dict[str, list[str]]
+) -> dict[str, list[str]]:
+    """Return the truth of the tracks that are not gone from their catalogue; say how many are."""
+    gone = gone_tracks(Folder(uri), inference.card.model_id)
+    present = are_present(pa.chunked_array([list(truth)], pa.string()), gone)
+    if n_gone := int((~present).sum()):
+        text = f"{n_gone:,} tracks of the truth are left out: they are gone from the catalogue"
+        say("gone", text=f"{text}; --include-gone takes them")
+    return {name: truth[name] for name, is_in in zip(truth, present, strict=True) if is_in}
 
 
 def aligned(

@@ -144,7 +144,9 @@ def test_names_from_outside_are_text_and_nothing_else(page):
 def test_a_track_that_failed_says_why(page):
     search(page, "status = failed", 1)
     page.locator(".row").first.click()
-    page.wait_for_function("() => document.getElementById('status').textContent.includes('not_audio')")
+    page.wait_for_function(
+        "() => document.getElementById('status').textContent.includes('not_audio')"
+    )
 
 
 def test_a_file_that_is_gone_is_said_to_be(page):

@@ -47,7 +47,14 @@ from pipeline.store.out import EVALUATION, check_out
 from pipeline.store.tags.tagstore import TagStore
 from pipeline.tagging.commit import Writing
 from pipeline.tagging.tag_progress import gathered
-from pipeline.tagging.truth import aligned, as_tagged, read_tags, read_truth, split_truth
+from pipeline.tagging.truth import (
+    aligned,
+    as_tagged,
+    present_truth,
+    read_tags,
+    read_truth,
+    split_truth,
+)
 from schemas.build_report import BuildReport
 
 
@@ -134,6 +141,8 @@ def _read(config: EvaluateConfig, inference: InferenceConfig, choice: Choice) ->
     """Take the TAGS and the truth that are there."""
     inference = _with_thresholds(inference, choice, None)
     truth = read_truth(str(config.truth), inference.codes)
+    if not config.include_gone:
+        truth = present_truth(str(config.tags), inference, truth)
     return _Tagged(inference, read_tags(str(config.tags), inference, truth), truth, list(truth))
 
 

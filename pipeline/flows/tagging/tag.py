@@ -41,13 +41,15 @@ from pipeline.store.catalogue import track_batches
 from pipeline.store.folder import Folder
 from pipeline.store.left_out import LeftOut
 from pipeline.store.out import TAGS, check_out
+from pipeline.store.reach import reach_of
 from pipeline.store.tags.known import Totals
 from pipeline.store.tags.listing import Listing
 from pipeline.store.tags.parts import n_parts_for
 from pipeline.store.tags.tagpart import TagPart
 from pipeline.store.tags.tagstore import TagStore
 from pipeline.tagging.commit import Stages, Writing
-from pipeline.tagging.ended_run import tagging_run
+from pipeline.tagging.ended_run import check_none_lost, tagging_run
+from pipeline.tagging.part_presence import settle
 from pipeline.tagging.part_steps import Each, Finished, PartSteps, Planned
 from pipeline.tagging.tag_claim import aggregation_there, check_identity, claim
 from pipeline.tagging.tag_plan import TaggingPlan, plan_of
@@ -161,7 +163,8 @@ def plan_tagging(config: TagConfig) -> TaggingPlan:
             writes=False,
         )
     runs = store.runs(model_id)
-    return plan_of(steps.planned, runs, left_out.counts, inference.attributes)
+    plan = plan_of(steps.planned, runs, left_out.counts, inference.attributes)
+    return replace(plan, duplicates=listing.n_rows - plan.tracks)
 
 
 def tag_catalog(config: TagConfig) -> TaggingRun:
@@ -199,8 +202,12 @@ def tag_catalog(config: TagConfig) -> TaggingRun:
             _say_undescribed(planned, inference)
             started = _last_of_all(started, planned.known)
             tally, finished = _tag(config, inference, store, steps, started)
+            check_none_lost(planned, tally, finished)
+            reach, catalog = reach_of(config.catalog), config.catalog
+            settled = settle(steps, finished, reach, config.prune, catalog=catalog, at=started)
         run = tagging_run(
-            *(config, inference, planned, tally, finished),
+            *(config, inference, planned, tally, finished, settled),
+            duplicates=listing.n_rows - planned.n_tracks,
             started=started,
             seconds=monotonic() - began,
         )

@@ -237,6 +237,11 @@ class Known:
         return find_in(uris, self.rows.uris)
 
 
+def no_hashes() -> Hashes:
+    """Return none."""
+    return np.zeros(0, np.uint64)
+
+
 def each_once(hashes: Hashes) -> Hashes:
     """Return hashes sorted, each once: by sorting, 50 times as fast as numpy's hash table is.
 

@@ -17,6 +17,7 @@ import pyarrow.compute as pc
 
 from pipeline.arrays import Bools, Hashes
 from pipeline.store.folder import Folder
+from pipeline.store.manifest_columns import joined
 from pipeline.store.tags.known import are_in, text_hashes
 from pipeline.store.tags.parts import MAX_ROWS, hash_range
 
@@ -27,7 +28,10 @@ _ROWS_A_GROUP = 1 << 13
 
 @dataclass(frozen=True)
 class Listing:
-    """A catalogue's tracks, as often as it names them: rows of TRACKS and `uri_hash`."""
+    """A catalogue's tracks, as often as it names them: rows of TRACKS and `uri_hash`.
+
+    Those of a manifest have its own columns, too.
+    """
 
     n_rows: int
     """How many tracks the catalogue names, as often as it does."""
@@ -83,6 +87,6 @@ class Listing:
 
 def _write(folder: Folder, tables: list[pa.Table], number: int) -> str:
     name = f"{PLACE}/{number:05d}.parquet"
-    rows = pa.concat_tables(tables).sort_by(URI_HASH)
+    rows = joined(tables).sort_by(URI_HASH)
     folder.write_table(name, rows, row_group_size=_ROWS_A_GROUP, compression="lz4")
     return name

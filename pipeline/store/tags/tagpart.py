@@ -160,6 +160,30 @@ class TagPart:
         names = list(index.files)
         return [names[number] for number in np.unique(index.file_of[is_there])]
 
+    def uris_of(self, hashes: Hashes) -> list[str]:
+        """Return the uris that have some hashes; files without any, by the index, are not read."""
+        uris: list[str] = []
+        for name in self._files_of(hashes):
+            found = self.folder.read_table(name, ["uri"])["uri"]
+            uris += found.filter(pa.array(are_in(text_hashes(found), hashes))).to_pylist()
+        return uris
+
+    def forget(self, hashes: Hashes) -> Known:
+        """Delete the rows of tracks, and what stands beside them; return what is known then.
+
+        The hashes of their uris are sorted. After a kill the same call goes on.
+        """
+        for name in self._files_of(hashes):
+            tags = self.folder.read_table(name)
+            keep_rows(self.folder, name, tags, ~are_in(text_hashes(tags["uri"]), hashes))
+        return self.compact().known
+
+    def _files_of(self, hashes: Hashes) -> list[str]:
+        """Return the files that the index says have a row of some uris."""
+        index = read_index(self.folder, self.index_name)
+        names = list(index.files)
+        return [names[k] for k in np.unique(index.file_of[are_in(index.rows.uris, hashes)])]
+
     def missing_tables(self, tables: Sequence[str]) -> Counter[str]:
         """Return how many files of TAGS do not have some tables beside them, by table."""
         places = {place_of(name) for name in self._sizes("tags")} if tables else set()

@@ -12,6 +12,7 @@ import json
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -24,7 +25,8 @@ from pipeline.errors import UsageError
 from pipeline.store.disk import TEMPORARY, Walked
 from pipeline.store.folder import Folder
 from pipeline.store.tags.attribute_flags import bits_of, bits_of_rows
-from pipeline.store.tags.known import content_hashes, text_hashes
+from pipeline.store.tags.gone import gone_tracks
+from pipeline.store.tags.known import are_in, content_hashes, no_hashes, text_hashes
 from pipeline.store.tags.parts import by_part, n_parts_of, part_name, part_names
 from pipeline.store.tags.tag_index import covered_sizes
 from pipeline.store.tags.tagfiles import (
@@ -50,7 +52,20 @@ IDENTITY_KEY = b"timbre.tagging"
 """In the metadata of a file of TAGS: how its rows were made."""
 _CUT_BYTES = 1 << 28
 """Files that are read at once while a folder is cut into parts: each part gets one of them."""
+_BY_PART = ("index", "gone", "catalogue")
 _COPIED_ROWS = 4096  # a file
+
+
+@dataclass(frozen=True)
+class CurrentRows:
+    """The rows of a model's TAGS that count: each track's last one, unless the track is gone."""
+
+    by_file: Mapping[str, Bools]
+    """Which rows of a file count, by its name."""
+    n_replaced: int
+    """Rows left out as their tracks have newer ones."""
+    n_gone: int
+    """Rows left out as their catalogue has their tracks no more (`pipeline.store.tags.gone`)."""
 
 
 class TagStore:
@@ -207,32 +222,35 @@ class TagStore:
     def clear(self) -> None:
         """Delete every row of every model."""
         self.clear_up()
-        for table in (*TABLES, "index"):
+        for table in (*TABLES, *_BY_PART):
             for name in self.files(table=table):
                 self.folder.delete(name)
 
     def clear_up(self) -> None:
         """Delete what a killed run has left: half-written files, and files without their TAGS."""
         committed = {place_of(name) for name in self.files()}
-        for table in (*TABLES, "index", "work"):
+        for table in (*TABLES, *_BY_PART, "work"):
             for name, _, _ in list(self.folder.walk(table)):
                 is_lost = table in BESIDE and place_of(name) not in committed
                 if name.endswith(TEMPORARY) or is_lost or table == "work":
                     self.folder.delete(name)
 
-    def last_rows(self, model_id: str) -> dict[str, Bools]:
-        """Return by file of a model's TAGS which of its rows are the last word on their track.
+    def current_rows(self, model_id: str, *, include_gone: bool = False) -> CurrentRows:
+        """Return which rows of a model's TAGS count: the last of each track that is not gone.
 
         A run that was killed leaves several rows of a track; 17 bytes a row are held.
         """
         names = self.files(model_id)
         if not names:
-            return {}
+            return CurrentRows({}, 0, 0)
         with ThreadPoolExecutor(AT_ONCE) as pool:
-            uris, when = zip(*pool.map(self._uris_and_times, names), strict=True)
-        ends = np.cumsum([len(each) for each in uris])[:-1]
-        is_last = last_of_each(np.concatenate(uris), np.concatenate(when))
-        return dict(zip(names, np.split(is_last, ends), strict=True))
+            hashes, when = zip(*pool.map(self._uris_and_times, names), strict=True)
+        ends, uris = np.cumsum([len(each) for each in hashes])[:-1], np.concatenate(hashes)
+        is_last = last_of_each(uris, np.concatenate(when))
+        gone = no_hashes() if include_gone else gone_tracks(self.folder, model_id)
+        counts = is_last & ~are_in(uris, gone)
+        by_file = dict(zip(names, np.split(counts, ends), strict=True))
+        return CurrentRows(by_file, int((~is_last).sum()), int((is_last & ~counts).sum()))
 
     def replaced_rows(self, model_id: str) -> dict[str, pa.Array]:
         """Return, by file that has rows which a later one replaces, which of its rows are the last.
@@ -245,7 +263,7 @@ class TagStore:
             covered |= covered_sizes(self.folder, index)
         if all(covered.get(name) == size for name, size, _ in self.walk(model_id)):
             return {}
-        found = self.last_rows(model_id).items()
+        found = self.current_rows(model_id, include_gone=True).by_file.items()
         return {name: pa.array(is_last) for name, is_last in found if not is_last.all()}
 
     def _uris_and_times(self, name: str) -> tuple[Hashes, Int64]:

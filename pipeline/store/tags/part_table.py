@@ -1,0 +1,69 @@
+"""Small tables beside TAGS, a file a part, each written whole: GONE and CATALOGUE.
+
+    gone/model=resnet50-0123456789ab/0-of-1.parquet
+
+A kill leaves the old file or the new one. Files from before TAGS were cut into other parts are read
+with those of today until a run has written these.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+
+from pipeline.store.folder import Folder
+from pipeline.store.manifest_columns import joined
+from pipeline.store.tags.known import text_hashes
+from pipeline.store.tags.parts import part_numbers
+from pipeline.store.tags.tagfiles import model_place, parquet_below
+from pipeline.store.tags.tagpart import TagPart
+
+
+@dataclass(frozen=True)
+class PartTable:
+    """One such table: rows have a `uri`, each once."""
+
+    place: str
+    """Its folder in a tagging folder."""
+    schema: pa.Schema
+    """Of the columns that all files have."""
+
+    def files(self, folder: Folder, model_id: str) -> list[str]:
+        """Return the names of a model's files."""
+        below = f"{self.place}/{model_place(model_id)}"
+        return [name for name, _, _ in parquet_below(folder, below)]
+
+    def name_of(self, part: TagPart) -> str:
+        """Return the name of a part's file."""
+        return f"{self.place}/{model_place(part.model_id)}/{part.name}.parquet"
+
+    def read(self, part: TagPart) -> pa.Table:
+        """Return the rows of a part, sorted by the hashes of their uris."""
+        names = self.files(part.folder, part.model_id)
+        rows = joined([self.schema.empty_table(), *map(part.folder.read_table, names)])
+        hashes = text_hashes(rows["uri"])
+        _, first = np.unique(hashes, return_index=True)
+        is_mine = part_numbers(hashes[first], part.n_parts) == part.number
+        return rows.take(pa.array(first[is_mine]))
+
+    def write(self, part: TagPart, rows: pa.Table) -> None:
+        """Write the rows of a part, unless they are as they were; without any, no file."""
+        name = self.name_of(part)
+        is_there = part.folder.exists(name)
+        if not rows.num_rows:
+            if is_there:
+                part.folder.delete(name)
+            return
+        rows = rows.take(pa.array(np.argsort(text_hashes(rows["uri"]), kind="stable")))
+        if not is_there or not part.folder.read_table(name).equals(rows):
+            part.folder.write_table(name, rows, compression="zstd")
+
+    def delete_other_cuts(self, folder: Folder, parts: Sequence[TagPart]) -> None:
+        """Delete the files from before TAGS were cut as they are, once all parts have theirs."""
+        names = {self.name_of(part) for part in parts}
+        for name in self.files(folder, parts[0].model_id):
+            if name not in names:
+                folder.delete(name)

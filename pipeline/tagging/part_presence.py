@@ -1,0 +1,120 @@
+"""Which tracks are gone: what a run does with one part of TAGS when all is tagged, a step each.
+
+    settle_part:  known tracks that the catalogue speaks for and has not → GONE; back again → out;
+                  what a manifest says of its tracks → CATALOGUE
+    prune_part:   rows of tracks that are gone → deleted, with all that stands beside them
+
+A step is a plain function of a part, as those of `part_steps`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from functools import partial
+from logging import WARNING
+
+import numpy as np
+import pyarrow as pa
+
+from pipeline.arrays import Hashes
+from pipeline.runs.logs import say
+from pipeline.store.reach import Reach
+from pipeline.store.tags.catalogue_table import CATALOGUE_TABLE, named_before, named_now
+from pipeline.store.tags.gone import GONE_TABLE, Presence, gone_now, rows_of_gone
+from pipeline.store.tags.known import Totals, are_in, each_once, no_hashes, text_hashes
+from pipeline.store.tags.listing import URI_HASH, Listing
+from pipeline.store.tags.tagpart import TagPart
+from pipeline.sums import Sums
+from pipeline.tagging.part_steps import Finished, PartSteps
+
+
+@dataclass(frozen=True)
+class Pruned(Sums):
+    """What was deleted, in one part or in all."""
+
+    n_tracks: int = 0
+    """Tracks whose rows were deleted."""
+    kept: Totals = field(default_factory=Totals)
+    """What the rows that are left add up to."""
+
+
+@dataclass(frozen=True)
+class Settled:
+    """What a run found of the tracks that are gone, and what it pruned."""
+
+    n_gone: int
+    """Tracks with a row that are gone."""
+    n_returned: int
+    """Tracks that were gone and are back."""
+    n_pruned: int
+    """Tracks whose rows were deleted."""
+    totals: Totals
+    """What all rows add up to now."""
+
+
+def settle(
+    steps: PartSteps, finished: Finished, reach: Reach, which: str, *, catalog: str, at: datetime
+) -> Settled:
+    """Write which tracks are gone, and prune what is asked for: `which`, or none.
+
+    Where more tracks have gone since the last run than the catalogue has, a disk may be missing:
+    nothing is pruned then, and a line says so. The next run with the flag prunes them.
+    """
+    step = partial(settle_part, listing=steps.listing, reach=reach, catalog=catalog, at=at)
+    presence = sum(steps.each(step, steps.parts), Presence())
+    for table in (GONE_TABLE, CATALOGUE_TABLE):
+        table.delete_other_cuts(steps.parts[0].folder, steps.parts)
+    is_doubtful = which == "gone" and presence.n_new > steps.planned.n_tracks
+    if is_doubtful:
+        text = f"{presence.n_new:,} tracks have gone from {catalog} since the last run, more than "
+        text += "are left there: nothing is pruned; if no disk is missing, run the command again"
+        say("not_pruned", level=WARNING, text=f"warning: {text}")
+    if which == "none" or is_doubtful:
+        return Settled(presence.n_gone, presence.n_returned, 0, finished.totals)
+    prune = partial(prune_part, listing=steps.listing, which=which)
+    pruned = sum(steps.each(prune, steps.parts), Pruned())
+    return Settled(0, presence.n_returned, pruned.n_tracks, pruned.kept)
+
+
+def settle_part(
+    part: TagPart, *, listing: Listing, reach: Reach, catalog: str, at: datetime
+) -> Presence:
+    """Write which tracks of a part are gone; its index must be whole."""
+    before, listed, known = GONE_TABLE.read(part), _listed(part, listing), part.indexed().uris
+    named = CATALOGUE_TABLE.read(part)
+    is_missing = ~are_in(known, listed) & ~are_in(known, np.sort(text_hashes(before["uri"])))
+    if reach.manifest:
+        is_missing &= are_in(known, named_before(named, reach.manifest))
+    uris = part.uris_of(known[is_missing])
+    is_mine = [True] * len(uris) if reach.manifest else reach.chosen(uris)
+    chosen = [uri for uri, mine in zip(uris, is_mine, strict=True) if mine]
+    missing = rows_of_gone(chosen, catalog, at)
+    rows, presence = gone_now(before, missing, listed=listed, known=known)
+    GONE_TABLE.write(part, rows)
+    if reach.manifest:  # at last: until then the next run sees what this one saw
+        tables = list(listing.part(part.number, part.n_parts))
+        named = named_now(named, tables, reach.manifest, known)
+    CATALOGUE_TABLE.write(part, named)
+    return presence
+
+
+def prune_part(part: TagPart, *, listing: Listing, which: str) -> Pruned:
+    """Delete the rows of a part's tracks that are gone, or that the catalogue has not."""
+    gone, known = GONE_TABLE.read(part), part.indexed().uris
+    if which == "gone":
+        forgotten = each_once(text_hashes(gone["uri"]))
+    else:
+        forgotten = known[~are_in(known, _listed(part, listing))]
+    kept = part.forget(forgotten)
+    GONE_TABLE.write(part, gone.slice(0, 0))
+    named = CATALOGUE_TABLE.read(part)
+    is_left = are_in(text_hashes(named["uri"]), kept.rows.uris)
+    CATALOGUE_TABLE.write(part, named.filter(pa.array(is_left)))
+    return Pruned(len(known) - len(kept.rows), kept.totals)
+
+
+def _listed(part: TagPart, listing: Listing) -> Hashes:
+    """Return the hashes of the uris that the catalogue has of a part, sorted, each once."""
+    batches = listing.part(part.number, part.n_parts)
+    return each_once(np.concatenate([no_hashes(), *(one[URI_HASH].to_numpy() for one in batches)]))
