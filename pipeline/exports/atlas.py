@@ -14,7 +14,7 @@ from pipeline.arrays import Float32
 from pipeline.exports.source import ExportSource
 from pipeline.exports.task import Export, Task
 from pipeline.exports.texts import Row, TagSource, title_of
-from pipeline.exports.vectors import Embeddings
+from pipeline.exports.tracks.embeddings import Embeddings
 
 _FITTED_ROWS = 20_000
 """Tracks that the projection is fitted to; all are projected."""

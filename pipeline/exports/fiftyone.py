@@ -9,7 +9,7 @@ from pipeline.exports import texts
 from pipeline.exports.programs import source_of
 from pipeline.exports.task import Export, Task
 from pipeline.exports.texts import Row, TagSource
-from pipeline.exports.vectors import Embeddings
+from pipeline.exports.tracks.embeddings import Embeddings
 
 LOADER = "fiftyone_load.py"
 

@@ -17,7 +17,7 @@ from pipeline.exports.metadata.unfit import Unfit, check_content, file_of
 from pipeline.exports.source import Intervals
 from pipeline.exports.task import Export, Task
 from pipeline.exports.texts import Row, Span, TagSource
-from pipeline.exports.track_files import index_name
+from pipeline.exports.tracks.files import index_name
 from schemas.export_index import IndexEntry
 
 _MIB = 1 << 20

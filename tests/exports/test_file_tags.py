@@ -284,6 +284,20 @@ def test_undo_goes_back_to_the_first_state_and_leaves_what_others_wrote(
     assert (undo(journal).n_restored, tags_of(first)) == (0, {"INSTRUMENTS": ["lute"]})
 
 
+def test_undo_gives_back_what_the_user_wrote_between_two_exports(
+    music, run_folder, export, tmp_path
+):
+    path = music / "Trio" / "flac.flac"
+    export(run_folder([row_of(path)]), "file-tags", **IN_PLACE)
+    audio = mutagen.File(path)
+    audio["instruments"] = ["lute"]
+    audio.save()
+    export(run_folder([row_of(path)]), "file-tags", **IN_PLACE)
+    assert tags_of(path)["INSTRUMENTS"] == CELLO
+    undo(str(tmp_path / "out" / NAME))
+    assert tags_of(path)["INSTRUMENTS"] == ["lute"]
+
+
 def test_a_track_without_labels_is_not_touched(music, run_folder, export):
     path = music / "Trio" / "flac.flac"
     before = path.read_bytes()

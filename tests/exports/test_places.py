@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from jobs import export as job
 from pipeline.errors import StoreError, UsageError
-from pipeline.exports.places import Places
+from pipeline.exports.tracks.places import Places
 from tests.exports.conftest import interval, row_of
 
 
