@@ -16,10 +16,10 @@ from pipeline.exports.metadata.edit import write_tags
 from pipeline.exports.metadata.journal import NAME, Journal
 from pipeline.exports.metadata.unfit import Unfit, check_content, check_may_change, file_of
 from pipeline.exports.metadata.values import values_of
-from pipeline.exports.places import Places
 from pipeline.exports.task import Export, Task
 from pipeline.exports.texts import Row, file_stem
-from pipeline.exports.track_files import index_name, known_files
+from pipeline.exports.tracks.files import index_name, known_files
+from pipeline.exports.tracks.places import Places
 from pipeline.store.out import EXPORT as EXPORT_KIND
 from pipeline.store.out import check_out
 from pipeline.store.store_errors import store_errors

@@ -12,7 +12,7 @@ from pipeline.exports import texts
 from pipeline.exports.source import BATCH_ROWS
 from pipeline.exports.task import Export, Task
 from pipeline.exports.texts import ENTRIES
-from pipeline.exports.track_files import index_name
+from pipeline.exports.tracks.files import index_name
 from schemas.export_index import PlaylistEntry
 
 

@@ -21,7 +21,7 @@ from pipeline.errors import StoreError
 from pipeline.exports import texts
 from pipeline.exports.source import ExportSource, Intervals
 from pipeline.exports.texts import Row, Span, TagSource
-from pipeline.exports.track_files import TrackFiles
+from pipeline.exports.tracks.files import TrackFiles
 from pipeline.store.folder import Folder
 from schemas.export_index import IndexEntry
 

@@ -19,7 +19,7 @@ import math
 import os
 import re
 import unicodedata
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -92,7 +92,7 @@ def file_stem(uri: str) -> str:
     'Trio_No._1-5d8afc5bf9899314'
     """
     digest = hashlib.blake2b(uri.encode("utf-8", "surrogatepass"), digest_size=8).hexdigest()
-    text = unicodedata.normalize("NFC", _title(uri))
+    text = unicodedata.normalize("NFC", title_of(uri))
     kept = "".join(c if unicodedata.category(c)[0] in "LMN" or c in "-_." else " " for c in text)
     base = "_".join(kept.split()).encode()[:_STEM_BYTES].decode(errors="ignore").strip("-_.")
     return f"{base or 'track'}-{digest}"
@@ -133,7 +133,7 @@ def _own_value(value: Any) -> Any:
     """Return what a manifest says as JSON knows it: times and decimals as text."""
     if value is None or isinstance(value, str | bool | int):
         return value
-    return _number(value) if isinstance(value, float) else str(value)
+    return number(value) if isinstance(value, float) else str(value)
 
 
 def _csv_cells(row: Row, codes: Sequence[str], origin: TagSource) -> list[str]:
@@ -154,32 +154,33 @@ def _csv_cells(row: Row, codes: Sequence[str], origin: TagSource) -> list[str]:
 def json_lines(rows: Iterable[Row], attributes: Sequence[str] = (), own: Sequence[str] = ()) -> str:
     """Return an object a line, a track each."""
     objects = (
-        _json_row(row, attributes) | {name: _own_value(row.get(name)) for name in own}
+        json_row(row, attributes) | {name: _own_value(row.get(name)) for name in own}
         for row in rows
     )
     return "".join(to_json(one) + "\n" for one in objects)
 
 
-def _json_row(row: Row, attributes: Sequence[str]) -> dict[str, Any]:
+def json_row(row: Row, attributes: Sequence[str]) -> dict[str, Any]:
+    """Return a track's object of tags.jsonl."""
     as_it_is = ("uri", "fingerprint", "status", "reason", "detail")
     return {
         **{key: row.get(key) for key in as_it_is},
-        "duration_s": _number(row["duration_s"]),
+        "duration_s": number(row["duration_s"]),
         "labels": row["labels"] or [],
         "scores": _numbers(row["scores"]),
         "peaks": _numbers(row.get("peaks")),  # runs of earlier versions have none
         "model_id": row["model_id"],
         "tagged_at": _time(row["tagged_at"]),
-        **{name: _number(row.get(name)) for name in attributes},
+        **{name: number(row.get(name)) for name in attributes},
     }
 
 
 def spans(row: Row, intervals: Sequence[Row]) -> list[Span]:
     """Return where which instrument sounds; a label without an interval spans the track."""
-    found = [Span(i["start_s"], i["end_s"], i["code"], _number(i["score"])) for i in intervals]
+    found = [Span(i["start_s"], i["end_s"], i["code"], number(i["score"])) for i in intervals]
     scores, end_s = row["scores"] or {}, row["duration_s"] or 0.0
     found += [
-        Span(0.0, end_s, code, _number(scores.get(code)))
+        Span(0.0, end_s, code, number(scores.get(code)))
         for code in without_interval(row, intervals)
     ]
     return sorted(found, key=lambda span: (span.start_s, span.end_s, span.code))
@@ -199,7 +200,7 @@ def audacity_text(found: Iterable[Span], origin: TagSource) -> str:
 
 def jams_text(row: Row, found: Iterable[Span], origin: TagSource) -> str:
     """Return a JAMS file with one annotation; the track's scores and attributes are its sandbox."""
-    duration_s = _number(row["duration_s"]) or 0.0
+    duration_s = number(row["duration_s"]) or 0.0
     about = {
         "annotator": {"model_id": origin.model_id, "aggregation": origin.aggregation},
         "version": origin.version,
@@ -210,7 +211,7 @@ def jams_text(row: Row, found: Iterable[Span], origin: TagSource) -> str:
         "labels": row["labels"] or [],
         "scores": _numbers(row["scores"]),
         "tagged_at": _time(row["tagged_at"]),
-        **{name: _number(row.get(name)) for name in origin.attributes},
+        **{name: number(row.get(name)) for name in origin.attributes},
         **{name: _own_value(row.get(name)) for name in origin.own},
     }
     annotation = {
@@ -222,7 +223,7 @@ def jams_text(row: Row, found: Iterable[Span], origin: TagSource) -> str:
         "sandbox": of_track,
     }
     file = {
-        "title": _title(row["uri"]),
+        "title": title_of(row["uri"]),
         "duration": duration_s,
         "identifiers": {"uri": row["uri"], "fingerprint": row["fingerprint"]},
         "jams_version": "0.3.5",
@@ -232,8 +233,8 @@ def jams_text(row: Row, found: Iterable[Span], origin: TagSource) -> str:
 
 def _observation(span: Span, origin: TagSource) -> dict[str, Any]:
     return {
-        "time": _number(span.start_s),
-        "duration": _number(max(0.0, span.end_s - span.start_s)),
+        "time": number(span.start_s),
+        "duration": number(max(0.0, span.end_s - span.start_s)),
         "value": origin.name(span.code),
         "confidence": span.score,
     }
@@ -244,7 +245,7 @@ def entries(rows: Iterable[Row]) -> pa.Table:
     found = [
         {
             "code": code,
-            "score": _number((row["scores"] or {}).get(code)),
+            "score": number((row["scores"] or {}).get(code)),
             "uri": row["uri"],
             "duration_s": row["duration_s"],
         }
@@ -267,7 +268,7 @@ def playlist_lines(rows: Iterable[Row], folder: str = "") -> str:
     lines = []
     for row in rows:
         seconds = -1 if row["duration_s"] is None else round(row["duration_s"])
-        title = " ".join(_UNSEEN.sub(" ", _title(row["uri"])).split())
+        title = " ".join(_UNSEEN.sub(" ", title_of(row["uri"])).split())
         lines.append(f"#EXTINF:{seconds},{title}\n{playlist_uri(row['uri'], folder)}\n")
     return "".join(lines)
 
@@ -295,7 +296,7 @@ def playlist_uri(uri: str, folder: str = "") -> str:
     return _OFF_LINE.sub(lambda found: quote(found[0], safe=""), uri)
 
 
-def _title(uri: str) -> str:
+def title_of(uri: str) -> str:
     """Return a track's name without folder and suffix."""
     name = split_uri(uri)[1]
     return name.rpartition(".")[0] or name
@@ -309,17 +310,17 @@ def _quoted(text: str | None) -> str:
 
 
 def _six(value: float | None) -> str:
-    number = _number(value)
-    return "" if number is None else f"{number:.6f}"
+    rounded = number(value)
+    return "" if rounded is None else f"{rounded:.6f}"
 
 
-def _number(value: float | None) -> float | None:
+def number(value: float | None) -> float | None:
     """Return a number that JSON has; a float32 without the digits that it does not have."""
     return None if value is None or not math.isfinite(value) else round(value, 6)
 
 
 def _numbers(values: Mapping[str, float | None] | None) -> dict[str, float | None] | None:
-    return None if values is None else {code: _number(value) for code, value in values.items()}
+    return None if values is None else {code: number(value) for code, value in values.items()}
 
 
 def _time(when: datetime | None) -> str | None:

@@ -50,7 +50,7 @@ TAGS = Kind(
 )
 EXPORT = Kind(
     "exported tags",
-    r"tags\.(?!parquet)\w+|.+-[0-9a-f]{16}\.(?!parquet)\w+|[a-z0-9_]+\.m3u8"
+    r"tags\.(?!parquet)\w+|.+-[0-9a-f]{16}\.(?!parquet)\w+|[a-z0-9_]+\.(m3u8|nsp)"
     r"|index-[\w-]+\.jsonl|file-tags\.journal\.jsonl"
     r"|(atlas|beets|fiftyone|label-studio|navidrome|webdataset)(-\d+)?\.\w+",
 )

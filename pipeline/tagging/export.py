@@ -21,10 +21,11 @@ from pipeline.store.folder import Folder
 from pipeline.store.out import EXPORT, check_out
 
 _HALF_WRITTEN = re.compile(r"\..+\.[0-9a-f]{8}\.tmp|\.timbre-[0-9a-f]{16}\.tmp")
-_FORMATS: list[Export] = declared("pipeline.exports", "EXPORT", first=_NAMES)
+_MODULES = [name.replace("-", "_") for name in _NAMES]
+_FORMATS: list[Export] = declared("pipeline.exports", "EXPORT", first=_MODULES)
 _OPTIONS = ("beside", "relative", "in_place", "yes_change_my_files", "max_shard_mib")
 """Fields of `ExportConfig` that not all formats know."""
-FORMATS: Mapping[str, Export] = {one.name: one for one in _FORMATS}
+FORMATS: Mapping[str, Export] = {one.name.replace("_", "-"): one for one in _FORMATS}
 """The formats by name: every module of `pipeline.exports` that has an `EXPORT`."""
 
 

@@ -12,9 +12,9 @@ import pyarrow as pa
 import pytest
 import soundfile
 
+from pipeline.audio.decoding.fingerprint import fingerprint
 from pipeline.configs.export import ExportConfig
 from pipeline.store.folder import Folder
-from pipeline.store.track import open_track
 from pipeline.tagging.export import export_tags
 from schemas.attributes import attribute
 from schemas.tags import tags_schema
@@ -89,9 +89,11 @@ def run_folder(tmp_path, music):
         rows = [row_of(path) for path in sorted(music.rglob("*.*"))] if rows is None else rows
         place = f"model={MODEL}/date=2026-11-21/a.parquet"
         tables = {"tags": (rows, tags_schema(["cel", "pia"], [DEPTH]))}
-        tables |= {"intervals": (intervals, INTERVALS)} if intervals else {}
-        tables |= {"embeddings": (embeddings, EMBEDDINGS)} if embeddings else {}
+        tables |= {"intervals": (intervals, INTERVALS), "embeddings": (embeddings, EMBEDDINGS)}
         for name, (some, schema) in tables.items():
+            folder.delete(f"{name}/{place}")
+            if not some and name != "tags":
+                continue
             folder.write_table(f"{name}/{place}", pa.Table.from_pylist(list(some), schema))
         run = {
             "identity": {"model_id": MODEL, "aggregation": "s2"},

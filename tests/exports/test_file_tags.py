@@ -120,6 +120,37 @@ def test_an_mp3_keeps_the_version_of_its_tag_and_every_other_frame(music, run_fo
     assert path.read_bytes()[-128:] == end
 
 
+def test_metadata_that_mutagen_would_not_write_back_is_left_alone(music, run_folder, export):
+    flac, mp3 = music / "Trio" / "flac.flac", music / "Trio" / "mp3.mp3"
+    audio = mutagen.File(flac)
+    audio["title"] = ["caf\xe9"]
+    audio.save()
+    flac.write_bytes(flac.read_bytes().replace("caf\xe9".encode(), b"caf\xe9\xe9"))  # Latin-1
+    frame = b"XYZ\0\0\x03abc"  # of nobody's, in a tag of 2.2
+    mp3.write_bytes(b"ID3\x02\0\0\0\0\0" + bytes([len(frame)]) + frame)
+    encode(music / "sound.mp3", np.zeros(24_000))
+    sound = (music / "sound.mp3").read_bytes()
+    mp3.write_bytes(mp3.read_bytes() + sound)
+    before = [flac.read_bytes(), mp3.read_bytes()]
+    done = export(run_folder([row_of(flac), row_of(mp3)]), "file-tags", **IN_PLACE)
+    assert done.notes == ("2 tracks have metadata that would not survive a change: left out",)
+    assert [flac.read_bytes(), mp3.read_bytes()] == before
+
+
+def test_a_tag_of_2_2_becomes_2_3_and_says_the_same(music, run_folder, export):
+    path = music / "Trio" / "mp3.mp3"
+    sound = path.read_bytes()
+    mutagen.File(path).delete()
+    title = b"TT2\0\0\x06\0Elegy"
+    path.write_bytes(b"ID3\x02\0\0\0\0\0" + bytes([len(title)]) + title + path.read_bytes())
+    done = export(run_folder([row_of(path)]), "file-tags", **IN_PLACE)
+    assert "1 audio files changed" in done.files, done.notes
+    found = ID3(path, translate=False)
+    assert (found.version, found["TIT2"].text) == ((2, 3, 0), ["Elegy"])
+    assert found["TXXX:INSTRUMENTS"].text == CELLO
+    assert sound.endswith(path.read_bytes()[-1000:])
+
+
 def test_what_only_id3v1_says_is_said_in_the_new_tag_too(music, run_folder, export, tmp_path):
     path = music / "Trio" / "mp3.mp3"
     tags = ID3()
@@ -251,6 +282,20 @@ def test_undo_goes_back_to_the_first_state_and_leaves_what_others_wrote(
     assert tags_of(first) == {"INSTRUMENTS": ["lute"]}
     assert tags_of(second)["INSTRUMENTS"] == ["viola"]
     assert (undo(journal).n_restored, tags_of(first)) == (0, {"INSTRUMENTS": ["lute"]})
+
+
+def test_undo_gives_back_what_the_user_wrote_between_two_exports(
+    music, run_folder, export, tmp_path
+):
+    path = music / "Trio" / "flac.flac"
+    export(run_folder([row_of(path)]), "file-tags", **IN_PLACE)
+    audio = mutagen.File(path)
+    audio["instruments"] = ["lute"]
+    audio.save()
+    export(run_folder([row_of(path)]), "file-tags", **IN_PLACE)
+    assert tags_of(path)["INSTRUMENTS"] == CELLO
+    undo(str(tmp_path / "out" / NAME))
+    assert tags_of(path)["INSTRUMENTS"] == ["lute"]
 
 
 def test_a_track_without_labels_is_not_touched(music, run_folder, export):

@@ -356,7 +356,7 @@ def test_a_bucket(run_folder, run_export, monkeypatch, capsys):
         bucket = Folder(f"s3://{BUCKET}/run")
         for name, _, _ in run_folder.walk():
             bucket.write_bytes(name, run_folder.read_bytes(name))
-        for name in ("csv", "jams", "m3u"):
+        for name in ("csv", "jams", "m3u", "label-studio", "atlas", "navidrome"):
             argv = ["--tags", bucket.uri, "--format", name, "--out", f"s3://{BUCKET}/out-{name}"]
             assert export.main(argv) == harness.OK
             out = Folder(f"s3://{BUCKET}/out-{name}")

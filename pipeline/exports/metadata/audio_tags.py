@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import mutagen
+from mutagen._vorbis import VComment
 from mutagen.aiff import AIFF
 from mutagen.flac import FLAC
 from mutagen.id3 import ID3, TXXX, Encoding, ParseID3v1
@@ -50,6 +51,8 @@ class AudioTags:
         except _MALFORMED as error:
             raise Unfit("have metadata that cannot be read") from error
         self._path = path
+        if _loses_something(self._audio.tags):
+            raise Unfit("have metadata that would not survive a change")
 
     @property
     def has_tags(self) -> bool:
@@ -66,6 +69,14 @@ class AudioTags:
     def read(self, keys: Iterable[str]) -> dict[str, list[str]]:
         """Return the texts of each key."""
         return {key: _texts(self._audio.tags, key) for key in keys}
+
+    def others(self, keys: Iterable[str]) -> list[tuple[str, Any]]:
+        """Return all that the metadata says under other keys, in an order that does not matter."""
+        tags = self._audio.tags
+        own = {name.lower() for key in keys for name in (key, f"TXXX:{key}", _atom(key))}
+        pairs = [] if tags is None else [(key, tags[key]) for key in tags.keys()]  # noqa: SIM118
+        found = [(key, value) for key, value in pairs if key.lower() not in own]
+        return sorted(found, key=lambda pair: pair[0].lower())
 
     def write(self, values: Values) -> None:
         """Put texts in the place of those that a key has; a key without any is removed."""
@@ -109,6 +120,15 @@ def kind_of(path: Path) -> type[Any]:
     if not isinstance(found, _WRITTEN):
         raise Unfit(f"are of a format that is not written ({path.suffix.lower() or 'no suffix'})")
     return type(found)
+
+
+def _loses_something(tags: Any) -> bool:
+    """Say whether mutagen would not write all back: text that is no UTF-8, frames of 2.2 alone."""
+    if isinstance(tags, ID3):
+        return bool(tags.version[:2] == (2, 2) and tags.unknown_frames)
+    if isinstance(tags, VComment):
+        return any("\ufffd" in value for _, value in tags)
+    return False
 
 
 def _options(path: Path, kind: type[Any]) -> dict[str, bool]:

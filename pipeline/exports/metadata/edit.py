@@ -54,12 +54,10 @@ def write_tags(
     try:
         stat = source.stat()
         shutil.copyfile(source, temporary)
-        copy = AudioTags(temporary, kind)
-        length_s = copy.length_s
-        copy.write(values)
+        AudioTags(temporary, kind).write(values)
         if removes_tags:
             AudioTags(temporary, kind).remove_all()
-        _check_written(AudioTags(temporary, kind), values, length_s)
+        _check_written(AudioTags(source, kind), AudioTags(temporary, kind), values)
         _take_over(source, temporary, keeps_time=source != target)
         before_replace(AudioTags(source, kind))
         if (now := source.stat()).st_mtime_ns != stat.st_mtime_ns or now.st_size != stat.st_size:
@@ -76,11 +74,13 @@ def temporary_of(path: Path) -> Path:
     return path.with_name(f".timbre-{digest}{TEMPORARY}")
 
 
-def _check_written(found: AudioTags, values: Values, length_s: float) -> None:
-    """Raise Unfit unless a written file reads back as it should."""
-    if found.read(values) != {key: list(texts) for key, texts in values.items()}:
+def _check_written(before: AudioTags, after: AudioTags, values: Values) -> None:
+    """Raise Unfit unless a file says what it shall, and all else as before."""
+    if after.read(values) != {key: list(texts) for key, texts in values.items()}:
         raise Unfit("do not read back as they were written")
-    if abs(found.length_s - length_s) > 1e-3:
+    if after.others(values) != before.others(values):
+        raise Unfit("have metadata that would not survive a change")
+    if abs(after.length_s - before.length_s) > 1e-3:
         raise Unfit("would not keep their length")
 
 

@@ -50,12 +50,16 @@ class Journal:
                     raise StoreError(f"{self.path}: line {number} is no change: {error}") from error
 
     def to_undo(self) -> list[TagChange]:
-        """Return a change for each file: from what is in it now to what was before the first."""
+        """Return a change for each file: from what was before the first one to what is in it now.
+
+        A change that does not begin with what the one before it has left begins anew: that one was
+        not made in the end, or the user has written other values since.
+        """
         found: dict[str, TagChange] = {}
         for one in self.changes():
             first = found.pop(one.path, None)
             if not one.is_undo:
-                found[one.path] = _joined(first, one) if first else one
+                found[one.path] = _joined(first, one) if first and _follows(first, one) else one
         return list(found.values())
 
 
@@ -102,6 +106,11 @@ def _undo_one(journal: Journal, change: TagChange) -> None:
     back = replace(change, before=change.after, after=change.before, is_undo=True)
     write_tags(path, path, change.before, removes_tags=not change.had_tags)
     journal.add(back)
+
+
+def _follows(first: TagChange, later: TagChange) -> bool:
+    shared = first.after.keys() & later.before.keys()
+    return all(first.after[key] == later.before[key] for key in shared)
 
 
 def _joined(first: TagChange, later: TagChange) -> TagChange:

@@ -15,7 +15,7 @@ from pathlib import Path
 from pipeline.configs.export import ExportConfig
 from pipeline.errors import StoreError
 from pipeline.exports import texts
-from pipeline.exports.places import Places
+from pipeline.exports.tracks.places import Places
 from pipeline.store.catalogue import is_uri
 from pipeline.store.folder import Folder
 from schemas.export_index import IndexEntry
