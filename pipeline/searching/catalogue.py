@@ -292,7 +292,11 @@ class TaggedCatalogue:
         if name not in self._hashed:
             keys = vectors.rows.select(_keys(windows))
             keys = keys.append_column("row", pa.array(np.arange(len(vectors.matrix))))
-            sql = f"create temp table {name} as select row, {hashed} as hash from vector_keys"
+            # A killed run may leave the same vector twice.
+            sql = (
+                f"create temp table {name} as select max(row) as row, {hashed} as hash "
+                "from vector_keys group by hash"
+            )
             with self._lock:
                 self._views.connection.register("vector_keys", keys)
                 self._views.connection.execute(sql)
