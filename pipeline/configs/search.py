@@ -37,8 +37,8 @@ class SearchConfig:
     duplicates: Annotated[bool, _WHAT] = False
     """Find groups of tracks that are the same recording, in other encodings or masters."""
     min_similarity: Annotated[Number | None, Flag("X"), _WHAT] = None
-    """Least cosine similarity, -1 to 1, of what is found by --like (any if not given) or counts as
-    a duplicate (0.97 if not given)."""
+    """Least similarity, -1 to 1, of what --like finds or of duplicates; any, or what was found to
+    be right, if not given."""
     sort: Annotated[str, Flag("WORD [desc]"), _WHAT] = ""
     """The order of what is found without --like: a word of questions, such as "cel desc"."""
     limit: Annotated[Count, _WHAT] = 20

@@ -10,7 +10,7 @@ import pyarrow.compute as pc
 
 from pipeline.configs.search import SearchConfig as SearchConfig
 from pipeline.searching.catalogue import TaggedCatalogue
-from pipeline.searching.duplicates import MIN_SIMILARITY, find_duplicates
+from pipeline.searching.duplicates import find_duplicates
 from pipeline.searching.expression import parse, words_of
 from pipeline.searching.query_vector import query_vector
 
@@ -84,8 +84,7 @@ def _like(catalogue: TaggedCatalogue, config: SearchConfig, like: str) -> Found:
 
 
 def _duplicates(catalogue: TaggedCatalogue, config: SearchConfig) -> Found:
-    least = MIN_SIMILARITY if config.min_similarity is None else config.min_similarity
-    rows = find_duplicates(catalogue, config.where, min_similarity=least)
+    rows = find_duplicates(catalogue, config.where, min_similarity=config.min_similarity)
     n_groups = pc.max(rows["group"]).as_py() or 0
     if config.limit:
         rows = rows.filter(pc.less_equal(rows["group"], config.limit))

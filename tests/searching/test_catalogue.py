@@ -41,7 +41,11 @@ def uris(table):
 @pytest.mark.parametrize("in_memory", [False, True])
 def test_tracks_by_labels_scores_and_columns(folder, in_memory):
     catalogue = TaggedCatalogue.open(folder.uri, in_memory=in_memory)
-    assert (catalogue.codes, catalogue.attributes, catalogue.model_id) == (["cel", "pia"], [], MODEL)
+    assert (catalogue.codes, catalogue.attributes, catalogue.model_id) == (
+        ["cel", "pia"],
+        [],
+        MODEL,
+    )
     assert uris(catalogue.find()) == ["a", "b", "c", "d"]
     assert uris(catalogue.find("cello and not piano")) == ["a"]
     assert uris(catalogue.find("cel > 0.2", order_by="cel desc")) == ["a", "b"]
@@ -50,7 +54,11 @@ def test_tracks_by_labels_scores_and_columns(folder, in_memory):
     assert uris(catalogue.find("status = failed")) == ["broken"]
     assert uris(catalogue.find('tagged_at >= "2026-11-21", cel')) == ["a", "b"]
     assert catalogue.find('tagged_at > "2026-11-22"').num_rows == 0
-    assert (catalogue.count(), catalogue.count("not cel"), catalogue.count("reason=empty")) == (4, 2, 1)
+    assert (catalogue.count(), catalogue.count("not cel"), catalogue.count("reason=empty")) == (
+        4,
+        2,
+        1,
+    )
     (row,) = catalogue.find('uri ~ "/A."', columns=["uri", "duration_s"]).to_pylist()
     assert row == {"uri": "/m/a.mp3", "duration_s": 60.0}
     with pytest.raises(UsageError, match=r"--sort 'durtion': .*\(did you mean duration\?\)"):
