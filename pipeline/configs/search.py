@@ -43,6 +43,10 @@ class SearchConfig:
     """The order of what is found without --like: a word of questions, such as "cel desc"."""
     limit: Annotated[Count, _WHAT] = 20
     """How many tracks, windows or groups at most; 0: all of them, of --like 1,000."""
+    index: Annotated[bool | None, _WHAT] = None
+    """Make an index of the embeddings first, beside the tags, for catalogues of millions; what it
+    does not cover is searched exactly, --no-index all. One that is there is used if neither is
+    given."""
     format: Annotated[Format, _HOW] = "table"
     """A table for people, or a file for programs and players."""
     out: Annotated[str | None, Flag("FILE"), _HOW] = None

@@ -63,10 +63,11 @@ def find_duplicates(
         Least similarity of one recording, -1 to 1; what was found to be right where None.
     """
     sounding = f"{where}, n_active > 0" if where.strip() else "n_active > 0"
-    tracks = catalogue.tracks_with_vectors(sounding).sort_by("duration_s")
+    vectors = catalogue.exact_vectors()
+    tracks = catalogue.tracks_with_vectors(vectors, sounding).sort_by("duration_s")
     rows = tracks["row"].to_numpy()
     is_white = len(rows) >= LEAST_TO_WHITEN
-    points = (whitened if is_white else _unit)(catalogue.vectors().matrix[rows])
+    points = (whitened if is_white else _unit)(vectors.matrix[rows])
     least = (
         (MIN_SIMILARITY if is_white else MIN_COSINE) if min_similarity is None else min_similarity
     )

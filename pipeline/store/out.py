@@ -43,7 +43,7 @@ DIFFERENCES = Kind("a comparison of tags", r"differences\.json")
 TAGS = Kind(
     "a catalogue's tags",
     r"run\.json",
-    ("tags", "runs", "windows", "intervals", "embeddings", "window_embeddings"),
+    ("tags", "runs", "windows", "intervals", "embeddings", "window_embeddings", "search"),
 )
 EXPORT = Kind(
     "exported tags",

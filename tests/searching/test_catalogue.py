@@ -149,7 +149,7 @@ def test_what_a_folder_lacks_is_told_with_its_cure(tmp_path):
     with pytest.raises(UsageError, match="no windows/ beside its tags"):
         catalogue.count(windows=True)
     write_run(folder, retagged_from="/there")
-    with pytest.raises(UsageError, match="jobs.retag writes tags alone; search in /there"):
+    with pytest.raises(UsageError, match=r"jobs\.retag writes tags alone; search in /there"):
         TaggedCatalogue.open(folder.uri).vectors()
     write_run(folder, identity={"model_id": MODEL, "members": []})
     with pytest.raises(UsageError, match="the mean of several models; tag with one of them"):

@@ -1,4 +1,4 @@
-"""What was found, as text: other programs read it back, and a terminal shows it and does no more."""
+"""What was found, as text: other programs read it back, and a terminal only shows it."""
 
 import csv
 import io
@@ -73,7 +73,7 @@ def test_of_a_long_uri_its_end_is_shown():
 def test_a_file_is_named_as_what_it_is(tmp_path):
     write(str(tmp_path / "found.parquet"), FOUND, "parquet")
     assert pq.read_table(tmp_path / "found.parquet").equals(FOUND)
-    with pytest.raises(UsageError, match="expected a name with .m3u or .m3u8"):
+    with pytest.raises(UsageError, match=r"expected a name with \.m3u or \.m3u8"):
         check_file("/music/song.mp3", "m3u")
     with pytest.raises(UsageError, match="--format parquet: give --out FILE"):
         check_file(None, "parquet")

@@ -1,4 +1,4 @@
-"""jobs.search on tags that a tagging has written: by a question, by a track, by a file, by a span."""
+"""jobs.search on tags that a tagging has written: by question, track, file and span."""
 
 import json
 
