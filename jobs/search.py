@@ -26,11 +26,11 @@ def main(argv: list[str] | None = None) -> int:
         found = search(config)
         if config.out is not None:
             write(config.out, found.rows, config.format)
-            print(f"{_summary(found, config)}\nwritten to {config.out}")
+            print(f"{_summary(found, config)}{_notes(found)}\nwritten to {config.out}")
             return harness.OK
         sys.stdout.flush()
         sys.stdout.buffer.write(to_bytes(found.rows, config.format))
-        print(_summary(found, config), file=sys.stderr)
+        print(_summary(found, config) + _notes(found), file=sys.stderr)
         return harness.OK
 
     return harness.run(job)
@@ -46,6 +46,10 @@ def _summary(found: Found, config: SearchConfig) -> str:
             f"{found.model_id}"
         )
     return f"{n_rows:,d} of {found.n_found:,d} {what}, by {found.model_id}"
+
+
+def _notes(found: Found) -> str:
+    return "".join(f"\n{note}" for note in found.notes)
 
 
 if __name__ == "__main__":

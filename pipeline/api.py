@@ -167,7 +167,7 @@ def export_tags(config: ExportConfig) -> Exported:
 
 
 def search(config: SearchConfig) -> Found:
-    """Find tracks, windows or duplicates of a tagging run; return a table, and how many there are."""
+    """Find tracks, windows or duplicates of a tagging run; return a table and counts."""
     from pipeline.searching.search import search
 
     return search(config)

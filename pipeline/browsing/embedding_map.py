@@ -35,12 +35,13 @@ def embedding_map(catalogue: TaggedCatalogue) -> EmbeddingMap:
     """
     if not catalogue.has_embeddings:
         return EmbeddingMap(why="The folder keeps no embeddings, so there is no map.")
-    rows = catalogue.tracks_with_vectors(columns=["n"])
+    every = catalogue.exact_vectors()
+    rows = catalogue.tracks_with_vectors(every, columns=["n"])
     numbers, at = rows["n"].to_numpy(), rows["row"].to_numpy()
     if len(at) < 3:
         return EmbeddingMap(why="Fewer than three tracks have an embedding, so there is no map.")
     kept = np.random.default_rng(_SEED).permutation(len(at))[:MOST_POINTS]
-    vectors = catalogue.vectors().matrix[at[kept]].astype(np.float32)
+    vectors = every.matrix[at[kept]].astype(np.float32)
     vectors /= np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-9)
     pca = PCA(2, svd_solver="randomized", random_state=_SEED)
     points = pca.fit_transform(vectors)

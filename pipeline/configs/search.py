@@ -37,12 +37,16 @@ class SearchConfig:
     duplicates: Annotated[bool, _WHAT] = False
     """Find groups of tracks that are the same recording, in other encodings or masters."""
     min_similarity: Annotated[Number | None, Flag("X"), _WHAT] = None
-    """Least cosine similarity, -1 to 1, of what is found by --like (any if not given) or counts as
-    a duplicate (0.97 if not given)."""
+    """Least similarity, -1 to 1, of what --like finds or of duplicates; any, or what was found to
+    be right, if not given."""
     sort: Annotated[str, Flag("WORD [desc]"), _WHAT] = ""
     """The order of what is found without --like: a word of questions, such as "cel desc"."""
     limit: Annotated[Count, _WHAT] = 20
     """How many tracks, windows or groups at most; 0: all of them, of --like 1,000."""
+    index: Annotated[bool | None, _WHAT] = None
+    """Make an index of the embeddings first, beside the tags, for catalogues of millions; what it
+    does not cover is searched exactly, --no-index all. One that is there is used if neither is
+    given."""
     format: Annotated[Format, _HOW] = "table"
     """A table for people, or a file for programs and players."""
     out: Annotated[str | None, Flag("FILE"), _HOW] = None

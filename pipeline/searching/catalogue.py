@@ -22,6 +22,7 @@ import pyarrow.compute as pc
 from pipeline.arrays import Float32, Int64
 from pipeline.errors import UsageError
 from pipeline.searching.conditions import Column, Columns, Condition, condition_of
+from pipeline.searching.index import IndexedVectors, read_index
 from pipeline.searching.vectors import Vectors
 from pipeline.searching.views import Views, identifier, sql_errors
 from pipeline.store.tags.corrections import Corrections
@@ -66,19 +67,29 @@ class TaggedCatalogue:
         Whose tags.
     in_memory
         Whether the tracks' columns are held in memory, 250 bytes a track: for many questions.
+    by_index
+        Whether likeness goes by the index of embeddings, where one was made (`index.py`).
     """
 
-    def __init__(self, store: TagStore, model_id: str, *, in_memory: bool = False) -> None:
+    def __init__(
+        self, store: TagStore, model_id: str, *, in_memory: bool = False, by_index: bool = True
+    ) -> None:
         self.store, self.model_id = store, model_id
         self.run = next((run for run in store.runs(model_id) if run.class_names), TaggingRun())
         self._views = Views(store, model_id, in_memory=in_memory)
         self._lock = Lock()
-        self._vectors: dict[bool, Vectors] = {}
-        self._hashed: set[str] = set()
+        self._vectors: dict[bool, Vectors | IndexedVectors] = {}
+        self._by_index = by_index
+        self._hashed: dict[str, Vectors | IndexedVectors] = {}
 
     @classmethod
     def open(
-        cls, uri: str, model_id: str | None = None, *, in_memory: bool = False
+        cls,
+        uri: str,
+        model_id: str | None = None,
+        *,
+        in_memory: bool = False,
+        by_index: bool = True,
     ) -> TaggedCatalogue:
         """Open a tagging folder, here or in a bucket.
 
@@ -86,7 +97,7 @@ class TaggedCatalogue:
         none.
         """
         store = TagStore.open(uri)
-        return cls(store, store.choose(model_id), in_memory=in_memory)
+        return cls(store, store.choose(model_id), in_memory=in_memory, by_index=by_index)
 
     @property
     def codes(self) -> list[str]:
@@ -194,7 +205,7 @@ class TaggedCatalogue:
         """Return the embedding of a track; None where the catalogue has none of it."""
         vectors = self.vectors()
         found = vectors.rows_of(uri)
-        return None if not len(found) else vectors.matrix[found[-1]].astype(np.float32)
+        return vectors.vector(int(found[-1])) if len(found) else None
 
     def like(
         self,
@@ -246,30 +257,44 @@ class TaggedCatalogue:
             tracks = tracks.append_column(key, near[key])
         return tracks.filter(is_there)
 
-    def vectors(self, *, windows: bool = False) -> Vectors:
-        """Return the embeddings of the tracks or windows, which are read once and kept in memory.
+    def vectors(self, *, windows: bool = False) -> Vectors | IndexedVectors:
+        """Return the embeddings of the tracks or windows, or those of the tracks by their index.
 
-        UsageError where the folder has none.
+        They are read once. UsageError where the folder has none.
         """
         if windows not in self._vectors:
-            table = "window_embeddings" if windows else "embeddings"
-            names = self._views.files_beside(table)
-            if not names:
-                raise UsageError(f"{self.store.folder.uri}: {self._why_none(table)}")
-            keys = ["uri", "fingerprint", *(_WINDOW_KEYS if windows else ())]
-            self._vectors[windows] = Vectors.read(self.store.folder, names, keys)
+            index = None
+            if self._by_index and not windows:
+                names = self.embedding_files()
+                index = read_index(self.store.folder, self.model_id, names)
+            self._vectors[windows] = index or self.exact_vectors(windows=windows)
         return self._vectors[windows]
+
+    def exact_vectors(self, *, windows: bool = False) -> Vectors:
+        """Return the embeddings themselves, in memory; UsageError where the folder has none."""
+        names = list(self.embedding_files(windows=windows))
+        keys = ["uri", "fingerprint", *(_WINDOW_KEYS if windows else ())]
+        return Vectors.read(self.store.folder, names, keys)
+
+    def embedding_files(self, *, windows: bool = False) -> dict[str, int]:
+        """Return the files of embeddings, with their sizes; UsageError where there are none."""
+        table = "window_embeddings" if windows else "embeddings"
+        names = self._views.files_beside(table)
+        if not names:
+            raise UsageError(f"{self.store.folder.uri}: {self._why_none(table)}")
+        return names
 
     def tracks_with_vectors(
         self,
+        vectors: Vectors,
         where: str = "",
         columns: Sequence[str] = ("uri", "fingerprint", "duration_s", "size_bytes"),
     ) -> pa.Table:
-        """Return the tracks of a question that have an embedding, and its `row` in `vectors()`.
+        """Return the tracks of a question that have an embedding, and its `row` in `vectors`.
 
         `columns` of TAGS are beside it.
         """
-        keys = self._hashed_vectors(self.vectors(), _hashed(windows=False), windows=False)
+        keys = self._hashed_vectors(vectors, _hashed(windows=False), windows=False)
         condition = self._condition(where, windows=False)
         return self._query(
             f"select {', '.join(map(identifier, columns))}, max(v.row) as row from tracks "
@@ -319,7 +344,9 @@ class TaggedCatalogue:
             )
         return "windows"
 
-    def _among(self, vectors: Vectors, where: str, without: str, *, windows: bool) -> Int64 | None:
+    def _among(
+        self, vectors: Vectors | IndexedVectors, where: str, without: str, *, windows: bool
+    ) -> Int64 | None:
         """Return the rows of vectors that a question finds; None where that is all of them."""
         among = None
         if where.strip() or not self._views.is_whole:
@@ -334,21 +361,27 @@ class TaggedCatalogue:
         if not without:
             return among
         own = vectors.rows_of(without)
-        among = np.arange(len(vectors.matrix)) if among is None else among
+        among = np.arange(len(vectors)) if among is None else among
         return among[~np.isin(among, own)]
 
-    def _hashed_vectors(self, vectors: Vectors, hashed: str, *, windows: bool) -> str:
+    def _hashed_vectors(
+        self, vectors: Vectors | IndexedVectors, hashed: str, *, windows: bool
+    ) -> str:
         """Return the table of 64-bit hashes of what each vector is of, which is made once."""
         name = "hashed_window_vectors" if windows else "hashed_vectors"
-        if name not in self._hashed:
+        if self._hashed.get(name) is not vectors:
             keys = vectors.rows.select(_keys(windows))
-            keys = keys.append_column("row", pa.array(np.arange(len(vectors.matrix))))
-            sql = f"create temp table {name} as select row, {hashed} as hash from vector_keys"
+            keys = keys.append_column("row", pa.array(np.arange(len(vectors))))
+            # A killed run may leave the same vector twice.
+            sql = (
+                f"create or replace temp table {name} as select max(row) as row, {hashed} as hash "
+                "from vector_keys group by hash"
+            )
             with self._lock:
                 self._views.connection.register("vector_keys", keys)
                 self._views.connection.execute(sql)
                 self._views.connection.unregister("vector_keys")
-            self._hashed.add(name)
+            self._hashed[name] = vectors
         return name
 
     def _query(self, sql: str, values: Sequence[Any] = ()) -> pa.Table:

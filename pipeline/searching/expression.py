@@ -217,7 +217,8 @@ def _tokens(text: str) -> list[_Token]:
         if match is None:
             start = at + len(text[at:]) - len(text[at:].lstrip())
             is_quote = text[start] in "\"'"
-            fail(text, start, "a quote that does not end" if is_quote else "not understood")
+            why = "put a text with such signs in quotes"
+            fail(text, start, "a quote that does not end" if is_quote else why)
         kind = str(match.lastgroup)
         found.append(_Token(kind, match[kind], match.start(kind)))
         at = match.end()

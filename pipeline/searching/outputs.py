@@ -63,8 +63,10 @@ def json_lines_text(found: pa.Table) -> str:
 
 def playlist_text(found: pa.Table) -> str:
     """Return an extended m3u in UTF-8, the tracks in the order in which they were found."""
-    once = {row["uri"]: row for row in reversed(found.to_pylist())}
-    return playlist_head("search") + playlist_lines(reversed(once.values()))
+    once: dict[str, Mapping[str, Any]] = {}
+    for row in found.to_pylist():
+        once.setdefault(row["uri"], row)  # windows of a track are one entry
+    return playlist_head("search") + playlist_lines(once.values())
 
 
 TEXTS: Mapping[str, Callable[[pa.Table], str]] = {

@@ -7,7 +7,7 @@ folder's own tagging, so a track of the catalogue gets the vector that it has th
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
@@ -17,6 +17,8 @@ from pipeline.audio.spectra.activity import Activity
 from pipeline.errors import ItemFault, SpecMismatch, UsageError
 from pipeline.models.names import STARTER
 from pipeline.searching.catalogue import TaggedCatalogue
+
+Row = dict[str, Any]
 
 if TYPE_CHECKING:
     from pipeline.inference.inference_config import InferenceConfig
@@ -56,9 +58,12 @@ def query_vector(
             return own
     inference = tagging_inference(catalogue, model)
     try:
-        return _embedded(_samples(like, inference, from_s, to_s), inference)
+        row = _scored(_samples(like, inference, from_s, to_s), inference)
     except ItemFault as fault:
         raise UsageError(f"--like {like}: {fault.detail} ({fault.reason})") from fault
+    if row["status"] != "ok":
+        raise UsageError(f"--like {like}: {row['detail']} ({row['reason']})")
+    return np.array(row["embedding"], np.float32)
 
 
 def tagging_inference(catalogue: TaggedCatalogue, model: str | None) -> InferenceConfig:
@@ -103,8 +108,8 @@ def _samples(
     )
 
 
-def _embedded(source: str | Float32, inference: InferenceConfig) -> Float32:
-    """Return the mean over the active windows of audio, as EMBEDDINGS have it."""
+def _scored(source: str | Float32, inference: InferenceConfig) -> Row:
+    """Return audio as a row of SCORED: its `embedding` is the mean over its active windows."""
     from pipeline.inference.described import describe
     from pipeline.inference.tagger import TrackTagger
     from pipeline.inference.tracks import track_of
@@ -113,6 +118,4 @@ def _embedded(source: str | Float32, inference: InferenceConfig) -> Float32:
     track = pa.Table.from_pylist([track_of(source, rate_hz)])
     (described,) = describe(track, inference)
     (row,) = TrackTagger(inference)(described).to_pylist()
-    if row["status"] != "ok":
-        raise UsageError(f"--like: {row['detail']} ({row['reason']})")
-    return np.array(row["embedding"], np.float32)
+    return dict(row)

@@ -1,17 +1,18 @@
-"""What a search is told in; a table of tracks, windows or duplicates out, and how many there are."""
+"""What a search is told in; a table of tracks, windows or duplicates, and counts, out."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from pipeline.configs.search import SearchConfig as SearchConfig
 from pipeline.searching.catalogue import TaggedCatalogue
-from pipeline.searching.duplicates import MIN_SIMILARITY, find_duplicates
+from pipeline.searching.duplicates import find_duplicates
 from pipeline.searching.expression import parse, words_of
+from pipeline.searching.index import IndexedVectors, build_index
 from pipeline.searching.query_vector import query_vector
 
 _MOST_LIKE = 1000
@@ -32,6 +33,8 @@ class Found:
     """How many tracks, windows or groups there are in all; of --like how many are given."""
     model_id: str
     """Whose tags were searched."""
+    notes: tuple[str, ...] = ()
+    """What was done beside, or is not as one may expect."""
 
 
 def search(config: SearchConfig) -> Found:
@@ -44,14 +47,23 @@ def search(config: SearchConfig) -> Found:
     StoreError
         Where the folder cannot be read.
     """
-    catalogue = TaggedCatalogue.open(config.tags, config.model_id)
+    by_index = config.index is not False
+    catalogue = TaggedCatalogue.open(config.tags, config.model_id, by_index=by_index)
+    notes = (_index(catalogue),) if config.index else ()
     if config.duplicates:
         found = _duplicates(catalogue, config)
     elif config.like is not None:
         found = _like(catalogue, config, config.like)
     else:
         found = _find(catalogue, config)
-    return found
+    return replace(found, notes=(*notes, *found.notes))
+
+
+def _index(catalogue: TaggedCatalogue) -> str:
+    """Make the index, and say what it covers."""
+    folder, files = catalogue.store.folder, catalogue.embedding_files()
+    made = build_index(folder, catalogue.model_id, files)
+    return f"index: {made.n_vectors:,d} embeddings of {len(made.files):,d} files"
 
 
 def _find(catalogue: TaggedCatalogue, config: SearchConfig) -> Found:
@@ -80,12 +92,14 @@ def _like(catalogue: TaggedCatalogue, config: SearchConfig, like: str) -> Found:
     )
     if config.min_similarity is not None:
         rows = rows.filter(pc.greater_equal(rows["similarity"], config.min_similarity))
-    return Found(_shown(rows, catalogue, config), rows.num_rows, catalogue.model_id)
+    vectors = catalogue.vectors(windows=config.windows)
+    notes = (vectors.about,) if isinstance(vectors, IndexedVectors) else ()
+    shown = _shown(rows, catalogue, config)
+    return Found(shown, rows.num_rows, catalogue.model_id, notes)
 
 
 def _duplicates(catalogue: TaggedCatalogue, config: SearchConfig) -> Found:
-    least = MIN_SIMILARITY if config.min_similarity is None else config.min_similarity
-    rows = find_duplicates(catalogue, config.where, min_similarity=least)
+    rows = find_duplicates(catalogue, config.where, min_similarity=config.min_similarity)
     n_groups = pc.max(rows["group"]).as_py() or 0
     if config.limit:
         rows = rows.filter(pc.less_equal(rows["group"], config.limit))

@@ -37,8 +37,10 @@ class Vectors:
     """Their Euclidean lengths, `[n]`."""
 
     @classmethod
-    def read(cls, folder: Folder, names: Sequence[str], columns: Sequence[str]) -> Vectors:
-        """Read the vectors of some files, and `columns` beside them.
+    def read(
+        cls, folder: Folder, names: Sequence[str], columns: Sequence[str], *, width: int = 0
+    ) -> Vectors:
+        """Read the vectors of some files, and `columns` beside them; `width` is that of none.
 
         Raises
         ------
@@ -49,7 +51,7 @@ class Vectors:
         """
         with ThreadPoolExecutor(os.cpu_count()) as pool:
             counts = list(pool.map(folder.n_rows, names))
-            width = _width(folder, names, counts)
+            width = _width(folder, names, counts) or width
             _check_memory(sum(counts), width)
             matrix = np.empty((sum(counts), width), np.float16)
             ends = np.cumsum(counts)
@@ -65,12 +67,20 @@ class Vectors:
                 matrix[ends[k] - counts[k] : ends[k]] = found.reshape(-1, width)
                 return table.select(list(columns))
 
-            rows = pa.concat_tables(pool.map(read, range(len(names))))
-        return cls(rows, matrix, lengths(matrix))
+            none = pa.table({key: pa.array([], pa.string()) for key in columns})
+            rows = list(pool.map(read, range(len(names)))) or [none]
+        return cls(pa.concat_tables(rows), matrix, lengths(matrix))
+
+    def __len__(self) -> int:
+        return len(self.matrix)
 
     def rows_of(self, uri: str) -> Int64:
         """Return the rows that are of a track."""
         return np.flatnonzero(pc.equal(self.rows["uri"], uri).to_numpy())
+
+    def vector(self, row: int) -> Float32:
+        """Return an embedding, `[n_features]`."""
+        return self.matrix[row].astype(np.float32)
 
     def nearest(
         self, vector: Float32, limit: int, among: Int64 | None = None
@@ -88,12 +98,16 @@ class Vectors:
         length = float(np.linalg.norm(vector))
         similarity = dots(self.matrix, vector / (length or 1.0), among)
         similarity = np.divide(similarity, of_rows, out=similarity, where=of_rows > 0)
-        n = min(limit, len(rows))
-        best = (
-            np.argpartition(-similarity, n - 1)[:n] if 0 < n < len(rows) else np.arange(len(rows))
-        )
-        best = best[np.lexsort((rows[best], -similarity[best]))][:n]
-        return rows[best], similarity[best]
+        return best_of(rows, similarity, limit)
+
+
+def best_of(rows: Int64, similarity: Float32, limit: int) -> tuple[Int64, Float32]:
+    """Return the `limit` rows of the largest similarity, and that, the largest first."""
+    best = np.arange(len(rows))
+    if 0 < limit < len(rows):
+        best = np.argpartition(-similarity, limit - 1)[:limit]
+    best = best[np.lexsort((rows[best], -similarity[best]))][:limit]
+    return rows[best], similarity[best]
 
 
 def _width(folder: Folder, names: Sequence[str], counts: Sequence[int]) -> int:

@@ -84,14 +84,15 @@ class Views:
         self.corrections = corrections
         self._register_people()
 
-    def files_beside(self, table: str) -> list[str]:
-        """Return the files of a table that stand beside those of TAGS."""
-        there = set(self._store.files(self._model_id, table))
-        return [other for name in self._files if (other := file_beside(name, table)) in there]
+    def files_beside(self, table: str) -> dict[str, int]:
+        """Return the files of a table beside those of TAGS, with their sizes in bytes."""
+        there = {name: size for name, size, _ in self._store.walk(self._model_id, table)}
+        names = [file_beside(name, table) for name in self._files]
+        return {name: there[name] for name in names if name in there}
 
     def add_windows(self) -> None:
         """Create the view `windows`: those of tracks' last rows, with the tracks' columns."""
-        names = self.files_beside("windows")
+        names = list(self.files_beside("windows"))
         if self.has_windows or not names:
             return
         own = pa.schema([windows_schema(self.codes).field(key) for key in _WINDOW_COLUMNS])

@@ -45,7 +45,7 @@ TAGS = Kind(
     r"run\.json",
     (
         *("tags", "runs", "windows", "intervals", "embeddings", "window_embeddings", "gone"),
-        *("catalogue", "corrections"),
+        *("catalogue", "corrections", "search"),
     ),
 )
 EXPORT = Kind(

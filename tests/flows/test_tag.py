@@ -348,7 +348,7 @@ def test_the_summary_says_why_it_ends_with_3_and_what_old_tracks_lack(small, mod
     assert "1 of 3 tracks have failed, in this run or before, more than --max-failed 1%" in said.err
     assert "tagged before have no" not in said.out
     assert tag_catalog_job.main([*words, "--keep-windows", "--embeddings"]) == 0
-    line = "tracks that were tagged before have no windows, intervals, embeddings; to have them"
+    line = "tracks that were tagged before have no windows, intervals, window_embeddings; to have"
     assert line in capsys.readouterr().out
 
 
@@ -439,7 +439,7 @@ def test_windows_intervals_and_embeddings(small, model, tmp_path):
     assert touched.touched == 1
     assert [table(tmp_path, name).num_rows for name in BESIDE] == before
     tracks = {row["uri"]: row for row in rows(tmp_path) if row["status"] == "ok"}
-    windows, intervals, vectors = (table(tmp_path, name).to_pylist() for name in BESIDE)
+    windows, intervals, vectors, parts = (table(tmp_path, name).to_pylist() for name in BESIDE)
     assert {row["uri"] for row in windows} == {row["uri"] for row in vectors} == set(tracks)
     for uri, track in tracks.items():
         mine = sorted((w for w in windows if w["uri"] == uri), key=lambda w: w["window"])
@@ -458,9 +458,51 @@ def test_windows_intervals_and_embeddings(small, model, tmp_path):
         assert 0 <= one["start_s"] < one["end_s"] <= track["duration_s"]
     assert len({len(row["embedding"]) for row in vectors}) == 1
     assert np.std([row["embedding"] for row in vectors], axis=0).max() > 0
+    places = ("uri", "fingerprint", "model_id", "window", "start_s", "end_s", "is_active")
+    assert [[one[key] for key in places] for one in parts] == [
+        [one[key] for key in places] for one in windows
+    ]
+    for row in vectors:
+        mine = [one for one in parts if one["uri"] == row["uri"]]
+        active = [one["embedding"] for one in mine if one["is_active"]]
+        of_track = np.mean(active or [one["embedding"] for one in mine], axis=0)
+        np.testing.assert_allclose(of_track, row["embedding"], rtol=2e-3, atol=1e-3)
 
 
-BESIDE = ("windows", "intervals", "embeddings")
+BESIDE = ("windows", "intervals", "embeddings", "window_embeddings")
+
+
+def test_embeddings_are_kept_unless_they_are_not_wanted(small, model, tmp_path):
+    run = tag(small, model, tmp_path / "on")
+    assert run.model == str(model)
+    kind = "list<element: halffloat>"
+    for path in (tmp_path / "on" / "embeddings").rglob("*.parquet"):
+        assert str(pq.read_schema(path).field("embedding").type) == kind
+    assert table(tmp_path / "on", "embeddings").num_rows == run.tagged
+    assert not (tmp_path / "on" / "window_embeddings").exists()
+    tag(small, model, tmp_path / "off", embeddings=False)
+    assert not (tmp_path / "off" / "embeddings").exists()
+    again = tag(small, model, tmp_path / "off")  # a folder of before: no track is tagged anew
+    assert (again.tagged, again.unchanged, again.lacking) == (0, 3, ["embeddings"])
+
+
+def test_a_night_goes_on_where_embeddings_had_32_bits(small, model, tmp_path):
+    tag(small, model, tmp_path)
+    (path,) = tmp_path.glob("embeddings/**/*.parquet")
+    rows_before = pq.read_table(path, partitioning=None)
+    wide = rows_before["embedding"].cast(pa.list_(pa.float32()))
+    pq.write_table(rows_before.set_column(3, "embedding", wide), path)
+    soundfile.write(small / "new.wav", tones(3, 392), 44_100)
+    copied = next(one for one in sorted(small.iterdir()) if one.name.startswith("0"))
+    shutil.copy(copied, small / f"copy{copied.suffix}")
+    run = tag(small, model, tmp_path)
+    assert (run.tagged, run.same_content, run.lacking) == (1, 1, [])
+    after = table(tmp_path, "embeddings").to_pylist()
+    found = {row["uri"]: row["embedding"] for row in after}
+    assert len(found) == len(after) == rows_before.num_rows + 2
+    for row in rows_before.to_pylist():
+        assert found[row["uri"]] == row["embedding"]
+    assert found[str(small / f"copy{copied.suffix}")] == found[str(copied)]
 
 
 def test_tracks_of_a_server_and_its_faults(corpus, model, tmp_path):

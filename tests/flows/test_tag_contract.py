@@ -22,7 +22,7 @@ from pipeline.store.tags.work_table import SAME_PLACE
 from tests.conftest import tones
 from tests.tagging.catalogues import counts, table, tag_in_a_process, write_catalogue
 
-TABLES = ("tags", "windows", "intervals", "embeddings")
+TABLES = ("tags", "windows", "intervals", "embeddings", "window_embeddings")
 N_PARTS = 4
 
 

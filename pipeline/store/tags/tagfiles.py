@@ -2,8 +2,9 @@
 
     tags/model=resnet50-0123456789ab/part=0-of-1/date=2026-11-21/{hash}.parquet
 
-A file of `windows/`, `intervals/`, `embeddings/` or `window_embeddings/` has the name of its file of TAGS and is written
-before it: without that one it does not count, and is deleted by the next run.
+A file of `windows/`, `intervals/`, `embeddings/` or `window_embeddings/` has the name of its file
+of TAGS and is written before it: without that one it does not count, and is deleted by the next
+run.
 """
 
 from __future__ import annotations
@@ -92,7 +93,7 @@ def write_tags(folder: Folder, place: str, tags: pa.Table, beside: Mapping[str, 
 
 
 def _write(folder: Folder, name: str, rows: pa.Table) -> None:
-    """Write a file, its vectors as they are: zstd gains a tenth of them and costs half the speed."""
+    """Write a file, its vectors as they are: zstd saves a tenth, and halves the reading speed."""
     others = [key for key in rows.column_names if key != "embedding"]
     if len(others) == rows.num_columns:
         folder.write_table(name, rows, compression="zstd")
