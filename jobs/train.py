@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import sys
 from argparse import ArgumentParser, BooleanOptionalAction
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Annotated
 
 from jobs import harness
-from pipeline.api import cross_validate, fit
+from pipeline.api import cross_validate, fit, learn_corrections
+from pipeline.configs.learn_corrections import LearnCorrectionsConfig
 from pipeline.configs.train import FitConfig
 from pipeline.errors import TimbreError
-from pipeline.flags import Flag, add_flags, from_flags
+from pipeline.flags import Flag, Uri, add_flags, from_flags
 from pipeline.models.names import CLASSICAL
 from pipeline.report.wording import macro_text
 from pipeline.training.config import NO_WEIGHTS, TrainConfig
@@ -34,10 +36,17 @@ class Options:
     """One of the report's runs {known}"""
     folds: Annotated[int | None, Flag("K")] = None
     """Train and val in K parts by video, a model each."""
+    corrections: Annotated[Uri | None, Flag("URI")] = None
+    """Learn from people's corrections in place of a dataset: a tagging folder that jobs.browse has
+    corrected. The model that tagged gets a linear layer more. Beside it go --out, --init
+    (that model) and --model-id (whose tags), and no other flag."""
 
 
 def main(argv: list[str] | None = None) -> int:
     """Parse, train, print the summary."""
+    words = sys.argv[1:] if argv is None else argv
+    if any(word.partition("=")[0] == "--corrections" for word in words):
+        return _learn_corrections(words)
     parser = harness.parser(__doc__)
     defaults = _defaults(parser, argv)
     add_flags(parser, Options)
@@ -55,6 +64,33 @@ def main(argv: list[str] | None = None) -> int:
             _say_model(fit(config), config.out)
         else:
             _say_folds(cross_validate(config, n_folds), config.out)
+        return harness.OK
+
+    return harness.run(job)
+
+
+def _learn_corrections(argv: Sequence[str]) -> int:
+    """Learn from corrections; print how much of what was said the model agrees with."""
+    flags = vars(harness.parser(__doc__, LearnCorrectionsConfig).parse_args(argv))
+
+    def job() -> int:
+        learned = learn_corrections(from_flags(LearnCorrectionsConfig, flags))
+        rows = [row for row in learned.by_class if row["n_said"]]
+        n_said, before, held_out, after = (
+            sum(row[key] for row in rows) for key in ("n_said", "before", "held_out", "after")
+        )
+        name, n_tracks = learned.card.model_id, learned.n_tracks
+        print(f"{name}: has learned from corrections of {n_tracks} tracks")
+        print(
+            f"of {n_said} labels that people gave or denied, it agreed with {before} before; with "
+            f"{held_out} when fitted without their track; with {after} now"
+        )
+        for row in rows:
+            print(
+                f"  {row['code']}  {row['n_said']} said, {row['before']} before, "
+                f"{row['held_out']} held out, {row['after']} now"
+            )
+        print(f"the model is in {flags['out']}: model.safetensors, model.json, report.html")
         return harness.OK
 
     return harness.run(job)

@@ -16,7 +16,16 @@ if "RAY_ADDRESS" not in os.environ:  # what follows may start a Ray of its own: 
     os.environ.setdefault("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")
 
 _FUNCTIONS = (
-    *("dry_run", "build", "extract_features", "explore", "fit", "cross_validate", "import_model"),
+    *(
+        "dry_run",
+        "build",
+        "extract_features",
+        "explore",
+        "fit",
+        "cross_validate",
+        "learn_corrections",
+        "import_model",
+    ),
     *("quantize", "evaluate", "evaluate_regression", "compare_evaluations", "compare_tags"),
     "reproduce",
     *("plan_tagging", "tag_catalog", "retag", "export_tags", "undo_file_tags", "search"),
@@ -45,6 +54,7 @@ _ROOM_OF = {
     "SearchConfig": "configs.search",
     "TaggedCatalogue": "searching.catalogue",
     "DoctorConfig": "configs.doctor",
+    "LearnCorrectionsConfig": "configs.learn_corrections",
     "BrowseConfig": "configs.browse",
     "SubmitConfig": "configs.submit",
     "TrackTagger": "inference.tagger",

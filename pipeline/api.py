@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from pipeline.configs.explore import ExploreConfig
     from pipeline.configs.export import ExportConfig
     from pipeline.configs.extract import ExtractConfig
+    from pipeline.configs.learn_corrections import LearnCorrectionsConfig
     from pipeline.configs.quantize import QuantizeConfig
     from pipeline.configs.reproduce import ReproduceConfig
     from pipeline.configs.retag import RetagConfig
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from pipeline.flows.extract import Extracted
     from pipeline.flows.training.fit import FitResult
     from pipeline.flows.training.folds import FoldsResult
+    from pipeline.flows.training.learn_corrections import Learned
     from pipeline.models.pretrained.import_config import ImportConfig
     from pipeline.models.pretrained.importing import Imported
     from pipeline.searching.search import Found
@@ -79,6 +81,13 @@ def fit(config: FitConfig) -> FitResult:
     from pipeline.flows.training.fit import fit
 
     return fit(config)
+
+
+def learn_corrections(config: LearnCorrectionsConfig) -> Learned:
+    """Correct the model that tagged by what people said of its tags; return the new card."""
+    from pipeline.flows.training.learn_corrections import learn_corrections
+
+    return learn_corrections(config)
 
 
 def cross_validate(config: FitConfig, n_folds: int) -> FoldsResult:

@@ -20,12 +20,12 @@ from pipeline.audio.decoding.clip import wav_bytes
 from pipeline.audio.decoding.guard import Guard
 from pipeline.browsing.embedding_map import EmbeddingMap, embedding_map
 from pipeline.browsing.sound import as_opus, media_type, picture
-from pipeline.browsing.windows_now import WindowsNow
 from pipeline.browsing.worth_a_look import worth_a_look
 from pipeline.errors import UsageError
 from pipeline.evaluation.statistics.judged_labels import judged_labels
 from pipeline.searching.catalogue import TaggedCatalogue
 from pipeline.searching.query_vector import query_vector
+from pipeline.searching.scored_now import ScoredNow
 from pipeline.store.folder import split_uri
 from pipeline.store.tags.corrections import (
     add_corrections,
@@ -66,7 +66,7 @@ class Browser:
         self.catalogue, self.author, self._model = catalogue, author, model
         self.n_tracks = len(catalogue.query("select 1 from tracks", {}))
         self._guard, self._decoding = Guard(timeout_s=_TIMEOUT_S), Lock()
-        self._windows_now = WindowsNow(catalogue, model)
+        self._scored_now = ScoredNow(catalogue, model)
         self._said: list[Row] = []
         self._writing = Lock()
         self.numbers = lru_cache(_KEPT_ANSWERS)(self._numbers)
@@ -189,7 +189,8 @@ class Browser:
     def windows_now(self, n: int) -> dict[str, Any]:
         """Return a track's windows and intervals, scored now, as they were not kept."""
         row = self._row(n, ["uri", "fingerprint", "labels"])
-        windows, intervals = self._windows_now(row["uri"])
+        now = self._scored_now(row["uri"])
+        windows, intervals = (now[key].to_pylist() for key in ("windows", "intervals"))
         said = self.catalogue.corrections.of_track(row["uri"], row["fingerprint"])
         return {"windows": self._windows(windows), "intervals": corrected_spans(intervals, said)}
 

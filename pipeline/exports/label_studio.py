@@ -57,6 +57,7 @@ def task_of(
 
 def _region(number: int, interval: Row, row: Row) -> dict[str, Any]:
     span = {"start": round(interval["start_s"], 6), "end": round(interval["end_s"], 6)}
+    score = interval["score"]  # none where a person has labelled the stretch
     return {
         "id": f"{REGIONS}-{number}",
         "from_name": REGIONS,
@@ -64,7 +65,7 @@ def _region(number: int, interval: Row, row: Row) -> dict[str, Any]:
         "type": "labels",
         "original_length": row["duration_s"],
         "value": {**span, "channel": 0, "labels": [interval["code"]]},
-        "score": round(interval["score"], 6),
+        **({} if score is None else {"score": round(score, 6)}),
     }
 
 

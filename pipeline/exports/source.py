@@ -20,6 +20,12 @@ from pipeline.errors import SpecMismatch, StoreError
 from pipeline.exports.texts import Row, TagSource
 from pipeline.store.matrices import codes_of
 from pipeline.store.tags.catalogue_table import CatalogueRows
+from pipeline.store.tags.corrections import (
+    Corrections,
+    corrected,
+    corrected_spans,
+    read_corrections,
+)
 from pipeline.store.tags.tagfiles import file_beside
 from pipeline.store.tags.tagstore import CurrentRows, TagStore
 from schemas.tagging_run import TaggingRun
@@ -40,6 +46,8 @@ class ExportSource:
     notes: tuple[str, ...]
     catalogue: CatalogueRows
     """What manifests say of the tracks."""
+    corrections: Corrections
+    """What people say of them."""
 
     @classmethod
     def open(cls, uri: str, model_id: str | None, *, include_gone: bool = False) -> ExportSource:
@@ -53,7 +61,9 @@ class ExportSource:
         catalogue = CatalogueRows.open(store.folder, chosen)
         origin = _origin(chain([last] if last else (), runs), chosen, attributes)
         origin = replace(origin, own=tuple(catalogue.names))
-        return cls(store, origin, codes, current.by_file, _notes(last, current), catalogue)
+        corrections = read_corrections(store.folder)
+        notes = _notes(last, current)
+        return cls(store, origin, codes, current.by_file, notes, catalogue, corrections)
 
     @property
     def n_tracks(self) -> int:
@@ -68,7 +78,7 @@ class ExportSource:
                 kept = is_last[n_read : n_read + table.num_rows]
                 n_read += table.num_rows
                 if len(kept) == table.num_rows:
-                    rows = table.filter(pa.array(kept))
+                    rows = corrected(table.filter(pa.array(kept)), self.corrections)
                     own = self.catalogue.of(name, rows["uri"])
                     pairs = zip(own, rows.to_pylist(), strict=True)
                     yield name, [said | row for said, row in pairs]
@@ -99,7 +109,7 @@ class Intervals:
     """
 
     def __init__(self, source: ExportSource) -> None:
-        self._folder = source.store.folder
+        self._folder, self._corrections = source.store.folder, source.corrections
         there = set(source.store.files(source.origin.model_id, "intervals"))
         pairs = [(name, file_beside(name, "intervals")) for name in source.is_last]
         self._there = [other for _, other in pairs if other in there]
@@ -111,7 +121,7 @@ class Intervals:
         return bool(self._there)
 
     def of(self, name: str, rows: Iterable[Row]) -> list[list[Row]]:
-        """Return the intervals of each row of a file of TAGS; none where none were kept."""
+        """Return the intervals of each row of a file of TAGS, as people have corrected them."""
         key, table = "fingerprint", self._copied
         if (other := file_beside(name, "intervals")) in self._there:
             key, table = "uri", self._read(other)
@@ -120,7 +130,11 @@ class Intervals:
         found = defaultdict(list)
         for interval in table.filter(pc.is_in(table[key], value_set=wanted)).to_pylist():
             found[interval[key], interval["fingerprint"]].append(interval)
-        return [found.get((row[key], row["fingerprint"]), []) for row in rows]
+        of_rows = [found.get((row[key], row["fingerprint"]), []) for row in rows]
+        if not self._corrections:
+            return of_rows
+        said = [self._corrections.of_track(row["uri"], row["fingerprint"]) for row in rows]
+        return [corrected_spans(*both) for both in zip(of_rows, said, strict=True)]
 
     def _read(self, name: str) -> pa.Table:
         if self._at != name:

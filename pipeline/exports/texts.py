@@ -31,6 +31,9 @@ from pipeline.store.folder import split_uri
 
 Row = Mapping[str, Any]
 
+PEOPLE = ("confirmed", "rejected")
+"""What persons have said of a track's classes: that they are there, and that they are not."""
+
 ENTRIES = pa.schema(
     [
         ("code", pa.string()),
@@ -109,7 +112,7 @@ def csv_header(
     """Return the first line of the csv; what came later is behind: columns keep their places."""
     scores = [f"score_{code}" for code in codes]  # a class may be called as a column is
     columns = ["uri", "status", "reason", "duration_s", "labels", *scores, "model_id", "tagged_at"]
-    return ",".join(map(_quoted, [*columns, *attributes, "label_names", *own])) + "\r\n"
+    return ",".join(map(_quoted, [*columns, *attributes, "label_names", *PEOPLE, *own])) + "\r\n"
 
 
 def csv_lines(rows: Iterable[Row], codes: Sequence[str], origin: TagSource) -> str:
@@ -148,6 +151,7 @@ def _csv_cells(row: Row, codes: Sequence[str], origin: TagSource) -> list[str]:
         _time(row["tagged_at"]) or "",
         *(_six(row.get(name)) for name in origin.attributes),
         _quoted("; ".join(map(origin.name, row["labels"] or ()))),
+        *(_quoted("+".join(row.get(key) or ())) for key in PEOPLE),
     ]
 
 
@@ -167,6 +171,7 @@ def json_row(row: Row, attributes: Sequence[str]) -> dict[str, Any]:
         **{key: row.get(key) for key in as_it_is},
         "duration_s": number(row["duration_s"]),
         "labels": row["labels"] or [],
+        **{key: row.get(key) or [] for key in PEOPLE},
         "scores": _numbers(row["scores"]),
         "peaks": _numbers(row.get("peaks")),  # runs of earlier versions have none
         "model_id": row["model_id"],
@@ -209,6 +214,7 @@ def jams_text(row: Row, found: Iterable[Span], origin: TagSource) -> str:
     }
     of_track = {
         "labels": row["labels"] or [],
+        **{key: row.get(key) or [] for key in PEOPLE},
         "scores": _numbers(row["scores"]),
         "tagged_at": _time(row["tagged_at"]),
         **{name: number(row.get(name)) for name in origin.attributes},

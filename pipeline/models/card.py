@@ -68,6 +68,9 @@ class Architecture:
     """Whether its classes exclude each other: scores are a softmax (`networks.parts.exclusive`)."""
     output: Output = "sigmoid"
     """What is made of the last layer's values: their sigmoids, or nothing (of a regressor)."""
+    corrected: int | None = None
+    """How wide the embedding is of a model that has learned from people's corrections
+    (`networks.parts.corrected`)."""
 
     @property
     def takes_any_window(self) -> bool:
@@ -82,6 +85,7 @@ class Architecture:
         left_out |= {"pool"} if self.pool is None else set()
         left_out |= set() if self.exclusive else {"exclusive"}
         left_out |= set() if self.output == "linear" else {"output"}
+        left_out |= {"corrected"} if self.corrected is None else set()
         values = {key: value for key, value in vars(self).items() if key not in left_out}
         lists = {key: list(value) for key, value in values.items() if isinstance(value, tuple)}
         return {**values, **lists}

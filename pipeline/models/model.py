@@ -28,6 +28,7 @@ from pipeline.models.card import load_card as load_card
 from pipeline.models.card import read_weights as read_weights
 from pipeline.models.card import save_card as save_card
 from pipeline.models.networks.classical import CLASSICAL
+from pipeline.models.networks.parts.corrected import Corrected
 from pipeline.models.networks.parts.exclusive import Exclusive
 from pipeline.models.networks.parts.pooling import pooled
 from pipeline.models.networks.probe import PROBE, Probe
@@ -163,7 +164,10 @@ class Tagger(Preparation):
             name=architecture.name,
             n_classes=architecture.n_classes,
         )
-        self.backbone = Exclusive(network) if architecture.exclusive else network
+        network = Exclusive(network) if architecture.exclusive else network
+        if (n_features := architecture.corrected) is not None:
+            network = Corrected(network, n_features, architecture.n_classes)
+        self.backbone = network
 
     def forward(self, windows: Tensor) -> Tensor:
         """Return logits, `[n, n_classes]`, for windows as they are stored, `[n, n_rows, n_frames]`.

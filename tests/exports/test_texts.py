@@ -90,7 +90,7 @@ def cells(rows):
 def test_csv():
     assert texts.csv_lines([row()], CODES, ORIGIN) == (
         '"/m/a.mp3","ok","ok",12.500000,"cel+vio",0.900000,0.250000,"cnn-0123",'
-        '2026-11-21T02:15:00.000Z,"cello; violin, fiddle"\r\n'
+        '2026-11-21T02:15:00.000Z,"cello; violin, fiddle","",""\r\n'
     )
     header, failed = cells([row(**FAILED)])
     assert header[:6] == ["uri", "status", "reason", "duration_s", "labels", "score_cel"]
@@ -104,8 +104,8 @@ def test_attributes_stand_behind_what_was_there_before_them_and_are_empty_where_
         rows, CODES, replace(ORIGIN, attributes=names)
     )
     header, first, failed = csv.reader(io.StringIO(text, newline=""), strict=True)
-    assert header == [*cells([])[0][:-1], *names, "label_names"]
-    assert (first[-3:-1], failed[-3:]) == (["12.345679", ""], ["", "", ""])
+    assert header == [*cells([])[0][:-3], *names, *cells([])[0][-3:]]
+    assert (first[-5:-3], failed[-5:]) == (["12.345679", ""], [""] * 5)
     first, failed = map(json.loads, texts.json_lines(rows, names).splitlines())
     assert (first["timbral_depth"], first["timbral_reverb"]) == (12.345679, None)
     assert failed["timbral_depth"] is None
@@ -119,7 +119,7 @@ def test_attributes_stand_behind_what_was_there_before_them_and_are_empty_where_
 @example("a\r\n,\"b\0'")
 def test_csv_gives_every_uri_back_and_no_cell_is_a_formula(uri):
     _, line = cells([row(uri)])
-    assert len(line) == 10
+    assert len(line) == 12
     assert line[0].removeprefix("'") == uri
     assert not line[0].startswith(("=", "+", "-", "@", "\t", "\r", "\n"))
     assert (line[0] != uri) == texts.is_formula(uri)

@@ -1,11 +1,12 @@
-"""Windows of a track that were not kept: scored when somebody looks, by the model that tagged."""
+"""Windows of a track that were not kept: scored when they are asked for, by its model."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from functools import cached_property, lru_cache
 from threading import Lock
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
@@ -17,19 +18,21 @@ if TYPE_CHECKING:
     from pipeline.inference.inference_config import InferenceConfig
     from pipeline.inference.tagger import TrackTagger
 
-Row = dict[str, Any]
 _KEPT = 64  # tracks
 
 
-class WindowsNow:
-    """A function of a track's uri: rows of its windows and of its intervals."""
+class ScoredNow:
+    """A function of a track's uri: its tables beside TAGS, as a night with --keep-windows has them.
+
+    The model is loaded at the first call; one call runs at a time.
+    """
 
     def __init__(self, catalogue: TaggedCatalogue, model: str | None) -> None:
         self._catalogue, self._model, self._lock = catalogue, model, Lock()
         self._cached = lru_cache(_KEPT)(self._scored)
 
-    def __call__(self, uri: str) -> tuple[list[Row], list[Row]]:
-        """Return rows as WINDOWS and INTERVALS have them.
+    def __call__(self, uri: str) -> Mapping[str, pa.Table]:
+        """Return `windows`, `intervals` and `window_embeddings`; no rows where it cannot be read.
 
         Raises
         ------
@@ -39,14 +42,13 @@ class WindowsNow:
         with self._lock:
             return self._cached(uri)
 
-    def _scored(self, uri: str) -> tuple[list[Row], list[Row]]:
+    def _scored(self, uri: str) -> Mapping[str, pa.Table]:
         from pipeline.inference.described import describe
         from pipeline.inference.tagger import tables_of
 
         track = pa.Table.from_pylist([track_of(uri, None)])
         (described,) = describe(track, self._inference)
-        _, beside = tables_of(self._tagger(described), self._inference)
-        return beside["windows"].to_pylist(), beside["intervals"].to_pylist()
+        return tables_of(self._tagger(described), self._inference)[1]
 
     @cached_property
     def _inference(self) -> InferenceConfig:

@@ -1,0 +1,154 @@
+"""Corrections of a tagging folder in; its model, with a correction that has learned them, out.
+
+No Ray, and where windows were kept no audio.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from pipeline.configs.learn_corrections import LearnCorrectionsConfig as LearnCorrectionsConfig
+from pipeline.errors import SpecMismatch, UsageError
+from pipeline.evaluation.labels.thresholds import thresholds_for
+from pipeline.flows.training.said_windows import said_windows
+from pipeline.models.model import ModelCard, Tagger, load_model, save_model
+from pipeline.models.networks.parts.embedding import embedding_layer
+from pipeline.models.starter import model_uri
+from pipeline.report.page import render_page
+from pipeline.report.pages.corrections_page import corrections_page
+from pipeline.runs.provenance import provenance
+from pipeline.searching.catalogue import TaggedCatalogue
+from pipeline.store.folder import Folder
+from pipeline.store.out import MODEL, check_out
+from pipeline.training.transfer.correction_fit import (
+    FittedCorrection,
+    SaidOfWindows,
+    fit_correction,
+)
+
+
+@dataclass(frozen=True)
+class Learned:
+    """What was learned."""
+
+    card: ModelCard
+    by_class: list[dict[str, Any]]
+    """A row a class: `code`, `n_said`, and of those how many the model agrees with `before`, with
+    a correction that had not learned them (`held_out`), and `after`."""
+    n_tracks: int
+    """Tracks of which something was said."""
+
+
+def learn_corrections(config: LearnCorrectionsConfig) -> Learned:
+    """Fit a correction of the model that tagged; write the new model and a page.
+
+    Raises
+    ------
+    UsageError
+        There are no corrections, or too few; or the model has no embedding.
+    """
+    check_out(config.out, MODEL, {"--corrections": config.corrections, "--init": config.init})
+    catalogue = TaggedCatalogue.open(config.corrections, config.model_id, in_memory=True)
+    uri = config.init or catalogue.run.model
+    if not uri:
+        raise UsageError(
+            f"{config.corrections}: its runs do not say where {catalogue.model_id} is; name its "
+            "folder with --init"
+        )
+    tagger, card = load_model(model_uri(uri))
+    if card.model_id != catalogue.model_id:
+        raise SpecMismatch(f"--init {uri}: {card.model_id}; the tags are by {catalogue.model_id}")
+    _check_model(uri, card, tagger)
+    data = said_windows(catalogue, uri)
+    fitted = fit_correction(data)
+    learned = _learned(card, data, fitted, catalogue)
+    out = Folder(config.out)
+    with out.claimed():
+        new = save_model(out, corrected_weights(tagger, card, fitted), learned.card)
+        learned = replace(learned, card=new)
+        page = corrections_page(new.model_id, card.model_id, learned.by_class)
+        out.write_bytes("report.html", render_page(page).encode())
+    return learned
+
+
+def _check_model(uri: str, card: ModelCard, tagger: Tagger) -> None:
+    """Raise UsageError where a model's logits cannot be corrected by its embedding."""
+    what = "an int8 model" if card.quantized else card.architecture.name
+    if card.architecture.exclusive or card.regression is not None:
+        raise UsageError(f"--init {uri}: {what} gives no scores of classes apart from each other")
+    if card.quantized or embedding_layer(tagger.backbone) is None:
+        raise UsageError(f"--init {uri}: {what} has no embedding to learn from; tag with another")
+
+
+def corrected_weights(
+    tagger: Tagger, card: ModelCard, fitted: FittedCorrection
+) -> dict[str, Tensor]:
+    """Return the weights of a model with a correction; one that it has is added to."""
+    weights = dict(tagger.state_dict())
+    place, of_layer = "backbone.correction", {"weight": fitted.weight, "bias": fitted.bias}
+    if card.architecture.corrected is None:
+        inside = f"{place.rpartition('.')[0]}."
+        weights = {
+            f"backbone.network.{name.removeprefix(inside)}"
+            if name.startswith(inside)
+            else name: one
+            for name, one in weights.items()
+        }
+    for name, values in of_layer.items():
+        before = weights.get(f"{place}.{name}", torch.zeros_like(values))
+        weights[f"{place}.{name}"] = before + values
+    return weights
+
+
+def _learned(
+    card: ModelCard, data: SaidOfWindows, fitted: FittedCorrection, catalogue: TaggedCatalogue
+) -> Learned:
+    codes = catalogue.codes
+    identity = catalogue.run.identity
+    limits = dict(identity.get("thresholds") or {})
+    own = thresholds_for(card.thresholds, card.aggregation, codes)
+    thresholds = np.array([limits.get(code, one) for code, one in zip(codes, own, strict=True)])
+    rows = _by_class(data, fitted, thresholds, codes)
+    n_tracks = len(np.unique(data.track_of[data.is_said.any(axis=1)]))
+    corrected = {
+        "of": card.model_id,
+        "tags": catalogue.store.folder.uri,
+        "n_tracks": n_tracks,
+        "strength": fitted.strength,
+        "classes": rows,
+    }
+    width = data.vectors.shape[1]
+    new = replace(
+        card,
+        architecture=replace(card.architecture, corrected=width),
+        training=card.training | {"corrected": corrected},
+        provenance=provenance(),
+        calibration=None,
+    )
+    return Learned(new, rows, n_tracks)
+
+
+def _by_class(
+    data: SaidOfWindows, fitted: FittedCorrection, thresholds: np.ndarray, codes: Sequence[str]
+) -> list[dict[str, Any]]:
+    """Return by class how much of what was said the model agrees with."""
+    said, before, rows = data.said, fitted.before, []
+    for k, code in enumerate(codes):
+        is_said = np.isfinite(said[:, k])
+        truth = said[is_said, k] == 1
+        agreed = {
+            key: int(((scores[is_said, k] >= thresholds[k]) == truth).sum())
+            for key, scores in (
+                ("before", before),
+                ("held_out", fitted.held_out),
+                ("after", fitted.after),
+            )
+        }
+        rows.append({"code": code, "n_said": int(is_said.sum()), **agreed})
+    return rows
