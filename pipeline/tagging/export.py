@@ -46,13 +46,15 @@ def export_tags(config: ExportConfig) -> Exported:
     """Write the tags of one model in another format."""
     check_options(config)
     check_out(config.out, EXPORT, {"--tags": config.tags})
-    source = ExportSource.open(config.tags, config.model_id)
+    source, export = ExportSource.open(config.tags, config.model_id), FORMATS[config.format]
+    if export.writes_audio and not config.in_place:
+        check_out(config.out, EXPORT, catalog=source.origin.catalog or None)
     out = Folder(config.out)
     with out.claimed():
         _delete_half_written(out)
         with progress_bar(total=source.n_tracks, unit=" tracks", desc="export") as bar:
             task = Task(source, out, Counter(), bar.update, config)
-            files = FORMATS[config.format].write(task)
+            files = export.write(task)
     n_failed = task.counts.pop("failed", 0)
     notes = [f"{n:,d} {what}" for what, n in task.counts.items() if n]
     return Exported(

@@ -15,9 +15,11 @@ import pytest
 from mutagen.id3 import COMM, ID3, TDRC, TIT2, TPE1, TXXX, TYER
 
 from jobs import export as job
+from pipeline.configs.export import ExportConfig
 from pipeline.errors import StoreError, UsageError
 from pipeline.exports.metadata import edit
 from pipeline.exports.metadata.journal import NAME, Journal, undo
+from pipeline.tagging.export import export_tags
 from tests.exports.conftest import MODEL, SUFFIXES, encode, row_of
 
 IN_PLACE = {"in_place": True, "yes_change_my_files": True}
@@ -76,7 +78,7 @@ def test_a_file_of_each_format_there_and_back(music, run_folder, export, tmp_pat
     before = tags_of(path)
     assert ["Élégie"] in before.values()
     done = export(run_folder([row_of(path)]), "file-tags", **IN_PLACE)
-    assert "1 audio files changed in their place, 0 had these tags" in done.files
+    assert "1 audio files changed in their place, 0 needed no change" in done.files
     added = {"INSTRUMENTS": CELLO, "INSTRUMENTS_MODEL": [MODEL], "TIMBRAL_DEPTH": ["51.250"]}
     assert tags_of(path) == {**before, **added}
     assert_same_sound(path, encoded / path.name)
@@ -203,6 +205,13 @@ def test_a_copy_takes_no_file_of_the_user_s(music, run_folder, export, tmp_path)
     assert mine.read_bytes() == kept
 
 
+def test_copies_do_not_lie_in_the_catalogue(music, run_folder):
+    config = ExportConfig(run_folder(), "file-tags", str(music / "tagged"))
+    with pytest.raises(UsageError, match="that lies in the catalogue .*; name a folder beside it"):
+        export_tags(config)
+    assert not (music / "tagged").exists()
+
+
 def test_in_place_is_asked_twice(music, run_folder, export):
     tags = run_folder()
     for half in IN_PLACE:
@@ -254,9 +263,9 @@ def test_a_link_s_target_is_changed_once_and_mode_and_attributes_stay(
     tags = run_folder([row_of(path), row_of(link)])
     done = export(tags, "file-tags", **IN_PLACE)
     again = export(tags, "file-tags", **IN_PLACE)
-    assert "1 audio files changed in their place, 1 had these tags" in done.files
+    assert "1 audio files changed in their place, 1 needed no change" in done.files
     assert link.is_symlink() and path.stat().st_mode & 0o777 == 0o640
-    assert "0 audio files changed in their place, 2 had these tags" in again.files
+    assert "0 audio files changed in their place, 2 needed no change" in again.files
     assert len(list(Journal(tmp_path / "out" / NAME).changes())) == 1
 
 
@@ -303,7 +312,7 @@ def test_a_track_without_labels_is_not_touched(music, run_folder, export):
     before = path.read_bytes()
     row = row_of(path, labels=[], timbral_depth=None)
     assert (
-        "0 audio files changed in their place, 1 had"
+        "0 audio files changed in their place, 1 needed no change"
         in export(run_folder([row]), "file-tags", **IN_PLACE).files
     )
     assert path.read_bytes() == before
