@@ -63,7 +63,9 @@ def export_tags(config: ExportConfig) -> Exported:
 
 
 def check_options(config: ExportConfig) -> None:
-    """Raise UsageError where a flag was given that is not of the format."""
+    """Raise UsageError where there is no such format, or a flag was given that is not of it."""
+    if config.format not in FORMATS:
+        raise UsageError(f"format {config.format!r}: expected one of {', '.join(FORMATS)}")
     usual = {field.name: field.default for field in fields(ExportConfig)}
     for name in _OPTIONS:
         if getattr(config, name) != usual[name] and name not in FORMATS[config.format].takes:

@@ -207,7 +207,7 @@ def test_a_copy_takes_no_file_of_the_user_s(music, run_folder, export, tmp_path)
 
 def test_copies_do_not_lie_in_the_catalogue(music, run_folder):
     config = ExportConfig(run_folder(), "file-tags", str(music / "tagged"))
-    with pytest.raises(UsageError, match="that lies in the catalogue .*; name a folder beside it"):
+    with pytest.raises(UsageError, match=r"that lies in the catalogue .*; name a folder beside it"):
         export_tags(config)
     assert not (music / "tagged").exists()
 
@@ -380,6 +380,9 @@ def test_undo_without_a_journal_is_told_so(tmp_path, capsys):
     with pytest.raises(SystemExit, match="2"):
         job.main(["--tags", "a"])
     assert "required: --format, --out" in capsys.readouterr().err
+    with pytest.raises(SystemExit, match="2"):
+        job.main(["--undo", "a", "--tags", "b"])
+    assert "--undo takes all from its file: leave --tags away" in capsys.readouterr().err
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root may give files away")
