@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -318,19 +320,44 @@ def test_a_track_without_labels_is_not_touched(music, run_folder, export):
     assert path.read_bytes() == before
 
 
-def test_a_full_disk_leaves_the_file_whole(music, run_folder, export, monkeypatch):
-    path = music / "Trio" / "flac.flac"
-    before = path.read_bytes()
-
-    def full(source, target):
-        target.write_bytes(before[:100])
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr(edit.shutil, "copyfile", full)
-    with pytest.raises(StoreError, match="No space left on device; free some space"):
-        export(run_folder([row_of(path)]), "file-tags", **IN_PLACE)
+@pytest.mark.parametrize("n_more", [-1000, 8])
+def test_a_disk_that_takes_no_more_leaves_the_file_whole(music, run_folder, export, n_more):
+    """It refuses while the file is copied, or while mutagen lets the copy grow."""
+    path = music / "Trio" / "wav.wav"
+    before, tags = path.read_bytes(), run_folder([row_of(path)])
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (len(before) + n_more, limits[1]))
+    try:
+        with pytest.raises(StoreError, match=r"File too large.*; free some space"):
+            export(tags, "file-tags", **IN_PLACE)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
     assert path.read_bytes() == before
     assert [one.name for one in path.parent.glob(".*")] == []
+
+
+def test_a_file_that_another_export_is_changing_is_left_to_it(music, run_folder, export):
+    path = music / "Trio" / "flac.flac"
+    tags, before = run_folder([row_of(path)]), path.read_bytes()
+    temporary = edit.temporary_of(path)
+    with temporary.open("wb") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        done = export(tags, "file-tags", **IN_PLACE)
+    assert done.notes == ("1 tracks are being changed by another program: left out",)
+    assert (path.read_bytes(), temporary.exists()) == (before, True)
+    temporary.write_bytes(b"half of a copy, of a kill")
+    temporary.chmod(0o444)
+    assert "1 audio files changed" in export(tags, "file-tags", **IN_PLACE).files
+    assert not temporary.exists() and tags_of(path)["INSTRUMENTS"] == CELLO
+
+
+def test_a_link_in_the_place_of_the_copy_is_not_followed(music, run_folder, export, tmp_path):
+    path, other = music / "Trio" / "flac.flac", tmp_path / "precious"
+    other.write_bytes(b"precious")
+    edit.temporary_of(path).symlink_to(other)
+    with pytest.raises(StoreError, match="cannot change an audio file"):
+        export(run_folder([row_of(path)]), "file-tags", **IN_PLACE)
+    assert other.read_bytes() == b"precious"
 
 
 KILLED_AT = """
