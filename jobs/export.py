@@ -17,7 +17,10 @@ def main(argv: list[str] | None = None) -> int:
     """Parse, export or take an export back, print the summary."""
     parser = harness.parser(__doc__, ExportConfig, UndoConfig, optional=_NEEDED)
     flags = vars(parser.parse_args(argv))
-    missing = [f"--{name}" for name in _NEEDED if flags[name] is None]
+    given = [name for name in _NEEDED if flags[name] is not None]
+    missing = [f"--{name}" for name in _NEEDED if name not in given]
+    if flags["undo"] and given:
+        parser.error(f"--undo takes all from its file: leave --{given[0]} away")
     if missing and not flags["undo"]:
         parser.error(f"the following arguments are required: {', '.join(missing)}")
     return harness.run(lambda: _undo(flags) if flags["undo"] else _export(flags))

@@ -8,7 +8,6 @@ from itertools import repeat
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-from sklearn.decomposition import PCA
 
 from pipeline.arrays import Float32
 from pipeline.exports.source import ExportSource
@@ -28,6 +27,8 @@ def fitted(vectors: Float32) -> Callable[[Float32], Float32]:
     """
     if min(vectors.shape) < 2:
         return lambda some: np.zeros((len(some), 2), np.float32)
+    from sklearn.decomposition import PCA  # here, as it takes a second that no other export needs
+
     pca = PCA(2, whiten=True, random_state=0).fit(vectors)
     return lambda some: np.asarray(pca.transform(some), np.float32)
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+
 from pipeline.arrays import Float32
 from pipeline.exports import texts
 from pipeline.exports.programs import source_of
@@ -26,7 +28,7 @@ def sample_of(row: Row, embedding: Float32 | None, origin: TagSource) -> dict[st
         "duration_s": texts.number(row["duration_s"]),
         "model_id": origin.model_id,
         **{name: texts.number(row.get(name)) for name in origin.attributes},
-        "embedding": None if embedding is None else [float(x) for x in embedding],
+        "embedding": None if embedding is None else np.round(embedding.astype(float), 6).tolist(),
     }
     return {"instruments": found, "fields": fields}
 

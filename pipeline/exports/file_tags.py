@@ -20,8 +20,6 @@ from pipeline.exports.task import Export, Task
 from pipeline.exports.texts import Row, file_stem
 from pipeline.exports.tracks.files import index_name, known_files
 from pipeline.exports.tracks.places import Places
-from pipeline.store.out import EXPORT as EXPORT_KIND
-from pipeline.store.out import check_out
 from pipeline.store.store_errors import store_errors
 from schemas.export_index import IndexEntry
 from schemas.file_tags import TagChange
@@ -53,10 +51,9 @@ def _write_in_place(task: Task) -> str:
         for _, _, ok in task.batches():
             for row in ok:
                 done[_counted(task, partial(_change, task, journal), row)] += 1
-    return (
-        f"{done['written']:,d} audio files changed in their place, {done['same']:,d} had these "
-        f"tags; {NAME} takes it back: jobs.export --undo {journal.path}"
-    )
+    n_files, n_same = done["written"], done["same"]
+    undo = f"; to take it back: jobs.export --undo {journal.path}" if journal.path.exists() else ""
+    return f"{n_files:,d} audio files changed in their place, {n_same:,d} needed no change{undo}"
 
 
 def _change(task: Task, journal: Journal, row: Row) -> str:
@@ -76,7 +73,6 @@ def _change(task: Task, journal: Journal, row: Row) -> str:
 
 def _write_copies(task: Task) -> str:
     """Write copies in the catalogue's folders; what is there and not ours stays as it is."""
-    check_out(task.config.out, EXPORT_KIND, catalog=task.source.origin.catalog or None)
     places = Places(task.source.origin.catalog)
     index = index_name(task.config.format)
     known = known_files(task.out, index)
@@ -130,4 +126,4 @@ def _counted(task: Task, write: Callable[[Row], str], row: Row) -> str:
         return "left out"
 
 
-EXPORT = Export("file-tags", _write, takes=("in_place", "yes_change_my_files"))
+EXPORT = Export("file-tags", _write, takes=("in_place", "yes_change_my_files"), writes_audio=True)

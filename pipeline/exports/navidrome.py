@@ -21,7 +21,7 @@ def playlist(code: str, origin: TagSource) -> dict[str, Any]:
         "name": name[:1].upper() + name[1:],
         "comment": f"Tracks with {name}, as {origin.model_id} has found them",
         "all": [{"is": {FIELD: name}}],
-        "sort": "artist,album,track",
+        "sort": "title",
     }
 
 
@@ -53,7 +53,7 @@ def _write(task: Task) -> str:
         write(settings(origin.attributes))
     return (
         f"{len(codes)} smart playlists .nsp, for Navidrome's PlaylistsPath; navidrome.toml has "
-        "the lines that its own needs\n"
+        "the lines for its settings\n"
         "  the tracks get their tags by --format file-tags"
     )
 

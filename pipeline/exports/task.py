@@ -89,6 +89,8 @@ class Export:
     """Writes the files, and says which there are."""
     takes: tuple[str, ...] = ()
     """Fields of `ExportConfig` that it knows, beside those that all formats know."""
+    writes_audio: bool = False
+    """Whether it writes audio files to --out, which then may not lie in the catalogue."""
 
 
 def file_each(task: Task, suffix: str, text_of: Callable[[Row, list[Span], TagSource], str]) -> str:

@@ -47,12 +47,15 @@ def export_tags(config: ExportConfig) -> Exported:
     check_options(config)
     check_out(config.out, EXPORT, {"--tags": config.tags})
     source = ExportSource.open(config.tags, config.model_id, include_gone=config.include_gone)
+    export = FORMATS[config.format]
+    if export.writes_audio and not config.in_place:
+        check_out(config.out, EXPORT, catalog=source.origin.catalog or None)
     out = Folder(config.out)
     with out.claimed():
         _delete_half_written(out)
         with progress_bar(total=source.n_tracks, unit=" tracks", desc="export") as bar:
             task = Task(source, out, Counter(), bar.update, config)
-            files = FORMATS[config.format].write(task)
+            files = export.write(task)
     n_failed = task.counts.pop("failed", 0)
     notes = [f"{n:,d} {what}" for what, n in task.counts.items() if n]
     return Exported(
@@ -61,7 +64,9 @@ def export_tags(config: ExportConfig) -> Exported:
 
 
 def check_options(config: ExportConfig) -> None:
-    """Raise UsageError where a flag was given that is not of the format."""
+    """Raise UsageError where there is no such format, or a flag was given that is not of it."""
+    if config.format not in FORMATS:
+        raise UsageError(f"format {config.format!r}: expected one of {', '.join(FORMATS)}")
     usual = {field.name: field.default for field in fields(ExportConfig)}
     for name in _OPTIONS:
         if getattr(config, name) != usual[name] and name not in FORMATS[config.format].takes:

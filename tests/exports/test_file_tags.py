@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -15,9 +17,11 @@ import pytest
 from mutagen.id3 import COMM, ID3, TDRC, TIT2, TPE1, TXXX, TYER
 
 from jobs import export as job
+from pipeline.configs.export import ExportConfig
 from pipeline.errors import StoreError, UsageError
 from pipeline.exports.metadata import edit
 from pipeline.exports.metadata.journal import NAME, Journal, undo
+from pipeline.tagging.export import export_tags
 from tests.exports.conftest import MODEL, SUFFIXES, encode, row_of
 
 IN_PLACE = {"in_place": True, "yes_change_my_files": True}
@@ -76,7 +80,7 @@ def test_a_file_of_each_format_there_and_back(music, run_folder, export, tmp_pat
     before = tags_of(path)
     assert ["Élégie"] in before.values()
     done = export(run_folder([row_of(path)]), "file-tags", **IN_PLACE)
-    assert "1 audio files changed in their place, 0 had these tags" in done.files
+    assert "1 audio files changed in their place, 0 needed no change" in done.files
     added = {"INSTRUMENTS": CELLO, "INSTRUMENTS_MODEL": [MODEL], "TIMBRAL_DEPTH": ["51.250"]}
     assert tags_of(path) == {**before, **added}
     assert_same_sound(path, encoded / path.name)
@@ -203,6 +207,13 @@ def test_a_copy_takes_no_file_of_the_user_s(music, run_folder, export, tmp_path)
     assert mine.read_bytes() == kept
 
 
+def test_copies_do_not_lie_in_the_catalogue(music, run_folder):
+    config = ExportConfig(run_folder(), "file-tags", str(music / "tagged"))
+    with pytest.raises(UsageError, match=r"that lies in the catalogue .*; name a folder beside it"):
+        export_tags(config)
+    assert not (music / "tagged").exists()
+
+
 def test_in_place_is_asked_twice(music, run_folder, export):
     tags = run_folder()
     for half in IN_PLACE:
@@ -254,9 +265,9 @@ def test_a_link_s_target_is_changed_once_and_mode_and_attributes_stay(
     tags = run_folder([row_of(path), row_of(link)])
     done = export(tags, "file-tags", **IN_PLACE)
     again = export(tags, "file-tags", **IN_PLACE)
-    assert "1 audio files changed in their place, 1 had these tags" in done.files
+    assert "1 audio files changed in their place, 1 needed no change" in done.files
     assert link.is_symlink() and path.stat().st_mode & 0o777 == 0o640
-    assert "0 audio files changed in their place, 2 had these tags" in again.files
+    assert "0 audio files changed in their place, 2 needed no change" in again.files
     assert len(list(Journal(tmp_path / "out" / NAME).changes())) == 1
 
 
@@ -303,25 +314,50 @@ def test_a_track_without_labels_is_not_touched(music, run_folder, export):
     before = path.read_bytes()
     row = row_of(path, labels=[], timbral_depth=None)
     assert (
-        "0 audio files changed in their place, 1 had"
+        "0 audio files changed in their place, 1 needed no change"
         in export(run_folder([row]), "file-tags", **IN_PLACE).files
     )
     assert path.read_bytes() == before
 
 
-def test_a_full_disk_leaves_the_file_whole(music, run_folder, export, monkeypatch):
-    path = music / "Trio" / "flac.flac"
-    before = path.read_bytes()
-
-    def full(source, target):
-        target.write_bytes(before[:100])
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr(edit.shutil, "copyfile", full)
-    with pytest.raises(StoreError, match="No space left on device; free some space"):
-        export(run_folder([row_of(path)]), "file-tags", **IN_PLACE)
+@pytest.mark.parametrize("n_more", [-1000, 8])
+def test_a_disk_that_takes_no_more_leaves_the_file_whole(music, run_folder, export, n_more):
+    """It refuses while the file is copied, or while mutagen lets the copy grow."""
+    path = music / "Trio" / "wav.wav"
+    before, tags = path.read_bytes(), run_folder([row_of(path)])
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (len(before) + n_more, limits[1]))
+    try:
+        with pytest.raises(StoreError, match=r"File too large.*; free some space"):
+            export(tags, "file-tags", **IN_PLACE)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
     assert path.read_bytes() == before
     assert [one.name for one in path.parent.glob(".*")] == []
+
+
+def test_a_file_that_another_export_is_changing_is_left_to_it(music, run_folder, export):
+    path = music / "Trio" / "flac.flac"
+    tags, before = run_folder([row_of(path)]), path.read_bytes()
+    temporary = edit.temporary_of(path)
+    with temporary.open("wb") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        done = export(tags, "file-tags", **IN_PLACE)
+    assert done.notes == ("1 tracks are being changed by another program: left out",)
+    assert (path.read_bytes(), temporary.exists()) == (before, True)
+    temporary.write_bytes(b"half of a copy, of a kill")
+    temporary.chmod(0o444)
+    assert "1 audio files changed" in export(tags, "file-tags", **IN_PLACE).files
+    assert not temporary.exists() and tags_of(path)["INSTRUMENTS"] == CELLO
+
+
+def test_a_link_in_the_place_of_the_copy_is_not_followed(music, run_folder, export, tmp_path):
+    path, other = music / "Trio" / "flac.flac", tmp_path / "precious"
+    other.write_bytes(b"precious")
+    edit.temporary_of(path).symlink_to(other)
+    with pytest.raises(StoreError, match="cannot change an audio file"):
+        export(run_folder([row_of(path)]), "file-tags", **IN_PLACE)
+    assert other.read_bytes() == b"precious"
 
 
 KILLED_AT = """
@@ -371,6 +407,9 @@ def test_undo_without_a_journal_is_told_so(tmp_path, capsys):
     with pytest.raises(SystemExit, match="2"):
         job.main(["--tags", "a"])
     assert "required: --format, --out" in capsys.readouterr().err
+    with pytest.raises(SystemExit, match="2"):
+        job.main(["--undo", "a", "--tags", "b"])
+    assert "--undo takes all from its file: leave --tags away" in capsys.readouterr().err
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root may give files away")

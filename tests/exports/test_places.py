@@ -117,6 +117,11 @@ def test_a_flag_of_another_format_is_refused(run_folder, export):
         assert set(known.split(", ")) == set(str(raised.value).partition("; for ")[2].split(", "))
 
 
+def test_a_format_that_is_none_is_told(run_folder, export):
+    with pytest.raises(UsageError, match="format 'srt': expected one of csv, jsonl, "):
+        export(run_folder(), "srt")
+
+
 def test_an_index_that_is_none_is_told(run_folder, export, tmp_path):
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "index-file-tags.jsonl").write_text("no json\n")

@@ -99,7 +99,7 @@ def test_a_model_learns_from_a_folder_and_tags_as_it_was_told(tagged, catalogue_
 def test_too_few_corrections_and_another_model_are_refused(catalogue_of_tones, tmp_path):
     tags = tmp_path / "tags"
     tag_catalog(TagConfig(str(catalogue_of_tones), "starter", str(tags)))
-    with pytest.raises(UsageError, match="correct some with jobs.browse"):
+    with pytest.raises(UsageError, match="correct some with"):
         learn_corrections(LearnCorrectionsConfig(str(tags), str(tmp_path / "m")))
     correct(tags, "org", "present", 3)
     learn_corrections(LearnCorrectionsConfig(str(tags), str(tmp_path / "m")))

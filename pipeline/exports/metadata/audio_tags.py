@@ -12,7 +12,8 @@ A key is spelt as each format spells it:
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -79,12 +80,16 @@ class AudioTags:
         return sorted(found, key=lambda pair: pair[0].lower())
 
     def write(self, values: Values) -> None:
-        """Put texts in the place of those that a key has; a key without any is removed."""
+        """Put texts in the place of those that a key has; a key without any is removed.
+
+        Unfit where mutagen cannot; OSError where the disk refuses.
+        """
         if self._audio.tags is None:
             self._audio.add_tags()
         for key, texts in values.items():
             _put(self._audio.tags, key, list(texts))
-        self._save()
+        with _write_errors():
+            self._save()
 
     def remove_all(self) -> None:
         """Remove the place for metadata, if nothing is in it but what ID3v1 says as well."""
@@ -92,10 +97,11 @@ class AudioTags:
         known = _id3v1_of(self._path) if isinstance(tags, ID3) else {}
         if tags is None or any(known.get(key) != tags[key] for key in tags.keys()):  # noqa: SIM118
             return  # Vorbis comments are a list: without keys() these would be pairs
-        if isinstance(self._audio, MP3):
-            tags.delete(self._path, delete_v1=False)
-        else:
-            self._audio.delete()
+        with _write_errors():
+            if isinstance(self._audio, MP3):
+                tags.delete(self._path, delete_v1=False)
+            else:
+                self._audio.delete()
 
     def _save(self) -> None:
         if not isinstance(self._audio, _ID3):
@@ -109,6 +115,17 @@ class AudioTags:
             with self._path.open("r+b") as file:
                 file.seek(-_ID3V1_BYTES, 2)
                 file.write(before)
+
+
+@contextmanager
+def _write_errors() -> Iterator[None]:
+    """Tell a disk that refuses from a file that mutagen cannot write: it calls both the same."""
+    try:
+        yield
+    except _MALFORMED as error:
+        if isinstance(cause := error.__cause__ or error.__context__, OSError):
+            raise cause from error
+        raise Unfit("have metadata that cannot be written") from error
 
 
 def kind_of(path: Path) -> type[Any]:

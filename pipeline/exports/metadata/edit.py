@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import os
 import shutil
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from pipeline.exports.metadata.audio_tags import AudioTags, Values, kind_of
 from pipeline.exports.metadata.unfit import CHANGED, Unfit
 from pipeline.store.disk import TEMPORARY, sync_folder
+
+_IN_USE = "are being changed by another program"
 
 
 def write_tags(
@@ -49,9 +52,8 @@ def write_tags(
         The disk is full, or refuses.
     """
     kind = kind_of(source)
-    temporary = temporary_of(target)
     target.parent.mkdir(parents=True, exist_ok=True)
-    try:
+    with _held(temporary_of(target)) as temporary:
         stat = source.stat()
         shutil.copyfile(source, temporary)
         AudioTags(temporary, kind).write(values)
@@ -64,8 +66,31 @@ def write_tags(
             raise Unfit(CHANGED)
         temporary.replace(target)
         sync_folder(target.parent)
-    finally:
-        temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def _held(temporary: Path) -> Iterator[Path]:
+    """Give a temporary file that no other process writes; it is deleted where the block fails.
+
+    One that a kill has left is taken over. Unfit where another process holds it: a second export
+    that changes the same file.
+    """
+    flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW
+    if temporary.exists() and not os.access(temporary, os.W_OK):
+        temporary.unlink()  # a kill's copy of a file that is read-only
+    with os.fdopen(os.open(temporary, flags, 0o600), "r+b") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            is_ours = os.path.samestat(os.fstat(file.fileno()), temporary.stat())
+        except (BlockingIOError, FileNotFoundError) as error:
+            raise Unfit(_IN_USE) from error
+        if not is_ours:
+            raise Unfit(_IN_USE)  # another process had it, and has renamed it meanwhile
+        try:
+            yield temporary
+        except BaseException:
+            temporary.unlink(missing_ok=True)
+            raise
 
 
 def temporary_of(path: Path) -> Path:
