@@ -51,7 +51,6 @@ _WINDOW_WORDS = {
     "is_active": Column("is_active::int"),
 }
 _WINDOW_KEYS = ("window", "start_s", "end_s", "is_active")
-_NEAR_KEYS = ("near_uri", "near_fingerprint")
 
 
 class TaggedCatalogue:
@@ -189,26 +188,25 @@ class TaggedCatalogue:
         rows, similarity = vectors.nearest(vector, limit, among)
         near = vectors.rows.take(pa.array(rows))
         near = near.append_column("similarity", pa.array(similarity))
-        return self._with_tracks(near, columns, windows=windows)
+        return self._with_columns(near, columns, windows=windows)
 
-    def _with_tracks(
+    def _with_columns(
         self, near: pa.Table, columns: Sequence[str] | None, *, windows: bool
     ) -> pa.Table:
-        """Return what was found by likeness, in its order, with columns of its tracks."""
+        """Return what was found by likeness, in its order, with columns of its rows."""
+        keys = _keys(windows)
         uris = list(dict.fromkeys(near["uri"].to_pylist()))
-        wanted = "*" if columns is None else ", ".join(map(identifier, columns))
-        keys = "uri as near_uri, fingerprint as near_fingerprint"
         marks = ", ".join("?" * len(uris)) or "null"
-        found = self._query(f"select {keys}, {wanted} from tracks where uri in ({marks})", uris)
-        places = zip(*(found[key].to_pylist() for key in _NEAR_KEYS), strict=True)
-        at = {place: k for k, place in enumerate(places)}
-        places = zip(near["uri"].to_pylist(), near["fingerprint"].to_pylist(), strict=True)
-        which = [at.get(place) for place in places]
+        wanted = "*" if columns is None else ", ".join(map(identifier, columns))
+        places = ", ".join(f"{identifier(key)} as near_{key}" for key in keys)
+        found = self._query(
+            f"select {places}, {wanted} from {self._rows(windows)} where uri in ({marks})", uris
+        )
+        at = {place: k for k, place in enumerate(_places(found, [f"near_{key}" for key in keys]))}
+        which = [at.get(place) for place in _places(near, keys)]
         is_there = pa.array([k is not None for k in which], pa.bool_())
-        tracks = found.drop_columns(list(_NEAR_KEYS)).take(pa.array(which, pa.int64()))
-        for key in [*(_WINDOW_KEYS if windows else ()), "similarity"]:
-            tracks = tracks.append_column(key, near[key])
-        return tracks.filter(is_there)
+        rows = found.drop_columns([f"near_{key}" for key in keys]).take(pa.array(which, pa.int64()))
+        return rows.append_column("similarity", near["similarity"]).filter(is_there)
 
     def vectors(self, *, windows: bool = False) -> Vectors | IndexedVectors:
         """Return the embeddings of the tracks or windows, or those of the tracks by their index.
@@ -349,3 +347,7 @@ def _keys(windows: bool) -> list[str]:
 
 def _hashed(*, windows: bool) -> str:
     return f"hash({', '.join(map(identifier, _keys(windows)))})"
+
+
+def _places(rows: pa.Table, keys: Sequence[str]) -> list[tuple[Any, ...]]:
+    return list(zip(*(rows[key].to_pylist() for key in keys), strict=True))

@@ -134,6 +134,7 @@ def test_windows_by_their_scores_and_their_likeness(folder):
     assert (uris(near), near["start_s"].to_pylist()) == (["b", "d"], [0.0, 0.0])
     near = catalogue.like(np.array([0, 0, 1], np.float32), "cel > 0.2", windows=True)
     assert list(zip(uris(near), near["start_s"].to_pylist(), strict=True)) == [("a", 1), ("a", 0)]
+    assert [one["cel"] for one in near["scores"].to_pylist()] == [0.5, 1]  # the window's own
 
 
 def test_what_a_folder_lacks_is_told_with_its_cure(tmp_path):
