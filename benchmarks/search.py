@@ -66,7 +66,7 @@ def _questions(uri: str) -> None:
 
 
 def _likeness(uri: str, *, with_index: bool) -> None:
-    catalogue = TaggedCatalogue.open(uri, by_index=False)
+    catalogue = TaggedCatalogue.open(uri, in_memory=True, by_index=False)
     vectors = _timed("read all embeddings", catalogue.exact_vectors, n=1)
     catalogue._vectors[False] = vectors
     query = vectors.vector(0)
@@ -79,7 +79,7 @@ def _likeness(uri: str, *, with_index: bool) -> None:
     if with_index:
         folder, files = catalogue.store.folder, catalogue.embedding_files()
         _timed("make the index", lambda: build_index(folder, catalogue.model_id, files), n=1)
-        indexed = TaggedCatalogue.open(uri)
+        indexed = TaggedCatalogue.open(uri, in_memory=True)
         _timed("read the index", indexed.vectors, n=1)
         _timed("like, by the index", lambda: indexed.like(query, columns=["uri"]))
         rng = np.random.default_rng(1)

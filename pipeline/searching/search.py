@@ -13,7 +13,7 @@ from pipeline.searching.catalogue import TaggedCatalogue
 from pipeline.searching.duplicates import find_duplicates
 from pipeline.searching.expression import parse, words_of
 from pipeline.searching.index import IndexedVectors, build_index
-from pipeline.searching.query_vector import query_vector
+from pipeline.searching.query_vector import known_uri, query_vector
 
 _MOST_LIKE = 1000
 """Tracks that a --like without a limit gives."""
@@ -88,7 +88,7 @@ def _like(catalogue: TaggedCatalogue, config: SearchConfig, like: str) -> Found:
         limit=config.limit or _MOST_LIKE,
         windows=config.windows,
         columns=_columns(catalogue, config),
-        without="" if config.windows else like,
+        without="" if config.windows else known_uri(catalogue, like),
     )
     if config.min_similarity is not None:
         rows = rows.filter(pc.greater_equal(rows["similarity"], config.min_similarity))

@@ -10,6 +10,7 @@ killed run leaves them, are read into memory without these.
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -31,6 +32,7 @@ _SETTINGS = {
     # Nothing is fetched from the network: what is needed is in the wheel.
     "autoinstall_known_extensions": False,
     "autoload_known_extensions": False,
+    "temp_directory": tempfile.gettempdir(),  # not .tmp in the folder that the user is in
 }
 _WINDOW_COLUMNS = ("uri", "fingerprint", "window", "start_s", "end_s", "is_active", "scores")
 
@@ -148,7 +150,7 @@ def sql_errors(uri: str) -> Iterator[None]:
     """Make what DuckDB or pyarrow meet in the files a StoreError, which a user can mend."""
     try:
         yield
-    except (duckdb.IOException, duckdb.InvalidInputException, OSError) as error:
+    except (duckdb.OperationalError, duckdb.InvalidInputException, OSError) as error:
         first = str(error).splitlines()[0]
         raise StoreError(
             f"cannot read {uri}: {first}; run the same command again when no tagging runs there"
