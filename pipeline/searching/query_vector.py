@@ -75,7 +75,7 @@ def known_uri(catalogue: TaggedCatalogue, like: str) -> str:
     A relative path is that of the caller.
     """
     places = [like] if is_uri(like) else [like, str(Path(like).absolute())]
-    vectors = catalogue.vectors()
+    vectors = catalogue.embeddings.of()
     return next((place for place in places if len(vectors.rows_of(place))), "")
 
 

@@ -61,7 +61,7 @@ def search(config: SearchConfig) -> Found:
 
 def _index(catalogue: TaggedCatalogue) -> str:
     """Make the index, and say what it covers."""
-    folder, files = catalogue.store.folder, catalogue.embedding_files()
+    folder, files = catalogue.store.folder, catalogue.embeddings.files()
     made = build_index(folder, catalogue.model_id, files)
     return f"index: {made.n_vectors:,d} embeddings of {len(made.files):,d} files"
 
@@ -92,7 +92,7 @@ def _like(catalogue: TaggedCatalogue, config: SearchConfig, like: str) -> Found:
     )
     if config.min_similarity is not None:
         rows = rows.filter(pc.greater_equal(rows["similarity"], config.min_similarity))
-    vectors = catalogue.vectors(windows=config.windows)
+    vectors = catalogue.embeddings.of(windows=config.windows)
     notes = (vectors.about,) if isinstance(vectors, IndexedVectors) else ()
     shown = _shown(rows, catalogue, config)
     return Found(shown, rows.num_rows, catalogue.model_id, notes)

@@ -20,7 +20,7 @@ import pyarrow as pa
 from pyarrow import dataset
 
 from pipeline.errors import SpecMismatch, StoreError
-from pipeline.searching.conditions import quoted
+from pipeline.searching.conditions import identifier, quoted
 from pipeline.store.matrices import codes_of
 from pipeline.store.tags.tagfiles import AT_ONCE, file_beside
 from pipeline.store.tags.tagstore import TagStore
@@ -160,8 +160,3 @@ def sql_errors(uri: str) -> Iterator[None]:
 def _attributes(schemas: Iterable[pa.Schema]) -> list[pa.Field]:
     found = {one.name: one for schema in schemas for one in attributes_of(schema)}
     return list(found.values())
-
-
-def identifier(key: str) -> str:
-    """Return a column's name as an identifier of SQL."""
-    return '"' + key.replace('"', '""') + '"'

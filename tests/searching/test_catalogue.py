@@ -144,17 +144,17 @@ def test_what_a_folder_lacks_is_told_with_its_cure(tmp_path):
     write(folder, [track("/m/a.mp3")])
     write_run(folder)
     catalogue = TaggedCatalogue.open(folder.uri)
-    assert not catalogue.has_embeddings
+    assert not catalogue.embeddings.are_there
     with pytest.raises(UsageError, match="no embeddings/ beside its tags; tag to another --out"):
         catalogue.vector_of("/m/a.mp3")
     with pytest.raises(UsageError, match="no windows/ beside its tags"):
         catalogue.count(windows=True)
     write_run(folder, retagged_from="/there")
     with pytest.raises(UsageError, match=r"jobs\.retag writes tags alone; search in /there"):
-        TaggedCatalogue.open(folder.uri).vectors()
+        TaggedCatalogue.open(folder.uri).embeddings.of()
     write_run(folder, identity={"model_id": MODEL, "members": []})
     with pytest.raises(UsageError, match="the mean of several models; tag with one of them"):
-        TaggedCatalogue.open(folder.uri).vectors()
+        TaggedCatalogue.open(folder.uri).embeddings.of()
 
 
 def test_a_file_that_is_no_parquet_is_a_line(folder):
