@@ -66,9 +66,9 @@ def _questions(uri: str) -> None:
 
 
 def _likeness(uri: str, *, with_index: bool) -> None:
-    catalogue = TaggedCatalogue.open(uri, by_index=False)
-    vectors = _timed("read all embeddings", catalogue.exact_vectors, n=1)
-    catalogue._vectors[False] = vectors
+    catalogue = TaggedCatalogue.open(uri, in_memory=True, by_index=False)
+    vectors = _timed("read all embeddings", catalogue.embeddings.exact, n=1)
+    catalogue.embeddings._read[False] = vectors
     query = vectors.vector(0)
     halves = vectors.matrix.view(np.uint64)
     _timed("limit: read the bytes once", lambda: halves.sum(), n=3)
@@ -77,10 +77,10 @@ def _likeness(uri: str, *, with_index: bool) -> None:
         _timed(f"like, {question}", lambda q=question: catalogue.like(query, q, columns=["uri"]))
     _faiss(vectors.matrix[: min(len(vectors), 500_000)].astype(np.float32), query)
     if with_index:
-        folder, files = catalogue.store.folder, catalogue.embedding_files()
+        folder, files = catalogue.store.folder, catalogue.embeddings.files()
         _timed("make the index", lambda: build_index(folder, catalogue.model_id, files), n=1)
-        indexed = TaggedCatalogue.open(uri)
-        _timed("read the index", indexed.vectors, n=1)
+        indexed = TaggedCatalogue.open(uri, in_memory=True)
+        _timed("read the index", indexed.embeddings.of, n=1)
         _timed("like, by the index", lambda: indexed.like(query, columns=["uri"]))
         rng = np.random.default_rng(1)
         queries = [vectors.vector(int(row)) for row in rng.integers(0, len(vectors), 50)]
@@ -89,8 +89,8 @@ def _likeness(uri: str, *, with_index: bool) -> None:
 
 
 def _recall(query: Float32, indexed: TaggedCatalogue, exact: TaggedCatalogue) -> float:
-    found, _ = indexed.vectors().nearest(query, 20)
-    nearest, _ = exact.vectors().nearest(query, 20)
+    found, _ = indexed.embeddings.of().nearest(query, 20)
+    nearest, _ = exact.embeddings.of().nearest(query, 20)
     return len(np.intersect1d(found, nearest)) / 20
 
 
@@ -124,7 +124,7 @@ def _timed(what: str, function: Callable[[], Any], *, n: int = 5) -> Any:
 def _write(uri: str, real: TaggedCatalogue, n_tracks: int) -> None:
     """Write made-up tracks as a night leaves them, and compact them."""
     store, codes = TagStore.open(uri), real.codes
-    rng, vectors = np.random.default_rng(0), real.exact_vectors().matrix.astype(np.float32)
+    rng, vectors = np.random.default_rng(0), real.embeddings.exact().matrix.astype(np.float32)
     for start in range(0, n_tracks, _ROWS_A_FILE):
         n = min(_ROWS_A_FILE, n_tracks - start)
         near = vectors[rng.integers(0, len(vectors), n)]

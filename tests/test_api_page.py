@@ -42,12 +42,13 @@ def test_the_examples_run(corpus: Corpus, dataset, model, tmp_path, monkeypatch,
         assert len(block.splitlines()) <= 20
         exec(compile(block, "docs/api.md", "exec"), names)
         said.append(capsys.readouterr().out)
-    build, train, tag, again, machine, one, logmel = said
+    build, train, tag, again, find, machine, one, logmel = said
     assert re.search(r"^\d+ ok ok$", build, re.M)
     assert re.search(r"^2\.0 \d\.\d+ \d\.\d+$", train, re.M)
     assert "2 tracks to do" in tag
     assert re.search(r"^[01] of 2 tracks have other labels now$", again, re.M)
     assert "tags.csv: 2 rows" in again and re.search(r"^[01] of 1 tracks differ$", again, re.M)
+    assert find.splitlines() == ["1 ['uri', 'duration_s', 'labels', 'cel']", "1 True"]
     assert re.search(r"^ok +python", machine, re.M)
     assert one.splitlines()[1:3] == ["True", "True"]
     assert "a.wav ok [" in one and "b.wav failed []" in one

@@ -97,7 +97,7 @@ class Browser:
             "models": self.catalogue.store.models(),
             "n_tracks": self.n_tracks,
             "classes": classes,
-            "has_embeddings": self.catalogue.has_embeddings,
+            "has_embeddings": self.catalogue.embeddings.are_there,
             "words": list(self.catalogue.columns().by_word),
             "author": self.author,
         }

@@ -33,9 +33,9 @@ def embedding_map(catalogue: TaggedCatalogue) -> EmbeddingMap:
 
     They are brought to length 1 first, as likeness is a matter of direction.
     """
-    if not catalogue.has_embeddings:
+    if not catalogue.embeddings.are_there:
         return EmbeddingMap(why="The folder keeps no embeddings, so there is no map.")
-    every = catalogue.exact_vectors()
+    every = catalogue.embeddings.exact()
     rows = catalogue.tracks_with_vectors(every, columns=["n"])
     numbers, at = rows["n"].to_numpy(), rows["row"].to_numpy()
     if len(at) < 3:

@@ -13,7 +13,7 @@ import pyarrow as pa
 
 from pipeline.errors import UsageError
 from pipeline.searching.catalogue import TaggedCatalogue
-from pipeline.searching.views import identifier
+from pipeline.searching.conditions import identifier
 
 N_OFFERED = 60
 _N_OF_CLASS = 12

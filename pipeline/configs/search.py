@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Annotated, Literal, get_args
 
 from pipeline.errors import UsageError
-from pipeline.flags import Count, Flag, Number, Seconds, Uri, described
+from pipeline.flags import Count, Flag, Number, Uri, described
 
 Format = Literal["table", "csv", "jsonl", "m3u", "parquet"]
 """How what was found is written."""
@@ -27,9 +27,9 @@ class SearchConfig:
     like: Annotated[str | None, Flag("URI|FILE"), _WHAT] = None
     """What sounds like a track of the catalogue, or like a file that is not in it; the nearest
     first."""
-    from_s: Annotated[Seconds | None, Flag("S", name="--from"), _WHAT] = None
+    from_s: Annotated[float | None, Flag("S", name="--from"), _WHAT] = None
     """Where the part of --like begins that is meant, in s; its start if not given."""
-    to_s: Annotated[Seconds | None, Flag("S", name="--to"), _WHAT] = None
+    to_s: Annotated[float | None, Flag("S", name="--to"), _WHAT] = None
     """Where it ends, in s; its end if not given."""
     windows: Annotated[bool, _WHAT] = False
     """Find windows of tracks instead of tracks; scores are then those of the window. The tagging

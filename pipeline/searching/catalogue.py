@@ -10,8 +10,6 @@ Results are Arrow tables. One query runs at a time; threads wait for each other.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from difflib import get_close_matches
-from functools import cached_property
 from threading import Lock
 from typing import Any
 
@@ -21,39 +19,15 @@ import pyarrow.compute as pc
 
 from pipeline.arrays import Float32, Int64
 from pipeline.errors import UsageError
-from pipeline.searching.conditions import Column, Columns, Condition, condition_of
-from pipeline.searching.index import IndexedVectors, read_index
+from pipeline.searching.conditions import Columns, Condition, condition_of, identifier
+from pipeline.searching.embeddings import Embeddings
+from pipeline.searching.index import IndexedVectors
 from pipeline.searching.vectors import Vectors
-from pipeline.searching.views import Views, identifier, sql_errors
+from pipeline.searching.views import Views, sql_errors
+from pipeline.searching.words import columns_of, order_of
 from pipeline.store.tags.corrections import Corrections
 from pipeline.store.tags.tagstore import TagStore
 from schemas.tagging_run import TaggingRun
-
-_TRACK_WORDS = {
-    "uri": Column("uri", "text"),
-    "duration": Column("duration_s"),
-    "duration_s": Column("duration_s"),
-    "size_bytes": Column("size_bytes"),
-    "status": Column("status", "text"),
-    "reason": Column("reason", "text"),
-    "detail": Column("detail", "text"),
-    "fingerprint": Column("fingerprint", "text"),
-    "attempts": Column("attempts"),
-    "n_labels": Column("len(labels)"),
-    "n_windows": Column("n_windows"),
-    "n_active": Column("n_active"),
-    "tagged_at": Column("tagged_at", "time"),
-}
-_WINDOW_WORDS = {
-    "window": Column('"window"'),
-    "start": Column("start_s"),
-    "start_s": Column("start_s"),
-    "end": Column("end_s"),
-    "end_s": Column("end_s"),
-    "is_active": Column("is_active::int"),
-}
-_WINDOW_KEYS = ("window", "start_s", "end_s", "is_active")
-_NEAR_KEYS = ("near_uri", "near_fingerprint")
 
 
 class TaggedCatalogue:
@@ -78,8 +52,7 @@ class TaggedCatalogue:
         self.run = next((run for run in store.runs(model_id) if run.class_names), TaggingRun())
         self._views = Views(store, model_id, in_memory=in_memory)
         self._lock = Lock()
-        self._vectors: dict[bool, Vectors | IndexedVectors] = {}
-        self._by_index = by_index
+        self.embeddings = Embeddings(store, model_id, self._views, self.run, by_index=by_index)
         self._hashed: dict[str, Vectors | IndexedVectors] = {}
 
     @classmethod
@@ -111,10 +84,7 @@ class TaggedCatalogue:
 
     def columns(self, *, windows: bool = False) -> Columns:
         """Return the words of questions about tracks, or about windows of them."""
-        words = dict(_TRACK_WORDS) | {key: Column(identifier(key)) for key in self.attributes}
-        if windows:
-            words |= _WINDOW_WORDS
-        return Columns(self.codes, words, self.run.class_names)
+        return columns_of(self.codes, self.attributes, self.run.class_names, windows=windows)
 
     def count(self, where: str = "", *, windows: bool = False) -> int:
         """Return how many tracks, or windows, a question finds."""
@@ -150,7 +120,7 @@ class TaggedCatalogue:
             Whether rows are windows, which the tagging must have kept.
         """
         condition = self._condition(where, windows=windows)
-        order = self._order(order_by, windows=windows)
+        order = order_of(order_by, self.columns(windows=windows))
         kept = "*" if columns is None else ", ".join(map(identifier, columns))
         sql = f"select {kept} from {self._rows(windows)} where {condition.sql}{order}"
         sql += "" if limit is None else f" limit {int(limit)}"
@@ -162,9 +132,8 @@ class TaggedCatalogue:
         Numbers are places by uri; only a catalogue that is held in memory has them.
         """
         condition = self._condition(where, windows=False)
-        order = (
-            f"{self._order(order_by, windows=False) or ' order by n'}{', n' if order_by else ''}"
-        )
+        order = order_of(order_by, self.columns())
+        order = f"{order}, n" if order else " order by n"
         sql = f"select n from tracks where {condition.sql}{order}"
         return np.asarray(self._query(sql, condition.values)["n"].to_numpy(), np.int64)
 
@@ -203,7 +172,7 @@ class TaggedCatalogue:
 
     def vector_of(self, uri: str) -> Float32 | None:
         """Return the embedding of a track; None where the catalogue has none of it."""
-        vectors = self.vectors()
+        vectors = self.embeddings.of()
         found = vectors.rows_of(uri)
         return vectors.vector(int(found[-1])) if len(found) else None
 
@@ -231,58 +200,30 @@ class TaggedCatalogue:
         without
             The uri of a track that is left out, such as the one that is asked with.
         """
-        vectors = self.vectors(windows=windows)
+        vectors = self.embeddings.of(windows=windows)
         among = self._among(vectors, where, without, windows=windows)
         rows, similarity = vectors.nearest(vector, limit, among)
         near = vectors.rows.take(pa.array(rows))
         near = near.append_column("similarity", pa.array(similarity))
-        return self._with_tracks(near, columns, windows=windows)
+        return self._with_columns(near, columns, windows=windows)
 
-    def _with_tracks(
+    def _with_columns(
         self, near: pa.Table, columns: Sequence[str] | None, *, windows: bool
     ) -> pa.Table:
-        """Return what was found by likeness, in its order, with columns of its tracks."""
+        """Return what was found by likeness, in its order, with columns of its rows."""
+        keys = _keys(windows)
         uris = list(dict.fromkeys(near["uri"].to_pylist()))
-        wanted = "*" if columns is None else ", ".join(map(identifier, columns))
-        keys = "uri as near_uri, fingerprint as near_fingerprint"
         marks = ", ".join("?" * len(uris)) or "null"
-        found = self._query(f"select {keys}, {wanted} from tracks where uri in ({marks})", uris)
-        places = zip(*(found[key].to_pylist() for key in _NEAR_KEYS), strict=True)
-        at = {place: k for k, place in enumerate(places)}
-        places = zip(near["uri"].to_pylist(), near["fingerprint"].to_pylist(), strict=True)
-        which = [at.get(place) for place in places]
+        wanted = "*" if columns is None else ", ".join(map(identifier, columns))
+        places = ", ".join(f"{identifier(key)} as near_{key}" for key in keys)
+        found = self._query(
+            f"select {places}, {wanted} from {self._rows(windows)} where uri in ({marks})", uris
+        )
+        at = {place: k for k, place in enumerate(_places(found, [f"near_{key}" for key in keys]))}
+        which = [at.get(place) for place in _places(near, keys)]
         is_there = pa.array([k is not None for k in which], pa.bool_())
-        tracks = found.drop_columns(list(_NEAR_KEYS)).take(pa.array(which, pa.int64()))
-        for key in [*(_WINDOW_KEYS if windows else ()), "similarity"]:
-            tracks = tracks.append_column(key, near[key])
-        return tracks.filter(is_there)
-
-    def vectors(self, *, windows: bool = False) -> Vectors | IndexedVectors:
-        """Return the embeddings of the tracks or windows, or those of the tracks by their index.
-
-        They are read once. UsageError where the folder has none.
-        """
-        if windows not in self._vectors:
-            index = None
-            if self._by_index and not windows:
-                names = self.embedding_files()
-                index = read_index(self.store.folder, self.model_id, names)
-            self._vectors[windows] = index or self.exact_vectors(windows=windows)
-        return self._vectors[windows]
-
-    def exact_vectors(self, *, windows: bool = False) -> Vectors:
-        """Return the embeddings themselves, in memory; UsageError where the folder has none."""
-        names = list(self.embedding_files(windows=windows))
-        keys = ["uri", "fingerprint", *(_WINDOW_KEYS if windows else ())]
-        return Vectors.read(self.store.folder, names, keys)
-
-    def embedding_files(self, *, windows: bool = False) -> dict[str, int]:
-        """Return the files of embeddings, with their sizes; UsageError where there are none."""
-        table = "window_embeddings" if windows else "embeddings"
-        names = self._views.files_beside(table)
-        if not names:
-            raise UsageError(f"{self.store.folder.uri}: {self._why_none(table)}")
-        return names
+        rows = found.drop_columns([f"near_{key}" for key in keys]).take(pa.array(which, pa.int64()))
+        return rows.append_column("similarity", near["similarity"]).filter(is_there)
 
     def tracks_with_vectors(
         self,
@@ -303,34 +244,11 @@ class TaggedCatalogue:
             condition.values,
         )
 
-    def _why_none(self, table: str) -> str:
-        if "members" in self.run.identity:
-            return "no embeddings: its tags are the mean of several models; tag with one of them"
-        if self.run.retagged_from:
-            return f"no {table}/: jobs.retag writes tags alone; search in {self.run.retagged_from}"
-        flags = "--keep-windows" if table == "window_embeddings" else "jobs.tag_catalog"
-        return f"no {table}/ beside its tags; tag to another --out with {flags}, which writes them"
-
     def _condition(self, where: str, *, windows: bool) -> Condition:
         found = condition_of(where, self.columns(windows=windows))
         if found.names_status:
             return found
         return Condition(f"status = 'ok' and {found.sql}", found.values)
-
-    def _order(self, order_by: str, *, windows: bool) -> str:
-        if not order_by:
-            return ""
-        word, _, way = order_by.strip().partition(" ")
-        columns = self.columns(windows=windows)
-        column = columns.column_of(word)
-        if column is None or way.strip().lower() not in ("", "asc", "desc"):
-            near = get_close_matches(word, columns.words, n=1)
-            meant = f" (did you mean {near[0]}?)" if near and column is None else ""
-            raise UsageError(
-                f"--sort {order_by!r}: expected a word such as duration or cel{meant}, and asc or "
-                "desc behind it"
-            )
-        return f" order by {column.sql} {way or 'asc'} nulls last"
 
     def _rows(self, windows: bool) -> str:
         """Return the view that is asked; UsageError where no windows were kept."""
@@ -388,11 +306,6 @@ class TaggedCatalogue:
         with self._lock, sql_errors(self.store.folder.uri):
             return self._views.connection.sql(sql, params=list(values)).to_arrow_table()
 
-    @cached_property
-    def has_embeddings(self) -> bool:
-        """Whether tracks can be searched by likeness."""
-        return bool(self._views.files_beside("embeddings"))
-
 
 def _keys(windows: bool) -> list[str]:
     """Return the columns by which a vector belongs to a row of the catalogue."""
@@ -401,3 +314,7 @@ def _keys(windows: bool) -> list[str]:
 
 def _hashed(*, windows: bool) -> str:
     return f"hash({', '.join(map(identifier, _keys(windows)))})"
+
+
+def _places(rows: pa.Table, keys: Sequence[str]) -> list[tuple[Any, ...]]:
+    return list(zip(*(rows[key].to_pylist() for key in keys), strict=True))

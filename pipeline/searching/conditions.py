@@ -94,6 +94,21 @@ def quoted(code: str) -> str:
     return "'" + code.replace("'", "''") + "'"
 
 
+def identifier(name: str) -> str:
+    """Return a column's name as an identifier of SQL.
+
+    >>> identifier("window")
+    '"window"'
+    """
+    return '"' + name.replace('"', '""') + '"'
+
+
+def meant(word: str, known: Sequence[str]) -> str:
+    """Return which known word an unknown one may stand for, as a remark; '' where none is near."""
+    near = get_close_matches(word, known, n=1)
+    return f" (did you mean {near[0]}?)" if near else ""
+
+
 class _Writer:
     """Writes the SQL of a tree, and collects its values in their order."""
 
@@ -156,10 +171,8 @@ class _Writer:
 
     def _unknown(self, word: str, at: int) -> NoReturn:
         known = self._columns.words
-        near = get_close_matches(word, known, n=1)
-        meant = f" (did you mean {near[0]}?)" if near else ""
         few = ", ".join(known[:40]) + (" ..." if len(known) > 40 else "")
-        fail(self._text, at, f"unknown word {word!r}{meant}; there are {few}")
+        fail(self._text, at, f"unknown word {word!r}{meant(word, known)}; there are {few}")
 
 
 def like_pattern(text: str) -> str:

@@ -63,7 +63,7 @@ def find_duplicates(
         Least similarity of one recording, -1 to 1; what was found to be right where None.
     """
     sounding = f"{where}, n_active > 0" if where.strip() else "n_active > 0"
-    vectors = catalogue.exact_vectors()
+    vectors = catalogue.embeddings.exact()
     tracks = catalogue.tracks_with_vectors(vectors, sounding).sort_by("duration_s")
     rows = tracks["row"].to_numpy()
     is_white = len(rows) >= LEAST_TO_WHITEN

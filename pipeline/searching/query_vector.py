@@ -7,6 +7,7 @@ folder's own tagging, so a track of the catalogue gets the vector that it has th
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -17,6 +18,7 @@ from pipeline.audio.spectra.activity import Activity
 from pipeline.errors import ItemFault, SpecMismatch, UsageError
 from pipeline.models.names import STARTER
 from pipeline.searching.catalogue import TaggedCatalogue
+from pipeline.store.catalogue import is_uri
 
 Row = dict[str, Any]
 
@@ -52,10 +54,11 @@ def query_vector(
     SpecMismatch
         Where the model is another than the one that tagged.
     """
-    if from_s is None and to_s is None:
-        own = catalogue.vector_of(like)
-        if own is not None:
-            return own
+    known = known_uri(catalogue, like)
+    if known and from_s is None and to_s is None:
+        own = catalogue.vector_of(known)
+        assert own is not None
+        return own
     inference = tagging_inference(catalogue, model)
     try:
         row = _scored(_samples(like, inference, from_s, to_s), inference)
@@ -64,6 +67,16 @@ def query_vector(
     if row["status"] != "ok":
         raise UsageError(f"--like {like}: {row['detail']} ({row['reason']})")
     return np.array(row["embedding"], np.float32)
+
+
+def known_uri(catalogue: TaggedCatalogue, like: str) -> str:
+    """Return the uri by which the catalogue knows a track; '' where it has no embedding of it.
+
+    A relative path is that of the caller.
+    """
+    places = [like] if is_uri(like) else [like, str(Path(like).absolute())]
+    vectors = catalogue.embeddings.of()
+    return next((place for place in places if len(vectors.rows_of(place))), "")
 
 
 def tagging_inference(catalogue: TaggedCatalogue, model: str | None) -> InferenceConfig:

@@ -13,7 +13,7 @@ from pipeline.searching.catalogue import TaggedCatalogue
 from pipeline.searching.duplicates import find_duplicates
 from pipeline.searching.expression import parse, words_of
 from pipeline.searching.index import IndexedVectors, build_index
-from pipeline.searching.query_vector import query_vector
+from pipeline.searching.query_vector import known_uri, query_vector
 
 _MOST_LIKE = 1000
 """Tracks that a --like without a limit gives."""
@@ -61,7 +61,7 @@ def search(config: SearchConfig) -> Found:
 
 def _index(catalogue: TaggedCatalogue) -> str:
     """Make the index, and say what it covers."""
-    folder, files = catalogue.store.folder, catalogue.embedding_files()
+    folder, files = catalogue.store.folder, catalogue.embeddings.files()
     made = build_index(folder, catalogue.model_id, files)
     return f"index: {made.n_vectors:,d} embeddings of {len(made.files):,d} files"
 
@@ -88,11 +88,11 @@ def _like(catalogue: TaggedCatalogue, config: SearchConfig, like: str) -> Found:
         limit=config.limit or _MOST_LIKE,
         windows=config.windows,
         columns=_columns(catalogue, config),
-        without="" if config.windows else like,
+        without="" if config.windows else known_uri(catalogue, like),
     )
     if config.min_similarity is not None:
         rows = rows.filter(pc.greater_equal(rows["similarity"], config.min_similarity))
-    vectors = catalogue.vectors(windows=config.windows)
+    vectors = catalogue.embeddings.of(windows=config.windows)
     notes = (vectors.about,) if isinstance(vectors, IndexedVectors) else ()
     shown = _shown(rows, catalogue, config)
     return Found(shown, rows.num_rows, catalogue.model_id, notes)
@@ -109,47 +109,43 @@ def _duplicates(catalogue: TaggedCatalogue, config: SearchConfig) -> Found:
 
 
 def _columns(catalogue: TaggedCatalogue, config: SearchConfig) -> Sequence[str] | None:
-    """Return the columns that are read: for a file for programs all that a track has."""
+    """Return the columns that are read: for a file for programs all that a row has."""
     if config.format in _WHOLE_ROWS:
         return None
-    of_window = () if config.like else ("start_s", "end_s")
-    keys = [*_TRACK_KEYS, *(of_window if config.windows else ())]
-    return [*keys, *_asked(catalogue, config, attributes_only=True), "scores", "peaks"]
+    asked = [place[0] for place in _asked(catalogue, config).values()]
+    return list(dict.fromkeys([*_keys(config), *asked]))
 
 
-def _asked(
-    catalogue: TaggedCatalogue, config: SearchConfig, *, attributes_only: bool = False
-) -> list[str]:
-    """Return the words for numbers of a track that a question and its order compare."""
-    words = [*words_of(parse(config.where)), *config.sort.split()[:1]]
-    attributes = set(catalogue.attributes)
-    known = [word for word in words if word in attributes]
-    if attributes_only:
-        return list(dict.fromkeys(known))
+def _keys(config: SearchConfig) -> tuple[str, ...]:
+    if config.format == "m3u":
+        return ("uri", "duration_s")
+    return _WINDOW_KEYS if config.windows else _TRACK_KEYS
+
+
+def _asked(catalogue: TaggedCatalogue, config: SearchConfig) -> dict[str, tuple[str, str | None]]:
+    """Return the scores and attributes that a question and its order compare, by their word.
+
+    Each is a column and, of scores, the class.
+    """
+    if config.format == "m3u":
+        return {}
     columns = catalogue.columns(windows=config.windows)
-    is_score = [columns.score_of(word) is not None for word in words]
-    chosen = [
-        word for word, score in zip(words, is_score, strict=True) if score or word in attributes
-    ]
-    return list(dict.fromkeys(chosen))
+    found: dict[str, tuple[str, str | None]] = {}
+    for word in [*words_of(parse(config.where)), *config.sort.split()[:1]]:
+        if word in catalogue.attributes:
+            found[word] = (word, None)
+        elif (place := columns.score_of(word)) is not None:
+            found[word] = place
+    return found
 
 
 def _shown(rows: pa.Table, catalogue: TaggedCatalogue, config: SearchConfig) -> pa.Table:
-    """Return what people are shown of rows: what was asked for, and where it is."""
+    """Return what people are shown of rows: where they are, and what was asked for."""
     if config.format in _WHOLE_ROWS:
         return rows
-    columns = catalogue.columns(windows=config.windows)
-    keys = _WINDOW_KEYS if config.windows else _TRACK_KEYS
-    if config.format == "m3u":
-        keys = ("uri", "duration_s")
-    values = {key: rows[key] for key in keys}
-    for word in _asked(catalogue, config):
-        place = columns.score_of(word)
-        # The scores of a window are beside its track's only where windows are searched.
-        if place is None:
-            values[word] = rows[word]
-        else:
-            values[word] = pc.struct_field(rows[place[0]], place[1])
-    if "similarity" in rows.column_names:
+    values = {key: rows[key] for key in _keys(config)}
+    for word, (column, code) in _asked(catalogue, config).items():
+        values[word] = rows[column] if code is None else pc.struct_field(rows[column], code)
+    if "similarity" in rows.column_names and config.format == "table":
         values["similarity"] = rows["similarity"]
     return pa.table(values)

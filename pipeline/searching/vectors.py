@@ -80,7 +80,7 @@ class Vectors:
 
     def vector(self, row: int) -> Float32:
         """Return an embedding, `[n_features]`."""
-        return self.matrix[row].astype(np.float32)
+        return np.asarray(self.matrix[row], np.float32)
 
     def nearest(
         self, vector: Float32, limit: int, among: Int64 | None = None

@@ -12,6 +12,7 @@ killed run leaves them, are read into memory without these.
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -21,7 +22,7 @@ import pyarrow as pa
 from pyarrow import dataset
 
 from pipeline.errors import SpecMismatch, StoreError
-from pipeline.searching.conditions import quoted
+from pipeline.searching.conditions import identifier, quoted
 from pipeline.store.matrices import codes_of
 from pipeline.store.tags.corrections import Corrections, people_of, read_corrections
 from pipeline.store.tags.gone import read_gone
@@ -35,6 +36,7 @@ _SETTINGS = {
     # Nothing is fetched from the network: what is needed is in the wheel.
     "autoinstall_known_extensions": False,
     "autoload_known_extensions": False,
+    "temp_directory": tempfile.gettempdir(),  # not .tmp in the folder that the user is in
 }
 _WINDOW_COLUMNS = ("uri", "fingerprint", "window", "start_s", "end_s", "is_active", "scores")
 
@@ -192,7 +194,7 @@ def sql_errors(uri: str) -> Iterator[None]:
     """Make what DuckDB or pyarrow meet in the files a StoreError, which a user can mend."""
     try:
         yield
-    except (duckdb.IOException, duckdb.InvalidInputException, OSError) as error:
+    except (duckdb.OperationalError, duckdb.InvalidInputException, OSError) as error:
         first = str(error).splitlines()[0]
         raise StoreError(
             f"cannot read {uri}: {first}; run the same command again when no tagging runs there"
@@ -202,8 +204,3 @@ def sql_errors(uri: str) -> Iterator[None]:
 def _attributes(schemas: Iterable[pa.Schema]) -> list[pa.Field]:
     found = {one.name: one for schema in schemas for one in attributes_of(schema)}
     return list(found.values())
-
-
-def identifier(key: str) -> str:
-    """Return a column's name as an identifier of SQL."""
-    return '"' + key.replace('"', '""') + '"'

@@ -27,12 +27,13 @@ from schemas.reproduction import (
     ResultRow,
     TrainingRow,
 )
+from schemas.search_index import SearchIndex
 from schemas.tagging_run import TaggingRun
 
 RECORDS = (
     *(BuildReport, ComparisonRecord, DatasetRecord, DifferencesRecord, EmbeddingsRecord),
     *(EvaluationRecord, ExplorationRecord, FeatureSetRecord, FoldsRecord, QuantizationRecord),
-    *(RegressionEvaluation, ReproductionRecord, TaggingRun),
+    *(RegressionEvaluation, ReproductionRecord, SearchIndex, TaggingRun),
     *(ClaimRow, DifferenceRow, FigureRow, ResultRow, TrainingRow),
 )
 RUN = TaggingRun(

@@ -134,6 +134,7 @@ def test_windows_by_their_scores_and_their_likeness(folder):
     assert (uris(near), near["start_s"].to_pylist()) == (["b", "d"], [0.0, 0.0])
     near = catalogue.like(np.array([0, 0, 1], np.float32), "cel > 0.2", windows=True)
     assert list(zip(uris(near), near["start_s"].to_pylist(), strict=True)) == [("a", 1), ("a", 0)]
+    assert [one["cel"] for one in near["scores"].to_pylist()] == [0.5, 1]  # the window's own
 
 
 def test_what_a_folder_lacks_is_told_with_its_cure(tmp_path):
@@ -143,17 +144,17 @@ def test_what_a_folder_lacks_is_told_with_its_cure(tmp_path):
     write(folder, [track("/m/a.mp3")])
     write_run(folder)
     catalogue = TaggedCatalogue.open(folder.uri)
-    assert not catalogue.has_embeddings
+    assert not catalogue.embeddings.are_there
     with pytest.raises(UsageError, match="no embeddings/ beside its tags; tag to another --out"):
         catalogue.vector_of("/m/a.mp3")
     with pytest.raises(UsageError, match="no windows/ beside its tags"):
         catalogue.count(windows=True)
     write_run(folder, retagged_from="/there")
     with pytest.raises(UsageError, match=r"jobs\.retag writes tags alone; search in /there"):
-        TaggedCatalogue.open(folder.uri).vectors()
+        TaggedCatalogue.open(folder.uri).embeddings.of()
     write_run(folder, identity={"model_id": MODEL, "members": []})
     with pytest.raises(UsageError, match="the mean of several models; tag with one of them"):
-        TaggedCatalogue.open(folder.uri).vectors()
+        TaggedCatalogue.open(folder.uri).embeddings.of()
 
 
 def test_a_file_that_is_no_parquet_is_a_line(folder):

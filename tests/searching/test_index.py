@@ -32,10 +32,10 @@ def uris(table):
 
 
 def test_it_finds_what_an_exact_search_finds(folder):
-    record = build_index(folder, MODEL, TaggedCatalogue.open(folder.uri).embedding_files())
+    record = build_index(folder, MODEL, TaggedCatalogue.open(folder.uri).embeddings.files())
     assert (record.n_vectors, record.width, len(record.files)) == (2000, 16, 2)
     by_index, exact = catalogues(folder)
-    assert isinstance(by_index.vectors(), IndexedVectors)
+    assert isinstance(by_index.embeddings.of(), IndexedVectors)
     n_found = 0
     for k in range(0, 2000, 100):
         vector = exact.vector_of(f"/{k:04d}")
@@ -51,14 +51,14 @@ def test_it_finds_what_an_exact_search_finds(folder):
 
 
 def test_what_it_does_not_cover_is_searched_exactly(folder):
-    build_index(folder, MODEL, TaggedCatalogue.open(folder.uri).embedding_files())
+    build_index(folder, MODEL, TaggedCatalogue.open(folder.uri).embeddings.files())
     own = np.zeros(16)
     own[3] = 7
     write(folder, [track("/new")], [own], "new")
     changed = [track(f"/{k:04d}", ("pia",)) for k in range(1000, 1010)]  # of the second file
     write(folder, changed, np.tile(own, (10, 1)), "b")
     by_index = TaggedCatalogue.open(folder.uri)
-    assert len(by_index.vectors().rest) == 11
+    assert len(by_index.embeddings.of().rest) == 11
     near = by_index.like(own.astype(np.float32), limit=11)
     assert set(uris(near)) == {"/new", *(f"/{k}" for k in range(1000, 1010))}
     assert by_index.vector_of("/new").tolist() == own.tolist()

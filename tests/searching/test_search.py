@@ -71,8 +71,11 @@ def test_by_a_question_as_a_table_and_as_a_file(run_search, tags, tmp_path):
     assert run_search("--where", "duration < 0")[:2] == (harness.OK, "")
 
 
-def test_like_a_track_its_copy_is_nearest_and_it_is_not_found_itself(run_search, music):
-    _, out, _ = run_search("--like", music / "low.wav", "--format", "jsonl")
+def test_like_a_track_its_copy_is_nearest_and_it_is_not_found_itself(
+    run_search, music, monkeypatch
+):
+    monkeypatch.chdir(music)
+    _, out, _ = run_search("--like", "low.wav", "--format", "jsonl")
     assert names(out)[0] == "low.ogg" and "low.wav" not in names(out)
     assert json.loads(out.splitlines()[0])["similarity"] > 0.99
     _, out, _ = run_search(
