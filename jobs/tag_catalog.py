@@ -78,8 +78,7 @@ def _done(run: TaggingRun, out: str) -> str:
         f"{run.skipped:,} skipped ({run.unchanged:,} unchanged, {run.same_content:,} "
         f"renamed, copied, touched or retitled); {duration_text(run.audio_s)} of audio in "
         f"{duration_text(run.seconds)}{_left_out(run.left_out)}"
-        f"{_duplicates(run.duplicates)}{_gone(run)}\n{_reasons(run)}the "
-        "tags are in "
+        f"{_duplicates(run.duplicates)}{_gone(run)}\n{_reasons(run)}the tags are in "
         f"{out}/tags, the run in run.json and report.html there{missing_tables}"
     )
 

@@ -185,6 +185,10 @@ def _notes(last: TaggingRun | None, current: CurrentRows) -> tuple[str, ...]:
         said.append(f"{current.n_replaced:,d} rows left out: their tracks were tagged again later")
     if last and not last.complete:
         said.append("the last run has not ended: these are the tracks that it has committed")
+    n_others = last.gone - last.marked_gone - last.pruned if last else 0
+    if n_others:  # of another catalogue, or an older version's run did not mark them
+        text = f"{n_others:,d} of the tracks are not in the last run's catalogue"
+        said.append(f"{text}, and are written too")
     if current.n_gone:
         said.append(
             f"{current.n_gone:,d} tracks left out: they are gone from the catalogue; "

@@ -29,7 +29,7 @@ from pipeline.audio.decoding.formats import AUDIO_SUFFIXES
 from pipeline.errors import TableError, UsageError
 from pipeline.store.folder import Folder, read_input, split_uri, uri_in, without_options
 from pipeline.store.left_out import LeftOut
-from pipeline.store.manifest_columns import own_columns, own_columns_of
+from pipeline.store.manifest_columns import kept_names, own_columns, own_columns_of
 from pipeline.store.playlist import FORMS, PLAYLISTS, playlist_uris, refuse_other_playlists
 
 MANIFEST_SUFFIXES = (".parquet", ".csv", ".jsonl", *PLAYLISTS)
@@ -247,7 +247,8 @@ def _parquet_batches(uri: str) -> Iterator[pa.Table]:
             if "uri" not in names:
                 raise UsageError(f"{expected}; its columns are {', '.join(sorted(names))}")
             columns = ["uri", *(name for name in _STATED if name in names)]
-            for batch in source.iter_batches(_BATCH_TRACKS):
+            kept = kept_names(source.schema_arrow)
+            for batch in source.iter_batches(_BATCH_TRACKS, columns=kept):
                 tracks, own = batch.select(columns), own_columns(batch)
                 if is_plain(tracks):
                     table = pa.Table.from_batches([tracks]).select(TRACKS.names).cast(TRACKS)

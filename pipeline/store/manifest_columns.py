@@ -4,8 +4,9 @@
     a/1.mp3,7,Ada,x            ──→    a/1.mp3       7    Ada      x
 
 `catalog_uri` is the uri as the manifest has it, by which its owner joins. A column that is called
-as one of TAGS gets `catalog_` in front. Lists and structs become JSON; a column whose values are of
-several types becomes text; columns of bytes are left out, as a table of tags is no place for them.
+as one of TAGS gets `catalog_` in front. A column whose values are of several types becomes text;
+lists become JSON. Of Parquet, columns of bytes, structs and lists of numbers are not read: they may
+be a thousand times as large as the tags.
 """
 
 from __future__ import annotations
@@ -39,10 +40,15 @@ def own_name(name: str) -> str:
 def own_columns(rows: pa.RecordBatch | pa.Table) -> dict[str, pa.Array]:
     """Return the own columns of a manifest's rows, and their uris as they are written."""
     found = {CATALOG_URI: _whole(rows["uri"])}
-    for field in rows.schema:
-        if field.name not in OF_TRACKS and not _is_bytes(field.type):
-            found[own_name(field.name)] = _plain(_whole(rows[field.name]))
+    for name in rows.schema.names:
+        if name not in OF_TRACKS:
+            found[own_name(name)] = _plain(_whole(rows[name]))
     return found
+
+
+def kept_names(schema: pa.Schema) -> list[str]:
+    """Return the columns of a Parquet manifest that are read: plain ones, and lists of text."""
+    return [one.name for one in schema if one.name in OF_TRACKS or _is_kept(one.type)]
 
 
 def own_columns_of(rows: Sequence[Mapping[str, Any]]) -> dict[str, pa.Array]:
@@ -102,12 +108,11 @@ def _text(value: Any) -> str:
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
 
 
-def _is_bytes(kind: pa.DataType) -> bool:
-    return bool(
-        pa.types.is_binary(kind)
-        or pa.types.is_large_binary(kind)
-        or pa.types.is_fixed_size_binary(kind)
-    )
+def _is_kept(kind: pa.DataType) -> bool:
+    if pa.types.is_dictionary(kind) or pa.types.is_list(kind):
+        return bool(pa.types.is_string(kind.value_type))
+    is_text = pa.types.is_string(kind) or pa.types.is_large_string(kind)
+    return bool(is_text or pa.types.is_null(kind) or pa.types.is_primitive(kind))
 
 
 def _whole(column: pa.Array | pa.ChunkedArray) -> pa.Array:

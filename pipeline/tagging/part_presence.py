@@ -15,14 +15,13 @@ from functools import partial
 from logging import WARNING
 
 import numpy as np
-import pyarrow as pa
 
 from pipeline.arrays import Hashes
 from pipeline.runs.logs import say
 from pipeline.store.reach import Reach
 from pipeline.store.tags.catalogue_table import CATALOGUE_TABLE, named_before, named_now
 from pipeline.store.tags.gone import GONE_TABLE, Presence, gone_now, rows_of_gone
-from pipeline.store.tags.known import Totals, are_in, each_once, no_hashes, text_hashes
+from pipeline.store.tags.known import Totals, are_in, each_once, no_hashes
 from pipeline.store.tags.listing import URI_HASH, Listing
 from pipeline.store.tags.tagpart import TagPart
 from pipeline.sums import Sums
@@ -82,8 +81,8 @@ def settle_part(
 ) -> Presence:
     """Write which tracks of a part are gone; its index must be whole."""
     before, listed, known = GONE_TABLE.read(part), _listed(part, listing), part.indexed().uris
-    named = CATALOGUE_TABLE.read(part)
-    is_missing = ~are_in(known, listed) & ~are_in(known, np.sort(text_hashes(before["uri"])))
+    named = now = CATALOGUE_TABLE.read(part)
+    is_missing = ~are_in(known, listed) & ~are_in(known, before.hashes)
     if reach.manifest:
         is_missing &= are_in(known, named_before(named, reach.manifest))
     uris = part.uris_of(known[is_missing])
@@ -91,26 +90,24 @@ def settle_part(
     chosen = [uri for uri, mine in zip(uris, is_mine, strict=True) if mine]
     missing = rows_of_gone(chosen, catalog, at)
     rows, presence = gone_now(before, missing, listed=listed, known=known)
-    GONE_TABLE.write(part, rows)
+    GONE_TABLE.write(part, rows, before)
     if reach.manifest:  # at last: until then the next run sees what this one saw
         tables = list(listing.part(part.number, part.n_parts))
-        named = named_now(named, tables, reach.manifest, known)
-    CATALOGUE_TABLE.write(part, named)
+        now = named_now(named, tables, reach.manifest, known)
+    CATALOGUE_TABLE.write(part, now, named)
     return presence
 
 
 def prune_part(part: TagPart, *, listing: Listing, which: str) -> Pruned:
     """Delete the rows of a part's tracks that are gone, or that the catalogue has not."""
     gone, known = GONE_TABLE.read(part), part.indexed().uris
-    if which == "gone":
-        forgotten = each_once(text_hashes(gone["uri"]))
-    else:
-        forgotten = known[~are_in(known, _listed(part, listing))]
-    kept = part.forget(forgotten)
-    GONE_TABLE.write(part, gone.slice(0, 0))
+    is_unlisted = which == "unlisted"
+    kept = part.forget(
+        known[~are_in(known, _listed(part, listing))] if is_unlisted else gone.hashes
+    )
+    GONE_TABLE.write(part, gone.kept(np.zeros(len(gone.hashes), bool)), gone)
     named = CATALOGUE_TABLE.read(part)
-    is_left = are_in(text_hashes(named["uri"]), kept.rows.uris)
-    CATALOGUE_TABLE.write(part, named.filter(pa.array(is_left)))
+    CATALOGUE_TABLE.write(part, named.kept(are_in(named.hashes, kept.rows.uris)), named)
     return Pruned(len(known) - len(kept.rows), kept.totals)
 
 

@@ -96,11 +96,16 @@ def read_truth(uri: str, codes: list[str]) -> dict[str, list[str]]:
 def present_truth(
     uri: str, inference: InferenceConfig, truth: dict[str, list[str]]
 ) -> dict[str, list[str]]:
-    """Return the truth of the tracks that are not gone from their catalogue; say how many are."""
+    """Return the truth of the tracks that are not gone from their catalogue; say how many are.
+
+    UsageError where no track is left.
+    """
     gone = gone_tracks(Folder(uri), inference.card.model_id)
     present = are_present(pa.chunked_array([list(truth)], pa.string()), gone)
     if n_gone := int((~present).sum()):
         text = f"{n_gone:,} tracks of the truth are left out: they are gone from the catalogue"
+        if n_gone == len(truth):
+            raise UsageError(f"{uri}: {text}; give --include-gone")
         say("gone", text=f"{text}; --include-gone takes them")
     return {name: truth[name] for name, is_in in zip(truth, present, strict=True) if is_in}
 

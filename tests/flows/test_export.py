@@ -295,7 +295,7 @@ def test_what_the_last_run_says_of_itself(run_folder, run_export):
     assert b"#PLAYLIST:cello\n" in files["cel.m3u8"]
     write_run(run_folder, gone=2)
     assert (
-        "  2 of the tracks are gone from the catalogue, and are written too\n"
+        "  2 of the tracks are not in the last run's catalogue, and are written too\n"
         in run_export(run_folder, "csv")[1]
     )
 

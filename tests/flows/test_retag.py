@@ -24,6 +24,7 @@ from pipeline.evaluation.labels.calibration import Calibration
 from pipeline.models.model import Architecture, ModelCard, save_card
 from pipeline.selection.vocabulary import Vocabulary
 from pipeline.store.folder import Folder
+from pipeline.store.tags.gone import gone_tracks, rows_of_gone
 from pipeline.tagging.retag import IDENTITY_KEY, RetagConfig, retag
 from schemas.tags import tags_schema
 from tests.flows.conftest import kill
@@ -411,3 +412,23 @@ def test_of_probabilities_the_model_s_thresholds_are_mapped_too(tmp_path, rng):
     labels = [[row["labels"] for row in rows(each)] for each in (out, tmp_path / "raw")]
     assert labels[0] == labels[1]
     assert labels[0] != plain["labels"].to_pylist()
+
+
+def test_what_is_gone_is_left_out_by_file_and_by_row(tmp_path, rng, capsys):
+    """All of the first file, and some of the second; whoever is back is written again."""
+    tables = [tags_of(rng, 5), tags_of(rng, 6)]
+    write_run(tmp_path / "run", tables)
+    run, place = Folder(str(tmp_path / "run")), "gone/model=net%2F10-0123/0-of-1.parquet"
+    gone = [*tables[0]["uri"].to_pylist(), tables[1]["uri"][0].as_py()]
+    night = datetime(2026, 11, 22, tzinfo=UTC)
+    config = RetagConfig(run.uri, str(tmp_path / "new"), threshold=0.1)
+    assert retag(config).tracks == 11
+    run.write_table(place, rows_of_gone(gone, "/music", night))
+    assert retag(config).tracks == 5
+    assert "6 tracks are left out: they are gone from their catalogue" in capsys.readouterr().err
+    (path,) = (tmp_path / "new").glob("tags/**/*.parquet")
+    assert pq.read_table(path, partitioning=None)["uri"].equals(tables[1]["uri"][1:])
+    run.write_table(place, rows_of_gone(gone[:5], "/music", night))
+    assert retag(config).tracks == 6
+    assert retag(replace(config, include_gone=True)).tracks == 11
+    assert len(gone_tracks(Folder(config.out), ME)) == 5

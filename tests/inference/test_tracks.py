@@ -3,10 +3,11 @@
 import pyarrow as pa
 import pytest
 
-from pipeline.audio.decoding.fingerprint import byte_fingerprint
+from pipeline.audio.decoding.fingerprint import byte_fingerprint, packet_fingerprint
+from pipeline.audio.decoding.guard import Guard
 from pipeline.inference.track_description import Description
-from pipeline.inference.tracks import described_rows
-from pipeline.store.tags.known import Fingerprints, KnownContents, content_hashes
+from pipeline.inference.tracks import _fingerprints, described_rows
+from pipeline.store.tags.known import NO_CONTENTS, Fingerprints, KnownContents, content_hashes
 from tests.s3 import ENVIRONMENT, S3Server
 
 
@@ -29,3 +30,23 @@ def test_few_remote_tracks_lie_in_memory_at_once(monkeypatch, size_bytes, most):
             assert row["status"] == "same"
     assert uris == [row["uri"] for row in rows]
     assert max(n_ahead) <= most
+
+
+def test_a_file_that_cannot_be_taken_apart_in_time_is_known_by_its_bytes(make_wav):
+    """The same as where it kills the process that takes it apart."""
+    path = make_wav("a.wav", 1, 440)
+    with Guard(timeout_s=0) as guard:
+        row = _fingerprints(path, guard, NO_CONTENTS)
+    assert (row["fingerprint"], row["known_as"]) == (byte_fingerprint(path), None)
+
+
+def test_a_file_is_hashed_by_its_bytes_only_where_rows_are_known_by_theirs(make_wav):
+    path = make_wav("a.wav", 1, 440)
+    content = content_hashes(pa.array([byte_fingerprint(path)]))
+    with Guard() as guard:
+        found = [
+            _fingerprints(path, guard, KnownContents([Fingerprints(content, has_byte_hashes=has)]))
+            for has in (True, False)
+        ]
+    assert [row["known_as"] for row in found] == [byte_fingerprint(path), None]
+    assert {row["fingerprint"] for row in found} == {packet_fingerprint(path)}

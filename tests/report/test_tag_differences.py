@@ -140,6 +140,18 @@ def test_tracks_are_paired_by_uri_and_bytes():
     ]
 
 
+def test_fingerprints_of_two_kinds_say_nothing_of_one_another():
+    a = side(
+        [("older", "blake2b:1", True), ("same", "packets:1", True), ("other", "packets:1", True)]
+    )
+    b = side(
+        [("older", "packets:2", True), ("same", "packets:1", True), ("other", "packets:2", True)]
+    )
+    pairs, unmatched = pair(a, b)
+    assert (pairs.uris.to_pylist(), pairs.n_unverified) == (["older", "same"], 1)
+    assert unmatched["uri"].to_pylist() == ["other"]
+
+
 def test_figures_of_classes_are_those_of_sklearn_and_scipy(pairs):
     rows = findings(pairs, CODES)["per_class"]
     json.dumps(rows, allow_nan=False)

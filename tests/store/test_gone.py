@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
 
 import pyarrow as pa
 import pytest
 
+from pipeline.errors import UsageError
 from pipeline.store.catalogue import TRACKS
 from pipeline.store.folder import Folder
 from pipeline.store.reach import Reach, reach_of
@@ -14,6 +16,7 @@ from pipeline.store.tags.gone import Presence, gone_tracks
 from pipeline.store.tags.listing import Listing
 from pipeline.store.tags.tagstore import TagStore
 from pipeline.tagging.part_presence import prune_part, settle_part
+from pipeline.tagging.truth import present_truth
 from tests.store.test_tagstore import tags, windows
 
 NIGHT = datetime(2026, 1, 2, tzinfo=UTC)
@@ -146,3 +149,15 @@ def test_marks_from_before_tags_were_cut_anew_count(store, tmp_path):
         for part in store.parts("m")
     ]
     assert sum(found, Presence()) == Presence(1, 0, 1)
+
+
+def test_a_truth_is_of_the_tracks_that_are_there(store, tmp_path, capsys):
+    inference = SimpleNamespace(card=SimpleNamespace(model_id="m"))
+    truth = {str(tmp_path / name): ["cel"] for name in ("a/1.mp3", "a/2.mp3", "new.mp3")}
+    assert present_truth(store.folder.uri, inference, truth) == truth
+    settle(store, tmp_path, "a", "a/1.mp3")
+    assert len(present_truth(store.folder.uri, inference, truth)) == 2
+    said = "1 tracks of the truth are left out: they are gone from the catalogue; --include-gone"
+    assert said in capsys.readouterr().err
+    with pytest.raises(UsageError, match="give --include-gone"):
+        present_truth(store.folder.uri, inference, {str(tmp_path / "a/2.mp3"): []})

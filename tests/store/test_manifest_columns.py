@@ -80,6 +80,8 @@ def test_parquet_keeps_its_types_but_lists_and_bytes(music, is_stated):
             "kind": pa.array(["x", "x"]).dictionary_encode(),
             "cover": pa.array([b"1", b"2"]),
             "moods": pa.array([["a"], None]),
+            "vector": pa.array([[0.5], [0.25]]),
+            "box": pa.array([{"a": 1}, None]),
         }
     )
     if is_stated:

@@ -33,8 +33,6 @@ APART = pa.schema(
 )
 
 _BLOCK = 1 << 16
-_KIND_LETTERS = len(BYTE_HASH)
-assert len(PACKET_HASH) == _KIND_LETTERS
 
 
 @dataclass(frozen=True)
@@ -106,8 +104,11 @@ def pair(a: Tagged, b: Tagged) -> tuple[Pairs, pa.Table]:
 
 def _equal(a: pa.Array, b: pa.Array) -> pa.Array:
     """Return whether fingerprints are equal; null where one is missing or they are of two kinds."""
-    kinds = [pc.utf8_slice_codeunits(one, 0, _KIND_LETTERS) for one in (a, b)]
-    return pc.if_else(pc.equal(*kinds), pc.equal(a, b), pa.scalar(None, pa.bool_()))
+    of_packets, of_bytes = (
+        [pc.starts_with(one, kind) for one in (a, b)] for kind in (PACKET_HASH, BYTE_HASH)
+    )
+    are_two_kinds = pc.or_(pc.and_(of_packets[0], of_bytes[1]), pc.and_(of_bytes[0], of_packets[1]))
+    return pc.if_else(are_two_kinds, pa.scalar(None, pa.bool_()), pc.equal(a, b))
 
 
 def findings(pairs: Pairs, codes: Sequence[str]) -> dict[str, Any]:

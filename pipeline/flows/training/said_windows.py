@@ -96,14 +96,15 @@ def windows_of(
         for uri in bar:
             now = score(uri)
             if now["windows"].num_rows:
-                found[uri] = tuple(now[table] for table in _TABLES)
-    active = {uri: _windows(*tables, catalogue.codes) for uri, tables in found.items()}
+                found[uri] = (now["windows"], now["window_embeddings"])
+    codes = catalogue.codes
+    active = {uri: _windows(*both, codes) for uri, both in found.items()}
     return {uri: one for uri, one in active.items() if len(one.vectors)}
 
 
 def _tables_of_kept(
     catalogue: TaggedCatalogue, uris: Sequence[str]
-) -> dict[str, tuple[pa.Table, ...]]:
+) -> dict[str, tuple[pa.Table, pa.Table]]:
     """Return kept windows and their embeddings of tracks that have both, by uri."""
     store, wanted = catalogue.store, pc.field("uri").isin(uris)
     of_tables = []
@@ -113,7 +114,7 @@ def _tables_of_kept(
         rows = pa.concat_tables(parts, promote_options="default") if parts else None
         of_tables.append(_by_uri(rows) if rows is not None and rows.num_rows else {})
     both = of_tables[0].keys() & of_tables[1].keys()
-    pairs = {uri: tuple(one[uri] for one in of_tables) for uri in both}
+    pairs = {uri: (of_tables[0][uri], of_tables[1][uri]) for uri in both}
     return {uri: two for uri, two in pairs.items() if two[0].num_rows == two[1].num_rows}
 
 

@@ -18,21 +18,21 @@ import pyarrow.compute as pc
 from pipeline.arrays import Hashes
 from pipeline.store.folder import Folder
 from pipeline.store.manifest_columns import CATALOG_URI, joined
-from pipeline.store.tags.known import are_in, each_once, find_in, text_hashes
+from pipeline.store.tags.known import are_in, find_in, text_hashes
 from pipeline.store.tags.listing import URI_HASH
-from pipeline.store.tags.part_table import PartTable
+from pipeline.store.tags.part_table import PartRows, PartTable
 from schemas.catalogue import CATALOGUE
 
 CATALOGUE_TABLE = PartTable("catalogue", CATALOGUE)
 _NOT_OF_OWNER = ("size_bytes", "modified_ns", URI_HASH)
 
 
-def named_before(rows: pa.Table, manifest: str) -> Hashes:
+def named_before(rows: PartRows, manifest: str) -> Hashes:
     """Return the hashes of the uris that a manifest had at its last run, sorted. PURE."""
-    return each_once(text_hashes(rows["uri"].filter(pc.equal(rows["catalog"], manifest))))
+    return rows.kept(pc.equal(rows.table["catalog"], manifest).to_numpy()).hashes
 
 
-def named_now(before: pa.Table, listed: list[pa.Table], manifest: str, known: Hashes) -> pa.Table:
+def named_now(before: PartRows, listed: list[pa.Table], manifest: str, known: Hashes) -> PartRows:
     """Return the rows of CATALOGUE after a run over a manifest. PURE.
 
     Parameters
@@ -51,13 +51,13 @@ def named_now(before: pa.Table, listed: list[pa.Table], manifest: str, known: Ha
     rows = whole.take(pa.array(first)).drop_columns(list(_NOT_OF_OWNER))
     rows = rows.append_column(CATALOGUE.field("catalog"), pa.repeat(manifest, rows.num_rows))
     own = [name for name in rows.column_names if name not in CATALOGUE.names]
-    of_before = text_hashes(before["uri"])
-    stay = (
-        are_in(of_before, known)
-        & ~are_in(of_before, hashes)
-        & pc.not_equal(before["catalog"], manifest).to_numpy()
+    is_named_anew = are_in(before.hashes, hashes)
+    is_of_others = pc.not_equal(before.table["catalog"], manifest).to_numpy()
+    others = before.kept(are_in(before.hashes, known) & ~is_named_anew & is_of_others)
+    return PartRows.of(
+        [CATALOGUE.empty_table(), rows.select([*CATALOGUE.names, *own]), others.table],
+        [hashes, others.hashes],
     )
-    return joined([before.filter(pa.array(stay)), rows.select([*CATALOGUE.names, *own])])
 
 
 def own_names(folder: Folder, model_id: str) -> list[str]:

@@ -15,7 +15,7 @@ import pyarrow as pa
 from pipeline.arrays import Bools, Hashes
 from pipeline.store.folder import Folder
 from pipeline.store.tags.known import are_in, each_once, no_hashes, text_hashes
-from pipeline.store.tags.part_table import PartTable
+from pipeline.store.tags.part_table import PartRows, PartTable
 from pipeline.sums import Sums
 from schemas.gone import GONE
 
@@ -54,8 +54,8 @@ def are_present(uris: pa.ChunkedArray, gone: Hashes) -> Bools:
 
 
 def gone_now(
-    before: pa.Table, missing: pa.Table, *, listed: Hashes, known: Hashes
-) -> tuple[pa.Table, Presence]:
+    before: PartRows, missing: pa.Table, *, listed: Hashes, known: Hashes
+) -> tuple[PartRows, Presence]:
     """Return the rows of GONE after a run, and how many are new or back. PURE.
 
     Parameters
@@ -63,19 +63,17 @@ def gone_now(
     before
         The rows of GONE until now.
     missing
-        Rows of GONE of tracks that the run's catalogue speaks for and has not.
+        Rows of GONE of other tracks, which the run's catalogue speaks for and has not.
     listed
         Hashes of the uris that the catalogue has, sorted.
     known
         Hashes of the uris that have a row of TAGS, sorted.
     """
-    hashes = text_hashes(before["uri"])
-    is_back = are_in(hashes, listed)
-    stay = before.filter(pa.array(are_in(hashes, known) & ~is_back))
-    is_new = ~are_in(text_hashes(missing["uri"]), np.sort(hashes))
-    rows = pa.concat_tables([stay, missing.filter(pa.array(is_new))])
-    n_returned = int((is_back & are_in(hashes, known)).sum())
-    return rows, Presence(rows.num_rows, int(is_new.sum()), n_returned)
+    is_known, is_back = are_in(before.hashes, known), are_in(before.hashes, listed)
+    stay = before.kept(is_known & ~is_back)
+    new = text_hashes(missing["uri"])
+    rows = PartRows.of([stay.table, missing], [stay.hashes, new])
+    return rows, Presence(len(rows.hashes), len(new), int((is_known & is_back).sum()))
 
 
 def rows_of_gone(uris: list[str], catalog: str, since: datetime) -> pa.Table:

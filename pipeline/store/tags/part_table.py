@@ -14,12 +14,33 @@ from dataclasses import dataclass
 import numpy as np
 import pyarrow as pa
 
+from pipeline.arrays import Bools, Hashes
 from pipeline.store.folder import Folder
 from pipeline.store.manifest_columns import joined
 from pipeline.store.tags.known import text_hashes
 from pipeline.store.tags.parts import part_numbers
 from pipeline.store.tags.tagfiles import model_place, parquet_below
 from pipeline.store.tags.tagpart import TagPart
+
+
+@dataclass(frozen=True)
+class PartRows:
+    """Rows of one part, in the order of the hashes of their uris."""
+
+    table: pa.Table
+    hashes: Hashes
+    """Of the uris, sorted, each once."""
+
+    @classmethod
+    def of(cls, tables: Sequence[pa.Table], hashes: Sequence[Hashes]) -> PartRows:
+        """Return rows of several tables, none of which has a track of another one."""
+        table, mixed = joined(tables), np.concatenate(hashes)
+        order = np.argsort(mixed, kind="stable")
+        return cls(table.take(pa.array(order)), mixed[order])
+
+    def kept(self, which: Bools) -> PartRows:
+        """Return some of the rows."""
+        return PartRows(self.table.filter(pa.array(which)), self.hashes[which])
 
 
 @dataclass(frozen=True)
@@ -40,26 +61,23 @@ class PartTable:
         """Return the name of a part's file."""
         return f"{self.place}/{model_place(part.model_id)}/{part.name}.parquet"
 
-    def read(self, part: TagPart) -> pa.Table:
-        """Return the rows of a part, sorted by the hashes of their uris."""
+    def read(self, part: TagPart) -> PartRows:
+        """Return the rows of a part."""
         names = self.files(part.folder, part.model_id)
         rows = joined([self.schema.empty_table(), *map(part.folder.read_table, names)])
-        hashes = text_hashes(rows["uri"])
-        _, first = np.unique(hashes, return_index=True)
-        is_mine = part_numbers(hashes[first], part.n_parts) == part.number
-        return rows.take(pa.array(first[is_mine]))
+        hashes, first = np.unique(text_hashes(rows["uri"]), return_index=True)
+        is_mine = part_numbers(hashes, part.n_parts) == part.number
+        return PartRows(rows.take(pa.array(first[is_mine])), hashes[is_mine])
 
-    def write(self, part: TagPart, rows: pa.Table) -> None:
-        """Write the rows of a part, unless they are as they were; without any, no file."""
+    def write(self, part: TagPart, rows: PartRows, before: PartRows) -> None:
+        """Write the rows of a part, unless they are those of `before`; without any, no file."""
         name = self.name_of(part)
         is_there = part.folder.exists(name)
-        if not rows.num_rows:
+        if not len(rows.hashes):
             if is_there:
                 part.folder.delete(name)
-            return
-        rows = rows.take(pa.array(np.argsort(text_hashes(rows["uri"]), kind="stable")))
-        if not is_there or not part.folder.read_table(name).equals(rows):
-            part.folder.write_table(name, rows, compression="zstd")
+        elif not is_there or not rows.table.equals(before.table):
+            part.folder.write_table(name, rows.table, compression="zstd")
 
     def delete_other_cuts(self, folder: Folder, parts: Sequence[TagPart]) -> None:
         """Delete the files from before TAGS were cut as they are, once all parts have theirs."""
