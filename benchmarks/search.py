@@ -15,6 +15,7 @@ import os
 import resource
 from collections.abc import Callable
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from time import monotonic
 from typing import Any
@@ -58,10 +59,9 @@ def _questions(uri: str) -> None:
         where = "in memory" if in_memory else "in files"
         catalogue = _timed(f"open, tracks {where}", _opening(uri, in_memory=in_memory), n=1)
         for question in _QUESTIONS:
-            _timed(f"{where}: count {question}", lambda q=question, c=catalogue: c.count(q))
-            page: Callable[..., Any] = lambda q=question, c=catalogue: c.find(  # noqa: E731
-                q, limit=50, columns=["uri", "duration_s", "labels"]
-            )
+            _timed(f"{where}: count {question}", partial(catalogue.count, question))
+            columns = ["uri", "duration_s", "labels"]
+            page = partial(catalogue.find, question, limit=50, columns=columns)
             _timed(f"{where}: first 50 of {question}", page)
 
 
@@ -74,7 +74,7 @@ def _likeness(uri: str, *, with_index: bool) -> None:
     _timed("limit: read the bytes once", lambda: halves.sum(), n=3)
     _timed("like", lambda: catalogue.like(query, columns=["uri", "duration_s", "labels"]))
     for question in _QUESTIONS:
-        _timed(f"like, {question}", lambda q=question: catalogue.like(query, q, columns=["uri"]))
+        _timed(f"like, {question}", partial(catalogue.like, query, question, columns=["uri"]))
     _faiss(vectors.matrix[: min(len(vectors), 500_000)].astype(np.float32), query)
     if with_index:
         folder, files = catalogue.store.folder, catalogue.embeddings.files()
@@ -100,7 +100,7 @@ def _faiss(vectors: Float32, query: Float32) -> None:
         import faiss
     except ImportError:
         return
-    faiss.omp_set_num_threads(os.cpu_count())
+    faiss.omp_set_num_threads(os.cpu_count() or 1)
     flat = faiss.IndexFlatIP(vectors.shape[1])
     flat.add(vectors)
     _timed(f"peer: faiss, {len(vectors):,d} exactly", lambda: flat.search(query[None], 20))

@@ -44,6 +44,9 @@ class EvaluateConfig(ClusterConfig):
     include_gone: Annotated[bool, _SCORED] = False
     """With --tags: also tracks of the truth that are gone from their catalogue; else they are left
     out, and counted."""
+    corrections: Annotated[Uri | None, _SCORED] = None
+    """In place of --truth: a tagging folder whose corrections (jobs.browse) --tags is scored
+    against; of what nobody said anything counts as unknown."""
     aggregate: Annotated[str | None, Flag("NAME", method_named, known=CHOICES), _LABELS] = None
     """From windows to a clip; the model's own if not given {known}"""
     threshold: Annotated[Number | None, _LABELS] = None
@@ -68,8 +71,10 @@ class EvaluateConfig(ClusterConfig):
     def __post_init__(self) -> None:
         if (self.dataset is None) == (self.tags is None):
             raise UsageError("expected either --dataset or --tags")
-        if (self.tags is None) != (self.truth is None):
-            raise UsageError("--tags and --truth go together")
+        if (self.tags is None) != (self.truth is None and self.corrections is None):
+            raise UsageError("--tags goes together with --truth, or with --corrections")
+        if self.truth is not None and self.corrections is not None:
+            raise UsageError("--truth and --corrections do not go together: give one")
         if self.split not in SPLITS:
             raise UsageError(f"--split {self.split!r}: expected one of {', '.join(SPLITS)}")
         self._check_thresholds()

@@ -110,7 +110,7 @@ def _same_bytes(tracks: pa.Table) -> Int64:
     codes = tracks["fingerprint"].combine_chunks().dictionary_encode().indices.to_numpy()
     _, first, of_row = np.unique(codes, return_index=True, return_inverse=True)
     pairs = np.stack([first[of_row], np.arange(len(codes))], axis=1)
-    return pairs[pairs[:, 0] != pairs[:, 1]]
+    return np.asarray(pairs[pairs[:, 0] != pairs[:, 1]], np.int64)
 
 
 def _groups(tracks: pa.Table, points: Float32, pairs: Int64) -> pa.Table:
@@ -140,4 +140,5 @@ def _unit(vectors: Float16 | Float32) -> Float32:
     """Return vectors with a length of 1; those of length 0 stay, and are like none."""
     floats = vectors.astype(np.float32)
     length = np.linalg.norm(floats, axis=1, keepdims=True)
-    return np.divide(floats, length, out=floats, where=length > 0)
+    np.divide(floats, length, out=floats, where=length > 0)
+    return floats

@@ -193,7 +193,8 @@ def _sample(folder: Folder, counts: dict[str, int], n_wanted: int) -> Float32:
 def _unit(table: pa.Table) -> Float32:
     vectors = vector_matrix(table["embedding"]).astype(np.float32)
     length = np.linalg.norm(vectors, axis=1, keepdims=True)
-    return np.divide(vectors, length, out=vectors, where=length > 0)
+    np.divide(vectors, length, out=vectors, where=length > 0)
+    return vectors
 
 
 def _place(model_id: str) -> str:

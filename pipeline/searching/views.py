@@ -32,7 +32,7 @@ from schemas.attributes import attributes_of
 from schemas.tags import tags_schema
 from schemas.timeline import windows_schema
 
-_SETTINGS = {
+_SETTINGS: dict[str, str | bool | int | float | list[str]] = {
     # Nothing is fetched from the network: what is needed is in the wheel.
     "autoinstall_known_extensions": False,
     "autoload_known_extensions": False,

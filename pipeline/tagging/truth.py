@@ -18,6 +18,7 @@ from pipeline.store.catalogue import read_csv, resolve
 from pipeline.store.dataset import Dataset
 from pipeline.store.folder import Folder, split_uri
 from pipeline.store.matrices import label_matrix, score_matrix
+from pipeline.store.tags.corrections import read_corrections
 from pipeline.store.tags.gone import are_present, gone_tracks
 from pipeline.store.tags.tagrows import last_rows
 from pipeline.store.tags.tagstore import TagStore
@@ -108,6 +109,35 @@ def present_truth(
             raise UsageError(f"{uri}: {text}; give --include-gone")
         say("gone", text=f"{text}; --include-gone takes them")
     return {name: truth[name] for name, is_in in zip(truth, present, strict=True) if is_in}
+
+
+def corrected_truth(
+    uri: str, corrections: str, inference: InferenceConfig
+) -> tuple[dict[str, list[str]], dict[str, list[str]]]:
+    """Return what people said of the tracks of a tagging folder, and what they left open.
+
+    The tracks are those that the model has tagged there and of which something was said as a whole;
+    both are codes by uri. UsageError where there are none.
+    """
+    said = read_corrections(Folder(corrections))
+    truth: dict[str, list[str]] = {}
+    unknown: dict[str, list[str]] = {}
+    whole = tags_schema(inference.codes)
+    schema = pa.schema([whole.field(name) for name in ("uri", "fingerprint")])
+    for rows in TagStore.open(uri).batches(inference.card.model_id, schema):
+        for row in rows.filter(pa.array(said.concern(rows))).to_pylist():
+            of_track = said.said(row["uri"], row["fingerprint"])
+            judged = {*of_track.present, *of_track.absent}
+            if judged.intersection(inference.codes):
+                present = [code for code in inference.codes if code in of_track.present]
+                truth[row["uri"]] = present
+                unknown[row["uri"]] = [code for code in inference.codes if code not in judged]
+    if not truth:
+        raise UsageError(
+            f"--corrections {corrections}: nobody has corrected a track that "
+            f"{inference.card.model_id} has tagged in {uri}; do so with jobs.browse"
+        )
+    return truth, unknown
 
 
 def aligned(

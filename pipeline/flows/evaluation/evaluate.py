@@ -50,6 +50,7 @@ from pipeline.tagging.tag_progress import gathered
 from pipeline.tagging.truth import (
     aligned,
     as_tagged,
+    corrected_truth,
     present_truth,
     read_tags,
     read_truth,
@@ -79,6 +80,7 @@ def evaluate(config: EvaluateConfig) -> Metrics:
     """Score a model and write what the module's head names; return the metrics."""
     models = model_folders(config.model)
     inputs = {"--model": models, "--dataset": config.dataset, "--tags": config.tags}
+    inputs |= {"--corrections": config.corrections}
     check_out(config.out, EVALUATION, inputs)
     inference = _how(config)
     dataset = None if config.dataset is None else Dataset.open(config.dataset)
@@ -140,10 +142,16 @@ def _tag(
 def _read(config: EvaluateConfig, inference: InferenceConfig, choice: Choice) -> _Tagged:
     """Take the TAGS and the truth that are there."""
     inference = _with_thresholds(inference, choice, None)
-    truth = read_truth(str(config.truth), inference.codes)
+    unknown: dict[str, list[str]] = {}
+    if config.corrections is not None:
+        truth, unknown = corrected_truth(str(config.tags), config.corrections, inference)
+    else:
+        truth = read_truth(str(config.truth), inference.codes)
     if not config.include_gone:
         truth = present_truth(str(config.tags), inference, truth)
-    return _Tagged(inference, read_tags(str(config.tags), inference, truth), truth, list(truth))
+    return _Tagged(
+        inference, read_tags(str(config.tags), inference, truth), truth, list(truth), unknown
+    )
 
 
 def _score(
@@ -278,7 +286,7 @@ def _origin(config: EvaluateConfig, inference: InferenceConfig) -> dict[str, str
     what = (
         f"{config.dataset}, split {config.split}"
         if config.dataset
-        else f"{config.tags} against {config.truth}"
+        else f"{config.tags} against {config.truth or f'the corrections in {config.corrections}'}"
     )
     return {
         "model_id": inference.card.model_id,
