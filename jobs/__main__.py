@@ -16,6 +16,7 @@ COMMANDS = {
     "retag": "retag",
     "search": "search",
     "browse": "browse",
+    "correct": "correct",
     "export": "export",
     "import": "import_model",
     "build": "build_subset",

@@ -29,7 +29,7 @@ _FUNCTIONS = (
     *("quantize", "evaluate", "evaluate_regression", "compare_evaluations", "compare_tags"),
     "reproduce",
     *("plan_tagging", "tag_catalog", "retag", "export_tags", "undo_file_tags", "search"),
-    "browse",
+    *("browse", "take_in"),
     *("checkup", "submit"),
 )
 _ROOM_OF = {
@@ -55,6 +55,7 @@ _ROOM_OF = {
     "TaggedCatalogue": "searching.catalogue",
     "DoctorConfig": "configs.doctor",
     "LearnCorrectionsConfig": "configs.learn_corrections",
+    "CorrectConfig": "configs.correct",
     "BrowseConfig": "configs.browse",
     "SubmitConfig": "configs.submit",
     "TrackTagger": "inference.tagger",

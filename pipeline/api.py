@@ -11,9 +11,11 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from pipeline.browsing.taken_in import TakenIn
     from pipeline.configs.browse import BrowseConfig
     from pipeline.configs.build import BuildConfig
     from pipeline.configs.compare import CompareConfig, CompareTagsConfig
+    from pipeline.configs.correct import CorrectConfig
     from pipeline.configs.doctor import DoctorConfig
     from pipeline.configs.evaluate import EvaluateConfig
     from pipeline.configs.explore import ExploreConfig
@@ -187,6 +189,13 @@ def browse(config: BrowseConfig, ready: Callable[[str], object] = print) -> None
     from pipeline.browsing.serve import browse
 
     browse(config, ready)
+
+
+def take_in(config: CorrectConfig) -> TakenIn:
+    """Add what people said elsewhere to the corrections of a tagging folder; return counts."""
+    from pipeline.browsing.taken_in import take_in
+
+    return take_in(config)
 
 
 def undo_file_tags(journal: str) -> Undone:

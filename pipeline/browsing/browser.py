@@ -20,6 +20,7 @@ from pipeline.audio.decoding.clip import wav_bytes
 from pipeline.audio.decoding.guard import Guard
 from pipeline.browsing.embedding_map import EmbeddingMap, embedding_map
 from pipeline.browsing.sound import as_opus, media_type, picture
+from pipeline.browsing.taken_in import what_was_there
 from pipeline.browsing.worth_a_look import worth_a_look
 from pipeline.errors import UsageError
 from pipeline.evaluation.statistics.judged_labels import judged_labels
@@ -258,17 +259,12 @@ class Browser:
             raise UsageError(f"code {code!r}: expected one of {', '.join(self.catalogue.codes)}")
         row = self._row(n, ["uri", "fingerprint", "of_model", "scores"])
         start_s, end_s = span or (None, None)
-        said = {
-            "uri": row["uri"],
-            "fingerprint": row["fingerprint"],
+        said = what_was_there(self.catalogue, row, code) | {
             "code": code,
             "start_s": start_s,
             "end_s": end_s,
             "verdict": verdict,
             "author": self.author,
-            "model_id": self.catalogue.model_id,
-            "was_labelled": code in (row["of_model"] or ()),
-            "score": (row["scores"] or {}).get(code),
         }
         self._add([said])
         self._said.append(said | {"n": n})

@@ -51,7 +51,7 @@ class IndexedVectors:
     """The embeddings that the index does not cover."""
 
     def __len__(self) -> int:
-        return self.rows.num_rows
+        return int(self.rows.num_rows)
 
     @property
     def about(self) -> str:
