@@ -10,7 +10,7 @@ import asyncio
 import hmac
 import secrets
 from collections.abc import Awaitable, Callable
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from functools import partial
 from importlib import resources
 from time import perf_counter
@@ -80,8 +80,6 @@ class App:
             return _refused(403, "the address lacks its token: open the one that the job printed")
         try:
             return await handler(request)
-        except ConnectionResetError:
-            raise
         except (ItemFault, StoreError, OSError) as error:
             return _refused(404, why_not(error))
         except TimbreError as error:
@@ -209,14 +207,15 @@ async def _ranged(
     if is_part:
         headers["Content-Range"] = f"bytes {start}-{stop - 1}/{size}"
     response = web.StreamResponse(status=206 if is_part else 200, headers=headers)
-    await response.prepare(request)
-    while start < stop:
-        data = await asyncio.to_thread(read, start, min(_CHUNK_BYTES, stop - start))
-        if not data:
-            break  # the file has become shorter: the client sees too few bytes
-        await response.write(data)
-        start += len(data)
-    await response.write_eof()
+    with suppress(ConnectionResetError):  # a player that has enough, or goes elsewhere, hangs up
+        await response.prepare(request)
+        while start < stop:
+            data = await asyncio.to_thread(read, start, min(_CHUNK_BYTES, stop - start))
+            if not data:
+                break  # the file has become shorter: the client sees too few bytes
+            await response.write(data)
+            start += len(data)
+        await response.write_eof()
     return response
 
 
