@@ -30,7 +30,7 @@ lock: $(READY)  ## requirements-dev.lock anew, after a change of pyproject.toml'
 		--output-file requirements-dev.lock
 
 bench: $(READY)  ## every benchmark that needs nothing from elsewhere, one after the other
-	for file in $(filter-out benchmarks/models.py benchmarks/aggregation.py benchmarks/starter.py benchmarks/ablations.py benchmarks/pretrained.py,$(wildcard benchmarks/*.py)); do $(BIN)/python $$file || exit 1; done
+	for file in $(filter-out benchmarks/models.py benchmarks/aggregation.py benchmarks/starter.py benchmarks/ablations.py benchmarks/pretrained.py benchmarks/search.py benchmarks/browse.py,$(wildcard benchmarks/*.py)); do $(BIN)/python $$file || exit 1; done
 
 clean:  ## remove what the demo made; the set-up stays
 	rm -rf demo

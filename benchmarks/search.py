@@ -48,7 +48,7 @@ def main() -> None:
     flags = parser.parse_args()
     real = TaggedCatalogue.open(flags.tags)
     if not flags.folder.exists():
-        _write(str(flags.folder), real, flags.tracks)
+        write_folder(str(flags.folder), real, flags.tracks)
     _questions(str(flags.folder))
     _likeness(str(flags.folder), with_index=flags.index)
     print(f"{resource.getrusage(resource.RUSAGE_SELF).ru_maxrss >> 10:,d} MiB at most")
@@ -121,7 +121,7 @@ def _timed(what: str, function: Callable[[], Any], *, n: int = 5) -> Any:
     return found
 
 
-def _write(uri: str, real: TaggedCatalogue, n_tracks: int) -> None:
+def write_folder(uri: str, real: TaggedCatalogue, n_tracks: int) -> None:
     """Write made-up tracks as a night leaves them, and compact them."""
     store, codes = TagStore.open(uri), real.codes
     rng, vectors = np.random.default_rng(0), real.embeddings.exact().matrix.astype(np.float32)
