@@ -41,7 +41,9 @@ def address_of(port: int, token: str, where: str = "") -> str:
     >>> address_of(8000, "secret", "cel > 0.8")
     'http://127.0.0.1:8000/?token=secret#q=cel%20%3E%200.8'
     """
-    return f"http://{_HOST}:{port}/?token={token}" + (f"#q={quote(where, safe='')}" if where else "")
+    return f"http://{_HOST}:{port}/?token={token}" + (
+        f"#q={quote(where, safe='')}" if where else ""
+    )
 
 
 async def _serve(browser: Browser, config: BrowseConfig, ready: Callable[[str], object]) -> None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -72,9 +73,10 @@ def _span(bar: Rectangle, is_upright: bool) -> tuple[float, float, float]:
 
 def _bins(axes: Axes) -> Iterator[str]:
     for steps in axes.patches:
-        if isinstance(steps, StepPatch) and np.nansum(steps.get_data().values) > 0:
+        if isinstance(steps, StepPatch):
             values, edges, _ = steps.get_data()
-            yield _named(steps.get_label(), _peak(values, edges))
+            if np.nansum(values) > 0:
+                yield _named(steps.get_label(), _peak(values.tolist(), edges.tolist()))
 
 
 def _peak(values: Sequence[float], edges: Sequence[float]) -> str:
@@ -97,17 +99,19 @@ def _lines(axes: Axes) -> Iterator[str]:
 
 def _dots(axes: Axes) -> Iterator[str]:
     for dots in axes.collections:
-        n = len(dots.get_offsets())
+        n = len(np.asarray(dots.get_offsets()))
         if n > 1:
             yield _named(dots.get_label(), f"{n:,d} dots")
 
 
 def _images(axes: Axes) -> Iterator[str]:
     for image in axes.images:
-        cells = np.ma.masked_invalid(image.get_array())
-        if cells.count():
-            ends = f"from {number_text(cells.min())} to {number_text(cells.max())}"
-            yield f"{cells.shape[0]} rows and {cells.shape[1]} columns, {ends}"
+        cells: Any = np.ma.masked_invalid(np.ma.asarray(image.get_array()))
+        if not cells.count():
+            yield "no values"
+            continue
+        ends = f"from {number_text(cells.min())} to {number_text(cells.max())}"
+        yield f"{cells.shape[0]} rows and {cells.shape[1]} columns, {ends}"
     yield from _cells(axes) if axes.images else ()
 
 
@@ -125,9 +129,11 @@ def _cells(axes: Axes) -> Iterator[str]:
 
 def _labels(axis: Axis) -> dict[int, str]:
     """Return the names at whole places of an axis; nothing of an axis of numbers."""
-    names = [label.get_text() for label in axis.get_ticklabels()]
-    places: Sequence[float] = axis.get_ticklocs()
-    return {round(p): n for p, n in zip(places, names, strict=False) if n and p == round(p)}
+    places = np.asarray(axis.get_majorticklocs())
+    names = axis.get_major_formatter().format_ticks(
+        places.tolist()
+    )  # a shared axis hides its own labels
+    return {round(p): n for p, n in zip(places, names, strict=True) if n and p == round(p)}
 
 
 def _at(place: float, labels: dict[int, str]) -> str:

@@ -65,7 +65,9 @@ class Table:
         kept = [k for k in range(len(self.columns)) if any(row[k] is not None for row in self.rows)]
         columns = [self.columns[k] for k in kept]
         rows = [tuple(row[k] for k in kept) for row in self.rows]
-        numbers, codes = ([name for name in of if name in columns] for of in (self.numbers, self.codes))
+        numbers, codes = (
+            [name for name in of if name in columns] for of in (self.numbers, self.codes)
+        )
         return replace(self, columns=columns, rows=rows, numbers=numbers, codes=codes)
 
 

@@ -25,9 +25,9 @@ from pipeline.audio.description.track_attributes import attribute_columns
 from pipeline.errors import StoreError
 from pipeline.evaluation.runs.attribute_figures import AttributeFigures, AttributeSummary
 from pipeline.evaluation.runs.example_picker import Candidate, ExamplePicker
+from pipeline.report.nightly.failures import N_FAILURES
 from pipeline.report.page import render_page
 from pipeline.report.pages.tagging_page import tagging_page
-from pipeline.report.nightly.failures import N_FAILURES
 from pipeline.store.folder import Folder
 from pipeline.store.tags.known import text_hashes
 from pipeline.store.tags.tagstore import TagStore

@@ -14,9 +14,6 @@ from pipeline.evaluation.statistics.drift import class_drift
 from pipeline.report.attribute_tables import attributes_table, extremes_table
 from pipeline.report.left_out import left_out_table
 from pipeline.report.listening import Example
-from pipeline.report.page import Block, Page, Points, Sounds, Tile
-from pipeline.report.plots.attribute_plots import attributes_picture
-from pipeline.report.plots.tagging_plots import drift_panels, labels_picture
 from pipeline.report.nightly.alerts import alerts
 from pipeline.report.nightly.failures import failed_table, reasons_table
 from pipeline.report.nightly.new_and_gone import gone_table, new_table
@@ -26,6 +23,9 @@ from pipeline.report.nightly.tables import (
     labels_table,
     stages_table,
 )
+from pipeline.report.page import Block, Page, Points, Sounds, Tile
+from pipeline.report.plots.attribute_plots import attributes_picture
+from pipeline.report.plots.tagging_plots import drift_panels, labels_picture
 from pipeline.report.wording import duration_text, thresholds_text
 from schemas.tagging_run import TaggingRun
 

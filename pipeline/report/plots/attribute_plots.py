@@ -42,7 +42,9 @@ def attributes_picture(attributes: Sequence[AttributeFigures]) -> Picture:
 def _numbers(one: AttributeFigures) -> str:
     if not one.n_tracks:
         return f"{one.name}: no values"
-    return f"{one.name}: {one.n_tracks:,d} tracks, mean {one.mean:.1f}, deviation {one.deviation:.1f}"
+    return (
+        f"{one.name}: {one.n_tracks:,d} tracks, mean {one.mean:.1f}, deviation {one.deviation:.1f}"
+    )
 
 
 def _draw(axes: Axes, one: AttributeFigures) -> None:
