@@ -42,7 +42,7 @@ class Table:
     codes: Sequence[str] = ()
     """Columns of text to paste elsewhere: a click on a cell selects all of it."""
     command: str = ""
-    """A command to paste into a shell, under the rows."""
+    """A command to paste into a shell, under the note."""
 
     @property
     def is_code(self) -> list[bool]:

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from pipeline.evaluation.runs.tagging_figures import ratio
-from pipeline.report.nightly.filters import browse_command, of_reason
+from pipeline.report.nightly.filters import HOW_TO_FILTER, browse_command, of_reason
 from pipeline.report.page import Table
 from schemas.tagging_run import TaggingRun
 
@@ -78,14 +78,16 @@ def reasons_table(
         )
         for reason in sorted({**every, **own}, key=lambda r: (-own.get(r, 0), -every.get(r, 0)))
     ]
+    command = browse_command(tags_uri, "status = failed") if rows and tags_uri else ""
     counts = ("tracks", "in the catalogue")
     words = ("what it means", "what to do", "filter")
     return Table(
         "Failures by reason",
         ("reason", *counts, *words, "share", "last run"),
         rows,
+        HOW_TO_FILTER if command else "",
         codes=("filter",),
-        command=browse_command(tags_uri, "status = failed") if rows and tags_uri else "",
+        command=command,
     )
 
 

@@ -11,6 +11,9 @@ import shlex
 
 from schemas.tagging_run import TaggingRun
 
+HOW_TO_FILTER = "A filter goes into the search line of the browser, or behind --where:"
+"""The note above a command."""
+
 
 def of_run(run: TaggingRun, condition: str) -> str:
     """Return the expression of a condition on the tracks that a run has tagged or tried.

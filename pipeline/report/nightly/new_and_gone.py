@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 from pipeline.evaluation.runs.tagging_figures import ratio
 from pipeline.evaluation.statistics.drift import ClassDrift, label_share
-from pipeline.report.nightly.filters import browse_command, of_run, with_label
+from pipeline.report.nightly.filters import HOW_TO_FILTER, browse_command, of_run, with_label
 from pipeline.report.page import Cell, Table
 from schemas.tagging_run import TaggingRun
 
@@ -42,13 +42,14 @@ def new_table(
         last = ratio(before.unlabelled, before.tagged) if before else None
         counted = run.unlabelled, ratio(run.unlabelled, run.tagged), last, None
         rows.append(("no label", *counted, of_run(run, "status = ok and n_labels = 0")))
+    command = browse_command(tags_uri, of_run(run, "status = ok")) if rows and tags_uri else ""
     return Table(
         "New in this run, by instrument",
         ("instrument", "tracks", "share", "share, last run", "drift", "filter"),
         rows,
-        _note(run),
+        f"{_note(run)} {HOW_TO_FILTER}" if command else _note(run),
         codes=("filter",),
-        command=browse_command(tags_uri, of_run(run, "status = ok")) if rows and tags_uri else "",
+        command=command,
     )
 
 
