@@ -6,6 +6,7 @@ import asyncio
 import getpass
 import webbrowser
 from collections.abc import Callable
+from urllib.parse import quote
 
 from aiohttp import web
 
@@ -21,14 +22,28 @@ _HOST = "127.0.0.1"
 def browse(config: BrowseConfig, ready: Callable[[str], object] = print) -> None:
     """Serve the page of a tagging folder until the process is interrupted.
 
-    `ready` is given the page's address once it answers, with the token that opens it.
+    `ready` is given the page's address once it answers, with the token that opens it and the
+    filter that it is asked to begin with. UsageError where that is no expression.
     """
     catalogue = TaggedCatalogue.open(config.tags, config.model_id, in_memory=True)
+    if config.where:
+        catalogue.count(config.where)  # a fault of the expression is told here, not on the page
     browser = Browser(catalogue, config.author or getpass.getuser(), config.model)
     try:
         asyncio.run(_serve(browser, config, ready))
     finally:
         browser.close()
+
+
+def address_of(port: int, token: str, where: str = "") -> str:
+    """Return the address that opens the page, with a filter where one is given.
+
+    >>> address_of(8000, "secret", "cel > 0.8")
+    'http://127.0.0.1:8000/?token=secret#q=cel%20%3E%200.8'
+    """
+    return f"http://{_HOST}:{port}/?token={token}" + (
+        f"#q={quote(where, safe='')}" if where else ""
+    )
 
 
 async def _serve(browser: Browser, config: BrowseConfig, ready: Callable[[str], object]) -> None:
@@ -42,7 +57,7 @@ async def _serve(browser: Browser, config: BrowseConfig, ready: Callable[[str], 
         except OSError as error:
             raise UsageError(f"--port {config.port}: {error.strerror}; give another") from error
         port = runner.addresses[0][1]
-        address = f"http://{_HOST}:{port}/?token={token}"
+        address = address_of(port, token, config.where)
         ready(address)
         if config.open:
             webbrowser.open(address)

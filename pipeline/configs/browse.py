@@ -21,6 +21,9 @@ class BrowseConfig:
     model: Annotated[str | None, Flag("starter|URI")] = None
     """The model's folder, for likeness to a span and for windows that were not kept; the one that
     tagged if not given."""
+    where: Annotated[str, Flag("EXPRESSION")] = ""
+    """The filter that the printed address opens the page with, such as "cel and not voi"; all
+    tracks if not given."""
     port: int = 0
     """The port on 127.0.0.1; 0: any that is free."""
     author: Annotated[str | None, Flag("NAME")] = None

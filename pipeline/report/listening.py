@@ -216,7 +216,22 @@ def time_line(
             figure,
             title="Log-mel and scores",
             caption=f"From {_minutes(stretch.start_s)} of the track on.",
+            numbers=_numbers(stretch, shown, names),
         )
+
+
+def _numbers(stretch: Stretch, shown: Sequence[int], names: Sequence[str]) -> str:
+    """Return the length of a stretch, and how high the scores of its windows are, by class."""
+    counted = stretch.scores[stretch.active]
+    length = f"{stretch.duration_s:.1f} s, {len(counted)} of {len(stretch.active)} windows count"
+    if not len(counted):
+        return length
+    each = (
+        f"{name} {counted[:, k].min():.2f} to {counted[:, k].max():.2f}, "
+        f"mean {counted[:, k].mean():.2f}"
+        for k, name in zip(shown, names, strict=True)
+    )
+    return "; ".join((f"{length}. Scores of the windows: {next(each)}", *each))
 
 
 def _shown(stretch: Stretch, labels: Sequence[str]) -> list[int]:

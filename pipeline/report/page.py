@@ -39,6 +39,15 @@ class Table:
     note: str = ""
     numbers: Sequence[str] = ()
     """Columns that hold numbers as text, with a sign or a unit: they stand on the right as well."""
+    codes: Sequence[str] = ()
+    """Columns of text to paste elsewhere: a click on a cell selects all of it."""
+    command: str = ""
+    """A command to paste into a shell, under the note."""
+
+    @property
+    def is_code(self) -> list[bool]:
+        """Whether each column holds text to paste."""
+        return [column in self.codes for column in self.columns]
 
     @property
     def is_numeric(self) -> list[bool]:
@@ -56,8 +65,10 @@ class Table:
         kept = [k for k in range(len(self.columns)) if any(row[k] is not None for row in self.rows)]
         columns = [self.columns[k] for k in kept]
         rows = [tuple(row[k] for k in kept) for row in self.rows]
-        numbers = [name for name in self.numbers if name in columns]
-        return replace(self, columns=columns, rows=rows, numbers=numbers)
+        numbers, codes = (
+            [name for name in of if name in columns] for of in (self.numbers, self.codes)
+        )
+        return replace(self, columns=columns, rows=rows, numbers=numbers, codes=codes)
 
 
 @dataclass(frozen=True)

@@ -22,6 +22,8 @@ from matplotlib.axis import Axis
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, StrMethodFormatter
 
+from pipeline.report.figure_text import figure_text
+
 Series = Mapping[str, Sequence[float]]
 Range = tuple[float | None, float | None]
 
@@ -62,6 +64,13 @@ class Picture:
     title: str
     caption: str
     data_uri: str
+    numbers: str = ""
+    """What is to be seen, in numbers; nothing in pictures that older versions have kept."""
+
+    @property
+    def alt(self) -> str:
+        """What stands for the image where it cannot be seen."""
+        return ": ".join(filter(None, (self.title, self.numbers)))
 
 
 @contextmanager
@@ -71,12 +80,16 @@ def drawing(*, height_in: float) -> Iterator[Figure]:
         yield Figure(figsize=(WIDTH_IN, height_in), layout="constrained", facecolor="white")
 
 
-def as_picture(figure: Figure, *, title: str, caption: str) -> Picture:
-    """Return the figure as SVG in a data URI."""
+def as_picture(figure: Figure, *, title: str, caption: str, numbers: str = "") -> Picture:
+    """Return the figure as SVG in a data URI.
+
+    `numbers` says what is to be seen; as much as `figure_text` finds if not given.
+    """
+    said = numbers or figure_text(figure)
     buffer = io.StringIO()
     figure.savefig(buffer, format="svg", metadata={"Date": None})
     encoded = base64.b64encode(_compact(buffer.getvalue()).encode()).decode("ascii")
-    return Picture(title, caption, f"data:image/svg+xml;base64,{encoded}")
+    return Picture(title, caption, f"data:image/svg+xml;base64,{encoded}", said)
 
 
 def _compact(svg: str) -> str:

@@ -25,9 +25,9 @@ from pipeline.audio.description.track_attributes import attribute_columns
 from pipeline.errors import StoreError
 from pipeline.evaluation.runs.attribute_figures import AttributeFigures, AttributeSummary
 from pipeline.evaluation.runs.example_picker import Candidate, ExamplePicker
+from pipeline.report.nightly.failures import N_FAILURES
 from pipeline.report.page import render_page
 from pipeline.report.pages.tagging_page import tagging_page
-from pipeline.report.tagging_tables import N_FAILURES
 from pipeline.store.folder import Folder
 from pipeline.store.tags.known import text_hashes
 from pipeline.store.tags.tagstore import TagStore
@@ -98,6 +98,7 @@ def write_report(
         examples=[*examples.values()],
         notes=notes,
         attributes=attribute_figures(folder, run, is_there),
+        tags_uri=folder.uri,
     )
     html = render_page(page).encode()
     if folder.exists(f"runs/{run.run_id}.json"):

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import base64
 import datetime
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Iterator
+from html.parser import HTMLParser
 from xml.etree import ElementTree
 
 import pyarrow as pa
 import pytest
 
+from pipeline.report import page as page_module
 from pipeline.report import picture
 from pipeline.report.picture import Picture
 from schemas.ledger import LEDGER
@@ -99,3 +102,41 @@ def words_of(
     """Draw with letters in place of their outlines, and return what is written."""
     monkeypatch.setitem(picture._STYLE, "svg.fonttype", "none")
     return lambda draw: [text.strip() for text in svg_of(draw()).itertext() if text.strip()]
+
+
+_LEAST_URI_CHARS = 200
+"""Of an image that was drawn: shorter ones stand for one in tests of something else."""
+
+
+class _Images(HTMLParser):
+    """Collects title and text alternative of the images of a page that were drawn."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.alts: list[str] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        values = dict(attrs)
+        if tag == "img" and len(values["src"] or "") >= _LEAST_URI_CHARS:
+            self.alts.append(values["alt"] or "")
+
+
+@pytest.fixture(autouse=True)
+def rendered(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
+    """Keep every page that a test renders, and see that each image says its numbers."""
+    pages: list[str] = []
+    template = page_module._template()
+
+    class Kept:
+        def render(self, **given: object) -> str:
+            pages.append(template.render(**given))
+            return pages[-1]
+
+    monkeypatch.setattr(page_module, "_template", Kept)
+    yield pages
+    for html in pages:
+        images = _Images()
+        images.feed(html)
+        for alt in images.alts:
+            words = alt.partition(": ")[2]
+            assert re.search(r"\d|\b(no|not|nothing)\b", words), alt

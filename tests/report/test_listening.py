@@ -94,6 +94,17 @@ def test_the_time_line(svg_of, rng):
     assert len(picture.data_uri) < 100_000
 
 
+def test_the_numbers_of_a_time_line_are_of_the_windows_that_count():
+    scores = np.array([[0.2, 0.9, 0.0], [0.4, 0.7, 0.0], [1.0, 1.0, 1.0]])
+    shown = stretch(scores, active=np.array([True, True, False]))
+    picture = time_line(shown, labels=["cel"], class_names=NAMES)
+    words = picture.alt.partition("Scores of the windows: ")
+    assert words[0] == "Log-mel and scores: 8.0 s, 2 of 3 windows count. "
+    each = words[2].split("; ")
+    assert f"{NAMES['cel']} 0.20 to 0.40, mean 0.30" in each
+    assert any(one.endswith(" 0.70 to 0.90, mean 0.80") for one in each)
+
+
 @pytest.mark.parametrize(
     ("n_windows", "seconds", "hop_s"), [(1, 0.3, 1.0), (1, 1.0, 1.0), (80, 8.0, 0.1), (4, 8.0, 2.0)]
 )

@@ -10,8 +10,9 @@ import pytest
 
 from pipeline.evaluation.runs.attribute_figures import AttributeFigures
 from pipeline.evaluation.statistics.drift import class_drift
-from pipeline.report.alerts import alerts
 from pipeline.report.listening import Example, data_uri
+from pipeline.report.nightly.alerts import alerts
+from pipeline.report.nightly.failures import CURES, REASONS
 from pipeline.report.page import Points, Sounds, Table, render_page
 from pipeline.report.pages import tagging_page as pages
 from pipeline.report.picture import Picture
@@ -20,6 +21,7 @@ from tests.report.test_page import Reader, read
 
 NAMES = {"cel": "cello", "pia": "<piano>", "voi": "human $voice"}
 EVIL = "s3://b/<script>alert('x')</script>\" onerror=alert(1) &amp;\udce9\u202e.mp3"
+NEW = "New in this run, by instrument"
 PIXEL = Picture("Log-mel and scores", "From 0:00 of the track on.", "data:image/svg+xml;base64,x")
 
 
@@ -193,9 +195,76 @@ def test_tables_hold_both_runs_and_their_difference(run, before):
         *(2200, 2000, "+200"),
     )
     assert instruments[None][:3] == ("no label", 60, 0.15)
-    reasons = block_of(page, "Failures by reason").rows
-    assert [row[0] for row in reasons] == ["not_audio", "incomplete"]
-    assert reasons[0][2:] == (5, 5 / 8, 5)
+    reasons = block_of(page, "Failures by reason")
+    assert [row[0] for row in reasons.rows] == ["not_audio", "incomplete"]
+    first = dict(zip(reasons.columns, reasons.rows[0], strict=True))
+    assert (first["tracks"], first["share"], first["last run"]) == (5, 5 / 8, 5)
+
+
+def test_what_one_would_act_on_comes_first(run, before):
+    gone = {"marked_gone": 30, "returned": 2, "pruned": 0, "duplicates": 3}
+    page = tagging_page(run | gone, before, failures=[failure()], examples=[])
+    assert [block.title for block in page.blocks][:6] == [
+        "What needs attention first",
+        "New in this run, by instrument",
+        "Failures by reason",
+        "Tracks that are gone",
+        "Drift by class",
+        "Failed tracks",
+    ]
+    rows = block_of(page, "Tracks that are gone").rows
+    assert [row[1] for row in rows] == [30, 2, 3]
+    assert "--prune gone" in rows[0][2] and "manifest" in rows[2][2]
+    plain = tagging_page(run, before, failures=[], examples=[])
+    assert "Tracks that are gone" not in [block.title for block in plain.blocks]
+
+
+def test_new_tracks_stand_by_instrument_with_their_drift_and_filter(run, before):
+    before["labels"]["pia"] = 150
+    table = block_of(tagging_page(run, before, failures=[], examples=[]), NEW)
+    began = 'tagged_at >= "2026-11-21T02:15:00"'
+    assert [tuple(row) for row in table.rows] == [
+        ("<piano>", 200, 0.5, 0.375, "stable", f"labels.pia and {began}"),
+        ("cello", 100, 0.25, 0.25, "stable", f"labels.cel and {began}"),
+        ("human $voice", 40, 0.1, 0.1, "stable", f"labels.voi and {began}"),
+        ("no label", 60, 0.15, 0.15, None, f"status = ok and n_labels = 0 and {began}"),
+    ]
+    first = block_of(tagging_page(run, None, failures=[], examples=[]), NEW)
+    assert first.columns == ["instrument", "tracks", "share", "filter"]
+    quiet = block_of(tagging_page(run | NOTHING, before, failures=[], examples=[]), NEW)
+    assert not quiet.rows and quiet.note == "This run had nothing to tag."
+
+
+def test_each_reason_says_what_to_do_and_has_a_filter(run, before):
+    assert CURES.keys() == REASONS.keys()
+    table = block_of(tagging_page(run, before, failures=[], examples=[]), "Failures by reason")
+    row = dict(zip(table.columns, table.rows[1], strict=True))
+    assert row["filter"] == "status = failed and reason = incomplete"
+    assert "copy or fetch the file again" in row["what to do"]
+
+
+def test_the_command_that_opens_the_browser_is_text_to_paste(run, before):
+    given = {"failures": [failure()], "examples": [], "tags_uri": "/srv/<b>'s tags"}
+    reader = whole(tagging_page(run, before, **given))
+    (command,) = [text for text in reader.texts if text.endswith("--where 'status = failed'")]
+    assert command.startswith("python -m jobs.browse --tags '/srv/<b>'")
+    assert "b" not in [tag for tag, _ in reader.tags]
+    codes = [text for text in reader.texts if text.startswith("status = failed and reason")]
+    assert len(codes) == 2
+    without = whole(tagging_page(run, before, failures=[], examples=[]))
+    assert not [text for text in without.texts if "jobs.browse" in text]
+
+
+def test_pictures_of_a_run_say_its_numbers(run, before):
+    attributes = [figures(), figures("timbral_reverb", 0)]
+    page = tagging_page(run, before, failures=[], examples=[], attributes=attributes)
+    alts = {block.title: block.alt for block in page.blocks if isinstance(block, Picture)}
+    assert "<piano> (pia): 50" in alts["Instruments, drawn"]
+    assert "in all: cello (cel): 1,100" in alts["Instruments, drawn"]
+    assert "cello (cel), stable · PSI 0.00" in alts["Scores by class"]
+    assert alts["Attributes, drawn"].endswith(
+        "timbral_depth: 7 tracks, mean 55.0, deviation 2.5. timbral_reverb: no values"
+    )
 
 
 def test_what_the_listing_left_out_is_a_table(run, before):
@@ -243,8 +312,8 @@ def test_after_a_quiet_night_the_page_has_the_catalogue(run, before):
     ]
     assert listed.note == "The first 2 of 50."
     by_reason = block_of(page, "Failures by reason")
-    assert by_reason.columns[-1] == "in the catalogue"
-    assert [(row[0], row[-1]) for row in by_reason.rows] == list(reasons.items())
+    in_all = by_reason.columns.index("in the catalogue")
+    assert [(row[0], row[in_all]) for row in by_reason.rows] == list(reasons.items())
 
 
 def test_labels_of_a_run_are_its_own_whatever_the_catalogue_has(run, before):

@@ -11,21 +11,21 @@ from typing import Any
 from pipeline.evaluation.runs.attribute_figures import AttributeFigures
 from pipeline.evaluation.runs.tagging_figures import engine_of, n_new, n_renamed, speed_of, tried
 from pipeline.evaluation.statistics.drift import class_drift
-from pipeline.report.alerts import alerts
 from pipeline.report.attribute_tables import attributes_table, extremes_table
 from pipeline.report.left_out import left_out_table
 from pipeline.report.listening import Example
+from pipeline.report.nightly.alerts import alerts
+from pipeline.report.nightly.failures import failed_table, reasons_table
+from pipeline.report.nightly.new_and_gone import gone_table, new_table
+from pipeline.report.nightly.tables import (
+    changes_table,
+    drift_table,
+    labels_table,
+    stages_table,
+)
 from pipeline.report.page import Block, Page, Points, Sounds, Tile
 from pipeline.report.plots.attribute_plots import attributes_picture
 from pipeline.report.plots.tagging_plots import drift_panels, labels_picture
-from pipeline.report.tagging_tables import (
-    changes_table,
-    drift_table,
-    failed_table,
-    labels_table,
-    reasons_table,
-    stages_table,
-)
 from pipeline.report.wording import duration_text, thresholds_text
 from schemas.tagging_run import TaggingRun
 
@@ -51,8 +51,9 @@ def tagging_page(
     examples: Sequence[Example],
     notes: Sequence[str] = (),
     attributes: Sequence[AttributeFigures] = (),
+    tags_uri: str = "",
 ) -> Page:
-    """Return the page of a tagging run.
+    """Return the page of a tagging run: first what one would do something about, then the rest.
 
     Parameters
     ----------
@@ -69,20 +70,24 @@ def tagging_page(
         What else must be said: which examples are missing, and why.
     attributes
         How the attributes that the run was asked for lie over the catalogue.
+    tags_uri
+        The run's folder, for the commands that open it in the browser; none where it is empty.
     """
     drifts = class_drift(run, before)
     points = alerts(run, before, drifts)
     blocks: list[Block] = [
         Points("What needs attention first", points or [_calm(run, before)], calm=not points),
+        new_table(run, before, drifts, tags_uri=tags_uri).filled(),
+        reasons_table(run, before, in_all=reasons_in_all, tags_uri=tags_uri).filled(),
+        *_where_any(gone_table(run)),
+        *([drift_table(drifts, run)] if before else []),
+        failed_table(run, failures).filled(),
+        drift_panels(drifts, run, before),
         changes_table(run, before).filled(),
         *([left_out_table(run, before)] if run.left_out else []),
         labels_table(run, before).filled(),
         labels_picture(run, before),
-        *([drift_table(drifts, run)] if before else []),
-        drift_panels(drifts, run, before),
         *_attribute_blocks(attributes),
-        reasons_table(run, before, in_all=reasons_in_all).filled(),
-        failed_table(run, failures).filled(),
         stages_table(run, before).filled(),
         Sounds(
             "Listen",
@@ -98,6 +103,10 @@ def tagging_page(
         notes=_notes(before),
         provenance=_provenance(run, before),
     )
+
+
+def _where_any(block: Block | None) -> list[Block]:
+    return [] if block is None else [block]
 
 
 def _attribute_blocks(attributes: Sequence[AttributeFigures]) -> list[Block]:

@@ -35,7 +35,16 @@ def attributes_picture(attributes: Sequence[AttributeFigures]) -> Picture:
             title="Attributes, drawn",
             caption="How many tracks of the catalogue have which value; the red line is the mean. "
             "What lies beyond the scale is counted in its outermost bin.",
+            numbers=". ".join(map(_numbers, attributes)),
         )
+
+
+def _numbers(one: AttributeFigures) -> str:
+    if not one.n_tracks:
+        return f"{one.name}: no values"
+    return (
+        f"{one.name}: {one.n_tracks:,d} tracks, mean {one.mean:.1f}, deviation {one.deviation:.1f}"
+    )
 
 
 def _draw(axes: Axes, one: AttributeFigures) -> None:

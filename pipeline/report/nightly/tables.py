@@ -5,8 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
 
 from pipeline.evaluation.runs.tagging_figures import cost_of, n_new, n_renamed, ratio, speed_of
 from pipeline.evaluation.runs.tally import TAG_STAGES
@@ -18,15 +17,9 @@ from pipeline.evaluation.statistics.drift import (
     ClassDrift,
     label_share,
 )
-from pipeline.report.alerts import REASONS
 from pipeline.report.page import Cell, Table
 from pipeline.report.wording import duration_text
 from schemas.tagging_run import TaggingRun
-
-N_FAILURES = 50
-"""Failed tracks that are listed."""
-
-_N_DETAIL_CHARS = 300
 
 
 def changes_table(run: TaggingRun, before: TaggingRun | None) -> Table:
@@ -126,44 +119,6 @@ def drift_table(drifts: Sequence[ClassDrift], run: TaggingRun) -> Table:
     )
 
 
-def reasons_table(
-    run: TaggingRun, before: TaggingRun | None, *, in_all: Mapping[str, int] | None = None
-) -> Table:
-    """Return why tracks failed, the commonest reason first; `in_all` is of the whole catalogue."""
-    own, every = run.reasons, in_all or {}
-    rows = [
-        (
-            reason,
-            REASONS.get(reason, ""),
-            own.get(reason, 0) if run.failed else None,
-            ratio(own.get(reason, 0), run.failed),
-            before.reasons.get(reason, 0) if before else None,
-            every.get(reason),
-        )
-        for reason in sorted({**every, **own}, key=lambda r: (-own.get(r, 0), -every.get(r, 0)))
-    ]
-    columns = ("reason", "what it means", "tracks", "share", "last run", "in the catalogue")
-    return Table("Failures by reason", columns, rows)
-
-
-def failed_table(run: TaggingRun, failures: Sequence[Mapping[str, Any]]) -> Table:
-    """Return the failed tracks of the catalogue, as many as are listed."""
-    rows = [
-        (
-            row["uri"],
-            row["reason"],
-            row.get("attempts"),
-            f"{row['tagged_at']:%Y-%m-%d}" if row.get("tagged_at") else None,
-            _shortened(row["detail"] or ""),
-        )
-        for row in failures[:N_FAILURES]
-    ]
-    total = max(run.failed_in_all, len(rows))
-    note = f"The first {len(rows):,d} of {total:,d}." if rows else ""
-    columns = ("uri", "reason", "attempts", "last tried", "message")
-    return Table("Failed tracks", columns, rows, note)
-
-
 def stages_table(run: TaggingRun, before: TaggingRun | None) -> Table:
     """Return how long the workers were at each stage, and which one is the slowest."""
     total_s = sum(run.stages.values())
@@ -197,11 +152,6 @@ def _time_note(run: TaggingRun) -> str:
         f"Memory: {memory}." if memory else "",
     ]
     return " ".join(word for word in words if word)
-
-
-def _shortened(text: str) -> str:
-    text = " ".join(text.split())
-    return text if len(text) <= _N_DETAIL_CHARS else f"{text[:_N_DETAIL_CHARS]} …"
 
 
 def _against(now: int, last: int | None) -> tuple[int | None, str | None]:

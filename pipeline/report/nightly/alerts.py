@@ -17,26 +17,9 @@ from pipeline.evaluation.runs.tagging_figures import (
 )
 from pipeline.evaluation.runs.tally import TAG_STAGES
 from pipeline.evaluation.statistics.drift import CHANGED, ClassDrift, same_share_p
+from pipeline.report.nightly.failures import REASONS
 from pipeline.report.wording import past_limit_text
 from schemas.tagging_run import TaggingRun
-
-REASONS = {
-    "not_audio": "no decoder knows these bytes",
-    "empty": "no audio in it",
-    "too_long": "longer than --max-track-s allows",
-    "incomplete": "ends before its header says",
-    "undecodable": "FFmpeg does not decode it, or less than nine tenths of it",
-    "unreadable": "the file cannot be opened",
-    "crashed": "the decoder's process died of it",
-    "too_slow": "the decoder did not come back",
-    "too_large": "more bytes than are held in memory",
-    "not_found": "the server has no such file",
-    "forbidden": "the server does not hand it out",
-    "connection": "the server could not be reached",
-    "timeout": "the server did not answer in time",
-    "truncated": "fewer bytes came than were promised",
-}
-"""What the reasons of failed tracks mean."""
 
 HAVE_FAILED = "tracks have failed, in this run or before"
 """The alert's words for what `failed_in_all` counts."""
