@@ -1,7 +1,7 @@
 """CORRECTIONS: one row is what one person said of one class of a track, or of a span of it.
 
 They stand beside TAGS and are never written into them: `corrections/{hash}.parquet`, rows are only
-added. Of the rows that agree in uri, code, start_s and end_s the last one counts.
+added. Of the rows on a content that agree in code, start_s and end_s the last one counts.
 """
 
 from __future__ import annotations

@@ -185,7 +185,10 @@ async def _json(request: web.Request) -> dict[str, Any]:
     """Return what was posted; only as json, which no form of another site can send."""
     if request.content_type != "application/json":
         raise UsageError("expected application/json")
-    given = await request.json()
+    try:
+        given = await request.json()
+    except ValueError as error:
+        raise UsageError(f"not JSON: {error}") from error
     if not isinstance(given, dict):
         raise UsageError("expected an object")
     return given
@@ -237,7 +240,10 @@ def _number(request: web.Request, name: str, kind: Callable[[str], T]) -> T | No
 def _span(start: Any, end: Any) -> tuple[float, float] | None:
     if start is None or end is None:
         return None
-    return float(start), float(end)
+    try:
+        return float(start), float(end)
+    except (TypeError, ValueError) as error:
+        raise UsageError(f"a span from {start!r} to {end!r}: expected two times in s") from error
 
 
 def _page_file(name: str) -> web.Response:

@@ -32,7 +32,7 @@ from pipeline.store.tags.corrections import (
     add_corrections,
     corrected_spans,
     read_corrections,
-    withdrawn,
+    taken_back,
 )
 from pipeline.store.track import open_track
 
@@ -68,9 +68,10 @@ class Browser:
         self.n_tracks = len(catalogue.query("select 1 from tracks", {}))
         self._guard, self._decoding = Guard(timeout_s=_TIMEOUT_S), Lock()
         self._scored_now = ScoredNow(catalogue, model)
-        self._said: list[Row] = []
+        self._said: list[tuple[int, Mapping[str, Any], Mapping[str, Any] | None]] = []
+        self._n_corrections = 0
         self._writing = Lock()
-        self.numbers = lru_cache(_KEPT_ANSWERS)(self._numbers)
+        self._found = lru_cache(_KEPT_ANSWERS)(self._numbers)
         self.as_opus = lru_cache(_KEPT_COPIES)(self._as_opus)
         self.picture = lru_cache(_KEPT_PICTURES)(self._picture)
 
@@ -121,14 +122,14 @@ class Browser:
         """Return how many tracks are found, and a page of them."""
         similarity: Mapping[int, float] = {}
         if like is None:
-            found = self.numbers(where, order)
+            found = self._found(where, order, self._n_corrections)
         else:
             found, similarity = self._alike(like, span, where)
         rows = self.catalogue.numbered(found[offset : offset + limit], _SHOWN).to_pylist()
         listed = [self._listed(row) | {"similarity": similarity.get(row["n"])} for row in rows]
         return {"total": len(found), "rows": listed}
 
-    def _numbers(self, where: str, order: str) -> Int64:
+    def _numbers(self, where: str, order: str, _: int) -> Int64:
         return self.catalogue.numbers(where, order_by=order)
 
     def _alike(self, n: int, span: Span | None, where: str) -> tuple[Int64, Mapping[int, float]]:
@@ -176,7 +177,8 @@ class Browser:
         tables = [store.folder.read_rows(name, wanted) for name in names]
         rows = [one for table_ in tables for one in table_.to_pylist()]
         keys = ("code", "start_s", "end_s", "score", "is_active", "scores")
-        kept = [{key: one[key] for key in keys if key in one} for one in rows]
+        each_once = {(one.get("code"), one["start_s"], one["end_s"]): one for one in rows}
+        kept = [{key: one[key] for key in keys if key in one} for one in each_once.values()]
         return sorted(kept, key=lambda one: one["start_s"])
 
     def _windows(self, rows: Sequence[Row]) -> dict[str, Any] | None:
@@ -266,24 +268,28 @@ class Browser:
             "verdict": verdict,
             "author": self.author,
         }
+        keys = ("code", "start_s", "end_s")
+        of_track = self.catalogue.corrections.of_track(row["uri"], row["fingerprint"])
+        before = next((one for one in of_track if all(one[k] == said[k] for k in keys)), None)
         self._add([said])
-        self._said.append(said | {"n": n})
+        self._said.append((n, said, before))
         return self.track(n)
 
     def undo(self) -> dict[str, Any]:
         """Take back the last thing that was said since the page was opened; return its track."""
         if not self._said:
             raise UsageError("nothing is left to undo: this session has said nothing yet")
-        last = self._said.pop()
-        self._add(withdrawn([last]))
-        return self.track(last["n"])
+        n, said, before = self._said[-1]
+        self._add([taken_back(said, before)])
+        self._said.pop()
+        return self.track(n)
 
     def _add(self, rows: Sequence[Mapping[str, Any]]) -> None:
         folder = self.catalogue.store.folder
         with self._writing:
             add_corrections(folder, rows)
             self.catalogue.correct(read_corrections(folder))
-            self.numbers.cache_clear()
+            self._n_corrections += 1  # what was found before counts no more
 
     def _listed(self, row: Row) -> dict[str, Any]:
         """Return what a list shows of a track."""

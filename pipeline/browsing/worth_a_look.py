@@ -78,9 +78,10 @@ def _few(catalogue: TaggedCatalogue, codes: Sequence[str], _: Thresholds) -> lis
 def _disagree(catalogue: TaggedCatalogue, codes: Sequence[str], _: Thresholds) -> list[Row]:
     """Return labels that only one of two models gave, the surest first."""
     found: list[Row] = []
-    if (others := other_labels(catalogue)) is None:
+    if (other := other_labels(catalogue)) is None:
         return found
-    for code in codes:
+    others, of_both = other
+    for code in filter(of_both.__contains__, codes):
         score = f"scores.{identifier(code)}"
         rows = catalogue.query(
             f"select n, {score} as score, list_contains(of_model, $code) as is_here from tracks "
@@ -100,13 +101,17 @@ def _disagree(catalogue: TaggedCatalogue, codes: Sequence[str], _: Thresholds) -
 
 
 @lru_cache(maxsize=1)
-def other_labels(catalogue: TaggedCatalogue) -> pa.Table | None:
-    """Return `uri` and `of_other`, the labels by the folder's other model that tagged last."""
+def other_labels(catalogue: TaggedCatalogue) -> tuple[pa.Table, list[str]] | None:
+    """Return `uri` and `of_other`, the labels by the folder's other model, and its classes.
+
+    It is the one that tagged last; None where there is no other.
+    """
     others = [one for one in catalogue.store.models() if one != catalogue.model_id]
     if not others:
         return None
     other = TaggedCatalogue(catalogue.store, others[0])
-    return other.find(columns=["uri", "of_model"]).rename_columns(["uri", "of_other"])
+    table = other.find(columns=["uri", "of_model"]).rename_columns(["uri", "of_other"])
+    return table, other.codes
 
 
 def _rows(catalogue: TaggedCatalogue, code: str, rest: str, *, more: str = "") -> list[Row]:

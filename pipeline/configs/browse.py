@@ -21,7 +21,7 @@ class BrowseConfig:
     model: Annotated[str | None, Flag("starter|URI")] = None
     """The model's folder, for likeness to a span and for windows that were not kept; the one that
     tagged if not given."""
-    where: Annotated[str, Flag("EXPRESSION")] = ""
+    where: Annotated[str, Flag("QUESTION")] = ""
     """The filter that the printed address opens the page with, such as "cel and not voi"; all
     tracks if not given."""
     port: int = 0

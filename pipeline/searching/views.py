@@ -49,6 +49,11 @@ _CORRECTED = (
 """The labels of a track of `last_rows` (l), corrected by `people` (p)."""
 
 
+_EACH_WINDOW_ONCE = (
+    ' qualify row_number() over (partition by w.uri, w.fingerprint, w."window" order by 1) = 1'
+)
+
+
 class Views:
     """A DuckDB connection with the views `tracks` and, where windows were kept, `windows`.
 
@@ -72,6 +77,8 @@ class Views:
         self.attributes = _attributes(self._schemas.values())
         self.connection = duckdb.connect(config=_SETTINGS)
         replaced = store.replaced_rows(model_id)
+        # Where a track has two rows of one content, as a killed run leaves them, each has windows.
+        self._once = _EACH_WINDOW_ONCE if replaced else ""
         self._gone = read_gone(store.folder, model_id)
         self.is_whole = not replaced and not self._gone.num_rows
         """Whether each row of the files is the last of its track, and none is gone."""
@@ -104,7 +111,7 @@ class Views:
         with sql_errors(self._store.folder.uri):
             self.connection.execute(
                 f"create temp view windows as select w.*, {kept} from {source} w "
-                "join tracks t on w.uri = t.uri and w.fingerprint = t.fingerprint"
+                f"join tracks t on w.uri = t.uri and w.fingerprint = t.fingerprint{self._once}"
             )
         self.has_windows = True
 

@@ -33,6 +33,7 @@ from pipeline.store.disk import Walked
 from pipeline.store.folder import Folder, read_input, split_uri
 from pipeline.store.out import TAGS, check_out, check_same
 from pipeline.store.tags.catalogue_table import CATALOGUE_TABLE
+from pipeline.store.tags.corrections import copy_corrections
 from pipeline.store.tags.gone import GONE_TABLE, are_present, gone_tracks
 from pipeline.store.tags.known import no_hashes
 from pipeline.store.tags.tagfiles import hash_of
@@ -73,6 +74,7 @@ def retag(config: RetagConfig) -> TaggingRun:
         for table in (CATALOGUE_TABLE, *([GONE_TABLE] * config.include_gone)):
             for name in table.files(source, model_id):
                 out.write_table(name, source.read_table(name), compression="zstd")
+        copy_corrections(source, out)
         run = _record(before, source, limits, made, started, seconds=monotonic() - began)
         new.write_run(run)
     return run

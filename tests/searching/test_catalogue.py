@@ -81,7 +81,7 @@ def test_a_track_has_its_last_row_whatever_a_killed_run_left(folder):
 def test_after_a_night_the_rows_are_not_read_to_know_the_last(folder, monkeypatch):
     store = TagStore.open(folder.uri)
     store.compact(MODEL)
-    monkeypatch.setattr(TagStore, "current_rows", lambda *_: pytest.fail("rows were read"))
+    monkeypatch.setattr(TagStore, "current_rows", lambda *_, **__: pytest.fail("rows were read"))
     assert store.replaced_rows(MODEL) == {}
     assert TaggedCatalogue.open(folder.uri).count() == 4
     write(folder, [track("/m/new.mp3")], [VECTORS[0]], "new")

@@ -1,5 +1,6 @@
 """Corrections of people beside TAGS: the last word counts, of the content it was said of."""
 
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 
 import pyarrow as pa
@@ -13,7 +14,7 @@ from pipeline.store.tags.corrections import (
     corrected,
     corrected_spans,
     read_corrections,
-    withdrawn,
+    taken_back,
 )
 from schemas.tags import tags_schema
 
@@ -68,7 +69,9 @@ def test_the_last_word_counts_and_what_is_withdrawn_does_not(folder):
     add_corrections(folder, [said("b", "cel", "absent")])
     add_corrections(folder, [said("b", "cel", "present")])
     assert seen(folder, ("b", "packets:1", [])) == [(["cel"], ["cel"], [])]
-    add_corrections(folder, withdrawn(read_corrections(folder).rows.to_pylist()))
+    add_corrections(
+        folder, [taken_back(one, None) for one in read_corrections(folder).rows.to_pylist()]
+    )
     assert seen(folder, ("b", "packets:1", [])) == [([], None, None)]
     assert not read_corrections(folder)
 
@@ -128,7 +131,7 @@ def test_spans_are_cut_and_added():
 
 def test_many_files_become_one_and_nothing_is_lost(folder):
     for k in range(70):
-        add_corrections(folder, [said(f"t{k}", "cel", "present")])
+        add_corrections(folder, [said(f"t{k}", "cel", "present", f"packets:{k}")])
     assert len(folder.names("corrections")) < 10
     assert read_corrections(folder).rows.num_rows == 70
     assert pq.read_table(folder.local_path("corrections")).num_rows == 70
@@ -146,3 +149,32 @@ def test_what_cannot_be_said_is_refused(folder, row, told):
     with pytest.raises(UsageError, match=told):
         add_corrections(folder, [said("b", "cel", "present"), {"uri": "b", "code": "cel"} | row])
     assert not read_corrections(folder)
+
+
+def test_what_is_withdrawn_of_a_copy_or_by_another_hash_is_withdrawn(folder):
+    add_corrections(folder, [said("a", "flu", "present"), said("b", "voi", "present", "blake2b:9")])
+    add_corrections(folder, [said("b", "flu", "withdrawn"), said("b", "voi", "withdrawn")])
+    assert seen(folder, ("b", "packets:1", [])) == [([], None, None)]
+
+
+def test_two_who_write_at_once_lose_nothing(folder):
+    def write(who: str) -> None:
+        for k in range(90):
+            add_corrections(
+                Folder(folder.uri), [said(f"{who}{k}", "cel", "present", f"packets:{who}{k}")]
+            )
+
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(write, "abcd"))
+    assert read_corrections(folder).rows.num_rows == 360
+    assert pq.read_table(folder.local_path("corrections")).num_rows <= 400
+
+
+def test_undo_brings_back_what_was_said_before(folder):
+    add_corrections(folder, [said("b", "cel", "present", author="ann")])
+    (before,) = read_corrections(folder).rows.to_pylist()
+    later = said("b", "cel", "absent", author="bob")
+    add_corrections(folder, [later])
+    add_corrections(folder, [taken_back(later, before)])
+    (row,) = read_corrections(folder).rows.to_pylist()
+    assert (row["verdict"], row["author"]) == ("present", "ann")

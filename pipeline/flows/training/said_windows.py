@@ -87,7 +87,7 @@ def windows_of(
     Tracks without any, and those that cannot be read any more, are left out.
     """
     uris = [row["uri"] for row in tracks]
-    found = _tables_of_kept(catalogue, uris)
+    found = _tables_of_kept(catalogue, {row["uri"]: row["fingerprint"] for row in tracks})
     left = [uri for uri in uris if uri not in found]
     score = ScoredNow(catalogue, model)
     with progress_bar(
@@ -103,24 +103,29 @@ def windows_of(
 
 
 def _tables_of_kept(
-    catalogue: TaggedCatalogue, uris: Sequence[str]
+    catalogue: TaggedCatalogue, contents: Mapping[str, str]
 ) -> dict[str, tuple[pa.Table, pa.Table]]:
-    """Return kept windows and their embeddings of tracks that have both, by uri."""
-    store, wanted = catalogue.store, pc.field("uri").isin(uris)
+    """Return kept windows and their embeddings of tracks that have both, by uri.
+
+    `contents` are the fingerprints of the tracks: what stands there of another one is older.
+    """
+    store, wanted = catalogue.store, pc.field("uri").isin(list(contents))
     of_tables = []
     for table in _TABLES:
         names = store.files(catalogue.model_id, table)
         parts = [store.folder.read_rows(name, wanted) for name in names]
         rows = pa.concat_tables(parts, promote_options="default") if parts else None
-        of_tables.append(_by_uri(rows) if rows is not None and rows.num_rows else {})
+        of_tables.append({} if rows is None else _by_uri(rows, contents))
     both = of_tables[0].keys() & of_tables[1].keys()
     pairs = {uri: (of_tables[0][uri], of_tables[1][uri]) for uri in both}
     return {uri: two for uri, two in pairs.items() if two[0].num_rows == two[1].num_rows}
 
 
-def _by_uri(rows: pa.Table) -> dict[str, pa.Table]:
-    """Return the rows of each track, in the order of its windows."""
-    rows = rows.sort_by([("uri", "ascending"), ("window", "ascending")])
+def _by_uri(rows: pa.Table, contents: Mapping[str, str]) -> dict[str, pa.Table]:
+    """Return the rows of each track's content, each window once, in their order."""
+    keys = zip(*(rows[key].to_pylist() for key in ("uri", "window", "fingerprint")), strict=True)
+    places = {(uri, k): at for at, (uri, k, one) in enumerate(keys) if one == contents[uri]}
+    rows = rows.take(pa.array([places[key] for key in sorted(places)], pa.int64()))
     uris, starts = np.unique(rows["uri"].to_numpy(zero_copy_only=False), return_index=True)
     ends = [*starts[1:], rows.num_rows]
     each = zip(uris.tolist(), starts.tolist(), ends, strict=True)

@@ -9,11 +9,14 @@ other of its audio packets, they say nothing of one another, and the name decide
 
 from __future__ import annotations
 
+import math
 import uuid
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -27,7 +30,8 @@ from schemas.corrections import ABSENT, CORRECTIONS, PRESENT, VERDICTS, WITHDRAW
 PLACE = "corrections"
 _KEY = ["uri", "fingerprint", "code", "start_s", "end_s"]
 _MANY_FILES = 64
-"""From here on a folder's files are joined before another is added."""
+"""From here on a folder's files are joined."""
+_TRIES = 5
 
 CONFIRMED = pa.field(
     "confirmed", pa.list_(pa.string()), metadata={"meaning": "labels that a person has given"}
@@ -56,16 +60,17 @@ class Said:
 
 @dataclass(frozen=True)
 class Corrections:
-    """The corrections of a folder that are in force."""
+    """What people said of the tracks of a folder, as far as it counts."""
 
-    rows: pa.Table
-    """CORRECTIONS: the last one of each uri, code and span, without those that were withdrawn."""
+    last: pa.Table
+    """CORRECTIONS: the last word on each uri, content, code and span, withdrawn ones, too: they
+    count against what was said of a copy, or of the same file by another kind of hash."""
     _by_uri: Mapping[str, list[Row]] = field(init=False, repr=False)
     _by_content: Mapping[str, list[Row]] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
         by_uri, by_content = defaultdict(list), defaultdict(list)
-        for row in self.rows.to_pylist():
+        for row in self.last.to_pylist():
             by_uri[row["uri"]].append(row)
             if row["fingerprint"]:
                 by_content[row["fingerprint"]].append(row)
@@ -74,6 +79,13 @@ class Corrections:
 
     def __bool__(self) -> bool:
         return bool(self.rows.num_rows)
+
+    @cached_property
+    def rows(self) -> pa.Table:
+        """CORRECTIONS that are in force: each the last word on its own track, not withdrawn."""
+        every = self.last.to_pylist()
+        kept = [row in self.of_track(row["uri"], row["fingerprint"]) for row in every]
+        return self.last.filter(pa.array(kept, pa.bool_()))
 
     def of_track(self, uri: str, fingerprint: str | None) -> list[Row]:
         """Return what is said of a track and its spans, in the order in which it was said.
@@ -89,7 +101,7 @@ class Corrections:
             key = row["code"], row["start_s"], row["end_s"]
             last.pop(key, None)
             last[key] = row
-        return list(last.values())
+        return [row for row in last.values() if row["verdict"] != WITHDRAWN]
 
     def said(self, uri: str, fingerprint: str | None) -> Said:
         """Return what is said of a track as a whole."""
@@ -102,16 +114,10 @@ class Corrections:
         """Return which rows of TAGS something may have been said of."""
         if not self:
             return np.zeros(tags.num_rows, bool)
-        by_uri = pc.is_in(tags["uri"], value_set=self.rows["uri"].combine_chunks())
-        contents = self.rows["fingerprint"].drop_null().combine_chunks()
+        by_uri = pc.is_in(tags["uri"], value_set=self.last["uri"].combine_chunks())
+        contents = self.last["fingerprint"].drop_null().combine_chunks()
         by_content = pc.is_in(tags["fingerprint"], value_set=contents)
         return np.asarray(pc.or_(by_uri, pc.fill_null(by_content, False)))
-
-    @property
-    def n_of(self) -> Mapping[str, int]:
-        """How many there are of each verdict."""
-        verdicts = self.rows["verdict"].to_pylist()
-        return {one: verdicts.count(one) for one in (PRESENT, ABSENT)}
 
 
 def _may_be(one: str | None, other: str | None) -> bool:
@@ -129,9 +135,16 @@ NONE = Corrections(CORRECTIONS.empty_table())
 
 
 def read_corrections(folder: Folder) -> Corrections:
-    """Return the corrections in force of a tagging folder; none where there are no files."""
+    """Return the corrections of a tagging folder; none where there are no files."""
     rows = _read(folder)
-    return Corrections(in_force(rows)) if rows.num_rows else NONE
+    return Corrections(last_words(rows)) if rows.num_rows else NONE
+
+
+def copy_corrections(source: Folder, out: Folder) -> None:
+    """Copy all that was said of the tags of a folder into another one."""
+    rows = _read(source)
+    if rows.num_rows:
+        out.write_table(f"{PLACE}/copied.parquet", rows, compression="zstd")
 
 
 def add_corrections(folder: Folder, rows: Sequence[Row]) -> None:
@@ -146,25 +159,26 @@ def add_corrections(folder: Folder, rows: Sequence[Row]) -> None:
         if row["verdict"] not in VERDICTS:
             raise UsageError(f"verdict {row['verdict']!r}: expected one of {', '.join(VERDICTS)}")
         start, end = row.get("start_s"), row.get("end_s")
-        if (start is None) != (end is None) or (start is not None and not 0 <= start < end):
+        is_span = start is not None and end is not None and 0 <= start < end < math.inf
+        if not is_span and (start is not None or end is not None):
             raise UsageError(f"a span from {start} to {end}: expected two times, the later last")
     if rows:
         table = pa.Table.from_pylist([_stamped(row) for row in rows], CORRECTIONS)
+        folder.write_table(_new_name(), table, compression="zstd")
         _join_many(folder)
-        folder.write_table(f"{PLACE}/{uuid.uuid4().hex}.parquet", table, compression="zstd")
 
 
-def withdrawn(rows: Iterable[Row]) -> list[Row]:
-    """Return the corrections that take some back."""
-    return [{**row, "verdict": WITHDRAWN, "said_at": None} for row in rows]
+def taken_back(row: Row, before: Row | None) -> Row:
+    """Return what takes a correction back: what was said before it, again, or that it is none."""
+    again = {**row, "verdict": WITHDRAWN} if before is None else before
+    return {**again, "said_at": None}
 
 
-def in_force(rows: pa.Table) -> pa.Table:
-    """Return of each uri, code and span what was said last, if it was not withdrawn."""
+def last_words(rows: pa.Table) -> pa.Table:
+    """Return of each uri, content, code and span what was said last."""
     rows = rows.sort_by([("said_at", "ascending")])
     last = {tuple(row[key] for key in _KEY): k for k, row in enumerate(rows.to_pylist())}
-    kept = rows.take(pa.array(sorted(last.values()), pa.int64()))
-    return kept.filter(pc.not_equal(kept["verdict"], WITHDRAWN))
+    return rows.take(pa.array(sorted(last.values()), pa.int64()))
 
 
 def people_of(tracks: pa.Table, corrections: Corrections) -> pa.Table:
@@ -252,25 +266,34 @@ def _cut(interval: dict[str, Any], start: float, end: float) -> list[dict[str, A
 
 
 def _read(folder: Folder) -> pa.Table:
-    """Read all files; once more where another process has joined some of them meanwhile."""
-    try:
-        return folder.read_tables(folder.names(PLACE), CORRECTIONS)
-    except StoreError:
-        return folder.read_tables(folder.names(PLACE), CORRECTIONS)
+    """Read all files; again where another process has joined some of them meanwhile."""
+    for _ in range(_TRIES - 1):
+        try:
+            return folder.read_tables(folder.names(PLACE), CORRECTIONS)
+        except StoreError:
+            continue
+    return folder.read_tables(folder.names(PLACE), CORRECTIONS)
 
 
 def _join_many(folder: Folder) -> None:
     """Join the files of a folder where they are many: the new one is there before they go.
 
-    A kill in between leaves rows twice, which count once.
+    One process at a time; another goes on without. A kill in between leaves rows twice, of which
+    the next join keeps one.
     """
-    names = folder.names(PLACE)
-    if len(names) < _MANY_FILES:
+    if len(folder.names(PLACE)) < _MANY_FILES:
         return
-    rows = folder.read_tables(names, CORRECTIONS)
-    folder.write_table(f"{PLACE}/{uuid.uuid4().hex}.parquet", rows, compression="zstd")
-    for name in names:
-        folder.delete(name)
+    with suppress(UsageError, StoreError), Folder(folder.uri_of(PLACE)).claimed():
+        names = folder.names(PLACE)
+        rows = folder.read_tables(names, CORRECTIONS)
+        each_once = rows.group_by(CORRECTIONS.names).aggregate([]).cast(CORRECTIONS)
+        folder.write_table(_new_name(), each_once, compression="zstd")
+        for name in names:
+            folder.delete(name)
+
+
+def _new_name() -> str:
+    return f"{PLACE}/{uuid.uuid4().hex}.parquet"
 
 
 def _stamped(row: Row) -> dict[str, Any]:

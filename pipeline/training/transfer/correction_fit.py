@@ -25,6 +25,7 @@ moved by 0.05, with 16 half of what was said was lost (270 recordings, docs/log.
 _N_FOLDS = 5
 _MOST_STEPS = 60
 _LEAST_SCORE = 1e-4
+_LEAST_SHARE = 0.2  # of the median feature's deviation
 
 
 @dataclass(frozen=True)
@@ -90,7 +91,9 @@ class _Fit:
     def __init__(self, data: SaidOfWindows) -> None:
         vectors = torch.from_numpy(data.vectors)
         self._mean = vectors.mean(dim=0)
-        self._scale = vectors.std(dim=0, correction=0).clamp(min=1e-6)
+        deviation = vectors.std(dim=0, correction=0)
+        # What hardly varies gets no weight that bfloat16 would make noise of.
+        self._scale = deviation.clamp(min=max(1e-6, _LEAST_SHARE * float(deviation.median())))
         self._vectors = (vectors - self._mean) / self._scale
         self._logits = _clamped(torch.from_numpy(data.scores)).logit()
         self._stretch_of = torch.from_numpy(data.stretch_of)
