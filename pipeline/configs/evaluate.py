@@ -72,7 +72,7 @@ class EvaluateConfig(ClusterConfig):
         if (self.dataset is None) == (self.tags is None):
             raise UsageError("expected either --dataset or --tags")
         if (self.tags is None) != (self.truth is None and self.corrections is None):
-            raise UsageError("--tags goes together with --truth, or with --corrections")
+            raise UsageError("--tags and --truth go together, or --tags and --corrections")
         if self.truth is not None and self.corrections is not None:
             raise UsageError("--truth and --corrections do not go together: give one")
         if self.split not in SPLITS:

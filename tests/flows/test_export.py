@@ -16,7 +16,7 @@ import pyarrow as pa
 import pytest
 
 from jobs import export, harness
-from pipeline.exports.texts import file_stem
+from pipeline.exports.texts import PEOPLE, file_stem
 from pipeline.store.folder import Folder
 from schemas.tags import tags_schema
 from schemas.timeline import INTERVALS
@@ -147,7 +147,7 @@ def test_csv_opens_in_pandas_and_duckdb(run_folder, run_export, tmp_path):
     relation = duckdb.sql(f"from read_csv('{path}')")
     assert dict(zip(relation.columns, map(str, relation.types), strict=True)) == {
         **dict.fromkeys(
-            ("uri", "status", "reason", "labels", "model_id", "label_names"), "VARCHAR"
+            ("uri", "status", "reason", "labels", "model_id", "label_names", *PEOPLE), "VARCHAR"
         ),
         **dict.fromkeys(("duration_s", "score_cel", "score_pia"), "DOUBLE"),
         "tagged_at": "TIMESTAMP WITH TIME ZONE",

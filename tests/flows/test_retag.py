@@ -24,6 +24,7 @@ from pipeline.evaluation.labels.calibration import Calibration
 from pipeline.models.model import Architecture, ModelCard, save_card
 from pipeline.selection.vocabulary import Vocabulary
 from pipeline.store.folder import Folder
+from pipeline.store.tags.corrections import add_corrections, read_corrections
 from pipeline.store.tags.gone import gone_tracks, rows_of_gone
 from pipeline.tagging.retag import IDENTITY_KEY, RetagConfig, retag
 from schemas.tags import tags_schema
@@ -432,3 +433,13 @@ def test_what_is_gone_is_left_out_by_file_and_by_row(tmp_path, rng, capsys):
     assert retag(config).tracks == 6
     assert retag(replace(config, include_gone=True)).tracks == 11
     assert len(gone_tracks(Folder(config.out), ME)) == 5
+
+
+def test_what_people_said_goes_along(tagged, tmp_path):
+    uri = rows(tagged)[0]["uri"]
+    said = {"uri": uri, "code": "cel", "verdict": "present"}
+    add_corrections(Folder(str(tagged)), [said])
+    made(tagged, tmp_path / "new", threshold=0.5)
+    made(tagged, tmp_path / "new", threshold=0.5)
+    (row,) = read_corrections(Folder(str(tmp_path / "new"))).rows.to_pylist()
+    assert (row["uri"], row["verdict"]) == (uri, "present")

@@ -172,3 +172,18 @@ def test_in_a_bucket_it_is_the_same(folder):
         vector = catalogue.vector_of("/m/a.mp3")
         assert catalogue.like(vector, "pia").equals(here.like(vector, "pia"))
         assert catalogue.count("cel > 0.2", windows=True) == here.count("cel > 0.2", windows=True)
+
+
+def test_windows_of_a_track_with_two_rows_are_there_once(tmp_path):
+    folder = Folder(str(tmp_path))
+    windows = {"/m/a": [[0.9, 0.1], [0.8, 0.1]], "/m/b": [[0.2, 0.1]]}
+    write(folder, [track("/m/a"), track("/m/b")], [[1, 0], [0, 1]], "one", windows)
+    later = track("/m/a", tagged_at=WHEN + timedelta(hours=1))
+    write(folder, [later], [[1, 0]], "two", {"/m/a": windows["/m/a"]})
+    write_run(folder)
+    catalogue = TaggedCatalogue.open(folder.uri)
+    found = catalogue.find(windows=True, columns=["uri", "window"]).to_pylist()
+    assert sorted((row["uri"], row["window"]) for row in found) == [
+        ("/m/a", 0), ("/m/a", 1), ("/m/b", 0)
+    ]  # fmt: skip
+    assert catalogue.count(windows=True) == 3
