@@ -302,7 +302,7 @@ def owner_says(tagged: TagConfig, out: Path) -> dict[str, tuple[str | None, ...]
     found = {Path(row["uri"]).name: tuple(row[key] for key in keys) for row in lines}
     with (out / "csv" / "tags.csv").open(newline="") as file:
         cells = {Path(row["uri"]).name: row for row in csv.DictReader(file)}
-    jams = [json.loads(path.read_text()) for path in (out / "jams").glob("*.jams")]
+    jams = [json.loads(path.read_text()) for path in (out / "jams").rglob("*.jams")]
     boxes = {
         Path(one["file_metadata"]["identifiers"]["uri"]).name: one["annotations"][0]["sandbox"]
         for one in jams
