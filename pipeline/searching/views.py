@@ -24,7 +24,7 @@ from pyarrow import dataset
 from pipeline.errors import SpecMismatch, StoreError
 from pipeline.searching.conditions import identifier, quoted
 from pipeline.store.matrices import codes_of
-from pipeline.store.tags.corrections import Corrections, people_of, read_corrections
+from pipeline.store.tags.corrections import Corrections, corrected, read_corrections
 from pipeline.store.tags.gone import read_gone
 from pipeline.store.tags.tagfiles import AT_ONCE, file_beside
 from pipeline.store.tags.tagstore import TagStore
@@ -39,14 +39,6 @@ _SETTINGS: dict[str, str | bool | int | float | list[str]] = {
     "temp_directory": tempfile.gettempdir(),  # not .tmp in the folder that the user is in
 }
 _WINDOW_COLUMNS = ("uri", "fingerprint", "window", "start_s", "end_s", "is_active", "scores")
-
-
-_CORRECTED = (
-    "case when p.uri is null then l.labels else list_concat("
-    "list_filter(coalesce(l.labels, []), x -> not list_contains(p.rejected, x)), "
-    "list_filter(p.confirmed, x -> not list_contains(coalesce(l.labels, []), x))) end"
-)
-"""The labels of a track of `last_rows` (l), corrected by `people` (p)."""
 
 
 _EACH_WINDOW_ONCE = (
@@ -153,7 +145,7 @@ class Views:
         own, join = "*", ""
         said = "labels as of_model, null::varchar[] as confirmed, null::varchar[] as rejected"
         if self._register_people():
-            own = f"l.* replace ({_CORRECTED} as labels)"
+            own = "l.* replace (case when p.uri is null then l.labels else p.labels end as labels)"
             said = "l.labels as of_model, p.confirmed, p.rejected"
             join = (
                 " left join people p on l.uri = p.uri "
@@ -166,18 +158,16 @@ class Views:
         )
 
     def _register_people(self) -> bool:
-        """Make `people`: what is said of each track of which something is said; say whether any."""
-        rows = pa.schema(
-            [self._columns().field(key) for key in ("uri", "fingerprint")]
-        ).empty_table()
-        if self.corrections:
-            self.connection.register("said_of", self.corrections.rows)
-            rows = self.connection.sql(
-                "select distinct uri, fingerprint from last_rows where uri in (select uri from "
-                "said_of) or fingerprint in (select fingerprint from said_of)"
-            ).to_arrow_table()
-            self.connection.unregister("said_of")
-        self.connection.register("people", people_of(rows, self.corrections))
+        """Make `people`: the corrected tracks, with their labels; say whether there are any."""
+        if not self.corrections:
+            return False
+        self.connection.register("said_of", self.corrections.rows)
+        rows = self.connection.sql(
+            "select uri, fingerprint, labels from last_rows where uri in (select uri from said_of) "
+            "or fingerprint in (select fingerprint from said_of)"
+        ).to_arrow_table()
+        self.connection.unregister("said_of")
+        self.connection.register("people", corrected(rows, self.corrections))
         return bool(rows.num_rows)
 
     def _rest(self, replaced: Mapping[str, pa.Array]) -> pa.Table:

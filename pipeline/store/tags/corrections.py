@@ -181,18 +181,6 @@ def last_words(rows: pa.Table) -> pa.Table:
     return rows.take(pa.array(sorted(last.values()), pa.int64()))
 
 
-def people_of(tracks: pa.Table, corrections: Corrections) -> pa.Table:
-    """Return `confirmed` and `rejected` of tracks, beside their uri and fingerprint."""
-    rows = tracks.select(["uri", "fingerprint"])
-    said = [corrections.said(row["uri"], row["fingerprint"]) for row in rows.to_pylist()]
-    for field_, lists in (
-        (CONFIRMED, [list(one.present) for one in said]),
-        (REJECTED, [list(one.absent) for one in said]),
-    ):
-        rows = rows.append_column(field_, pa.array(lists, field_.type))
-    return rows
-
-
 def corrected(tags: pa.Table, corrections: Corrections) -> pa.Table:
     """Return rows of TAGS with their labels as people have corrected them.
 
