@@ -16,6 +16,7 @@ from pipeline.errors import ItemFault, StoreError
 from pipeline.report.listening import encoded
 from pipeline.store.catalogue import is_uri
 from pipeline.store.folder import Folder, split_uri
+from pipeline.store.track import check_host, refuse_local_uri
 
 PLAYED = {
     ".mp3": "audio/mpeg",
@@ -56,9 +57,9 @@ def opened(uri: str) -> Iterator[tuple[BinaryIO, int]]:
     ItemFault, StoreError, OSError
         It is not there, or is refused.
     """
+    refuse_local_uri(uri)
     if uri.startswith(("http://", "https://")):
-        from pipeline.audio.fetching.remote_file import url_file
-        from pipeline.store.track import check_host
+        from pipeline.audio.fetching.remote_file import url_file  # here, as yt-dlp takes its time
 
         with url_file(uri, check=check_host) as file:
             yield file, cast(Any, file).size

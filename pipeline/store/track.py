@@ -31,10 +31,7 @@ def open_track(uri: str) -> Path | bytes:
         bucket that refuses, and of a network's disk that is gone, connection.
     """
     try:
-        if uri.lower().startswith(("file:", "local:")):  # pyarrow opens both
-            raise FetchFault(
-                Reason.FORBIDDEN, "file: and local: URIs are not read: name a path instead"
-            )
+        refuse_local_uri(uri)
         if is_uri(uri):
             return _read_url(uri) if uri.startswith(("http://", "https://")) else _read(uri)
         path = Path(uri).absolute()  # the decoder's process may have been started elsewhere
@@ -48,6 +45,14 @@ def open_track(uri: str) -> Path | bytes:
         if _may_pass(error):
             raise FetchFault(Reason.CONNECTION, str(error)) from error
         raise DecodeError(Reason.UNREADABLE, str(error)) from error
+
+
+def refuse_local_uri(uri: str) -> None:
+    """Raise FetchFault for a URI by which pyarrow would open a file of this machine."""
+    if uri.lower().startswith(("file:", "local:")):
+        raise FetchFault(
+            Reason.FORBIDDEN, "file: and local: URIs are not read: name a path instead"
+        )
 
 
 def _may_pass(error: Exception) -> bool:

@@ -254,3 +254,22 @@ def test_the_map_has_a_point_for_each_track_with_an_embedding(ask):
     found = ask("/api/map")
     assert len(found["n"]) == len(found["x"]) == len(found["code"]) == 5
     assert 0 < found["explained"] <= 1 and all(0 <= x <= 1 for x in found["x"])
+
+
+def test_a_track_that_failed_is_not_opened_whatever_its_row_names(tmp_path):
+    tags = make_catalogue(tmp_path)
+    secret = tmp_path / "secret"
+    secret.write_text("not music")
+    failed = {"status": "failed", "reason": "not_audio", "labels": [], "scores": None}
+    rows = [row_of(uri, (0, 0, 0)) | failed for uri in (str(secret), f"file://{secret}")]
+    write(tags, rows, catalogue=str(tmp_path))
+    with served(tags) as address:
+        cookies = {"timbre": TOKEN}
+        found = requests.get(
+            f"{address}/api/find", {"q": 'uri ~ "secret", status = failed'}, cookies=cookies
+        )
+        for row in found.json()["rows"]:
+            for path in ("/audio", "/api/logmel"):
+                answer = requests.get(address + path, {"n": row["n"]}, cookies=cookies)
+                assert answer.status_code == 400 and "not music" not in answer.text
+    assert found.json()["total"] == 2
