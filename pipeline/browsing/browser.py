@@ -65,7 +65,8 @@ class Browser:
 
     def __init__(self, catalogue: TaggedCatalogue, author: str, model: str | None = None) -> None:
         self.catalogue, self.author, self._model = catalogue, author, model
-        self.n_tracks = len(catalogue.query("select 1 from tracks", {}))
+        (counted,) = catalogue.query("select count(*) as n from tracks", {})
+        self.n_tracks = int(counted["n"])
         self._guard, self._decoding = Guard(timeout_s=_TIMEOUT_S), Lock()
         self._scored_now = ScoredNow(catalogue, model)
         self._said: list[tuple[int, Mapping[str, Any], Mapping[str, Any] | None]] = []
@@ -88,9 +89,9 @@ class Browser:
     def about(self) -> dict[str, Any]:
         """Return what the page needs to know before it asks anything."""
         run, codes = self.catalogue.run, self.catalogue.codes
-        names = run.class_names
+        names, thresholds = run.class_names, self.catalogue.thresholds
         classes = [
-            {"code": one, "name": names.get(one, one), "threshold": self.thresholds.get(one)}
+            {"code": one, "name": names.get(one, one), "threshold": thresholds.get(one)}
             for one in codes
         ]
         return {
@@ -103,11 +104,6 @@ class Browser:
             "words": list(self.catalogue.columns().by_word),
             "author": self.author,
         }
-
-    @cached_property
-    def thresholds(self) -> Mapping[str, float]:
-        """The thresholds that the labels were made by."""
-        return dict(self.catalogue.run.identity.get("thresholds") or {})
 
     def find(
         self,
@@ -144,8 +140,14 @@ class Browser:
         return np.array(list(similarity), np.int64), similarity
 
     def uri(self, n: int) -> str:
-        """Return where a track is."""
-        return str(self._row(n, ["uri"])["uri"])
+        """Return where a track is that was decoded when it was tagged; UsageError of another.
+
+        Only such a one is opened: a row that failed may name whatever its catalogue had.
+        """
+        row = self._row(n, ["uri", "status"])
+        if row["status"] != "ok":
+            raise UsageError(f"{row['uri']}: it could not be decoded when it was tagged")
+        return str(row["uri"])
 
     def _row(self, n: int, columns: Sequence[str]) -> Row:
         (row,) = self.catalogue.numbered([n], columns).to_pylist()
@@ -205,19 +207,16 @@ class Browser:
 
     def _picture(self, n: int) -> np.ndarray:
         """Return a track's log-mel as a picture, `[n_mels, n_columns]` of 0 to 255."""
-        row = self._row(n, ["uri", "duration_s", "status"])
-        if row["status"] != "ok":
-            raise UsageError(f"{row['uri']}: it could not be decoded, so there is no picture of it")
-        source = open_track(row["uri"])
+        source, duration_s = open_track(self.uri(n)), self._row(n, ["duration_s"])["duration_s"]
         with self._decoding:
-            return self._guard(picture, source, row["duration_s"])
+            return self._guard(picture, source, duration_s)
 
     def queue(self, kind: str, code: str) -> dict[str, Any]:
         """Return what is worth a look, of one class or of all."""
         codes = self.catalogue.codes
         if code and code not in codes:
             raise UsageError(f"code {code!r}: expected one of {', '.join(codes)}")
-        found = worth_a_look(self.catalogue, kind, [code] if code else codes, self.thresholds)
+        found = worth_a_look(self.catalogue, kind, [code] if code else codes)
         numbers = [row["n"] for row in found]
         uris = self.catalogue.numbered(numbers, ["uri"])["uri"].to_pylist()
         keys = ("n", "code", "why")

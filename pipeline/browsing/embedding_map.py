@@ -8,6 +8,7 @@ import numpy as np
 from sklearn.decomposition import PCA
 
 from pipeline.searching.catalogue import TaggedCatalogue
+from pipeline.searching.vectors import unit
 
 MOST_POINTS = 20_000
 """More points lie over each other; of a larger catalogue so many are drawn at random."""
@@ -35,14 +36,13 @@ def embedding_map(catalogue: TaggedCatalogue) -> EmbeddingMap:
     """
     if not catalogue.embeddings.are_there:
         return EmbeddingMap(why="The folder keeps no embeddings, so there is no map.")
-    every = catalogue.embeddings.exact()
+    every = catalogue.embeddings.of()
     rows = catalogue.tracks_with_vectors(every, columns=["n"])
     numbers, at = rows["n"].to_numpy(), rows["row"].to_numpy()
     if len(at) < 3:
         return EmbeddingMap(why="Fewer than three tracks have an embedding, so there is no map.")
     kept = np.random.default_rng(_SEED).permutation(len(at))[:MOST_POINTS]
-    vectors = every.matrix[at[kept]].astype(np.float32)
-    vectors /= np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-9)
+    vectors = unit(np.stack([every.vector(row) for row in at[kept].tolist()]))
     pca = PCA(2, svd_solver="randomized", random_state=_SEED)
     points = pca.fit_transform(vectors)
     low, high = np.percentile(points, [0.5, 99.5], axis=0)

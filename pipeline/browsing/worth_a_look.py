@@ -12,6 +12,7 @@ from typing import Any
 import pyarrow as pa
 
 from pipeline.errors import UsageError
+from pipeline.evaluation.labels.thresholds import DEFAULT
 from pipeline.searching.catalogue import TaggedCatalogue
 from pipeline.searching.conditions import identifier
 
@@ -23,14 +24,13 @@ _OPEN = (
 )
 
 Row = dict[str, Any]
-Thresholds = Mapping[str, float]
 
 
-def _unsure(catalogue: TaggedCatalogue, codes: Sequence[str], thresholds: Thresholds) -> list[Row]:
+def _unsure(catalogue: TaggedCatalogue, codes: Sequence[str]) -> list[Row]:
     """Return the classes of tracks whose scores lie next to the threshold."""
     found = []
     for code in codes:
-        limit = thresholds.get(code, 0.5)
+        limit = catalogue.thresholds.get(code, DEFAULT)
         for row in _rows(catalogue, code, f"order by abs(score - {float(limit)})"):
             why = f"score {row['score']:.2f}, threshold {limit:.2f}"
             found.append(
@@ -39,7 +39,7 @@ def _unsure(catalogue: TaggedCatalogue, codes: Sequence[str], thresholds: Thresh
     return sorted(found, key=lambda row: row["rank"])
 
 
-def _random(catalogue: TaggedCatalogue, codes: Sequence[str], _: Thresholds) -> list[Row]:
+def _random(catalogue: TaggedCatalogue, codes: Sequence[str]) -> list[Row]:
     """Return labels of the model, in an order that has nothing to do with them.
 
     The order is that of a hash, so it stays while one judges: whoever stops anywhere has judged a
@@ -59,7 +59,7 @@ def _random(catalogue: TaggedCatalogue, codes: Sequence[str], _: Thresholds) -> 
     return sorted(found, key=lambda row: row["rank"])
 
 
-def _few(catalogue: TaggedCatalogue, codes: Sequence[str], _: Thresholds) -> list[Row]:
+def _few(catalogue: TaggedCatalogue, codes: Sequence[str]) -> list[Row]:
     """Return the highest scores of each class, the class with the fewest confirmed first."""
     counts = catalogue.query(
         "select code, count(*) as n from (select unnest(confirmed) as code from tracks) "
@@ -75,7 +75,7 @@ def _few(catalogue: TaggedCatalogue, codes: Sequence[str], _: Thresholds) -> lis
     return found
 
 
-def _disagree(catalogue: TaggedCatalogue, codes: Sequence[str], _: Thresholds) -> list[Row]:
+def _disagree(catalogue: TaggedCatalogue, codes: Sequence[str]) -> list[Row]:
     """Return labels that only one of two models gave, the surest first."""
     found: list[Row] = []
     if (other := other_labels(catalogue)) is None:
@@ -124,7 +124,7 @@ def _rows(catalogue: TaggedCatalogue, code: str, rest: str, *, more: str = "") -
     return catalogue.query(sql, {"code": code})
 
 
-KINDS: Mapping[str, Callable[[TaggedCatalogue, Sequence[str], Thresholds], list[Row]]] = {
+KINDS: Mapping[str, Callable[[TaggedCatalogue, Sequence[str]], list[Row]]] = {
     "unsure": _unsure,
     "random": _random,
     "few": _few,
@@ -132,10 +132,8 @@ KINDS: Mapping[str, Callable[[TaggedCatalogue, Sequence[str], Thresholds], list[
 }
 
 
-def worth_a_look(
-    catalogue: TaggedCatalogue, kind: str, codes: Sequence[str], thresholds: Thresholds
-) -> list[Row]:
+def worth_a_look(catalogue: TaggedCatalogue, kind: str, codes: Sequence[str]) -> list[Row]:
     """Return rows of `n`, `code` and `why`; UsageError where there is no such kind."""
     if kind not in KINDS:
         raise UsageError(f"kind {kind!r}: expected one of {', '.join(KINDS)}")
-    return KINDS[kind](catalogue, codes, thresholds)[:N_OFFERED]
+    return KINDS[kind](catalogue, codes)[:N_OFFERED]

@@ -82,6 +82,11 @@ class TaggedCatalogue:
         """The columns that say how a track sounds; none where no run was asked for any."""
         return [one.name for one in self._views.attributes]
 
+    @property
+    def thresholds(self) -> Mapping[str, float]:
+        """The thresholds that the labels were made by, by code."""
+        return dict(self.run.identity.get("thresholds") or {})
+
     def columns(self, *, windows: bool = False) -> Columns:
         """Return the words of questions about tracks, or about windows of them."""
         return columns_of(self.codes, self.attributes, self.run.class_names, windows=windows)
@@ -227,7 +232,7 @@ class TaggedCatalogue:
 
     def tracks_with_vectors(
         self,
-        vectors: Vectors,
+        vectors: Vectors | IndexedVectors,
         where: str = "",
         columns: Sequence[str] = ("uri", "fingerprint", "duration_s", "size_bytes"),
     ) -> pa.Table:

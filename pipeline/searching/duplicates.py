@@ -1,8 +1,8 @@
 """The tracks of a catalogue in, groups of them that are the same recording out.
 
 Two tracks are taken for one recording where their embeddings agree and their lengths differ by no
-more than what encoders add. Files with the same bytes are found as well. Only tracks of almost one
-length are compared, all with all: a matrix product a block of tracks.
+more than what encoders add. Files with the same fingerprint are found as well. Only tracks of
+almost one length are compared, all with all: a matrix product a block of tracks.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from scipy.sparse.csgraph import connected_components
 
 from pipeline.arrays import Float16, Float32, Float64, Int64
 from pipeline.searching.catalogue import TaggedCatalogue
+from pipeline.searching.vectors import unit
 
 MIN_SIMILARITY = 0.85
 """Similarity of whitened embeddings from which two tracks are one recording."""
@@ -43,7 +44,8 @@ DUPLICATES = pa.schema(
     ]
 )
 """One row is a track of a group. `group` counts from 1; `similarity` is that with the group's first
-track, the one with the most bytes; `is_same_file` says that both have the same bytes."""
+track, the one with the most bytes; `is_same_file` says that both have one fingerprint: the same
+packets of audio, or in older rows the same bytes."""
 
 
 def find_duplicates(
@@ -67,11 +69,11 @@ def find_duplicates(
     tracks = catalogue.tracks_with_vectors(vectors, sounding).sort_by("duration_s")
     rows = tracks["row"].to_numpy()
     is_white = len(rows) >= LEAST_TO_WHITEN
-    points = (whitened if is_white else _unit)(vectors.matrix[rows])
+    points = (whitened if is_white else unit)(vectors.matrix[rows])
     least = (
         (MIN_SIMILARITY if is_white else MIN_COSINE) if min_similarity is None else min_similarity
     )
-    pairs = [np.zeros((0, 2), np.int64), *_pairs(points, tracks, least), _same_bytes(tracks)]
+    pairs = [np.zeros((0, 2), np.int64), *_pairs(points, tracks, least), _same_fingerprint(tracks)]
     return _groups(tracks, points, np.concatenate(pairs))
 
 
@@ -87,7 +89,7 @@ def whitened(vectors: Float16) -> Float32:
     kept = np.flatnonzero(variances > 1e-6 * variances[-1])[-N_COMPONENTS:]
     basis = (directions[:, kept] / np.sqrt(variances[kept])).astype(np.float32)
     parts = range(0, len(vectors), _BLOCK)
-    return np.concatenate([_unit((vectors[k : k + _BLOCK] - mean) @ basis) for k in parts])
+    return np.concatenate([unit((vectors[k : k + _BLOCK] - mean) @ basis) for k in parts])
 
 
 def _pairs(points: Float32, tracks: pa.Table, least: float) -> Iterator[Int64]:
@@ -105,8 +107,8 @@ def _pairs(points: Float32, tracks: pa.Table, least: float) -> Iterator[Int64]:
             yield np.stack([k[is_pair], j[is_pair]], axis=1)
 
 
-def _same_bytes(tracks: pa.Table) -> Int64:
-    """Return pairs of tracks with the same bytes: each with the first of them."""
+def _same_fingerprint(tracks: pa.Table) -> Int64:
+    """Return pairs of tracks with the same fingerprint: each with the first of them."""
     codes = tracks["fingerprint"].combine_chunks().dictionary_encode().indices.to_numpy()
     _, first, of_row = np.unique(codes, return_index=True, return_inverse=True)
     pairs = np.stack([first[of_row], np.arange(len(codes))], axis=1)
@@ -134,11 +136,3 @@ def _groups(tracks: pa.Table, points: Float32, pairs: Int64) -> pa.Table:
     }
     columns = [values[key] for key in DUPLICATES.names]
     return pa.table(columns, names=DUPLICATES.names).cast(DUPLICATES)
-
-
-def _unit(vectors: Float16 | Float32) -> Float32:
-    """Return vectors with a length of 1; those of length 0 stay, and are like none."""
-    floats = vectors.astype(np.float32)
-    length = np.linalg.norm(floats, axis=1, keepdims=True)
-    np.divide(floats, length, out=floats, where=length > 0)
-    return floats

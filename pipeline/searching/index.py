@@ -23,7 +23,7 @@ import pyarrow.compute as pc
 
 from pipeline.arrays import Float32, Int64
 from pipeline.errors import UsageError
-from pipeline.searching.vectors import Vectors, best_of
+from pipeline.searching.vectors import Vectors, best_of, unit
 from pipeline.store.folder import Folder
 from pipeline.store.matrices import vector_matrix
 from pipeline.store.tags.tagfiles import model_place
@@ -137,7 +137,7 @@ def build_index(folder: Folder, model_id: str, sizes: Mapping[str, int]) -> Sear
     for name in counts:
         table = folder.read_table(name, [*KEYS, "embedding"])
         if table.num_rows:
-            index.add(_unit(table))
+            index.add(unit(vector_matrix(table["embedding"])))
         parts.append(table.select(list(KEYS)))
     index.make_direct_map()
     covered = {name: [sizes[name], counts[name]] for name in counts}
@@ -186,15 +186,9 @@ def _sample(folder: Folder, counts: dict[str, int], n_wanted: int) -> Float32:
     for name in rng.permutation([name for name, n in counts.items() if n]):
         table = folder.read_table(str(name), ["embedding"])
         taken = np.flatnonzero(rng.random(table.num_rows) < share)
-        parts.append(_unit(table.take(pa.array(taken if len(taken) else [0]))))
+        rows = table.take(pa.array(taken if len(taken) else [0]))
+        parts.append(unit(vector_matrix(rows["embedding"])))
     return np.concatenate(parts)
-
-
-def _unit(table: pa.Table) -> Float32:
-    vectors = vector_matrix(table["embedding"]).astype(np.float32)
-    length = np.linalg.norm(vectors, axis=1, keepdims=True)
-    np.divide(vectors, length, out=vectors, where=length > 0)
-    return vectors
 
 
 def _place(model_id: str) -> str:

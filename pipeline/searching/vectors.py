@@ -101,6 +101,14 @@ class Vectors:
         return best_of(rows, similarity, limit)
 
 
+def unit(vectors: Float16 | Float32) -> Float32:
+    """Return vectors, `[n, n_features]`, with length 1; those of length 0 stay, like none."""
+    floats = vectors.astype(np.float32)
+    length = np.linalg.norm(floats, axis=1, keepdims=True)
+    np.divide(floats, length, out=floats, where=length > 0)
+    return floats
+
+
 def best_of(rows: Int64, similarity: Float32, limit: int) -> tuple[Int64, Float32]:
     """Return the `limit` rows of the largest similarity, and that, the largest first."""
     best = np.arange(len(rows))

@@ -109,9 +109,7 @@ def corrected_weights(
 def _learned(
     card: ModelCard, data: SaidOfWindows, fitted: FittedCorrection, catalogue: TaggedCatalogue
 ) -> Learned:
-    codes = catalogue.codes
-    identity = catalogue.run.identity
-    limits = dict(identity.get("thresholds") or {})
+    codes, limits = catalogue.codes, catalogue.thresholds
     own = thresholds_for(card.thresholds, card.aggregation, codes)
     thresholds = np.array([limits.get(code, one) for code, one in zip(codes, own, strict=True)])
     rows = _by_class(data, fitted, thresholds, codes)
