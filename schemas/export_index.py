@@ -22,10 +22,10 @@ class PlaylistEntry:
     """Which playlist is which instrument's."""
 
     code: str
-    """The instrument."""
+    """Code of the playlist's instrument."""
     name: str
-    """Its name."""
+    """The instrument's name, as people read it."""
     file: str
     """The playlist: a name below the export's folder."""
     n_tracks: int
-    """Tracks on it."""
+    """How many tracks are on the playlist."""

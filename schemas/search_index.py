@@ -14,7 +14,7 @@ class SearchIndex(Record):
     n_vectors: int = 0
     """How many embeddings it has, in the order of `files`."""
     width: int = 0
-    """Numbers of an embedding."""
+    """How many numbers an embedding has."""
     n_lists: int = 0
     """Into how many lists the embeddings are divided, by the centre that is nearest to each."""
     files: dict[str, list[int]] = field(default_factory=dict)

@@ -20,9 +20,11 @@ class EmbeddingMap:
     """Points of tracks, scaled to 0..1."""
 
     n: list[int] = field(default_factory=list)
-    """Numbers of the tracks."""
+    """The number of each point's track, as the page knows it."""
     x: list[float] = field(default_factory=list)
+    """First principal component of each track's embedding, 0 to 1."""
     y: list[float] = field(default_factory=list)
+    """Second principal component, 0 to 1."""
     explained: float = 0.0
     """Share of the embeddings' variance that the two axes hold."""
     why: str | None = None

@@ -26,7 +26,7 @@ class TakenIn:
     """What became of a file."""
 
     n_added: int
-    """Corrections that were added."""
+    """How many corrections were added."""
     n_known: int
     """Said before, by the same person: they are not added again."""
     unknown_uris: tuple[str, ...]

@@ -22,11 +22,11 @@ class Annotation:
     code: str
     """The instrument's code; of a class that was added in Label Studio, what it is called there."""
     present: bool
-    """Whether it is heard."""
+    """Whether the instrument is heard there."""
     start_s: float | None
     """Where the stretch begins, in seconds; None where the whole track is meant."""
     end_s: float | None
-    """Where it ends."""
+    """Where the stretch ends, in seconds; None where the whole track is meant."""
     annotator: str
     """Who: an e-mail address, or the number of a user."""
     updated_at: datetime

@@ -32,9 +32,9 @@ class Columns:
     """What the rows of a catalogue may be asked for."""
 
     codes: Sequence[str]
-    """Of the classes."""
+    """Codes of the classes that the model knows."""
     by_word: Mapping[str, Column]
-    """Columns of the rows."""
+    """What each word of a question stands for, beside the classes."""
     names: Mapping[str, str] = field(default_factory=dict)
     """Names of the classes, by code: they stand for the code."""
 

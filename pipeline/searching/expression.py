@@ -52,7 +52,7 @@ class Comparison:
     word: str
     """What is compared, as it was typed: `duration`, `cel`, `peaks.cel`."""
     sign: str
-    """One of `COMPARISONS`."""
+    """The sign between both, one of `COMPARISONS`."""
     value: float | str
     """What it is compared with: a number or a text."""
     at: int

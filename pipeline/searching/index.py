@@ -42,9 +42,9 @@ class IndexedVectors:
     rows: pa.Table
     """`uri` and `fingerprint`: of what the index has, then of the rest."""
     record: SearchIndex
-    """What the index covers."""
+    """Which files the index covers, and how it was made."""
     index: Any
-    """faiss's."""
+    """The index itself, as faiss has read it."""
     is_there: np.ndarray[Any, np.dtype[np.bool_]]
     """Of the index's rows, those whose file is as it was."""
     rest: Vectors

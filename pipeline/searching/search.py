@@ -32,7 +32,7 @@ class Found:
     n_found: int
     """How many tracks, windows or groups there are in all; of --like how many are given."""
     model_id: str
-    """Whose tags were searched."""
+    """The model whose tags were searched."""
     notes: tuple[str, ...] = ()
     """What was done beside, or is not as one may expect."""
 

@@ -32,9 +32,9 @@ class Vectors:
     rows: pa.Table
     """`uri`, `fingerprint` and, of windows, `window`, `start_s`, `end_s`, `is_active`."""
     matrix: Float16
-    """The embeddings, `[n, n_features]`."""
+    """An embedding a row, `[n, n_features]`."""
     lengths: Float32
-    """Their Euclidean lengths, `[n]`."""
+    """The Euclidean length of each embedding, `[n]`."""
 
     @classmethod
     def read(

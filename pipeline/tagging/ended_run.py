@@ -13,7 +13,7 @@ from pipeline.evaluation.runs.tally import Tally
 from pipeline.inference.inference_config import InferenceConfig
 from pipeline.models.ensemble import EnsembleCard
 from pipeline.runs.provenance import provenance
-from pipeline.tagging.part_presence import Settled
+from pipeline.tagging.part_presence import PresenceResult
 from pipeline.tagging.part_steps import Finished, Planned
 from schemas.tagging_run import TaggingRun, run_id_of
 
@@ -46,7 +46,7 @@ def tagging_run(
     planned: Planned,
     tally: Tally,
     finished: Finished,
-    settled: Settled,
+    settled: PresenceResult,
     *,
     duplicates: int,
     started: datetime,

@@ -1,8 +1,8 @@
 """Which tracks are gone: what a run does with one part of TAGS when all is tagged, a step each.
 
-    settle_part:  known tracks that the catalogue speaks for and has not → GONE; back again → out;
-                  what a manifest says of its tracks → CATALOGUE
-    prune_part:   rows of tracks that are gone → deleted, with all that stands beside them
+    update_part_presence:  known tracks that the catalogue speaks for and has not → GONE; those
+                           that are back → out of it; what a manifest says → CATALOGUE
+    prune_part:            rows of tracks that are gone → deleted, with all that stands beside them
 
 A step is a plain function of a part, as those of `part_steps`.
 """
@@ -39,7 +39,7 @@ class Pruned(Sums):
 
 
 @dataclass(frozen=True)
-class Settled:
+class PresenceResult:
     """What a run found of the tracks that are gone, and what it pruned."""
 
     n_gone: int
@@ -52,15 +52,15 @@ class Settled:
     """What all rows add up to now."""
 
 
-def settle(
+def update_presence(
     steps: PartSteps, finished: Finished, reach: Reach, which: str, *, catalog: str, at: datetime
-) -> Settled:
+) -> PresenceResult:
     """Write which tracks are gone, and prune what is asked for: `which`, or none.
 
     Where more tracks have gone since the last run than the catalogue has, a disk may be missing:
     nothing is pruned then, and a line says so. The next run with the flag prunes them.
     """
-    step = partial(settle_part, listing=steps.listing, reach=reach, catalog=catalog, at=at)
+    step = partial(update_part_presence, listing=steps.listing, reach=reach, catalog=catalog, at=at)
     presence = sum(steps.each(step, steps.parts), Presence())
     for table in (GONE_TABLE, CATALOGUE_TABLE):
         table.delete_other_cuts(steps.parts[0].folder, steps.parts)
@@ -70,13 +70,13 @@ def settle(
         text += "are left there: nothing is pruned; if no disk is missing, run the command again"
         say("not_pruned", level=WARNING, text=f"warning: {text}")
     if which == "none" or is_doubtful:
-        return Settled(presence.n_gone, presence.n_returned, 0, finished.totals)
+        return PresenceResult(presence.n_gone, presence.n_returned, 0, finished.totals)
     prune = partial(prune_part, listing=steps.listing, which=which)
     pruned = sum(steps.each(prune, steps.parts), Pruned())
-    return Settled(0, presence.n_returned, pruned.n_tracks, pruned.kept)
+    return PresenceResult(0, presence.n_returned, pruned.n_tracks, pruned.kept)
 
 
-def settle_part(
+def update_part_presence(
     part: TagPart, *, listing: Listing, reach: Reach, catalog: str, at: datetime
 ) -> Presence:
     """Write which tracks of a part are gone; its index must be whole."""

@@ -15,7 +15,7 @@ from pipeline.store.reach import Reach, reach_of
 from pipeline.store.tags.gone import Presence, gone_tracks
 from pipeline.store.tags.listing import Listing
 from pipeline.store.tags.tagstore import TagStore
-from pipeline.tagging.part_presence import prune_part, settle_part
+from pipeline.tagging.part_presence import prune_part, update_part_presence
 from pipeline.tagging.truth import present_truth
 from tests.store.test_tagstore import tags, windows
 
@@ -42,7 +42,7 @@ def settle(store, tmp_path, catalog: str | Reach, *names: str, night: int = 0) -
     at = NIGHT + timedelta(days=night)
     (part,) = store.parts("m")
     listing = listed(store, tmp_path, *names)
-    return settle_part(part, listing=listing, reach=reach, catalog=str(catalog), at=at)
+    return update_part_presence(part, listing=listing, reach=reach, catalog=str(catalog), at=at)
 
 
 def listed(store, tmp_path, *names: str) -> Listing:
@@ -143,7 +143,7 @@ def test_marks_from_before_tags_were_cut_anew_count(store, tmp_path):
     store.compact("m")
     listing = listed(store, tmp_path, "a/1.mp3", "a/2.mp3")
     found = [
-        settle_part(
+        update_part_presence(
             part, listing=listing, reach=reach_of(str(tmp_path / "a")), catalog="a", at=NIGHT
         )
         for part in store.parts("m")

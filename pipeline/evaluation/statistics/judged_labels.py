@@ -27,7 +27,7 @@ class Judged:
     low: float | None
     """The interval's lower end, by Wilson (1927), at 95 %."""
     high: float | None
-    """Its upper end."""
+    """The interval's upper end, by Wilson (1927), at 95 %."""
 
 
 def judged_labels(

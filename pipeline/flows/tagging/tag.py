@@ -49,7 +49,7 @@ from pipeline.store.tags.tagpart import TagPart
 from pipeline.store.tags.tagstore import TagStore
 from pipeline.tagging.commit import Stages, Writing
 from pipeline.tagging.ended_run import check_none_lost, tagging_run
-from pipeline.tagging.part_presence import settle
+from pipeline.tagging.part_presence import update_presence
 from pipeline.tagging.part_steps import Each, Finished, PartSteps, Planned
 from pipeline.tagging.tag_claim import aggregation_there, check_identity, claim
 from pipeline.tagging.tag_plan import TaggingPlan, plan_of
@@ -204,7 +204,9 @@ def tag_catalog(config: TagConfig) -> TaggingRun:
             tally, finished = _tag(config, inference, store, steps, started)
             check_none_lost(planned, tally, finished)
             reach, catalog = reach_of(config.catalog), config.catalog
-            settled = settle(steps, finished, reach, config.prune, catalog=catalog, at=started)
+            settled = update_presence(
+                steps, finished, reach, config.prune, catalog=catalog, at=started
+            )
         run = tagging_run(
             *(config, inference, planned, tally, finished, settled),
             duplicates=listing.n_rows - planned.n_tracks,

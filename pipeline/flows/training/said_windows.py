@@ -37,13 +37,13 @@ class TrackWindows:
     """The active windows of a track, in their order."""
 
     start_s: Float64
-    """Where each begins, `[n_windows]`."""
+    """Where each window begins, in s, `[n_windows]`."""
     end_s: Float64
-    """Where each ends."""
+    """Where each window ends, in s, `[n_windows]`."""
     scores: Float32
-    """By the model, `[n_windows, n_classes]`."""
+    """The model's scores of each window, 0 to 1, `[n_windows, n_classes]`."""
     vectors: Float32
-    """Embeddings, `[n_windows, n_features]`."""
+    """The embedding of each window, `[n_windows, n_features]`."""
 
     def taken(self, which: Any) -> TrackWindows:
         """Return some of the windows."""

@@ -56,15 +56,16 @@ class FittedCorrection:
     weight: Tensor
     """`[n_classes, n_features]`: with `bias` what is added to the logits of an embedding."""
     bias: Tensor
-    """`[n_classes]`."""
+    """Added to the logit of each class, `[n_classes]`."""
     strength: float
-    """One of `STRENGTHS`."""
+    """The one of `STRENGTHS` that cross-validation has chosen."""
     before: Float32
     """Scores of the stretches by the model, `[n_stretches, n_classes]`."""
     held_out: Float32
-    """By corrections that had not learned what was said of the track, where something was."""
+    """Scores by corrections that had not learned what was said of the track, where something was,
+    `[n_stretches, n_classes]`."""
     after: Float32
-    """By the correction."""
+    """Scores by the correction, `[n_stretches, n_classes]`."""
 
 
 def fit_correction(data: SaidOfWindows, *, seed: int = 0) -> FittedCorrection:
