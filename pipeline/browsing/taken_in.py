@@ -102,9 +102,13 @@ def _of_label_studio(path: str, catalogue: TaggedCatalogue) -> Iterator[Row]:
 def _of_csv(path: str, catalogue: TaggedCatalogue) -> Iterator[Row]:
     for line, row in read_csv(path, _NEEDED):
         if row["code"] not in catalogue.codes:
-            raise TableError(path, line, f"code {row['code']!r}", f"one of {catalogue.codes}")
+            raise TableError(
+                path, line, f"code {row['code']!r}", f"one of {', '.join(catalogue.codes)}"
+            )
         if row["verdict"] not in VERDICTS:
-            raise TableError(path, line, f"verdict {row['verdict']!r}", f"one of {VERDICTS}")
+            raise TableError(
+                path, line, f"verdict {row['verdict']!r}", f"one of {', '.join(VERDICTS)}"
+            )
         try:
             span = {key: float(row[key]) if row.get(key) else None for key in ("start_s", "end_s")}
         except ValueError as error:

@@ -204,11 +204,11 @@ def tag_catalog(config: TagConfig) -> TaggingRun:
             tally, finished = _tag(config, inference, store, steps, started)
             check_none_lost(planned, tally, finished)
             reach, catalog = reach_of(config.catalog), config.catalog
-            settled = update_presence(
+            presence = update_presence(
                 steps, finished, reach, config.prune, catalog=catalog, at=started
             )
         run = tagging_run(
-            *(config, inference, planned, tally, finished, settled),
+            *(config, inference, planned, tally, finished, presence),
             duplicates=listing.n_rows - planned.n_tracks,
             started=started,
             seconds=monotonic() - began,

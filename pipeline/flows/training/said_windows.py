@@ -59,16 +59,12 @@ def said_windows(catalogue: TaggedCatalogue, model: str) -> SaidOfWindows:
     said = [(row, catalogue.corrections.of_track(row["uri"], row["fingerprint"])) for row in rows]
     corrected = [(row, found) for row, found in said if found]
     others = [row for row, found in said if not found]
+    _check_enough(catalogue, len(corrected))
     keeps = all(catalogue.store.files(catalogue.model_id, table) for table in _TABLES)
     drawn = np.random.default_rng(_SEED).permutation(len(others))
     others = [others[k] for k in drawn[: MOST_OTHERS if keeps else MOST_OTHERS_HEARD]]
     windows = windows_of(catalogue, [*(row for row, _ in corrected), *others], model)
-    n_there = sum(row["uri"] in windows for row, _ in corrected)
-    if n_there < _LEAST_SAID:
-        raise UsageError(
-            f"{catalogue.store.folder.uri}: {n_there} tracks that can be read have corrections; "
-            f"expected {_LEAST_SAID} or more: correct some with jobs.browse"
-        )
+    _check_enough(catalogue, sum(row["uri"] in windows for row, _ in corrected))
     stretches = [*_corrected_stretches(corrected, windows, catalogue.codes)]
     nothing = np.full(len(catalogue.codes), np.nan, np.float32)
     stretches += [
@@ -77,6 +73,15 @@ def said_windows(catalogue: TaggedCatalogue, model: str) -> SaidOfWindows:
         if row["uri"] in windows
     ]
     return _joined(stretches)
+
+
+def _check_enough(catalogue: TaggedCatalogue, n_tracks: int) -> None:
+    """Raise UsageError where too few tracks that can be read have corrections."""
+    if n_tracks < _LEAST_SAID:
+        raise UsageError(
+            f"{catalogue.store.folder.uri}: {n_tracks} tracks that can be read have corrections; "
+            f"expected {_LEAST_SAID} or more: correct some with jobs.browse"
+        )
 
 
 def windows_of(
