@@ -146,7 +146,7 @@ def test_exports_have_them(nights, tmp_path, capsys):
         assert export.main(words) == 0
     table = pd.read_csv(tmp_path / "csv" / "tags.csv")
     expected = nights.again_without.rows
-    assert list(table.columns[-8:]) == COLUMNS
+    assert [column for column in table.columns if column.startswith("timbral_")] == COLUMNS
     for line in (tmp_path / "jsonl" / "tags.jsonl").read_text().splitlines():
         row = json.loads(line)
         value = expected[Path(row["uri"]).stem]["timbral_brightness"]
@@ -154,7 +154,7 @@ def test_exports_have_them(nights, tmp_path, capsys):
             assert row["timbral_brightness"] is None
         else:
             assert row["timbral_brightness"] == pytest.approx(value, abs=1e-5)
-    (path,) = (tmp_path / "jams").glob("copy-*.jams")
+    (path,) = (tmp_path / "jams").glob("copy*.jams")
     sandbox = json.loads(path.read_text())["annotations"][0]["sandbox"]
     assert sandbox["timbral_brightness"] == pytest.approx(expected["copy"]["timbral_brightness"])
 
@@ -163,7 +163,7 @@ def test_new_labels_leave_them_as_they_are(nights, tmp_path):
     words = ["--tags", str(nights.out), "--out", str(tmp_path / "new"), "--threshold", "0.1"]
     assert retag.main(words) == 0
     rows, before = rows_of(tmp_path / "new"), nights.again_without.rows
-    assert rows.keys() == before.keys()
+    assert rows.keys() == before.keys() - {"bright"}  # it has another name since the second night
     for name, row in rows.items():
         assert [row[key] for key in COLUMNS] == pytest.approx(
             [before[name][key] for key in COLUMNS], nan_ok=True
