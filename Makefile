@@ -2,34 +2,44 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+READY_DEV := $(VENV)/.ready-dev
+PIP := $(BIN)/python -m pip install --quiet --no-compile $(if $(LOCKED),--constraint requirements-dev.lock)
 
-.PHONY: setup demo test test-all lint types lock bench clean
+# PyPI's torch for x86_64 is the CUDA build: 4 GB that a machine without a GPU has no use for.
+# PyTorch's own index has the same versions for CPUs. TORCH=cpu and TORCH=cuda say which one; if
+# neither is said, a machine without a GPU asks that index, and takes PyPI's where it can't.
+TORCH_INDEX ?= https://download.pytorch.org/whl/cpu
+TORCH_PINS = $$(grep -oE '"torch(audio|vision)?==[0-9.]+"' pyproject.toml | tr -d '"')
+
+.PHONY: setup setup-dev demo test test-all lint types lock bench clean
 
 demo: $(READY)  ## render a small AudioSet, then select, build, train, evaluate and tag it
 	$(BIN)/python -m jobs.demo --out demo
 
-test: $(READY)  ## the tests but the slow ones: two processes for what starts Ray, one for the rest
+test: $(READY_DEV)  ## the tests but the slow ones: two processes for what starts Ray, one for the rest
 	$(BIN)/python -m pytest -n 3 -m "not slow"
 
-test-all: $(READY)  ## all tests: also kills, nodes, buckets that die, whole trainings, the fuzz
+test-all: $(READY_DEV)  ## all tests: also kills, nodes, buckets that die, whole trainings, the fuzz
 	$(BIN)/python -m pytest -n 3
 
-setup: $(READY)  ## the set-up alone: everything into .venv; LOCKED=1: in the lock file's versions
+setup: $(READY)  ## the set-up alone: what the jobs need into .venv; LOCKED=1: in the lock file's versions
 
-lint: $(READY)
+setup-dev: $(READY_DEV)  ## and all extras, the tests' packages and the checks'
+
+lint: $(READY_DEV)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/lint-imports --no-logo
 
-types: $(READY)
+types: $(READY_DEV)
 	$(BIN)/mypy
 
-lock: $(READY)  ## requirements-dev.lock anew, after a change of pyproject.toml's dependencies
+lock: $(READY_DEV)  ## requirements-dev.lock anew, after a change of pyproject.toml's dependencies
 	$(BIN)/uv pip compile pyproject.toml --extra dev --universal --python-version 3.11 \
 		--custom-compile-command 'make lock' --quiet $(if $(UPGRADE),--upgrade) \
 		--output-file requirements-dev.lock
 
-bench: $(READY)  ## every benchmark that needs nothing from elsewhere, one after the other
+bench: $(READY_DEV)  ## every benchmark that needs nothing from elsewhere, one after the other
 	for file in $(filter-out benchmarks/models.py benchmarks/aggregation.py benchmarks/starter.py benchmarks/ablations.py benchmarks/pretrained.py benchmarks/search.py benchmarks/browse.py,$(wildcard benchmarks/*.py)); do $(BIN)/python $$file || exit 1; done
 
 clean:  ## remove what the demo made; the set-up stays
@@ -38,11 +48,26 @@ clean:  ## remove what the demo made; the set-up stays
 $(READY): pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
 		|| { echo "error: Python 3.11 or newer is needed; try make PYTHON=python3.12 demo"; exit 1; }
-	@echo "setting up $(VENV): about 5 GB of wheels, some minutes; only this once"
+	@echo "setting up $(VENV): some minutes; only this once (docs/operations.md says what it takes)"
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade pip
-	$(BIN)/python -m pip install --quiet --no-compile $(if $(LOCKED),--constraint requirements-dev.lock) \
-		--editable '.[dev]'
+	@case "$(or $(TORCH),auto)-$$(uname -sm | tr ' ' -)" in \
+		cpu-*) cpu=yes ;; \
+		auto-Linux-x86_64) [ -e /dev/nvidiactl ] || ! $(BIN)/python -c \
+			'import urllib.request as r; r.urlopen("$(TORCH_INDEX)/torch/", timeout=5)' 2>/dev/null || cpu=yes ;; \
+	esac; \
+	if [ -n "$$cpu" ]; then \
+		echo "no GPU: torch for CPUs from $(TORCH_INDEX)"; \
+		$(PIP) --index-url $(TORCH_INDEX) $(TORCH_PINS); \
+	fi
+	@echo "installing what the jobs need"
+	@PYTHONWARNINGS=ignore $(PIP) --editable '.[demo]'
 	$(BIN)/python -m compileall -qq -j 0 $(VENV)/lib pipeline jobs schemas || true  # pip takes one core
 	$(BIN)/python -c 'from pipeline.audio.spectra.compiled import import_alone; import_alone()'
 	touch $(READY)
+
+$(READY_DEV): $(READY)
+	@echo "adding the extras and what tests and checks need"
+	@PYTHONWARNINGS=ignore $(PIP) --editable '.[dev]'
+	$(BIN)/python -m compileall -qq -j 0 $(VENV)/lib || true
+	touch $(READY_DEV)

@@ -200,6 +200,6 @@ def _faiss() -> Any:
         import faiss
     except ImportError as error:
         raise UsageError(
-            "an index needs faiss: pip install 'timbre-tagger[index]', or search with --no-index"
+            "an index needs faiss: pip install '.[index]', or search with --no-index"
         ) from error
     return faiss
