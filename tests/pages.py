@@ -40,11 +40,7 @@ def inline(text: str) -> list[str]:
 
 
 def sections(text: str) -> set[str]:
-    """Return the anchors of a page's headings, as GitHub makes them.
-
-    >>> sorted(sections("# A page\\n## run.json, and `.lock` (2026-11-28)"))
-    ['a-page', 'runjson-and-lock-2026-11-28']
-    """
+    """Return the anchors of a page's headings, as GitHub makes them."""
     titles = re.findall(r"^#+ (.+)$", _FENCED.sub("", text), re.M)
     return {re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-") for title in titles}
 

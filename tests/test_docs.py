@@ -98,6 +98,11 @@ def test_every_other_block_is_a_drawing_or_a_diff():
     assert kinds <= drawings | {("CONTRIBUTING.md", "diff")}
 
 
+def test_an_anchor_is_as_github_makes_it():
+    text = "# run.json, and `.lock` (2026-11-28)\n```\n# no heading\n```\n## One --out"
+    assert sections(text) == {"runjson-and-lock-2026-11-28", "one---out"}
+
+
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_every_link_leads_to_a_heading(page):
     for target, anchor in links(page):
