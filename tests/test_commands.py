@@ -3,8 +3,6 @@
 A fresh shell after the set-up has no environment of ours on its PATH, so commands say `.venv/bin/`.
 """
 
-import argparse
-import importlib
 import re
 import shlex
 import shutil
@@ -18,10 +16,8 @@ import pytest
 from pipeline.store.folder import Folder
 from schemas.ledger import LEDGER
 from schemas.tags import tags_schema
+from tests.pages import PAGES, ROOT, inline, parser_of, shell_lines
 
-ROOT = Path(__file__).parents[1]
-PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
-PAGES.remove(ROOT / "docs" / "log.md")  # says what was typed on a day
 BIN = Path(sys.executable).parent
 SHELL = {"export", "cd", "test", "./alert"}  # of the shell; and what the page says is the user's
 ELSEWHERE = {"kubectl", "docker"}  # who has a Kubernetes or builds images has it
@@ -30,18 +26,8 @@ UNIT = re.compile(r"[A-Z][A-Za-z]+=")  # systemd's
 OURS = ("python", "pip", "duckdb", "ray")
 
 
-def blocks(text: str) -> list[str]:
-    """Return the lines of the indented code blocks: those are shell, Python's are fenced."""
-    text = re.sub(r"^```.*?^```", "", text, flags=re.M | re.S)
-    return [line.strip() for line in text.splitlines() if re.match(r" {4,}\S", line)]
-
-
-def inline(text: str) -> list[str]:
-    """Return the commands within the text: code that begins with a program, and has arguments."""
-    text = re.sub(r"^```.*?^```", "", text, flags=re.M | re.S)
-    text = "\n".join(line for line in text.splitlines() if not re.match(r" {4,}\S", line))
-    starts = re.compile(r"([A-Z_]+=\S+ )?(\.venv/bin/\S+|python|pip|duckdb|make) \S|ray .*[./=-]")
-    return [code for code in re.findall(r"`([^`\n]+)`", text) if starts.match(code)]
+STARTS = re.compile(r"([A-Z_]+=\S+ )?(\.venv/bin/\S+|python|pip|duckdb|make) \S|ray .*[./=-]")
+"""What begins a command within the text: a program, and then arguments."""
 
 
 def commands(line: str) -> list[str]:
@@ -59,7 +45,8 @@ def all_commands() -> list[tuple[str, str]]:
     found = []
     for page in PAGES:
         text = page.read_text()
-        of_page = [one for line in blocks(text) for one in commands(line)] + inline(text)
+        of_page = [one for line in shell_lines(text) for one in commands(line)]
+        of_page += [code for code in inline(text) if STARTS.match(code)]
         found += [(page.name, command) for command in of_page]
     return found
 
@@ -70,9 +57,6 @@ COMMANDS = all_commands()
 def program_of(words: list[str]) -> str:
     """Return a command's program, without what stands before it."""
     words = [word for word in words if not re.fullmatch(r"[A-Z_a-z]+=.*", word)] or ["export"]
-    if words[0] == "flock":
-        assert shutil.which("flock")
-        words = words[3:]
     return words[0]
 
 
@@ -88,36 +72,15 @@ def test_the_program_is_there(page, command):
         assert program in SHELL | ELSEWHERE or shutil.which(program), program
 
 
-def parsers(monkeypatch):
-    """Return a function that gives a job's parser."""
-
-    class Made(Exception):
-        pass
-
-    def parse(self, args=None, namespace=None):
-        made.append(self)
-        raise Made
-
-    made: list[argparse.ArgumentParser] = []
-
-    def parser_of(job: str, *words: str) -> argparse.ArgumentParser:
-        with monkeypatch.context() as patched, pytest.raises(Made):
-            patched.setattr(argparse.ArgumentParser, "parse_args", parse)
-            importlib.import_module(f"jobs.{job}").main([*words])
-        return made[-1]
-
-    return parser_of
-
-
 JOBS = [(page, one) for page, one in COMMANDS if re.search(r"-m jobs\.[a-z]", one)]
 
 
 @pytest.mark.parametrize(("page", "command"), JOBS)
-def test_the_job_knows_the_flags(page, command, monkeypatch, capsys):
+def test_the_job_knows_the_flags(page, command):
     name, rest = re.search(r"-m jobs\.([a-z_]+)(.*)", command).groups()
     rest = re.sub(r" >>.*", "", rest)
     other = ["--corrections", "URI"] if name == "train" and "--corrections" in rest else []
-    parser = parsers(monkeypatch)(name, *other)  # which learns from these has flags of its own
+    parser = parser_of(name, *other)  # which learns from these has flags of its own
     known = {option for action in parser._actions for option in action.option_strings}
     assert set(re.findall(r"(?<![\w-])--[a-z][a-z-]*", rest)) <= known
     is_whole = not re.search(r"[\[(|]|\.\.\.|\b(NAME|X)\b", rest) and page != "models.md"

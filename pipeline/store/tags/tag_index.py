@@ -2,7 +2,7 @@
 
     index/model=resnet50-0123456789ab/03-of-16.parquet
 
-A row is a track's, sorted by the hash of its uri: 38 bytes. The file's metadata says of each file
+A row is a track's, sorted by the hash of its uri: 37 bytes. The file's metadata says of each file
 of TAGS that it covers how large that was and what its rows add up to. A file that is not covered,
 or has another size, is read instead; rows of a file that is gone count no more. So an index may be
 older than the files, or missing, and nothing is wrong but the time that it takes.
