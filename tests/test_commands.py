@@ -3,8 +3,6 @@
 A fresh shell after the set-up has no environment of ours on its PATH, so commands say `.venv/bin/`.
 """
 
-import argparse
-import importlib
 import re
 import shlex
 import shutil
@@ -18,6 +16,7 @@ import pytest
 from pipeline.store.folder import Folder
 from schemas.ledger import LEDGER
 from schemas.tags import tags_schema
+from tests.parsers import parsers
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -86,27 +85,6 @@ def test_the_program_is_there(page, command):
         pytest.fail("a fresh shell does not know it; say .venv/bin/")
     else:
         assert program in SHELL | ELSEWHERE or shutil.which(program), program
-
-
-def parsers(monkeypatch):
-    """Return a function that gives a job's parser."""
-
-    class Made(Exception):
-        pass
-
-    def parse(self, args=None, namespace=None):
-        made.append(self)
-        raise Made
-
-    made: list[argparse.ArgumentParser] = []
-
-    def parser_of(job: str, *words: str) -> argparse.ArgumentParser:
-        with monkeypatch.context() as patched, pytest.raises(Made):
-            patched.setattr(argparse.ArgumentParser, "parse_args", parse)
-            importlib.import_module(f"jobs.{job}").main([*words])
-        return made[-1]
-
-    return parser_of
 
 
 JOBS = [(page, one) for page, one in COMMANDS if re.search(r"-m jobs\.[a-z]", one)]
