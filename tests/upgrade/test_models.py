@@ -60,7 +60,7 @@ def test_an_old_model_scores_as_it_did_and_old_evaluations_are_compared(old, tmp
         for f in (old.evaluation, now)
     )
     assert set(new_scores) == set(old_scores)
-    three = texts("--evaluations", old.evaluation, old.forest_test, now)
-    assert compare.main([*three, "--out", str(tmp_path / "comparison")]) == 0
+    both = texts("--evaluations", old.evaluation, now)
+    assert compare.main([*both, "--out", str(tmp_path / "comparison")]) == 0
     record = json.loads((tmp_path / "comparison" / "comparison.json").read_text())
-    assert len(record["models"]) == 3
+    assert len(record["models"]) == 2
