@@ -3,6 +3,7 @@
 import csv
 import json
 import shutil
+from operator import itemgetter
 from pathlib import Path
 
 import duckdb
@@ -16,7 +17,7 @@ from tests.upgrade.old_version import texts, write_track
 
 pytestmark = pytest.mark.slow
 N_TRACKS = 12
-BESIDE = ("windows", "intervals", "embeddings")
+TABLES = ("tags", "windows", "intervals")
 
 
 def rows(folder: Path, table: str = "tags"):
@@ -24,6 +25,10 @@ def rows(folder: Path, table: str = "tags"):
     source = f"read_parquet('{folder}/{table}/**/*.parquet', hive_partitioning = false)"
     found = duckdb.sql(f"select * from {source}").to_arrow_table().to_pylist()
     return sorted(found, key=lambda row: json.dumps(row, sort_keys=True, default=str))
+
+
+def vectors(folder: Path):
+    return [row["embedding"] for row in sorted(rows(folder, "embeddings"), key=itemgetter("uri"))]
 
 
 def run_of(folder: Path):
@@ -43,7 +48,7 @@ def tags(old, tmp_path):
 
 
 def test_the_same_night_decodes_nothing_and_loses_nothing(old, tags):
-    before = {table: rows(tags, table) for table in ("tags", *BESIDE)}
+    before = {table: rows(tags, table) for table in TABLES}
     night = texts(*old.night, "--out", tags)
     assert tag_catalog.main(night) == 0
     run = run_of(tags)
@@ -51,9 +56,11 @@ def test_the_same_night_decodes_nothing_and_loses_nothing(old, tags):
     assert (run["tagged"], run["failed"], run["audio_s"]) == (0, 0, 0)
     assert run["failed_in_all"] == 1
     assert run["lacking"] == ["window_embeddings"]
-    assert {table: rows(tags, table) for table in ("tags", *BESIDE)} == before
+    assert {table: rows(tags, table) for table in TABLES} == before
+    for was, now in zip(vectors(old.tags), vectors(tags), strict=True):
+        assert now == pytest.approx(was, rel=1e-3)  # 16-bit floats now
     assert tag_catalog.main(night) == 0
-    assert {table: rows(tags, table) for table in ("tags", *BESIDE)} == before
+    assert {table: rows(tags, table) for table in TABLES} == before
 
 
 def test_a_night_without_the_flags_of_then_decodes_nothing_either(old, tmp_path):
