@@ -29,6 +29,7 @@ BESIDE = (
     "tests/flows/test_quantize.py",
     "tests/flows/test_tag",
     "tests/jobs/",
+    "tests/upgrade/",
 )
 """Tests of flows that run in the other process."""
 

@@ -140,7 +140,7 @@ def make_plan(config: BuildConfig) -> Plan:
     """Read, select and split; everything that a user can get wrong is told here."""
     check_out(config.out, DATASET, {"--source": source_folder(config.source)})
     open_source(config.source, config.access)
-    vocabulary = read_vocabulary(config)
+    vocabulary = _as_begun(config, read_vocabulary(config))
     chosen, counts = _chooser(config)(config, vocabulary)
     left_out: dict[str, int] = {}
     if config.max_per_class is not None:
@@ -253,6 +253,27 @@ def read_vocabulary(config: BuildConfig) -> Vocabulary:
         return shipped_vocabulary(config.classes)
     ontology = read_text(config.ontology) if config.ontology else None
     return parse_vocabulary(read_text(config.classes), name=config.classes, ontology=ontology)
+
+
+def _as_begun(config: BuildConfig, vocabulary: Vocabulary) -> Vocabulary:
+    """Return the classes as the dataset in --out has them, where only `unknown_if` differs.
+
+    That is so where an older version began it, whose default classes left other labels open, or
+    none. Classes that the user has named are not replaced: `Dataset.check` refuses them.
+    """
+    has_labels = config.is_irmas or own_labels(config.source) is not None
+    dataset = Dataset(Folder(config.out))
+    if has_labels or config.classes is not None or not dataset.folder.exists("dataset.json"):
+        return vocabulary
+    begun = Vocabulary.from_dict(dataset.record().classes)
+    if begun == vocabulary or begun.without_unknown() != vocabulary.without_unknown():
+        return vocabulary
+    say(
+        "other_unknown",
+        text=f"{config.out}: begun by another version, whose classes have another unknown_if; it "
+        "goes on with that one (build into another --out for the one of now)",
+    )
+    return begun
 
 
 def read_text(uri: str) -> str:
