@@ -92,6 +92,7 @@ def _start_or_join(*, min_cpus: int, gpu: bool) -> None:
 
 def _join(address: str, **options: Any) -> None:
     """Join the cluster of RAY_ADDRESS, without the lines of Ray's C++ where none answers."""
+    say("joining", text=f"joining the Ray cluster at {address}")
     try:
         with _silenced_stderr():
             ray.init(**options)
