@@ -21,6 +21,7 @@ from pipeline.audio.fetching.fetch import (
     FolderSource,
     IrmasSource,
     Source,
+    YoutubeSource,
     open_source,
     own_labels,
     place_of,
@@ -116,6 +117,7 @@ def dry_run(config: BuildConfig) -> dict[str, Any]:
         max_downloads=config.max_downloads,
         bytes_per_s=bytes_per_second(plan.spec),
         is_remote=source.is_remote,
+        is_youtube=isinstance(source, YoutubeSource),
         cap_text=plan.cap_text,
         in_folder=_in_folder(source, plan.segments, rows_to_do(plan.segments, finished)),
     )

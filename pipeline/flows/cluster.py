@@ -1,4 +1,4 @@
-"""Ray, met once: start or join it, run a bounded number of tasks at once."""
+"""Ray, met once: start or join it, count what it has."""
 
 from __future__ import annotations
 
@@ -7,24 +7,26 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import ray
 from ray.autoscaler.sdk import request_resources
+from ray.exceptions import AuthenticationError
 
 from pipeline.configs.cluster import MAX_WAIT_S
 from pipeline.errors import TimbreError, UsageError
 from pipeline.flows import metrics
-from pipeline.runs.logs import log_as_objects, log_form, progress_bar, say
+from pipeline.runs.logs import log_as_objects, log_form, say
 
 _TOO_SLOW = "timed out during startup"  # in the message of a Ray that did
 _OBJECT_STORE_BYTES = 1 << 30
 _EXECUTOR_ENDS_S = 30.0
 _LOOK_EVERY_S = 1.0
+_LONGEST_WHY = 300
+_PROCESS_STARTS_S = "300"  # Ray's 60 are too few for torch on a machine that others use, too
 
 
 @contextmanager
@@ -64,7 +66,7 @@ def _start_or_join(*, min_cpus: int, gpu: bool) -> None:
     if log_form() == "json":
         os.environ.setdefault("RAY_BACKEND_LOG_JSON", "1")  # what its C++ says is an object, too
     if "RAY_ADDRESS" in os.environ:
-        ray.init(**quiet)
+        _join(os.environ["RAY_ADDRESS"], **quiet)
         _hear_of_restarts()
     else:
         if gpu and not _has_gpu():
@@ -73,7 +75,9 @@ def _start_or_join(*, min_cpus: int, gpu: bool) -> None:
                 "that has some (docs/cluster.md)"
             )
         os.environ.setdefault("RAY_TRAIN_ENABLE_PREEMPTION_WATCHER", "0")  # nobody takes this node
+        os.environ.setdefault("RAY_worker_register_timeout_seconds", _PROCESS_STARTS_S)
         os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")  # it warns of Ray Data's own actors
+        say("starting", text="starting Ray on this machine")
         with _silenced_stderr():  # and says there that it was told not to
             _init_local(
                 address="local",
@@ -84,6 +88,21 @@ def _start_or_join(*, min_cpus: int, gpu: bool) -> None:
                 **quiet,
             )
     log_as_objects("ray")
+
+
+def _join(address: str, **options: Any) -> None:
+    """Join the cluster of RAY_ADDRESS, without the lines of Ray's C++ where none answers."""
+    say("joining", text=f"joining the Ray cluster at {address}")
+    try:
+        with _silenced_stderr():
+            ray.init(**options)
+    except (AuthenticationError, ConnectionError, RuntimeError) as error:
+        why = " ".join(str(error).split())[:_LONGEST_WHY].rstrip(".")
+        raise TimbreError(
+            f"RAY_ADDRESS={address}: cannot join that Ray cluster: {why}; look whether its "
+            "head runs, and at the token (RAY_AUTH_MODE), or unset RAY_ADDRESS to run on this "
+            "machine"
+        ) from error
 
 
 def _has_gpu() -> bool:
@@ -214,33 +233,3 @@ def own_cpus() -> int:
     from joblib import cpu_count  # here, as workers do without it
 
     return int(cpu_count())
-
-
-def run_tasks(
-    submit: Callable[[Any], ray.ObjectRef[Any]],
-    shards: Sequence[Any],
-    *,
-    n_at_once: int,
-    title: str,
-    waits: str,
-) -> list[Any]:
-    """Return the results of `submit(shard)`, a task each, as they end; show them on a bar.
-
-    At most `n_at_once` tasks are under way; where one fails, the others are cancelled.
-    """
-    results: list[Any] = []
-    running: list[ray.ObjectRef[Any]] = []
-    left = iter(shards)
-    with progress_bar(total=len(shards), unit=" shards", desc=title, postfix=waits) as bar:
-        try:
-            while len(results) < len(shards):
-                running += map(submit, islice(left, n_at_once - len(running)))
-                (ready,), _ = ray.wait(running, num_returns=1, fetch_local=False)
-                running.remove(ready)
-                results.append(ray.get(ready))
-                bar.set_postfix_str("", refresh=False)
-                bar.update()
-        finally:
-            for reference in running:
-                ray.cancel(reference, force=True)
-    return results

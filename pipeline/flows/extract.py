@@ -26,7 +26,8 @@ from pipeline.audio.description.prepare import Step, apply_steps, parse_steps
 from pipeline.configs.extract import ExtractConfig as ExtractConfig
 from pipeline.datasets.noise_clip import read_noise
 from pipeline.errors import SpecMismatch, UsageError
-from pipeline.flows.cluster import cpus, ray_session, run_tasks
+from pipeline.flows.cluster import cpus, ray_session
+from pipeline.flows.tasks import run_tasks
 from pipeline.runs.provenance import provenance
 from pipeline.store.dataset import RAW, Dataset, clips_hash
 from pipeline.store.folder import Folder

@@ -57,8 +57,9 @@ def _client(address: str | None) -> JobSubmissionClient:
     try:
         return JobSubmissionClient(address)
     except (ConnectionError, RuntimeError) as error:
+        why = str(error).strip().splitlines()[0].rstrip(".")
         raise TimbreError(
-            f"no answer from the cluster's dashboard: {str(error).strip().splitlines()[0]}; give "
+            f"no answer from the cluster's dashboard: {why}; give "
             "--address, and RAY_AUTH_MODE=token where the cluster asks for its token"
         ) from error
 
@@ -91,9 +92,12 @@ def wait_for(client: JobSubmissionClient, job_id: str) -> int:
             asyncio.run(tail.print_more())
             details = client.get_job_info(job_id)
         except (OSError, RuntimeError) as error:  # aiohttp's and requests' are OSErrors
-            silent_s += _ASK_AGAIN_S
-            if silent_s > _MAX_SILENCE_S or _is_unknown(error):
+            if silent_s >= _MAX_SILENCE_S or _is_unknown(error):
                 raise TimbreError(f"{job_id} is lost: {error}") from error
+            if not silent_s:
+                text = f"{job_id}: no answer from the cluster, asking again"
+                say("no_answer", text=f"{text} for {_MAX_SILENCE_S:.0f} s at most")
+            silent_s += _ASK_AGAIN_S
         else:
             silent_s = 0.0
             if details.status.is_terminal():

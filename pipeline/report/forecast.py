@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from pipeline.evaluation.runs.forecast import InFolder
+from pipeline.evaluation.runs.forecast import GUEST_VIDEOS_PER_HOUR, InFolder
 from pipeline.report.wording import duration_text, size_text
 
 
@@ -52,9 +52,16 @@ def forecast_text(report: Mapping[str, Any]) -> str:
 def _source_lines(report: Mapping[str, Any]) -> list[str]:
     if report.get("in_folder"):
         return in_folder_lines(InFolder(**report["in_folder"]))
-    if report["requests"]:
-        return ["how many of them the server has is not known before it is asked"]
-    return []
+    if not report["requests"]:
+        return []
+    lines = ["how many of them the server has is not known before it is asked"]
+    if report["guest_seconds"] > report["seconds"]:
+        lines.insert(
+            0,
+            f"as a guest YouTube gives one address about {GUEST_VIDEOS_PER_HOUR} videos an hour: "
+            f"{duration_text(report['guest_seconds'])} (docs/operations.md#youtube)",
+        )
+    return lines
 
 
 def _row(name: str, splits: Mapping[str, int], width: int) -> str:

@@ -15,11 +15,14 @@ _GONE = (
     *("RayActorError", "WorkerCrashedError"),
 )
 """Of `ray.exceptions`: a process that a run needs is gone."""
+_NOT_PLACED = "ActorUnschedulableError", "TaskUnschedulableError"
+_NOT_STARTED = "startup repeatedly failed"  # in the message of one whose process never came up
 
 
 def mendable(error: BaseException) -> TimbreError | None:
     """Return the TimbreError that an exception is or wraps, also Ray's; None for a bug."""
     is_task_error, is_gone = _of_ray("RayTaskError"), _of_ray(*_GONE)
+    is_not_placed = _of_ray(*_NOT_PLACED)
     causes = [one for one in _causes(error) if not isinstance(one, is_task_error)]
     for one in causes:
         if isinstance(one, TimbreError):
@@ -30,6 +33,11 @@ def mendable(error: BaseException) -> TimbreError | None:
             return TimbreError(
                 f"Ray lost a process that the run needs: {why} Look whether memory ran out "
                 "(dmesg) or a node went; the same command goes on"
+            )
+        if isinstance(one, is_not_placed) and _NOT_STARTED in str(one):
+            return TimbreError(
+                "Ray could not start a process of the run, several times: the machine is too busy, "
+                "or Python does not start on that node (jobs.doctor); the same command goes on"
             )
     return None
 

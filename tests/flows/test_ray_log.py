@@ -54,6 +54,6 @@ def test_every_line_is_an_object_and_no_restart_is_feared_for(ray_local):
     assert done.stdout == "4\n", done.stderr
     events = [json.loads(line) for line in done.stderr.splitlines()]
     assert [one["event"] for one in events if one.get("job") == "jobs.x"] == [
-        *("by the logger ray", "by the logger ray.data", "ended")
+        *("joining", "by the logger ray", "by the logger ray.data", "ended")
     ]
     assert "restart" not in done.stderr

@@ -5,13 +5,15 @@ import threading
 from dataclasses import replace
 
 import pytest
+from ray.exceptions import ActorUnschedulableError
 
 from pipeline.errors import TimbreError
 from pipeline.evaluation.runs.pace import expected_s
-from pipeline.flows import cluster
+from pipeline.flows import cluster, submit, tasks
 from pipeline.flows.building.build import show
 from pipeline.flows.training import training_progress
 from pipeline.runs.logs import logged, progress_bar
+from pipeline.runs.mendable import mendable
 from pipeline.store.tags.worklist import Sizes
 from pipeline.tagging.part_steps import Planned
 from pipeline.tagging.tag_plan import plan_of
@@ -152,3 +154,55 @@ def test_how_long_is_told_by_runs_that_described_by_the_same_attributes():
         ([plain], ["timbral"], None),
     ):
         assert plan_of(planned, runs, {}, names).seconds == expected
+
+
+def test_a_bar_is_drawn_again_while_a_result_is_waited_for(monkeypatch, capsys):
+    asked = iter([([], ["result"]), ([], ["result"]), (["result"], [])])
+    monkeypatch.setattr(tasks.ray, "wait", lambda *_, **__: next(asked))
+    with progress_bar(total=1, postfix="fitting") as bar:
+        bar.refresh = lambda: bar.display(f"still fitting, {bar.n} of 1")
+        assert tasks.wait_for_one(["result"], bar) == "result"
+    assert "still fitting, 0 of 1" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("message", "is_mendable"),
+    [("worker startup repeatedly failed.", True), ("no node has the resources", False)],
+)
+def test_a_process_that_ray_could_not_start_is_one_line(message, is_mendable):
+    fault = mendable(ActorUnschedulableError(message))
+    assert bool(fault) == is_mendable
+    assert fault is None or "the machine is too busy" in str(fault)
+
+
+class Unreachable:
+    """The client of a cluster that is out of reach, and at last knows the job no more."""
+
+    def __init__(self):
+        self.faults = [ConnectionError("refused"), ConnectionError("refused")]
+
+    async def tail_job_logs(self, _job_id):
+        raise self.faults.pop() if self.faults else RuntimeError("status code 404")
+        yield
+
+
+def test_who_waits_for_a_job_is_told_that_the_cluster_does_not_answer(monkeypatch, capsys):
+    monkeypatch.setattr(submit, "_ASK_AGAIN_S", 0.01)
+    with pytest.raises(TimbreError, match="tag-1 is lost: status code 404"):
+        submit.wait_for(Unreachable(), "tag-1")
+    (line,) = capsys.readouterr().err.splitlines()  # once, not at every try
+    assert line == "tag-1: no answer from the cluster, asking again for 300 s at most"
+
+
+def test_a_cluster_that_does_not_answer_is_one_line_with_the_cure(monkeypatch):
+    def init(**_):
+        raise ConnectionError("Failed to connect to Ray cluster at 10.0.0.1:6379.\nMore.")
+
+    monkeypatch.setattr(cluster.ray, "init", init)
+    with pytest.raises(TimbreError) as raised:
+        cluster._join("10.0.0.1:6379")
+    assert str(raised.value) == (
+        "RAY_ADDRESS=10.0.0.1:6379: cannot join that Ray cluster: Failed to connect to Ray cluster "
+        "at 10.0.0.1:6379. More; look whether its head runs, and at the token (RAY_AUTH_MODE), or "
+        "unset RAY_ADDRESS to run on this machine"
+    )

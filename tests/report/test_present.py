@@ -207,6 +207,9 @@ def test_a_forecast_counts_what_is_unknown(open_segments, class_names):
     lines = [line.split() for line in forecast_text(report).splitlines()]
     assert ["train", "val", "test", "all", "unknown"] in lines
     assert ["pia", "2", "0", "0", "2", "2"] in lines
+    assert "as a guest" not in forecast_text(report)
+    youtube = forecast_text(report | {"guest_seconds": 7 / 300 * 3600})
+    assert "YouTube gives one address about 300 videos an hour: 84 s" in youtube
 
 
 def test_the_dataset_page_counts_what_is_unknown_of_what_was_got(

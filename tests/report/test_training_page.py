@@ -90,6 +90,10 @@ def test_a_classical_model_has_no_curves():
     assert page.lead == "random-forest-1: fitted once."
     assert not [block for block in page.blocks if isinstance(block, Picture)]
     assert "epochs" not in {tile.label for tile in page.tiles}
+    (settings,) = [b for b in page.blocks if isinstance(b, Table) and b.title == "Config"]
+    names = {row[0] for row in settings.rows}
+    assert {"model", "window_s", "seed"} < names
+    assert names.isdisjoint({"epochs", "batch_size", "lr", "augment"})  # they change nothing
 
 
 def test_a_page_of_moderate_size(svg_of):

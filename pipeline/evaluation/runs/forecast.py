@@ -21,6 +21,8 @@ REQUESTS_PER_SEGMENT = 4
 """Of a source over HTTP: the head, the index and the segment's bytes; a page where it has one."""
 SECONDS_PER_SEGMENT = 1.5
 """What one takes without a --rate, waiting for the network: an estimate."""
+GUEST_VIDEOS_PER_HOUR = 300
+"""About what YouTube gives an address that is not signed in (docs/operations.md, YouTube)."""
 _N_NAMED = 5
 
 
@@ -87,6 +89,7 @@ def forecast(
     max_downloads: int,
     bytes_per_s: int,
     is_remote: bool = True,
+    is_youtube: bool = False,
     cap_text: str = "",
     in_folder: InFolder | None = None,
 ) -> dict[str, Any]:
@@ -94,7 +97,8 @@ def forecast(
 
     `bytes_per_s` is what a second of audio takes in the tables; `counts` says why rows were left
     out (see `selection.select.select_counts`), and `cap_text` what --max-per-class did. Of a folder
-    only what is in it takes time and disk.
+    only what is in it takes time and disk. `guest_seconds` is what YouTube's limit for guests makes
+    of it: 0 of other sources.
     """
     n_to_get = n_to_do if in_folder is None else in_folder.n_to_get
     codes = list(class_names)
@@ -121,5 +125,6 @@ def forecast(
         "requests": n_to_do * REQUESTS_PER_SEGMENT if is_remote else 0,
         "bytes": int(n_to_get * mean_s * bytes_per_s),
         "seconds": n_to_get * each_s,
+        "guest_seconds": n_to_do / GUEST_VIDEOS_PER_HOUR * 3600 if is_youtube else 0.0,
         "in_folder": in_folder and asdict(in_folder),
     }

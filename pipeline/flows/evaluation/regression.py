@@ -22,6 +22,7 @@ from pipeline.errors import UsageError
 from pipeline.evaluation.statistics.regression import mean_of, regression_figures
 from pipeline.flows.cluster import own_cpus, ray_session
 from pipeline.flows.evaluation.clips import clip_shards
+from pipeline.flows.tasks import wait_for_one
 from pipeline.models.card import ModelCard, load_card
 from pipeline.models.model import load_model
 from pipeline.models.regression import Regression
@@ -87,7 +88,7 @@ def _measured(
     with progress_bar(total=len(shards), unit=" shards", desc="evaluate", postfix=waits) as bar:
         parts: list[tuple[pa.Table, Floats]] = []
         for one in waiting:
-            parts.append(ray.get(one))
+            parts.append(ray.get(wait_for_one([one], bar)))
             bar.set_postfix_str("", refresh=False)
             bar.update()
     return of_tables([table for table, _ in parts]), np.concatenate([own for _, own in parts])

@@ -25,7 +25,8 @@ from pipeline.arrays import Float32
 from pipeline.audio.spectra.activity import Activity
 from pipeline.audio.spectra.windows import cut_windows, window_starts
 from pipeline.errors import SpecMismatch, StoreError
-from pipeline.flows.cluster import count, cpus, run_tasks
+from pipeline.flows.cluster import count, cpus
+from pipeline.flows.tasks import run_tasks
 from pipeline.inference.track_front_end import TrackFrontEnd
 from pipeline.models.engines.engines import Engine, engine_of
 from pipeline.models.model import fingerprint_of

@@ -26,6 +26,7 @@ from pipeline.datasets.training_data import TrainingData
 from pipeline.errors import TimbreError, UsageError
 from pipeline.evaluation.labels.aggregate import METHODS
 from pipeline.flows.cluster import own_signal, ray_session
+from pipeline.flows.tasks import wait_for_one
 from pipeline.flows.training.fit_worker import (
     bf16_trial,
     classical_worker,
@@ -210,6 +211,7 @@ def wants_narrower_isa(training_data: TrainingData) -> bool:
         trial.options(runtime_env=worker_env(gpu=False, narrower=narrower))
         for narrower in (False, True)
     )
+    say("trial", text="trying whether bfloat16 is right for this network on this machine")
     with_amx: Trial | None = ray.get(wide.remote(training_data))
     if with_amx is None or with_amx.is_right:
         return False
@@ -259,7 +261,7 @@ def _fit_classical(training_data: TrainingData) -> Progress:
     task = ray.remote(num_cpus=1, max_retries=_MAX_FAILURES)(classical_worker)
     title, waits = training_data.config.model, "reading the dataset and fitting, all in one step"
     with progress_bar(total=1, unit=" fits", desc=title, postfix=waits) as bar:
-        progress: Progress = ray.get(task.remote(training_data))
+        progress: Progress = ray.get(wait_for_one([task.remote(training_data)], bar))
         bar.update()
     return progress
 

@@ -12,6 +12,7 @@ import ray
 import torch
 
 from pipeline.datasets.training_data import TrainingData
+from pipeline.flows.tasks import wait_for_one
 from pipeline.flows.training.embed import EmbedJob, embed
 from pipeline.runs.logs import progress_bar
 from pipeline.store.folder import Folder
@@ -59,7 +60,7 @@ def train_probe(
     kept = KeptEmbeddings(job.out, job.table)
     task = ray.remote(num_cpus=1, max_retries=_MAX_FAILURES)(_fit)
     with progress_bar(total=1, unit=" fits", desc="probe", postfix="fitting the head") as bar:
-        progress: Progress = ray.get(task.remote(training_data, kept))
+        progress: Progress = ray.get(wait_for_one([task.remote(training_data, kept)], bar))
         bar.update()
     return progress, {
         "encoders": design.origins,

@@ -180,7 +180,7 @@ def timm_backbone(
             f"model {name!r}: its ImageNet weights cannot be had"
             f" ({str(error).strip().splitlines()[0]}); where there is a network, run"
             f" hf download timm/{_hub_name(name)} --local-dir FOLDER, and give"
-            " FOLDER/model.safetensors as weights"
+            " --weights FOLDER/model.safetensors"
         ) from error
     if weights not in (None, IMAGENET):
         load_weights(backbone, read_weights(str(weights)), source=str(weights))

@@ -26,6 +26,17 @@ _COLUMNS = {
     "peak_mib": "peak MiB",
 }
 """Of the table of epochs, by key of the history; older ones have fewer."""
+_CLASSICAL_HEEDS = (
+    "model",
+    "prepare",
+    "window_s",
+    "activity",
+    "folds",
+    "fold",
+    "seed",
+    "aggregation",
+)
+"""The settings of a classical model that change it: it has no steps and no augmentation."""
 
 
 def training_page(
@@ -64,7 +75,7 @@ def training_page(
             *([] if is_fitted_once else [curves]),
             *pictures,
             _epochs_table(history),
-            Table("Config", ["setting", "value"], [[k, _cell(v)] for k, v in config.items()]),
+            _config_table(config),
         ],
         notes=[
             *([_UNTRAINED.format(", ".join(untrained))] if untrained else []),
@@ -141,3 +152,9 @@ def _cell(value: Any) -> Cell:
     if isinstance(value, tuple | list):
         return ", ".join(map(str, value)) or "none"
     return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def _config_table(config: Mapping[str, Any]) -> Table:
+    names = _CLASSICAL_HEEDS if config.get("model") in CLASSICAL else config
+    rows = [[name, _cell(config[name])] for name in names if name in config]
+    return Table("Config", ["setting", "value"], rows)
