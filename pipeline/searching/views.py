@@ -5,7 +5,7 @@
     corrections/*.parquet ─→ people
 
 `tracks` is the one place where it is said which rows a search sees, and with which labels: not
-those of tracks that are gone, and as people have corrected them. After a night each track has
+those of tracks that are gone, and as people have corrected them. After a run each track has
 one row, and the files are read as they are; only files with rows that a later one replaces, as a
 killed run leaves them, are read into memory without these.
 """
@@ -24,10 +24,10 @@ from pyarrow import dataset
 from pipeline.errors import SpecMismatch, StoreError
 from pipeline.searching.conditions import identifier, quoted
 from pipeline.store.matrices import codes_of
-from pipeline.store.tags.corrections import Corrections, corrected, read_corrections
-from pipeline.store.tags.gone import read_gone
 from pipeline.store.tags.tagfiles import AT_ONCE, file_beside
 from pipeline.store.tags.tagstore import TagStore
+from pipeline.store.tags.track_facts.corrections import Corrections, corrected, read_corrections
+from pipeline.store.tags.track_facts.gone import read_gone
 from schemas.attributes import attributes_of
 from schemas.tags import tags_schema
 from schemas.timeline import windows_schema

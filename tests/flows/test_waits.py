@@ -12,7 +12,7 @@ from pipeline.flows import cluster
 from pipeline.flows.building.build import show
 from pipeline.flows.training import training_progress
 from pipeline.runs.logs import logged, progress_bar
-from pipeline.store.tags.worklist import Sizes
+from pipeline.store.tags.work.worklist import Sizes
 from pipeline.tagging.part_steps import Planned
 from pipeline.tagging.tag_plan import plan_of
 from schemas.tagging_run import TaggingRun

@@ -13,7 +13,7 @@ from pipeline.models.model import load_card, load_model
 from pipeline.models.starter import model_uri
 from pipeline.searching.catalogue import TaggedCatalogue
 from pipeline.store.folder import Folder
-from pipeline.store.tags.corrections import add_corrections
+from pipeline.store.tags.track_facts.corrections import add_corrections
 from pipeline.training.transfer.correction_fit import SaidOfWindows, fit_correction
 
 N_TRACKS, N_WINDOWS, N_FEATURES, N_CLASSES = 60, 4, 8, 3
