@@ -19,9 +19,10 @@ from pipeline.models.model import Architecture, Tagger
 from pipeline.training.augmenting.augment import MASK_SHARE, mask, mix, tilt
 from pipeline.training.config import TrainConfig
 from pipeline.training.data.windows import load_windows, row_moments
-from pipeline.training.loop import Hooks, clip_metrics, clip_scores, train
+from pipeline.training.loop import Hooks, train
 from pipeline.training.schedule import learning_rate
 from pipeline.training.spectra.logmel import SamplesToLogMel, with_margins
+from pipeline.training.validation import clip_metrics, clip_scores
 from tests.conftest import tones
 from tests.marks import slow
 from tests.training.test_epochs import window_set

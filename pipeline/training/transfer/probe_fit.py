@@ -20,10 +20,11 @@ from pipeline.training.config import TrainConfig
 from pipeline.training.cost import CostMeter
 from pipeline.training.data.sampling import balanced_order
 from pipeline.training.data.windows import WindowSet
-from pipeline.training.loop import Progress, clip_metrics, weights_of
-from pipeline.training.losses import window_losses
+from pipeline.training.loop import Progress, weights_of
 from pipeline.training.schedule import learning_rate
 from pipeline.training.selection import METHODS, best_row, check_selection, figures, n_stale
+from pipeline.training.step.losses import window_losses
+from pipeline.training.validation import clip_metrics
 
 Labels = Mapping[str, tuple[Sequence[str], Sequence[str] | None]]
 """By segment_id, the codes of the classes of a clip, and of those that are unknown."""
