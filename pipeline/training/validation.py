@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import torch
@@ -29,8 +29,15 @@ def validation_figures(
         predicted = clip_scores(model, data, aggregation, device, precision=precision)
         return clip_errors(predicted, data.targets)
     scores = clip_scores_by(model, data, [aggregation, *METHODS], device, precision=precision)
-    judged = {method: clip_metrics(found, data.targets) for method, found in scores.items()}
-    return figures(judged, scores[aggregation], data.targets, aggregation)
+    return figures_of(scores, data.targets, aggregation)
+
+
+def figures_of(
+    scores: Mapping[str, Float32], targets: Float32, aggregation: str
+) -> dict[str, float]:
+    """Return an epoch's figures from the clips' scores by method, `[n_clips, n_classes]` each."""
+    judged = {method: clip_metrics(found, targets) for method, found in scores.items()}
+    return figures(judged, scores[aggregation], targets, aggregation)
 
 
 def clip_scores(

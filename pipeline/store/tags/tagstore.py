@@ -39,7 +39,7 @@ from pipeline.store.tags.tagfiles import (
 from pipeline.store.tags.tagpart import TagPart
 from pipeline.store.tags.tagrows import belonging, last_of_each, times
 from pipeline.store.tags.track_facts.gone import gone_tracks
-from schemas.attributes import attributes_of
+from schemas.attributes import attributes_of_all
 from schemas.tagging_run import TaggingRun
 
 IDENTITY_KEY = b"timbre.tagging"
@@ -169,8 +169,7 @@ class TagStore:
         """Return the columns of attributes that a model's rows have; a file may lack some."""
         with ThreadPoolExecutor(AT_ONCE) as pool:
             schemas = list(pool.map(self.folder.read_schema, self.files(model_id)))
-        found = {one.name: one for schema in schemas for one in attributes_of(schema)}
-        return list(found.values())
+        return attributes_of_all(schemas)
 
     def n_parts(self, model_id: str) -> int:
         """Return into how many parts a model's rows are cut; 1 where it has none yet."""
