@@ -27,6 +27,8 @@ from tests.conftest import tones
 from tests.marks import slow
 from tests.training.test_epochs import window_set
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 CPU = torch.device("cpu")
 CONFIG = TrainConfig(model="resnet10t", input_size=(32, 32), epochs=3, batch_size=8, lr=1e-3)
 
@@ -57,14 +59,6 @@ def run(config: TrainConfig, checkpoint=None, stop_after=None):
     except Stop:
         return None, saved
     return progress, saved
-
-
-@pytest.fixture(autouse=True)
-def _one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 def test_learning_rate_is_warm_up_and_polynomial_decay():
