@@ -8,7 +8,7 @@ from dataclasses import replace
 from functools import partial
 
 from pipeline.audio.spectra.activity import Activity
-from pipeline.configs.tag import TagConfig as TagConfig
+from pipeline.configs.tag import TagConfig
 from pipeline.inference.inference_config import (
     InferenceConfig,
     calibrated,
@@ -27,8 +27,8 @@ from pipeline.tagging.tag_claim import aggregation_there
 
 
 def inference_of(config: TagConfig) -> InferenceConfig:
-    """Return how a config's scores become labels."""
-    inference = _inference_of(config)
+    """Return how a tagging's models are run, and how their scores become labels."""
+    inference = _with_labelling(config)
     embeddings = _has_embeddings(config, inference.card)
     if config.calibrated:
         inference = calibrated(inference, threshold=config.threshold)
@@ -89,8 +89,8 @@ def _run_by(
     )
 
 
-def _inference_of(config: TagConfig) -> InferenceConfig:
-    """Return the aggregation and thresholds: the default is newer than some folders of tags."""
+def _with_labelling(config: TagConfig) -> InferenceConfig:
+    """Return aggregation and thresholds: the default is newer than the tags of some folders."""
     inference = inference_config(
         config.model, config.aggregate, config.threshold, gpu=config.gpu, whole_tracks=True
     )
