@@ -31,6 +31,8 @@ class Compact(WithHead):
         Channels of the first convolution.
     """
 
+    head: nn.Linear
+
     def __init__(self, *, n_classes: int, dropout: float, width: int = WIDTH) -> None:
         super().__init__()
         plan = ((1, 1, 1), (1, 2, 2), (2, 2, 1), (2, 4, 2), (4, 4, 1), (4, 8, 2))
