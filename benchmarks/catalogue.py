@@ -30,7 +30,7 @@ from pipeline.store.catalogue import track_batches
 from pipeline.store.folder import Folder
 from pipeline.store.tags.known import Known
 from pipeline.store.tags.tagstore import TagStore
-from pipeline.store.tags.worklist import plan_work
+from pipeline.store.tags.work.worklist import plan_work
 from schemas.tags import tags_schema
 
 N_FILES, N_ROWS, N_KNOWN, N_A_FILE = 1_000_000, 10_000_000, 1_000_000, 256

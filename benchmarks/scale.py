@@ -29,13 +29,14 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from pipeline.configs.tag import TagConfig
-from pipeline.flows.tagging.tag import lineage_of, tag_catalog, tagging_of
+from pipeline.flows.tagging.tag import tag_catalog
 from pipeline.store.catalogue import TRACKS
 from pipeline.store.folder import Folder
 from pipeline.store.tags.known import KNOWN, Known
 from pipeline.store.tags.parts import n_parts_for
 from pipeline.store.tags.tagstore import TagStore
-from pipeline.store.tags.worklist import plan_work
+from pipeline.store.tags.work.worklist import plan_work
+from pipeline.tagging.tag_inference import inference_of, lineage_of
 from schemas.tags import tags_schema
 
 MILLION = 1_000_000
@@ -70,7 +71,7 @@ def write(n_tracks: int, folder: Path) -> Figures:
     """Write the TAGS of so many tracks."""
     store = _store(n_tracks, folder)
     shutil.rmtree(folder / str(n_tracks), ignore_errors=True)
-    inference = tagging_of(_config(n_tracks, folder))
+    inference = inference_of(_config(n_tracks, folder))
     codes, model_id = inference.codes, inference.card.model_id
     schema = tags_schema(codes).with_metadata(lineage_of(inference))
     rng, n_parts = np.random.default_rng(0), n_parts_for(n_tracks)

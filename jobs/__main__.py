@@ -9,6 +9,7 @@ from pathlib import Path
 
 from jobs import harness
 from pipeline import __version__
+from pipeline.errors import did_you_mean
 from pipeline.seams import summary
 
 COMMANDS = {
@@ -45,7 +46,7 @@ def main(argv: list[str] | None = None) -> int:
         print(f"timbre {__version__}")
         return harness.OK
     if name not in COMMANDS:
-        known, near = ", ".join(COMMANDS), harness.meant(name, [*COMMANDS, "--help", *_VERSION])
+        known, near = ", ".join(COMMANDS), did_you_mean(name, [*COMMANDS, "--help", *_VERSION])
         print(f"error: {name!r}: no such command{near}; expected one of {known}", file=sys.stderr)
         return harness.USAGE
     sys.argv[:] = [f"timbre {name}", *words]  # argparse names the program by the first

@@ -13,16 +13,15 @@ import signal
 import sys
 import textwrap
 import threading
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from contextlib import suppress
-from difflib import get_close_matches
 from itertools import takewhile
 from logging import ERROR, WARNING
 from time import monotonic
 from types import FrameType
 from typing import Any, NoReturn, Self
 
-from pipeline.errors import UsageError
+from pipeline.errors import UsageError, did_you_mean
 from pipeline.flags import add_flags
 from pipeline.flags import share as share
 from pipeline.report.wording import past_limit_text
@@ -64,16 +63,6 @@ def _program() -> str | None:
     return f"python -m {spec.name}" if spec and spec.name != "jobs.__main__" else None
 
 
-def meant(word: str, known: Iterable[str]) -> str:
-    """Return which known word an unknown one may stand for, as a remark; '' where none is near.
-
-    >>> meant("--modle", ["--model", "--out"]), meant("--xyz", ["--model"])
-    (' (did you mean --model?)', '')
-    """
-    near = get_close_matches(word, known, n=1)
-    return f" (did you mean {near[0]}?)" if near else ""
-
-
 class _Parser(argparse.ArgumentParser):
     takes_relative = False
     _words: Sequence[str] = ()
@@ -111,7 +100,7 @@ class _Parser(argparse.ArgumentParser):
             name = word.partition("=")[0]
             is_flag = re.match(r"-[^\d.]", name) and " " not in word
             if is_flag and not any(flag.startswith(name) for flag in known):
-                return f"{name}: no such flag{meant(name, known)}"
+                return f"{name}: no such flag{did_you_mean(name, known)}"
         return ""
 
     def _fail(self, text: str) -> NoReturn:

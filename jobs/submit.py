@@ -9,7 +9,7 @@ from jobs import harness
 from jobs.__main__ import COMMANDS
 from pipeline.api import submit
 from pipeline.configs.submit import SubmitConfig
-from pipeline.errors import UsageError
+from pipeline.errors import UsageError, did_you_mean
 from pipeline.flags import from_flags
 
 
@@ -46,7 +46,7 @@ def _check(command: list[str]) -> None:
     if not command:
         raise UsageError("expected a command after --, such as -- tag --catalog s3://BUCKET/music")
     if command[0] not in known:
-        near = harness.meant(command[0], known)
+        near = did_you_mean(command[0], known)
         raise UsageError(f"{command[0]!r}: no command for a cluster{near}; {', '.join(known)} are")
 
 

@@ -37,7 +37,7 @@ def main(argv: list[str] | None = None) -> int:
             print(_planned(plan_tagging(config)))
             return harness.OK
         run = tag_catalog(config)
-        from pipeline.report.nightly.alerts import HAVE_FAILED
+        from pipeline.report.tagging.alerts import HAVE_FAILED
 
         print(_done(run, config.out))
         _warn_of_slow_engine(run)
@@ -129,7 +129,7 @@ def _left_out(counts: Mapping[str, int]) -> str:
 
 def _reasons(run: TaggingRun) -> str:
     """Return one line per reason why tracks have failed in this run, the commonest first."""
-    from pipeline.report.nightly.failures import REASONS
+    from pipeline.report.tagging.failures import REASONS
 
     commonest = sorted(run.reasons.items(), key=lambda item: -item[1])
     return "".join(f"  {n:>8,}  {reason}: {REASONS.get(reason, '')}\n" for reason, n in commonest)

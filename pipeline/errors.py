@@ -16,6 +16,8 @@ A fault of an item carries its `outcome` and `reason`; anything that is not a Ti
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from difflib import get_close_matches
 from enum import StrEnum
 
 
@@ -178,3 +180,13 @@ class FetchFault(ItemFault):
 
 class DecodeError(ItemFault):
     """The bytes are there, but are not the audio that was asked for."""
+
+
+def did_you_mean(word: str, known: Iterable[str]) -> str:
+    """Return which known word an unknown one may stand for, as a remark; '' where none is near.
+
+    >>> did_you_mean("--modle", ["--model", "--out"]), did_you_mean("--xyz", ["--model"])
+    (' (did you mean --model?)', '')
+    """
+    near = get_close_matches(word, known, n=1)
+    return f" (did you mean {near[0]}?)" if near else ""

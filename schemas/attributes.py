@@ -7,6 +7,8 @@ defined for the track, and where the track was not described.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import pyarrow as pa
 
 from schemas.columns import CODES, column
@@ -49,6 +51,12 @@ def attribute(
 def attributes_of(schema: pa.Schema) -> list[pa.Field]:
     """Return the columns of TAGS that are attributes, of all sets."""
     return [field for field in schema if _SET_KEY in (field.metadata or {})]
+
+
+def attributes_of_all(schemas: Iterable[pa.Schema]) -> list[pa.Field]:
+    """Return the columns of TAGS that are attributes in any of some schemas, each once."""
+    found = {one.name: one for schema in schemas for one in attributes_of(schema)}
+    return list(found.values())
 
 
 def sets_of(schema: pa.Schema) -> list[str]:

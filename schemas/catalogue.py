@@ -13,4 +13,4 @@ CATALOGUE = pa.schema(
         column("catalog_uri", pa.string(), "the track, as the manifest has it"),
     ]
 )
-"""The manifest's own columns follow: `pipeline.store.manifest_columns`."""
+"""The manifest's own columns follow: `pipeline.store.manifests.manifest_columns`."""

@@ -68,6 +68,6 @@ class RegressionEvaluation(Record):
     targets: list[dict[str, Any]]
     """Of each target the fields of `TargetFigures`."""
     history: list[dict[str, Any]] = field(default_factory=list)
-    """The training's epochs."""
+    """What each epoch of the training came to."""
     provenance: dict[str, str] = field(default_factory=dict)
     """What was scored with what, and versions."""

@@ -25,13 +25,13 @@ class TrainingRow:
     about: str
     """What sets it apart, in words."""
     state: State
-    """What became of it."""
+    """Whether it is done, skipped or failed."""
     reason: str = ""
     """Why it is not done; empty where it is."""
     model_id: str | None = None
     """The model's id: its network's name and a hash of its weights."""
     n_parameters: int | None = None
-    """Numbers that are learned."""
+    """How many numbers of the network are learned."""
     report_parameters: int | None = None
     """Those that the report prints, rounded as there; None where it prints none."""
     seconds: float | None = None
@@ -39,7 +39,7 @@ class TrainingRow:
     peak_memory_mib: float | None = None
     """The most memory of one worker, in MiB: resident on a CPU, torch's own on a GPU."""
     n_epochs: int | None = None
-    """Epochs that were trained."""
+    """How many epochs were trained."""
     best_epoch: int | None = None
     """The epoch that is kept: the smallest validation loss after S2."""
 
@@ -55,11 +55,11 @@ class ResultRow:
     dataset: str
     """Whose test split was scored: irmas or audioset."""
     state: State
-    """What became of it."""
+    """Whether it is done, skipped or failed."""
     reason: str = ""
     """Why it is not done; empty where it is."""
     n_items: int | None = None
-    """Clips that were scored."""
+    """How many clips were scored."""
     figures: dict[str, float | None] = field(default_factory=dict)
     """Of the classes that are there: hamming_score, exact_match, macro_f1_present, ..."""
     intervals: dict[str, list[float | None]] = field(default_factory=dict)
@@ -75,7 +75,7 @@ class ClaimRow:
     text: str
     """The claim, as a sentence."""
     verdict: Verdict
-    """Whether it holds."""
+    """Whether the claim holds here."""
     detail: str = ""
     """What was found, in words."""
     difference: float | None = None
@@ -83,9 +83,9 @@ class ClaimRow:
     low: float | None = None
     """Low end of the 95 % interval of the difference."""
     high: float | None = None
-    """High end of it."""
+    """High end of that interval."""
     p_value: float | None = None
-    """Two-sided, from paired resamples."""
+    """Of the difference, two-sided, from paired resamples."""
     p_holm: float | None = None
     """The same, corrected for the number of the figure's claims (Holm)."""
 
@@ -95,9 +95,9 @@ class DifferenceRow:
     """How far a result of a figure is from the best one on the same test split, in macro F1."""
 
     figure: str
-    """Name of the figure."""
+    """Name of the report's figure."""
     name: str
-    """Name of the result."""
+    """Name of the result compared."""
     best: str
     """Name of the best result of the figure on that split."""
     difference: float | None
@@ -105,9 +105,9 @@ class DifferenceRow:
     low: float | None
     """Low end of the 95 % interval of the difference."""
     high: float | None
-    """High end of it."""
+    """High end of that interval."""
     p_value: float | None
-    """Two-sided, from paired resamples."""
+    """Of the difference, two-sided, from paired resamples."""
     p_holm: float | None
     """The same, corrected for the number of the figure's results on that split (Holm)."""
 
@@ -139,7 +139,7 @@ class ReproductionRecord(Record):
     complete: bool = False
     """Whether the run has ended: every experiment is done, skipped or failed."""
     trainings: list[TrainingRow] = field(default_factory=list)
-    """The models."""
+    """The models that were trained, or were to be."""
     results: list[ResultRow] = field(default_factory=list)
     """What they say of the test splits."""
     figures: list[FigureRow] = field(default_factory=list)

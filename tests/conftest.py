@@ -117,3 +117,14 @@ def make_wav(tmp_path: Path):
         return path
 
     return make
+
+
+@pytest.fixture
+def one_thread():
+    """Let torch compute in one thread, so that sums are made in one order."""
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)

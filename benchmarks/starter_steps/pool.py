@@ -20,9 +20,9 @@ from pipeline.audio.spectra.logmel import LogMelSpec
 from pipeline.audio.spectra.windows import WindowSpec
 from pipeline.training.augmenting.randomise.base import rms
 from pipeline.training.augmenting.randomise.chain import DEFAULT, randomised
-from pipeline.training.augmenting.randomise.mixture import Mixture, mixed
 from pipeline.training.augmenting.randomise.silence import placed
 from starter_steps.encoders import Teacher, encoded
+from starter_steps.mixture import Mixture, mixed
 from starter_steps.notes import CODES, DRUMS, OTHER
 from starter_steps.render import SAMPLE_RATE_HZ
 

@@ -57,7 +57,7 @@ class App:
         self._browser, self._token = browser, token
 
     def made(self) -> web.Application:
-        """Return what aiohttp runs."""
+        """Return the application that aiohttp runs, with all routes."""
         app = web.Application(middlewares=[self._guarded], client_max_size=_LARGEST_POST_BYTES)
         app.on_response_prepare.append(_with_headers)
         app.router.add_get("/", self._index)

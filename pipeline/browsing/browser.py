@@ -28,7 +28,7 @@ from pipeline.searching.catalogue import TaggedCatalogue
 from pipeline.searching.query_vector import query_vector
 from pipeline.searching.scored_now import ScoredNow
 from pipeline.store.folder import split_uri
-from pipeline.store.tags.corrections import (
+from pipeline.store.tags.track_facts.corrections import (
     add_corrections,
     corrected_spans,
     read_corrections,
@@ -83,7 +83,7 @@ class Browser:
             self._guard(picture, silence, 1.0)
 
     def close(self) -> None:
-        """End the decoder's process."""
+        """End the process that decodes."""
         self._guard.close()
 
     def about(self) -> dict[str, Any]:

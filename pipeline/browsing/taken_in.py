@@ -11,9 +11,10 @@ from pipeline.configs.correct import CorrectConfig as CorrectConfig
 from pipeline.errors import TableError, UsageError
 from pipeline.exports.annotations import read_label_studio
 from pipeline.searching.catalogue import TaggedCatalogue
-from pipeline.store.catalogue import read_csv, resolve
+from pipeline.store.catalogue import resolve
 from pipeline.store.folder import split_uri
-from pipeline.store.tags.corrections import add_corrections
+from pipeline.store.manifests.lines import read_csv
+from pipeline.store.tags.track_facts.corrections import add_corrections
 from schemas.corrections import ABSENT, PRESENT, VERDICTS
 
 Row = dict[str, Any]

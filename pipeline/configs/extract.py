@@ -18,7 +18,8 @@ FEATURES = (
     *declaring("pipeline.audio.description.more_features", "FEATURE"),
 )
 """Names in the feature catalogue (`audio.feature_table`), in its order."""
-_STATISTICS = ("mean", "var")
+STATISTICS = ("mean", "var")
+"""What `--pool` may name of a clip's columns."""
 
 
 @described
@@ -45,5 +46,5 @@ class ExtractConfig(ClusterConfig):
     def __post_init__(self) -> None:
         if not self.features or len(set(self.features)) < len(self.features):
             raise UsageError(f"--features {','.join(self.features)}: expected names, each once")
-        if unknown := sorted(set(self.pool) - set(_STATISTICS)):
+        if unknown := sorted(set(self.pool) - set(STATISTICS)):
             raise UsageError(f"--pool {','.join(unknown)}: expected mean, var or mean,var")

@@ -16,7 +16,7 @@ class LearnCorrectionsConfig:
     corrections: Uri
     """A tagging folder with corrections, as jobs.browse writes them, and embeddings."""
     out: Uri
-    """The new model's folder."""
+    """The folder of the new model."""
     init: Annotated[str | None, Flag("starter|URI")] = None
     """The model that tagged; where not given, it is read from where the run had it."""
     model_id: Annotated[str | None, Flag("ID")] = None

@@ -12,7 +12,7 @@ from pipeline.evaluation.labels.thresholds import check_share
 from pipeline.flags import Count, Flag, Number, Seconds, Share, described, words
 from pipeline.models.names import STARTER, Engine, Precision
 from pipeline.seams import declaring
-from pipeline.store.playlist import FORMS
+from pipeline.store.manifests.playlist import FORMS
 
 Retry = Literal["none", "failed"]
 """Which failed tracks are taken again, beside those that the line failed."""

@@ -21,6 +21,7 @@ import pyarrow.compute as pc
 from pipeline.arrays import Float32, Int64
 from pipeline.audio.description.features import FEATURES, FrameSpec
 from pipeline.configs.explore import ALL
+from pipeline.configs.extract import STATISTICS
 from pipeline.errors import SpecMismatch, UsageError
 from pipeline.evaluation.statistics.anova import RowValues, single_groups
 from pipeline.store.dataset import Dataset
@@ -28,7 +29,6 @@ from pipeline.store.folder import Folder
 from pipeline.store.matrices import label_matrix
 from schemas.feature_set import FeatureSetRecord, squared
 
-_STATISTICS = ("mean", "var")
 _EXTRACT = "python -m jobs.extract_features --pool mean,var"
 
 
@@ -88,7 +88,7 @@ def read_pooled(folder: Folder, feature: str, split: str, codes: list[str]) -> P
     if not shards:
         raise UsageError(f"{folder.uri}: no clips in {feature}-pooled of the split {split}")
     schema = folder.read_schema(shards[0])
-    fields = [schema.field(name) for name in _STATISTICS if name in schema.names]
+    fields = [schema.field(name) for name in STATISTICS if name in schema.names]
     rows = {field.name: _rows(field) for field in fields}
     n_clips, segment_ids, groups, pieces = 0, [], [], []
     for name in shards:

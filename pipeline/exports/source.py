@@ -19,15 +19,15 @@ from pipeline.arrays import Bools
 from pipeline.errors import SpecMismatch, StoreError
 from pipeline.exports.texts import Row, TagSource
 from pipeline.store.matrices import codes_of
-from pipeline.store.tags.catalogue_table import CatalogueRows
-from pipeline.store.tags.corrections import (
+from pipeline.store.tags.tagfiles import file_beside
+from pipeline.store.tags.tagstore import CurrentRows, TagStore
+from pipeline.store.tags.track_facts.catalogue_table import CatalogueRows
+from pipeline.store.tags.track_facts.corrections import (
     Corrections,
     corrected,
     corrected_spans,
     read_corrections,
 )
-from pipeline.store.tags.tagfiles import file_beside
-from pipeline.store.tags.tagstore import CurrentRows, TagStore
 from schemas.tagging_run import TaggingRun
 from schemas.timeline import INTERVALS
 

@@ -13,6 +13,7 @@ from typing import IO, Any
 
 from pipeline.errors import UsageError
 from pipeline.exports import texts
+from pipeline.exports.jsonl import json_row
 from pipeline.exports.metadata.unfit import Unfit, check_content, file_of
 from pipeline.exports.source import Intervals
 from pipeline.exports.task import Export, Task
@@ -28,7 +29,7 @@ Sample = tuple[str, Path, bytes]
 def sample_json(row: Row, spans: list[Span], origin: TagSource) -> bytes:
     """Return a track's tags: its row as in tags.jsonl, names, and where what sounds."""
     said = {
-        **texts.json_row(row, origin.attributes),
+        **json_row(row, origin.attributes),
         "label_names": [origin.name(code) for code in row["labels"] or ()],
         "intervals": [asdict(span) for span in spans],
     }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import sys
 import threading
 import time
@@ -26,6 +27,7 @@ _OBJECT_STORE_BYTES = 1 << 30
 _EXECUTOR_ENDS_S = 30.0
 _LOOK_EVERY_S = 1.0
 _LONGEST_WHY = 300
+_ANSWERS_S = 10.0
 _PROCESS_STARTS_S = "300"  # Ray's 60 are too few for torch on a machine that others use, too
 
 
@@ -91,18 +93,25 @@ def _start_or_join(*, min_cpus: int, gpu: bool) -> None:
 
 
 def _join(address: str, **options: Any) -> None:
-    """Join the cluster of RAY_ADDRESS, without the lines of Ray's C++ where none answers."""
+    """Join the cluster of RAY_ADDRESS; one that does not answer is told at once, not by Ray."""
     say("joining", text=f"joining the Ray cluster at {address}")
     try:
-        with _silenced_stderr():
-            ray.init(**options)
-    except (AuthenticationError, ConnectionError, RuntimeError) as error:
+        _check_answers(address)
+        ray.init(**options)
+    except (AuthenticationError, OSError, RuntimeError) as error:
         why = " ".join(str(error).split())[:_LONGEST_WHY].rstrip(".")
         raise TimbreError(
             f"RAY_ADDRESS={address}: cannot join that Ray cluster: {why}; look whether its "
             "head runs, and at the token (RAY_AUTH_MODE), or unset RAY_ADDRESS to run on this "
             "machine"
         ) from error
+
+
+def _check_answers(address: str) -> None:
+    """Raise OSError where nothing listens at HOST:PORT; Ray itself asks on for minutes."""
+    host, _, port = address.removeprefix("ray://").rpartition(":")
+    if host and port.isdecimal():
+        socket.create_connection((host.strip("[]"), int(port)), _ANSWERS_S).close()
 
 
 def _has_gpu() -> bool:

@@ -16,7 +16,7 @@ _SHOW_EVERY_S = 10.0
 def wait_for_one(running: Sequence[ray.ObjectRef[Any]], bar: Any) -> ray.ObjectRef[Any]:
     """Return one of the results that is there; its bar says every ten seconds that it waits."""
     while True:
-        ready, _ = ray.wait(running, num_returns=1, timeout=_SHOW_EVERY_S, fetch_local=False)
+        ready, _ = ray.wait(list(running), num_returns=1, timeout=_SHOW_EVERY_S, fetch_local=False)
         if ready:
             return ready[0]
         bar.refresh()

@@ -166,7 +166,7 @@ class _MatrixParts:
             self._add(samples, max(self._n_done, n_known // step * step))
 
     def ended(self, samples: _Samples) -> Matrix:
-        """Return all columns."""
+        """Return the matrix of the whole track, `[n_rows, n_columns]`."""
         self._add(samples, None)
         return self._parts[0] if len(self._parts) == 1 else np.concatenate(self._parts, axis=1)
 

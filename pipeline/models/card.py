@@ -1,7 +1,7 @@
 """model.json in and out: everything of a model but its weights. No torch here.
 
 It carries all that tagging needs: architecture, classes, feature spec, window, aggregation,
-thresholds. A night with nothing new reads this and never loads the network.
+thresholds. A run with nothing new reads this and never loads the network.
 """
 
 from __future__ import annotations

@@ -17,6 +17,15 @@ def panels_height_in(n_panels: int) -> float:
     return 0.7 + 2.15 * -(-max(1, n_panels) // n_columns)
 
 
+def grid_of(figure: Figure, n_panels: int, n_columns: int = N_COLUMNS) -> list[Axes]:
+    """Return axes row by row, at least one row; those that no panel needs are not drawn."""
+    n_rows = max(1, -(-n_panels // n_columns))
+    grid: list[Axes] = list(figure.subplots(n_rows, n_columns, squeeze=False).ravel())
+    for axes in grid[n_panels:]:
+        axes.set_axis_off()
+    return grid
+
+
 def unit_panels(figure: Figure, n_panels: int, *, x: str, y: str) -> list[Axes]:
     """Return panels, row by row, whose axes go from 0 to 1 and share their names."""
     n_columns = max(1, min(N_COLUMNS, n_panels))

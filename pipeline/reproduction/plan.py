@@ -40,7 +40,7 @@ class Scoring:
     name: str
     """Names the result and its folder."""
     models: tuple[str, ...]
-    """The names of trainings."""
+    """Names of the trainings whose models they are."""
     dataset: str = IRMAS
     """Whose test split is scored."""
     skipped: str = ""

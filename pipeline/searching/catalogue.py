@@ -25,8 +25,8 @@ from pipeline.searching.index import IndexedVectors
 from pipeline.searching.vectors import Vectors
 from pipeline.searching.views import Views, sql_errors
 from pipeline.searching.words import columns_of, order_of
-from pipeline.store.tags.corrections import Corrections
 from pipeline.store.tags.tagstore import TagStore
+from pipeline.store.tags.track_facts.corrections import Corrections
 from schemas.tagging_run import TaggingRun
 
 

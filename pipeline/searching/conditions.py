@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from difflib import get_close_matches
 from typing import Any, Literal, NoReturn
 
+from pipeline.errors import did_you_mean
 from pipeline.searching.expression import And, Comparison, Label, Node, Not, Or, fail, parse
 
 Kind = Literal["number", "text", "time"]
@@ -103,12 +103,6 @@ def identifier(name: str) -> str:
     return '"' + name.replace('"', '""') + '"'
 
 
-def meant(word: str, known: Sequence[str]) -> str:
-    """Return which known word an unknown one may stand for, as a remark; '' where none is near."""
-    near = get_close_matches(word, known, n=1)
-    return f" (did you mean {near[0]}?)" if near else ""
-
-
 class _Writer:
     """Writes the SQL of a tree, and collects its values in their order."""
 
@@ -172,7 +166,7 @@ class _Writer:
     def _unknown(self, word: str, at: int) -> NoReturn:
         known = self._columns.words
         few = ", ".join(known[:40]) + (" ..." if len(known) > 40 else "")
-        fail(self._text, at, f"unknown word {word!r}{meant(word, known)}; there are {few}")
+        fail(self._text, at, f"unknown word {word!r}{did_you_mean(word, known)}; there are {few}")
 
 
 def like_pattern(text: str) -> str:

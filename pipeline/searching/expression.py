@@ -61,7 +61,7 @@ class Comparison:
 
 @dataclass(frozen=True)
 class Not:
-    """What does not hold."""
+    """`not` before a part of a question."""
 
     part: Node
 

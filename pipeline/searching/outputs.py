@@ -1,8 +1,8 @@
 """Rows that a search has found in, the text of a table, csv, JSON lines or playlist out.
 
-Uris come from the outside world: what each format does with the worst of them is said in
-`pipeline.exports.texts`; a table shows what a terminal would obey, such as control characters, by
-its escape.
+Uris come from the outside world: what csv and playlist do with the worst of them is said in
+`pipeline.exports.csv` and `m3u`. A table shows control characters, and what else a terminal would
+obey by its escape.
 """
 
 from __future__ import annotations
@@ -19,7 +19,8 @@ import pyarrow as pa
 
 from pipeline.errors import UsageError
 from pipeline.exports import texts
-from pipeline.exports.texts import is_formula, playlist_head, playlist_lines
+from pipeline.exports.csv import is_formula
+from pipeline.exports.m3u import playlist_head, playlist_lines
 from pipeline.store.folder import Folder, split_uri, without_options
 
 Rows = Sequence[Mapping[str, Any]]

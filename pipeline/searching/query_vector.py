@@ -1,6 +1,6 @@
 """What a search is to be like in, its embedding out: a track's own, or made of audio by its model.
 
-Audio goes the way that a night takes it (`pipeline.inference`): the windows and the activity of the
+Audio goes the way of a tagging (`pipeline.inference`): the windows and the activity of the
 folder's own tagging, so a track of the catalogue gets the vector that it has there.
 """
 

@@ -22,7 +22,7 @@ _KEPT = 64  # tracks
 
 
 class ScoredNow:
-    """A function of a track's uri: its tables beside TAGS, as a night with --keep-windows has them.
+    """A function of a track's uri: its tables beside TAGS, as a run with --keep-windows has them.
 
     The model is loaded at the first call; one call runs at a time.
     """

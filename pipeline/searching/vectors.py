@@ -79,7 +79,7 @@ class Vectors:
         return np.flatnonzero(pc.equal(self.rows["uri"], uri).to_numpy())
 
     def vector(self, row: int) -> Float32:
-        """Return an embedding, `[n_features]`."""
+        """Return the embedding of a row, `[n_features]`."""
         return np.asarray(self.matrix[row], np.float32)
 
     def nearest(

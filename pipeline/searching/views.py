@@ -5,7 +5,7 @@
     corrections/*.parquet ─→ people
 
 `tracks` is the one place where it is said which rows a search sees, and with which labels: not
-those of tracks that are gone, and as people have corrected them. After a night each track has
+those of tracks that are gone, and as people have corrected them. After a run each track has
 one row, and the files are read as they are; only files with rows that a later one replaces, as a
 killed run leaves them, are read into memory without these.
 """
@@ -13,7 +13,7 @@ killed run leaves them, are read into memory without these.
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 
@@ -24,11 +24,11 @@ from pyarrow import dataset
 from pipeline.errors import SpecMismatch, StoreError
 from pipeline.searching.conditions import identifier, quoted
 from pipeline.store.matrices import codes_of
-from pipeline.store.tags.corrections import Corrections, corrected, read_corrections
-from pipeline.store.tags.gone import read_gone
 from pipeline.store.tags.tagfiles import AT_ONCE, file_beside
 from pipeline.store.tags.tagstore import TagStore
-from schemas.attributes import attributes_of
+from pipeline.store.tags.track_facts.corrections import Corrections, corrected, read_corrections
+from pipeline.store.tags.track_facts.gone import read_gone
+from schemas.attributes import attributes_of_all
 from schemas.tags import tags_schema
 from schemas.timeline import windows_schema
 
@@ -66,7 +66,7 @@ class Views:
         self._schemas = self._read_schemas()
         first = self._schemas[self._files[0]]
         self.codes = codes_of(first)
-        self.attributes = _attributes(self._schemas.values())
+        self.attributes = attributes_of_all(self._schemas.values())
         self.connection = duckdb.connect(config=_SETTINGS)
         replaced = store.replaced_rows(model_id)
         # Where a track has two rows of one content, as a killed run leaves them, each has windows.
@@ -207,8 +207,3 @@ def sql_errors(uri: str) -> Iterator[None]:
         raise StoreError(
             f"cannot read {uri}: {first}; run the same command again when no tagging runs there"
         ) from error
-
-
-def _attributes(schemas: Iterable[pa.Schema]) -> list[pa.Field]:
-    found = {one.name: one for schema in schemas for one in attributes_of(schema)}
-    return list(found.values())

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from pipeline.errors import UsageError
-from pipeline.searching.conditions import Column, Columns, identifier, meant
+from pipeline.errors import UsageError, did_you_mean
+from pipeline.searching.conditions import Column, Columns, identifier
 
 _TRACK_WORDS = {
     "uri": Column("uri", "text"),
@@ -64,7 +64,7 @@ def order_of(order_by: str, columns: Columns) -> str:
     word, _, way = order_by.strip().partition(" ")
     column, way = columns.column_of(word), way.strip().lower()
     if column is None or way not in ("", "asc", "desc"):
-        near = meant(word, columns.words) if column is None else ""
+        near = did_you_mean(word, columns.words) if column is None else ""
         raise UsageError(
             f"--sort {order_by!r}: expected a word such as duration or cel{near}, and asc or desc "
             "behind it"

@@ -9,16 +9,12 @@ no more memory than ten thousand.
 
 from __future__ import annotations
 
-import csv
 import glob
-import io
-import json
 import os
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from itertools import islice
 from pathlib import Path
-from typing import Any, BinaryIO
 from urllib.parse import unquote, urlsplit
 
 import pyarrow as pa
@@ -26,21 +22,23 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from pipeline.audio.decoding.formats import AUDIO_SUFFIXES
-from pipeline.errors import TableError, UsageError
-from pipeline.store.folder import Folder, read_input, split_uri, uri_in, without_options
+from pipeline.errors import UsageError
+from pipeline.store.folder import Folder, split_uri, uri_in, without_options
 from pipeline.store.left_out import LeftOut
-from pipeline.store.manifest_columns import kept_names, own_columns, own_columns_of
-from pipeline.store.playlist import FORMS, PLAYLISTS, playlist_uris, refuse_other_playlists
+from pipeline.store.manifests.lines import STATED, Row, checked_row, csv_rows, json_rows
+from pipeline.store.manifests.manifest_columns import kept_names, own_columns, own_columns_of
+from pipeline.store.manifests.playlist import (
+    FORMS,
+    PLAYLISTS,
+    playlist_uris,
+    refuse_other_playlists,
+)
 
 MANIFEST_SUFFIXES = (".parquet", ".csv", ".jsonl", *PLAYLISTS)
 TRACKS = pa.schema([("uri", pa.string()), ("size_bytes", pa.int64()), ("modified_ns", pa.int64())])
 _BATCH_TRACKS = 1 << 16
-_STATED = ("size_bytes", "modified_ns")
 _OWN = "own"  # of a track's row: the manifest's row that names it
-_INT64 = range(-(1 << 63), 1 << 63)
 _SCHEME = re.compile(r"[a-zA-Z][a-zA-Z0-9+.-]*://")
-
-Row = dict[str, Any]
 
 
 def track_batches(catalog: str, left_out: LeftOut | None = None) -> Iterator[pa.Table]:
@@ -230,9 +228,9 @@ def _manifest_rows(uri: str) -> Iterator[Row]:
                 {"uri": one} for _, one in playlist_uris(file, uri, is_local=folder.is_local)
             )
         else:
-            lines = _csv_rows(file, uri) if kind.endswith(".csv") else _json_rows(file, uri)
+            lines = csv_rows(file, uri) if kind.endswith(".csv") else json_rows(file, uri)
             for line, row in lines:
-                yield _checked(row, uri, line)
+                yield checked_row(row, uri, line)
 
 
 def _parquet_batches(uri: str) -> Iterator[pa.Table]:
@@ -246,7 +244,7 @@ def _parquet_batches(uri: str) -> Iterator[pa.Table]:
             names = set(source.schema_arrow.names)
             if "uri" not in names:
                 raise UsageError(f"{expected}; its columns are {', '.join(sorted(names))}")
-            columns = ["uri", *(name for name in _STATED if name in names)]
+            columns = ["uri", *(name for name in STATED if name in names)]
             kept = kept_names(source.schema_arrow)
             for batch in source.iter_batches(_BATCH_TRACKS, columns=kept):
                 tracks, own = batch.select(columns), own_columns(batch)
@@ -254,7 +252,7 @@ def _parquet_batches(uri: str) -> Iterator[pa.Table]:
                     table = pa.Table.from_batches([tracks]).select(TRACKS.names).cast(TRACKS)
                 else:
                     rows = enumerate(tracks.to_pylist(), n_before + 1)
-                    checked = (_checked(row, uri, n) for n, row in rows)
+                    checked = (checked_row(row, uri, n) for n, row in rows)
                     found = list(_tracks_of(checked, address))
                     table = pa.Table.from_pylist(found, TRACKS)
                 yield with_columns(table, own)
@@ -272,7 +270,7 @@ def is_plain(batch: pa.RecordBatch) -> bool:
     fields = {field.name: field.type for field in batch.schema}
     if set(fields) != set(TRACKS.names) or not pa.types.is_string(fields["uri"]):
         return False
-    if not all(pa.types.is_signed_integer(fields[name]) for name in _STATED):
+    if not all(pa.types.is_signed_integer(fields[name]) for name in STATED):
         return False
     uris = batch["uri"]
     is_named = pc.match_substring_regex(uris, f"^{_SCHEME.pattern}")
@@ -284,44 +282,6 @@ def is_plain(batch: pa.RecordBatch) -> bool:
     return bool(pc.all(pc.fill_null(pc.or_(is_named, is_stated), False)).as_py())
 
 
-def _csv_rows(file: BinaryIO, uri: str) -> Iterator[tuple[int, Row]]:
-    text = io.TextIOWrapper(file, "utf-8-sig", newline="")
-    for line, row in _csv(text, uri, ["uri"]):
-        yield line, {key: value or None for key, value in row.items() if isinstance(key, str)}
-
-
-def _json_rows(file: BinaryIO, uri: str) -> Iterator[tuple[int, Row]]:
-    for line, data in enumerate(file, 1):
-        try:
-            text = data.decode("utf-8-sig")
-            if not text.strip():
-                continue
-            row = json.loads(text)
-        except ValueError:
-            row = None
-        if not isinstance(row, dict):
-            found = data.decode("utf-8-sig", "backslashreplace").strip()[:60]
-            raise TableError(uri, line, repr(found), "a JSON object")
-        yield line, row
-
-
-def _checked(row: Mapping[str, Any], uri: str, line: int) -> Row:
-    """Return a manifest's row; TableError where uri, size or time are something else."""
-    track = row.get("uri")
-    if not isinstance(track, str) or not track:
-        raise TableError(uri, line, "an empty value" if not track else repr(track), "a uri")
-    stated: Row = {**row, "uri": track}
-    for key in _STATED:
-        value = row.get(key)
-        try:
-            stated[key] = None if value is None else int(value)
-        except (TypeError, ValueError, OverflowError):
-            raise TableError(uri, line, f"{key} {value!r}", "a whole number") from None
-        if value is not None and stated[key] not in _INT64:
-            raise TableError(uri, line, f"{key} {value!r}", "a whole number of 64 bits")
-    return stated
-
-
 def resolve(uri: str, folder: str | Path) -> str:
     """Return a uri as a catalogue's listing would name it: relative paths count from `folder`."""
     if is_uri(uri):
@@ -330,26 +290,3 @@ def resolve(uri: str, folder: str | Path) -> str:
         return uri_in(str(folder), uri)
     return os.path.abspath(os.path.join(folder, uri))  # noqa: PTH100, PTH118 (a Path for each of
     # ten million rows takes a minute)
-
-
-def read_csv(uri: str, columns: Sequence[str]) -> list[tuple[int, dict[str, str]]]:
-    """Return line and values of a CSV file's rows; TableError for a missing column or value."""
-    text = io.TextIOWrapper(io.BytesIO(read_input(uri)), "utf-8-sig", newline="")
-    return list(_csv(text, uri, columns))
-
-
-def _csv(
-    file: Iterable[str], name: str, columns: Sequence[str]
-) -> Iterator[tuple[int, dict[str, str]]]:
-    """Yield line and values of each row; the first of `columns` must not be empty."""
-    try:
-        reader = csv.DictReader(file)
-        header = list(reader.fieldnames or [])
-        if missing := [column for column in columns if column not in header]:
-            raise TableError(name, 1, f"columns {header}", f"a column {missing[0]!r}")
-        for row in reader:
-            if not row[columns[0]]:
-                raise TableError(name, reader.line_num, "an empty value", f"a {columns[0]}")
-            yield reader.line_num, row
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise UsageError(f"{name}: not a CSV file in UTF-8: {error}") from error

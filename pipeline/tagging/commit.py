@@ -20,7 +20,7 @@ from pipeline.inference.scored_rows import tables_of
 from pipeline.inference.tracks import SAME
 from pipeline.store.tags.tagrows import not_before
 from pipeline.store.tags.tagstore import TagStore
-from pipeline.store.tags.work_table import SAME_PLACE, WorkTable
+from pipeline.store.tags.work.work_table import SAME_PLACE, WorkTable
 
 MODEL_TRACKS = 8
 """Tracks whose windows the model gets at once: batches of windows are filled across tracks."""
@@ -56,7 +56,7 @@ class Committed:
     tally: Tally
     """Counts of the batch, and the seconds that its stages took."""
     same: WorkTable
-    """The tracks whose content was known, for which no row was written, as `TagStore.copy` takes
+    """The tracks whose content was known, for which no row was written, as `copy_rows` takes
     them."""
 
 

@@ -26,10 +26,10 @@ from pipeline.runs.provenance import provenance
 from pipeline.store.folder import Folder
 from pipeline.store.matrices import codes_of, label_matrix, score_matrix
 from pipeline.store.out import DIFFERENCES, check_out
-from pipeline.store.tags.gone import are_present, gone_tracks
 from pipeline.store.tags.known import no_hashes, text_hashes
 from pipeline.store.tags.tagrows import last_of_each, times
 from pipeline.store.tags.tagstore import TagStore
+from pipeline.store.tags.track_facts.gone import are_present, gone_tracks
 from schemas.comparison import DifferencesRecord
 from schemas.tagging_run import TaggingRun
 

@@ -23,7 +23,7 @@ from pipeline.inference.tagger import TrackTagger
 from pipeline.models.engines.engines import kept_threads
 from pipeline.store.tags.known import NO_CONTENTS, KnownContents
 from pipeline.store.tags.tagpart import TagPart
-from pipeline.store.tags.work_table import WorkTable
+from pipeline.store.tags.work.work_table import WorkTable
 from pipeline.tagging.commit import COMMIT_TRACKS, MODEL_TRACKS, Committed, Stages, Writing, commit
 
 T = TypeVar("T")

@@ -19,11 +19,11 @@ import numpy as np
 from pipeline.arrays import Hashes
 from pipeline.runs.logs import say
 from pipeline.store.reach import Reach
-from pipeline.store.tags.catalogue_table import CATALOGUE_TABLE, named_before, named_now
-from pipeline.store.tags.gone import GONE_TABLE, Presence, gone_now, rows_of_gone
 from pipeline.store.tags.known import Totals, are_in, each_once, no_hashes
-from pipeline.store.tags.listing import URI_HASH, Listing
 from pipeline.store.tags.tagpart import TagPart
+from pipeline.store.tags.track_facts.catalogue_table import CATALOGUE_TABLE, named_before, named_now
+from pipeline.store.tags.track_facts.gone import GONE_TABLE, Presence, gone_now, rows_of_gone
+from pipeline.store.tags.work.listing import URI_HASH, Listing
 from pipeline.sums import Sums
 from pipeline.tagging.part_steps import Finished, PartSteps
 

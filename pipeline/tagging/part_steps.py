@@ -21,6 +21,7 @@ import numpy as np
 import pyarrow as pa
 
 from pipeline.arrays import Hashes
+from pipeline.store.tags.copies import copy_rows
 from pipeline.store.tags.known import (
     IS_OK,
     Known,
@@ -30,12 +31,12 @@ from pipeline.store.tags.known import (
     each_once,
     text_hashes,
 )
-from pipeline.store.tags.listing import URI_HASH, Listing
 from pipeline.store.tags.parts import part_numbers
 from pipeline.store.tags.tagpart import TagPart
 from pipeline.store.tags.tagstore import TagStore
-from pipeline.store.tags.work_table import LEFT_PLACE, SAME_PLACE, WorkTable
-from pipeline.store.tags.worklist import WORK, Sizes, plan_work
+from pipeline.store.tags.work.listing import URI_HASH, Listing
+from pipeline.store.tags.work.work_table import LEFT_PLACE, SAME_PLACE, WorkTable
+from pipeline.store.tags.work.worklist import WORK, Sizes, plan_work
 from pipeline.sums import Sums
 from schemas.attributes import sets_of
 
@@ -153,7 +154,7 @@ def _kept(left: pa.Table, part: TagPart) -> WorkTable:
 def copy_part(part: TagPart, same: Sequence[WorkTable], *, date: str, schema: pa.Schema) -> int:
     """Write the rows of tracks whose content the part knows; return how many have a row there.
 
-    `same` are rows of what `TagStore.copy` takes, of tracks
+    `same` are rows of what `copy_rows` takes, of tracks
     of all parts; of one table of them after the other those are kept whose content the part has,
     and many are copied at once, as each copying opens the files that have one of their contents.
     Counted are tracks that the part itself has a row of: their content is as it was.
@@ -170,7 +171,7 @@ def copy_part(part: TagPart, same: Sequence[WorkTable], *, date: str, schema: pa
         is_known = contents.may_have(content_hashes(tracks["known_as"]))
         waiting.append(tracks.filter(pa.array(is_known)))
         if number == len(same) or sum(map(len, waiting)) >= _COPIED_AT_ONCE:
-            store.copy(part, pa.concat_tables(waiting), date=date, schema=schema)
+            copy_rows(store, part, pa.concat_tables(waiting), date=date, schema=schema)
             waiting = []
     return n_renamed
 

@@ -7,7 +7,7 @@ from time import monotonic
 
 from pipeline.evaluation.runs.tally import Tally
 from pipeline.runs.logs import progress_bar
-from pipeline.store.tags.work_table import WorkTable
+from pipeline.store.tags.work.work_table import WorkTable
 from pipeline.tagging.commit import Committed
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 
-from pipeline.store.tags.worklist import Sizes
+from pipeline.store.tags.work.worklist import Sizes
 
 SMALL_BYTES = 128 << 20
 """Audio that the job's own process tags, at most: about 90 minutes of mp3s of 192 kbit/s. To start

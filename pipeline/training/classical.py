@@ -10,7 +10,8 @@ from pipeline.models.networks.classical import Classical, pooled
 from pipeline.training.config import TrainConfig
 from pipeline.training.cost import CostMeter
 from pipeline.training.data.windows import WindowSet
-from pipeline.training.loop import Progress, validation_figures, weights_of
+from pipeline.training.loop import Progress, weights_of
+from pipeline.training.validation import validation_figures
 
 
 def fit_classical(

@@ -9,9 +9,8 @@ from __future__ import annotations
 
 import copy
 import math
-import os
-from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from functools import partial
 from time import perf_counter
@@ -21,35 +20,30 @@ import numpy as np
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
-from torch.distributed.algorithms.ddp_comm_hooks.default_hooks import bf16_compress_hook
-from torch.nn.parallel import DistributedDataParallel
 
-from pipeline.arrays import Float32
-from pipeline.evaluation.labels.aggregate import aggregate, equal_on_clips
-from pipeline.evaluation.labels.targets import is_known, is_there
 from pipeline.models.engines.compiler import NOT_COMPILED, compiler_fault
-from pipeline.models.engines.engines import TorchEngine
-from pipeline.models.engines.precision import autocast, resolved, step_fault
+from pipeline.models.engines.precision import resolved, step_fault
 from pipeline.models.model import Tagger
 from pipeline.models.networks.parts.blocks import hold_frozen_norms
-from pipeline.training.augmenting.augment import augment, augment_samples, masks
-from pipeline.training.averaging import Averaging
 from pipeline.training.config import TrainConfig
-from pipeline.training.data.epochs import Mixing, epoch_batches, n_steps, prefetched
+from pipeline.training.data.epochs import epoch_batches, mixing_of, n_steps, prefetched
 from pipeline.training.data.loader import Loader, Waits, made
 from pipeline.training.data.windows import Batch, WindowSet
 from pipeline.training.determinism import as_configured
-from pipeline.training.losses import one_label_losses, window_losses
-from pipeline.training.regression.checks import REGRESSION
-from pipeline.training.regression.figures import absolute_errors, clip_errors
 from pipeline.training.schedule import optimizer_of, set_learning_rate
-from pipeline.training.selection import METHODS, best_row, check_selection, figures, n_stale
-from pipeline.training.spectra.logmel import SamplesToLogMel
-from pipeline.training.transfer.distillation import Distiller, joint_losses, students_own
-from pipeline.training.triplets import triplet_losses, with_embeddings
+from pipeline.training.selection import best_row, check_selection, n_stale
+from pipeline.training.step.averaging import Averaging
+from pipeline.training.step.gradients import Gradients, SamplesToInput
+from pipeline.training.step.ranks import (
+    alone,
+    from_all_ranks,
+    mean_over_ranks,
+    rank_and_count,
+    shared,
+    take_over_buffers,
+)
+from pipeline.training.validation import validation_figures
 
-SamplesToInput = SamplesToLogMel | Distiller
-"""What makes the model's input of windows of samples; of a distiller also soft targets."""
 _LOOK_EVERY = 100  # steps between two looks at the losses: a look waits for the GPU
 _MOST_TRIED = 64  # windows on which bfloat16 is compared with float32
 
@@ -109,7 +103,6 @@ def train(
     `loader`, they are samples as well, and its processes make of them what the model sees, or what
     `samples` is to get.
     """
-    rank, n_ranks = _rank()
     check_selection(config.select, val_set.targets)
     model.to(device)
     optimizer = optimizer_of(model, config)
@@ -120,56 +113,27 @@ def train(
     _choose_precision(progress, config, device, fault, hooks)
     averaging = Averaging(average, model)
     _compile(model, config, hooks)
-    network = _shared(model, device, progress.precision)
-    mixing = Mixing(config.sampling, config.mix_min, config.mix_max, balance=config.balance)
-    steps = n_steps(mixing.size(train_set), batch_size=config.batch_size, n_ranks=n_ranks)
+    network = shared(model, device, progress.precision)
+    gradients = Gradients(config, model, network, samples, progress.precision)
+    n_batches = n_steps(train_set, config, rank_and_count()[1])
+    steps = _Steps(gradients, optimizer, averaging, n_batches)
     for epoch in range(progress.epoch, config.epochs):
         stale = n_stale(progress.history, config.select)
         if config.patience is not None and stale >= config.patience:
             break
-        batches = epoch_batches(
-            train_set,
-            epoch=epoch,
-            seed=config.seed,
-            batch_size=config.batch_size,
-            rank=rank,
-            n_ranks=n_ranks,
-            jitter=_moves_windows(config, model, loader),
-            mixing=mixing,
-        )
-        waits = Waits(prefetched(made(batches, loader, (config.seed, epoch, rank))))
-        began_s = perf_counter()
-        rng = torch.Generator(device).manual_seed(_seed_of(config.seed, epoch, rank))
-        torch.manual_seed(_seed_of(config.seed, epoch, rank))  # dropout
-        network.train()
-        hold_frozen_norms(model)
-        losses = []
-        for number, batch in enumerate(waits, start=epoch * steps):
-            set_learning_rate(optimizer, number, steps * config.epochs, config)
-            is_last = number + 1 == (epoch + 1) * steps
-            steps_now = (number + 1 - epoch * steps) % config.accumulate == 0 or is_last
-            with nullcontext() if steps_now else _alone(network):
-                loss = _backward(
-                    model, network, batch, config, rng, n_ranks, samples, progress.precision
-                )
-                losses.append(loss)
-            if steps_now:
-                optimizer.step()
-                optimizer.zero_grad(set_to_none=True)
-                averaging.follow(min(config.ema, (1 + number) / (10 + number)))
-            hooks.on_step(number + 1)
-            if _has_diverged(progress, losses, epoch * steps, is_last=is_last):
-                return progress  # no later step brings it back
-        hooks.on_waits(waits.waited_s, perf_counter() - began_s)
-        _take_over_buffers(average)
+        batches = _batches(train_set, config, model, loader, epoch)
+        losses = steps.epoch(batches, progress, hooks, device)
+        if progress.diverged_at is not None:
+            return progress
+        take_over_buffers(average)
         metrics = {
             "epoch": epoch + 1.0,
-            "train_loss": _mean(losses),
+            "train_loss": mean_over_ranks(losses),
             **validation_figures(average, val_set, config, device, precision=progress.precision),
             **hooks.measure(),
         }
         if not all(map(math.isfinite, metrics.values())):
-            progress.diverged_at = (epoch + 1) * steps
+            progress.diverged_at = (epoch + 1) * n_batches
             return progress
         progress.history.append(metrics)
         progress.epoch = epoch + 1
@@ -180,24 +144,76 @@ def train(
     return progress
 
 
-def _shared(model: Tagger, device: torch.device, precision: str) -> nn.Module:
-    """Return the network whose gradients all ranks share; of one rank, the model itself.
+def _batches(
+    data: WindowSet, config: TrainConfig, model: Tagger, loader: Loader | None, epoch: int
+) -> Iterator[Batch]:
+    """Return this rank's batches of an epoch, as the loader makes them where there is one."""
+    rank, n_ranks = rank_and_count()
+    batches = epoch_batches(
+        data,
+        epoch=epoch,
+        seed=config.seed,
+        batch_size=config.batch_size,
+        rank=rank,
+        n_ranks=n_ranks,
+        jitter=_moves_windows(config, model, loader),
+        mixing=mixing_of(config),
+    )
+    return made(batches, loader, (config.seed, epoch, rank))
 
-    Between nodes of GPUs that compute in bfloat16 gradients are sent in it, too: half the bytes.
-    """
-    n_ranks = _rank()[1]
-    if n_ranks == 1:
-        return model
-    network = DistributedDataParallel(model, gradient_as_bucket_view=True)
-    n_here = int(os.environ.get("LOCAL_WORLD_SIZE", n_ranks))
-    if sends_bf16(n_here, n_ranks, device, precision):
-        network.register_comm_hook(None, bf16_compress_hook)
-    return network
 
+@dataclass(frozen=True)
+class _Steps:
+    """What takes a rank's steps."""
 
-def sends_bf16(n_here: int, n_ranks: int, device: torch.device, precision: str) -> bool:
-    """Say whether gradients are sent in bfloat16, with `n_here` of all ranks on this node."""
-    return n_here < n_ranks and device.type == "cuda" and precision == "bf16"
+    gradients: Gradients
+    optimizer: torch.optim.Optimizer
+    averaging: Averaging
+    n_batches: int
+    """Batches of an epoch: of `TrainConfig.accumulate` of them an optimiser's step is made."""
+
+    def epoch(
+        self, batches: Iterator[Batch], progress: Progress, hooks: Hooks, device: torch.device
+    ) -> list[Tensor]:
+        """Learn from an epoch's batches; return this rank's share of the loss of each.
+
+        It ends at once where a loss is no number (`Progress.diverged_at`): no later step brings
+        the network back.
+        """
+        waits = Waits(prefetched(batches))
+        began_s = perf_counter()
+        seed = _seed_of(self.gradients.config.seed, progress.epoch, rank_and_count()[0])
+        rng = torch.Generator(device).manual_seed(seed)
+        torch.manual_seed(seed)  # dropout
+        self.gradients.network.train()
+        hold_frozen_norms(self.gradients.model)
+        n_before = progress.epoch * self.n_batches
+        losses = []
+        for number, batch in enumerate(waits, start=n_before):
+            losses.append(self._step(number, batch, rng))
+            hooks.on_step(number + 1)
+            if _has_diverged(progress, losses, n_before, is_last=self._is_last(number)):
+                return losses
+        hooks.on_waits(waits.waited_s, perf_counter() - began_s)
+        return losses
+
+    def _step(self, number: int, batch: Batch, rng: torch.Generator) -> Tensor:
+        """Learn from a batch, numbered from 0 over all epochs; return the share of its loss."""
+        config, network = self.gradients.config, self.gradients.network
+        set_learning_rate(self.optimizer, number, self.n_batches * config.epochs, config)
+        n_done = number % self.n_batches + 1
+        is_whole = n_done % config.accumulate == 0 or self._is_last(number)
+        with nullcontext() if is_whole else alone(network):
+            loss = self.gradients.add(batch, rng)
+        if is_whole:
+            self.optimizer.step()
+            self.optimizer.zero_grad(set_to_none=True)
+            self.averaging.follow(min(config.ema, (1 + number) / (10 + number)))
+        return loss
+
+    def _is_last(self, number: int) -> bool:
+        """Whether a batch ends its epoch."""
+        return (number + 1) % self.n_batches == 0
 
 
 def _moves_windows(config: TrainConfig, model: Tagger, loader: Loader | None) -> bool:
@@ -222,7 +238,7 @@ def _choose_precision(
     """
     if progress.precision != "f32":
         precision, note = resolved(config.precision, device, fault)
-        found = _from_all_ranks((precision, note))
+        found = from_all_ranks((precision, note))
         progress.precision, progress.note = max(found)  # f32 is the larger word
         if progress.note:
             hooks.on_note(progress.note)
@@ -236,7 +252,7 @@ def _compile(model: Tagger, config: TrainConfig, hooks: Hooks) -> None:
     """
     if not config.compile:
         return
-    if fault := max(_from_all_ranks(compiler_fault())):
+    if fault := max(from_all_ranks(compiler_fault())):
         hooks.on_note(f"{NOT_COMPILED}{fault}")
     else:
         model.backbone.compile(dynamic=False)
@@ -270,150 +286,11 @@ def _has_diverged(
     """
     if is_last or len(losses) % _LOOK_EVERY == 0:
         is_bad = (~torch.isfinite(torch.stack(losses))).long()
-        if _rank()[1] > 1:
+        if rank_and_count()[1] > 1:
             dist.all_reduce(is_bad, dist.ReduceOp.MAX)
         if is_bad.any():
             progress.diverged_at = n_before + int(is_bad.argmax()) + 1
     return progress.diverged_at is not None
-
-
-def _alone(network: nn.Module) -> AbstractContextManager[None]:
-    """Let a rank keep its gradients to itself, as long as more are to be added to them."""
-    return network.no_sync() if isinstance(network, DistributedDataParallel) else nullcontext()
-
-
-def _take_over_buffers(model: nn.Module) -> None:
-    """Give every rank the first one's running statistics: its weights are those that are kept."""
-    if _rank()[1] > 1:
-        for buffer in model.buffers():
-            dist.broadcast(buffer, 0)
-
-
-def _backward(
-    model: Tagger,
-    network: nn.Module,
-    batch: Batch,
-    config: TrainConfig,
-    rng: torch.Generator,
-    n_ranks: int,
-    samples: SamplesToInput | None,
-    precision: str,
-) -> Tensor:
-    """Add a batch's gradients; return this rank's share of the mean loss over all ranks."""
-    device = rng.device
-    windows = torch.from_numpy(batch.windows).to(device, non_blocking=True)
-    targets = torch.from_numpy(batch.targets).to(device, non_blocking=True)
-    soft = None
-    if isinstance(samples, Distiller):
-        windows, targets, soft = samples.taught(windows, targets, rng, config.augment)
-        config = students_own(config)
-    elif samples is not None:
-        windows = samples(windows, rng, config.augment)
-    windows = model.resized(windows)
-    weights = torch.from_numpy(batch.weights).to(device, non_blocking=True)
-    windows, targets = augmented(model, windows, targets, config, rng)
-    losses, logits = _losses(config, network, model, windows, targets, precision)
-    if soft is not None:
-        losses = joint_losses(logits, targets, soft, config.hard_share)
-    total = (losses * weights).sum() / batch.n_global
-    scaled = total * n_ranks / config.accumulate  # DDP takes the mean over ranks, we want the sum
-    scaled.backward()  # type: ignore[no-untyped-call]
-    return total.detach()
-
-
-def _losses(
-    config: TrainConfig,
-    network: nn.Module,
-    model: Tagger,
-    windows: Tensor,
-    targets: Tensor,
-    precision: str,
-) -> tuple[Tensor, Tensor]:
-    """Return the losses of a batch's windows by the task and its loss, `[n]`, and its logits."""
-    if config.loss == "triplet":
-        with autocast(windows.device, precision):
-            logits, embeddings = with_embeddings(network, model, windows)
-        logits = logits.float()
-        return window_losses(logits, targets) + triplet_losses(embeddings, targets), logits
-    with autocast(windows.device, precision):
-        logits = network(windows).float()
-    if config.task == REGRESSION:
-        is_linear = config.output_activation == "linear"
-        return absolute_errors(logits if is_linear else logits.sigmoid(), targets), logits
-    of_windows = one_label_losses if config.loss == "softmax" else window_losses
-    return of_windows(logits, targets), logits
-
-
-def augmented(
-    model: Tagger, windows: Tensor, targets: Tensor, config: TrainConfig, rng: torch.Generator
-) -> tuple[Tensor, Tensor]:
-    """Disturb windows as fits what they are: dB, samples, or rows of a feature."""
-    if (unit := model.db_per_unit) is not None:
-        windows, targets = augment(windows * unit, targets, rng, config.augment)
-        return windows / unit, targets
-    if model.architecture.input_shape[0] == 1:
-        samples, targets = augment_samples(
-            model.levelled(windows)[:, 0],
-            targets,
-            rng,
-            config.augment,
-            mean=model.row_mean,
-            deviation=model.row_deviation,
-        )
-        return samples[:, None], targets
-    if "masks" in config.augment:  # by rows of like scale: a window's mean means nothing in hertz
-        scaled = masks(model.scaled(windows), rng)
-        windows = scaled * model.row_deviation + model.row_mean
-    return windows, targets
-
-
-def clip_scores(
-    model: Tagger,
-    data: WindowSet,
-    aggregation: str,
-    device: torch.device,
-    *,
-    precision: str = "f32",
-) -> Float32:
-    """Return the score of every clip, `[n_clips, n_classes]`, gathered from all ranks by clip."""
-    return clip_scores_by(model, data, [aggregation], device, precision=precision)[aggregation]
-
-
-def validation_figures(
-    model: Tagger, data: WindowSet, config: TrainConfig, device: torch.device, *, precision: str
-) -> dict[str, float]:
-    """Return what an epoch's row of the history says of the validation clips (`selection`)."""
-    aggregation = config.aggregation
-    if config.task == REGRESSION:
-        predicted = clip_scores(model, data, aggregation, device, precision=precision)
-        return clip_errors(predicted, data.targets)
-    scores = clip_scores_by(model, data, [aggregation, *METHODS], device, precision=precision)
-    judged = {method: clip_metrics(found, data.targets) for method, found in scores.items()}
-    return figures(judged, scores[aggregation], data.targets, aggregation)
-
-
-@torch.inference_mode()
-def clip_scores_by(
-    model: Tagger,
-    data: WindowSet,
-    methods: Sequence[str],
-    device: torch.device,
-    *,
-    precision: str = "f32",
-) -> dict[str, Float32]:
-    """Return the score of every clip by several aggregations; each window is scored once."""
-    rank, n_ranks = _rank()
-    engine = TorchEngine(model.eval(), device, precision=precision)
-    mine = {}
-    for clip in range(rank, len(data.matrices), n_ranks):
-        scores, _ = engine.scores(data.clip_windows(clip))
-        mine[clip] = {method: aggregate(scores, equal_on_clips(method)) for method in methods}
-    by_clip = {k: scores for part in _from_all_ranks(mine) for k, scores in part.items()}
-    clips = range(len(data.matrices))
-    return {
-        method: np.stack([by_clip[clip][method] for clip in clips]).astype(np.float32)
-        for method in methods
-    }
 
 
 def snapshot(
@@ -441,45 +318,6 @@ def restore(
     average.load_state_dict(checkpoint["average"])
     optimizer.load_state_dict(checkpoint["optimizer"])
     return Progress(**checkpoint["progress"])
-
-
-def clip_metrics(scores: Float32, targets: Float32) -> dict[str, float]:
-    """Return what an epoch is judged by: loss and macro F1 of clips, `[n_clips, n_classes]`.
-
-    What is unknown (NaN) is left out. `val_macro_f1` is the mean over the classes that are there,
-    `val_macro_f1_all` over all: one without clips has F1 0.
-    """
-    known, clipped = is_known(targets), np.clip(scores, 1e-6, 1 - 1e-6)
-    losses = -(targets * np.log(clipped) + (1 - targets) * np.log(1 - clipped))
-    there, named = is_there(targets), (scores >= 0.5) & known
-    both = there.sum(axis=0) + named.sum(axis=0)
-    f1 = 2 * (there & named).sum(axis=0) / np.maximum(1, both)
-    return {
-        "val_loss": float(np.mean(losses[known])) if known.any() else 0.0,
-        "val_macro_f1": float(f1[there.any(axis=0)].mean()) if there.any() else 0.0,
-        "val_macro_f1_all": float(f1.mean()),
-    }
-
-
-def _mean(losses: list[Tensor]) -> float:
-    total = torch.stack(losses).mean()
-    if _rank()[1] > 1:
-        dist.all_reduce(total)  # each rank holds its share of the mean
-    return float(total)
-
-
-def _from_all_ranks(found: Any) -> list[Any]:
-    """Return what each rank has found, by rank."""
-    all_found = [found] * _rank()[1]
-    if len(all_found) > 1:
-        dist.all_gather_object(all_found, found)
-    return all_found
-
-
-def _rank() -> tuple[int, int]:
-    if dist.is_available() and dist.is_initialized():
-        return dist.get_rank(), dist.get_world_size()
-    return 0, 1
 
 
 def _seed_of(*parts: int) -> int:

@@ -15,7 +15,8 @@ from pipeline.models.names import TrainPrecision
 from pipeline.training.config import TrainConfig
 from pipeline.training.data.loader import Loader
 from pipeline.training.data.windows import WindowSet
-from pipeline.training.loop import Hooks, Progress, SamplesToInput, train
+from pipeline.training.loop import Hooks, Progress, train
+from pipeline.training.step.gradients import SamplesToInput
 
 State = dict[str, Any]
 

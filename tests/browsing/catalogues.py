@@ -6,9 +6,7 @@ import asyncio
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -23,13 +21,13 @@ from pipeline.store.tags.tagstore import TagStore
 from schemas.tagging_run import TaggingRun
 from schemas.tags import tags_schema
 from schemas.timeline import EMBEDDINGS, INTERVALS, windows_schema
+from tests.tag_rows import MODEL, Row, failed, interval, tagged
 
 CODES = ["cel", "flu", "voi"]
-MODEL, OTHER = "cnn-0123456789ab", "cnn-ba9876543210"
+OTHER = "cnn-ba9876543210"
 TOKEN = "a-token-of-tests"
 HOSTILE = "<img src=x onerror=alert(1)>\n\u202eevil'\".wav"
 RATE_HZ, LENGTH_S = 16_000, 6.0
-Row = dict[str, Any]
 
 
 def make_catalogue(root: Path) -> Path:
@@ -43,9 +41,7 @@ def make_catalogue(root: Path) -> Path:
     paths[-1].unlink()
     scores = [(0.9, 0.1, 0.2), (0.8, 0.7, 0.3), (0.52, 0.1, 0.48), (0.1, 0.6, 0.1), (0.2, 0.9, 0.1)]
     rows = [row_of(str(path), one) for path, one in zip(paths, scores, strict=True)]
-    nothing = {"fingerprint": None, "duration_s": None, "scores": None, "peaks": None}
-    broken = {"status": "failed", "reason": "not_audio", "detail": "no audio", "labels": []}
-    rows.append(row_of(str(root / "music" / "z.mp3"), scores[0]) | nothing | broken)
+    rows.append(failed(str(root / "music" / "z.mp3"), "not_audio", "no audio"))
     write(root / "tags", rows, catalogue=str(root / "music"))
     return root / "tags"
 
@@ -53,22 +49,7 @@ def make_catalogue(root: Path) -> Path:
 def row_of(uri: str, scores: tuple[float, ...], model_id: str = MODEL) -> Row:
     """Return a row of TAGS of a track of one length."""
     by_code = dict(zip(CODES, scores, strict=True))
-    return {
-        "uri": uri,
-        "fingerprint": f"packets:{abs(hash(uri)):032x}",
-        "size_bytes": 1000,
-        "duration_s": LENGTH_S,
-        "status": "ok",
-        "reason": "ok",
-        "attempts": 1,
-        "labels": [code for code, score in by_code.items() if score >= 0.5],
-        "scores": by_code,
-        "peaks": by_code,
-        "n_windows": 3,
-        "n_active": 3,
-        "model_id": model_id,
-        "tagged_at": datetime(2026, 11, 21, 2, 15, tzinfo=UTC),
-    }
+    return tagged(uri, by_code, duration_s=LENGTH_S, model_id=model_id)
 
 
 def write(folder: Path, rows: list[Row], *, catalogue: str, model_id: str = MODEL) -> None:
@@ -80,11 +61,7 @@ def write(folder: Path, rows: list[Row], *, catalogue: str, model_id: str = MODE
         for row in ok
         for k in range(3)
     ]
-    intervals = [
-        row | {"code": code, "start_s": 2.0, "end_s": 4.0, "score": 0.75}
-        for row in ok
-        for code in row["labels"]
-    ]
+    intervals = [interval(row, code, 2.0, 4.0, 0.75) for row in ok for code in row["labels"]]
     vectors = [row | {"embedding": [*row["scores"].values(), 1.0]} for row in ok]
     beside = {
         "windows": pa.Table.from_pylist(windows, windows_schema(CODES)),

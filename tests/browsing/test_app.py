@@ -10,7 +10,7 @@ import pytest
 import requests
 
 from pipeline.store.folder import Folder
-from pipeline.store.tags.corrections import read_corrections
+from pipeline.store.tags.track_facts.corrections import read_corrections
 from tests.browsing.catalogues import (
     HOSTILE,
     LENGTH_S,

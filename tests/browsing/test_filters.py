@@ -11,9 +11,9 @@ from pipeline.browsing.serve import browse
 from pipeline.configs.browse import BrowseConfig
 from pipeline.errors import UsageError
 from pipeline.flags import from_flags
-from pipeline.report.nightly.failures import reasons_table
-from pipeline.report.nightly.filters import browse_command, of_reason, with_label
-from pipeline.report.nightly.new_and_gone import new_table
+from pipeline.report.tagging.failures import reasons_table
+from pipeline.report.tagging.filters import browse_command, of_reason, with_label
+from pipeline.report.tagging.new_and_gone import new_table
 from pipeline.searching.catalogue import TaggedCatalogue
 from pipeline.searching.conditions import condition_of
 from pipeline.searching.words import columns_of

@@ -7,7 +7,7 @@ import shutil
 import pytest
 
 from pipeline.store.folder import Folder
-from pipeline.store.tags.corrections import read_corrections
+from pipeline.store.tags.track_facts.corrections import read_corrections
 from tests.browsing.catalogues import TOKEN, make_catalogue, served
 
 playwright = pytest.importorskip("playwright.sync_api")

@@ -12,7 +12,7 @@ from pipeline.browsing.taken_in import TakenIn
 from pipeline.errors import UsageError
 from pipeline.searching.catalogue import TaggedCatalogue
 from pipeline.store.folder import Folder
-from pipeline.store.tags.corrections import read_corrections
+from pipeline.store.tags.track_facts.corrections import read_corrections
 from tests.browsing.catalogues import make_catalogue
 
 

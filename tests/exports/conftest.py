@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-from datetime import UTC, datetime
 from pathlib import Path
 
 import av
@@ -19,9 +18,8 @@ from pipeline.tagging.export import export_tags
 from schemas.attributes import attribute
 from schemas.tags import tags_schema
 from schemas.timeline import EMBEDDINGS, INTERVALS
+from tests.tag_rows import CODES, MODEL, NAMES, tagged
 
-MODEL = "cnn-0123456789ab"
-NAMES = {"cel": "cello", "pia": "piano"}
 DEPTH = attribute("timbral", "depth", "how deep", of_track="mean", unit="", range="0..100")
 SUFFIXES = ("mp3", "flac", "ogg", "opus", "m4a", "wav", "aiff")
 _SUBTYPES = {"mp3": ("MP3", "MPEG_LAYER_III"), "ogg": ("OGG", "VORBIS"), "opus": ("OGG", "OPUS")}
@@ -61,23 +59,9 @@ def music(tmp_path, encoded):
 def row_of(path, labels=("cel", "pia"), **other):
     """Return the row of TAGS of a file, as it is now."""
     stat, scores = path.stat(), {"cel": 0.9, "pia": 0.6 if "pia" in labels else 0.1}
-    return {
-        "uri": str(path),
-        "fingerprint": fingerprint(path),
-        "size_bytes": stat.st_size,
-        "modified_ns": stat.st_mtime_ns,
-        "duration_s": 0.5,
-        "status": "ok",
-        "reason": "ok",
-        "attempts": 1,
-        "labels": list(labels),
-        "scores": scores,
-        "peaks": scores,
-        "model_id": MODEL,
-        "tagged_at": datetime(2026, 11, 21, tzinfo=UTC),
-        "timbral_depth": 51.25,
-        **other,
-    }
+    own = {"fingerprint": fingerprint(path), "size_bytes": stat.st_size, "duration_s": 0.5}
+    own |= {"modified_ns": stat.st_mtime_ns, "labels": list(labels), "timbral_depth": 51.25}
+    return tagged(str(path), scores) | own | other
 
 
 @pytest.fixture
@@ -88,7 +72,7 @@ def run_folder(tmp_path, music):
         folder = Folder(str(tmp_path / "run"))
         rows = [row_of(path) for path in sorted(music.rglob("*.*"))] if rows is None else rows
         place = f"model={MODEL}/date=2026-11-21/a.parquet"
-        tables = {"tags": (rows, tags_schema(["cel", "pia"], [DEPTH]))}
+        tables = {"tags": (rows, tags_schema(CODES, [DEPTH]))}
         tables |= {"intervals": (intervals, INTERVALS), "embeddings": (embeddings, EMBEDDINGS)}
         for name, (some, schema) in tables.items():
             folder.delete(f"{name}/{place}")
@@ -116,9 +100,3 @@ def export(tmp_path):
         return export_tags(ExportConfig(tags, name, str(tmp_path / "out"), **options))
 
     return run
-
-
-def interval(row, code, start_s, end_s):
-    """Return a row of INTERVALS of a track."""
-    keys = {key: row[key] for key in ("uri", "fingerprint", "model_id")}
-    return {**keys, "code": code, "start_s": start_s, "end_s": end_s, "score": 0.5}

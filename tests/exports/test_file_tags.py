@@ -22,7 +22,8 @@ from pipeline.errors import StoreError, UsageError
 from pipeline.exports.metadata import edit
 from pipeline.exports.metadata.journal import NAME, Journal, undo
 from pipeline.tagging.export import export_tags
-from tests.exports.conftest import MODEL, SUFFIXES, encode, row_of
+from tests.exports.conftest import SUFFIXES, encode, row_of
+from tests.tag_rows import MODEL
 
 IN_PLACE = {"in_place": True, "yes_change_my_files": True}
 CELLO = ["cello", "piano"]

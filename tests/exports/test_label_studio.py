@@ -12,7 +12,8 @@ from pipeline.errors import UsageError
 from pipeline.exports.annotations import Annotation, read_label_studio
 from pipeline.exports.label_studio import interface, task_of
 from pipeline.exports.texts import TagSource
-from tests.exports.conftest import MODEL, interval, row_of
+from tests.exports.conftest import row_of
+from tests.tag_rows import MODEL, interval
 
 ORIGIN = TagSource(MODEL, {"cel": 'cello <&">', "pia": "piano"}, "s2", "0")
 WHEN = "2026-11-29T21:52:49.513742Z"

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from jobs import export as job
 from pipeline.errors import StoreError, UsageError
 from pipeline.exports.tracks.places import Places
-from tests.exports.conftest import interval, row_of
+from tests.exports.conftest import row_of
+from tests.tag_rows import interval
 
 
 @pytest.mark.parametrize(

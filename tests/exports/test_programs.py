@@ -17,7 +17,8 @@ import yaml
 
 from pipeline.errors import UsageError
 from pipeline.exports.atlas import fitted
-from tests.exports.conftest import MODEL, interval, row_of
+from tests.exports.conftest import row_of
+from tests.tag_rows import MODEL, interval
 
 
 def lines_of(path):

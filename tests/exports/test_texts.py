@@ -17,6 +17,17 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from pipeline.exports import texts
+from pipeline.exports.audacity import audacity_text
+from pipeline.exports.csv import csv_header, csv_lines, is_formula
+from pipeline.exports.jams import jams_text
+from pipeline.exports.jsonl import json_lines
+from pipeline.exports.m3u import (
+    entries,
+    is_on_one_line,
+    playlist_head,
+    playlist_lines,
+    playlist_uri,
+)
 from pipeline.exports.texts import Span, TagSource
 
 CODES = ["cel", "vio"]
@@ -83,12 +94,12 @@ def loaded(text):
 
 
 def cells(rows):
-    text = texts.csv_header(CODES) + texts.csv_lines(rows, CODES, ORIGIN)
+    text = csv_header(CODES) + csv_lines(rows, CODES, ORIGIN)
     return list(csv.reader(io.StringIO(text, newline=""), strict=True))
 
 
 def test_csv():
-    assert texts.csv_lines([row()], CODES, ORIGIN) == (
+    assert csv_lines([row()], CODES, ORIGIN) == (
         '"/m/a.mp3","ok","ok",12.500000,"cel+vio",0.900000,0.250000,"cnn-0123",'
         '2026-11-21T02:15:00.000Z,"cello; violin, fiddle","",""\r\n'
     )
@@ -100,16 +111,14 @@ def test_csv():
 def test_attributes_stand_behind_what_was_there_before_them_and_are_empty_where_a_row_has_none():
     names = ("timbral_depth", "timbral_reverb")
     rows = [row(timbral_depth=12.3456789, timbral_reverb=math.nan), row(**FAILED)]
-    text = texts.csv_header(CODES, names) + texts.csv_lines(
-        rows, CODES, replace(ORIGIN, attributes=names)
-    )
+    text = csv_header(CODES, names) + csv_lines(rows, CODES, replace(ORIGIN, attributes=names))
     header, first, failed = csv.reader(io.StringIO(text, newline=""), strict=True)
     assert header == [*cells([])[0][:-3], *names, *cells([])[0][-3:]]
     assert (first[-5:-3], failed[-5:]) == (["12.345679", ""], [""] * 5)
-    first, failed = map(json.loads, texts.json_lines(rows, names).splitlines())
+    first, failed = map(json.loads, json_lines(rows, names).splitlines())
     assert (first["timbral_depth"], first["timbral_reverb"]) == (12.345679, None)
     assert failed["timbral_depth"] is None
-    text = texts.jams_text(rows[0], [], replace(ORIGIN, attributes=names))
+    text = jams_text(rows[0], [], replace(ORIGIN, attributes=names))
     assert loaded(text).annotations[0].sandbox["timbral_depth"] == 12.345679
 
 
@@ -122,18 +131,18 @@ def test_csv_gives_every_uri_back_and_no_cell_is_a_formula(uri):
     assert len(line) == 12
     assert line[0].removeprefix("'") == uri
     assert not line[0].startswith(("=", "+", "-", "@", "\t", "\r", "\n"))
-    assert (line[0] != uri) == texts.is_formula(uri)
+    assert (line[0] != uri) == is_formula(uri)
 
 
 @pytest.mark.parametrize("uri", ["/m/a.mp3", "s3://b/a", "http://x/=1", "/=1.mp3", "file:///x"])
 def test_usual_uris_are_not_touched(uri):
-    assert not texts.is_formula(uri)
-    assert texts.playlist_uri(uri) == uri
+    assert not is_formula(uri)
+    assert playlist_uri(uri) == uri
 
 
 @pytest.mark.parametrize("uri", HOSTILE)
 def test_json_lines(uri):
-    text = texts.to_bytes(texts.json_lines([row(uri), row(**FAILED)])).decode()
+    text = texts.to_bytes(json_lines([row(uri), row(**FAILED)])).decode()
     first, second = text.splitlines()
     said = json.loads(first)
     assert said["uri"] == uri
@@ -149,7 +158,7 @@ def test_json_lines(uri):
 def test_numbers_that_json_lacks_and_rows_of_earlier_versions():
     odd = row(scores={"cel": math.nan, "vio": math.inf})
     del odd["peaks"]
-    said = json.loads(texts.json_lines([odd]))
+    said = json.loads(json_lines([odd]))
     assert said["scores"] == {"cel": None, "vio": None}
     assert said["peaks"] is None
     assert cells([odd])[1][5:7] == ["", ""]
@@ -193,16 +202,16 @@ def test_spans():
 def test_audacity():
     spans = [Span(0.5, 2.0, "vio", 0.5), Span(1.0, 3.25, "org", 0.5)]
     origin = TagSource("m", {"vio": "violin\tand\nfiddle"}, "s2", "0")
-    assert texts.audacity_text(spans, origin) == (
+    assert audacity_text(spans, origin) == (
         "0.500000\t2.000000\tviolin and fiddle\n1.000000\t3.250000\torg\n"
     )
-    assert texts.audacity_text([], origin) == ""
+    assert audacity_text([], origin) == ""
 
 
 @pytest.mark.parametrize("uri", [uri for uri in HOSTILE if "\udc80" not in uri])
 def test_jams(uri):
     found = [{"code": "vio", "start_s": 4.0, "end_s": 6.5, "score": 0.5}]
-    text = texts.jams_text(row(uri), texts.spans(row(uri), found), ORIGIN)
+    text = jams_text(row(uri), texts.spans(row(uri), found), ORIGIN)
     jam = loaded(text)
     assert jam.file_metadata.duration == 12.5
     assert jam.file_metadata.identifiers.uri == uri
@@ -219,25 +228,25 @@ def test_jams(uri):
 
 
 def test_jams_without_labels():
-    text = texts.jams_text(row(labels=[], fingerprint=None), [], ORIGIN)
+    text = jams_text(row(labels=[], fingerprint=None), [], ORIGIN)
     jam = loaded(text)
     assert len(jam.annotations) == 1
     assert list(jam.annotations[0].data) == []
 
 
 def test_what_is_no_jams_is_refused():
-    text = texts.jams_text(row(), [Span(0.0, 1.0, "cel", 0.5)], ORIGIN)
+    text = jams_text(row(), [Span(0.0, 1.0, "cel", 0.5)], ORIGIN)
     with pytest.raises(Exception, match="is not valid"):
         loaded(text.replace('"time": 0.0, "duration": 1.0', '"duration": 1.0'))
 
 
 def test_playlist():
-    table = texts.entries([row(), row("/m/b.mp3", labels=[]), row("/m/c.mp3", labels=["vio"])])
+    table = entries([row(), row("/m/b.mp3", labels=[]), row("/m/c.mp3", labels=["vio"])])
     assert table.column("code").to_pylist() == ["cel", "vio", "vio"]
-    text = texts.playlist_head("cello") + texts.playlist_lines(table.slice(0, 1).to_pylist())
+    text = playlist_head("cello") + playlist_lines(table.slice(0, 1).to_pylist())
     assert text == "#EXTM3U\n#EXTENC:UTF-8\n#PLAYLIST:cello\n#EXTINF:12,a\n/m/a.mp3\n"
     entry = {"uri": "s3://b/x y.mp3", "duration_s": None}
-    assert texts.playlist_lines([entry]) == "#EXTINF:-1,x y\ns3://b/x y.mp3\n"
+    assert playlist_lines([entry]) == "#EXTINF:-1,x y\ns3://b/x y.mp3\n"
 
 
 @given(uris)
@@ -246,12 +255,12 @@ def test_playlist():
 @example(" /a ")
 @example("/100%\u2028")
 def test_an_entry_has_two_lines(uri):
-    text = texts.playlist_lines([{"uri": uri, "duration_s": 1.0}])
+    text = playlist_lines([{"uri": uri, "duration_s": 1.0}])
     head, line = text.splitlines() if uri else (*text.splitlines(), "")[:2]
     assert head.startswith("#EXTINF:1,")
     assert not line.startswith("#")
     assert line == line.strip()
-    assert (line == uri) == texts.is_on_one_line(uri)
+    assert (line == uri) == is_on_one_line(uri)
     if uri.startswith("/") and line != uri:
         assert urlsplit(line).scheme == "file"
         assert unquote(line.removeprefix("file://")) == uri

@@ -6,7 +6,7 @@ import io
 import json
 import os
 import signal
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 
 import duckdb
@@ -21,13 +21,11 @@ from pipeline.store.folder import Folder
 from schemas.tags import tags_schema
 from schemas.timeline import INTERVALS
 from tests.s3 import BUCKET, S3Server
+from tests.tag_rows import CODES, MODEL, NAMES, WHEN, failed, interval
+from tests.tag_rows import track as ok
 from tests.waiting import wait_for
 
 ROOT = Path(__file__).parents[2]
-CODES = ["cel", "pia"]
-NAMES = {"cel": "cello", "pia": "piano"}
-MODEL = "cnn-0123456789ab"
-WHEN = datetime(2026, 11, 21, 2, 15, tzinfo=UTC)
 HOSTILE = [
     '=cmd("x")://a',
     "/m/../../up.mp3",
@@ -35,36 +33,6 @@ HOSTILE = [
     "/m/nul\0.mp3",
     "/m/ü\u2028.mp3",
 ]
-
-
-def ok(uri, labels=("cel",), score=0.75, **other):
-    scores = {code: score if code in labels else 0.1 for code in CODES}
-    return {
-        "uri": uri,
-        "fingerprint": f"blake2b:{abs(hash(uri)):x}",
-        "duration_s": 10.0,
-        "status": "ok",
-        "reason": "ok",
-        "attempts": 1,
-        "labels": list(labels),
-        "scores": scores,
-        "peaks": scores,
-        "n_windows": 3,
-        "n_active": 3,
-        "model_id": MODEL,
-        "tagged_at": WHEN,
-        **other,
-    }
-
-
-def failed(uri):
-    said = {"duration_s": None, "status": "failed", "reason": "empty", "detail": "no samples"}
-    return ok(uri, ()) | said | {"scores": None, "peaks": None, "fingerprint": None}
-
-
-def heard(row, code, start_s, end_s):
-    keys = {key: row[key] for key in ("uri", "fingerprint", "model_id")}
-    return keys | {"code": code, "start_s": start_s, "end_s": end_s, "score": 0.5}
 
 
 def write_tags(folder, rows, name="a", *, intervals=None, codes=CODES):
@@ -91,9 +59,13 @@ def write_run(folder, name="run.json", *, model_id=MODEL, **other):
 def run_folder(tmp_path):
     """A tagging run's folder: two files of TAGS, the first with intervals beside it."""
     folder = Folder(str(tmp_path / "run"))
-    first = [ok("/m/a.mp3"), ok("/m/both.mp3", ("cel", "pia"), 0.875), failed("/m/broken.mp3")]
+    first = [
+        ok("/m/a.mp3"),
+        ok("/m/both.mp3", ("cel", "pia"), 0.875),
+        failed("/m/broken.mp3", detail="no samples"),
+    ]
     second = [ok("/m/none.mp3", ()), *(ok(uri, ("pia",)) for uri in HOSTILE)]
-    beside = [heard(first[0], "cel", 1.0, 4.0), heard(first[1], "pia", 0.0, 2.5)]
+    beside = [interval(first[0], "cel", 1.0, 4.0), interval(first[1], "pia", 0.0, 2.5)]
     write_tags(folder, first, intervals=beside)
     write_tags(folder, second, "b")
     write_run(folder)
@@ -215,7 +187,7 @@ def test_intervals_of_other_content_and_of_a_copy(run_folder, run_export):
     renamed = ok("/new/a.mp3", fingerprint=ok("/m/a.mp3")["fingerprint"])
     write_tags(run_folder, [renamed, ok("/new/b.mp3")], "copied")
     before = ok("/m/edited.mp3", fingerprint="blake2b:before")
-    write_tags(run_folder, [ok("/m/edited.mp3")], "c", intervals=[heard(before, "pia", 0, 1)])
+    write_tags(run_folder, [ok("/m/edited.mp3")], "c", intervals=[interval(before, "pia", 0, 1)])
     _, _, files = run_export(run_folder, "audacity")
     assert files[name_of("/new/a.mp3", "txt")] == b"1.000000\t4.000000\tcello\n"
     assert files[name_of("/new/b.mp3", "txt")] == b"0.000000\t10.000000\tcello\n"

@@ -24,8 +24,8 @@ from pipeline.evaluation.labels.calibration import Calibration
 from pipeline.models.model import Architecture, ModelCard, save_card
 from pipeline.selection.vocabulary import Vocabulary
 from pipeline.store.folder import Folder
-from pipeline.store.tags.corrections import add_corrections, read_corrections
-from pipeline.store.tags.gone import gone_tracks, rows_of_gone
+from pipeline.store.tags.track_facts.corrections import add_corrections, read_corrections
+from pipeline.store.tags.track_facts.gone import gone_tracks, rows_of_gone
 from pipeline.tagging.retag import IDENTITY_KEY, RetagConfig, retag
 from schemas.tags import tags_schema
 from tests.flows.conftest import kill

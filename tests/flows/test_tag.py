@@ -33,7 +33,7 @@ from pipeline.inference.described import describe, windows_of
 from pipeline.inference.inference_config import inference_config
 from pipeline.inference.track_front_end import MAX_TRACK_S
 from pipeline.models.model import DEFAULT_MIN_CONFIDENCE, load_model, save_model
-from pipeline.report.nightly.failures import REASONS
+from pipeline.report.tagging.failures import REASONS
 from pipeline.store.catalogue import list_tracks
 from pipeline.store.folder import Folder
 from pipeline.tagging import tag_where

@@ -15,22 +15,17 @@ from jobs import tag_catalog as job
 from pipeline.errors import SpecMismatch
 from pipeline.evaluation.labels.aggregate import TRACKS
 from pipeline.evaluation.runs.pace import expected_s
-from pipeline.flows.tagging.tag import (
-    TagConfig,
-    lineage_of,
-    plan_tagging,
-    tag_catalog,
-    tagging_of,
-)
+from pipeline.flows.tagging.tag import TagConfig, plan_tagging, tag_catalog
 from pipeline.inference.described import describe
 from pipeline.inference.tagger import TrackTagger, tables_of
 from pipeline.store import catalogue
 from pipeline.store.catalogue import list_tracks
 from pipeline.store.folder import Folder
-from pipeline.store.tags.listing import Listing
 from pipeline.store.tags.tagstore import TagStore
+from pipeline.store.tags.work.listing import Listing
 from pipeline.tagging.part_steps import plan_part
 from pipeline.tagging.tag_claim import check_identity, claim
+from pipeline.tagging.tag_inference import inference_of, lineage_of
 from tests.conftest import tones
 from tests.models.test_engines import write_model
 from tests.store.test_tagstore import tags as tag_rows
@@ -121,20 +116,20 @@ def test_an_older_folder_goes_on_by_s2_and_says_so(tmp_path, capsys):
     model, card = write_model(tmp_path / "m")
     out = tmp_path / "out"
     config = TagConfig("music", model, str(out), activity=False, engine="torch")
-    assert tagging_of(config).aggregation == TRACKS
-    older = tagging_of(replace(config, aggregate="s2"))
+    assert inference_of(config).aggregation == TRACKS
+    older = inference_of(replace(config, aggregate="s2"))
     assert capsys.readouterr().err == ""
     made = {"timbre.tagging": json.dumps(older.identity)}
     rows = tag_rows(("a", 1), model_id=card.model_id).replace_schema_metadata(made)
     store = TagStore(Folder(str(out)))
     store.commit(rows, date="2026-01-01", beside={})
-    inference = tagging_of(config)
+    inference = inference_of(config)
     assert inference == older
     check_identity(store, inference)
     assert (
         f"{out}: its tags are by s2, and so it goes on; {TRACKS} finds" in capsys.readouterr().err
     )
-    asked = tagging_of(replace(config, aggregate=TRACKS))
+    asked = inference_of(replace(config, aggregate=TRACKS))
     with pytest.raises(SpecMismatch, match="with another aggregation; give another --out"):
         check_identity(store, asked)
 
@@ -149,7 +144,7 @@ def test_a_quiet_night_says_what_the_catalogue_has(tmp_path, capsys):
     (music / "bad.mp3").write_bytes(b"no music " * 99)
     flags = {"catalog": str(music), "model": model, "out": str(out), "engine": "torch"}
     inference, store = (
-        tagging_of(TagConfig(**flags, min_confidence=0.0)),
+        inference_of(TagConfig(**flags, min_confidence=0.0)),
         TagStore(Folder(str(out))),
     )
     scored = [TrackTagger(inference)(one) for one in describe(list_tracks(str(music)), inference)]

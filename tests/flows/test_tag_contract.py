@@ -18,7 +18,7 @@ from jobs import tag_catalog
 from pipeline.errors import StoreError
 from pipeline.flows.tagging import tag
 from pipeline.flows.tagging.part_tasks import each_on_ray
-from pipeline.store.tags.work_table import SAME_PLACE
+from pipeline.store.tags.work.work_table import SAME_PLACE
 from tests.conftest import tones
 from tests.tagging.catalogues import counts, table, tag_in_a_process, write_catalogue
 

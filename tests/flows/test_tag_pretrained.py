@@ -7,10 +7,11 @@ import pyarrow.parquet as pq
 import pytest
 import soundfile
 
-from pipeline.flows.tagging.tag import TagConfig, tag_catalog, tagging_of
+from pipeline.flows.tagging.tag import TagConfig, tag_catalog
 from pipeline.models.model import DEFAULT_MIN_CONFIDENCE, load_card, save_card
 from pipeline.models.pretrained.importing import ImportConfig, import_model
 from pipeline.store.folder import Folder
+from pipeline.tagging.tag_inference import inference_of
 from tests.conftest import tones
 from tests.models.pretrained.published import write_published
 
@@ -80,4 +81,4 @@ def test_a_model_may_bring_its_own_gate(own, asked, min_confidence, model, tmp_p
         folder.write_bytes(name, (model / name).read_bytes())
     save_card(folder, replace(card, min_confidence=own))
     config = TagConfig("music", str(tmp_path), "out", min_confidence=asked)
-    assert tagging_of(config).min_confidence == min_confidence
+    assert inference_of(config).min_confidence == min_confidence

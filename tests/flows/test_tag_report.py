@@ -25,9 +25,9 @@ from pipeline.models.model import Architecture, ModelCard, Tagger, save_model
 from pipeline.selection.vocabulary import default_vocabulary
 from pipeline.store.folder import Folder
 from pipeline.store.tags.tagstore import TagStore
-from pipeline.store.tags.worklist import text_hashes
-from pipeline.tagging.tag_examples import CLIP_S, Listener
-from pipeline.tagging.tag_report import find_failures, run_before, write_report
+from pipeline.store.tags.work.worklist import text_hashes
+from pipeline.tagging.page.tag_examples import CLIP_S, Listener
+from pipeline.tagging.page.tag_report import find_failures, run_before, write_report
 from schemas.tagging_run import TaggingRun
 from schemas.tags import tags_schema
 from tests.conftest import tones

@@ -7,7 +7,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from pipeline.store.tags.worklist import Sizes
+from pipeline.store.tags.work.worklist import Sizes
 from pipeline.tagging.tag_where import SMALL_BYTES, is_small, n_bytes
 
 FEW = Sizes(n_bytes=3000, n_unsized=1)

@@ -90,7 +90,7 @@ META = DatasetRecord(
 
 def front_end(input_spec, monkeypatch, tmp_path, **settings):
     """Return the material of a run whose model has that front end."""
-    monkeypatch.setattr("pipeline.datasets.training_data.input_spec_of", lambda *_: input_spec)
+    monkeypatch.setattr("pipeline.datasets.model_plan.input_spec_of", lambda *_: input_spec)
     monkeypatch.setattr(TrainingData, "untrained", ())
     config = TrainConfig(model="crnn", **settings)
     return TrainingData(Dataset(Folder(str(tmp_path))), META, config)

@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from pipeline.audio.spectra.logmel import LogMelSpec
+from pipeline.datasets import trained_model
 from pipeline.datasets.training_data import TrainingData
 from pipeline.errors import UsageError
 from pipeline.evaluation.labels.aggregate import aggregate
@@ -89,7 +90,7 @@ def test_classes_without_a_clip_are_known_before_the_training(stored, capfd):
     assert said.startswith("warning: no clip to learn from has cla, flu, gac")
     assert said.count("\n") == 1
     assert training_data.architecture.untrained == training_data.untrained
-    assert fit._thresholds(training_data) == {
+    assert trained_model._thresholds(training_data) == {
         code: 0.5 if code in ("cel", "pia", "voi") else 1.0 for code in CODES
     }
 

@@ -10,7 +10,7 @@ from jobs import compare, export, harness
 from pipeline.audio.decoding.decode import decode
 from pipeline.errors import DecodeError, Reason, UsageError
 from pipeline.flows.evaluation.quantize import QuantizeConfig, quantize
-from pipeline.report.nightly.failures import REASONS
+from pipeline.report.tagging.failures import REASONS
 from pipeline.store.out import _others
 from tests.models.test_engines import write_model
 

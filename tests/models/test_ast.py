@@ -34,9 +34,9 @@ from pipeline.selection.vocabulary import (
 from pipeline.store.catalogue import list_tracks
 from pipeline.store.folder import Folder
 from pipeline.training.config import TrainConfig
-from pipeline.training.loop import augmented
 from pipeline.training.recipes import input_spec_of, preset
 from pipeline.training.spectra.logmel import SamplesToLogMel, with_margins
+from pipeline.training.step.gradients import augmented
 from schemas.dataset import DatasetRecord
 from tests.conftest import tones
 from tests.training.test_recipes import set_of

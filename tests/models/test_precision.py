@@ -20,16 +20,10 @@ from pipeline.training.recovery import divergence, train_to_the_end
 from tests.models.test_engines import by_model, windows_for, write_model
 from tests.training.test_epochs import window_set
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 CPU = torch.device("cpu")
 CONFIG = TrainConfig(model="resnet10t", input_size=(32, 32), epochs=2, batch_size=8, lr=1e-3)
-
-
-@pytest.fixture(autouse=True)
-def _one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 @pytest.fixture

@@ -11,11 +11,11 @@ import pytest
 from pipeline.evaluation.runs.attribute_figures import AttributeFigures
 from pipeline.evaluation.statistics.drift import class_drift
 from pipeline.report.listening import Example, data_uri
-from pipeline.report.nightly.alerts import alerts
-from pipeline.report.nightly.failures import CURES, REASONS
 from pipeline.report.page import Points, Sounds, Table, render_page
 from pipeline.report.pages import tagging_page as pages
 from pipeline.report.picture import Picture
+from pipeline.report.tagging.alerts import alerts
+from pipeline.report.tagging.failures import CURES, REASONS
 from schemas.tagging_run import TaggingRun
 from tests.report.test_page import Reader, read
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from typing import Any
 
 import numpy as np
@@ -12,39 +11,7 @@ from pipeline.store.folder import Folder
 from pipeline.store.matrices import vector_lists
 from schemas.tags import tags_schema
 from schemas.timeline import EMBEDDINGS, WINDOW_EMBEDDINGS, windows_schema
-
-CODES = ["cel", "pia"]
-MODEL = "cnn-0123456789ab"
-WHEN = datetime(2026, 11, 21, 2, 15, tzinfo=UTC)
-Row = dict[str, Any]
-
-
-def track(uri: str, labels: tuple[str, ...] = ("cel",), score: float = 0.75, **other: Any) -> Row:
-    """Return a row of TAGS; `score` is that of its labels."""
-    scores = {code: score if code in labels else 0.125 for code in CODES}
-    return {
-        "uri": uri,
-        "fingerprint": f"blake2b:{uri.encode().hex():0>32}",
-        "size_bytes": 1000,
-        "duration_s": 60.0,
-        "status": "ok",
-        "reason": "ok",
-        "attempts": 1,
-        "labels": list(labels),
-        "scores": scores,
-        "peaks": scores,
-        "n_windows": 3,
-        "n_active": 3,
-        "model_id": MODEL,
-        "tagged_at": WHEN,
-        **other,
-    }
-
-
-def failed(uri: str) -> Row:
-    """Return the row of a track that could not be read."""
-    nothing = {"scores": None, "peaks": None, "fingerprint": None, "duration_s": None}
-    return track(uri, (), status="failed", reason="empty", **nothing)
+from tests.tag_rows import CODES, MODEL, NAMES, Row
 
 
 def write(
@@ -86,7 +53,6 @@ def write(
 def write_run(folder: Folder, **other: Any) -> None:
     """Write the run.json of a run that has ended."""
     identity = {"model_id": MODEL, "aggregation": "s2"}
-    names = {"cel": "cello", "pia": "piano"}
     folder.write_json(
-        "run.json", {"identity": identity, "complete": True, "class_names": names} | other
+        "run.json", {"identity": identity, "complete": True, "class_names": NAMES} | other
     )

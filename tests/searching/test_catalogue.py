@@ -12,7 +12,8 @@ from pipeline.store.folder import Folder
 from pipeline.store.tags.tagstore import TagStore
 from schemas.attributes import attribute
 from tests.s3 import S3Server
-from tests.searching.folders import MODEL, WHEN, failed, track, write, write_run
+from tests.searching.folders import write, write_run
+from tests.tag_rows import MODEL, WHEN, failed, track
 
 VECTORS = [[1, 0, 0], [0.9, 0.1, 0], [0, 1, 0], [0, 0, 1]]
 BRIGHTNESS = attribute("timbral", "brightness", "", of_track="", unit="", range="0..100")
@@ -60,7 +61,7 @@ def test_tracks_by_labels_scores_and_columns(folder, in_memory):
         1,
     )
     (row,) = catalogue.find('uri ~ "/A."', columns=["uri", "duration_s"]).to_pylist()
-    assert row == {"uri": "/m/a.mp3", "duration_s": 60.0}
+    assert row == {"uri": "/m/a.mp3", "duration_s": 10.0}
     with pytest.raises(UsageError, match=r"--sort 'durtion': .*\(did you mean duration\?\)"):
         catalogue.find(order_by="durtion")
 

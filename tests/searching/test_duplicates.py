@@ -7,7 +7,8 @@ from pipeline.searching import duplicates
 from pipeline.searching.catalogue import TaggedCatalogue
 from pipeline.searching.duplicates import find_duplicates
 from pipeline.store.folder import Folder
-from tests.searching.folders import track, write, write_run
+from tests.searching.folders import write, write_run
+from tests.tag_rows import track
 
 
 def groups(table):
@@ -25,7 +26,7 @@ def folder(tmp_path):
 
 def test_tracks_of_one_sound_and_one_length_are_a_group(folder):
     rows = [
-        track("/a.flac", size_bytes=9000),
+        track("/a.flac", size_bytes=9000, duration_s=60.0),
         track("/a.mp3", duration_s=60.04),
         track("/other sound", duration_s=60.0),
         track("/a longer.flac", duration_s=70.0),

@@ -7,7 +7,8 @@ from jobs import harness, search
 from pipeline.searching.catalogue import TaggedCatalogue
 from pipeline.searching.index import IndexedVectors, build_index
 from pipeline.store.folder import Folder
-from tests.searching.folders import MODEL, track, write, write_run
+from tests.searching.folders import write, write_run
+from tests.tag_rows import MODEL, track
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ import pytest
 
 from pipeline.errors import UsageError
 from pipeline.store.folder import Folder
-from pipeline.store.tags.corrections import (
+from pipeline.store.tags.track_facts.corrections import (
     add_corrections,
     corrected,
     corrected_spans,

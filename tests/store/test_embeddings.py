@@ -15,7 +15,8 @@ from pipeline.store.matrices import vector_lists, vector_matrix
 from pipeline.store.tags.tagfiles import write_tags
 from pipeline.store.tags.tagstore import TagStore
 from schemas.timeline import VECTOR
-from tests.searching.folders import MODEL, WHEN, track, write
+from tests.searching.folders import write
+from tests.tag_rows import MODEL, WHEN, track
 
 VECTORS = np.array([[0.5, -1.25, 3e-5], [65504, 0, 1]], np.float32)
 HALVES = VECTORS.astype(np.float16)

@@ -12,9 +12,10 @@ from pipeline.errors import UsageError
 from pipeline.store.catalogue import TRACKS
 from pipeline.store.folder import Folder
 from pipeline.store.reach import Reach, reach_of
-from pipeline.store.tags.gone import Presence, gone_tracks
-from pipeline.store.tags.listing import Listing
+from pipeline.store.tags.cutting import cut_into_parts
 from pipeline.store.tags.tagstore import TagStore
+from pipeline.store.tags.track_facts.gone import Presence, gone_tracks
+from pipeline.store.tags.work.listing import Listing
 from pipeline.tagging.part_presence import prune_part, update_part_presence
 from pipeline.tagging.truth import present_truth
 from tests.store.test_tagstore import tags, windows
@@ -139,7 +140,7 @@ def test_marks_from_before_tags_were_cut_anew_count(store, tmp_path):
     settle(store, tmp_path, "a", "a/1.mp3")
     n_parts = 4
     for place in store.to_cut("m", n_parts):
-        store.cut(place, n_parts)
+        cut_into_parts(store.folder, place, n_parts)
     store.compact("m")
     listing = listed(store, tmp_path, "a/1.mp3", "a/2.mp3")
     found = [

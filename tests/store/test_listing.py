@@ -6,8 +6,8 @@ import pytest
 from pipeline.store.catalogue import TRACKS
 from pipeline.store.folder import Folder
 from pipeline.store.tags.known import text_hashes
-from pipeline.store.tags.listing import PLACE, Listing
 from pipeline.store.tags.parts import part_numbers
+from pipeline.store.tags.work.listing import PLACE, Listing
 
 
 def batches(n: int, size: int = 70):

@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from pipeline.store.catalogue import track_batches
-from pipeline.store.manifest_columns import joined
+from pipeline.store.manifests.manifest_columns import joined
 
 
 @pytest.fixture

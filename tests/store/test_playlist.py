@@ -3,7 +3,7 @@
 import pytest
 
 from pipeline.errors import UsageError
-from pipeline.exports.texts import playlist_lines
+from pipeline.exports.m3u import playlist_lines
 from pipeline.store.catalogue import list_tracks
 
 

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from pipeline.store.folder import Folder
 from pipeline.store.tags import tagpart
 from pipeline.store.tags.attribute_flags import SETS, bits_of, translated
+from pipeline.store.tags.cutting import cut_into_parts
 from pipeline.store.tags.known import IS_OK, Known, text_hashes
 from pipeline.store.tags.parts import by_part, hash_range, n_parts_for, part_numbers
 from pipeline.store.tags.tag_index import INDEX, read_index
@@ -222,7 +223,7 @@ def test_a_folder_from_before_there_were_parts_comes_into_them(store, n_parts):
     expected = old_folder(store)
     assert state_of(store) == expected
     for place in store.to_cut("m", n_parts):
-        store.cut(place, n_parts)
+        cut_into_parts(store.folder, place, n_parts)
     assert store.to_cut("m", n_parts) == []
     assert store.n_parts("m") == n_parts
     store.compact("m")
@@ -246,9 +247,9 @@ def test_a_cut_that_is_killed_goes_on(store, monkeypatch, kill_at):
     """From no parts to two, then to eight; killed at a write or a deletion of the second."""
     expected = old_folder(store)
     for place in store.to_cut("m", 2):
-        store.cut(place, 2)
+        cut_into_parts(store.folder, place, 2)
     store.compact("m")
-    monkeypatch.setattr("pipeline.store.tags.tagstore._CUT_BYTES", 1)  # a file at a time
+    monkeypatch.setattr("pipeline.store.tags.cutting._CUT_BYTES", 1)  # a file at a time
     n_calls = 0
     with monkeypatch.context() as patch:
         for method in ("write_table", "delete"):
@@ -264,11 +265,11 @@ def test_a_cut_that_is_killed_goes_on(store, monkeypatch, kill_at):
             patch.setattr(Folder, method, dying)
         with pytest.raises(KeyboardInterrupt):
             for place in store.to_cut("m", 8):
-                store.cut(place, 8)
+                cut_into_parts(store.folder, place, 8)
     store.clear_up()
     n_parts = max(store.n_parts("m"), 8)
     for place in store.to_cut("m", n_parts):
-        store.cut(place, n_parts)
+        cut_into_parts(store.folder, place, n_parts)
     for part in store.parts("m", n_parts):
         part.compact()
     assert state_of(store) == expected

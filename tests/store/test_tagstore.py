@@ -9,6 +9,7 @@ import pytest
 from pipeline.audio.description.track_attributes import attribute_columns
 from pipeline.store.folder import Folder
 from pipeline.store.tags import tagpart
+from pipeline.store.tags.copies import copy_rows
 from pipeline.store.tags.tagstore import TagStore
 from schemas.tags import tags_schema
 
@@ -75,7 +76,7 @@ def commit(store, table, **beside):
 
 def copy(store, tracks, date, schema=SCHEMA):
     """Copy rows as a run does, once its plan has made the index whole."""
-    store.copy(*store.parts("m"), tracks, date=date, schema=schema)
+    copy_rows(store, *store.parts("m"), tracks, date=date, schema=schema)
 
 
 def rows(store) -> list[tuple[str, str, int]]:

@@ -6,8 +6,8 @@ import pyarrow as pa
 import pytest
 
 from pipeline.store.folder import Folder
-from pipeline.store.tags import work_table
-from pipeline.store.tags.work_table import WorkTable
+from pipeline.store.tags.work import work_table
+from pipeline.store.tags.work.work_table import WorkTable
 
 ROWS = pa.table({"k": range(100), "text": [f"track {k}" for k in range(100)]})
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from pipeline.store.catalogue import TRACKS
 from pipeline.store.tags.known import KNOWN, Fingerprints, Known, content_hashes
-from pipeline.store.tags.worklist import Sizes, plan_work
+from pipeline.store.tags.work.worklist import Sizes, plan_work
 
 
 def print_of(text: str) -> str:

@@ -6,8 +6,8 @@ import pytest
 import torch
 from torch import nn
 
-from pipeline.training.averaging import Averaging
-from pipeline.training.loop import sends_bf16
+from pipeline.training.step.averaging import Averaging
+from pipeline.training.step.ranks import sends_bf16
 
 
 def test_the_average_follows_weights_and_buffers_and_takes_counts():

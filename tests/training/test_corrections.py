@@ -13,13 +13,13 @@ from pipeline.models.model import load_card, load_model
 from pipeline.models.starter import model_uri
 from pipeline.searching.catalogue import TaggedCatalogue
 from pipeline.store.folder import Folder
-from pipeline.store.tags.corrections import add_corrections
-from pipeline.training.transfer.correction_fit import SaidOfWindows, fit_correction
+from pipeline.store.tags.track_facts.corrections import add_corrections
+from pipeline.training.transfer.correction_fit import CorrectedWindows, fit_correction
 
 N_TRACKS, N_WINDOWS, N_FEATURES, N_CLASSES = 60, 4, 8, 3
 
 
-def made_up(n_said: int, seed: int = 0) -> SaidOfWindows:
+def made_up(n_said: int, seed: int = 0) -> CorrectedWindows:
     """Return tracks whose first feature says whether they have class 0, which the model ignores."""
     rng = np.random.default_rng(seed)
     vectors = rng.normal(size=(N_TRACKS * N_WINDOWS, N_FEATURES)).astype(np.float32)
@@ -29,7 +29,7 @@ def made_up(n_said: int, seed: int = 0) -> SaidOfWindows:
     said = np.full((N_TRACKS, N_CLASSES), np.nan, np.float32)
     said[:n_said, 0] = has[:n_said]
     stretch_of = np.repeat(np.arange(N_TRACKS), N_WINDOWS)
-    return SaidOfWindows(vectors, scores, stretch_of, said, np.arange(N_TRACKS))
+    return CorrectedWindows(vectors, scores, stretch_of, said, np.arange(N_TRACKS))
 
 
 def test_what_was_said_of_some_tracks_is_found_in_others():

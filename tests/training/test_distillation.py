@@ -15,7 +15,7 @@ from pipeline.errors import UsageError
 from pipeline.models.model import load_card, load_model
 from pipeline.training.config import TrainConfig
 from pipeline.training.loop import Hooks, train
-from pipeline.training.losses import window_losses
+from pipeline.training.step.losses import window_losses
 from pipeline.training.transfer.distillation import (
     Distiller,
     Teacher,

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from pipeline.audio.spectra.input_kinds import LogMelInput
 from pipeline.audio.spectra.logmel import LogMelSpec
 from pipeline.audio.spectra.windows import WindowSpec
+from pipeline.training.config import TrainConfig
 from pipeline.training.data.epochs import epoch_batches, n_steps, prefetched
 from pipeline.training.data.windows import ActiveStarts, load_windows
 
@@ -67,7 +68,7 @@ def test_every_window_once_and_ranks_in_step(n_clips, batch_size, n_ranks, epoch
         )
         for rank in range(n_ranks)
     ]
-    steps = n_steps(len(data), batch_size=batch_size, n_ranks=n_ranks)
+    steps = n_steps(data, TrainConfig(batch_size=batch_size), n_ranks)
     assert {len(batches) for batches in per_rank} == {steps}
     seen = [
         int(window[0, 0])

@@ -7,7 +7,6 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -154,16 +153,8 @@ def trained(n_processes: int, waits: list[tuple[float, float]] | None = None) ->
         )  # fmt: skip
 
 
-@pytest.fixture
-def _one_thread() -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
-
 @pytest.mark.slow
-@pytest.mark.usefixtures("_one_thread")
+@pytest.mark.usefixtures("one_thread")
 def test_training_is_the_same_with_any_number_of_processes_and_leaves_none_behind() -> None:
     waits: list[tuple[float, float]] = []
     alone, one, two = trained(0), trained(1), trained(2, waits)

@@ -19,12 +19,15 @@ from pipeline.models.model import Architecture, Tagger
 from pipeline.training.augmenting.augment import MASK_SHARE, mask, mix, tilt
 from pipeline.training.config import TrainConfig
 from pipeline.training.data.windows import load_windows, row_moments
-from pipeline.training.loop import Hooks, clip_metrics, clip_scores, train
+from pipeline.training.loop import Hooks, train
 from pipeline.training.schedule import learning_rate
 from pipeline.training.spectra.logmel import SamplesToLogMel, with_margins
+from pipeline.training.validation import clip_metrics, clip_scores
 from tests.conftest import tones
 from tests.marks import slow
 from tests.training.test_epochs import window_set
+
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 CPU = torch.device("cpu")
 CONFIG = TrainConfig(model="resnet10t", input_size=(32, 32), epochs=3, batch_size=8, lr=1e-3)
@@ -56,14 +59,6 @@ def run(config: TrainConfig, checkpoint=None, stop_after=None):
     except Stop:
         return None, saved
     return progress, saved
-
-
-@pytest.fixture(autouse=True)
-def _one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 def test_learning_rate_is_warm_up_and_polynomial_decay():

@@ -19,6 +19,7 @@ from pipeline.training.data.windows import row_moments
 from pipeline.training.loop import Hooks, train
 from pipeline.training.recipes import input_spec_of
 from tests.conftest import tones
+from tests.models.test_engines import _threads as _threads  # a fixture
 from tests.training.test_recipes import set_of
 
 NAMES = (
@@ -36,14 +37,6 @@ code = "b"
 name = "low"
 any_of = ["/m/01wy6"]
 """
-
-
-@pytest.fixture(autouse=True)
-def _threads():
-    """Engines on a CPU leave torch with one thread."""
-    n = torch.get_num_threads()
-    yield
-    torch.set_num_threads(n)
 
 
 def trained(name, folder):

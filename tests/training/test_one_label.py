@@ -12,9 +12,9 @@ from pipeline.models.networks.parts.exclusive import log_odds
 from pipeline.training.config import TrainConfig
 from pipeline.training.data.windows import row_moments
 from pipeline.training.loop import Hooks, train
-from pipeline.training.losses import one_label_losses
 from pipeline.training.recipes import input_spec_of
 from pipeline.training.selection import check_selection, figures
+from pipeline.training.step.losses import one_label_losses
 from tests.training.test_recipes import SPEC, set_of
 
 

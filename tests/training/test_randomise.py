@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
+from benchmarks.starter_steps.mixture import Mixture, mixed
 from pipeline.arrays import Float32
 from pipeline.training.augmenting.randomise.band import HighPass, LowPass
 from pipeline.training.augmenting.randomise.base import Transform, ratio, rms
@@ -21,7 +22,6 @@ from pipeline.training.augmenting.randomise.dynamics import (
 )
 from pipeline.training.augmenting.randomise.eq import Equaliser
 from pipeline.training.augmenting.randomise.gain import Gain
-from pipeline.training.augmenting.randomise.mixture import Mixture, mixed
 from pipeline.training.augmenting.randomise.noise import Noise, coloured
 from pipeline.training.augmenting.randomise.room import Room
 from pipeline.training.augmenting.randomise.silence import placed

@@ -19,9 +19,10 @@ from pipeline.errors import SpecMismatch, UsageError
 from pipeline.models.model import Architecture, Tagger
 from pipeline.training.config import TrainConfig
 from pipeline.training.data.windows import load_windows, row_moments
-from pipeline.training.loop import Hooks, augmented, train
+from pipeline.training.loop import Hooks, train
 from pipeline.training.recipes import PRESETS, input_spec_of, preset
 from pipeline.training.spectra.logmel import SamplesToLogMel, with_margins
+from pipeline.training.step.gradients import augmented
 from tests.conftest import tones
 from tests.marks import slow
 

@@ -20,12 +20,13 @@ from pipeline.models.regression import Regression
 from pipeline.store.dataset import Dataset
 from pipeline.store.folder import Folder
 from pipeline.training.config import TrainConfig
-from pipeline.training.loop import Hooks, clip_scores, train
+from pipeline.training.loop import Hooks, train
 from pipeline.training.presets import PRESETS
 from pipeline.training.regression.descriptors import SHORT, SILENT, TARGETS
 from pipeline.training.regression.figures import absolute_errors, clip_errors
 from pipeline.training.regression.targets import mapped_targets
 from pipeline.training.transfer.pinned import card_of
+from pipeline.training.validation import clip_scores
 from tests.training.transfer import META, as_stored
 
 RATE_HZ = 44_100

@@ -10,7 +10,7 @@ from pipeline.errors import UsageError
 from pipeline.evaluation.statistics.metrics import multilabel_metrics
 from pipeline.training import loop
 from pipeline.training.config import TrainConfig
-from pipeline.training.loop import Hooks, clip_scores, train, validation_figures
+from pipeline.training.loop import Hooks, train
 from pipeline.training.recipes import PRESETS
 from pipeline.training.selection import (
     SELECTIONS,
@@ -20,6 +20,7 @@ from pipeline.training.selection import (
     mean_average_precision,
     n_stale,
 )
+from pipeline.training.validation import clip_scores, validation_figures
 from tests.training.test_epochs import window_set
 from tests.training.test_loop import CONFIG, CPU, tagger
 

@@ -24,7 +24,7 @@ from pipeline.store.folder import Folder
 from pipeline.training.config import TrainConfig
 from pipeline.training.data.epochs import epoch_batches
 from pipeline.training.folds import fold_of
-from pipeline.training.loop import clip_scores
+from pipeline.training.validation import clip_scores
 from schemas.dataset import DatasetRecord
 from tests.conftest import tones
 

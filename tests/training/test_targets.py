@@ -7,8 +7,8 @@ import torch
 from pipeline.evaluation.labels.targets import joined_groups
 from pipeline.training.augmenting.augment import mix
 from pipeline.training.data import sampling
-from pipeline.training.loop import clip_metrics
-from pipeline.training.losses import joined, window_losses
+from pipeline.training.step.losses import joined, window_losses
+from pipeline.training.validation import clip_metrics
 
 NAN = float("nan")
 

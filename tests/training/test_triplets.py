@@ -6,12 +6,12 @@ import torch
 
 from pipeline.errors import UsageError
 from pipeline.models.model import Architecture, Tagger
-from pipeline.training import triplets
 from pipeline.training.config import TrainConfig
 from pipeline.training.data.windows import row_moments
 from pipeline.training.loop import Hooks, train
 from pipeline.training.recipes import input_spec_of
-from pipeline.training.triplets import MARGIN, relations, triplet_losses, with_embeddings
+from pipeline.training.step import triplets
+from pipeline.training.step.triplets import MARGIN, relations, triplet_losses, with_embeddings
 from tests.training.test_recipes import SPEC, set_of
 
 NAN = float("nan")

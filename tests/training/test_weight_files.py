@@ -74,7 +74,7 @@ def test_workers_in_another_folder_get_what_the_driver_has_read(
     n_requests, sent = len(s3.requests), pickle.dumps(training_data)
     (tmp_path / "elsewhere").mkdir()
     monkeypatch.chdir(tmp_path / "elsewhere")
-    model = pickle.loads(sent)._untrained()
+    model = pickle.loads(sent).untrained_model()
     assert next(iter(model.backbone.state_dict().values())).equal(tensor)
     assert len(s3.requests) == n_requests
     assert list(training_data.weight_files.sha256) == ["w.safetensors"]
@@ -118,7 +118,7 @@ def test_workers_elsewhere_find_the_model_that_the_driver_has_seen(
     sent = pickle.dumps(training_data)
     (tmp_path / "elsewhere").mkdir()
     monkeypatch.chdir(tmp_path / "elsewhere")
-    expected, found = (one._untrained() for one in (training_data, pickle.loads(sent)))
+    expected, found = (one.untrained_model() for one in (training_data, pickle.loads(sent)))
     own = found.state_dict()
     same = [own[name].equal(tensor) for name, tensor in expected.state_dict().items()]
     assert sum(same) > 10
@@ -127,7 +127,7 @@ def test_workers_elsewhere_find_the_model_that_the_driver_has_seen(
     for path in (tmp_path / "other").iterdir():
         other.write_bytes(path.name, path.read_bytes())
     with pytest.raises(SpecMismatch, match="and this run is of resnet10t-"):
-        pickle.loads(sent)._untrained()
+        pickle.loads(sent).untrained_model()
 
 
 def test_of_a_folder_the_config_and_the_tensors_are_read(tmp_path):

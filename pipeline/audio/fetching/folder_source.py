@@ -57,7 +57,7 @@ class TreeSource(FolderSource):
     """The audio files below a folder, however deep; an id is made of a file's path in it."""
 
     def paths(self) -> Iterator[Path]:
-        """Yield the audio files."""
+        """Yield the audio files of the folder."""
         for path in self.folder.rglob("*"):
             if path.suffix.lower() in AUDIO_SUFFIXES and path.is_file():
                 yield path

@@ -130,7 +130,7 @@ def stability_index(
     >>> round(psi, 2), round(by_chance, 2)
     (0.41, 0.08)
     """
-    from scipy import stats  # here, as it takes a second and a night with nothing new does without
+    from scipy import stats  # here, as it takes a second and a run with nothing new does without
 
     new, old = np.asarray(now, np.float64), np.asarray(before, np.float64)
     starts = _joined_bins((new / new.sum() + old / old.sum()) / 2)
@@ -146,7 +146,7 @@ def binned_ks(now: npt.ArrayLike, before: npt.ArrayLike) -> tuple[float, float]:
     Bins hide what differs within them, so the distance is at most, and p at least, that of the
     scores themselves.
     """
-    from scipy import stats  # here, as it takes a second and a night with nothing new does without
+    from scipy import stats  # here, as it takes a second and a run with nothing new does without
 
     new, old = np.asarray(now, np.float64), np.asarray(before, np.float64)
     n, m = new.sum(), old.sum()
@@ -160,7 +160,7 @@ def same_share_p(now: tuple[int, int], before: tuple[int, int]) -> float:
     >>> round(same_share_p((8, 10), (1, 10)), 4)
     0.0055
     """
-    from scipy import stats  # here, as it takes a second and a night with nothing new does without
+    from scipy import stats  # here, as it takes a second and a run with nothing new does without
 
     table = [[hits, trials - hits] for hits, trials in (now, before)]
     return float(stats.fisher_exact(table).pvalue)

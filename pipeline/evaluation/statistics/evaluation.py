@@ -81,12 +81,8 @@ class Evaluation:
 
 def evaluation_of(measured: Measured) -> Evaluation:
     """Return how well a model tags: the figures, their intervals, and what others would give."""
-    truth, scores, codes = (
-        measured.scored.truth,
-        measured.scored.scores,
-        measured.scored.codes,
-    )
-    choice, held = measured.choice, measured.held
+    scored, choice, held = measured.scored, measured.choice, measured.held
+    truth, scores, codes = scored.truth, scored.scores, scored.codes
     own = measured.limits if measured.own is None else measured.own
     calibration, diagrams = compare_calibrations(
         truth, scores, aggregation=choice.aggregation, held=held, class_codes=codes
@@ -106,11 +102,7 @@ def evaluation_of(measured: Measured) -> Evaluation:
         history=list(map(finite, measured.history)),
         build=None if measured.build is None else measured.build.to_dict(),
         intervals=intervals(
-            truth,
-            scores,
-            thresholds=measured.limits,
-            class_codes=codes,
-            groups=measured.scored.groups,
+            truth, scores, thresholds=measured.limits, class_codes=codes, groups=scored.groups
         ),
         calibration=calibration,
         confusion=confusion_dict(truth, measured.predicted, class_codes=codes),

@@ -161,12 +161,8 @@ def multilabel_metrics(
         )
     limits = np.broadcast_to(np.asarray(thresholds, dtype=np.float64), len(class_codes))
     predicted = (scores >= limits) & known
-    per_class = tuple(
-        _class_metrics(code, *columns)
-        for code, *columns in zip(
-            class_codes, truth.T, known.T, predicted.T, scores.T, limits, strict=True
-        )
-    )
+    columns = (truth.T, known.T, predicted.T, scores.T, limits)
+    per_class = tuple(map(_class_metrics, class_codes, *columns))
     micro_precision, micro_recall, micro_f1 = _precision_recall_f1(truth[known], predicted[known])
     present = [row for row in per_class if row.n_positive]
     right = truth == predicted  # also where it is unknown: both are False there

@@ -65,7 +65,7 @@ class Journal:
 
 @dataclass(frozen=True)
 class Undone:
-    """What `--undo` did."""
+    """How many changes of files `--undo` took back, and which it did not."""
 
     n_restored: int
     """Files whose metadata is as it was."""

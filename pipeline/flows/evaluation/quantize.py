@@ -38,7 +38,7 @@ from pipeline.models.card import model_there
 from pipeline.models.engines.engines import make_engine
 from pipeline.models.engines.graphs import INT8_FILES, best_precision
 from pipeline.models.engines.quantize import quantized_graph, save_quantized
-from pipeline.models.model import load_model
+from pipeline.models.model import ModelCard, load_model
 from pipeline.models.networks.classical import CLASSICAL
 from pipeline.models.starter import model_folders, model_uri
 from pipeline.runs.provenance import provenance
@@ -81,11 +81,7 @@ def quantize(config: QuantizeConfig) -> QuantizationRecord:
             "seed": config.seed,
         }
         new = save_quantized(Folder(model_uri(config.model)), card, files, out, calibration)
-        ways = {
-            p: replace(inference, precision=p) for p in dict.fromkeys(("f32", best_precision()))
-        }
-        ways["int8"] = replace(inference, model=config.out, card=new, precision="int8")
-        figures = _figures(dataset, config, ways, windows[:_N_TIMED])
+        figures = _figures(dataset, config, _ways(inference, config, new), windows[:_N_TIMED])
         record = QuantizationRecord(
             model_id=new.model_id,
             quantized=new.quantized or {},
@@ -99,6 +95,15 @@ def quantize(config: QuantizeConfig) -> QuantizationRecord:
         )
         out.write_json("quantize.json", record.to_dict())
     return record
+
+
+def _ways(
+    inference: InferenceConfig, config: QuantizeConfig, card: ModelCard
+) -> dict[str, InferenceConfig]:
+    """Return how the model is run by precision: f32, bf16 where this CPU has it, and int8."""
+    ways = {p: replace(inference, precision=p) for p in dict.fromkeys(("f32", best_precision()))}
+    ways["int8"] = replace(inference, model=config.out, card=card, precision="int8")
+    return ways
 
 
 def calibration_windows(

@@ -37,9 +37,9 @@ from pipeline.store.matrices import score_structs
 from pipeline.store.out import EVALUATION, check_out
 from pipeline.training.data.mapped import clip_table
 from pipeline.training.data.windows import load_windows
-from pipeline.training.loop import clip_scores
 from pipeline.training.regression.descriptors import undefined
 from pipeline.training.regression.targets import ClipTargets, of_tables, shard_targets
+from pipeline.training.validation import clip_scores
 from schemas.predictions import predictions_schema
 from schemas.regression import RegressionEvaluation
 

@@ -111,7 +111,7 @@ def is_scored(folder: Folder, model_id: str, dataset: Dataset) -> bool:
 def attempted(name: str, job: Callable[[], R], failed: Callable[[str], R]) -> R:
     """Return what a job returns, or the row of its failure, with the reason in a line.
 
-    A bug is a row as well, as a night's other experiments are not to be lost by it; its traceback
+    A bug is a row as well, as the other experiments are not to be lost by it; its traceback
     goes to stderr.
     """
     try:

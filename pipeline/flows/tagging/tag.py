@@ -9,116 +9,43 @@ page, and the proof that every track of the catalogue has its row.
 
 from __future__ import annotations
 
-import hashlib
-import json
 import os
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from functools import partial
 from itertools import chain
 from tempfile import TemporaryDirectory
 from time import monotonic
 
-from pipeline.audio.spectra.activity import Activity
 from pipeline.configs.tag import TagConfig as TagConfig
 from pipeline.evaluation.runs.tally import Tally
 from pipeline.inference.inference_config import (
     InferenceConfig,
-    calibrated,
-    for_parts,
-    inference_config,
-    other_windows,
 )
-from pipeline.models.card import DEFAULT_MIN_CONFIDENCE, read_weights
-from pipeline.models.engines.engine_choice import check_engine
-from pipeline.models.ensemble import Card, EnsembleCard
-from pipeline.models.names import CLASSICAL
 from pipeline.models.starter import model_folders
 from pipeline.runs.logs import say
-from pipeline.runs.provenance import provenance
 from pipeline.store.catalogue import track_batches
 from pipeline.store.folder import Folder
 from pipeline.store.left_out import LeftOut
 from pipeline.store.out import TAGS, check_out
 from pipeline.store.reach import reach_of
+from pipeline.store.tags.cutting import cut_into_parts
 from pipeline.store.tags.known import Totals
-from pipeline.store.tags.listing import Listing
 from pipeline.store.tags.parts import n_parts_for
 from pipeline.store.tags.tagpart import TagPart
 from pipeline.store.tags.tagstore import TagStore
+from pipeline.store.tags.work.listing import Listing
 from pipeline.tagging.commit import Stages, Writing
 from pipeline.tagging.ended_run import check_none_lost, tagging_run
+from pipeline.tagging.page.tag_report import write_report
 from pipeline.tagging.part_presence import update_presence
 from pipeline.tagging.part_steps import Each, Finished, PartSteps, Planned
-from pipeline.tagging.tag_claim import aggregation_there, check_identity, claim
+from pipeline.tagging.tag_claim import check_identity, claim
+from pipeline.tagging.tag_inference import inference_of, lineage_of, tables_beside
 from pipeline.tagging.tag_plan import TaggingPlan, plan_of
 from pipeline.tagging.tag_progress import gathered
-from pipeline.tagging.tag_report import write_report
 from pipeline.tagging.tag_where import is_small
 from schemas.tagging_run import TaggingRun
-
-
-def tagging_of(config: TagConfig) -> InferenceConfig:
-    """Return how a config's scores become labels."""
-    inference = _tagging(config)
-    embeddings = _has_embeddings(config, inference.card)
-    if config.calibrated:
-        inference = calibrated(inference, threshold=config.threshold)
-    activity = Activity() if config.activity else None
-    return replace(
-        for_parts(
-            inference,
-            partial(_run_by, config=config, activity=activity, embeddings=embeddings),
-        ),
-        min_confidence=_gate(config, inference.card),
-        activity=activity,
-        keep_windows=config.keep_windows,
-        embeddings=embeddings,
-        attributes=config.attributes,
-    )
-
-
-def _has_embeddings(config: TagConfig, card: Card) -> bool:
-    """Return whether embeddings are written: as asked, or where the model has them."""
-    if config.embeddings is not None:
-        return config.embeddings
-    if isinstance(card, EnsembleCard):
-        why = "several models are averaged, each with embeddings of its own"
-    elif card.architecture.name in CLASSICAL:
-        why = f"{card.architecture.name} has none"
-    else:
-        return True
-    say("embeddings", text=f"no embeddings/ is written, so no search by likeness: {why}")
-    return False
-
-
-def _gate(config: TagConfig, card: Card) -> float:
-    if config.min_confidence is not None:
-        return config.min_confidence
-    return DEFAULT_MIN_CONFIDENCE if card.min_confidence is None else card.min_confidence
-
-
-def _run_by(
-    part: InferenceConfig, *, config: TagConfig, activity: Activity | None, embeddings: bool
-) -> InferenceConfig:
-    """Return how one model tags: its windows, and what runs it."""
-    check_engine(
-        part.model_card,
-        engine=config.engine,
-        precision=config.precision,
-        gpu=config.gpu,
-        embeddings=embeddings,
-        model_uri=part.model,
-    )
-    return replace(
-        part,
-        windows=other_windows(part.model_card, config.window_s, config.hop_s),
-        max_track_s=config.max_track_s,
-        activity=activity,
-        engine=config.engine,
-        precision=config.precision,
-    )
 
 
 def check_tag_out(config: TagConfig) -> None:
@@ -126,30 +53,10 @@ def check_tag_out(config: TagConfig) -> None:
     check_out(config.out, TAGS, {"--model": model_folders(config.model)}, catalog=config.catalog)
 
 
-def _tagging(config: TagConfig) -> InferenceConfig:
-    """Return the aggregation and thresholds: the default is newer than some folders of tags."""
-    inference = inference_config(
-        config.model, config.aggregate, config.threshold, gpu=config.gpu, whole_tracks=True
-    )
-    own = inference.card.aggregation
-    if inference.members:
-        return inference
-    if config.aggregate is not None or own == inference.aggregation:
-        return inference
-    if aggregation_there(TagStore.open(config.out), inference.card.model_id) != own:
-        return inference
-    say(
-        "aggregation",
-        text=f"{config.out}: its tags are by {own}, and so it goes on; {inference.aggregation} "
-        "finds solos in long tracks: for that give another --out",
-    )
-    return inference_config(config.model, own, config.threshold, gpu=config.gpu)
-
-
 def plan_tagging(config: TagConfig) -> TaggingPlan:
     """Return what `tag_catalog` would do; read no audio, and write nothing."""
     check_tag_out(config)
-    inference, store = tagging_of(config), TagStore.open(config.out)
+    inference, store = inference_of(config), TagStore.open(config.out)
     check_identity(store, inference)
     left_out, model_id = LeftOut(), inference.card.model_id
     with TemporaryDirectory() as elsewhere:
@@ -179,7 +86,7 @@ def tag_catalog(config: TagConfig) -> TaggingRun:
     """
     began, started = monotonic(), datetime.now(UTC)
     check_tag_out(config)
-    inference, store = tagging_of(config), TagStore.open(config.out)
+    inference, store = inference_of(config), TagStore.open(config.out)
     model_id = inference.card.model_id
     check_identity(store, inference)
     left_out = LeftOut()
@@ -190,14 +97,7 @@ def tag_catalog(config: TagConfig) -> TaggingRun:
         listing = Listing.of(batches, store.folder)
         parts = _parts(store, model_id, listing)
         with _each_of(parts, config) as each:
-            steps = PartSteps(
-                parts,
-                listing,
-                retry_failed=config.retry == "failed",
-                tables=_beside(inference),
-                attributes=inference.attributes,
-                each=each,
-            )
+            steps = _steps(config, inference, parts, listing, each)
             planned = steps.planned
             _say_undescribed(planned, inference)
             started = _last_of_all(started, planned.known)
@@ -213,7 +113,7 @@ def tag_catalog(config: TagConfig) -> TaggingRun:
             started=started,
             seconds=monotonic() - began,
         )
-        missing = [table for table in _beside(inference) if finished.missing_tables[table]]
+        missing = [table for table in tables_beside(inference) if finished.missing_tables[table]]
         run = replace(run, lacking=missing, left_out=left_out.counts)
         store.write_run(run)
         write_report(
@@ -224,13 +124,18 @@ def tag_catalog(config: TagConfig) -> TaggingRun:
             is_there=listing.has if planned.n_removed else None,
         )
         if planned.n_left:  # what the page took counts, too
-            work_s = (tally.done_at or began) - (tally.begun_at or began)
-            overhead_s = monotonic() - began - work_s
-            run = replace(run, work_s=round(work_s, 3), overhead_s=round(overhead_s, 3))
+            run = _with_overhead(run, tally, began)
             store.write_run(run)
         listing.delete()
         steps.delete()
     return run
+
+
+def _with_overhead(run: TaggingRun, tally: Tally, began: float) -> TaggingRun:
+    """Return a run with what it took beside its work, as it is now."""
+    work_s = (tally.done_at or began) - (tally.begun_at or began)
+    overhead_s = monotonic() - began - work_s
+    return replace(run, work_s=round(work_s, 3), overhead_s=round(overhead_s, 3))
 
 
 def _say_undescribed(planned: Planned, inference: InferenceConfig) -> None:
@@ -249,8 +154,26 @@ def _parts(store: TagStore, model_id: str, listing: Listing) -> list[TagPart]:
     n_parts = max(store.n_parts(model_id), n_parts_for(n_rows))
     for place in store.to_cut(model_id, n_parts):
         say("parts", text=f"{store.folder.uri_of(place)}: its rows go into parts, {n_parts} in all")
-        store.cut(place, n_parts)
+        cut_into_parts(store.folder, place, n_parts)
     return store.parts(model_id, n_parts)
+
+
+def _steps(
+    config: TagConfig,
+    inference: InferenceConfig,
+    parts: list[TagPart],
+    listing: Listing,
+    each: Each,
+) -> PartSteps:
+    """Return the steps that a tagging does a part at a time."""
+    return PartSteps(
+        parts,
+        listing,
+        retry_failed=config.retry == "failed",
+        tables=tables_beside(inference),
+        attributes=inference.attributes,
+        each=each,
+    )
 
 
 def _each_of(parts: list[TagPart], config: TagConfig) -> AbstractContextManager[Each]:
@@ -307,27 +230,8 @@ def _stages(
 def _last_of_all(started: datetime, known: Totals) -> datetime:
     """Return when a run begins: after all rows that are there, or they would win over its own.
 
-    A clock that was ahead one night and is right the next would lose that night's rows.
+    A clock that was ahead in one run and is right in the next would lose the next run's rows.
     """
     if known.latest is None:
         return started
     return max(started, known.latest + timedelta(seconds=1))  # runs are named by the second
-
-
-def lineage_of(inference: InferenceConfig) -> dict[str, str]:
-    """Return what the files of TAGS say of where they are from."""
-    weights = [read_weights(part.model, part.model_card) for part in inference.parts]
-    return {
-        "timbre.model_id": inference.card.model_id,
-        "timbre.model_sha256": "+".join(hashlib.sha256(one).hexdigest() for one in weights),
-        "timbre.tagging": json.dumps(inference.identity),
-        "timbre.classes": json.dumps(inference.card.vocabulary.to_dict()),
-        "timbre.provenance": json.dumps(provenance()),
-    }
-
-
-def _beside(inference: InferenceConfig) -> list[str]:
-    """Return the tables that are written beside TAGS."""
-    tables = ["windows", "intervals"] * inference.keep_windows
-    tables += ["embeddings"] * inference.embeddings
-    return tables + ["window_embeddings"] * (inference.keep_windows and inference.embeddings)

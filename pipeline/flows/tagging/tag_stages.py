@@ -34,8 +34,8 @@ from pipeline.models.card import read_weights
 from pipeline.runs.logs import log_as_objects
 from pipeline.store.tags.known import Fingerprints, KnownContents
 from pipeline.store.tags.tagpart import TagPart
-from pipeline.store.tags.work_table import WorkTable
-from pipeline.store.tags.worklist import WORK
+from pipeline.store.tags.work.work_table import WorkTable
+from pipeline.store.tags.work.worklist import WORK
 from pipeline.tagging.commit import (
     COMMIT_TRACKS,
     MAX_COMMIT_TRACKS,

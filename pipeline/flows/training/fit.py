@@ -10,9 +10,8 @@ from __future__ import annotations
 
 import logging
 import signal
-from collections.abc import Mapping
 from contextlib import AbstractContextManager
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 import ray
@@ -22,9 +21,9 @@ from ray.train.torch import TorchConfig, TorchTrainer
 
 from pipeline.configs.train import FitConfig as FitConfig
 from pipeline.datasets.regression_data import training_data_of
+from pipeline.datasets.trained_model import Fitted, write_model
 from pipeline.datasets.training_data import TrainingData
 from pipeline.errors import TimbreError, UsageError
-from pipeline.evaluation.labels.aggregate import METHODS
 from pipeline.flows.cluster import own_signal, ray_session
 from pipeline.flows.tasks import wait_for_one
 from pipeline.flows.training.fit_worker import (
@@ -41,30 +40,17 @@ from pipeline.models.model import (
     ModelCard,
     check_name,
     fingerprint_of,
-    named,
-    save_model,
 )
 from pipeline.models.networks.classical import CLASSICAL
 from pipeline.models.networks.probe import PROBE
-from pipeline.models.regression import Regression
-from pipeline.report.page import render_page
-from pipeline.report.pages.training_page import training_page
-from pipeline.report.picture import Picture
-from pipeline.report.plots.training_plots import augmentations, learning_rates
-from pipeline.runs.curves import write_curves
 from pipeline.runs.logs import progress_bar, say
-from pipeline.runs.provenance import provenance
 from pipeline.store.dataset import Dataset
 from pipeline.store.folder import Folder
 from pipeline.store.out import MODEL, check_out
-from pipeline.training.augmenting.augment_examples import AugmentedWindow
 from pipeline.training.config import TrainConfig
-from pipeline.training.cost import cost_of
 from pipeline.training.determinism import ENVIRONMENT
 from pipeline.training.loop import Progress
 from pipeline.training.recovery import divergence
-from pipeline.training.schedule import rate_curves
-from pipeline.training.selection import best_row
 
 _MAX_FAILURES = 8  # of workers; each goes on from the last checkpoint
 _ONE_HEAP = {
@@ -108,60 +94,19 @@ def fit(config: FitConfig) -> FitResult:
     training_data.check_model()
     _warn_of_untrained(training_data)
     with out.claimed(), training_session(config):
-        shown: dict[str, Any] = {}
-        about_probe: dict[str, Any] = {}
-        if config.train.model in CLASSICAL:
-            progress = _fit_classical(training_data)
-        elif config.train.model == PROBE:
-            progress, about_probe = train_probe(training_data, out, gpu=config.gpu)
-        else:
-            progress, shown = _fit(config, training_data, name)
+        fitted = _fit(config, training_data, out, name)
     say("finishing", text="writing the model and its page")
-    vocabulary = training_data.vocabulary
-    about = dict(shown.get("about", {}))
-    regression = about.pop("regression", None)
-    card = ModelCard(
-        architecture=training_data.architecture,
-        vocabulary=vocabulary,
-        input_spec=training_data.input_spec,
-        windows=training_data.windows,
-        aggregation=config.train.aggregation,
-        thresholds={method: _thresholds(training_data) for method in METHODS},
-        dataset_fingerprint=meta.fingerprint,
-        training={
-            "run": name,
-            "dataset": dataset.folder.uri,
-            "workers": config.most_workers,
-            "config": asdict(config.train),
-            "best_val_loss": progress.best_val_loss,
-            "precision": progress.precision,
-            "precision_note": progress.note,
-            "diverged_at": progress.diverged_at,
-            "history": progress.history,
-            "selected_by": config.train.select,
-            "best_epoch": int(best_row(progress.history, config.train.select)["epoch"]),
-            **cost_of(progress.history),
-            **{key: shown[key] for key in ("steps_per_epoch",) if key in shown},
-            "windows": progress.windows,
-            **about_probe,
-            **about,
-            **_begun_from(training_data),
-        },
-        provenance=provenance(),
-        regression=None if regression is None else Regression.from_dict(regression),
-    )
-    write_curves(out, progress.history)
-    model_id = named(card, progress.best_weights)[0].model_id
-    page = training_page(
-        model_id,
-        card.training,
-        card.provenance,
-        training_pictures(card.training, shown, training_data),
-        untrained=card.untrained_classes,
-    )
-    out.write_bytes("report.html", render_page(page).encode())
-    card = save_model(out, progress.best_weights, card)  # last: with it the run is done
+    card = write_model(out, fitted, training_data, run=name, n_workers=config.most_workers)
     return FitResult(card, was_done=False)
+
+
+def _fit(config: FitConfig, training_data: TrainingData, out: Folder, name: str) -> Fitted:
+    if config.train.model in CLASSICAL:
+        return Fitted(_fit_classical(training_data))
+    if config.train.model == PROBE:
+        progress, about = train_probe(training_data, out, gpu=config.gpu)
+        return Fitted(progress, about_probe=about)
+    return _fit_network(config, training_data, name)
 
 
 def training_session(config: FitConfig) -> AbstractContextManager[None]:
@@ -176,17 +121,6 @@ def _models_of(config: TrainConfig) -> list[tuple[str, str]]:
     init = [] if config.init is None else [("--init", config.init)]
     encoders = [("--encoder", uri) for uri in config.encoder]
     return [*init, *encoders, *(("--teacher", uri) for uri in config.teacher)]
-
-
-def _begun_from(training_data: TrainingData) -> dict[str, Any]:
-    """Return what model.json says of the models that a training began from, and was taught by."""
-    init, teaching = training_data.init, training_data.teaching
-    files = training_data.weight_files
-    return {
-        **({} if files is None else {"weights": {"uri": files.uri, "sha256": files.sha256}}),
-        **({} if init is None else {"init": init.to_dict(training_data.vocabulary)}),
-        **({} if teaching is None else {"teachers": teaching.model_ids}),
-    }
 
 
 def worker_env(*, gpu: bool, narrower: bool = False, deterministic: bool = False) -> dict[str, Any]:
@@ -225,35 +159,11 @@ def wants_narrower_isa(training_data: TrainingData) -> bool:
     return True
 
 
-def training_pictures(
-    training: Mapping[str, Any], shown: Mapping[str, Any], training_data: TrainingData
-) -> list[Picture]:
-    """Return the pictures of how a network was trained; none of an older checkpoint's training."""
-    if not shown:
-        return []
-    steps, config = shown["steps_per_epoch"], training_data.config
-    examples = map(AugmentedWindow.from_state, shown["examples"])
-    curves = rate_curves(config, steps * config.epochs)
-    return [
-        learning_rates(curves, steps_per_epoch=steps, n_epochs=len(training["history"])),
-        *(
-            augmentations(one, window_s=config.window_s, spec=training_data.drawn_spec)
-            for one in examples
-        ),
-    ]
-
-
 def _warn_of_untrained(training_data: TrainingData) -> None:
     """Say which classes have no clip to learn from."""
     if codes := [training_data.vocabulary.codes[k] for k in training_data.untrained]:
         text = f"warning: no clip to learn from has {', '.join(codes)}: the model never names them"
         say("untrained_classes", level=logging.WARNING, text=text, classes=codes)
-
-
-def _thresholds(training_data: TrainingData) -> dict[str, float]:
-    """Return 0.5 for each class, and 1 for those that are not learned, whose scores are 0."""
-    codes = enumerate(training_data.vocabulary.codes)
-    return {code: 1.0 if k in training_data.untrained else 0.5 for k, code in codes}
 
 
 def _fit_classical(training_data: TrainingData) -> Progress:
@@ -266,14 +176,34 @@ def _fit_classical(training_data: TrainingData) -> Progress:
     return progress
 
 
-def _fit(
-    config: FitConfig, training_data: TrainingData, name: str
-) -> tuple[Progress, dict[str, Any]]:
-    """Train on the workers; return how it went, and what of it its page shows."""
+def _fit_network(config: FitConfig, training_data: TrainingData, name: str) -> Fitted:
+    """Train on the workers, to the last checkpoint."""
     progress_actor = ProgressActor.remote(config.train.model)  # type: ignore[attr-defined]
+    trainer = _trainer(config, training_data, name, progress_actor)
+    with show_progress(progress_actor, config.train.model), own_signal(signal.SIGINT):
+        result = trainer.fit()
+        refusal = ray.get(progress_actor.refusal.remote())
+    if refusal is not None:
+        raise refusal
+    if result.checkpoint is None:
+        raise TimbreError(f"{config.train.model}: the training ended without an epoch; see its log")
+    with result.checkpoint.as_directory() as folder:
+        state = read_state(folder)
+    progress = Progress(**state["progress"])
+    if not progress.history:
+        raise TimbreError(
+            f"{config.train.model}: {divergence(progress)}, and no epoch was whole before; "
+            f"lower --lr {config.train.lr:g}, or look at the data with jobs.explore"
+        )
+    return Fitted(progress, state.get("shown", {}))  # not there in older ones
+
+
+def _trainer(
+    config: FitConfig, training_data: TrainingData, name: str, progress_actor: Any
+) -> TorchTrainer:
     narrower = not config.gpu and wants_narrower_isa(training_data)
     filesystem, storage_path = Folder(config.out).location("runs")
-    trainer = TorchTrainer(
+    return TorchTrainer(
         worker,
         train_loop_config={
             "training_data": training_data,
@@ -299,19 +229,3 @@ def _fit(
             ),
         ),
     )
-    with show_progress(progress_actor, config.train.model), own_signal(signal.SIGINT):
-        result = trainer.fit()
-        refusal = ray.get(progress_actor.refusal.remote())
-    if refusal is not None:
-        raise refusal
-    if result.checkpoint is None:
-        raise TimbreError(f"{config.train.model}: the training ended without an epoch; see its log")
-    with result.checkpoint.as_directory() as folder:
-        state = read_state(folder)
-    progress = Progress(**state["progress"])
-    if not progress.history:
-        raise TimbreError(
-            f"{config.train.model}: {divergence(progress)}, and no epoch was whole before; "
-            f"lower --lr {config.train.lr:g}, or look at the data with jobs.explore"
-        )
-    return progress, state.get("shown", {})  # not there in older ones

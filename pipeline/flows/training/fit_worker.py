@@ -26,14 +26,15 @@ from pipeline.training.augmenting.augment_examples import augmented_windows
 from pipeline.training.classical import fit_classical
 from pipeline.training.config import TrainConfig
 from pipeline.training.cost import CostMeter
-from pipeline.training.data.epochs import Mixing, n_steps
+from pipeline.training.data.epochs import n_steps
 from pipeline.training.data.example_clips import example_clips
 from pipeline.training.data.loader import Loader, default_processes
 from pipeline.training.data.loader import loader as loader_of
 from pipeline.training.data.windows import WindowSet
 from pipeline.training.determinism import NoDeterministicOp
-from pipeline.training.loop import Hooks, Progress, SamplesToInput
+from pipeline.training.loop import Hooks, Progress
 from pipeline.training.recovery import train_to_the_end
+from pipeline.training.step.gradients import SamplesToInput
 
 _STATE = "state.pt"
 
@@ -65,9 +66,7 @@ def _train(
         torch.set_num_threads(max(1, own_cpus() // context.get_local_world_size()))
     train_set, val_set = training_data.train_set(gpu=gpu), training_data.val_set()
     device = torch.device("cuda", torch.cuda.current_device()) if gpu else torch.device("cpu")
-    mixing = Mixing(config.sampling, config.mix_min, config.mix_max, balance=config.balance)
-    n_items = mixing.size(train_set)
-    steps = n_steps(n_items, batch_size=config.batch_size, n_ranks=context.get_world_size())
+    steps = n_steps(train_set, config, context.get_world_size())
     samples = training_data.samples_to_log_mel(train_set, gpu=gpu)
     samples = None if samples is None else samples.to(device)
     val_set = training_data.soft_val_set(val_set, samples, device)

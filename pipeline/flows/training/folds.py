@@ -29,7 +29,7 @@ from pipeline.runs.provenance import provenance
 from pipeline.store.dataset import Dataset
 from pipeline.store.folder import Folder
 from pipeline.store.out import FOLDS, check_out
-from pipeline.training.loop import clip_scores
+from pipeline.training.validation import clip_scores
 from schemas.evaluation import FoldsRecord
 
 

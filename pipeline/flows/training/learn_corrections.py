@@ -16,7 +16,7 @@ from torch import Tensor
 from pipeline.configs.learn_corrections import LearnCorrectionsConfig as LearnCorrectionsConfig
 from pipeline.errors import SpecMismatch, UsageError
 from pipeline.evaluation.labels.thresholds import thresholds_for
-from pipeline.flows.training.said_windows import said_windows
+from pipeline.flows.training.corrected_windows import corrected_windows
 from pipeline.models.model import ModelCard, Tagger, load_model, save_model
 from pipeline.models.networks.parts.embedding import embedding_layer
 from pipeline.models.starter import model_uri
@@ -27,15 +27,15 @@ from pipeline.searching.catalogue import TaggedCatalogue
 from pipeline.store.folder import Folder
 from pipeline.store.out import MODEL, check_out
 from pipeline.training.transfer.correction_fit import (
+    CorrectedWindows,
     FittedCorrection,
-    SaidOfWindows,
     fit_correction,
 )
 
 
 @dataclass(frozen=True)
 class Learned:
-    """What was learned."""
+    """The new model, and how it judges what people said of tracks."""
 
     card: ModelCard
     by_class: list[dict[str, Any]]
@@ -65,7 +65,7 @@ def learn_corrections(config: LearnCorrectionsConfig) -> Learned:
     if card.model_id != catalogue.model_id:
         raise SpecMismatch(f"--init {uri}: {card.model_id}; the tags are by {catalogue.model_id}")
     _check_model(uri, card, tagger)
-    data = said_windows(catalogue, uri)
+    data = corrected_windows(catalogue, uri)
     fitted = fit_correction(data)
     learned = _learned(card, data, fitted, catalogue)
     out = Folder(config.out)
@@ -107,7 +107,7 @@ def corrected_weights(
 
 
 def _learned(
-    card: ModelCard, data: SaidOfWindows, fitted: FittedCorrection, catalogue: TaggedCatalogue
+    card: ModelCard, data: CorrectedWindows, fitted: FittedCorrection, catalogue: TaggedCatalogue
 ) -> Learned:
     codes, limits = catalogue.codes, catalogue.thresholds
     own = thresholds_for(card.thresholds, card.aggregation, codes)
@@ -133,7 +133,7 @@ def _learned(
 
 
 def _by_class(
-    data: SaidOfWindows, fitted: FittedCorrection, thresholds: np.ndarray, codes: Sequence[str]
+    data: CorrectedWindows, fitted: FittedCorrection, thresholds: np.ndarray, codes: Sequence[str]
 ) -> list[dict[str, Any]]:
     """Return by class how much of what was said the model agrees with."""
     said, before, rows = data.said, fitted.before, []

@@ -1,6 +1,6 @@
 """Whether flags and a model's card go together: what runs the model, and how exactly.
 
-No torch here: it is imported only where a check needs it, as a night with nothing new does without.
+No torch here: it is imported only where a check needs it, as a run with nothing new does without.
 """
 
 from __future__ import annotations

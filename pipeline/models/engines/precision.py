@@ -191,13 +191,8 @@ def _fault_of_layer(layer: nn.Module, inputs: Tensor, low_type: torch.dtype) -> 
     noise = torch.Generator(inputs.device).manual_seed(0)
     exact = _passes(layer, inputs, "f32", noise.clone_state())
     low = _passes(layer, inputs.to(low_type), "bf16", noise.clone_state())
-    by_rounding = copy.deepcopy(layer)
-    with torch.no_grad():
-        for weight in by_rounding.parameters():
-            weight.copy_(weight.bfloat16())
-    rounded = _passes(
-        by_rounding, inputs.bfloat16().float(), "f32", noise.clone_state(), rounds=True
-    )
+    by_rounding, low_inputs = _with_rounded_weights(layer), inputs.bfloat16().float()
+    rounded = _passes(by_rounding, low_inputs, "f32", noise.clone_state(), rounds=True)
     return disagreement(exact, low, rounded)
 
 
@@ -227,12 +222,17 @@ def _passes(
     }
 
 
-def rounded_to_bf16(network: nn.Module) -> nn.Module:
-    """Return a copy that computes in float32, with all that it passes on rounded to bfloat16."""
+def _with_rounded_weights(network: nn.Module) -> nn.Module:
     copied = copy.deepcopy(network)
     with torch.no_grad():
         for weight in copied.parameters():
             weight.copy_(weight.bfloat16())
+    return copied
+
+
+def rounded_to_bf16(network: nn.Module) -> nn.Module:
+    """Return a copy that computes in float32, with all that it passes on rounded to bfloat16."""
+    copied = _with_rounded_weights(network)
     for module in copied.modules():
         module.register_forward_hook(lambda _module, _inputs, output: _rounded(output))
     return copied

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from pipeline.models.networks.entry import Entry, benchmark_log_mel
-from pipeline.models.networks.parts.layers import BatchNorm2d, ResidualBlock
+from pipeline.models.networks.parts.layers import BatchNorm2d, ResidualBlock, WithHead
 
 N_MELS = 128
 WIDTHS = (128, 128, 256, 256, 256, 256, 256)
@@ -25,7 +25,7 @@ N_LAYERS, N_HEADS, N_HIDDEN = 2, 8, 1024
 """Of the encoder; its width is that of the last block."""
 
 
-class CnnSelfAttention(nn.Module):
+class CnnSelfAttention(WithHead):
     """Seven residual blocks, two layers of self-attention, and the first token's state classified.
 
     The encoder is BERT's (Devlin et al. 2019): layer norms behind the sums, GELU, a pooler with
@@ -66,10 +66,6 @@ class CnnSelfAttention(nn.Module):
         hidden = torch.tanh(self.pooler(states[:, 0]))
         logits: Tensor = self.head(self.dropout(hidden))
         return logits
-
-    def get_classifier(self) -> nn.Module:
-        """Return the last layer, under the name that timm gives to this question."""
-        return self.head
 
 
 class _EncoderLayer(nn.Module):

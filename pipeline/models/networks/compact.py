@@ -12,12 +12,13 @@ import torch
 from torch import Tensor, nn
 
 from pipeline.models.networks.entry import Entry
+from pipeline.models.networks.parts.layers import WithHead
 
 WIDTH = 32
 """Channels of the first convolution; the last block has eight times as many."""
 
 
-class Compact(nn.Module):
+class Compact(WithHead):
     """A 5x5 convolution, six residual blocks, then a weighted sum over time for each class.
 
     Parameters
@@ -29,6 +30,8 @@ class Compact(nn.Module):
     width
         Channels of the first convolution.
     """
+
+    head: nn.Linear
 
     def __init__(self, *, n_classes: int, dropout: float, width: int = WIDTH) -> None:
         super().__init__()
@@ -60,10 +63,6 @@ class Compact(nn.Module):
     def embedding_layer(self) -> nn.Module:
         """Return the layer whose input is the embedding: the mean of the steps' features."""
         return self.embedding
-
-    def get_classifier(self) -> nn.Module:
-        """Return the last layer, under the name that timm gives to this question."""
-        return self.head
 
 
 class _Block(nn.Module):

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from pipeline.audio.spectra.input_kinds import LogMelInput
 from pipeline.audio.spectra.logmel import LogMelSpec
 from pipeline.models.networks.entry import Entry, benchmark_log_mel
-from pipeline.models.networks.parts.layers import BatchNorm2d, Sizes, convolved_2d
+from pipeline.models.networks.parts.layers import BatchNorm2d, Sizes, WithHead, convolved_2d
 
 N_MELS = 96
 
@@ -27,7 +27,7 @@ FCN5_POOLS = ((2, 4), (2, 4), (2, 4), (3, 5), (4, 4))
 five blocks, 96 bands and 1,813 frames (29 s) become one value."""
 
 
-class Fcn(nn.Module):
+class Fcn(WithHead):
     """3x3 convolutions with batch norm, ReLU and max-pooling, then one linear layer.
 
     At the papers' lengths the last block leaves one value a channel. Of longer windows the largest
@@ -67,10 +67,6 @@ class Fcn(nn.Module):
         maps = self.features(self.input_norm(windows.unsqueeze(1)))
         logits: Tensor = self.head(self.dropout(maps.amax(dim=(2, 3))))
         return logits
-
-    def get_classifier(self) -> nn.Module:
-        """Return the last layer, under the name that timm gives to this question."""
-        return self.head
 
 
 def _built(

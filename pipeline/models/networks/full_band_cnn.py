@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from pipeline.models.networks.entry import Entry, benchmark_log_mel
+from pipeline.models.networks.parts.layers import WithHead
 
 N_MELS = 128
 N_FILTERS, N_FRAMES, POOL = 32, 8, 4
@@ -18,7 +19,7 @@ N_FILTERS, N_FRAMES, POOL = 32, 8, 4
 N_HIDDEN = 100
 
 
-class FullBandCnn(nn.Module):
+class FullBandCnn(WithHead):
     """Two convolutions over time with max-pooling, then two dense layers on all that is left.
 
     The dense layers see every position, so their size depends on the window: 56 K parameters for
@@ -49,10 +50,6 @@ class FullBandCnn(nn.Module):
         """Return logits, `[n, n_classes]`, for log-mels, `[n, n_mels, n_frames]`."""
         logits: Tensor = self.head(torch.flatten(self.features(windows), 1))
         return logits
-
-    def get_classifier(self) -> nn.Module:
-        """Return the two dense layers, under the name that timm gives to this question."""
-        return self.head
 
 
 def n_left_of(n_frames: int) -> int:

@@ -19,6 +19,7 @@ from pipeline.models.networks.parts.layers import (
     BatchNorm2d,
     MaxPool2d,
     Sizes,
+    WithHead,
     convolved_2d,
 )
 
@@ -75,7 +76,7 @@ class HarmonicFilters(nn.Module):
         return (1 - 2 * off_hz / widths_hz[:, None]).clamp(min=0)
 
 
-class HarmonicCnn(nn.Module):
+class HarmonicCnn(WithHead):
     """Harmonic filters, seven blocks of 3x3 convolutions, then two dense layers.
 
     At the paper's 5 s (80,000 samples) the blocks leave one value a channel; of longer windows the
@@ -111,10 +112,6 @@ class HarmonicCnn(nn.Module):
         hidden = torch.relu(self.dense_norm(self.dense(maps.amax(dim=(2, 3)))))
         logits: Tensor = self.head(self.dropout(hidden))
         return logits
-
-    def get_classifier(self) -> nn.Module:
-        """Return the last layer, under the name that timm gives to this question."""
-        return self.head
 
 
 class _ResidualBlock(nn.Module):

@@ -14,12 +14,13 @@ from torch import Tensor, nn
 from pipeline.audio.spectra.input_kinds import SamplesInput
 from pipeline.audio.spectra.logmel import LogMelSpec
 from pipeline.models.networks.entry import Entry, levelled
+from pipeline.models.networks.parts.layers import WithHead
 
 MFCC_COLUMNS = 256
 """MFCCs of any window length are resized to this many columns, as the report does."""
 
 
-class _Cnn(nn.Module):
+class _Cnn(WithHead):
     """Blocks of convolutions, their average over what is left of the window, two linear layers."""
 
     features: nn.Module
@@ -30,10 +31,6 @@ class _Cnn(nn.Module):
         """Return logits, `[n, n_classes]`, for windows in the form that the first block takes."""
         logits: Tensor = self.head(self.average(self.features(windows)).flatten(1))
         return logits
-
-    def get_classifier(self) -> nn.Module:
-        """Return the two linear layers, under the name that timm gives to this question."""
-        return self.head
 
 
 class RawCnn(_Cnn):

@@ -12,10 +12,10 @@ import torch
 from torch import Tensor, nn
 
 from pipeline.models.networks.entry import Entry
-from pipeline.models.networks.parts.layers import BatchNorm1d, BatchNorm2d, ResidualBlock
+from pipeline.models.networks.parts.layers import BatchNorm1d, BatchNorm2d, ResidualBlock, WithHead
 
 
-class Crnn(nn.Module):
+class Crnn(WithHead):
     """Convolutions, then a recurrent summary over time (Choi et al. 2017, section 2.3).
 
     Four 3x3 convolutions with batch norm and ELU, then two layers of GRU with 32 units, whose last
@@ -63,12 +63,8 @@ class Crnn(nn.Module):
         logits: Tensor = self.head(self.dropout(states[:, -1]))
         return logits
 
-    def get_classifier(self) -> nn.Module:
-        """Return the last layer, under the name that timm gives to this question."""
-        return self.head
 
-
-class ShortChunk(nn.Module):
+class ShortChunk(WithHead):
     """Seven 3x3 convolution blocks, then two dense layers (Won et al. 2020, section 3).
 
     Widths are the paper's: 128, 128, 256, 256, 256, 256, 512; each block halves both axes, and the
@@ -111,10 +107,6 @@ class ShortChunk(nn.Module):
         hidden = self.dense_norm(self.dense(steps).flatten(0, 1))
         active: Tensor = self.dropout(torch.relu(hidden))
         return active.reshape(-1, steps.shape[1], active.shape[1])
-
-    def get_classifier(self) -> nn.Module:
-        """Return the layer that gives the logits."""
-        return self.head
 
 
 class _Block(nn.Sequential):

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from pipeline.models.networks.entry import Entry, benchmark_log_mel
-from pipeline.models.networks.parts.layers import BatchNorm1d, BatchNorm2d
+from pipeline.models.networks.parts.layers import BatchNorm1d, BatchNorm2d, WithHead
 
 N_MELS = 96
 
@@ -27,7 +27,7 @@ WIDTH, N_HIDDEN = 64, 200
 """Channels of the middle layers, and units of the first dense layer."""
 
 
-class Musicnn(nn.Module):
+class Musicnn(WithHead):
     """Filters of five shapes, three residual 1-D convolutions, then mean and maximum over time.
 
     Parameters
@@ -67,10 +67,6 @@ class Musicnn(nn.Module):
         second = self.middle[1](first) + first
         third = self.middle[2](second) + second
         return torch.cat([shapes, first, second, third], dim=1)
-
-    def get_classifier(self) -> nn.Module:
-        """Return the last layer, under the name that timm gives to this question."""
-        return self.head
 
 
 def _timbral(n_bands: int) -> nn.Sequential:

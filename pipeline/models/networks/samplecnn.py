@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from pipeline.models.networks.entry import Entry, benchmark_samples
-from pipeline.models.networks.parts.layers import BatchNorm1d, MaxPool1d
+from pipeline.models.networks.parts.layers import BatchNorm1d, MaxPool1d, WithHead
 
 WIDTHS = (128, 128, 128, 256, 256, 256, 256, 256, 256, 512)
 """Channels of the blocks with kernels of three; a last one of 512 has a kernel of one."""
@@ -21,7 +21,7 @@ N_SAMPLES = 3**10
 """The papers' window, 59,049 samples, of which ten blocks leave one step."""
 
 
-class SampleCnn(nn.Module):
+class SampleCnn(WithHead):
     """A convolution with a stride of three, nine blocks that pool by three, one of a single step.
 
     Of windows longer than `N_SAMPLES` the largest of the steps that are left goes on.
@@ -54,10 +54,6 @@ class SampleCnn(nn.Module):
         steps = self.features(windows)
         logits: Tensor = self.head(self.dropout(self.dense(steps.amax(dim=2))))
         return logits
-
-    def get_classifier(self) -> nn.Module:
-        """Return the last layer, under the name that timm gives to this question."""
-        return self.head
 
 
 class _Block(nn.Sequential):

@@ -26,12 +26,13 @@ from pipeline.audio.spectra.front_ends.one_shot import OneShotInput
 from pipeline.audio.spectra.input_spec import InputSpec
 from pipeline.audio.spectra.logmel import LogMelSpec
 from pipeline.models.networks.entry import Entry
+from pipeline.models.networks.parts.layers import WithHead
 
 KERNEL, POOL = 7, 2
 RATE_HZ, WINDOW_S = 16_000, 1.0
 
 
-class TimbralCnn(nn.Module):
+class TimbralCnn(WithHead):
     """Convolutions without padding, each with ReLU and max-pooling by 2, then dense layers.
 
     Parameters
@@ -83,10 +84,6 @@ class TimbralCnn(nn.Module):
         """
         values: Tensor = self.head(self.dropout(self.dense(self.features(windows))))
         return values
-
-    def get_classifier(self) -> nn.Module:
-        """Return the last layer, under the name that timm gives to this question."""
-        return self.head
 
 
 def n_steps(n_samples: int, strides: Sequence[int]) -> int:

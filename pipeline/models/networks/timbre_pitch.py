@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from pipeline.models.networks.entry import Entry, benchmark_samples
-from pipeline.models.networks.parts.layers import BatchNorm1d, MaxPool1d
+from pipeline.models.networks.parts.layers import BatchNorm1d, MaxPool1d, WithHead
 
 SAMPLE_RATE_HZ = 16_000
 HOP = 256
@@ -55,7 +55,7 @@ class TimbreAndPitch(nn.Module):
             return 20 * torch.cat([magnitude, salience], dim=1).log10()
 
 
-class TimbrePitchCnn(nn.Module):
+class TimbrePitchCnn(WithHead):
     """Residual 1-D convolutions over time whose channels are semitones of timbre and of pitch.
 
     The first convolution adds up what it makes of either input. The authors' network gives scores
@@ -93,10 +93,6 @@ class TimbrePitchCnn(nn.Module):
     def embedding_layer(self) -> nn.Module:
         """Return the layer whose input is the embedding: the mean of the steps' features."""
         return self.embedding
-
-    def get_classifier(self) -> nn.Module:
-        """Return the last convolution, under the name that timm gives to this question."""
-        return self.head
 
 
 class _Block(nn.Module):

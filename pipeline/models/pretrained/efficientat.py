@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from pipeline.audio.spectra.filterbank import FilterBankInput, FilterBankSpec
 from pipeline.audio.spectra.windows import WindowSpec
 from pipeline.models.networks.parts.weights import read_weights
-from pipeline.models.pretrained.family import Family, Variant, WeightsSource
+from pipeline.models.pretrained.family import TUNED_THRESHOLDS, Family, Variant, WeightsSource
 from pipeline.models.pretrained.tensors import tensors_of
 from pipeline.selection.vocabulary import audioset_order
 
@@ -161,11 +161,6 @@ _THRESHOLDS = {
     "vio": 0.029,
     "voi": 0.0029,
 }
-_TUNED = (
-    "thresholds: the largest F1 of each class on 270 recordings of single instruments and 120 "
-    "rendered clips (electric guitar, organ and piano on rendered ones alone); tune them on clips "
-    "of your own"
-)
 _SIBLINGS = "thresholds: those of mn04, as nobody has tuned this one yet"
 
 _RELEASE = "https://github.com/fschmid56/EfficientAT/releases/download/v0.0.1"
@@ -184,7 +179,7 @@ FAMILY = Family(
             n_parameters=983_599,
             published_map=0.432,
             thresholds=_THRESHOLDS,
-            threshold_source=_TUNED,
+            threshold_source=TUNED_THRESHOLDS,
         ),
         Variant(
             "mn10",

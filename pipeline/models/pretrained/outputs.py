@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from pipeline.errors import UsageError
+from pipeline.models.networks.parts.embedding import named_layer
 from pipeline.selection.vocabulary import Vocabulary
 
 OutputMap = tuple[tuple[int, ...], ...]
@@ -52,5 +53,4 @@ class MappedNetwork(nn.Module):
 
     def embedding_layer(self) -> nn.Module | None:
         """Return the layer that sees the embedding, where the network names one."""
-        ask = getattr(self.network, "embedding_layer", None)
-        return None if ask is None else ask()
+        return named_layer(self.network)

@@ -19,7 +19,7 @@ from torch.nn import functional
 from pipeline.audio.spectra.filterbank import FilterBankInput, FilterBankSpec
 from pipeline.audio.spectra.windows import WindowSpec
 from pipeline.errors import UsageError
-from pipeline.models.pretrained.family import Family, Variant, WeightsSource
+from pipeline.models.pretrained.family import TUNED_THRESHOLDS, Family, Variant, WeightsSource
 from pipeline.models.pretrained.keras import read_keras
 from pipeline.models.pretrained.panns import MOBILENET_BLOCKS
 from pipeline.models.pretrained.tensors import empty_network, tensors_of
@@ -145,11 +145,6 @@ _THRESHOLDS = {
     "vio": 0.051,
     "voi": 0.0016,
 }
-_TUNED = (
-    "thresholds: the largest F1 of each class on 270 recordings of single instruments and 120 "
-    "rendered clips (electric guitar, organ and piano on rendered ones alone); tune them on clips "
-    "of your own"
-)
 _SIBLINGS = "thresholds: those of yamnet, as nobody has tuned this one yet"
 
 FAMILY = Family(
@@ -167,7 +162,7 @@ FAMILY = Family(
             n_parameters=3_729_481,
             published_map=0.306,
             thresholds=_THRESHOLDS,
-            threshold_source=_TUNED,
+            threshold_source=TUNED_THRESHOLDS,
         ),
         Variant(
             "yamnet-float",

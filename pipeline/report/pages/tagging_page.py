@@ -14,18 +14,18 @@ from pipeline.evaluation.statistics.drift import class_drift
 from pipeline.report.attribute_tables import attributes_table, extremes_table
 from pipeline.report.left_out import left_out_table
 from pipeline.report.listening import Example
-from pipeline.report.nightly.alerts import alerts
-from pipeline.report.nightly.failures import failed_table, reasons_table
-from pipeline.report.nightly.new_and_gone import gone_table, new_table
-from pipeline.report.nightly.tables import (
+from pipeline.report.page import Block, Page, Points, Sounds, Tile
+from pipeline.report.plots.attribute_plots import attributes_picture
+from pipeline.report.plots.tagging_plots import drift_panels, labels_picture
+from pipeline.report.tagging.alerts import alerts
+from pipeline.report.tagging.failures import failed_table, reasons_table
+from pipeline.report.tagging.new_and_gone import gone_table, new_table
+from pipeline.report.tagging.tables import (
     changes_table,
     drift_table,
     labels_table,
     stages_table,
 )
-from pipeline.report.page import Block, Page, Points, Sounds, Tile
-from pipeline.report.plots.attribute_plots import attributes_picture
-from pipeline.report.plots.tagging_plots import drift_panels, labels_picture
 from pipeline.report.wording import duration_text, thresholds_text
 from schemas.tagging_run import TaggingRun
 

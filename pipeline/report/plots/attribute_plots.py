@@ -8,7 +8,7 @@ import numpy as np
 from matplotlib.axes import Axes
 
 from pipeline.evaluation.runs.attribute_figures import AttributeFigures
-from pipeline.report.panels import N_COLUMNS
+from pipeline.report.panels import N_COLUMNS, grid_of
 from pipeline.report.picture import (
     BLUE,
     VERMILLION,
@@ -24,10 +24,7 @@ def attributes_picture(attributes: Sequence[AttributeFigures]) -> Picture:
     """Draw how the values of each attribute lie over the tracks of the catalogue."""
     n_rows = -(-len(attributes) // N_COLUMNS)
     with drawing(height_in=0.3 + 1.8 * n_rows) as figure:
-        grid = figure.subplots(n_rows, N_COLUMNS, squeeze=False).ravel()
-        for axes in grid[len(attributes) :]:
-            axes.set_axis_off()
-        for axes, one in zip(grid, attributes, strict=False):
+        for axes, one in zip(grid_of(figure, len(attributes)), attributes, strict=False):
             _draw(axes, one)
         figure.supylabel("tracks", fontsize="medium")
         return as_picture(

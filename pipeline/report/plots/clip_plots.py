@@ -15,6 +15,7 @@ from pipeline.arrays import Floats
 from pipeline.audio.spectra.logmel import LogMelSpec
 from pipeline.evaluation.runs.exploration import ClipExample
 from pipeline.report.decibels import draw_decibels
+from pipeline.report.panels import grid_of
 from pipeline.report.picture import BLUE, Picture, as_picture, class_labels, drawing, say_empty
 
 _N_BINS = 41
@@ -73,13 +74,11 @@ def example_spectrograms(
     labels = dict(zip(class_names, class_labels(class_names), strict=True))
     n_lines = max(1, -(-len(shown) // _N_COLUMNS))
     with drawing(height_in=0.6 + 1.75 * n_lines) as figure:
-        grid = figure.subplots(n_lines, _N_COLUMNS, squeeze=False).ravel()
+        grid = grid_of(figure, len(shown), _N_COLUMNS)
         for i, (axes, example) in enumerate(zip(grid, shown, strict=False)):
             image = draw_logmel(axes, example.logmel, spec)
             axes.set_title(labels[example.code], fontsize=9)
             axes.tick_params(labelleft=i % _N_COLUMNS == 0)
-        for axes in grid[len(shown) :]:
-            axes.set_axis_off()
         if shown:
             figure.supxlabel("time (s)", fontsize=9.5)
             figure.supylabel("mel frequency (kHz)", fontsize=9.5)

@@ -19,6 +19,7 @@ from matplotlib.ticker import MaxNLocator
 
 from pipeline.arrays import Floats
 from pipeline.evaluation.statistics.anova import P_LIMIT, Row, RowValues, eta_squared_limit, ranked
+from pipeline.report.panels import grid_of
 from pipeline.report.picture import (
     BLACK,
     BLUE,
@@ -138,11 +139,9 @@ def feature_distributions(rows: Sequence[RowValues], *, class_names: Mapping[str
     """Draw the values of some rows by class, one box per class in one panel per row."""
     n_lines = max(1, -(-len(rows) // _N_COLUMNS))
     with drawing(height_in=0.5 + 2.1 * n_lines) as figure:
-        grid = figure.subplots(n_lines, _N_COLUMNS, squeeze=False).ravel()
+        grid = grid_of(figure, len(rows), _N_COLUMNS)
         for axes, row in zip(grid, rows, strict=False):
             _draw_boxes(axes, row, list(class_names))
-        for axes in grid[len(rows) :]:
-            axes.set_axis_off()
         if not rows:
             say_empty(grid[1], "no row could be tested")
         return as_picture(

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from pipeline.arrays import Floats
-from pipeline.report.panels import N_COLUMNS, panels_height_in
+from pipeline.report.panels import grid_of, panels_height_in
 from pipeline.report.picture import BLUE, GREY, Picture, as_picture, drawing
 from schemas.regression import TargetFigures
 
@@ -23,11 +23,8 @@ def true_against_predicted(
     every so manieth is.
     """
     step = -(-len(truth) // _MOST_DOTS) or 1
-    n_lines = -(-len(targets) // N_COLUMNS)
     with drawing(height_in=panels_height_in(len(targets))) as figure:
-        grid = figure.subplots(n_lines, N_COLUMNS, squeeze=False).ravel()
-        for axes in grid[len(targets) :]:
-            axes.set_axis_off()
+        grid = grid_of(figure, len(targets))
         for k, (axes, one) in enumerate(zip(grid, targets, strict=False)):
             true, found = truth[::step, k], predicted[::step, k]
             both = np.concatenate([true[~np.isnan(true)], found])

@@ -11,6 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
 from pipeline.audio.spectra.logmel import LogMelSpec
+from pipeline.report.panels import grid_of
 from pipeline.report.picture import BLACK, GREY, SERIES, Picture, as_picture, drawing
 from pipeline.report.plots.clip_plots import draw_logmel
 from pipeline.training.augmenting.augment import (
@@ -103,7 +104,7 @@ def augmentations(example: AugmentedWindow, *, window_s: float, spec: LogMelSpec
     """
     n_lines = -(-len(example.images) // _N_COLUMNS)
     with drawing(height_in=0.6 + 1.9 * n_lines) as figure:
-        grid = figure.subplots(n_lines, _N_COLUMNS, squeeze=False).ravel()
+        grid = grid_of(figure, len(example.images), _N_COLUMNS)
         for k, (axes, (name, image)) in enumerate(zip(grid, example.images.items(), strict=False)):
             if spec is None:
                 _draw_rows(axes, image, window_s)
@@ -116,8 +117,6 @@ def augmentations(example: AugmentedWindow, *, window_s: float, spec: LogMelSpec
                 fontsize=9,
             )
             axes.tick_params(labelleft=k % _N_COLUMNS == 0)
-        for axes in grid[len(example.images) :]:
-            axes.set_axis_off()
         figure.supxlabel("time (s)", fontsize=9.5)
         figure.supylabel("row" if spec is None else "mel frequency (kHz)", fontsize=9.5)
         return as_picture(

@@ -1,6 +1,6 @@
 """Which attribute sets tracks were described by, as bits of what is known of them. PURE.
 
-What a night knows of a track has 8 bits of flags: three say how it ended (`known`), the other five
+What a run knows of a track has 8 bits of flags: three say how it ended (`known`), the other five
 stand for attribute sets, in the order of their names. An index says which names it was written
 with, so that a set that comes or goes does not change what it says.
 """

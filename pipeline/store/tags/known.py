@@ -1,4 +1,4 @@
-"""Rows of TAGS in; what a night has to know of their tracks, as arrays of hashes, out. PURE.
+"""Rows of TAGS in; what a run has to know of their tracks, as arrays of hashes, out. PURE.
 
 A known track costs 36 bytes, whatever its uri: hashes of its uri, of its size and time, and of its
 content stand for them. A track is taken for known only where the 128 bits of the first two agree.
@@ -238,7 +238,7 @@ class Known:
 
 
 def no_hashes() -> Hashes:
-    """Return none."""
+    """Return an array of hashes without any, `[0]`."""
     return np.zeros(0, np.uint64)
 
 

@@ -1,7 +1,7 @@
 """A uri's hash in, the part of a model's TAGS that has its row out. PURE.
 
 A model's tracks are cut into 2^k parts of like size by the first k bits of their uris' hashes, so
-that whatever a night does with rows (anti-join, deduplication, compaction) is done a part at a
+that whatever a run does with rows (anti-join, deduplication, compaction) is done a part at a
 time, on any machine. A part is named by its number and by how many there are, `03-of-16`: a folder
 says by its names alone how it is cut, and a kill while it is cut anew leaves no doubt.
 """

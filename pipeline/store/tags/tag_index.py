@@ -1,4 +1,4 @@
-"""The index of a part of TAGS: what a night has to know of its rows, without opening its files.
+"""The index of a part of TAGS: what a run has to know of its rows, without opening its files.
 
     index/model=resnet50-0123456789ab/03-of-16.parquet
 

@@ -2,58 +2,49 @@
 
     tags/model=resnet50-0123456789ab/part=0-of-1/date=2026-11-21/{hash}.parquet
 
-What a night does with rows, it does a part at a time (`TagPart`). Folders from before there were
-parts have none in the names of their files, and are read as they are; `cut` brings them into parts.
+What a run does with rows, it does a part at a time (`TagPart`). Folders from before there were
+parts have none in the names of their files, and are read as they are; `cutting` brings them into
+parts.
 """
 
 from __future__ import annotations
 
 import json
-from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from pipeline.arrays import Bools, Hashes, Int64
 from pipeline.errors import UsageError
 from pipeline.store.disk import TEMPORARY, Walked
 from pipeline.store.folder import Folder
-from pipeline.store.tags.attribute_flags import bits_of, bits_of_rows
-from pipeline.store.tags.gone import gone_tracks
-from pipeline.store.tags.known import are_in, content_hashes, no_hashes, text_hashes
+from pipeline.store.tags.known import are_in, no_hashes, text_hashes
 from pipeline.store.tags.parts import by_part, n_parts_of, part_name, part_names
 from pipeline.store.tags.tag_index import covered_sizes
 from pipeline.store.tags.tagfiles import (
     AT_ONCE,
     BESIDE,
     TABLES,
-    delete_files,
-    file_beside,
     hash_of,
     model_and_date,
     model_place,
     parquet_below,
     place_of,
-    read_one_beside,
     write_tags,
 )
 from pipeline.store.tags.tagpart import TagPart
-from pipeline.store.tags.tagrows import belonging, for_others, last_of_each, of_tracks, times
-from schemas.attributes import attributes_of, sets_of, with_attributes_of
+from pipeline.store.tags.tagrows import belonging, last_of_each, times
+from pipeline.store.tags.track_facts.gone import gone_tracks
+from schemas.attributes import attributes_of_all
 from schemas.tagging_run import TaggingRun
 
 IDENTITY_KEY = b"timbre.tagging"
 """In the metadata of a file of TAGS: how its rows were made."""
-_CUT_BYTES = 1 << 28
-"""Files that are read at once while a folder is cut into parts: each part gets one of them."""
 _BY_PART = ("index", "gone", "catalogue")
-_COPIED_ROWS = 4096  # a file
 
 
 @dataclass(frozen=True)
@@ -65,7 +56,7 @@ class CurrentRows:
     n_replaced: int
     """Rows left out as their tracks have newer ones."""
     n_gone: int
-    """Rows left out as their catalogue has their tracks no more (`pipeline.store.tags.gone`)."""
+    """Rows left out as their catalogue has their tracks no more (`track_facts.gone`)."""
 
 
 class TagStore:
@@ -178,8 +169,7 @@ class TagStore:
         """Return the columns of attributes that a model's rows have; a file may lack some."""
         with ThreadPoolExecutor(AT_ONCE) as pool:
             schemas = list(pool.map(self.folder.read_schema, self.files(model_id)))
-        found = {one.name: one for schema in schemas for one in attributes_of(schema)}
-        return list(found.values())
+        return attributes_of_all(schemas)
 
     def n_parts(self, model_id: str) -> int:
         """Return into how many parts a model's rows are cut; 1 where it has none yet."""
@@ -255,7 +245,7 @@ class TagStore:
     def replaced_rows(self, model_id: str) -> dict[str, pa.Array]:
         """Return, by file that has rows which a later one replaces, which of its rows are the last.
 
-        After a night there is none such, which the indexes tell without a look at the rows.
+        After a run there is none such, which the indexes tell without a look at the rows.
         """
         place = f"index/{model_place(model_id)}"
         covered: dict[str, int] = {}
@@ -277,120 +267,3 @@ class TagStore:
         others = [f"{place}/{name}" for name in self.folder.folders(place) if name not in parts]
         # A disk keeps empty folders.
         return [folder for folder in others if parquet_below(self.folder, folder)]
-
-    def cut(self, place: str, n_parts: int) -> None:
-        """Move the rows of such a folder into parts; done again after a kill, it goes on.
-
-        Rows are there in their parts before their files go. What a kill leaves twice are the same
-        rows, of which `compact` keeps one.
-        """
-        beside = {
-            table: {name for name, _, _ in parquet_below(self.folder, file_beside(place, table))}
-            for table in BESIDE
-        }
-        alike: dict[tuple[str, ...], list[Walked]] = defaultdict(list)
-        for file in parquet_below(self.folder, place):
-            date = file[0].split("/")[-2]
-            tables = tuple(t for t in BESIDE if file_beside(file[0], t) in beside[t])
-            alike[date, *tables].append(file)
-        for (date, *beside_them), some in alike.items():
-            for names in _at_a_time(some):
-                self._move(names, date, beside_them, n_parts)
-
-    def _move(self, names: list[str], date: str, tables: list[str], n_parts: int) -> None:
-        """Write the rows of some files into parts, a file each, and delete the files."""
-        with ThreadPoolExecutor(AT_ONCE) as pool:
-            tables_read = list(pool.map(self.folder.read_table, names))
-            tags = pa.concat_tables(tables_read, promote_options="default")
-            beside = {
-                table: pa.concat_tables(
-                    pool.map(partial(read_one_beside, self.folder, table=table), names)
-                )
-                for table in tables
-            }
-        hashes = {table: text_hashes(rows["uri"]) for table, rows in beside.items()}
-        own = {t: dict(by_part(rows, hashes[t], n_parts)) for t, rows in beside.items()}
-        (model_id, _), stem = model_and_date(names[0]), hash_of(names)
-        for number, rows in by_part(tags, text_hashes(tags["uri"]), n_parts):
-            part = f"{model_place(model_id)}/part={part_name(number, n_parts)}"
-            there = {t: found.get(number, beside[t].slice(0, 0)) for t, found in own.items()}
-            write_tags(self.folder, f"{part}/{date}/{stem}.parquet", rows, there)
-        delete_files(self.folder, names, tables)
-
-    def copy(
-        self,
-        part: TagPart,
-        tracks: pa.Table,
-        *,
-        date: str,
-        schema: pa.Schema,
-    ) -> None:
-        """Write the rows of tracks whose content a part knows, and what stands beside, for them.
-
-        Parameters
-        ----------
-        part
-            Where contents are looked up; its index must be whole.
-        tracks
-            Rows of uri, fingerprint, known_as, size_bytes, modified_ns, attempts and tagged_at.
-            Each gets all that is known of its content, so that it need not last as long as
-            another's. `known_as` is the fingerprint by which the content is known.
-        date
-            Of the run.
-        schema
-            Of the new rows, metadata and all. Only rows that have its attributes are copied.
-        """
-        wanted = defaultdict(list)
-        for k, content in enumerate(tracks["known_as"].to_pylist()):
-            wanted[content].append(k)
-        for name in part.files_with(content_hashes(tracks["known_as"])):
-            rows = self._fit_to_copy(name, schema)
-            found = [wanted.pop(text, []) for text in rows["fingerprint"].to_pylist()]
-            self._copy(name, rows, tracks, found, date, part.n_parts)
-
-    def _fit_to_copy(self, name: str, schema: pa.Schema) -> pa.Table:
-        """Return the rows of a file that are ok and have the attributes of a schema.
-
-        They keep the attributes that they have beside these.
-        """
-        own = with_attributes_of(schema, self.folder.read_schema(name))
-        rows = self.folder.read_tables([name], own)
-        rows = rows.filter(pc.equal(rows["status"], "ok"))
-        if wanted := sets_of(schema):
-            bits = bits_of(wanted)
-            rows = rows.filter(pa.array((bits_of_rows(rows["attributes"]) & bits) == bits))
-        return rows.replace_schema_metadata(schema.metadata)
-
-    def _copy(
-        self,
-        name: str,
-        rows: pa.Table,
-        tracks: pa.Table,
-        found: list[list[int]],
-        date: str,
-        n_parts: int,
-    ) -> None:
-        """Write rows of a file for the tracks that are found to have their contents."""
-        pairs = [(row, track) for row, of_row in enumerate(found) for track in of_row]
-        for start in range(0, len(pairs), _COPIED_ROWS):
-            which, who = zip(*pairs[start : start + _COPIED_ROWS], strict=True)
-            source, mine = rows.take(pa.array(which)), tracks.take(pa.array(who))
-            beside = {
-                table: for_others(read_one_beside(self.folder, name, table), source, mine)
-                for table in BESIDE
-                if self.folder.exists(file_beside(name, table))
-            }
-            self.commit(of_tracks(source, mine), date=date, beside=beside, n_parts=n_parts)
-
-
-def _at_a_time(files: Iterable[Walked]) -> Iterator[list[str]]:
-    """Yield the names of as many files as are read at once."""
-    names: list[str] = []
-    n_bytes = 0
-    for name, size, _ in files:
-        names, n_bytes = [*names, name], n_bytes + size
-        if n_bytes >= _CUT_BYTES:
-            yield names
-            names, n_bytes = [], 0
-    if names:
-        yield names

@@ -17,7 +17,7 @@ from pipeline.training.augmenting.augmentations.base import LOG_MELS, SAMPLES, A
 from pipeline.training.augmenting.pitch import pitch
 from pipeline.training.data.epochs import GAIN_DB
 from pipeline.training.data.windows import MOST_CHANGE_DB, SHIFT_SHARE
-from pipeline.training.losses import joined
+from pipeline.training.step.losses import joined
 
 MORE: tuple[Augmentation, ...] = tuple(
     declared("pipeline.training.augmenting.augmentations", "AUGMENTATION")

@@ -9,6 +9,7 @@ from typing import TypeVar
 
 import numpy as np
 
+from pipeline.training.config import TrainConfig
 from pipeline.training.data.sampling import balanced_order, epoch_size, others, true_dynamic
 from pipeline.training.data.windows import SHIFT_SHARE, Batch, WindowSet
 
@@ -60,9 +61,14 @@ class Mixing:
 PLAIN = Mixing()
 
 
-def n_steps(n_items: int, *, batch_size: int, n_ranks: int) -> int:
-    """Return the steps of an epoch: the same on every rank."""
-    return -(-n_items // (batch_size * n_ranks))
+def mixing_of(config: TrainConfig) -> Mixing:
+    """Return how a training puts clips together."""
+    return Mixing(config.sampling, config.mix_min, config.mix_max, balance=config.balance)
+
+
+def n_steps(data: WindowSet, config: TrainConfig, n_ranks: int) -> int:
+    """Return the batches of an epoch: the same number on every rank."""
+    return -(-mixing_of(config).size(data) // (config.batch_size * n_ranks))
 
 
 def epoch_batches(

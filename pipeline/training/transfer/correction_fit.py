@@ -29,7 +29,7 @@ _LEAST_SHARE = 0.2  # of the median feature's deviation
 
 
 @dataclass(frozen=True)
-class SaidOfWindows:
+class CorrectedWindows:
     """What is learned from: stretches of tracks, their windows, and what was said of them."""
 
     vectors: Float32
@@ -51,7 +51,7 @@ class SaidOfWindows:
 
 @dataclass(frozen=True)
 class FittedCorrection:
-    """What came of it."""
+    """A correction of a model's logits, and how often it agrees with what people said."""
 
     weight: Tensor
     """`[n_classes, n_features]`: with `bias` what is added to the logits of an embedding."""
@@ -68,7 +68,7 @@ class FittedCorrection:
     """Scores by the correction, `[n_stretches, n_classes]`."""
 
 
-def fit_correction(data: SaidOfWindows, *, seed: int = 0) -> FittedCorrection:
+def fit_correction(data: CorrectedWindows, *, seed: int = 0) -> FittedCorrection:
     """Fit a correction to what was said of two tracks or more; the same seed gives the same."""
     fit = _Fit(data)
     nothing = np.zeros(len(data.said), bool)
@@ -89,7 +89,7 @@ def fit_correction(data: SaidOfWindows, *, seed: int = 0) -> FittedCorrection:
 class _Fit:
     """The objective, over standardised vectors: a strength means the same for each model."""
 
-    def __init__(self, data: SaidOfWindows) -> None:
+    def __init__(self, data: CorrectedWindows) -> None:
         vectors = torch.from_numpy(data.vectors)
         self._mean = vectors.mean(dim=0)
         deviation = vectors.std(dim=0, correction=0)
@@ -161,7 +161,7 @@ def _mean(values: Tensor, counts: Tensor) -> Tensor:
     return (values * counts).sum() / counts.sum().clamp(min=1)
 
 
-def _cross_entropy(scores: Float32, data: SaidOfWindows) -> float:
+def _cross_entropy(scores: Float32, data: CorrectedWindows) -> float:
     """Return the mean cross-entropy of what was said."""
     right = np.where(data.said == 1, scores, 1 - scores)[data.is_said]
     return float(-np.log(np.clip(right, _LEAST_SCORE, 1)).mean())

@@ -29,8 +29,8 @@ from pipeline.training.augmenting.augment import mix_samples, noise
 from pipeline.training.augmenting.pitch import pitch
 from pipeline.training.config import TrainConfig
 from pipeline.training.data.windows import WindowSet
-from pipeline.training.losses import window_losses
 from pipeline.training.spectra.logmel import SamplesToLogMel, bands_of
+from pipeline.training.step.losses import window_losses
 
 OF_SAMPLES = {"mix", "noise", "pitch"}
 """Augmentations that reach all of them, and that the student's input has behind it."""

@@ -20,10 +20,11 @@ from pipeline.training.config import TrainConfig
 from pipeline.training.cost import CostMeter
 from pipeline.training.data.sampling import balanced_order
 from pipeline.training.data.windows import WindowSet
-from pipeline.training.loop import Progress, clip_metrics, weights_of
-from pipeline.training.losses import window_losses
+from pipeline.training.loop import Progress, weights_of
 from pipeline.training.schedule import learning_rate
-from pipeline.training.selection import METHODS, best_row, check_selection, figures, n_stale
+from pipeline.training.selection import METHODS, best_row, check_selection, n_stale
+from pipeline.training.step.losses import window_losses
+from pipeline.training.validation import figures_of
 
 Labels = Mapping[str, tuple[Sequence[str], Sequence[str] | None]]
 """By segment_id, the codes of the classes of a clip, and of those that are unknown."""
@@ -161,5 +162,4 @@ def probe_figures(
         )
         for method in (aggregation, *METHODS)
     }
-    judged = {method: clip_metrics(found, data.targets) for method, found in by_method.items()}
-    return figures(judged, by_method[aggregation], data.targets, aggregation)
+    return figures_of(by_method, data.targets, aggregation)

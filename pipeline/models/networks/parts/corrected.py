@@ -37,5 +37,5 @@ class Corrected(nn.Module):
         return embedding_layer(self.network)
 
     def get_classifier(self) -> nn.Module:
-        """Return what is fitted."""
+        """Return the layer of the correction, which alone is fitted."""
         return self.correction

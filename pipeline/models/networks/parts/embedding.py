@@ -52,9 +52,14 @@ class Outputs(nn.Module):
 
 def embedding_layer(network: Any) -> nn.Module | None:
     """Return the layer whose input is the embedding: the last linear one, if none is named."""
-    named: Any = getattr(network, "embedding_layer", lambda: None)()
-    if named is not None:
-        return named  # type: ignore[no-any-return]
+    if (named := named_layer(network)) is not None:
+        return named
     head = network.get_classifier() if hasattr(network, "get_classifier") else network
     layers = head.modules() if isinstance(head, nn.Module) else []
     return next((one for one in reversed(list(layers)) if isinstance(one, nn.Linear)), None)
+
+
+def named_layer(network: Any) -> nn.Module | None:
+    """Return the layer that a network itself names (`embedding_layer`); None where it does not."""
+    named: nn.Module | None = getattr(network, "embedding_layer", lambda: None)()
+    return named

@@ -11,6 +11,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from pipeline.models.networks.parts.embedding import named_layer
+
 
 def log_odds(logits: Tensor) -> Tensor:
     """Return logits whose sigmoids are the softmax of others, both `[n, n_classes]`.
@@ -46,8 +48,7 @@ class Exclusive(nn.Module):
 
     def embedding_layer(self) -> nn.Module | None:
         """Return the layer that sees the embedding, where the network names one."""
-        ask = getattr(self.network, "embedding_layer", None)
-        return None if ask is None else ask()
+        return named_layer(self.network)
 
 
 def without_softmax(network: nn.Module) -> nn.Module:

@@ -37,6 +37,16 @@ class BatchNorm2d(_OneValueNorm, nn.BatchNorm2d):
     """Batch norm over maps, `[n, n_channels, height, width]`."""
 
 
+class WithHead(nn.Module):
+    """A network whose `head` gives the logits: what is made anew for other classes."""
+
+    head: nn.Module
+
+    def get_classifier(self) -> nn.Module:
+        """Return the head, under the name that timm gives to this question."""
+        return self.head
+
+
 class MaxPool1d(nn.Module):
     """The largest of `size` steps, or of all of them where there are fewer; the rest is dropped."""
 

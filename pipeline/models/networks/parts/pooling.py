@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from pipeline.errors import UsageError
+from pipeline.models.networks.parts.embedding import named_layer
 
 
 def attended(logits: Tensor, attention: Tensor) -> Tensor:
@@ -77,8 +78,7 @@ class Pooled(nn.Module):
         """Return what sees a window's embedding, `[n, width]`; None: the head's last layer."""
         if self.pool == "attention":
             return self.summary
-        ask = getattr(self.network, "embedding_layer", None)
-        return None if ask is None else ask()
+        return named_layer(self.network)
 
 
 class TimmFrames(nn.Module):

@@ -56,7 +56,7 @@ def randomised(
     Parameters
     ----------
     samples
-        Mono float32, `[n]`; not written into. Of one clip, or of a mixture (`mixture.mixed`).
+        Mono float32, `[n]`; not written into. Of one clip, or of several together.
     rng
         All that is drawn comes from it.
     sample_rate_hz

@@ -15,7 +15,7 @@ import pyarrow as pa
 from pipeline.arrays import Bools, Hashes
 from pipeline.store.folder import Folder
 from pipeline.store.tags.known import are_in, each_once, no_hashes, text_hashes
-from pipeline.store.tags.part_table import PartRows, PartTable
+from pipeline.store.tags.track_facts.part_table import PartRows, PartTable
 from pipeline.sums import Sums
 from schemas.gone import GONE
 

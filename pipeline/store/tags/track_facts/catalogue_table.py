@@ -17,10 +17,10 @@ import pyarrow.compute as pc
 
 from pipeline.arrays import Hashes
 from pipeline.store.folder import Folder
-from pipeline.store.manifest_columns import CATALOG_URI, joined
+from pipeline.store.manifests.manifest_columns import CATALOG_URI, joined
 from pipeline.store.tags.known import are_in, find_in, text_hashes
-from pipeline.store.tags.listing import URI_HASH
-from pipeline.store.tags.part_table import PartRows, PartTable
+from pipeline.store.tags.track_facts.part_table import PartRows, PartTable
+from pipeline.store.tags.work.listing import URI_HASH
 from schemas.catalogue import CATALOGUE
 
 CATALOGUE_TABLE = PartTable("catalogue", CATALOGUE)

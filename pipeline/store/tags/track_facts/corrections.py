@@ -44,7 +44,7 @@ Row = Mapping[str, Any]
 
 
 @dataclass(frozen=True)
-class Said:
+class TrackCorrections:
     """What is said of one track as a whole."""
 
     present: tuple[str, ...] = ()
@@ -103,12 +103,12 @@ class Corrections:
             last[key] = row
         return [row for row in last.values() if row["verdict"] != WITHDRAWN]
 
-    def said(self, uri: str, fingerprint: str | None) -> Said:
+    def said(self, uri: str, fingerprint: str | None) -> TrackCorrections:
         """Return what is said of a track as a whole."""
         rows = self.of_track(uri, fingerprint)
         absent = {r["code"] for r in rows if r["verdict"] == ABSENT and r["start_s"] is None}
         present = {r["code"] for r in rows if r["verdict"] == PRESENT} - absent
-        return Said(tuple(sorted(present)), tuple(sorted(absent)))
+        return TrackCorrections(tuple(sorted(present)), tuple(sorted(absent)))
 
     def concern(self, tags: pa.Table) -> np.ndarray:
         """Return which rows of TAGS something may have been said of."""

@@ -33,7 +33,7 @@ from pipeline.store.tags.known import (
     states_of,
     text_hashes,
 )
-from pipeline.store.tags.listing import URI_HASH
+from pipeline.store.tags.work.listing import URI_HASH
 from pipeline.sums import Sums
 
 WORK = TRACKS.append(pa.field("attempts", pa.int32()))

@@ -17,7 +17,7 @@ from pipeline.runs.logs import progress_bar
 from pipeline.searching.catalogue import TaggedCatalogue
 from pipeline.searching.scored_now import ScoredNow
 from pipeline.store.matrices import score_matrix, vector_matrix
-from pipeline.training.transfer.correction_fit import SaidOfWindows
+from pipeline.training.transfer.correction_fit import CorrectedWindows
 from schemas.corrections import PRESENT
 
 MOST_OTHERS = 1000
@@ -50,7 +50,7 @@ class TrackWindows:
         return TrackWindows(*(values[which] for values in vars(self).values()))
 
 
-def said_windows(catalogue: TaggedCatalogue, model: str) -> SaidOfWindows:
+def corrected_windows(catalogue: TaggedCatalogue, model: str) -> CorrectedWindows:
     """Return the windows of all tracks of which something was said, and of some of the others.
 
     UsageError where something was said of fewer than two tracks that can be had.
@@ -183,11 +183,11 @@ def _within(windows: TrackWindows, span: tuple[float, float] | None) -> Bools:
     return np.asarray((middles >= span[0]) & (middles <= span[1]))
 
 
-def _joined(stretches: Sequence[tuple[str, TrackWindows, Float32]]) -> SaidOfWindows:
+def _joined(stretches: Sequence[tuple[str, TrackWindows, Float32]]) -> CorrectedWindows:
     uris, windows, said = zip(*stretches, strict=True)
     counts = [len(one.vectors) for one in windows]
     _, track_of = np.unique(uris, return_inverse=True)
-    return SaidOfWindows(
+    return CorrectedWindows(
         np.concatenate([one.vectors for one in windows]),
         np.concatenate([one.scores for one in windows]),
         np.repeat(np.arange(len(windows)), counts),

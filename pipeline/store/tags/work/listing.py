@@ -17,7 +17,7 @@ import pyarrow.compute as pc
 
 from pipeline.arrays import Bools, Hashes
 from pipeline.store.folder import Folder
-from pipeline.store.manifest_columns import joined
+from pipeline.store.manifests.manifest_columns import joined
 from pipeline.store.tags.known import are_in, text_hashes
 from pipeline.store.tags.parts import MAX_ROWS, hash_range
 

@@ -16,7 +16,7 @@ import pyarrow as pa
 
 from pipeline.arrays import Bools, Hashes
 from pipeline.store.folder import Folder
-from pipeline.store.manifest_columns import joined
+from pipeline.store.manifests.manifest_columns import joined
 from pipeline.store.tags.known import text_hashes
 from pipeline.store.tags.parts import part_numbers
 from pipeline.store.tags.tagfiles import model_place, parquet_below

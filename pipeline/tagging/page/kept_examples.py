@@ -1,6 +1,6 @@
-"""Examples of a page in, examples.json out, so that the next night need not make them again.
+"""Examples of a page in, examples.json out, so that the next run need not make them again.
 
-A night with nothing new shows the tracks of the night before. To decode, tag and draw them again
+A run with nothing new shows the tracks of the run before. To decode, tag and draw them again
 took most of its time, as that imports torch.
 """
 

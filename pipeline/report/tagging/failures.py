@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from pipeline.evaluation.runs.tagging_figures import ratio
-from pipeline.report.nightly.filters import HOW_TO_FILTER, browse_command, of_reason
 from pipeline.report.page import Table
+from pipeline.report.tagging.filters import HOW_TO_FILTER, browse_command, of_reason
 from schemas.tagging_run import TaggingRun
 
 REASONS = {

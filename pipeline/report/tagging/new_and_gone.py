@@ -1,4 +1,4 @@
-"""What a night has brought, by instrument, and what is gone: tables of the page. PURE.
+"""What a run has brought, by instrument, and what is gone: tables of the page. PURE.
 
 `before` is None for a first run.
 """
@@ -9,8 +9,8 @@ from collections.abc import Sequence
 
 from pipeline.evaluation.runs.tagging_figures import ratio
 from pipeline.evaluation.statistics.drift import ClassDrift, label_share
-from pipeline.report.nightly.filters import HOW_TO_FILTER, browse_command, of_run, with_label
 from pipeline.report.page import Cell, Table
+from pipeline.report.tagging.filters import HOW_TO_FILTER, browse_command, of_run, with_label
 from schemas.tagging_run import TaggingRun
 
 

@@ -37,7 +37,7 @@ from pipeline.report.listening import (
     words_of,
 )
 from pipeline.store.track import open_track
-from pipeline.tagging.kept_examples import Examples, choose, key_of
+from pipeline.tagging.page.kept_examples import Examples, choose, key_of
 from schemas.tagging_run import TaggingRun
 
 _log = logging.getLogger(__name__)

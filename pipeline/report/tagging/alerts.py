@@ -17,7 +17,7 @@ from pipeline.evaluation.runs.tagging_figures import (
 )
 from pipeline.evaluation.runs.tally import TAG_STAGES
 from pipeline.evaluation.statistics.drift import CHANGED, ClassDrift, same_share_p
-from pipeline.report.nightly.failures import REASONS
+from pipeline.report.tagging.failures import REASONS
 from pipeline.report.wording import past_limit_text
 from schemas.tagging_run import TaggingRun
 

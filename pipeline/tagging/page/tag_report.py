@@ -25,13 +25,13 @@ from pipeline.audio.description.track_attributes import attribute_columns
 from pipeline.errors import StoreError
 from pipeline.evaluation.runs.attribute_figures import AttributeFigures, AttributeSummary
 from pipeline.evaluation.runs.example_picker import Candidate, ExamplePicker
-from pipeline.report.nightly.failures import N_FAILURES
 from pipeline.report.page import render_page
 from pipeline.report.pages.tagging_page import tagging_page
+from pipeline.report.tagging.failures import N_FAILURES
 from pipeline.store.folder import Folder
 from pipeline.store.tags.known import text_hashes
 from pipeline.store.tags.tagstore import TagStore
-from pipeline.tagging.kept_examples import (
+from pipeline.tagging.page.kept_examples import (
     Examples,
     choose,
     key_of,
@@ -114,7 +114,7 @@ def _examples(
     try:
         examples, notes = choose(slots, run, lambda one: kept[key_of(one, run)])
     except KeyError:
-        from pipeline.tagging.tag_examples import find_examples  # here, as it brings torch
+        from pipeline.tagging.page.tag_examples import find_examples  # here, as it brings torch
 
         examples, notes = find_examples(slots, run, model_uri, kept)
     if examples != kept:

@@ -1,0 +1,1 @@
+"""Files that list tracks: Parquet, CSV, JSON lines and playlists."""

@@ -1,0 +1,1 @@
+"""What is known of tracks beside their tags: corrections, columns of manifests, who is gone."""

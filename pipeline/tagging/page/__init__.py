@@ -1,0 +1,1 @@
+"""The page of a tagging: its figures, and examples to hear."""
