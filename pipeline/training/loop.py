@@ -22,7 +22,7 @@ import torch.distributed as dist
 from torch import Tensor, nn
 
 from pipeline.models.engines.compiler import NOT_COMPILED, compiler_fault
-from pipeline.models.engines.precision import resolved, step_fault
+from pipeline.models.engines.precision import n_to_try, resolved, step_fault
 from pipeline.models.model import Tagger
 from pipeline.models.networks.parts.blocks import hold_frozen_norms
 from pipeline.training.config import TrainConfig
@@ -45,7 +45,6 @@ from pipeline.training.step.ranks import (
 from pipeline.training.validation import validation_figures
 
 _LOOK_EVERY = 100  # steps between two looks at the losses: a look waits for the GPU
-_MOST_TRIED = 64  # windows on which bfloat16 is compared with float32
 
 
 @dataclass
@@ -267,7 +266,7 @@ def _fault(
     loader: Loader | None,
 ) -> str:
     """Compare both arithmetics on a batch of windows from all over the training set."""
-    n = min(max(2, config.batch_size), _MOST_TRIED)
+    n = n_to_try(config.batch_size, model.architecture.input_shape)
     index = np.linspace(0, len(data) - 1, n).astype(np.int64)
     stored = data.windows(index)
     windows = torch.from_numpy(stored if loader is None else loader.work.plain(stored)).to(device)

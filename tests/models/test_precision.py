@@ -12,7 +12,7 @@ from torch import nn
 from pipeline.errors import UsageError
 from pipeline.models.engines import engines, graphs, precision
 from pipeline.models.engines.engines import make_engine
-from pipeline.models.engines.precision import disagreement, forward_fault, step_trial
+from pipeline.models.engines.precision import disagreement, forward_fault, n_to_try, step_trial
 from pipeline.models.model import Architecture, Tagger, load_model
 from pipeline.training.config import TrainConfig
 from pipeline.training.loop import Hooks, train
@@ -24,6 +24,15 @@ pytestmark = pytest.mark.usefixtures("one_thread")
 
 CPU = torch.device("cpu")
 CONFIG = TrainConfig(model="resnet10t", input_size=(32, 32), epochs=2, batch_size=8, lr=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("batch_size", "shape", "n"),
+    [(16, (256, 256), 8), (32, (128, 32), 32), (500, (13, 40), 32), (1, (128, 32), 2),
+     (16, (96, 100_000), 2)],
+)  # fmt: skip
+def test_a_trial_of_long_windows_takes_few_of_them(batch_size, shape, n):
+    assert n_to_try(batch_size, shape) == n
 
 
 @pytest.fixture

@@ -20,7 +20,7 @@ from ray.train import Checkpoint, CheckpointUploadMode
 from pipeline.datasets.training_data import TrainingData
 from pipeline.errors import UsageError
 from pipeline.flows.cluster import own_cpus
-from pipeline.models.engines.precision import Trial, has_fast_bf16, step_trial
+from pipeline.models.engines.precision import Trial, has_fast_bf16, n_to_try, step_trial
 from pipeline.models.model import Tagger
 from pipeline.training.augmenting.augment_examples import augmented_windows
 from pipeline.training.classical import fit_classical
@@ -153,7 +153,8 @@ def bf16_trial(training_data: TrainingData) -> Trial | None:
     torch.manual_seed(training_data.config.seed)
     with training_data.weights_path() as weights:
         model = Tagger(training_data.architecture, weights=weights)
-    shape = (min(32, training_data.config.batch_size), *training_data.architecture.input_shape)
+    one = training_data.architecture.input_shape
+    shape = (n_to_try(training_data.config.batch_size, one), *one)
     spread = 10.0 if training_data.architecture.below_peak else 1.0  # in dB; else in deviations
     targets = torch.zeros(shape[0], training_data.architecture.n_classes)
     return step_trial(model, spread * torch.randn(shape), targets)

@@ -11,7 +11,8 @@ network with batch norm, rounding alone may move the logits by half, and hides a
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Mapping
+import math
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import partial
@@ -25,6 +26,9 @@ NARROWER_ISA = {"ONEDNN_MAX_CPU_ISA": "AVX512_CORE_BF16"}
 """Environment in which a CPU computes bf16 without AMX. It is read when torch starts."""
 
 _DIRT_BYTES = [1 << power for power in range(12, 29)]  # 4 KiB to 256 MiB
+
+_MOST_WINDOWS = 32
+_MOST_VALUES = 1 << 19  # in them; activations of three steps take up to a thousand times that
 
 _TIMES_EXPLAINED = 4.0  # bf16's error against that of rounding alone; seen: 0.9 to 1.4
 _FLOOR = 0.1  # of a tensor's own size, or of what its size would be if all were alike; seen: 0.05
@@ -45,6 +49,11 @@ class Trial:
     def is_right(self) -> bool:
         """Whether bfloat16 computes what it should."""
         return not self.fault
+
+
+def n_to_try(batch_size: int, input_shape: Sequence[int]) -> int:
+    """Return how many windows of a shape a trial takes: a batch, bounded for its memory's sake."""
+    return max(2, min(batch_size, _MOST_WINDOWS, _MOST_VALUES // math.prod(input_shape)))
 
 
 def has_fast_bf16(device: torch.device) -> bool:
