@@ -14,9 +14,9 @@ import pytest
 import torch
 
 from jobs import demo, harness, train
+from pipeline.datasets import trained_model
 from pipeline.errors import UsageError
 from pipeline.evaluation.labels.aggregate import METHODS
-from pipeline.flows.training import fit as fitting
 from pipeline.flows.training.fit import FitConfig, fit
 from pipeline.models.engines.precision import has_fast_bf16
 from pipeline.models.model import load_card, load_model
@@ -118,7 +118,7 @@ def test_the_job_says_how_a_classical_model_went(dataset, tmp_path, capsys):
 def test_a_training_that_is_killed_at_its_page_gets_one(dataset, ray_local, tmp_path, monkeypatch):
     config = FitConfig(str(dataset), str(tmp_path), TrainConfig(model="knn"))
     with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
-        patched.setattr(fitting, "render_page", interrupted)
+        patched.setattr(trained_model, "render_page", interrupted)
         fit(config)
     card = fit(config).card
     assert card.model_id in (tmp_path / "report.html").read_text()
