@@ -50,3 +50,24 @@ def test_a_file_is_hashed_by_its_bytes_only_where_rows_are_known_by_theirs(make_
         ]
     assert [row["known_as"] for row in found] == [byte_fingerprint(path), None]
     assert {row["fingerprint"] for row in found} == {packet_fingerprint(path)}
+
+
+class KilledAtFirst(Guard):
+    """A guard whose process somebody kills at its first calls."""
+
+    n_kills = 1
+
+    def _ready(self):
+        line = super()._ready()
+        if self._n_calls <= self.n_kills:
+            self._child.kill()
+        return line
+
+
+@pytest.mark.parametrize(("n_kills", "of"), [(2, packet_fingerprint), (3, byte_fingerprint)])
+def test_a_file_is_known_by_its_packets_though_a_process_was_killed(make_wav, n_kills, of):
+    """Not by whoever kills two: only a file at which three die is to blame, and decoded so."""
+    path = make_wav("a.wav", 1, 440)
+    with KilledAtFirst() as guard:
+        guard.n_kills = n_kills
+        assert _fingerprints(path, guard, NO_CONTENTS)["fingerprint"] == of(path)
