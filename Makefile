@@ -57,8 +57,8 @@ $(READY): pyproject.toml
 			'import urllib.request as r; r.urlopen("$(TORCH_INDEX)/torch/", timeout=5)' 2>/dev/null || cpu=yes ;; \
 	esac; \
 	if [ -n "$$cpu" ]; then \
-		echo "no GPU: torch for CPUs from $(TORCH_INDEX)"; \
-		$(PIP) --index-url $(TORCH_INDEX) $(TORCH_PINS); \
+		echo "installing torch for CPUs, from $(TORCH_INDEX)"; \
+		$(PIP) --index-url $(TORCH_INDEX) $(TORCH_PINS) || [ "$(TORCH)" != cpu ]; \
 	fi
 	@echo "installing what the jobs need"
 	@PYTHONWARNINGS=ignore $(PIP) --editable '.[demo]'

@@ -26,7 +26,7 @@ _TOO_SLOW = "timed out during startup"  # in the message of a Ray that did
 _OBJECT_STORE_BYTES = 1 << 30
 _EXECUTOR_ENDS_S = 30.0
 _LOOK_EVERY_S = 1.0
-_LONGEST_WHY = 300
+_WHY_CHARS = 300  # of what Ray says
 _ANSWERS_S = 10.0
 _PROCESS_STARTS_S = "300"  # Ray's 60 are too few for torch on a machine that others use, too
 
@@ -99,7 +99,7 @@ def _join(address: str, **options: Any) -> None:
         _check_answers(address)
         ray.init(**options)
     except (AuthenticationError, OSError, RuntimeError) as error:
-        why = " ".join(str(error).split())[:_LONGEST_WHY].rstrip(".")
+        why = " ".join(str(error).split())[:_WHY_CHARS].rstrip(".")
         raise TimbreError(
             f"RAY_ADDRESS={address}: cannot join that Ray cluster: {why}; look whether its "
             "head runs, and at the token (RAY_AUTH_MODE), or unset RAY_ADDRESS to run on this "

@@ -10,12 +10,12 @@ from __future__ import annotations
 import io
 import os
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import cache
 from pathlib import Path
 from time import monotonic
-from typing import Any, ParamSpec, TypeVar
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -33,9 +33,6 @@ from schemas.attributes import ATTRIBUTES
 
 SAME = "same"
 """Status of a track whose content is known already: it is not decoded."""
-P = ParamSpec("P")
-R = TypeVar("R")
-_DEATHS = 3
 _LEAST_SPEED = 60  # seconds of audio in a second: a decoder that is slower hangs
 _READERS = 4  # a bucket's or a server's answers take their time
 _AHEAD_BYTES = 256 << 20
@@ -169,7 +166,7 @@ def _described(track: Row, opened: Opened, description: Description, known: Know
         row["read_s"] = read_s + row.get("read_s", 0.0)
         if row.get("known_as"):
             return row | {"status": SAME}
-        row |= _tried(guard, computed, source, description)
+        row |= guard.retried(computed, source, description)
     except ItemFault as fault:
         row |= {"status": "failed", "reason": fault.reason, "detail": fault.detail}
     return row
@@ -183,7 +180,7 @@ def _fingerprints(source: Path | bytes, guard: Guard, known: KnownContents) -> R
     """
     began = monotonic()
     try:
-        own = _tried(guard, fingerprint, source)
+        own = guard.retried(fingerprint, source)
     except DecodeError as error:
         if error.reason not in (Reason.CRASHED, Reason.TOO_SLOW):
             raise
@@ -193,17 +190,6 @@ def _fingerprints(source: Path | bytes, guard: Guard, known: KnownContents) -> R
         older = byte_fingerprint(source)
         known_as = older if older in known else None
     return {"fingerprint": own, "known_as": known_as, "read_s": monotonic() - began}
-
-
-def _tried(guard: Guard, function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
-    """Call in the guard's process; a file is to blame once several of these have died on it."""
-    for _ in range(_DEATHS - 1):
-        try:
-            return guard(function, *args, **kwargs)
-        except DecodeError as error:
-            if error.reason is not Reason.CRASHED:
-                raise
-    return guard(function, *args, **kwargs)
 
 
 def _timeout_s(description: Description) -> float:

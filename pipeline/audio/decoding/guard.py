@@ -29,6 +29,7 @@ TIMEOUT_S = 120.0
 """The slowest good file so far, two hours of Opus, takes 20 s."""
 MAX_MEMORY_BYTES = 8 << 30
 """Address space of the process: numba and FFmpeg reserve more than they use."""
+_DEATHS = 3  # anybody may kill a process: memory, an operator, chaos
 _RENEW_AFTER = 2000  # calls: what a decoder leaks does not add up
 
 
@@ -73,6 +74,16 @@ class Guard:
         if is_fault:
             raise result
         return result  # type: ignore[no-any-return]
+
+    def retried(self, function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
+        """Do as a call does, but blame a file only when several processes have died of it."""
+        for _ in range(_DEATHS - 1):
+            try:
+                return self(function, *args, **kwargs)
+            except DecodeError as error:
+                if error.reason is not Reason.CRASHED:
+                    raise
+        return self(function, *args, **kwargs)
 
     def close(self) -> None:
         """End the process; the next call starts another."""

@@ -19,9 +19,7 @@ from time import monotonic
 
 from pipeline.configs.tag import TagConfig as TagConfig
 from pipeline.evaluation.runs.tally import Tally
-from pipeline.inference.inference_config import (
-    InferenceConfig,
-)
+from pipeline.inference.inference_config import InferenceConfig
 from pipeline.models.starter import model_folders
 from pipeline.runs.logs import say
 from pipeline.store.catalogue import track_batches
