@@ -11,7 +11,7 @@ PIP := $(BIN)/python -m pip install --quiet --no-compile $(if $(LOCKED),--constr
 TORCH_INDEX ?= https://download.pytorch.org/whl/cpu
 TORCH_PINS = $$(grep -oE '"torch(audio|vision)?==[0-9.]+"' pyproject.toml | tr -d '"')
 
-.PHONY: setup setup-dev demo test test-all lint types lock bench clean
+.PHONY: setup setup-dev demo test test-all lint types lock bench night clean
 
 demo: $(READY)  ## render a small AudioSet, then select, build, train, evaluate and tag it
 	$(BIN)/python -m jobs.demo --out demo
@@ -39,8 +39,13 @@ lock: $(READY_DEV)  ## requirements-dev.lock anew, after a change of pyproject.t
 		--custom-compile-command 'make lock' --quiet $(if $(UPGRADE),--upgrade) \
 		--output-file requirements-dev.lock
 
+# Benchmarks that want recordings, models or indices which are made first, and the night of hours.
+NOT_ALONE := models aggregation starter ablations pretrained search browse night
 bench: $(READY_DEV)  ## every benchmark that needs nothing from elsewhere, one after the other
-	for file in $(filter-out benchmarks/models.py benchmarks/aggregation.py benchmarks/starter.py benchmarks/ablations.py benchmarks/pretrained.py benchmarks/search.py benchmarks/browse.py,$(wildcard benchmarks/*.py)); do $(BIN)/python $$file || exit 1; done
+	for file in $(filter-out $(NOT_ALONE:%=benchmarks/%.py),$(wildcard benchmarks/*.py)); do $(BIN)/python $$file || exit 1; done
+
+night: $(READY_DEV)  ## a night of 10,000 and 100,000 tracks on pretended GPUs, into a local bucket
+	$(BIN)/python benchmarks/night.py
 
 clean:  ## remove what the demo made; the set-up stays
 	rm -rf demo

@@ -206,7 +206,8 @@ def _trainer(
     return TorchTrainer(
         worker,
         train_loop_config={
-            "training_data": training_data,
+            # A reference: the controller unpickles this, and would import what it is made of.
+            "training_data": ray.put(training_data),
             "progress_actor": progress_actor,
             "gpu": config.gpu,
             "most_workers": config.most_workers,

@@ -50,9 +50,9 @@ def classical_worker(training_data: TrainingData) -> Progress:
 
 def worker(job: dict[str, Any]) -> None:
     """Train, as one of the workers of Ray Train."""
-    training_data = job["training_data"]
+    training_data: TrainingData = ray.get(job["training_data"])
     with training_data.kept(is_last=training_data.config.folds is None):
-        _train(**job)
+        _train(**(job | {"training_data": training_data}))
 
 
 def _train(

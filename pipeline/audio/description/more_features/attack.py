@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import numpy as np
-import scipy.signal
 
 from pipeline.arrays import Float64
 from pipeline.audio.description.analysis import Analysis, Matrix
@@ -39,8 +38,10 @@ def attack(analysis: Analysis) -> Matrix:
 
 
 def _envelope(samples: Matrix, rate_hz: int) -> Float64:
+    from scipy.signal import lfilter  # here, as it takes a second, and tagging imports this module
+
     kept = np.exp(-1 / (rate_hz * _ENVELOPE_S))
-    return np.asarray(scipy.signal.lfilter([1 - kept], [1, -kept], np.abs(samples), axis=0))
+    return np.asarray(lfilter([1 - kept], [1, -kept], np.abs(samples), axis=0))
 
 
 FEATURE = Feature(
