@@ -252,6 +252,13 @@ def named(card: ModelCard, weights: Mapping[str, Tensor]) -> tuple[ModelCard, by
 def load_model(uri: str) -> tuple[Tagger, ModelCard]:
     """Read a model, ready to tag: in evaluation mode, on the CPU."""
     card = load_card(uri)
+    try:
+        check_name(card.architecture.name)
+    except UsageError as error:
+        raise SpecMismatch(
+            f"{uri}: there is no network {card.architecture.name!r} here; one of somebody's own "
+            "wants its file in pipeline/models/networks/, as where it was trained"
+        ) from error
     tagger = Tagger(card.architecture)
     _load_weights(tagger, uri, card)
     return tagger.eval(), card
