@@ -241,7 +241,7 @@ FEATURES: Mapping[str, Feature] = MappingProxyType(
         for f in (
             *(*_WHOLE, *_ALONE, *_HARMONY, *_PITCHES, *_NMFS),
             *(_crepe(size) for size in crepe.SIZES if size != "tiny"),
-            *_named_as_files(*(of(_MORE, "FEATURE") for of in (declaring, declared))),
+            *_named_as_files(declaring(_MORE, "FEATURE"), declared(_MORE, "FEATURE")),
         )
     }
 )
