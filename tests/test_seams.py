@@ -50,6 +50,26 @@ def test_names_and_what_modules_say_of_themselves_are_read_without_an_import(pac
     assert f"{package}.a" not in sys.modules
 
 
+@pytest.mark.parametrize(
+    ("line", "why"),
+    [
+        ("import no_such_package", "ModuleNotFoundError: No module named 'no_such_package'"),
+        ("1 / 0", "ZeroDivisionError: division by zero"),
+        ("def (:", "SyntaxError: invalid syntax"),
+    ],
+)
+def test_a_module_that_cannot_be_imported_is_one_line_that_names_it(package, tmp_path, line, why):
+    file = tmp_path / package / "own.py"
+    file.write_text(f'"""A new one."""\n{line}\nKIND = 1\n')
+    with pytest.raises(UsageError) as raised:
+        declared(package, "KIND")
+    assert str(raised.value) == (
+        f"{file}, line 2: {why}; {package}.own cannot be imported: mend it, "
+        "install what it needs, or take the file away"
+    )
+    summaries(package, "KIND")  # --help goes on
+
+
 USUAL = {
     "exports": ["csv", "jsonl", "jams", "audacity", "m3u"],
     "aggregations": ["s1", "s2", "max", TRACKS],

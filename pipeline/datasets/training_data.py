@@ -27,7 +27,7 @@ from pipeline.audio.spectra.logmel import LogMelSpec
 from pipeline.audio.spectra.stacked import row_scaling
 from pipeline.datasets.model_plan import ModelPlan
 from pipeline.errors import UsageError
-from pipeline.models.model import Tagger
+from pipeline.models.model import Tagger, check_logits
 from pipeline.models.networks.classical import CLASSICAL
 from pipeline.models.networks.parts.embedding import embedding_layer
 from pipeline.models.networks.probe import PROBE
@@ -58,6 +58,7 @@ class TrainingData(ModelPlan):
         Here, as what a worker raises is a failure that Ray Train tries again.
         """
         model = self.untrained_model()
+        check_logits(model)
         if self.config.loss == "triplet" and embedding_layer(model.backbone) is None:
             raise UsageError(f"--loss triplet: {self.config.model} has no embedding")
         if self.teaching is not None:
@@ -251,6 +252,7 @@ class TrainingData(ModelPlan):
         """Return the model before its first step: of the seed, its rows scaled as they are here."""
         torch.manual_seed(self.config.seed)  # the first weights: the same on every rank and run
         model = self.untrained_model()
+        check_logits(model)
         if self.config.model == PROBE:
             return model
         if self.init is not None:

@@ -10,6 +10,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import replace
 from difflib import get_close_matches
+from pathlib import Path
 
 import safetensors.torch
 import torch
@@ -37,7 +38,9 @@ from pipeline.models.networks.registry import (
     build_network,
     is_known,
     known_names,
+    networks,
 )
+from pipeline.seams import failed_at
 from pipeline.selection.vocabulary import Vocabulary
 from pipeline.store.folder import Folder
 
@@ -58,6 +61,32 @@ def check_name(name: str) -> None:
         raise UsageError(
             f"--model {name!r}: no such model; near it: {near or 'nothing in timm'}; our own: "
             f"{', '.join(known_names())}"
+        )
+
+
+def check_logits(model: Tagger) -> None:
+    """Raise UsageError unless a network of ours gives logits, `[n, n_classes]`, for two windows.
+
+    A network that somebody has just added may not; timm's and the pretrained do. Classical models
+    are fitted first, and are not tried.
+    """
+    name, n_classes = model.architecture.name, model.architecture.n_classes
+    if name not in networks() or name in CLASSICAL:
+        return
+    windows = torch.zeros(2, *model.architecture.input_shape)
+    try:
+        with torch.no_grad():
+            found = model.eval()(windows)
+    except Exception as error:
+        at = failed_at(error, Path(__file__).parent)
+        raise UsageError(
+            f"model {name!r}: it fails on windows {list(windows.shape)}: {at}"
+        ) from error
+    shape = list(found.shape) if isinstance(found, Tensor) else type(found).__name__
+    if shape != [2, n_classes]:
+        raise UsageError(
+            f"model {name!r}: of windows {list(windows.shape)} its network makes {shape}; expected "
+            f"a logit of each class, {[2, n_classes]}"
         )
 
 
@@ -223,6 +252,13 @@ def named(card: ModelCard, weights: Mapping[str, Tensor]) -> tuple[ModelCard, by
 def load_model(uri: str) -> tuple[Tagger, ModelCard]:
     """Read a model, ready to tag: in evaluation mode, on the CPU."""
     card = load_card(uri)
+    try:
+        check_name(card.architecture.name)
+    except UsageError as error:
+        raise SpecMismatch(
+            f"{uri}: there is no network {card.architecture.name!r} here; one of somebody's own "
+            "wants its file in pipeline/models/networks/, as where it was trained"
+        ) from error
     tagger = Tagger(card.architecture)
     _load_weights(tagger, uri, card)
     return tagger.eval(), card

@@ -110,7 +110,11 @@ T = TypeVar("T", bound=_Named)
 
 def plan_lines(plan: StudyPlan) -> list[str]:
     """Return the plan in words, as `--dry-run` prints it."""
-    return [line for figure in plan.figures for line in _figure_lines(figure)]
+    trained = [one.name for one in plan.trainings if not one.skipped]
+    return [
+        *(line for figure in plan.figures for line in _figure_lines(figure)),
+        f"trainings in all: {len(trained)}{': ' if trained else ''}{', '.join(trained)}",
+    ]
 
 
 def _figure_lines(figure: FigurePlan) -> list[str]:
@@ -122,6 +126,11 @@ def _figure_lines(figure: FigurePlan) -> list[str]:
         why = next(filter(None, (one.skipped, *map(skipped.__getitem__, one.models))), "")
         not_run = f"; NOT RUN: {why}" if why else ""
         lines.append(f"  {one.name}: {what}; test split of {one.dataset}{not_run}")
+    if not figure.scorings:
+        lines += [
+            f"  of {one.name}: {one.about}{f'; NOT RUN: {one.skipped}' if one.skipped else ''}"
+            for one in figure.trainings
+        ]
     return lines + [f"  claim: {claim.text}" for claim in figure.claims]
 
 

@@ -5,7 +5,9 @@ import pytest
 import scipy.stats
 
 from pipeline.audio.description.analysis import Analysis
+from pipeline.audio.description.feature_table import _named_as_files
 from pipeline.audio.description.features import FEATURES, FrameSpec, describe, extract, pool
+from pipeline.errors import UsageError
 
 SPEC = FrameSpec()
 RATE_HZ = SPEC.sample_rate_hz
@@ -119,3 +121,10 @@ def test_short_windows_see_when_and_long_ones_which():
     assert np.ptp(energies_db) < 0.5
     spread = (pure > pure.max(axis=1, keepdims=True) - 20).sum(axis=1)
     assert spread[0] <= spread[1] <= spread[2] and spread[0] < spread[2]
+
+
+def test_a_feature_is_called_as_its_file_as_help_lists_the_files():
+    one = FEATURES["tempo"]
+    assert _named_as_files(["tempo"], [one]) == [one]
+    with pytest.raises(UsageError, match=r"features\.speed: its FEATURE is called 'tempo'"):
+        _named_as_files(["speed"], [one])

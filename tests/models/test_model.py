@@ -34,6 +34,15 @@ def saved(tmp_path):
     return tagger, save_model(Folder(str(tmp_path)), tagger.state_dict(), card), tmp_path
 
 
+def test_a_network_that_is_not_here_is_said_by_the_models_folder(saved):
+    _, _, path = saved
+    told = json.loads((path / "model.json").read_text())
+    told["architecture"]["name"] = "somebodys-own"
+    (path / "model.json").write_text(json.dumps(told))
+    with pytest.raises(SpecMismatch, match=f"^{path}: there is no network 'somebodys-own' here"):
+        load_model(str(path))
+
+
 def test_what_is_saved_is_loaded(saved):
     tagger, card, path = saved
     loaded, loaded_card = load_model(str(path))

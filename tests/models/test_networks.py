@@ -10,9 +10,10 @@ import torch
 from torch import nn
 
 from pipeline.errors import UsageError
-from pipeline.models.model import Architecture, Tagger
+from pipeline.models.model import Architecture, Tagger, check_logits
 from pipeline.models.networks.ast import build_ast, fitted_positions, grid_of
 from pipeline.models.networks.classical import CLASSICAL
+from pipeline.models.networks.entry import Entry
 from pipeline.models.networks.harmony_cnns import RawCnn
 from pipeline.models.networks.music import ShortChunk
 from pipeline.models.networks.parts.weights import parameter_groups
@@ -576,3 +577,48 @@ def test_ast_needs_transformers_and_nothing_else_does(monkeypatch):
 def test_a_window_of_no_patch_is_refused():
     with pytest.raises(UsageError, match="is 128 x 15; expected at least 16 x at least 16"):
         build("ast", (128, 15))
+
+
+class Averages(nn.Module):
+    """A network that somebody has just added."""
+
+    def __init__(self, width: int, *, over: int = 2) -> None:
+        super().__init__()
+        self.head, self.over = nn.Linear(8, width), over
+
+    def forward(self, windows):
+        return self.head(windows.mean(dim=self.over))
+
+
+@pytest.mark.parametrize(
+    ("network", "says"),
+    [
+        (lambda: Averages(3), None),
+        (
+            lambda: Averages(4),
+            "of windows [2, 8, 20] its network makes [2, 4]; expected a logit of",
+        ),
+        (lambda: nn.Linear(20, 3), "makes [2, 8, 3]; expected a logit of each class, [2, 3]"),
+        (lambda: nn.MaxPool1d(20, return_indices=True), "makes tuple; expected"),
+        (lambda: Averages(3, over=1), "it fails on windows [2, 8, 20]: "),
+    ],
+)
+def test_what_a_new_network_makes_is_looked_at_before_it_is_trained(monkeypatch, network, says):
+    monkeypatch.setitem(networks(), "own", Entry("own", lambda *_: network()))
+    model = Tagger(Architecture("own", n_classes=3, input_size=(8, 20), input_shape=(8, 20)))
+    if says is None:
+        check_logits(model)
+        return
+    with pytest.raises(UsageError, match="model 'own': ") as raised:
+        check_logits(model)
+    assert says in str(raised.value)
+    assert "\n" not in str(raised.value)
+
+
+def test_two_networks_of_one_name_are_refused(monkeypatch):
+    entry = Entry("own", lambda *_: Averages(3))
+    monkeypatch.setattr(
+        "pipeline.models.networks.registry.declared", lambda *_, **__: [(entry,)] * 2
+    )
+    with pytest.raises(UsageError, match="two networks are called own"):
+        networks.__wrapped__()

@@ -105,6 +105,14 @@ def test_the_reports_figures_are_shown_and_tested_against_the_best():
     assert len(tested.rows[0]) == len(tested.columns) == 7
 
 
+def test_thresholds_that_were_chosen_in_different_ways_are_said():
+    one, two = contender("one", 0.4), contender("two", 0.1, 3)
+    tuned = replace(two, origin=ORIGIN | {"thresholds": "tuned"})
+    said = "Thresholds were chosen in different ways (one: own, two: tuned), so F1"
+    assert said in render_page(comparison_page(run(one, tuned), provenance={}))
+    assert "in different ways" not in render_page(comparison_page(run(one, two), provenance={}))
+
+
 def test_what_the_trainings_took_is_shown_where_it_is_known():
     one, two = contender("one", 0.4), contender("two", 0.1, 3)
     known = replace(one, training={"seconds": 754.0, "peak_memory_mib": 3210.4})

@@ -79,6 +79,12 @@ def test_many_classes_are_drawn_without_numbers(svg_of):
     svg_of(data_plots.cooccurrence(np.ones((40, 40), int), class_names=names))
 
 
+def test_one_epoch_has_one_number_below_it(svg_of):
+    picture = svg_of(model_plots.training_curves([EPOCH | {"epoch": 7}]))
+    ticks = [one.get("id", "") for one in picture.iter() if "xtick" in one.get("id", "")]
+    assert len(ticks) == 2  # one in each panel
+
+
 def test_curves_with_gaps(svg_of):
     gap = EPOCH | {"val_loss": None, "val_macro_f1": None}
     svg_of(model_plots.training_curves([gap]))

@@ -127,7 +127,7 @@ def test_every_figure_has_its_picture_its_numbers_and_its_claims(explored, clips
 
 def test_what_was_not_done_is_said_once_and_the_claims_are_counted(explored):
     page = reproduction_page(RECORD, explored, [])
-    assert blocks(page, Points)["Not done"].points == ["ast: skipped. give --ast-weights"]
+    assert blocks(page, Points)["Not done"].points == ["ast: skipped: give --ast-weights"]
     assert page.lead.startswith("2 of 3 models were trained; 1 of 3 claims")
     assert [tile.value for tile in page.tiles] == [1, 1, 1, 0, 0.61]
     assert any("--limit" in note for note in page.notes)

@@ -86,6 +86,15 @@ def test_the_plan_in_words():
     assert "  ensemble: cnn1d-raw + cnn2d-mfcc + cnn1d-descriptors + resnet50;" in text
 
 
+def test_the_plan_says_what_is_trained_for_a_figure_without_scores():
+    lines = plan_lines(study_plan(replace(CONFIG, only=("cost",))))
+    assert lines[1] == "  of cnn1d-raw: 1-D CNN on samples"
+    assert lines[-2].startswith("  of ast: AST as the preset has it; NOT RUN: give --ast-weights")
+    names = "cnn1d-raw, cnn2d-mfcc, cnn1d-descriptors, resnet50"
+    assert lines[-1] == f"trainings in all: 4: {names}"
+    assert plan_lines(study_plan(replace(CONFIG, only=("data",))))[-1] == "trainings in all: 0"
+
+
 def test_options_name_the_results_of_a_folder():
     same = replace(CONFIG, only=("data",), gpu=True, irmas="elsewhere", out="x")
     assert same.identity() == CONFIG.identity()

@@ -6,7 +6,7 @@ defaults are written down, so that a table tells what it was made with.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from types import MappingProxyType
 from typing import Any
@@ -29,7 +29,8 @@ from pipeline.audio.description.analysis import (
 )
 from pipeline.audio.description.feature import Feature, Rows, named, numbered
 from pipeline.audio.spectra.logmel import LogMelSpec
-from pipeline.seams import declared
+from pipeline.errors import UsageError
+from pipeline.seams import declared, declaring
 
 
 def _notes(first_midi: int, n_notes: int) -> Rows:
@@ -220,13 +221,27 @@ _NMFS = (
     ),
 )
 
+_MORE = "pipeline.audio.description.more_features"
+
+
+def _named_as_files(files: Sequence[str], features: Sequence[Feature]) -> Sequence[Feature]:
+    """Return the features, whose names are those of their files: --help lists the files."""
+    for file, feature in zip(files, features, strict=True):
+        if feature.name != file:
+            raise UsageError(
+                f"{_MORE}.{file}: its FEATURE is called {feature.name!r}; expected {file!r}, as "
+                "the file is"
+            )
+    return features
+
+
 FEATURES: Mapping[str, Feature] = MappingProxyType(
     {
         f.name: f
         for f in (
             *(*_WHOLE, *_ALONE, *_HARMONY, *_PITCHES, *_NMFS),
             *(_crepe(size) for size in crepe.SIZES if size != "tiny"),
-            *declared("pipeline.audio.description.more_features", "FEATURE"),
+            *_named_as_files(declaring(_MORE, "FEATURE"), declared(_MORE, "FEATURE")),
         )
     }
 )

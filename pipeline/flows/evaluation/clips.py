@@ -10,6 +10,7 @@ import ray.data
 
 from pipeline.errors import SpecMismatch, UsageError
 from pipeline.inference.inference_config import InferenceConfig
+from pipeline.selection.splits import SPLITS
 from pipeline.selection.vocabulary import Vocabulary
 from pipeline.store.catalogue import TRACKS
 from pipeline.store.dataset import Dataset
@@ -27,9 +28,18 @@ def check_split(dataset: Dataset, split: str, inference: InferenceConfig) -> Non
         )
     vocabulary = Vocabulary.from_dict(dataset.built().classes)
     if vocabulary.without_unknown() != inference.card.vocabulary.without_unknown():
-        raise SpecMismatch(f"{dataset.folder.uri} and {inference.model} have different classes")
+        strange = set(vocabulary.codes) ^ set(inference.card.vocabulary.codes)
+        what = f"only one of them has {', '.join(sorted(strange))}" if strange else "of other ids"
+        raise SpecMismatch(
+            f"{dataset.folder.uri} and {inference.model} have different classes: {what}; take a "
+            "model of the dataset's classes"
+        )
     if not clip_shards(dataset, split):
-        raise UsageError(f"{dataset.folder.uri}: the dataset has no clips in its {split} split")
+        others = [name for name in SPLITS if clip_shards(dataset, name)]
+        raise UsageError(
+            f"{dataset.folder.uri}: the dataset has no clips in its {split} split, "
+            f"but in {', '.join(others) or 'no other'}"
+        )
 
 
 def clip_shards(dataset: Dataset, split: str) -> list[str]:

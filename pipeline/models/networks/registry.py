@@ -39,7 +39,14 @@ def networks() -> dict[str, Entry]:
             *("full_band_cnn", "timbre_pitch", "timbral_cnns"),
         ),
     )
-    return {entry.name: entry for of_module in found for entry in of_module}
+    entries = [entry for of_module in found for entry in of_module]
+    names = [entry.name for entry in entries]
+    if twice := sorted({name for name in names if names.count(name) > 1}):
+        raise UsageError(
+            f"two networks are called {', '.join(twice)} (Entry.name, pipeline/models/networks/): "
+            "give yours another name"
+        )
+    return {entry.name: entry for entry in entries}
 
 
 def known_names() -> list[str]:

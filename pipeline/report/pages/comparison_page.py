@@ -224,4 +224,17 @@ def _notes(report: ComparisonRecord) -> list[str]:
         f"clips{drawn}. Two intervals may overlap where the difference of the models is sure: they "
         "find the same clips hard, and the paired test takes that into account.",
         "The best was chosen by the same figures that are compared, which flatters it a little.",
+        *_different_thresholds(report),
+    ]
+
+
+def _different_thresholds(report: ComparisonRecord) -> list[str]:
+    """Return what to know where one model's thresholds were chosen in another way than others'."""
+    if len({row["thresholds"] for row in report.models}) < 2:
+        return []
+    chosen = ", ".join(f"{row['name']}: {row['thresholds']}" for row in report.models)
+    return [
+        f"Thresholds were chosen in different ways ({chosen}), so F1, precision, recall, Hamming "
+        "score and exact match differ by that, too; mAP and ROC-AUC do not depend on it. For the "
+        "same on all sides give jobs.evaluate the same --thresholds."
     ]

@@ -127,8 +127,8 @@ def _left_out(record: ReproductionRecord) -> Iterator[Points]:
         for row in record.results
         if row.state != "done" and not missing.keys() & set(row.models)
     ]
-    models = [f"{row.name}: {row.state}. {row.reason}" for row in missing.values()]
-    if points := models + [f"{row.name}: {row.state}. {row.reason}" for row in results]:
+    models = [f"{row.name}: {row.state}: {row.reason}" for row in missing.values()]
+    if points := models + [f"{row.name}: {row.state}: {row.reason}" for row in results]:
         yield Points("Not done", points)
 
 

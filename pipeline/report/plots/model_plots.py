@@ -137,7 +137,7 @@ def training_curves(
             axes.set_xlabel("epoch")
             axes.set_xlim(min(epochs, default=0) - 0.5, max(epochs, default=0) + 0.5)
             axes.grid()
-            axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+            axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
         return as_picture(
             figure,
             title="Training",
