@@ -252,7 +252,6 @@ class TrainingData(ModelPlan):
         """Return the model before its first step: of the seed, its rows scaled as they are here."""
         torch.manual_seed(self.config.seed)  # the first weights: the same on every rank and run
         model = self.untrained_model()
-        check_logits(model)
         if self.config.model == PROBE:
             return model
         if self.init is not None:
