@@ -39,7 +39,7 @@ def main(argv: list[str] | None = None) -> int:
         run = tag_catalog(config)
         from pipeline.report.tagging.alerts import HAVE_FAILED
 
-        print(_done(run, config.out))
+        print(_done(run, config.out), flush=True)  # before what stderr says of it, in a log too
         _warn_of_slow_engine(run)
         return harness.check_limit(run.failed_in_all, run.tracks, config.max_failed, HAVE_FAILED)
 
@@ -78,8 +78,8 @@ def _done(run: TaggingRun, out: str) -> str:
         f"{run.skipped:,} skipped ({run.unchanged:,} unchanged, {run.same_content:,} "
         f"renamed, copied, touched or retitled); {duration_text(run.audio_s)} of audio in "
         f"{duration_text(run.seconds)}{_left_out(run.left_out)}"
-        f"{_duplicates(run.duplicates)}{_gone(run)}\n{_reasons(run)}the tags are in "
-        f"{out}/tags, the run in run.json and report.html there{missing_tables}"
+        f"{_duplicates(run.duplicates)}{_gone(run)}\n{_reasons(run)}{_failed_before(run)}"
+        f"the tags are in {out}/tags, the run in run.json and report.html there{missing_tables}"
     )
 
 
@@ -133,6 +133,13 @@ def _reasons(run: TaggingRun) -> str:
 
     commonest = sorted(run.reasons.items(), key=lambda item: -item[1])
     return "".join(f"  {n:>8,}  {reason}: {REASONS.get(reason, '')}\n" for reason, n in commonest)
+
+
+def _failed_before(run: TaggingRun) -> str:
+    """Return a line of the tracks that have failed in earlier runs; nothing without any."""
+    n = run.failed_in_all - run.failed
+    text = f"  {n:>8,}  failed in earlier runs: --retry failed takes them again\n"
+    return text if n > 0 else ""
 
 
 if __name__ == "__main__":

@@ -132,6 +132,8 @@ def _code(job_id: str, details: JobDetails) -> int:
     if details.status == JobStatus.SUCCEEDED:
         return 0
     if details.status == JobStatus.STOPPED or code not in _KNOWN_CODES:
-        say("submitted_failed", text=f"{job_id}: {details.status}: {details.message or 'no word'}")
+        # Ray's message has the end of the log after its first line, which is printed already.
+        why = (details.message or "no word").partition(", last available logs")[0]
+        say("submitted_failed", text=f"{job_id}: {details.status}: {why}")
         return _FAILED
     return int(code)

@@ -23,6 +23,7 @@ import pyarrow as pa
 from pipeline.arrays import Floats
 from pipeline.audio.decoding.fingerprint import byte_fingerprint, fingerprint
 from pipeline.audio.decoding.guard import TIMEOUT_S, Guard
+from pipeline.audio.spectra.logmel import compile_kernel
 from pipeline.errors import DecodeError, ItemFault, Reason, UsageError
 from pipeline.inference.track_description import Description, Row, computed
 from pipeline.inference.track_description import column as column
@@ -166,6 +167,7 @@ def _described(track: Row, opened: Opened, description: Description, known: Know
         row["read_s"] = read_s + row.get("read_s", 0.0)
         if row.get("known_as"):
             return row | {"status": SAME}
+        guard.prepare(compile_kernel)
         row |= guard.retried(computed, source, description)
     except ItemFault as fault:
         row |= {"status": "failed", "reason": fault.reason, "detail": fault.detail}

@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 
 from pipeline.audio.decoding.fingerprint import read_fault
 from pipeline.audio.fetching.ranges import RangeFile
-from pipeline.errors import DecodeError, FetchFault, Reason, StoreError, UsageError
+from pipeline.errors import DecodeError, FetchFault, ItemFault, Reason, StoreError, UsageError
 from pipeline.store.catalogue import is_uri
 from pipeline.store.folder import Folder, split_uri
 
@@ -28,7 +28,7 @@ def open_track(uri: str) -> Path | bytes:
     ------
     ItemFault
         unreadable, too_large, or what the line says: not_found, connection, timeout, ...; of a
-        bucket that refuses, and of a network's disk that is gone, connection.
+        bucket that refuses, and of a disk or a folder that is gone, connection.
     """
     try:
         refuse_local_uri(uri)
@@ -36,8 +36,7 @@ def open_track(uri: str) -> Path | bytes:
             return _read_url(uri) if uri.startswith(("http://", "https://")) else _read(uri)
         path = Path(uri).absolute()  # the decoder's process may have been started elsewhere
         if not path.is_file():
-            kind = "not a regular file" if path.exists() else "no such file"
-            raise DecodeError(Reason.UNREADABLE, kind)
+            raise _no_file(path)
         return path
     except OSError as error:
         raise read_fault(error) from error
@@ -45,6 +44,19 @@ def open_track(uri: str) -> Path | bytes:
         if _may_pass(error):
             raise FetchFault(Reason.CONNECTION, str(error)) from error
         raise DecodeError(Reason.UNREADABLE, str(error)) from error
+
+
+def _no_file(path: Path) -> ItemFault:
+    """Return what a path without a file is: a fault that may pass where its whole folder is gone.
+
+    The folder where a disk is mounted stays behind when the disk goes, and is empty.
+    """
+    if path.exists():
+        return DecodeError(Reason.UNREADABLE, "not a regular file")
+    if not path.parent.is_dir() or not any(path.parent.iterdir()):
+        text = f"no such file, and its folder {path.parent} is gone or empty"
+        return FetchFault(Reason.CONNECTION, text)
+    return DecodeError(Reason.UNREADABLE, "no such file")
 
 
 def refuse_local_uri(uri: str) -> None:

@@ -4,6 +4,7 @@ import ctypes
 import os
 import signal
 import time
+from functools import partial
 
 import numpy as np
 import psutil
@@ -69,6 +70,26 @@ def test_what_hangs_is_ended():
 def test_the_time_out_is_the_one_that_was_asked_for():
     with Guard(timeout_s=0.01) as guard, pytest.raises(DecodeError, match="no end after"):
         guard(time.sleep, 3600)
+
+
+def test_what_a_process_prepares_takes_the_time_that_it_needs():
+    with Guard(timeout_s=0.01) as guard:
+        guard.prepare(partial(time.sleep, 0.5))
+        began = time.monotonic()
+        guard.prepare(partial(time.sleep, 3600))  # done already, in this process
+        assert time.monotonic() - began < 60
+        with pytest.raises(DecodeError, match="no end after"):
+            guard(time.sleep, 3600)
+        guard._timeout_s = TIMEOUT_S
+        guard.prepare(partial(os.putenv, "PREPARED", "1"))  # the next process, which is another
+        assert guard(abs, -1) == 1
+
+
+@pytest.mark.parametrize("function", [boom, partial(signal.raise_signal, signal.SIGKILL)])
+def test_what_cannot_be_prepared_is_left_to_the_calls(function):
+    with Guard() as guard:
+        guard.prepare(function)
+        assert guard(abs, -1) == 1
 
 
 def test_nothing_is_left_behind():

@@ -346,10 +346,13 @@ def test_the_summary_says_why_it_ends_with_3_and_what_old_tracks_lack(small, mod
     (reason,) = run["reasons"]
     assert f"1  {reason}: {REASONS[reason]}\n" in said.out
     assert "1 of 3 tracks have failed, in this run or before, more than --max-failed 1%" in said.err
-    assert "tagged before have no" not in said.out
+    assert "tagged before have no" not in said.out and "in earlier runs" not in said.out
     assert tag_catalog_job.main([*words, "--keep-windows", "--embeddings"]) == 0
+    said = capsys.readouterr()
+    assert "0 failed" in said.out
+    assert "1  failed in earlier runs: --retry failed takes them again\n" in said.out
     line = "tracks that were tagged before have no windows, intervals, window_embeddings; to have"
-    assert line in capsys.readouterr().out
+    assert line in said.out
 
 
 def test_a_clock_that_was_ahead_loses_no_later_row(small, model, out):
@@ -391,7 +394,8 @@ def test_a_dry_run_counts_and_writes_nothing(small, model, out, tmp_path, capsys
 def test_waits_are_said_and_a_dry_run_reckons_with_them(small, model, tmp_path, capsys, ray_local):
     run = tag(small, model, tmp_path / "out", workers=1)
     said = capsys.readouterr().err
-    assert "tag:   0% 0/3 " in said and "waiting for the model's processes to start" in said
+    assert "tag:   0% 0/3 " in said
+    assert "waiting for the model's processes to start, and for the first tracks" in said
     assert said.index("3/3") < said.index("joining the files of tags, and writing run.json")
     there = json.loads((tmp_path / "out" / "run.json").read_text())
     (kept,) = (tmp_path / "out" / "runs").glob("*.json")

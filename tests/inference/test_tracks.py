@@ -5,8 +5,9 @@ import pytest
 
 from pipeline.audio.decoding.fingerprint import byte_fingerprint, packet_fingerprint
 from pipeline.audio.decoding.guard import Guard
-from pipeline.inference.track_description import Description
-from pipeline.inference.tracks import _fingerprints, described_rows
+from pipeline.audio.spectra.logmel import compile_kernel
+from pipeline.inference.track_description import Description, computed
+from pipeline.inference.tracks import _fingerprints, described_rows, track_of
 from pipeline.store.tags.known import NO_CONTENTS, Fingerprints, KnownContents, content_hashes
 from tests.s3 import ENVIRONMENT, S3Server
 
@@ -71,3 +72,22 @@ def test_a_file_is_known_by_its_packets_though_a_process_was_killed(make_wav, n_
     with KilledAtFirst() as guard:
         guard.n_kills = n_kills
         assert _fingerprints(path, guard, NO_CONTENTS)["fingerprint"] == of(path)
+
+
+def test_what_is_compiled_takes_no_track_s_time(make_wav, monkeypatch):
+    """A busy machine compiles for minutes: its first tracks were failed as too slow."""
+    called = []
+
+    class Watched(Guard):
+        def prepare(self, function):
+            called.append(function)
+
+        def retried(self, function, *args):
+            called.append(function)
+            return super().retried(function, *args)
+
+    with Watched() as guard:
+        monkeypatch.setattr("pipeline.inference.tracks._guard", lambda _: guard)
+        rows = [track_of(make_wav("a.wav", 1, 440), None)]
+        list(described_rows(rows, Description([]), NO_CONTENTS))
+    assert called[-2:] == [compile_kernel, computed]

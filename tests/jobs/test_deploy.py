@@ -473,6 +473,21 @@ def jobs_api(**details):
         server.shutdown()
 
 
+async def no_log(*_):
+    """Print no line of a job."""
+    for line in ():
+        yield line
+
+
+def test_the_log_of_a_job_that_was_killed_is_not_printed_again(monkeypatch, capsys):
+    said = "Job entrypoint command failed with exit code 137"
+    message = f"{said}, last available logs (truncated to 20,000 chars):\ntag: 0%\nKilled\n"
+    monkeypatch.setattr(JobSubmissionClient, "tail_job_logs", no_log)
+    with jobs_api(status="FAILED", driver_exit_code=137, message=message) as server:
+        assert wait_for_job(JobSubmissionClient(server), "night") == 1
+    assert capsys.readouterr().err == f"night: FAILED: {said}\n"
+
+
 VERSION = {"version": "4", "ray_version": ray.__version__, "ray_commit": "", "session_name": ""}
 JOB = {"type": "SUBMISSION", "submission_id": "night", "entrypoint": "python -m jobs.tag_catalog"}
 
@@ -490,10 +505,6 @@ JOB = {"type": "SUBMISSION", "submission_id": "night", "entrypoint": "python -m 
     ],
 )
 def test_a_job_that_is_waited_for_gives_its_own_code(status, driver_exit_code, code, monkeypatch):
-    async def no_log(*_):
-        for line in ():
-            yield line
-
     monkeypatch.setattr(JobSubmissionClient, "tail_job_logs", no_log)
     monkeypatch.setattr("pipeline.flows.submit._ASK_AGAIN_S", 0.01)
     with jobs_api(status=status, driver_exit_code=driver_exit_code) as server:

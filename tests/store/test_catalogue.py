@@ -108,7 +108,7 @@ def test_what_is_no_catalogue_is_told(music, tmp_path):
         list_tracks(str(music / "text.parquet"))
 
 
-@pytest.mark.parametrize("uri", ["/nowhere/x.wav", "/", "s3x://b/x.wav"])
+@pytest.mark.parametrize("uri", ["/nowhere.wav", "/", "s3x://b/x.wav"])
 def test_a_track_that_cannot_be_read_is_a_fault_of_the_track(uri):
     with pytest.raises(DecodeError, match="unreadable"):
         open_track(uri)
@@ -123,6 +123,20 @@ def test_a_network_disk_that_is_gone_is_not_the_track_s_fault(tmp_path, monkeypa
     monkeypatch.setattr(Path, "is_file", stale)
     with pytest.raises(FetchFault, match=r"connection: .*Stale"):
         open_track(str(tmp_path / "x.wav"))
+
+
+@pytest.mark.parametrize("is_there", [False, True])
+def test_a_folder_that_is_gone_is_not_the_track_s_fault(tmp_path, is_there):
+    """The next run takes its tracks again: a disk was not mounted, and left its empty folder."""
+    folder = tmp_path / "music"
+    if is_there:
+        folder.mkdir()
+    with pytest.raises(FetchFault, match=r"connection: no such file, .*music is gone or empty"):
+        open_track(str(folder / "x.wav"))
+    folder.mkdir(exist_ok=True)
+    (folder / "y.wav").touch()
+    with pytest.raises(DecodeError, match=r"unreadable: no such file$"):
+        open_track(str(folder / "x.wav"))
 
 
 def test_a_fifo_does_not_hang(tmp_path):

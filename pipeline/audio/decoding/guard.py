@@ -42,6 +42,7 @@ class Guard:
         self._timeout_s, self._max_memory_bytes = timeout_s, max_memory_bytes
         self._child: subprocess.Popen[bytes] | None = None
         self._line: Connection | None = None
+        self._prepared: subprocess.Popen[bytes] | None = None
         self._n_calls = 0
 
     def __enter__(self) -> Guard:
@@ -85,6 +86,25 @@ class Guard:
                     raise
         return self(function, *args, **kwargs)
 
+    def prepare(self, function: Callable[[], None]) -> None:
+        """Call a function once in each process, however long it takes.
+
+        What is compiled at its first use may take a busy machine minutes, which are no file's. What
+        the function raises is dropped: calls that need it will say so.
+        """
+        if self._child is not None and self._prepared is self._child:
+            return
+        line = self._ready()
+        try:
+            line.send((function, (), {}))
+            line.recv()
+            self._prepared = self._child
+        except (EOFError, OSError):  # somebody killed the process
+            self.close()
+        except BaseException:  # as in a call
+            self.close()
+            raise
+
     def close(self) -> None:
         """End the process; the next call starts another."""
         if self._child is not None:
@@ -92,7 +112,7 @@ class Guard:
             self._child.wait()
         if self._line is not None:
             self._line.close()
-        self._child = self._line = None
+        self._child = self._line = self._prepared = None
 
     def _ready(self) -> Connection:
         self._n_calls += 1

@@ -162,6 +162,11 @@ def fused_kernel(n_fft: int) -> Any:
     return fused
 
 
+def compile_kernel() -> None:
+    """Compile the fused kernel, or load what is compiled: at first use 10 s of a core."""
+    fused_kernel(64)  # for every length of frame
+
+
 def _ones(n_fft: int) -> tuple[Float32, Float32]:
     return np.ones(n_fft, np.float32), np.ones((1, 1 + n_fft // 2), np.float32)
 

@@ -222,7 +222,7 @@ def _stages(
     on_ray = stages_on_ray(
         inference, writing, steps.knowing, n_actors=config.workers, max_wait_s=config.max_wait_s
     )
-    return on_ray, "waiting for the model's processes to start"
+    return on_ray, "waiting for the model's processes to start, and for the first tracks"
 
 
 def _last_of_all(started: datetime, known: Totals) -> datetime:

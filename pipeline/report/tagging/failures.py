@@ -22,7 +22,7 @@ REASONS = {
     "too_large": "more bytes than are held in memory",
     "not_found": "the server has no such file",
     "forbidden": "the server does not hand it out",
-    "connection": "the server could not be reached",
+    "connection": "the server or the disk could not be reached",
     "timeout": "the server did not answer in time",
     "truncated": "fewer bytes came than were promised",
 }
