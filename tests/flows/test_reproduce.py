@@ -106,6 +106,7 @@ def test_what_a_user_gets_wrong_is_said_before_anything_is_written(tmp_path):
         run(config)
     irmas = tmp_path / "irmas"
     irmas.mkdir()
+    (irmas / "a.wav").touch()
     with pytest.raises(UsageError, match=r"no dataset.json there"):
         run(replace(config, irmas=str(irmas), audioset=str(irmas)))
     other = DatasetRecord(classes=default_vocabulary().to_dict()[:2], complete=True)
@@ -117,7 +118,7 @@ def test_what_a_user_gets_wrong_is_said_before_anything_is_written(tmp_path):
     assert not (tmp_path / "out").exists()
 
 
-def test_an_irmas_without_clips_is_told_by_its_flag(ray_local, tmp_path):
+def test_an_irmas_without_clips_is_told_by_its_flag_before_ray_starts(tmp_path):
     (tmp_path / "irmas").mkdir()
     config = ReproduceConfig(str(tmp_path / "irmas"), str(tmp_path / "out"))
     with pytest.raises(
@@ -153,6 +154,7 @@ def test_weights_that_come_later_go_on_in_the_folder():
 
 def test_other_options_are_refused_in_a_folder(tmp_path):
     (tmp_path / "irmas").mkdir()
+    (tmp_path / "irmas" / "a.wav").touch()
     config = ReproduceConfig(str(tmp_path / "irmas"), str(tmp_path / "out"))
     record = ReproductionRecord("harmony", config.identity())
     Folder(config.out).write_json("reproduction.json", record.to_dict())

@@ -13,6 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from pipeline.audio.fetching.access import IRMAS as SOURCE
+from pipeline.audio.fetching.irmas_source import irmas_paths
 from pipeline.configs.build import BuildConfig
 from pipeline.configs.explore import ExploreConfig
 from pipeline.configs.extract import ExtractConfig
@@ -40,6 +41,7 @@ from pipeline.reproduction.results import result_row, results_csv
 from pipeline.runs.compare import read_evaluation
 from pipeline.runs.logs import say
 from pipeline.runs.provenance import provenance
+from pipeline.selection.irmas import EXPECTED
 from pipeline.selection.splits import SPLITS
 from pipeline.selection.vocabulary import Vocabulary, default_vocabulary
 from pipeline.store.dataset import Dataset
@@ -123,6 +125,8 @@ def check_inputs(config: ReproduceConfig) -> None:
     """Raise UsageError unless the data are there: a folder, and a dataset of the same classes."""
     if not Path(config.irmas).is_dir():
         raise UsageError(f"--irmas {config.irmas}: no such folder; expected IRMAS's own, unpacked")
+    if not irmas_paths(Path(config.irmas)):  # now, as Ray takes a while to start
+        raise UsageError(f"--irmas {config.irmas}: found no wav file; expected {EXPECTED}")
     check_name(config.backbone)
     if config.audioset is not None:
         check_audioset(config.audioset)
