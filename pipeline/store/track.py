@@ -5,6 +5,7 @@ Whatever keeps a track from being read is an ItemFault, as it becomes a row.
 
 from __future__ import annotations
 
+import os
 import ipaddress
 import socket
 from pathlib import Path
@@ -53,10 +54,15 @@ def _no_file(path: Path) -> ItemFault:
     """
     if path.exists():
         return DecodeError(Reason.UNREADABLE, "not a regular file")
-    if not path.parent.is_dir() or not any(path.parent.iterdir()):
+    if not path.parent.is_dir() or _is_empty(path.parent):
         text = f"no such file, and its folder {path.parent} is gone or empty"
         return FetchFault(Reason.CONNECTION, text)
     return DecodeError(Reason.UNREADABLE, "no such file")
+
+
+def _is_empty(folder: Path) -> bool:
+    with os.scandir(folder) as entries:  # not all names are read, as `iterdir` does
+        return next(entries, None) is None
 
 
 def refuse_local_uri(uri: str) -> None:
