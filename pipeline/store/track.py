@@ -5,8 +5,8 @@ Whatever keeps a track from being read is an ItemFault, as it becomes a row.
 
 from __future__ import annotations
 
-import os
 import ipaddress
+import os
 import socket
 from pathlib import Path
 from typing import BinaryIO, cast
