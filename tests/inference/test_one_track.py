@@ -61,6 +61,8 @@ def test_a_relative_path_is_that_of_the_caller_now(tagger, make_wav, monkeypatch
 
 def test_what_cannot_be_read_is_a_row(tagger, tmp_path):
     assert tagger.tag(b"no music")["reason"] == "not_audio"
+    assert tagger.tag(tmp_path / "nowhere.mp3")["reason"] == "connection"  # a disk not mounted?
+    (tmp_path / "other.mp3").touch()
     assert tagger.tag(tmp_path / "nowhere.mp3")["reason"] == "unreadable"
     assert tagger.tag(np.zeros(0, np.float32), sample_rate_hz=RATE_HZ)["status"] == "failed"
 
