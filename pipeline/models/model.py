@@ -256,8 +256,8 @@ def load_model(uri: str) -> tuple[Tagger, ModelCard]:
         check_name(card.architecture.name)
     except UsageError as error:
         raise SpecMismatch(
-            f"{uri}: there is no network {card.architecture.name!r} here; one of somebody's own "
-            "wants its file in pipeline/models/networks/, as where it was trained"
+            f"{uri}: there is no network {card.architecture.name!r} here; if it is one of your "
+            "own, put its file into pipeline/models/networks/, as where the model was trained"
         ) from error
     tagger = Tagger(card.architecture)
     _load_weights(tagger, uri, card)

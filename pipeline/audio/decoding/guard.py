@@ -17,8 +17,9 @@ import socket
 import subprocess
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from multiprocessing.connection import Connection
-from typing import ParamSpec, TypeVar
+from typing import Any, ParamSpec, TypeVar
 
 from pipeline.errors import DecodeError, Reason
 
@@ -42,7 +43,7 @@ class Guard:
         self._timeout_s, self._max_memory_bytes = timeout_s, max_memory_bytes
         self._child: subprocess.Popen[bytes] | None = None
         self._line: Connection | None = None
-        self._prepared: subprocess.Popen[bytes] | None = None
+        self._is_prepared = False
         self._n_calls = 0
 
     def __enter__(self) -> Guard:
@@ -61,20 +62,7 @@ class Guard:
         DecodeError
             crashed, where the process died of it; too_slow, where it took more than `timeout_s`.
         """
-        line = self._ready()
-        try:
-            line.send((function, args, kwargs))
-            if not line.poll(self._timeout_s):
-                raise DecodeError(Reason.TOO_SLOW, f"no end after {self._timeout_s:.0f} s")
-            is_fault, result = line.recv()
-        except (EOFError, OSError) as error:
-            raise DecodeError(Reason.CRASHED, self._last_words()) from error
-        except BaseException:  # the answer to this call must not be taken for that to the next
-            self.close()
-            raise
-        if is_fault:
-            raise result
-        return result  # type: ignore[no-any-return]
+        return self._answer(self._timeout_s, (function, args, kwargs))  # type: ignore[no-any-return]
 
     def retried(self, function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
         """Do as a call does, but blame a file only when several processes have died of it."""
@@ -92,18 +80,11 @@ class Guard:
         What is compiled at its first use may take a busy machine minutes, which are no file's. What
         the function raises is dropped: calls that need it will say so.
         """
-        if self._child is not None and self._prepared is self._child:
+        if self._is_prepared:
             return
-        line = self._ready()
-        try:
-            line.send((function, (), {}))
-            line.recv()
-            self._prepared = self._child
-        except (EOFError, OSError):  # somebody killed the process
-            self.close()
-        except BaseException:  # as in a call
-            self.close()
-            raise
+        with suppress(Exception):
+            self._answer(None, (function, (), {}))
+        self._is_prepared = self._child is not None  # somebody may have killed it
 
     def close(self) -> None:
         """End the process; the next call starts another."""
@@ -112,7 +93,25 @@ class Guard:
             self._child.wait()
         if self._line is not None:
             self._line.close()
-        self._child = self._line = self._prepared = None
+        self._child = self._line = None
+        self._is_prepared = False
+
+    def _answer(self, timeout_s: float | None, call: tuple[Any, ...]) -> Any:
+        """Return what the process answers, or raise it; without `timeout_s` wait for the end."""
+        line = self._ready()
+        try:
+            line.send(call)
+            if not line.poll(timeout_s):
+                raise DecodeError(Reason.TOO_SLOW, f"no end after {timeout_s:.0f} s")
+            is_fault, result = line.recv()
+        except (EOFError, OSError) as error:
+            raise DecodeError(Reason.CRASHED, self._last_words()) from error
+        except BaseException:  # the answer to this call must not be taken for that to the next
+            self.close()
+            raise
+        if is_fault:
+            raise result
+        return result
 
     def _ready(self) -> Connection:
         self._n_calls += 1

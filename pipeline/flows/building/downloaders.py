@@ -13,7 +13,6 @@ from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 import pyarrow as pa
 import ray
 from ray.exceptions import RayActorError
@@ -23,7 +22,7 @@ from pipeline.audio.fetching.access import Access
 from pipeline.audio.fetching.circuit_breaker import OpenGate, Report, RequestGate
 from pipeline.audio.fetching.fetch import open_source
 from pipeline.audio.segment import SegmentRows, crashed_row, get_segment
-from pipeline.audio.spectra.logmel import LogMelSpec, log_mel
+from pipeline.audio.spectra.logmel import LogMelSpec, compile_kernel
 from pipeline.errors import Outcome
 from pipeline.flows.building.request_gate import RemoteGate
 from pipeline.flows.metrics import add_segments
@@ -70,7 +69,7 @@ class _Downloader:
         self._reports = RemoteGate(self._gate, self._source, is_rated=job.is_rated)
         is_remote = self._source.is_remote
         self._request_gate: RequestGate = self._reports if is_remote else OpenGate()
-        log_mel(np.zeros(job.spec.n_fft, np.float32), job.spec)  # or the first clips' times have it
+        compile_kernel()  # or the first clips' times have it
 
     def build(self, shard: Shard) -> None:
         """Get every segment of a shard, and commit."""

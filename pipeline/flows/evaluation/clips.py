@@ -37,8 +37,8 @@ def check_split(dataset: Dataset, split: str, inference: InferenceConfig) -> Non
     if not clip_shards(dataset, split):
         others = [name for name in SPLITS if clip_shards(dataset, name)]
         raise UsageError(
-            f"{dataset.folder.uri}: the dataset has no clips in its {split} split, "
-            f"but in {', '.join(others) or 'no other'}"
+            f"{dataset.folder.uri}: the dataset has no clips in its {split} split; "
+            + (f"it has clips in {', '.join(others)}" if others else "it has none at all")
         )
 
 
