@@ -32,7 +32,7 @@ class TagConfig(ClusterConfig):
     """What to tag, with what, to where."""
 
     catalog: Annotated[str, Flag("URI|GLOB|MANIFEST", known=FORMS), _TRACKS]
-    """The tracks: {known}."""
+    """The tracks to tag: {known}."""
     model: Annotated[str, Flag("starter|URI|URI,URI"), _MODEL] = STARTER
     """A model's folder, from train or quantize; an ensemble's, from evaluate --ensemble; several
     with commas between, of which the scores are averaged; or the starter."""
