@@ -53,17 +53,20 @@ def verdict_of(difference: float | None, p_value: float | None) -> Verdict:
 def anova_claims(figure: str, anova: Mapping[str, Any] | None) -> list[ClaimRow]:
     """Return what came of the report's ANOVA: all descriptors differ by class, Tonnetz does not.
 
-    `anova` is that of explore.json; None where there is none.
+    `anova` is that of explore.json; None where there is none. That Tonnetz has no significant row
+    says something only where descriptors of the same clips have: else it is "undecided".
     """
     by_name = {row["feature"]: row for row in (anova or {}).get("features", ())}
     kept = ClaimRow(
         figure, f"Every descriptor differs between the classes at p < {P_LIMIT}.", "not tested"
     )
+    kept = _judged_rows(kept, by_name.get(DESCRIPTORS), expected=True)
     dropped = ClaimRow(figure, "Tonnetz does not.", "not tested")
-    return [
-        _judged_rows(kept, by_name.get(DESCRIPTORS), expected=True),
-        _judged_rows(dropped, by_name.get(TONNETZ), expected=False),
-    ]
+    dropped = _judged_rows(dropped, by_name.get(TONNETZ), expected=False)
+    if dropped.verdict == "holds" and not by_name.get(DESCRIPTORS, {}).get("n_significant"):
+        detail = f"{dropped.detail}; no descriptor differs either, so the clips may be too few"
+        dropped = replace(dropped, verdict="undecided", detail=detail)
+    return [kept, dropped]
 
 
 def _judged_rows(claim: ClaimRow, found: Mapping[str, Any] | None, *, expected: bool) -> ClaimRow:

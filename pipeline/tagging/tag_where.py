@@ -24,8 +24,13 @@ def is_small(left: Sizes, *, gpu: bool, workers: int | None) -> bool:
     >>> is_small(Sizes(n_bytes=1000, n_unsized=1), gpu=False, workers=2)
     False
     """
-    asks_for_ray = gpu or workers is not None or "RAY_ADDRESS" in os.environ or _has_ray()
-    return not asks_for_ray and n_bytes(left) <= SMALL_BYTES
+    on_ray = asks_for_ray(gpu=gpu) or workers is not None or _has_ray()
+    return not on_ray and n_bytes(left) <= SMALL_BYTES
+
+
+def asks_for_ray(*, gpu: bool) -> bool:
+    """Say whether a user asks for Ray's processes: by a cluster's address or for a GPU."""
+    return gpu or "RAY_ADDRESS" in os.environ
 
 
 def n_bytes(left: Sizes) -> int:

@@ -13,8 +13,8 @@ from jobs import tag_catalog as tag_job
 from pipeline.evaluation.labels.aggregate import METHODS, aggregate
 from pipeline.evaluation.labels.validation import Choice, choose_thresholds
 from pipeline.flows.evaluation import evaluate as evaluation
-from pipeline.flows.evaluation import validate
 from pipeline.flows.evaluation.evaluate import EvaluateConfig, evaluate
+from pipeline.flows.evaluation.validate import validation_of
 from pipeline.flows.tagging.tag import TagConfig, tag_catalog
 from pipeline.inference.described import describe
 from pipeline.inference.inference_config import inference_config
@@ -46,7 +46,7 @@ def rows(out):
     return {row["uri"]: row for row in table}
 
 
-def test_validation_means_every_aggregation_over_the_models(tmp_path, monkeypatch):
+def test_validation_means_every_aggregation_over_the_models(tmp_path):
     """Each model's windows by themselves, then the mean; what is found goes into the out."""
     a, b = (write(tmp_path / name, name) for name in FRONT_ENDS)
     inference, n = inference_config(f"{a},{b}"), len(CODES)
@@ -55,11 +55,8 @@ def test_validation_means_every_aggregation_over_the_models(tmp_path, monkeypatc
         part.card.model_id: {"x": rng.random((k + 3, n)), "y": rng.random((2, n))}
         for k, part in enumerate(inference.parts)
     }
-    monkeypatch.setattr(
-        validate, "window_scores_of", lambda clips, part, n_blocks: windows[part.card.model_id]
-    )
     truth = {"x": ["cel"], "y": ["pia"], "broken": []}
-    held = validate.validation_of(None, truth, inference, n_blocks=1)
+    held = validation_of(list(windows.values()), truth, inference)
     assert set(held.scores) == set(held.own) >= {*METHODS, inference.aggregation}
     for method in ("s1", "max", inference.aggregation):
         each = method.split("+") if "+" in method else [method] * 2

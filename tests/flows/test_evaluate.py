@@ -15,7 +15,9 @@ from pipeline.errors import SpecMismatch, TableError, UsageError
 from pipeline.evaluation.labels.aggregate import METHODS
 from pipeline.evaluation.labels.thresholds import RULES, tuned
 from pipeline.evaluation.runs.scored import from_table
+from pipeline.flows.evaluation import clip_scorer
 from pipeline.flows.evaluation import evaluate as evaluation
+from pipeline.flows.evaluation.clip_scorer import is_small
 from pipeline.flows.evaluation.evaluate import EvaluateConfig, evaluate
 from pipeline.flows.tagging.tag import TagConfig, tag_catalog
 from pipeline.inference.inference_config import calibrated, inference_config
@@ -73,6 +75,32 @@ def test_what_is_no_evaluation_is_left_alone(model, dataset, tmp_path):
     out = Folder(str(tmp_path / "in use"))
     with out.claimed(), pytest.raises(UsageError, match="another job is writing there"):
         evaluate(EvaluateConfig(str(model), out.uri, str(dataset)))
+
+
+@pytest.mark.slow
+def test_rays_processes_say_what_this_one_says(
+    scored_split, model, dataset, ray_local, tmp_path, monkeypatch
+):
+    """Many clips are scored by Ray, few in the job's own process."""
+    metrics, out = scored_split
+    config = EvaluateConfig(
+        str(model), str(tmp_path), str(dataset), aggregate="s2", thresholds="tuned"
+    )
+    inference = inference_config(str(model))
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    assert is_small(Dataset.open(str(dataset)), ["val", "test"], inference)
+    monkeypatch.setattr(clip_scorer, "SMALL_BYTES", 0)
+    assert not is_small(Dataset.open(str(dataset)), ["val", "test"], inference)
+    on_ray = evaluate(config)
+    here, there = (from_table(pq.read_table(f / "scores.parquet")) for f in (out, tmp_path))
+    assert (here.uris, here.codes) == (there.uris, there.codes)
+    np.testing.assert_allclose(here.scores, there.scores, atol=1e-5)
+    for mine, rays in zip(metrics.per_class, on_ray.per_class, strict=True):
+        assert mine.threshold == pytest.approx(rays.threshold, abs=1e-5)  # of validation
+    assert metrics.macro_f1 == pytest.approx(on_ray.macro_f1)
+    monkeypatch.setattr(clip_scorer, "SMALL_BYTES", 1 << 40)
+    monkeypatch.setenv("RAY_ADDRESS", "auto")
+    assert not is_small(Dataset.open(str(dataset)), ["val", "test"], inference)
 
 
 @pytest.mark.slow

@@ -1,12 +1,10 @@
-"""A dataset's split in, its clips as tracks of Ray Data out: they bring their bytes along."""
+"""A dataset's split in, its clips as TRACKS out: they bring their bytes along."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from functools import partial
 
 import pyarrow as pa
-import ray.data
 
 from pipeline.errors import SpecMismatch, UsageError
 from pipeline.inference.inference_config import InferenceConfig
@@ -50,13 +48,6 @@ def clip_shards(dataset: Dataset, split: str) -> list[str]:
 def count_clips(dataset: Dataset, shards: list[str]) -> int:
     """Return how many clips shards hold."""
     return sum(dataset.folder.n_rows(name) for name in shards)
-
-
-def clip_tracks(dataset: Dataset, shards: list[str]) -> ray.data.Dataset:
-    """Return the clips of shards; a clip's uri is its segment_id."""
-    return ray.data.from_arrow([pa.table({"shard": [name]}) for name in shards]).map_batches(
-        partial(read_clips, dataset=dataset), batch_size=1, batch_format="pyarrow"
-    )
 
 
 def read_clips(shards: pa.Table, *, dataset: Dataset) -> Iterator[pa.Table]:

@@ -24,10 +24,9 @@ from pipeline.evaluation.labels.validation import Choice, Validation, choose_thr
 from pipeline.evaluation.runs.scored import Scored, to_table
 from pipeline.evaluation.statistics.evaluation import Measured, evaluation_of
 from pipeline.evaluation.statistics.metrics import Metrics, multilabel_metrics
-from pipeline.flows.cluster import ray_session
-from pipeline.flows.evaluation.clips import check_split, clip_shards, clip_tracks, count_clips
+from pipeline.flows.evaluation.clip_scorer import ClipScorer, clip_scorer
+from pipeline.flows.evaluation.clips import check_split, clip_shards, count_clips
 from pipeline.flows.evaluation.validate import validation_of
-from pipeline.flows.tagging.tag_stages import run_stages
 from pipeline.inference.inference_config import InferenceConfig, check_model, inference_config
 from pipeline.models.ensemble import Card, EnsembleCard, save_ensemble
 from pipeline.models.model import ModelCard, save_card
@@ -125,14 +124,14 @@ def _tag(
     out: Folder,
 ) -> _Tagged:
     """Tag a dataset's split with the thresholds that its validation split gives."""
-    with ray_session(min_cpus=4, gpu=inference.gpu, max_wait_s=config.max_wait_s):
-        held = None
-        if inference.is_of_fold:
-            say("no_validation", text="val is not looked at: a fold's model has learned from it")
-        elif config.looks_at_validation:
-            held = validate(dataset, inference)
+    if inference.is_of_fold:
+        say("no_validation", text="val is not looked at: a fold's model has learned from it")
+    looks = config.looks_at_validation and not inference.is_of_fold
+    splits = ["val", config.split] if looks else [config.split]
+    with clip_scorer(dataset, splits, inference, max_wait_s=config.max_wait_s) as scorer:
+        held = validate(dataset, inference, scorer) if looks else None
         inference = _with_thresholds(inference, choice, held)
-        tags = tag_split(dataset, config.split, inference, out)
+        tags = tag_split(dataset, config.split, inference, out, scorer)
     build = dataset.folder.read_record("report.json", BuildReport)
     truth = split_truth(dataset, config.split)
     unknown = dataset.unknown(config.split)
@@ -195,31 +194,24 @@ def training_cost(training: Mapping[str, Any]) -> dict[str, float | None]:
     return {"seconds": training.get("seconds"), "peak_memory_mib": peak_mib}
 
 
-def validate(dataset: Dataset, inference: InferenceConfig) -> Validation | None:
+def validate(dataset: Dataset, inference: InferenceConfig, scorer: ClipScorer) -> Validation | None:
     """Score the clips of the validation split by every aggregation; None where it has none."""
-    shards = clip_shards(dataset, "val")
-    if not shards:
+    if not clip_shards(dataset, "val"):
         return None
-    return validation_of(
-        clip_tracks(dataset, shards),
-        split_truth(dataset, "val"),
-        inference,
-        n_blocks=len(shards),
-        unknown=dataset.unknown("val"),
-    )
+    scores = [scorer.window_scores("val", part) for part in inference.parts]
+    truth, unknown = split_truth(dataset, "val"), dataset.unknown("val")
+    return validation_of(scores, truth, inference, unknown=unknown)
 
 
-def tag_split(dataset: Dataset, split: str, inference: InferenceConfig, out: Folder) -> pa.Table:
+def tag_split(
+    dataset: Dataset, split: str, inference: InferenceConfig, out: Folder, scorer: ClipScorer
+) -> pa.Table:
     """Tag the clips of one split, and return their TAGS; a clip's uri is its segment_id."""
-    shards = clip_shards(dataset, split)
     store = TagStore(out)
     store.clear()
-    n_clips = count_clips(dataset, shards)
-    with ray_session(min_cpus=4):
-        writing = Writing(store, f"{datetime.now(UTC):%Y-%m-%d}")
-        clips = clip_tracks(dataset, shards)
-        done = run_stages(clips, inference, writing, n_blocks=len(shards))
-        gathered(done, n_tracks=n_clips, waits="waiting for the model's processes to start")
+    n_clips = count_clips(dataset, clip_shards(dataset, split))
+    done = scorer.tag(split, inference, Writing(store, f"{datetime.now(UTC):%Y-%m-%d}"))
+    gathered(done, n_tracks=n_clips, waits="waiting for the model and the first clips")
     tags = store.read()
     if tags is None or tags.num_rows != n_clips:
         raise RuntimeError(f"{n_clips} clips, but {tags.num_rows if tags else 0} rows of TAGS")

@@ -23,15 +23,8 @@ from pipeline.errors import UsageError
 from pipeline.evaluation.labels.aggregate import aggregate
 from pipeline.evaluation.labels.targets import target_matrix
 from pipeline.evaluation.statistics.metrics import multilabel_metrics
-from pipeline.flows.cluster import ray_session
-from pipeline.flows.evaluation.clips import (
-    check_split,
-    clip_shards,
-    clip_tracks,
-    count_clips,
-    read_clips,
-)
-from pipeline.flows.evaluation.validate import window_scores_of
+from pipeline.flows.evaluation.clip_scorer import clip_scorer
+from pipeline.flows.evaluation.clips import check_split, clip_shards, count_clips, read_clips
 from pipeline.inference.described import describe, windows_of
 from pipeline.inference.inference_config import InferenceConfig, inference_config
 from pipeline.models.card import model_there
@@ -137,12 +130,9 @@ def _figures(
     timed: npt.NDArray[Any],
 ) -> dict[str, Figures]:
     """Return how f32, bf16 where this CPU has it, and int8 do on a split."""
-    shards = clip_shards(dataset, config.split)
-    with ray_session(min_cpus=4, max_wait_s=config.max_wait_s):
-        found = {
-            name: window_scores_of(clip_tracks(dataset, shards), one, n_blocks=len(shards))
-            for name, one in ways.items()
-        }
+    splits = [config.split]
+    with clip_scorer(dataset, splits, ways["f32"], max_wait_s=config.max_wait_s) as scorer:
+        found = {name: scorer.window_scores(config.split, one) for name, one in ways.items()}
     truth, unknown = split_truth(dataset, config.split), dataset.unknown(config.split)
     targets = target_matrix(truth.values(), map(unknown.get, truth), ways["f32"].codes)
     return {
