@@ -215,7 +215,8 @@ def bf16_here(kind: str) -> str:
     """Return whether bfloat16 is fast on cpu or cuda and, on the demo's network, right."""
     import torch
 
-    from pipeline.models.engines.precision import has_fast_bf16, step_fault
+    from pipeline.models.engines.bf16_trial import step_fault
+    from pipeline.models.engines.precision import has_fast_bf16
     from pipeline.models.model import Architecture, Tagger
 
     device = torch.device(kind)

@@ -17,7 +17,9 @@ _CURES = {
     r"permission denied|read-only file system|operation not permitted": (
         "make it accessible to this user, or name another folder"
     ),
-    r"no_such_bucket|no such bucket": "create the bucket first, name another, or check AWS_ENDPOINT_URL",
+    r"no_such_bucket|no such bucket": (
+        "create the bucket first, name another, or check AWS_ENDPOINT_URL"
+    ),
     r"access_denied|invalid_access_key|invalid_client_token|signature|expired_?token|"
     r"http status (401|403)|permission_denied|unauthenticated|forbidden": (
         "check AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY (or the profile, or the node's role) "

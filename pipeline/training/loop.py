@@ -21,8 +21,9 @@ import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
+from pipeline.models.engines.bf16_trial import n_to_try, step_fault
 from pipeline.models.engines.compiler import NOT_COMPILED, compiler_fault
-from pipeline.models.engines.precision import n_to_try, resolved, step_fault
+from pipeline.models.engines.precision import resolved
 from pipeline.models.model import Tagger
 from pipeline.models.networks.parts.blocks import hold_frozen_norms
 from pipeline.training.config import TrainConfig

@@ -224,7 +224,7 @@ def test_a_training_in_a_bucket_is_killed_with_9_and_ends_as_if_undisturbed(
 @pytest.mark.parametrize(
     ("bucket", "endpoint", "refused", "cure"),
     [
-        ("no-such-bucket", None, False, "create the bucket first, name another, or check AWS_ENDPOINT_URL"),
+        ("no-such-bucket", None, False, "create the bucket first, name another, or check AWS_END"),
         (BUCKET, None, True, "check AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"),
         (BUCKET, "http://127.0.0.1:1", False, "check the network and AWS_ENDPOINT_URL"),
     ],

@@ -10,9 +10,15 @@ import torch
 from torch import nn
 
 from pipeline.errors import UsageError
-from pipeline.models.engines import engines, graphs, precision
+from pipeline.models.engines import bf16_trial, engines, graphs, precision
+from pipeline.models.engines.bf16_trial import (
+    disagreement,
+    forward_fault,
+    layer_fault,
+    n_to_try,
+    step_trial,
+)
 from pipeline.models.engines.engines import make_engine
-from pipeline.models.engines.precision import disagreement, forward_fault, n_to_try, step_trial
 from pipeline.models.model import Architecture, Tagger, load_model
 from pipeline.training.config import TrainConfig
 from pipeline.training.loop import Hooks, train
@@ -236,6 +242,33 @@ def test_older_runs_keep_their_names():
     assert "precision" not in TrainConfig().identity()
     assert TrainConfig(precision="f32").identity()["precision"] == "f32"
     assert TrainConfig().identity()["seed"] == 0
+
+
+def test_layers_that_are_alike_are_compared_once(monkeypatch):
+    """The blocks of a transformer are: the same kernel computes them."""
+    compared = []
+
+    def note(layer, inputs, low_type):
+        compared.append((str(layer), tuple(inputs.shape)))
+        return ""
+
+    monkeypatch.setattr(bf16_trial, "_fault_of_layer", note)
+    network = nn.Sequential(*(nn.Linear(8, 8) for _ in range(4)), nn.Linear(8, 3), nn.LayerNorm(3))
+    assert layer_fault(network, torch.randn(5, 8)) == ""
+    # The first gets float32, those behind it bfloat16.
+    assert [shape for _, shape in compared] == [(5, 8), (5, 8), (5, 8), (5, 3)]
+    assert "out_features=3" in compared[2][0]
+    compared.clear()
+    network[2] = WrongLinear(8, 8)  # of another class, so it is not taken for one of them
+    layer_fault(network, torch.randn(5, 8))
+    assert len(compared) == 5
+
+
+class WrongLinear(nn.Linear):
+    """Prints as `nn.Linear` does."""
+
+    def _get_name(self):
+        return "Linear"
 
 
 def wrong_conv(monkeypatch, how):

@@ -35,7 +35,8 @@ from pipeline.flows.training.fit_worker import (
 from pipeline.flows.training.probe import train_probe
 from pipeline.flows.training.training_progress import ProgressActor, show_progress
 from pipeline.models.card import model_there
-from pipeline.models.engines.precision import NARROWER_ISA, Trial
+from pipeline.models.engines.bf16_trial import Trial
+from pipeline.models.engines.precision import NARROWER_ISA
 from pipeline.models.model import (
     ModelCard,
     check_name,

@@ -20,7 +20,8 @@ from ray.train import Checkpoint, CheckpointUploadMode
 from pipeline.datasets.training_data import TrainingData
 from pipeline.errors import UsageError
 from pipeline.flows.cluster import own_cpus
-from pipeline.models.engines.precision import Trial, has_fast_bf16, n_to_try, step_trial
+from pipeline.models.engines.bf16_trial import Trial, n_to_try, step_trial
+from pipeline.models.engines.precision import has_fast_bf16
 from pipeline.models.model import Tagger
 from pipeline.training.augmenting.augment_examples import augmented_windows
 from pipeline.training.classical import fit_classical

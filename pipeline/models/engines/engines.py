@@ -22,6 +22,7 @@ from torch import Tensor, nn
 from pipeline.arrays import Float32
 from pipeline.audio.spectra.windows import JoinedWindows
 from pipeline.errors import SpecMismatch, UsageError
+from pipeline.models.engines.bf16_trial import forward_fault
 from pipeline.models.engines.compiler import NOT_COMPILED, compiler_fault
 from pipeline.models.engines.engine_choice import check_names, wants_int8
 from pipeline.models.engines.graphs import (
@@ -35,7 +36,7 @@ from pipeline.models.engines.graphs import (
     proved_graph,
     read_graph,
 )
-from pipeline.models.engines.precision import autocast, forward_fault, joined_notes, resolved
+from pipeline.models.engines.precision import autocast, joined_notes, resolved
 from pipeline.models.model import (
     ModelCard,
     Preparation,

@@ -18,7 +18,8 @@ from torch import Tensor
 
 from pipeline.arrays import Float32
 from pipeline.errors import SpecMismatch, UsageError
-from pipeline.models.engines.precision import disagreement, output_fault, rounded_to_bf16
+from pipeline.models.engines.bf16_rounding import rounded_to_bf16
+from pipeline.models.engines.bf16_trial import disagreement, output_fault
 from pipeline.models.model import ModelCard, Preparation, Tagger
 from pipeline.models.networks.parts.embedding import Outputs
 from pipeline.models.starter import model_uri

@@ -11,8 +11,8 @@ import torch
 
 from jobs import harness
 from pipeline.errors import UsageError
+from pipeline.models.engines.bf16_rounding import rounded_to_bf16
 from pipeline.models.engines.engines import make_engine
-from pipeline.models.engines.precision import rounded_to_bf16
 from pipeline.models.model import load_card, load_model
 from pipeline.models.networks.parts.embedding import Outputs
 from pipeline.models.pretrained import efficientat, yamnet
