@@ -19,6 +19,7 @@ from pipeline.demo.corpus import Video, faults_of, plan_corpus, render_corpus, w
 from pipeline.demo.media_server import MediaServer
 from pipeline.flows.building.build import build
 from pipeline.flows.training.fit import FitConfig, fit
+from pipeline.tagging import tag_where
 from pipeline.training.config import TrainConfig
 
 ROOT = Path(__file__).parents[2]
@@ -99,6 +100,14 @@ TINY = TrainConfig(
 def model(dataset: Path, once: Once) -> Path:
     """Train a tiny model, undisturbed."""
     return once("model", lambda out: fit(FitConfig(str(dataset), str(out), TINY)))
+
+
+@pytest.fixture(scope="module")
+def in_process() -> Iterator[None]:
+    """Tag in this process, which may have a Ray: test_tag_contract shows that both do the same."""
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(tag_where, "_has_ray", lambda: False)
+        yield
 
 
 @pytest.fixture

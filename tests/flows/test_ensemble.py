@@ -28,7 +28,7 @@ from tests.conftest import tones
 from tests.models.test_engines import _threads as _threads  # a fixture
 from tests.models.test_ensemble import CODES, FRONT_ENDS, all_count, write
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("in_process")]
 
 
 @pytest.fixture

@@ -28,6 +28,8 @@ from pipeline.store.tags.tagstore import TagStore
 from pipeline.tagging.truth import aligned, as_tagged, read_tags, read_truth, split_truth
 from tests.store.test_tagstore import tags as tag_rows
 
+pytestmark = pytest.mark.usefixtures("in_process")
+
 
 @pytest.fixture(scope="module")
 def scored_split(model, dataset, tmp_path_factory):

@@ -5,7 +5,6 @@ import json
 import os
 import shutil
 import urllib.request
-from collections.abc import Iterator
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -36,12 +35,13 @@ from pipeline.models.model import DEFAULT_MIN_CONFIDENCE, load_model, save_model
 from pipeline.report.tagging.failures import REASONS
 from pipeline.store.catalogue import list_tracks
 from pipeline.store.folder import Folder
-from pipeline.tagging import tag_where
 from pipeline.tagging.retag import RetagConfig, retag
 from pipeline.training.data.windows import load_windows
 from tests.conftest import tones
 from tests.flows.conftest import Corpus
 from tests.waiting import wait_for
+
+pytestmark = pytest.mark.usefixtures("in_process")
 
 HOSTILE = {"zero.wav": b"", "text.mp3": b"no music at all\n" * 99, "cut.flac": None}
 
@@ -63,14 +63,6 @@ def music(corpus: Corpus, tmp_path_factory) -> Path:
         (folder / name).write_bytes(whole[:1000] if data is None else data)
     (folder / "cover.JPG").write_bytes(b"a picture")
     return folder
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _here() -> Iterator[None]:
-    """Tag in this process, which may have a Ray: test_tag_contract shows that both do the same."""
-    with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(tag_where, "_has_ray", lambda: False)
-        yield
 
 
 def tag(catalog, model, out, **options):

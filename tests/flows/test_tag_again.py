@@ -30,6 +30,8 @@ from tests.conftest import tones
 from tests.models.test_engines import write_model
 from tests.store.test_tagstore import tags as tag_rows
 
+pytestmark = pytest.mark.usefixtures("in_process")
+
 
 def test_a_folder_with_several_models(tmp_path):
     """What a killed run of another model left is settled; rates are of runs that did something."""

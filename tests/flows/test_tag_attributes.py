@@ -25,7 +25,7 @@ COLUMNS = [f"timbral_{name}" for name in NAMES]
 PAGE = (Path(__file__).parents[2] / "docs" / "operations.md").read_text("utf-8")
 PITCHES_HZ = {"bright": (3000, 6000, 9000), "rough": (3000, 3060, 3120), "dull": (110, 220, 330)}
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("in_process")]
 
 
 def rows_of(out: Path) -> dict[str, dict]:

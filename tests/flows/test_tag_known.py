@@ -30,6 +30,8 @@ from pipeline.tagging.retag import retag
 from tests.conftest import tones
 from tests.models.test_engines import write_model
 
+pytestmark = pytest.mark.usefixtures("in_process")
+
 NAMES = ("a.mp3", "b.flac", "c.wav", "d.ogg")
 
 
