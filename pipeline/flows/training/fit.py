@@ -9,6 +9,7 @@ and a finished one is not done again.
 from __future__ import annotations
 
 import logging
+import os
 import signal
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -36,7 +37,7 @@ from pipeline.flows.training.probe import train_probe
 from pipeline.flows.training.training_progress import ProgressActor, show_progress
 from pipeline.models.card import model_there
 from pipeline.models.engines.bf16_trial import Trial
-from pipeline.models.engines.precision import NARROWER_ISA
+from pipeline.models.engines.precision import NARROWER_ISA, has_amx
 from pipeline.models.model import (
     ModelCard,
     check_name,
@@ -137,9 +138,11 @@ def worker_env(*, gpu: bool, narrower: bool = False, deterministic: bool = False
 def wants_narrower_isa(training_data: TrainingData) -> bool:
     """Say whether bfloat16 is wrong with AMX, and right and faster than float32 without it.
 
-    Each trial is a task of its own, as an instruction set is chosen once in a process.
+    Each trial is a task of its own, as an instruction set is chosen once in a process. Of a Ray of
+    our own this machine's CPU is the workers', and one without AMX needs no trial.
     """
-    if training_data.config.precision == "f32":
+    is_here = "RAY_ADDRESS" not in os.environ
+    if training_data.config.precision == "f32" or (is_here and not has_amx()):
         return False
     trial = ray.remote(num_cpus=1)(bf16_trial)
     wide, narrow = (

@@ -21,7 +21,7 @@ from pipeline.datasets.training_data import TrainingData
 from pipeline.errors import UsageError
 from pipeline.flows.cluster import own_cpus
 from pipeline.models.engines.bf16_trial import Trial, n_to_try, step_trial
-from pipeline.models.engines.precision import has_fast_bf16
+from pipeline.models.engines.precision import has_amx
 from pipeline.models.model import Tagger
 from pipeline.training.augmenting.augment_examples import augmented_windows
 from pipeline.training.classical import fit_classical
@@ -148,7 +148,7 @@ def _hooks(progress_actor: Any, n_steps: int, measure: CostMeter, shown: dict[st
 
 def bf16_trial(training_data: TrainingData) -> Trial | None:
     """Try bfloat16 on a CPU that has AMX, on noise of the shape of a batch; None on others."""
-    if not (has_fast_bf16(torch.device("cpu")) and torch.cpu._is_amx_tile_supported()):
+    if not has_amx():
         return None
     torch.set_num_threads(own_cpus())
     torch.manual_seed(training_data.config.seed)

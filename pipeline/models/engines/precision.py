@@ -17,7 +17,12 @@ def has_fast_bf16(device: torch.device) -> bool:
     """Say whether bfloat16 is the faster one: GPUs since Ampere, CPUs with AMX or AVX-512-BF16."""
     if device.type == "cuda":
         return bool(torch.cuda.is_bf16_supported(including_emulation=False))
-    return bool(torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())
+    return bool(torch.cpu._is_avx512_bf16_supported() or has_amx())
+
+
+def has_amx() -> bool:
+    """Say whether this CPU computes bfloat16 in tiles, unless it is told `NARROWER_ISA`."""
+    return bool(torch.cpu._is_amx_tile_supported())
 
 
 def autocast(device: torch.device, precision: str) -> torch.autocast:
