@@ -14,8 +14,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import scipy.ndimage
-import scipy.signal
 
 from pipeline.arrays import Float32, Float64
 from pipeline.errors import SpecMismatch, UsageError
@@ -103,18 +101,22 @@ def without_noise(samples: Float32, profile: NoiseProfile) -> Float32:
 
 
 def _gated(samples: Float64, profile: NoiseProfile) -> Float64:
+    from scipy import ndimage, signal  # see `_spectrum`
+
     spectrum = _spectrum(samples)
     limits_db = np.array(profile.limits_db)[:, np.newaxis]
     mask = (_level_db(spectrum) > limits_db).astype(np.float64)
     for axis, width in enumerate(profile._smoothing):
-        mask = scipy.ndimage.convolve1d(mask, _triangle(width), axis=axis, mode="constant")
-    _, gated = scipy.signal.istft(spectrum * mask, nperseg=N_FFT, noverlap=N_FFT - HOP)
+        mask = ndimage.convolve1d(mask, _triangle(width), axis=axis, mode="constant")
+    _, gated = signal.istft(spectrum * mask, nperseg=N_FFT, noverlap=N_FFT - HOP)
     return np.asarray(gated)
 
 
 def _spectrum(samples: Float64) -> Any:
     """Return the STFT of Hann windows, `[513, n_frames]`; what fills no frame is left out."""
-    return scipy.signal.stft(samples, nperseg=N_FFT, noverlap=N_FFT - HOP, padded=False)[2]
+    from scipy import signal  # 0.8 s of CPU, which processes that train or tag seldom need
+
+    return signal.stft(samples, nperseg=N_FFT, noverlap=N_FFT - HOP, padded=False)[2]
 
 
 def _level_db(spectrum: Any) -> Float64:
