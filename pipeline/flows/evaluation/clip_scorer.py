@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from itertools import accumulate
 from typing import Protocol
 
 from pipeline.arrays import Float32
@@ -56,6 +57,7 @@ def is_small(dataset: Dataset, splits: Sequence[str], inference: InferenceConfig
     """Say whether this process is as quick as Ray's would be."""
     if asks_for_ray(gpu=inference.gpu):
         return False
-    shards = [name for split in splits for name in clip_shards(dataset, split)]
-    n_bytes = sum(dataset.folder.stat(name)[0] for name in shards)
-    return n_bytes * len(inference.parts) <= SMALL_BYTES
+    shards = (name for split in splits for name in clip_shards(dataset, split))
+    sizes = (dataset.folder.stat(name)[0] * len(inference.parts) for name in shards)
+    # As many sizes are asked for as it takes: in a bucket each is a request.
+    return all(n_bytes <= SMALL_BYTES for n_bytes in accumulate(sizes))
