@@ -17,7 +17,7 @@ from pipeline.evaluation.labels.thresholds import RULES, tuned
 from pipeline.evaluation.runs.scored import from_table
 from pipeline.flows.evaluation import clip_scorer
 from pipeline.flows.evaluation import evaluate as evaluation
-from pipeline.flows.evaluation.clip_scorer import is_small
+from pipeline.flows.evaluation.clip_scorer import are_few
 from pipeline.flows.evaluation.evaluate import EvaluateConfig, evaluate
 from pipeline.flows.tagging.tag import TagConfig, tag_catalog
 from pipeline.inference.inference_config import calibrated, inference_config
@@ -90,9 +90,9 @@ def test_rays_processes_say_what_this_one_says(
     )
     inference = inference_config(str(model))
     monkeypatch.delenv("RAY_ADDRESS", raising=False)
-    assert is_small(Dataset.open(str(dataset)), ["val", "test"], inference)
+    assert are_few(Dataset.open(str(dataset)), ["val", "test"], inference)
     monkeypatch.setattr(clip_scorer, "SMALL_BYTES", 0)
-    assert not is_small(Dataset.open(str(dataset)), ["val", "test"], inference)
+    assert not are_few(Dataset.open(str(dataset)), ["val", "test"], inference)
     on_ray = evaluate(config)
     here, there = (from_table(pq.read_table(f / "scores.parquet")) for f in (out, tmp_path))
     assert (here.uris, here.codes) == (there.uris, there.codes)
@@ -102,7 +102,7 @@ def test_rays_processes_say_what_this_one_says(
     assert metrics.macro_f1 == pytest.approx(on_ray.macro_f1)
     monkeypatch.setattr(clip_scorer, "SMALL_BYTES", 1 << 40)
     monkeypatch.setenv("RAY_ADDRESS", "auto")
-    assert not is_small(Dataset.open(str(dataset)), ["val", "test"], inference)
+    assert not are_few(Dataset.open(str(dataset)), ["val", "test"], inference)
 
 
 @pytest.mark.slow

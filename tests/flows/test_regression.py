@@ -12,7 +12,7 @@ import soundfile
 from jobs import build_subset, evaluate, harness, tag_catalog, train
 from tests.training.test_regression import RATE_HZ, drum
 
-pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("in_process")]
+pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")

@@ -259,12 +259,12 @@ def test_layers_that_are_alike_are_compared_once(monkeypatch):
     assert [shape for _, shape in compared] == [(5, 8), (5, 8), (5, 8), (5, 3)]
     assert "out_features=3" in compared[2][0]
     compared.clear()
-    network[2] = WrongLinear(8, 8)  # of another class, so it is not taken for one of them
+    network[2] = OtherLinear(8, 8)  # of another class, so it is not taken for one of them
     layer_fault(network, torch.randn(5, 8))
     assert len(compared) == 5
 
 
-class WrongLinear(nn.Linear):
+class OtherLinear(nn.Linear):
     """Prints as `nn.Linear` does."""
 
     def _get_name(self):

@@ -20,15 +20,20 @@ from pipeline.tagging.tag_where import SMALL_BYTES, asks_for_ray
 
 
 class ClipScorer(Protocol):
-    """What runs a model over the clips of a split; a clip's uri is its segment_id."""
+    """What runs a model over the clips in `shards`, which are files of CLIPS.
 
-    def window_scores(self, split: str, inference: InferenceConfig) -> dict[str, Float32]:
+    A clip's uri is its segment_id.
+    """
+
+    def window_scores(self, shards: list[str], inference: InferenceConfig) -> dict[str, Float32]:
         """Return every clip's scores by one model, `[n_windows, n_classes]`, in the order of time.
 
         A broken clip is not there.
         """
 
-    def tag(self, split: str, inference: InferenceConfig, writing: Writing) -> Iterator[Committed]:
+    def tag(
+        self, shards: list[str], inference: InferenceConfig, writing: Writing
+    ) -> Iterator[Committed]:
         """Write the clips' TAGS; yield what became of each batch."""
 
 
@@ -39,9 +44,10 @@ def clip_scorer(
     """Lend what scores the clips of some splits by all models of `inference`.
 
     Ray does it where it is asked for, by RAY_ADDRESS or a GPU, and where there is more than
-    `SMALL_BYTES` of clips for each model: to start its processes takes as long as so many clips.
+    `SMALL_BYTES` of clips, each counted once for every model that scores it: to start Ray's
+    processes takes as long as so many clips.
     """
-    if is_small(dataset, splits, inference):
+    if are_few(dataset, splits, inference):
         from pipeline.flows.evaluation.clips_in_process import ClipsInProcess
 
         yield ClipsInProcess(dataset)
@@ -53,8 +59,8 @@ def clip_scorer(
         yield ClipsOnRay(dataset)
 
 
-def is_small(dataset: Dataset, splits: Sequence[str], inference: InferenceConfig) -> bool:
-    """Say whether this process is as quick as Ray's would be."""
+def are_few(dataset: Dataset, splits: Sequence[str], inference: InferenceConfig) -> bool:
+    """Say whether the clips of some splits are so few that this process scores them."""
     if asks_for_ray(gpu=inference.gpu):
         return False
     shards = (name for split in splits for name in clip_shards(dataset, split))

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pyarrow as pa
 
 from pipeline.arrays import Float32
-from pipeline.flows.evaluation.clips import clip_shards, read_clips
+from pipeline.flows.evaluation.clips import read_clips
 from pipeline.flows.evaluation.validate import gather_windows, of_windows, one_row_a_window
 from pipeline.inference.described import describe
 from pipeline.inference.inference_config import InferenceConfig
@@ -24,9 +24,9 @@ class ClipsInProcess:
     def __init__(self, dataset: Dataset) -> None:
         self._dataset = dataset
 
-    def window_scores(self, split: str, inference: InferenceConfig) -> dict[str, Float32]:
+    def window_scores(self, shards: list[str], inference: InferenceConfig) -> dict[str, Float32]:
         """Return every clip's scores by one model, `[n_windows, n_classes]`."""
-        described = describe(self._clips(split), inference)
+        described = describe(self._clips(shards), inference)
         each = (one_row_a_window(clip, inference) for clip in described)
         windows = (table for table in each if table.num_rows)  # a silent clip has none
         with kept_threads(), read_ahead(windows, MODEL_TRACKS) as ahead:
@@ -34,12 +34,13 @@ class ClipsInProcess:
             rows = (row for table in tables for row in table.to_pylist())
             return gather_windows(rows, inference.codes)
 
-    def tag(self, split: str, inference: InferenceConfig, writing: Writing) -> Iterator[Committed]:
+    def tag(
+        self, shards: list[str], inference: InferenceConfig, writing: Writing
+    ) -> Iterator[Committed]:
         """Write the clips' TAGS; yield what became of each batch."""
         with kept_threads():
-            clips = self._clips(split)
+            clips = self._clips(shards)
             yield from tag_in_process(clips, inference, writing, lambda: TrackTagger(inference))
 
-    def _clips(self, split: str) -> pa.Table:
-        shards = pa.table({"shard": clip_shards(self._dataset, split)})
-        return pa.concat_tables(read_clips(shards, dataset=self._dataset))
+    def _clips(self, shards: list[str]) -> pa.Table:
+        return pa.concat_tables(read_clips(pa.table({"shard": shards}), dataset=self._dataset))

@@ -196,9 +196,10 @@ def training_cost(training: Mapping[str, Any]) -> dict[str, float | None]:
 
 def validate(dataset: Dataset, inference: InferenceConfig, scorer: ClipScorer) -> Validation | None:
     """Score the clips of the validation split by every aggregation; None where it has none."""
-    if not clip_shards(dataset, "val"):
+    shards = clip_shards(dataset, "val")
+    if not shards:
         return None
-    scores = [scorer.window_scores("val", part) for part in inference.parts]
+    scores = [scorer.window_scores(shards, part) for part in inference.parts]
     truth, unknown = split_truth(dataset, "val"), dataset.unknown("val")
     return validation_of(scores, truth, inference, unknown=unknown)
 
@@ -209,8 +210,9 @@ def tag_split(
     """Tag the clips of one split, and return their TAGS; a clip's uri is its segment_id."""
     store = TagStore(out)
     store.clear()
-    n_clips = count_clips(dataset, clip_shards(dataset, split))
-    done = scorer.tag(split, inference, Writing(store, f"{datetime.now(UTC):%Y-%m-%d}"))
+    shards = clip_shards(dataset, split)
+    n_clips = count_clips(dataset, shards)
+    done = scorer.tag(shards, inference, Writing(store, f"{datetime.now(UTC):%Y-%m-%d}"))
     gathered(done, n_tracks=n_clips, waits="waiting for the model and the first clips")
     tags = store.read()
     if tags is None or tags.num_rows != n_clips:

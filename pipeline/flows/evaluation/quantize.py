@@ -130,9 +130,9 @@ def _figures(
     timed: npt.NDArray[Any],
 ) -> dict[str, Figures]:
     """Return how f32, bf16 where this CPU has it, and int8 do on a split."""
-    splits = [config.split]
-    with clip_scorer(dataset, splits, ways["f32"], max_wait_s=config.max_wait_s) as scorer:
-        found = {name: scorer.window_scores(config.split, one) for name, one in ways.items()}
+    shards, max_wait_s = clip_shards(dataset, config.split), config.max_wait_s
+    with clip_scorer(dataset, [config.split], ways["f32"], max_wait_s=max_wait_s) as scorer:
+        found = {name: scorer.window_scores(shards, one) for name, one in ways.items()}
     truth, unknown = split_truth(dataset, config.split), dataset.unknown(config.split)
     targets = target_matrix(truth.values(), map(unknown.get, truth), ways["f32"].codes)
     return {
