@@ -103,6 +103,16 @@ def test_the_anova_is_held_against_the_reports(features, verdicts):
     assert anova_claims("descriptors", None)[0].verdict == "not tested"
 
 
+def test_clips_that_show_nothing_say_nothing_of_tonnetz():
+    """That it does not differ is worth something only where the same clips show a difference."""
+    features = [feature("descriptors", 40, 0), feature("tonnetz", 6, 0)]
+    claim = anova_claims("descriptors", {"features": features})[1]
+    assert (claim.text, claim.verdict) == ("Tonnetz does not.", "undecided")
+    assert claim.detail.endswith("no descriptor differs either, so the clips may be too few")
+    alone = anova_claims("descriptors", {"features": features[1:]})[1]
+    assert alone.verdict == "undecided"
+
+
 def test_results_are_kept_as_json_and_csv(runs):
     trained = [TrainingRow(name, "irmas", name, "done", n_parameters=9) for name in ("good", "bad")]
     row = result_row(Scoring("good", ("good",)), runs["good"])
