@@ -2,8 +2,27 @@
 
 import signal
 import sys
-
-if sys.argv[:1] == ["-m"]:  # python -m jobs.x: as long as it imports, Ctrl-C just ends it
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
+from types import TracebackType
 
 import pipeline as pipeline  # before Ray, which is to listen on loopback
+from pipeline.errors import UsageError
+
+
+def say_in_a_line(
+    kind: type[BaseException], error: BaseException, trace: TracebackType | None
+) -> None:
+    """Print what a user can mend in one line, and exit; anything else as Python does.
+
+    Jobs say it themselves (`harness.run`); this is for what their imports meet: a file that was
+    added at a seam, and cannot be imported, is read before there is a job.
+    """
+    if not isinstance(error, UsageError):
+        sys.__excepthook__(kind, error, trace)
+        return
+    print(f"error: {error}", file=sys.stderr)
+    sys.exit(2)
+
+
+if sys.argv[:1] == ["-m"]:  # python -m jobs.x, and not a program that imports it
+    sys.excepthook = say_in_a_line
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # as long as it imports, Ctrl-C just ends it

@@ -1,6 +1,7 @@
 """`--help` says all there is at once: by light modules alone, from `timbre` as from the module."""
 
 import re
+import shutil
 import subprocess
 import sys
 import tomllib
@@ -184,3 +185,28 @@ def test_the_command_is_a_process_with_the_jobs_exit_code():
         "error: argument --workers: invalid int value: 'many'; timbre tag --help says what there "
         "is\n"
     )
+
+
+@pytest.fixture(scope="module")
+def own_checkout(tmp_path_factory):
+    """Return a copy of the code with a file at a seam that cannot be imported."""
+    root = tmp_path_factory.mktemp("checkout")
+    for room in ("pipeline", "jobs", "schemas"):
+        leave = shutil.ignore_patterns("__pycache__", "*.safetensors")
+        shutil.copytree(ROOT / room, root / room, ignore=leave)
+    aggregations = root / "pipeline/evaluation/labels/aggregations"
+    (aggregations / "own.py").write_text('"""Own."""\nimport no_such_package\nAGGREGATION = 1\n')
+    return root
+
+
+@pytest.mark.parametrize(
+    "words", ["-m jobs.evaluate --help", "-m jobs.tag_catalog", "-m jobs evaluate"]
+)
+def test_a_file_at_a_seam_that_fails_while_jobs_import_is_one_line(own_checkout, words):
+    done = subprocess.run(
+        [sys.executable, *words.split()], cwd=own_checkout, capture_output=True, text=True
+    )
+    assert done.returncode == 2
+    (line,) = done.stderr.splitlines()
+    assert line.startswith(f"error: {own_checkout}/pipeline/evaluation/labels/aggregations/own.py")
+    assert "No module named 'no_such_package'" in line
