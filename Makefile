@@ -39,8 +39,10 @@ lock: $(READY_DEV)  ## requirements-dev.lock anew, after a change of pyproject.t
 		--custom-compile-command 'make lock' --quiet $(if $(UPGRADE),--upgrade) \
 		--output-file requirements-dev.lock
 
-# Benchmarks that want recordings, models or indices which are made first, and the night of hours.
-NOT_ALONE := models aggregation starter ablations pretrained search browse night
+# Benchmarks that want recordings, models or indices which are made first, the night of hours, and
+# what others import.
+NOT_ALONE := models aggregation starter ablations pretrained search browse attributes \
+	timbral_regression night untrained
 bench: $(READY_DEV)  ## every benchmark that needs nothing from elsewhere, one after the other
 	for file in $(filter-out $(NOT_ALONE:%=benchmarks/%.py),$(wildcard benchmarks/*.py)); do $(BIN)/python $$file || exit 1; done
 

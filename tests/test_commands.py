@@ -108,6 +108,17 @@ def test_a_benchmark_that_is_named_is_there_and_knows_its_flags():
                 assert f'"{flag}"' in text, (page.name, name, flag)
 
 
+def test_each_benchmark_of_make_bench_needs_no_flag():
+    said = subprocess.run(
+        ["make", "--dry-run", "bench"], cwd=ROOT, capture_output=True, text=True, check=True
+    ).stdout
+    files = re.findall(r"benchmarks/[a-z_]+\.py", said)
+    assert "benchmarks/tag.py" in files
+    for file in files:
+        text = (ROOT / file).read_text()
+        assert "required=True" not in text and '"__main__"' in text, file
+
+
 QUERIES = [(page, one) for page, one in COMMANDS if "duckdb" in one]
 
 
