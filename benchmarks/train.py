@@ -41,7 +41,7 @@ from pipeline.models.model import Architecture, Tagger
 from pipeline.training.augmenting.randomise.windows import RandomisedWindows
 from pipeline.training.config import TrainConfig
 from pipeline.training.data.loader import default_processes, loader
-from pipeline.training.data.windows import WindowSet
+from pipeline.training.data.window_set import WindowSet
 from pipeline.training.loop import Hooks, train
 
 N_CLASSES, N_WINDOWS, N_COLUMNS, N_WARM = 11, 10, 862, 3

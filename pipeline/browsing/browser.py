@@ -27,7 +27,6 @@ from pipeline.evaluation.statistics.judged_labels import judged_labels
 from pipeline.searching.catalogue import TaggedCatalogue
 from pipeline.searching.query_vector import query_vector
 from pipeline.searching.scored_now import ScoredNow
-from pipeline.store.folder import split_uri
 from pipeline.store.tags.track_facts.corrections import (
     add_corrections,
     corrected_spans,
@@ -35,6 +34,7 @@ from pipeline.store.tags.track_facts.corrections import (
     taken_back,
 )
 from pipeline.store.track import open_track
+from pipeline.store.uris import split_uri
 
 Row = dict[str, Any]
 Span = tuple[float, float]

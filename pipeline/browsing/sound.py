@@ -15,8 +15,9 @@ from pipeline.audio.spectra.logmel import LogMelSpec, log_mel
 from pipeline.errors import ItemFault, StoreError
 from pipeline.report.listening import encoded
 from pipeline.store.catalogue import is_uri
-from pipeline.store.folder import Folder, split_uri
+from pipeline.store.folder import Folder
 from pipeline.store.track import check_host, refuse_local_uri
+from pipeline.store.uris import split_uri
 
 PLAYED = {
     ".mp3": "audio/mpeg",

@@ -12,9 +12,9 @@ from pipeline.errors import TableError, UsageError
 from pipeline.exports.annotations import read_label_studio
 from pipeline.searching.catalogue import TaggedCatalogue
 from pipeline.store.catalogue import resolve
-from pipeline.store.folder import split_uri
 from pipeline.store.manifests.lines import read_csv
 from pipeline.store.tags.track_facts.corrections import add_corrections
+from pipeline.store.uris import split_uri
 from schemas.corrections import ABSENT, PRESENT, VERDICTS
 
 Row = dict[str, Any]

@@ -22,7 +22,7 @@ from pipeline.models.regression import Regression
 from pipeline.selection.vocabulary import Vocabulary
 from pipeline.store.dataset import Dataset
 from pipeline.training.config import TrainConfig
-from pipeline.training.data.windows import WindowSet
+from pipeline.training.data.window_set import WindowSet
 from pipeline.training.regression.checks import REGRESSION
 from pipeline.training.regression.descriptors import TARGETS, undefined
 from pipeline.training.regression.targets import ClipTargets, mapped_targets

@@ -35,7 +35,8 @@ from pipeline.store.store_errors import store_errors
 from pipeline.training.augmenting.augment_examples import TrainingInput
 from pipeline.training.augmenting.randomise.windows import RandomisedWindows
 from pipeline.training.data.mapped import mapped_clips
-from pipeline.training.data.windows import WindowSet, load_windows, row_moments
+from pipeline.training.data.window_set import WindowSet
+from pipeline.training.data.windows import load_windows, row_moments
 from pipeline.training.selection import DEFAULT, check_selection
 from pipeline.training.spectra.logmel import BandSpec, SamplesToLogMel, with_margins
 from pipeline.training.step.gradients import SamplesToInput

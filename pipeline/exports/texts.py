@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from pipeline.store.folder import split_uri
+from pipeline.store.uris import split_uri
 
 Row = Mapping[str, Any]
 

@@ -14,8 +14,9 @@ from pipeline.evaluation.statistics.comparison import EvaluationRun, check_same,
 from pipeline.report.page import render_page
 from pipeline.report.pages.comparison_page import comparison_page
 from pipeline.runs.provenance import provenance
-from pipeline.store.folder import Folder, split_uri
+from pipeline.store.folder import Folder
 from pipeline.store.out import COMPARISON, check_out
+from pipeline.store.uris import split_uri
 from schemas.comparison import ComparisonRecord
 from schemas.evaluation import EvaluationRecord
 

@@ -21,7 +21,8 @@ from pipeline.errors import UsageError
 from pipeline.exports import texts
 from pipeline.exports.csv import is_formula
 from pipeline.exports.m3u import playlist_head, playlist_lines
-from pipeline.store.folder import Folder, split_uri, without_options
+from pipeline.store.folder import Folder
+from pipeline.store.uris import split_uri, without_options
 
 Rows = Sequence[Mapping[str, Any]]
 _WIDEST = 80

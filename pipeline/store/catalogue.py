@@ -23,7 +23,7 @@ import pyarrow.parquet as pq
 
 from pipeline.audio.decoding.formats import AUDIO_SUFFIXES
 from pipeline.errors import UsageError
-from pipeline.store.folder import Folder, split_uri, uri_in, without_options
+from pipeline.store.folder import Folder
 from pipeline.store.left_out import LeftOut
 from pipeline.store.manifests.lines import STATED, Row, checked_row, csv_rows, json_rows
 from pipeline.store.manifests.manifest_columns import kept_names, own_columns, own_columns_of
@@ -33,6 +33,7 @@ from pipeline.store.manifests.playlist import (
     playlist_uris,
     refuse_other_playlists,
 )
+from pipeline.store.uris import split_uri, uri_in, without_options
 
 MANIFEST_SUFFIXES = (".parquet", ".csv", ".jsonl", *PLAYLISTS)
 TRACKS = pa.schema([("uri", pa.string()), ("size_bytes", pa.int64()), ("modified_ns", pa.int64())])

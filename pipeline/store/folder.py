@@ -11,7 +11,6 @@ again whatever the files are called. Options of pyarrow's may stand at the end, 
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -29,11 +28,11 @@ from pipeline.store.claims.lock import locked
 from pipeline.store.clients import opened
 from pipeline.store.disk import TEMPORARY, Walked, renamed, walk_local
 from pipeline.store.store_errors import store_errors
+from pipeline.store.uris import split_uri, uri_in, without_options
 from schemas.record import Record
 
 R = TypeVar("R", bound=Record)
 
-_OPTIONS = re.compile(r"\?\w+=[^?]*$")
 _LOCAL = fs.LocalFileSystem()
 
 
@@ -308,32 +307,3 @@ def read_input(uri: str) -> bytes:
     if not folder.exists(name):
         raise UsageError(f"{uri}: no such file")
     return folder.read_bytes(name)
-
-
-def uri_in(folder: str, name: str) -> str:
-    """Return the URI of a file in a folder, both by their text.
-
-    >>> uri_in("s3://bucket/a?scheme=http", "b.wav")
-    's3://bucket/a/b.wav?scheme=http'
-    """
-    address, options = without_options(folder)
-    return f"{address.rstrip('/')}/{name}{options}"
-
-
-def split_uri(uri: str) -> tuple[str, str]:
-    """Return the folder of a file's URI or path, as `Folder` takes it, and the file's name in it.
-
-    >>> split_uri("s3://bucket/a/b.wav?scheme=http")
-    ('s3://bucket/a?scheme=http', 'b.wav')
-    >>> split_uri("b.wav")
-    ('.', 'b.wav')
-    """
-    address, options = without_options(uri)
-    folder, slash, name = address.rpartition("/")
-    return (folder or slash or ".") + options, name
-
-
-def without_options(uri: str) -> tuple[str, str]:
-    """Return a URI without the options at its end, and these with their question mark."""
-    found = _OPTIONS.search(uri) if "://" in uri else None
-    return (uri[: found.start()], found.group()) if found else (uri, "")

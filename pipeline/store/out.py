@@ -17,7 +17,8 @@ from urllib.parse import unquote, urlsplit
 
 from pipeline.errors import SpecMismatch, UsageError
 from pipeline.store.catalogue import is_uri
-from pipeline.store.folder import Folder, without_options
+from pipeline.store.folder import Folder
+from pipeline.store.uris import without_options
 
 
 @dataclass(frozen=True)

@@ -26,7 +26,8 @@ from pipeline.store.catalogue import (
     is_uri,
     without_scheme,
 )
-from pipeline.store.folder import Folder, without_options
+from pipeline.store.folder import Folder
+from pipeline.store.uris import without_options
 
 _NOTHING = re.compile(r"(?!)")
 _SPECIAL = re.compile(r"[\[\]\\^&~|]")  # within a class; a range keeps its hyphen

@@ -16,7 +16,8 @@ from pipeline.audio.decoding.fingerprint import read_fault
 from pipeline.audio.fetching.ranges import RangeFile
 from pipeline.errors import DecodeError, FetchFault, ItemFault, Reason, StoreError, UsageError
 from pipeline.store.catalogue import is_uri
-from pipeline.store.folder import Folder, split_uri
+from pipeline.store.folder import Folder
+from pipeline.store.uris import split_uri
 
 MAX_REMOTE_BYTES = 1 << 30
 """A remote track is held in memory as a whole; a local one is read where it is."""

@@ -30,7 +30,7 @@ from pipeline.evaluation.labels.thresholds import check_share, thresholds_for
 from pipeline.models.starter import model_folders
 from pipeline.runs.logs import progress_bar, say
 from pipeline.store.disk import Walked
-from pipeline.store.folder import Folder, read_input, split_uri
+from pipeline.store.folder import Folder, read_input
 from pipeline.store.out import TAGS, check_out, check_same
 from pipeline.store.tags.known import no_hashes
 from pipeline.store.tags.tagfiles import hash_of
@@ -38,6 +38,7 @@ from pipeline.store.tags.tagstore import IDENTITY_KEY, TagStore
 from pipeline.store.tags.track_facts.catalogue_table import CATALOGUE_TABLE
 from pipeline.store.tags.track_facts.corrections import copy_corrections
 from pipeline.store.tags.track_facts.gone import GONE_TABLE, are_present, gone_tracks
+from pipeline.store.uris import split_uri
 from pipeline.tagging.ended_run import ended_run
 from schemas.tagging_run import TaggingRun
 

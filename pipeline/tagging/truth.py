@@ -16,13 +16,14 @@ from pipeline.inference.inference_config import InferenceConfig
 from pipeline.runs.logs import say
 from pipeline.store.catalogue import resolve
 from pipeline.store.dataset import Dataset
-from pipeline.store.folder import Folder, split_uri
+from pipeline.store.folder import Folder
 from pipeline.store.manifests.lines import read_csv
 from pipeline.store.matrices import label_matrix, score_matrix
 from pipeline.store.tags.tagrows import last_rows
 from pipeline.store.tags.tagstore import TagStore
 from pipeline.store.tags.track_facts.corrections import read_corrections
 from pipeline.store.tags.track_facts.gone import are_present, gone_tracks
+from pipeline.store.uris import split_uri
 from pipeline.tagging.tag_claim import identities
 from schemas.tags import tags_schema
 

@@ -9,7 +9,7 @@ from pipeline.models.model import Tagger
 from pipeline.models.networks.classical import Classical, pooled
 from pipeline.training.config import TrainConfig
 from pipeline.training.cost import CostMeter
-from pipeline.training.data.windows import WindowSet
+from pipeline.training.data.window_set import WindowSet
 from pipeline.training.loop import Progress, weights_of
 from pipeline.training.validation import validation_figures
 

@@ -29,7 +29,7 @@ from pipeline.models.networks.parts.blocks import hold_frozen_norms
 from pipeline.training.config import TrainConfig
 from pipeline.training.data.epochs import epoch_batches, mixing_of, n_steps, prefetched
 from pipeline.training.data.loader import Loader, Waits, made
-from pipeline.training.data.windows import Batch, WindowSet
+from pipeline.training.data.window_set import Batch, WindowSet
 from pipeline.training.determinism import as_configured
 from pipeline.training.schedule import optimizer_of, set_learning_rate
 from pipeline.training.selection import best_row, check_selection, n_stale

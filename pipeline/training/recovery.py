@@ -14,7 +14,7 @@ from pipeline.models.model import Tagger
 from pipeline.models.names import TrainPrecision
 from pipeline.training.config import TrainConfig
 from pipeline.training.data.loader import Loader
-from pipeline.training.data.windows import WindowSet
+from pipeline.training.data.window_set import WindowSet
 from pipeline.training.loop import Hooks, Progress, train
 from pipeline.training.step.gradients import SamplesToInput
 

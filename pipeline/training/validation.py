@@ -13,7 +13,7 @@ from pipeline.evaluation.labels.targets import is_known, is_there
 from pipeline.models.engines.engines import TorchEngine
 from pipeline.models.model import Tagger
 from pipeline.training.config import TrainConfig
-from pipeline.training.data.windows import WindowSet
+from pipeline.training.data.window_set import WindowSet
 from pipeline.training.regression.checks import REGRESSION
 from pipeline.training.regression.figures import clip_errors
 from pipeline.training.selection import METHODS, figures

@@ -19,7 +19,7 @@ from pipeline.audio.spectra.filterbank import (
 from pipeline.audio.spectra.input_kinds import SamplesInput, input_from_dict
 from pipeline.audio.spectra.windows import WindowSpec, cut_windows, window_starts
 from pipeline.errors import SpecMismatch
-from pipeline.training.data.windows import WindowSet
+from pipeline.training.data.window_set import WindowSet
 from pipeline.training.spectra.filterbank import FilterBank, mirrored
 from pipeline.training.spectra.logmel import SamplesToLogMel, with_margins
 from tests.conftest import tones

@@ -18,9 +18,10 @@ from pipeline.errors import DecodeError, FetchFault, Outcome, StoreError, UsageE
 from pipeline.store import catalogue
 from pipeline.store.catalogue import list_tracks, resolve, track_batches
 from pipeline.store.dataset import Dataset
-from pipeline.store.folder import Folder, split_uri
+from pipeline.store.folder import Folder
 from pipeline.store.left_out import LeftOut
 from pipeline.store.track import open_track
+from pipeline.store.uris import split_uri
 from schemas.columns import MOMENTS_KEY
 from tests.s3 import BUCKET, S3Server
 from tests.waiting import wait_for

@@ -13,7 +13,8 @@ from pipeline.audio.spectra.logmel import LogMelSpec
 from pipeline.audio.spectra.windows import WindowSpec
 from pipeline.training.config import TrainConfig
 from pipeline.training.data.epochs import epoch_batches, n_steps, prefetched
-from pipeline.training.data.windows import ActiveStarts, load_windows
+from pipeline.training.data.window_set import ActiveStarts
+from pipeline.training.data.windows import load_windows
 
 SPEC = LogMelSpec(n_mels=3)
 

@@ -27,7 +27,8 @@ from pipeline.training.augmenting.randomise.chain import Randomisation
 from pipeline.training.augmenting.randomise.windows import RandomisedWindows
 from pipeline.training.config import TrainConfig
 from pipeline.training.data.loader import Waits, loader
-from pipeline.training.data.windows import WindowSet, load_windows, row_moments
+from pipeline.training.data.window_set import WindowSet
+from pipeline.training.data.windows import load_windows, row_moments
 from pipeline.training.loop import Hooks, Progress, train
 from pipeline.training.spectra.logmel import SamplesToLogMel
 from tests.waiting import wait_for
@@ -172,7 +173,7 @@ import numpy as np
 from pipeline.audio.spectra.input_kinds import SamplesInput
 from pipeline.training.data.loader import loader
 from pipeline.training.augmenting.randomise.windows import RandomisedWindows
-from pipeline.training.data.windows import Batch
+from pipeline.training.data.window_set import Batch
 
 if __name__ == "__main__":
     work = RandomisedWindows.input_spec_of(SamplesInput(8000), 8000)

@@ -11,8 +11,8 @@ from __future__ import annotations
 import unicodedata
 from pathlib import Path
 
-from pipeline.store.folder import without_options
 from pipeline.store.out import catalogue_folder
+from pipeline.store.uris import without_options
 
 _PART_BYTES = 200  # disks take 255, a temporary name and the format's suffix included
 

@@ -23,7 +23,8 @@ from pipeline.reproduction.results import training_row
 from pipeline.runs.logs import say
 from pipeline.runs.mendable import mendable
 from pipeline.store.dataset import Dataset
-from pipeline.store.folder import Folder, uri_in
+from pipeline.store.folder import Folder
+from pipeline.store.uris import uri_in
 from pipeline.tagging.truth import split_truth
 from schemas.evaluation import EvaluationRecord
 from schemas.reproduction import ResultRow, TrainingRow

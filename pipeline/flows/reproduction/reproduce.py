@@ -45,8 +45,9 @@ from pipeline.selection.irmas import EXPECTED
 from pipeline.selection.splits import SPLITS
 from pipeline.selection.vocabulary import Vocabulary, default_vocabulary
 from pipeline.store.dataset import Dataset
-from pipeline.store.folder import Folder, uri_in
+from pipeline.store.folder import Folder
 from pipeline.store.out import REPRODUCTION, check_out, check_same
+from pipeline.store.uris import uri_in
 from schemas.exploration import ExplorationRecord
 from schemas.reproduction import FigureRow, ReproductionRecord, ResultRow
 

@@ -31,7 +31,7 @@ from pipeline.training.data.epochs import n_steps
 from pipeline.training.data.example_clips import example_clips
 from pipeline.training.data.loader import Loader, default_processes
 from pipeline.training.data.loader import loader as loader_of
-from pipeline.training.data.windows import WindowSet
+from pipeline.training.data.window_set import WindowSet
 from pipeline.training.determinism import NoDeterministicOp
 from pipeline.training.loop import Hooks, Progress
 from pipeline.training.recovery import train_to_the_end

@@ -16,7 +16,7 @@ from pipeline.flows.tasks import wait_for_one
 from pipeline.flows.training.embed import EmbedJob, embed
 from pipeline.runs.logs import progress_bar
 from pipeline.store.folder import Folder
-from pipeline.training.data.windows import WindowSet
+from pipeline.training.data.window_set import WindowSet
 from pipeline.training.loop import Progress
 from pipeline.training.transfer.probe_fit import Labels, fit_probe, load_embedded
 

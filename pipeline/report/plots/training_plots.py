@@ -22,7 +22,7 @@ from pipeline.training.augmenting.augment import (
 )
 from pipeline.training.augmenting.augment_examples import AugmentedWindow
 from pipeline.training.augmenting.pitch import SEMITONES
-from pipeline.training.data.windows import SHIFT_SHARE
+from pipeline.training.data.window_set import SHIFT_SHARE
 
 Numbers = npt.NDArray[Any]
 

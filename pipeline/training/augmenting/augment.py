@@ -16,7 +16,7 @@ from pipeline.seams import declared
 from pipeline.training.augmenting.augmentations.base import LOG_MELS, SAMPLES, Augmentation, uniform
 from pipeline.training.augmenting.pitch import pitch
 from pipeline.training.data.epochs import GAIN_DB
-from pipeline.training.data.windows import MOST_CHANGE_DB, SHIFT_SHARE
+from pipeline.training.data.window_set import MOST_CHANGE_DB, SHIFT_SHARE
 from pipeline.training.step.losses import joined
 
 MORE: tuple[Augmentation, ...] = tuple(

@@ -30,7 +30,8 @@ from pipeline.training.config import TrainConfig
 from pipeline.training.data.epochs import epoch_batches
 from pipeline.training.data.example_clips import Clip
 from pipeline.training.data.mapped import samples_of
-from pipeline.training.data.windows import WindowSet, load_windows, row_moments
+from pipeline.training.data.window_set import WindowSet
+from pipeline.training.data.windows import load_windows, row_moments
 from pipeline.training.spectra.logmel import LogMel, SamplesToLogMel, with_margins
 from pipeline.training.step.gradients import augmented
 

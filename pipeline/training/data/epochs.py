@@ -11,7 +11,7 @@ import numpy as np
 
 from pipeline.training.config import TrainConfig
 from pipeline.training.data.sampling import balanced_order, epoch_size, others, true_dynamic
-from pipeline.training.data.windows import SHIFT_SHARE, Batch, WindowSet
+from pipeline.training.data.window_set import SHIFT_SHARE, Batch, WindowSet
 
 T = TypeVar("T")
 

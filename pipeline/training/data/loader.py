@@ -22,7 +22,7 @@ from time import perf_counter
 from typing import TypeVar
 
 from pipeline.training.augmenting.randomise.windows import RandomisedWindows
-from pipeline.training.data.windows import Batch, Windows
+from pipeline.training.data.window_set import Batch, Windows
 
 T = TypeVar("T")
 

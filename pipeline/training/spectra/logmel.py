@@ -17,7 +17,7 @@ from pipeline.audio.spectra.kaldi import KaldiSpec
 from pipeline.audio.spectra.logmel import LogMelSpec, mel_filters
 from pipeline.training.augmenting.augment import noise
 from pipeline.training.augmenting.pitch import pitch
-from pipeline.training.data.windows import WindowSet
+from pipeline.training.data.window_set import WindowSet
 from pipeline.training.spectra.filterbank import FilterBank
 from pipeline.training.spectra.kaldi import KaldiFbank
 from pipeline.training.spectra.local_features import LocalFeatures

@@ -11,7 +11,7 @@ from pipeline.models.engines.precision import autocast
 from pipeline.models.model import Tagger
 from pipeline.training.augmenting.augment import augment, augment_samples, masks
 from pipeline.training.config import TrainConfig
-from pipeline.training.data.windows import Batch
+from pipeline.training.data.window_set import Batch
 from pipeline.training.regression.checks import REGRESSION
 from pipeline.training.regression.figures import absolute_errors
 from pipeline.training.spectra.logmel import SamplesToLogMel

@@ -28,7 +28,7 @@ from pipeline.models.pretrained.family import variants
 from pipeline.training.augmenting.augment import mix_samples, noise
 from pipeline.training.augmenting.pitch import pitch
 from pipeline.training.config import TrainConfig
-from pipeline.training.data.windows import WindowSet
+from pipeline.training.data.window_set import WindowSet
 from pipeline.training.spectra.logmel import SamplesToLogMel, bands_of
 from pipeline.training.step.losses import window_losses
 

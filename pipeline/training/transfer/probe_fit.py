@@ -19,7 +19,7 @@ from pipeline.models.networks.probe import Head, Probe
 from pipeline.training.config import TrainConfig
 from pipeline.training.cost import CostMeter
 from pipeline.training.data.sampling import balanced_order
-from pipeline.training.data.windows import WindowSet
+from pipeline.training.data.window_set import WindowSet
 from pipeline.training.loop import Progress, weights_of
 from pipeline.training.schedule import learning_rate
 from pipeline.training.selection import METHODS, best_row, check_selection, n_stale

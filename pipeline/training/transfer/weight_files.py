@@ -15,7 +15,8 @@ from tempfile import TemporaryDirectory
 
 from pipeline.errors import StoreError, UsageError
 from pipeline.models.names import IMAGENET
-from pipeline.store.folder import Folder, split_uri
+from pipeline.store.folder import Folder
+from pipeline.store.uris import split_uri
 from pipeline.training.config import NO_WEIGHTS
 
 _CONFIG = "config.json"
