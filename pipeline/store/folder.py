@@ -13,6 +13,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import cached_property
 from pathlib import Path
 from typing import Any, BinaryIO, TypeVar
 
@@ -41,14 +42,12 @@ class Folder:
 
     def __init__(self, uri: str) -> None:
         self.uri = uri if "://" in uri else str(Path(uri).expanduser().absolute())
-        is_uri = "://" in uri
-        self._fs, root = opened(*without_options(uri)) if is_uri else (_LOCAL, self.uri)
-        self._root: str = root.rstrip("/")
         self._may_write: Callable[[], None] | None = None
+        _ = self._place  # what cannot be opened is told where it was named
 
     def __reduce__(self) -> tuple[Callable[[str], Folder], tuple[str]]:
         """Travel to other processes by URI."""
-        return Folder, (self.uri,)
+        return _arrived, (self.uri,)
 
     def uri_of(self, name: str) -> str:
         """Return the URI of a file in the folder."""
@@ -296,8 +295,32 @@ class Folder:
         if bucket and self._fs.get_file_info(bucket).type == fs.FileType.NotFound:
             raise FileNotFoundError(f"no such bucket: {bucket}")
 
+    @cached_property
+    def _place(self) -> tuple[fs.FileSystem, str]:
+        is_uri = "://" in self.uri
+        filesystem, root = opened(*without_options(self.uri)) if is_uri else (_LOCAL, self.uri)
+        return filesystem, root.rstrip("/")
+
+    @property
+    def _fs(self) -> fs.FileSystem:
+        return self._place[0]
+
+    @property
+    def _root(self) -> str:
+        return self._place[1]
+
     def _path(self, name: str) -> str:
         return f"{self._root}/{name}".rstrip("/")
+
+
+def _arrived(uri: str) -> Folder:
+    """Return a folder in a process that it was sent to; it is opened when it is first used.
+
+    What fails while Ray reads a task's arguments it tells by its own tracebacks, and tries again.
+    """
+    folder = Folder.__new__(Folder)
+    folder.uri, folder._may_write = uri, None
+    return folder
 
 
 def read_input(uri: str) -> bytes:

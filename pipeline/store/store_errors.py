@@ -26,7 +26,8 @@ _CURES = {
         "and what they may do there"
     ),
     r"network_connection|curlcode|could not resolve|could not connect": (
-        "check the network and AWS_ENDPOINT_URL, then run the same command again"
+        "check the network and AWS_ENDPOINT_URL (on a cluster its nodes have their own), then run "
+        "the same command again"
     ),
 }
 """What a user can do about it, by what the disk or bucket says."""

@@ -320,6 +320,14 @@ def test_an_endpoint_that_is_down_is_told_soon(s3, monkeypatch):
     assert 1 <= down.n_asked <= 40
 
 
+def test_where_it_was_sent_a_folder_is_opened_when_it_is_used(s3):
+    """What fails while Ray reads a task's arguments is tracebacks and new tries, and no line."""
+    arrived, (uri,) = Folder(f"s3://{BUCKET}/d").__reduce__()
+    folder = arrived(f"{uri}?fluff=1")  # as on a node whose settings are wrong
+    with pytest.raises(UsageError, match="not a path or URI that can be opened"):
+        folder.exists("x")
+
+
 @pytest.mark.parametrize("uri", ["s3://b/d?fluff=1", "nonsense://x", "http://h/x"])
 def test_what_is_no_uri_is_the_users_fault(uri):
     with pytest.raises(UsageError, match="not a path or URI that can be opened"):
