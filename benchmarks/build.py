@@ -28,6 +28,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from pipeline.datasets.build_plan import BuildConfig, make_plan
+from pipeline.demo.injected_faults import Fault, InjectedFault
 from pipeline.demo.media_server import MediaServer
 from pipeline.errors import Outcome, Reason
 from pipeline.flows.building.build import build
@@ -39,17 +40,6 @@ from schemas.ledger import LEDGER
 
 N_AUDIOSET, N_PLANNED, N_LEFT = 2_041_789, 1_000_000, 1_000
 LATENCY_S, N_SEGMENTS = 0.2, 1_500
-SERVER = f"""
-import sys, time
-from pathlib import Path
-from pipeline.demo.media_server import Fault, Origin, Trouble
-class Pages(Origin):
-    def trouble(self, ytid, client_port=0):
-        return Trouble(Fault.NOT_AUDIO)
-with Pages(Path(sys.argv[1]), latency_s={LATENCY_S}) as origin:
-    print(origin.url_template, flush=True)
-    time.sleep(3600)
-"""
 LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
 
 
@@ -162,12 +152,14 @@ def waiting(flags: argparse.Namespace) -> dict[str, float]:
     path, out = flags.folder / "train_waiting.csv", flags.folder / f"waiting-{flags.downloads}"
     n_segments = 300 * flags.downloads  # the sessions of all threads are built on the way
     write_rows(path, n_segments, made_rows(share=1.0))
-    (flags.folder / "nothing").mkdir(exist_ok=True)
     server = subprocess.Popen(
-        [sys.executable, "-c", SERVER, flags.folder / "nothing"], stdout=subprocess.PIPE, text=True
+        [sys.executable, __file__, "--part", "pages", "--folder", flags.folder],
+        stdout=subprocess.PIPE,
+        text=True,
     )  # on its own: in a user's life it is not on these cores at all
     assert server.stdout is not None
     url_template = server.stdout.readline().strip()
+    assert url_template, "the server did not start"
     with ray_session():
         config = BuildConfig((str(path),), str(out), url_template, max_downloads=flags.downloads)
         began, cpu = time.monotonic(), psutil.cpu_times()
@@ -196,7 +188,29 @@ def waiting(flags: argparse.Namespace) -> dict[str, float]:
     }
 
 
-PARTS = {"plan": plan_audioset, "resume": resume, "waiting": waiting, "fetch": fetch}
+class Pages(MediaServer):
+    """A server that answers each request by a page of text."""
+
+    def injected(self, ytid: str, client_port: int = 0) -> InjectedFault:
+        """Return what every id meets."""
+        return InjectedFault(Fault.NOT_AUDIO)
+
+
+def pages(flags: argparse.Namespace) -> dict[str, float]:
+    """Print the address of such a server, and serve until the process is killed."""
+    with Pages(flags.folder, latency_s=LATENCY_S) as server:
+        print(server.url_template, flush=True)
+        time.sleep(3600)
+    return {}
+
+
+PARTS = {
+    "plan": plan_audioset,
+    "resume": resume,
+    "waiting": waiting,
+    "fetch": fetch,
+    "pages": pages,
+}
 
 
 def real_rows(paths: list[str]) -> list[str]:
