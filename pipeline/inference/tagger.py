@@ -23,7 +23,7 @@ from pipeline.inference.scored_rows import scored_schema as scored_schema
 from pipeline.inference.scored_rows import tables_of as tables_of
 from pipeline.inference.track_description import Row, column
 from pipeline.inference.tracks import track_of
-from pipeline.models.engines.engines import Engine, make_engine
+from pipeline.models.engines.engines import Engine, shared_engine
 
 
 class TrackTagger:
@@ -32,7 +32,7 @@ class TrackTagger:
     def __init__(self, inference: InferenceConfig | None = None) -> None:
         self._inference = inference = inference_config() if inference is None else inference
         self._engines: list[Engine] = [
-            make_engine(
+            shared_engine(
                 part.model,
                 engine=part.engine,
                 precision=part.precision,

@@ -118,6 +118,7 @@ def tag_catalog(config: TagConfig) -> TaggingRun:
             config.out,
             run,
             model_uri=inference.parts[0].model,
+            embeddings=inference.parts[0].embeddings,
             n_examples=config.n_examples,
             is_there=listing.has if planned.n_removed else None,
         )

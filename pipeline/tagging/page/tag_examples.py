@@ -23,7 +23,7 @@ from pipeline.audio.spectra.windows import WindowSpec, cut_windows, window_start
 from pipeline.errors import DecodeError, ItemFault, Reason, TimbreError
 from pipeline.evaluation.runs.example_picker import Candidate
 from pipeline.inference.track_front_end import TrackFrontEnd
-from pipeline.models.engines.engines import Engine, kept_threads, make_engine
+from pipeline.models.engines.engines import Engine, kept_threads, shared_engine
 from pipeline.models.model import ModelCard, load_card
 from pipeline.report.listening import (
     Example,
@@ -54,15 +54,22 @@ _LEAST_S = 0.2
 
 
 def find_examples(
-    slots: Sequence[Sequence[Candidate]], run: TaggingRun, model_uri: str, kept: Examples
+    slots: Sequence[Sequence[Candidate]],
+    run: TaggingRun,
+    model_uri: str,
+    kept: Examples,
+    *,
+    embeddings: bool = False,
 ) -> tuple[Examples, list[str]]:
     """Return an example a slot, and what must be said of those that are left out.
 
-    `kept` are examples that have been made before; they are not made again.
+    `kept` are examples that have been made before; they are not made again. `embeddings` says
+    whether the run's own model gives them: if this process has it, it is taken.
     """
     try:
         with kept_threads():
-            engine, card = make_engine(model_uri), load_card(model_uri)
+            engine = shared_engine(model_uri, embeddings=embeddings)
+            card = load_card(model_uri)
     except TimbreError as error:
         return {}, [f"No examples: {error}"]
     with kept_threads(), Guard(timeout_s=_TIMEOUT_S) as guard:

@@ -68,6 +68,7 @@ def write_report(
     run: TaggingRun,
     *,
     model_uri: str,
+    embeddings: bool = False,
     n_examples: int = 6,
     is_there: Callable[[Hashes], Bools] | None = None,
 ) -> None:
@@ -81,6 +82,8 @@ def write_report(
         Its record, as in run.json.
     model_uri
         The model's folder, which draws the time lines.
+    embeddings
+        Whether the run has its embeddings, so that a model that is loaded with them is taken.
     n_examples
         Tracks to listen to, at most.
     is_there
@@ -89,7 +92,7 @@ def write_report(
     folder = Folder(out_uri)
     failures = find_failures(folder, run, is_there)
     slots = _slots(folder, run, n_examples, is_there)
-    examples, notes = _examples(folder, slots, run, model_uri) if slots else ({}, [])
+    examples, notes = _examples(folder, slots, run, model_uri, embeddings) if slots else ({}, [])
     page = tagging_page(
         run,
         run_before(folder, run),
@@ -107,7 +110,11 @@ def write_report(
 
 
 def _examples(
-    folder: Folder, slots: Sequence[Sequence[Candidate]], run: TaggingRun, model_uri: str
+    folder: Folder,
+    slots: Sequence[Sequence[Candidate]],
+    run: TaggingRun,
+    model_uri: str,
+    embeddings: bool,
 ) -> tuple[Examples, list[str]]:
     """Return what there is to listen to: what the last page had, and new examples of the rest."""
     kept = read_examples(folder)
@@ -116,7 +123,7 @@ def _examples(
     except KeyError:
         from pipeline.tagging.page.tag_examples import find_examples  # here, as it brings torch
 
-        examples, notes = find_examples(slots, run, model_uri, kept)
+        examples, notes = find_examples(slots, run, model_uri, kept, embeddings=embeddings)
     if examples != kept:
         write_examples(folder, examples)
     members = run.identity.get("members", ())
