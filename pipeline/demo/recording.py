@@ -43,6 +43,11 @@ class Recording:
     """Path of the soundfont that plays; empty for the wheel's."""
 
     @property
+    def duration_s(self) -> float:
+        """How long it is."""
+        return max(section.end_s for section in self.sections)
+
+    @property
     def fingerprint(self) -> str:
         """The same for the same recording, in whatever folder."""
         soundfont = self.soundfont or os.environ.get("TIMBRE_SOUNDFONT", "")
@@ -60,9 +65,8 @@ def with_soundfont(recording: Recording, fonts: Sequence[Soundfont]) -> Recordin
 
 def record(recording: Recording) -> Path:
     """Make the file, and return its path."""
-    duration_s = max(section.end_s for section in recording.sections)
     midi = compose(recording.sections, seed=recording.seed)
-    samples = synthesize(midi, duration_s=duration_s, soundfont=recording.soundfont)
+    samples = synthesize(midi, duration_s=recording.duration_s, soundfont=recording.soundfont)
     samples = master(samples, seed=recording.seed, loud_s=recording.loud_s)
     if recording.n_channels == 1:
         samples = samples.mean(axis=1)
@@ -77,8 +81,12 @@ def record(recording: Recording) -> Path:
 
 
 def record_all(recordings: Sequence[Recording], *, workers: int, title: str) -> list[Path]:
-    """Make the files that are missing or of another plan, and return the paths of those."""
+    """Make the files that are missing or of another plan, and return the paths of those.
+
+    The longest come first, so that all processes end at about the same time.
+    """
     todo = [each for each in recordings if comment_of(each.path) != each.fingerprint]
+    todo.sort(key=lambda each: each.duration_s, reverse=True)
     bar = progress_bar(
         desc=title, unit=" files", total=len(recordings), initial=len(recordings) - len(todo)
     )
