@@ -39,7 +39,13 @@ N_FILES, N_ROWS, N_KNOWN, N_A_FILE = 1_000_000, 10_000_000, 1_000_000, 256
 def main() -> None:
     """Run the parts that are asked for, each in a process of its own."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("parts", nargs="*", choices=["all", *sorted(PARTS)], default="all")
+    parser.add_argument(
+        "parts",
+        nargs="*",
+        choices=["all", *sorted(PARTS)],
+        default="all",
+        help="all if none is named",
+    )
     parser.add_argument("--folder", type=Path, default=Path("/tmp/catalogue-bench"))
     parser.add_argument("--here", action="store_true", help=argparse.SUPPRESS)
     flags = parser.parse_args()

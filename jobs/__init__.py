@@ -20,9 +20,14 @@ def say_in_a_line(
         sys.__excepthook__(kind, error, trace)
         return
     print(f"error: {error}", file=sys.stderr)
-    sys.exit(2)
+    sys.exit(2)  # harness.USAGE, which is not imported yet
+
+
+def prepare_process() -> None:
+    """Make Ctrl-C and errors short until a job runs, which then sees to both itself."""
+    sys.excepthook = say_in_a_line
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # ends the process, without a traceback
 
 
 if sys.argv[:1] == ["-m"]:  # python -m jobs.x, and not a program that imports it
-    sys.excepthook = say_in_a_line
-    signal.signal(signal.SIGINT, signal.SIG_DFL)  # as long as it imports, Ctrl-C just ends it
+    prepare_process()

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import signal
 import sys
 from importlib import import_module
 from pathlib import Path
 
-from jobs import harness, say_in_a_line
+from jobs import harness, prepare_process
 from pipeline import __version__
 from pipeline.errors import did_you_mean
 from pipeline.seams import summary
@@ -64,8 +63,7 @@ def help_text() -> str:
 
 def console() -> None:
     """Run as the process itself, as the installed command does."""
-    sys.excepthook = say_in_a_line
-    signal.signal(signal.SIGINT, signal.SIG_DFL)  # until a job takes it: Ctrl-C just ends it
+    prepare_process()
     harness.exit_process(main())
 
 

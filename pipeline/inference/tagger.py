@@ -23,7 +23,7 @@ from pipeline.inference.scored_rows import scored_schema as scored_schema
 from pipeline.inference.scored_rows import tables_of as tables_of
 from pipeline.inference.track_description import Row, column
 from pipeline.inference.tracks import track_of
-from pipeline.models.engines.engines import Engine, shared_engine
+from pipeline.models.engines.engines import Engine, make_engine
 
 
 class TrackTagger:
@@ -31,8 +31,8 @@ class TrackTagger:
 
     def __init__(self, inference: InferenceConfig | None = None) -> None:
         self._inference = inference = inference_config() if inference is None else inference
-        self._engines: list[Engine] = [
-            shared_engine(
+        self.engines: list[Engine] = [
+            make_engine(
                 part.model,
                 engine=part.engine,
                 precision=part.precision,
@@ -77,7 +77,7 @@ class TrackTagger:
         n_windows = sum(len(scores) for scores, _ in of_parts[0])
         each_s = (monotonic() - began) / max(1, n_windows)
         here = {
-            "engine": json.dumps(about([engine.about for engine in self._engines])),
+            "engine": json.dumps(about([engine.about for engine in self.engines])),
             "peak_mib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss >> 10,
         }
         scored = []
@@ -91,7 +91,7 @@ class TrackTagger:
         """Return each track's window scores and embeddings by one of the models."""
         part = self._inference.parts[k]
         windows = windows_of(tracks, part, self._inference.front_ends.index(part.front_end))
-        scores, vectors = self._engines[k].scores(JoinedWindows(windows))
+        scores, vectors = self.engines[k].scores(JoinedWindows(windows))
         bounds = np.cumsum([len(each) for each in windows])[:-1]
         vectors_of = np.split(vectors, bounds) if vectors is not None else [None] * len(windows)
         return list(zip(np.split(scores, bounds), vectors_of, strict=True))

@@ -26,7 +26,7 @@ _CURES = {
         "and what they may do there"
     ),
     r"network_connection|curlcode|could not resolve|could not connect": (
-        "check the network and AWS_ENDPOINT_URL (on a cluster its nodes have their own), then run "
+        "check the network and AWS_ENDPOINT_URL (each node of a cluster has its own), then run "
         "the same command again"
     ),
 }

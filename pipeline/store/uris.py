@@ -1,7 +1,4 @@
-"""The text of a URI: its folder, its name, the options at its end. PURE.
-
-The names in a URI are taken as they are, unescaped.
-"""
+"""The text of a URI: its folder, its name, the options at its end. PURE."""
 
 from __future__ import annotations
 

@@ -12,7 +12,6 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
-from functools import cache
 from typing import TypeVar
 
 import pyarrow as pa
@@ -31,13 +30,15 @@ T = TypeVar("T")
 
 @contextmanager
 def stages_in_process(
-    inference: InferenceConfig, writing: Writing, parts: Sequence[TagPart]
+    inference: InferenceConfig,
+    writing: Writing,
+    parts: Sequence[TagPart],
+    tagger: Callable[[], TrackTagger],
 ) -> Iterator[Stages]:
-    """Lend a function that tags rows of WORK here; the model is loaded by its first call, once.
+    """Lend a function that tags rows of WORK here, by the model that `tagger` gives.
 
     Contents that the `parts` know already are not decoded.
     """
-    tagger = cache(lambda: TrackTagger(inference))
     known = KnownContents([part.contents(inference.attributes) for part in parts])
 
     def run(left: Sequence[WorkTable]) -> Iterator[Committed]:

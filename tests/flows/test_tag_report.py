@@ -20,8 +20,10 @@ from pipeline.audio.spectra.input_kinds import LogMelInput
 from pipeline.audio.spectra.logmel import LogMelSpec
 from pipeline.audio.spectra.windows import WindowSpec, cut_windows, window_starts
 from pipeline.evaluation.runs.tally import N_BINS
+from pipeline.flows.tagging.tag import TagConfig, tag_catalog
+from pipeline.models.engines import engines
 from pipeline.models.engines.engines import make_engine
-from pipeline.models.model import Architecture, ModelCard, Tagger, save_model
+from pipeline.models.model import Architecture, ModelCard, Tagger, load_model, save_model
 from pipeline.selection.vocabulary import default_vocabulary
 from pipeline.store.folder import Folder
 from pipeline.store.tags.tagstore import TagStore
@@ -404,3 +406,18 @@ def test_silence_does_not_count(model, tmp_path):
         assert (
             listener.stretch(tagged(path, "cel"), "cel").active.tolist() == [True] * 8 + [False] * 7
         )
+
+
+def test_the_model_that_has_tagged_draws_the_page(model, tmp_path, monkeypatch, in_process):
+    loaded = []
+
+    def load(uri):
+        loaded.append(uri)
+        return load_model(uri)
+
+    monkeypatch.setattr(engines, "load_model", load)
+    music(tmp_path / "music" / "a.wav")
+    config = TagConfig(str(tmp_path / "music"), str(model[0]), str(tmp_path / "out"))
+    assert tag_catalog(config).tagged == 1
+    assert len(sounds((tmp_path / "out" / "report.html").read_text("utf-8"))) == 1
+    assert loaded == [str(model[0])]

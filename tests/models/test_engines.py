@@ -15,7 +15,7 @@ from pipeline.audio.spectra.logmel import LogMelSpec
 from pipeline.audio.spectra.windows import WindowSpec
 from pipeline.errors import UsageError
 from pipeline.models.engines import engines, graphs
-from pipeline.models.engines.engines import TorchEngine, make_engine, shared_engine
+from pipeline.models.engines.engines import TorchEngine, make_engine
 from pipeline.models.engines.graphs import best_precision
 from pipeline.models.model import Architecture, ModelCard, Tagger, load_model, save_model
 from pipeline.selection.vocabulary import default_vocabulary
@@ -287,17 +287,3 @@ def test_openvino_leaves_nothing_at_home_and_reports_to_nobody(tmp_path):
     )
     assert done.stdout.splitlines() == ["openvino", "[]"], done.stderr
     assert not list(home.iterdir())
-
-
-def test_an_engine_is_shared_until_the_folder_has_another_model(tmp_path):
-    uri, _ = write_model(tmp_path)
-    first = shared_engine(uri, precision="f32")
-    assert shared_engine(uri, precision="f32") is first
-    assert shared_engine(uri, precision="f32", embeddings=True) is not first
-    _, card = write_model(tmp_path, seed=1)
-    other, windows = shared_engine(uri, precision="f32"), windows_for(card)
-    assert other is not first
-    assert np.abs(other.scores(windows)[0] - first.scores(windows)[0]).max() > 0.01
-    assert np.array_equal(
-        other.scores(windows)[0], make_engine(uri, precision="f32").scores(windows)[0]
-    )

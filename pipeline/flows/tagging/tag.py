@@ -10,12 +10,15 @@ page, and the proof that every track of the catalogue has its row.
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from functools import cache
 from itertools import chain
 from tempfile import TemporaryDirectory
 from time import monotonic
+from typing import TYPE_CHECKING
 
 from pipeline.configs.tag import TagConfig as TagConfig
 from pipeline.evaluation.runs.tally import Tally
@@ -44,6 +47,9 @@ from pipeline.tagging.tag_plan import TaggingPlan, plan_of
 from pipeline.tagging.tag_progress import gathered
 from pipeline.tagging.tag_where import is_small
 from schemas.tagging_run import TaggingRun
+
+if TYPE_CHECKING:
+    from pipeline.models.engines.engines import Engine
 
 
 def check_tag_out(config: TagConfig) -> None:
@@ -99,7 +105,7 @@ def tag_catalog(config: TagConfig) -> TaggingRun:
             planned = steps.planned
             _say_undescribed(planned, inference)
             started = _last_of_all(started, planned.known)
-            tally, finished = _tag(config, inference, store, steps, started)
+            tally, finished, engine = _tag(config, inference, store, steps, started)
             check_none_lost(planned, tally, finished)
             reach, catalog = reach_of(config.catalog), config.catalog
             presence = update_presence(
@@ -118,7 +124,7 @@ def tag_catalog(config: TagConfig) -> TaggingRun:
             config.out,
             run,
             model_uri=inference.parts[0].model,
-            embeddings=inference.parts[0].embeddings,
+            engine=engine,
             n_examples=config.n_examples,
             is_there=listing.has if planned.n_removed else None,
         )
@@ -190,40 +196,44 @@ def _tag(
     store: TagStore,
     steps: PartSteps,
     started: datetime,
-) -> tuple[Tally, Finished]:
-    """Tag what is left; return what became of it, and what TAGS hold then."""
+) -> tuple[Tally, Finished, Callable[[], Engine] | None]:
+    """Tag what is left; return what became of it, what TAGS hold then, and `_stages`' engine."""
     if not steps.planned.n_left:
-        return Tally(), steps.before
+        return Tally(), steps.before, None
     date, lineage = f"{started:%Y-%m-%d}", lineage_of(inference)
     writing = Writing(store, date, lineage, n_parts=len(steps.parts), not_before=started)
-    stages, waits = _stages(config, inference, writing, steps)
+    stages, waits, engine = _stages(config, inference, writing, steps)
     with stages as run_stages:
         done = run_stages(steps.left)
         tally, same = gathered(done, n_tracks=steps.planned.n_left, waits=waits)
     say("finishing", text="joining the files of tags, and writing run.json and the page")
     schema = inference.tags_schema.with_metadata(dict(lineage))
     tally.n_renamed_in_place, finished = steps.finish(same, date=date, schema=schema)
-    return tally, finished
+    return tally, finished, engine
 
 
 def _stages(
     config: TagConfig, inference: InferenceConfig, writing: Writing, steps: PartSteps
-) -> tuple[AbstractContextManager[Stages], str]:
+) -> tuple[AbstractContextManager[Stages], str, Callable[[], Engine] | None]:
     """Return the stages, in this process or on Ray, and what they wait for at their start.
 
-    Each is imported where it is needed: Ray takes a second, and torch two.
+    The third is what gives the first model's engine, where this process tags: the page wants it,
+    too. Each is imported where it is needed: Ray takes a second, and torch two.
     """
     if is_small(steps.planned.sizes, gpu=inference.gpu, workers=config.workers):
+        from pipeline.inference.tagger import TrackTagger
         from pipeline.tagging.in_process import stages_in_process
 
-        stages = stages_in_process(inference, writing, steps.knowing)
-        return stages, "loading the model, and decoding the first tracks"
+        tagger = cache(lambda: TrackTagger(inference))
+        stages = stages_in_process(inference, writing, steps.knowing, tagger)
+        waits = "loading the model, and decoding the first tracks"
+        return stages, waits, lambda: tagger().engines[0]
     from pipeline.flows.tagging.tag_stages import stages_on_ray
 
     on_ray = stages_on_ray(
         inference, writing, steps.knowing, n_actors=config.workers, max_wait_s=config.max_wait_s
     )
-    return on_ray, "waiting for the model's processes to start, and for the first tracks"
+    return on_ray, "waiting for the model's processes to start, and for the first tracks", None
 
 
 def _last_of_all(started: datetime, known: Totals) -> datetime:

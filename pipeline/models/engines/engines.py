@@ -11,7 +11,6 @@ import logging
 from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import lru_cache
 from typing import Any, Protocol
 
 import numpy as np
@@ -123,32 +122,6 @@ def make_engine(
         gpu=gpu,
         embeddings=embeddings,
         note=note,
-    )
-
-
-def shared_engine(
-    model_uri: str,
-    *,
-    engine: str = "auto",
-    precision: str = "auto",
-    gpu: bool = False,
-    embeddings: bool = False,
-) -> Engine:
-    """Return what `make_engine` returns; what this process has made last is taken again.
-
-    A run's page wants the model that has just tagged, and making it takes seconds. A folder that
-    has got another model since is read anew.
-    """
-    model_id = load_card(model_uri).model_id
-    return _last_made(model_uri, model_id, engine, precision, gpu, embeddings)
-
-
-@lru_cache(maxsize=2)
-def _last_made(
-    model_uri: str, model_id: str, engine: str, precision: str, gpu: bool, embeddings: bool
-) -> Engine:
-    return make_engine(
-        model_uri, engine=engine, precision=precision, gpu=gpu, embeddings=embeddings
     )
 
 

@@ -7,7 +7,7 @@ cannot be decoded any more is left out, and it is said why.
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,7 +23,7 @@ from pipeline.audio.spectra.windows import WindowSpec, cut_windows, window_start
 from pipeline.errors import DecodeError, ItemFault, Reason, TimbreError
 from pipeline.evaluation.runs.example_picker import Candidate
 from pipeline.inference.track_front_end import TrackFrontEnd
-from pipeline.models.engines.engines import Engine, kept_threads, shared_engine
+from pipeline.models.engines.engines import Engine, kept_threads, make_engine
 from pipeline.models.model import ModelCard, load_card
 from pipeline.report.listening import (
     Example,
@@ -58,22 +58,20 @@ def find_examples(
     run: TaggingRun,
     model_uri: str,
     kept: Examples,
-    *,
-    embeddings: bool = False,
+    engine: Callable[[], Engine] | None = None,
 ) -> tuple[Examples, list[str]]:
     """Return an example a slot, and what must be said of those that are left out.
 
-    `kept` are examples that have been made before; they are not made again. `embeddings` says
-    whether the run's own model gives them: if this process has it, it is taken.
+    `kept` are examples that have been made before; they are not made again. `engine` gives the
+    model; without it, it is loaded.
     """
     try:
         with kept_threads():
-            engine = shared_engine(model_uri, embeddings=embeddings)
-            card = load_card(model_uri)
+            model, card = engine() if engine else make_engine(model_uri), load_card(model_uri)
     except TimbreError as error:
         return {}, [f"No examples: {error}"]
     with kept_threads(), Guard(timeout_s=_TIMEOUT_S) as guard:
-        listener = Listener(engine, card, run, guard)
+        listener = Listener(model, card, run, guard)
         return choose(slots, run, lambda one: kept.get(key_of(one, run)) or _tried(listener, one))
 
 

@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import chain
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -40,6 +40,9 @@ from pipeline.tagging.page.kept_examples import (
 )
 from schemas.tagging_run import TaggingRun
 from schemas.tags import tags_schema
+
+if TYPE_CHECKING:
+    from pipeline.models.engines.engines import Engine
 
 _log = logging.getLogger(__name__)
 
@@ -68,7 +71,7 @@ def write_report(
     run: TaggingRun,
     *,
     model_uri: str,
-    embeddings: bool = False,
+    engine: Callable[[], Engine] | None = None,
     n_examples: int = 6,
     is_there: Callable[[Hashes], Bools] | None = None,
 ) -> None:
@@ -82,8 +85,8 @@ def write_report(
         Its record, as in run.json.
     model_uri
         The model's folder, which draws the time lines.
-    embeddings
-        Whether the run has its embeddings, so that a model that is loaded with them is taken.
+    engine
+        Gives that model where this process has tagged with it; None: it is loaded.
     n_examples
         Tracks to listen to, at most.
     is_there
@@ -92,7 +95,7 @@ def write_report(
     folder = Folder(out_uri)
     failures = find_failures(folder, run, is_there)
     slots = _slots(folder, run, n_examples, is_there)
-    examples, notes = _examples(folder, slots, run, model_uri, embeddings) if slots else ({}, [])
+    examples, notes = _examples(folder, slots, run, model_uri, engine) if slots else ({}, [])
     page = tagging_page(
         run,
         run_before(folder, run),
@@ -114,7 +117,7 @@ def _examples(
     slots: Sequence[Sequence[Candidate]],
     run: TaggingRun,
     model_uri: str,
-    embeddings: bool,
+    engine: Callable[[], Engine] | None,
 ) -> tuple[Examples, list[str]]:
     """Return what there is to listen to: what the last page had, and new examples of the rest."""
     kept = read_examples(folder)
@@ -123,7 +126,7 @@ def _examples(
     except KeyError:
         from pipeline.tagging.page.tag_examples import find_examples  # here, as it brings torch
 
-        examples, notes = find_examples(slots, run, model_uri, kept, embeddings=embeddings)
+        examples, notes = find_examples(slots, run, model_uri, kept, engine)
     if examples != kept:
         write_examples(folder, examples)
     members = run.identity.get("members", ())
