@@ -9,6 +9,7 @@ import re
 import shlex
 import shutil
 import subprocess
+import sys
 import tomllib
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -169,12 +170,30 @@ def test_the_image_holds_what_it_copies_and_is_what_the_clusters_run():
         assert not [one for one in config["setup_commands"] if "pip install" in one]
 
 
-def test_a_node_without_an_image_runs_the_set_up():
+def test_a_node_without_an_image_runs_the_set_up_with_what_is_mounted(tmp_path):
     config = launched("deploy/on-premises.yaml")
-    mounts = {Path(there).name for there in config["file_mounts"] if "/timbre-project/" in there}
-    assert mounts == {"pyproject.toml", "README.md", "setup-node.sh"}
+    project = tmp_path / "timbre-project"
+    project.mkdir()
+    for there, here in config["file_mounts"].items():
+        if "/timbre-project/" in there:
+            shutil.copy(ROOT / here, project / Path(there).name)
     assert config["setup_commands"][0] == "bash ~/timbre-project/setup-node.sh"
-    assert SETUP.rstrip().endswith("~/timbre-project")
+
+    programs = tmp_path / "timbre" / "bin"
+    programs.mkdir(parents=True)
+    (programs / "python").symlink_to(sys.executable)
+    (programs / "pip").write_text('#!/bin/sh\nprintf "%s\\n" "$@" > ~/asked\n')
+    (programs / "pip").chmod(0o755)
+    (programs / "python3.11").symlink_to(sys.executable)
+    bare = {"HOME": str(tmp_path), "PATH": str(programs)}  # neither apt-get nor sudo
+    script = project / "setup-node.sh"
+    subprocess.run([shutil.which("bash"), str(script)], env=bare, check=True, capture_output=True)
+
+    asked = (tmp_path / "asked").read_text().splitlines()
+    wanted = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["dependencies"]
+    assert asked[:2] == ["install", "--quiet"]
+    assert asked[-2] == "--requirement"
+    assert Path(asked[-1]).read_text().splitlines() == wanted
 
 
 def environment_of(name, folder, *, strict=False):
