@@ -5,16 +5,19 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
 
+import numpy as np
 import pyarrow as pa
 import pytest
 
-from pipeline.errors import UsageError
+from pipeline.errors import StoreError, UsageError
 from pipeline.store.catalogue import TRACKS
 from pipeline.store.folder import Folder
 from pipeline.store.reach import Reach, reach_of
 from pipeline.store.tags.cutting import cut_into_parts
+from pipeline.store.tags.known import text_hashes
+from pipeline.store.tags.tagpart import TagPart
 from pipeline.store.tags.tagstore import TagStore
-from pipeline.store.tags.track_facts.gone import Presence, gone_tracks
+from pipeline.store.tags.track_facts.gone import GONE_TABLE, Presence, gone_tracks, rows_of_gone
 from pipeline.store.tags.work.listing import Listing
 from pipeline.tagging.part_presence import prune_part, update_part_presence
 from pipeline.tagging.truth import present_truth
@@ -162,3 +165,23 @@ def test_a_truth_is_of_the_tracks_that_are_there(store, tmp_path, capsys):
     assert said in capsys.readouterr().err
     with pytest.raises(UsageError, match="give --include-gone"):
         present_truth(store.folder.uri, inference, {str(tmp_path / "a/2.mp3"): []})
+
+
+def test_a_part_reads_its_own_file_and_those_of_other_cuts(store):
+    rows = rows_of_gone([f"/music/{k}.mp3" for k in range(64)], "music", NIGHT)
+    of_all = TagPart(store.folder, "m", 0, 1, "0-of-1")
+    store.folder.write_table(GONE_TABLE.name_of(of_all), rows)
+    first, second = (TagPart(store.folder, "m", k, 2, f"{k}-of-2") for k in range(2))
+    halves = [GONE_TABLE.read(part) for part in (first, second)]
+    assert sorted(np.concatenate([half.hashes for half in halves])) == sorted(
+        text_hashes(rows["uri"])
+    )
+    for part, half in zip((first, second), halves, strict=True):
+        GONE_TABLE.write(part, half, half)
+    GONE_TABLE.delete_other_cuts(store.folder, [first, second])
+    assert not store.folder.exists(GONE_TABLE.name_of(of_all))
+
+    store.folder.write_bytes(GONE_TABLE.name_of(second), b"no Parquet")
+    assert GONE_TABLE.read(first).table == halves[0].table
+    with pytest.raises(StoreError):
+        GONE_TABLE.read(second)

@@ -18,7 +18,7 @@ from pipeline.arrays import Bools, Hashes
 from pipeline.store.folder import Folder
 from pipeline.store.manifests.manifest_columns import joined
 from pipeline.store.tags.known import text_hashes
-from pipeline.store.tags.parts import part_numbers
+from pipeline.store.tags.parts import part_names, part_numbers
 from pipeline.store.tags.tagfiles import model_place, parquet_below
 from pipeline.store.tags.tagpart import TagPart
 
@@ -59,11 +59,21 @@ class PartTable:
 
     def name_of(self, part: TagPart) -> str:
         """Return the name of a part's file."""
-        return f"{self.place}/{model_place(part.model_id)}/{part.name}.parquet"
+        return self._name_of(part.model_id, part.name)
+
+    def _name_of(self, model_id: str, part_name: str) -> str:
+        return f"{self.place}/{model_place(model_id)}/{part_name}.parquet"
 
     def read(self, part: TagPart) -> PartRows:
-        """Return the rows of a part."""
-        names = self.files(part.folder, part.model_id)
+        """Return the rows of a part: its own file's, and those of files that are cut otherwise.
+
+        Files of the other parts are not opened: of 128 parts each would read all 128.
+        """
+        own, there = self.name_of(part), self.files(part.folder, part.model_id)
+        parts = part_names(part.n_parts) if part.name else ()  # without a name it is all of them
+        of_this_cut = {own, *(self._name_of(part.model_id, name) for name in parts)}
+        names = [name for name in there if name == own]  # the newest, so it comes first
+        names += [name for name in there if name not in of_this_cut]
         rows = joined([self.schema.empty_table(), *map(part.folder.read_table, names)])
         hashes, first = np.unique(text_hashes(rows["uri"]), return_index=True)
         is_mine = part_numbers(hashes, part.n_parts) == part.number
