@@ -1,7 +1,7 @@
 """What every job shares: flags that state their defaults, clear errors, exit codes.
 
 0 all well, 1 failed, 2 usage, 3 finished but past the failure limit, 130 interrupted (by Ctrl-C or
-a scheduler's SIGTERM).
+a scheduler's SIGTERM), 141 who reads the output has left (`... | head`).
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import os
 import re
+import select
 import signal
 import sys
 import textwrap
@@ -23,14 +24,13 @@ from typing import Any, NoReturn, Self
 
 from pipeline.errors import UsageError, did_you_mean
 from pipeline.flags import add_flags
-from pipeline.flags import share as share
 from pipeline.report.wording import past_limit_text
 from pipeline.runs.joined import relative_on_cluster
 from pipeline.runs.logs import logged, say
 from pipeline.runs.mendable import mendable
 from pipeline.store.claims.main_thread import LOCKING
 
-OK, FAILED, USAGE, PAST_LIMIT, INTERRUPTED = 0, 1, 2, 3, 130
+OK, FAILED, USAGE, PAST_LIMIT, INTERRUPTED, UNREAD = 0, 1, 2, 3, 130, 141
 _PLACES = {"URI", "GLOB", "MANIFEST", "CSV", "TOML", "JSON", "FILE", "DIR", "PATH"}
 """Of the metavars, those that stand for files and folders."""
 
@@ -211,11 +211,25 @@ def _run(job: Callable[[], int], interrupts: _Interrupts) -> int:
     try:
         code = job()
     except (Exception, KeyboardInterrupt) as error:
-        is_interrupted = interrupts.came or isinstance(error, KeyboardInterrupt)
-        code = _interrupted() if is_interrupted else _failed(error)
+        if interrupts.came or isinstance(error, KeyboardInterrupt):
+            code = _interrupted()
+        elif isinstance(error, BrokenPipeError) and _reader_has_left():
+            code = UNREAD
+        else:
+            code = _failed(error)
     finally:
         say("ended", exit_code=code, seconds=round(monotonic() - began, 3))
     return code
+
+
+def _reader_has_left() -> bool:
+    """Say whether nobody reads the output any more; what is still to come goes nowhere then."""
+    waiting = select.poll()
+    waiting.register(sys.stdout.fileno(), 0)
+    has_left = any(event & select.POLLERR for _, event in waiting.poll(0))
+    if has_left:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or the exit would raise
+    return has_left
 
 
 def _interrupted() -> int:

@@ -213,7 +213,10 @@ async def _ranged(
     with suppress(ConnectionResetError):  # a player that has enough, or goes elsewhere, hangs up
         await response.prepare(request)
         while start < stop:
-            data = await asyncio.to_thread(read, start, min(_CHUNK_BYTES, stop - start))
+            try:
+                data = await asyncio.to_thread(read, start, min(_CHUNK_BYTES, stop - start))
+            except (OSError, TimbreError):
+                break  # no second answer can be given now: as where the file has become shorter
             if not data:
                 break  # the file has become shorter: the client sees too few bytes
             await response.write(data)

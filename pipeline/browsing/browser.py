@@ -193,7 +193,7 @@ class Browser:
 
     def windows_now(self, n: int) -> dict[str, Any]:
         """Return a track's windows and intervals, scored now, as they were not kept."""
-        row = self._row(n, ["uri", "fingerprint", "labels"])
+        row = self._row(n, ["uri", "fingerprint"])
         now = self._scored_now(row["uri"])
         windows, intervals = (now[key].to_pylist() for key in ("windows", "intervals"))
         said = self.catalogue.corrections.of_track(row["uri"], row["fingerprint"])
@@ -258,6 +258,11 @@ class Browser:
         """Keep what a person says of a class of a track, or of a span of it; return the track."""
         if code not in self.catalogue.codes:
             raise UsageError(f"code {code!r}: expected one of {', '.join(self.catalogue.codes)}")
+        with self._writing:  # what is said next must see this
+            self._correct(n, code, verdict, span)
+        return self.track(n)
+
+    def _correct(self, n: int, code: str, verdict: str, span: Span | None) -> None:
         row = self._row(n, ["uri", "fingerprint", "of_model", "scores"])
         start_s, end_s = span or (None, None)
         said = what_was_there(self.catalogue, row, code) | {
@@ -272,23 +277,22 @@ class Browser:
         before = next((one for one in of_track if all(one[k] == said[k] for k in keys)), None)
         self._add([said])
         self._said.append((n, said, before))
-        return self.track(n)
 
     def undo(self) -> dict[str, Any]:
         """Take back the last thing that was said since the page was opened; return its track."""
-        if not self._said:
-            raise UsageError("nothing is left to undo: this session has said nothing yet")
-        n, said, before = self._said[-1]
-        self._add([taken_back(said, before)])
-        self._said.pop()
+        with self._writing:
+            if not self._said:
+                raise UsageError("nothing is left to undo: this session has said nothing yet")
+            n, said, before = self._said[-1]
+            self._add([taken_back(said, before)])
+            self._said.pop()
         return self.track(n)
 
     def _add(self, rows: Sequence[Mapping[str, Any]]) -> None:
         folder = self.catalogue.store.folder
-        with self._writing:
-            add_corrections(folder, rows)
-            self.catalogue.correct(read_corrections(folder))
-            self._n_corrections += 1  # what was found before counts no more
+        add_corrections(folder, rows)
+        self.catalogue.correct(read_corrections(folder))
+        self._n_corrections += 1  # what was found before counts no more
 
     def _listed(self, row: Row) -> dict[str, Any]:
         """Return what a list shows of a track."""

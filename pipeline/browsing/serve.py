@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import getpass
 import webbrowser
 from collections.abc import Callable
 from urllib.parse import quote
@@ -11,6 +10,7 @@ from urllib.parse import quote
 from aiohttp import web
 
 from pipeline.browsing.app import App, new_token
+from pipeline.browsing.author import author_of
 from pipeline.browsing.browser import Browser
 from pipeline.configs.browse import BrowseConfig as BrowseConfig
 from pipeline.errors import UsageError
@@ -28,7 +28,7 @@ def browse(config: BrowseConfig, ready: Callable[[str], object] = print) -> None
     catalogue = TaggedCatalogue.open(config.tags, config.model_id, in_memory=True)
     if config.where:
         catalogue.count(config.where)  # a fault of the expression is told here, not on the page
-    browser = Browser(catalogue, config.author or getpass.getuser(), config.model)
+    browser = Browser(catalogue, author_of(config.author), config.model)
     try:
         asyncio.run(_serve(browser, config, ready))
     finally:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import getpass
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from pipeline.browsing.author import author_of
 from pipeline.configs.correct import CorrectConfig as CorrectConfig
 from pipeline.errors import TableError, UsageError
 from pipeline.exports.annotations import read_label_studio
@@ -15,7 +15,7 @@ from pipeline.store.catalogue import resolve
 from pipeline.store.manifests.lines import read_csv
 from pipeline.store.tags.track_facts.corrections import add_corrections
 from pipeline.store.uris import split_uri
-from schemas.corrections import ABSENT, PRESENT, VERDICTS
+from schemas.corrections import ABSENT, PRESENT, VERDICTS, WITHDRAWN
 
 Row = dict[str, Any]
 
@@ -44,7 +44,7 @@ def take_in(config: CorrectConfig) -> TakenIn:
         The file, or a class or verdict in it, cannot be read; nothing is added then.
     """
     catalogue = TaggedCatalogue.open(config.tags, config.model_id)
-    author = config.author or getpass.getuser()
+    author = author_of(config.author)
     read = _of_csv if config.said.lower().endswith(".csv") else _of_label_studio
     rows = [row | {"author": row["author"] or author} for row in read(config.said, catalogue)]
     there = _tracks(catalogue, [row["uri"] for row in rows])
@@ -78,7 +78,12 @@ def _tracks(catalogue: TaggedCatalogue, uris: Sequence[str]) -> dict[str, Mappin
 def _is_known(catalogue: TaggedCatalogue, row: Row) -> bool:
     """Say whether the same was said of the same before, and is in force."""
     keys = ("code", "verdict", "start_s", "end_s", "author")
-    said = catalogue.corrections.of_track(row["uri"], row["fingerprint"])
+    is_withdrawn = row["verdict"] == WITHDRAWN  # such a row is in force nowhere
+    said = (
+        [one for one in catalogue.corrections.last.to_pylist() if one["uri"] == row["uri"]]
+        if is_withdrawn
+        else catalogue.corrections.of_track(row["uri"], row["fingerprint"])
+    )
     return any(all(one[key] == row.get(key) for key in keys) for one in said)
 
 

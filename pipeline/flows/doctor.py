@@ -69,14 +69,9 @@ def checks(config: DoctorConfig) -> list[partial[Finding]]:
         partial(doctor_checks.check_dashboard),
         *([partial(doctor_checks.check_cluster)] if os.environ.get("RAY_ADDRESS") else []),
         partial(doctor_checks.check_torch),
-        *([partial(doctor_checks.check_compiler)] if has_card() else []),
+        *([partial(doctor_checks.check_compiler)] if doctor_checks.has_card() else []),
         *(network if config.network else []),
     ]
-
-
-def has_card() -> bool:
-    """Say whether this machine has an NVIDIA card."""
-    return bool(list(Path("/dev").glob("nvidia[0-9]*")))
 
 
 def _placed(config: DoctorConfig) -> list[partial[Finding]]:

@@ -183,6 +183,11 @@ def check_cluster() -> Finding:
     return Finding("cluster", *judged(n_cpus >= 1, found, "add a node with CPUs"))
 
 
+def has_card() -> bool:
+    """Say whether this machine has an NVIDIA card."""
+    return bool(list(Path("/dev").glob("nvidia[0-9]*")))
+
+
 def check_torch() -> Finding:
     """Look for GPUs, and for bfloat16 that is fast and right."""
     import torch
@@ -193,9 +198,8 @@ def check_torch() -> Finding:
     bf16 = bf16_here("cuda" if has_cuda else "cpu")
     cuda = ", ".join(gpus) if has_cuda else "no"
     found = f"{torch.__version__}, {', '.join(others)}; CUDA {cuda}; fast bf16 {bf16}"
-    has_card = bool(list(Path("/dev").glob("nvidia[0-9]*")))
     cure = "there is an NVIDIA card: mend its driver, or install a torch built for it"
-    return Finding("torch", *judged(has_cuda or not has_card, found, cure, Level.WARN))
+    return Finding("torch", *judged(has_cuda or not has_card(), found, cure, Level.WARN))
 
 
 def check_compiler() -> Finding:

@@ -53,8 +53,8 @@ class Comparison:
     """What is compared, as it was typed: `duration`, `cel`, `peaks.cel`."""
     sign: str
     """The sign between both, one of `COMPARISONS`."""
-    value: float | str
-    """What it is compared with: a number or a text."""
+    value: str
+    """What it is compared with, as it was typed; of a quoted text what the quotes hold."""
     at: int
     """Where the word stands in the text, from 0."""
 
@@ -186,14 +186,12 @@ class _Parser:
         self._next += 1
         return Comparison(word.text, sign.text.replace("==", "="), self._value(), word.at)
 
-    def _value(self) -> float | str:
+    def _value(self) -> str:
         token = self._peek()
         if token.kind not in ("number", "word", "text"):
             self._fail("expected a number or a text after the comparison")
         self._next += 1
-        if token.kind == "number":
-            return float(token.text)
-        return token.text if token.kind == "word" else _unquoted(token.text)
+        return _unquoted(token.text) if token.kind == "text" else token.text
 
     def _peek(self) -> _Token:
         return self._tokens[self._next]

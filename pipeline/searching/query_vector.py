@@ -81,6 +81,7 @@ def known_uri(catalogue: TaggedCatalogue, like: str) -> str:
 
 def tagging_inference(catalogue: TaggedCatalogue, model: str | None) -> InferenceConfig:
     """Return how the folder's tags were made, with embeddings."""
+    from pipeline.evaluation.labels.calibration import Calibration
     from pipeline.inference.inference_config import inference_config, other_windows
 
     named = model or catalogue.run.model or STARTER
@@ -91,9 +92,15 @@ def tagging_inference(catalogue: TaggedCatalogue, model: str | None) -> Inferenc
             f"--like: the tags are by {catalogue.model_id}, and {named} is {found}; name the model "
             "that tagged with --model"
         )
-    activity = identity.get("activity")
+    activity, calibration = identity.get("activity"), identity.get("calibration")
+    limits, codes = identity.get("thresholds") or {}, inference.codes
+    own = zip(codes, inference.thresholds, strict=True)
     return replace(
         inference,
+        aggregation=identity.get("aggregation", inference.aggregation),
+        thresholds=tuple(limits.get(code, limit) for code, limit in own),
+        min_confidence=identity.get("gate", inference.min_confidence),
+        calibration=Calibration.from_dict(calibration, codes) if calibration else None,
         embeddings=True,
         engine="auto",
         activity=Activity(**activity) if activity else None,

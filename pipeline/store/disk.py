@@ -13,6 +13,8 @@ from typing import BinaryIO
 
 TEMPORARY = ".tmp"
 _NOWHERE = {errno.ENOENT, errno.ENOTDIR, errno.ELOOP}  # deleted meanwhile, or a link to nowhere
+_OF_DISKS = {"lost+found"}
+"""Folders of the file system itself, at the root of a disk: nobody but root may look into them."""
 Walked = tuple[str, int, int | None]
 """A file below a folder: name, size in bytes, modification time in ns."""
 
@@ -36,7 +38,7 @@ def walk_local(
             name = prefix + entry.name
             if (info := _stat(entry)) is None:
                 continue
-            if stat.S_ISDIR(info.st_mode):
+            if stat.S_ISDIR(info.st_mode) and entry.name not in _OF_DISKS:
                 folders.append((entry.is_symlink(), entry.path, f"{name}/"))
             elif stat.S_ISREG(info.st_mode):
                 yield name, info.st_size, info.st_mtime_ns

@@ -13,10 +13,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import Any
-from urllib.parse import unquote, urlsplit
 
 from pipeline.errors import SpecMismatch, UsageError
-from pipeline.store.catalogue import is_uri
+from pipeline.store.catalogue import is_uri, without_scheme
 from pipeline.store.folder import Folder
 from pipeline.store.uris import without_options
 
@@ -191,6 +190,7 @@ def _refuse_input(out: Folder, uri: str, flag: str, given: str) -> None:
 
 
 def _refuse_music(out: Folder, uri: str, catalog: str) -> None:
+    catalog = without_scheme(catalog)
     given = catalogue_folder(catalog)
     if given is None:
         return
@@ -209,8 +209,7 @@ def catalogue_folder(catalog: str) -> str | None:
     >>> catalogue_folder("/srv/music/*.flac"), catalogue_folder("s3://bucket/night.csv")
     ('/srv/music', None)
     """
-    if catalog.startswith("file://"):
-        catalog = unquote(urlsplit(catalog).path)
+    catalog = without_scheme(catalog)
     address, options = without_options(catalog)
     if catalog.startswith(("http://", "https://")) or _is_file(catalog, address):
         return None

@@ -154,10 +154,10 @@ def _kept(left: pa.Table, part: TagPart) -> WorkTable:
 def copy_part(part: TagPart, same: Sequence[WorkTable], *, date: str, schema: pa.Schema) -> int:
     """Write the rows of tracks whose content the part knows; return how many have a row there.
 
-    `same` are rows of what `copy_rows` takes, of tracks
-    of all parts; of one table of them after the other those are kept whose content the part has,
-    and many are copied at once, as each copying opens the files that have one of their contents.
-    Counted are tracks that the part itself has a row of: their content is as it was.
+    `same` are tables of tracks of all parts, with what `copy_rows` takes. They are read one after
+    the other; of each those tracks are kept whose content the part has, and many are copied at
+    once, as each copying opens the files that have one of their contents. Counted are tracks that
+    the part itself has a row of: their content is as it was.
     """
     store, n_renamed = TagStore(part.folder), 0
     known = part.indexed()

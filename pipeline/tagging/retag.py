@@ -243,6 +243,7 @@ def _record(
     )
     return replace(
         run,
+        model=before.model,
         tracks=made.n_rows,
         skipped=made.n_rows,
         unchanged=made.n_rows,

@@ -85,9 +85,9 @@ def write(folder: Path, rows: list[Row], *, catalogue: str, model_id: str = MODE
 
 
 @contextmanager
-def served(tags: Path) -> Iterator[str]:
+def served(tags: Path, model_id: str | None = MODEL) -> Iterator[str]:
     """Serve a folder's page from a thread; give its address, without the token."""
-    browser = Browser(TaggedCatalogue.open(str(tags), MODEL, in_memory=True), "ann")
+    browser = Browser(TaggedCatalogue.open(str(tags), model_id, in_memory=True), "ann")
     loop, ports = asyncio.new_event_loop(), []
     started = threading.Event()
 

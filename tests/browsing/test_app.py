@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from concurrent.futures import ThreadPoolExecutor
 
 import av
 import numpy as np
@@ -197,6 +198,17 @@ def test_what_a_person_says_counts_at_once_and_stays(ask, folder):
     assert ask.post("/api/undo", {}).json()["labels"] == ["cel"]
     assert not read_corrections(Folder(str(folder)))
     assert "nothing is left to undo" in ask.post("/api/undo", {}).json()["error"]
+
+
+def test_several_may_be_said_and_undone_at_once(ask, folder):
+    n, codes = number(ask, "a.wav"), ["cel", "flu", "voi"]
+    said = [{"n": n, "code": code, "verdict": "absent"} for code in codes]
+    with ThreadPoolExecutor(3) as pool:
+        list(pool.map(lambda one: ask.post("/api/correct", one), said))
+        assert len(read_corrections(Folder(str(folder))).rows) == 3
+        undone = list(pool.map(lambda _: ask.post("/api/undo", {}).status_code, codes))
+    assert undone == [200, 200, 200]
+    assert not read_corrections(Folder(str(folder)))
 
 
 @pytest.mark.parametrize(

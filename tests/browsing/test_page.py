@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import shutil
+from pathlib import Path
 
+import numpy as np
 import pytest
+import soundfile
 
+from pipeline import TagConfig, tag_catalog
 from pipeline.store.folder import Folder
 from pipeline.store.tags.track_facts.corrections import read_corrections
 from tests.browsing.catalogues import TOKEN, make_catalogue, served
@@ -187,3 +191,26 @@ def test_a_phone_needs_no_sideways_scrolling(page):
     page.locator(".row").first.tap()
     page.wait_for_selector(".lane button")
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
+
+
+def test_windows_that_were_not_kept_are_there_after_a_correction_too(chromium, tmp_path):
+    music = tmp_path / "music"
+    music.mkdir()
+    times = np.arange(5 * 32_000) / 32_000
+    wave = sum(np.sin(2 * np.pi * 220 * n * times) / n for n in range(1, 6))
+    soundfile.write(music / "a.wav", 0.2 * wave, 32_000)
+    tags = str(tmp_path / "tags")
+    tag_catalog(TagConfig(str(music), "starter", tags, threshold=0.0, min_confidence=0.0))
+    is_drawn = """() => { const lanes = [...document.querySelectorAll("canvas[id^='lane-']")];
+        return lanes.length && lanes.every((one) => one.getContext("2d")
+            .getImageData(0, 0, one.width, one.height).data.some((value) => value)); }"""
+    with served(Path(tags), None) as address:
+        page = chromium.new_page()
+        page.goto(f"{address}/?token={TOKEN}")
+        page.locator(".row").first.click()
+        page.wait_for_function(is_drawn)
+        for key in ("y", "u"):  # it is there; undo
+            with page.expect_response(lambda one: "/api/windows" in one.url):
+                page.keyboard.press(key)
+            page.wait_for_function(is_drawn)
+        page.close()

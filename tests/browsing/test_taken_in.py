@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import csv
+import getpass
 import json
 
 import pytest
 
 from pipeline import CorrectConfig, ExportConfig, export_tags, take_in
+from pipeline.browsing.author import author_of
 from pipeline.browsing.taken_in import TakenIn
 from pipeline.errors import UsageError
 from pipeline.searching.catalogue import TaggedCatalogue
@@ -41,6 +43,18 @@ def test_a_csv_is_taken_in_once_whatever_folder_it_counts_from(tags):
         ("voi", "ben", False), ("cel", "eva", True)
     }  # fmt: skip
     assert said(tags, text) == TakenIn(0, 2, ())
+    withdrawn = "uri,code,verdict\nmusic/a.wav,voi,withdrawn\n"
+    assert said(tags, withdrawn) == TakenIn(1, 0, ()) and said(tags, withdrawn) == TakenIn(0, 1, ())
+
+
+def test_who_has_no_name_here_is_asked_for_one(monkeypatch):
+    def unknown():
+        raise KeyError("getpwuid(): uid not found: 1234")
+
+    monkeypatch.setattr(getpass, "getuser", unknown)
+    assert author_of("ann") == "ann"
+    with pytest.raises(UsageError, match="--author"):
+        author_of(None)
 
 
 def test_what_is_said_of_other_tracks_is_counted(tags):

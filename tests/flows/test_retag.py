@@ -67,8 +67,8 @@ def write_run(folder, tables, *, model_id=ME, night=21, calibration=None, **said
         lineage = LINEAGE | {"timbre.tagging": json.dumps(identity)}
         table = table.replace_schema_metadata(lineage)
         Folder(str(folder)).write_table(f"{place}/{night}-{k:03d}.parquet", table)
-    run = {"identity": identity, "complete": True, "catalog": "/music", "run_id": f"202611{night}"}
-    run |= {"class_names": dict.fromkeys(CODES, "an instrument")} | said
+    run = {"identity": identity, "complete": True, "catalog": "/music", "model": "/models/me"}
+    run |= {"run_id": f"202611{night}", "class_names": dict.fromkeys(CODES, "an instrument")} | said
     for name in ("run.json", f"runs/{run['run_id']}.json"):
         Folder(str(folder)).write_json(name, run)
 
@@ -130,6 +130,7 @@ def expected(folder, thresholds, min_confidence):
 def test_labels_follow_the_new_limits_and_nothing_else_changes(tagged, tmp_path):
     out = tmp_path / "out"
     run = made(tagged, out, threshold=0.3, min_confidence=0.4)
+    assert run.model == json.loads((tagged / "run.json").read_text())["model"]
     assert files(out) == files(tagged)
     new, old = rows(out), rows(tagged)
     assert {row["uri"]: row["labels"] for row in new} == expected(

@@ -18,6 +18,7 @@ import pytest
 
 from jobs import build_subset, harness
 from pipeline.errors import StoreError, UsageError
+from pipeline.flags import share
 from pipeline.store.folder import Folder
 from schemas.build_report import BuildReport
 from schemas.tags import tags_schema
@@ -119,13 +120,13 @@ def test_what_fails_by_an_interrupt_is_interrupted(capsys):
 
 @pytest.mark.parametrize(("text", "value"), [("1%", 0.01), ("0.25", 0.25), ("100%", 1), ("0", 0)])
 def test_a_share(text, value):
-    assert harness.share(text) == value
+    assert share(text) == value
 
 
 @pytest.mark.parametrize("text", ["x", "2", "-1%", "101%"])
 def test_what_is_no_share(text):
     with pytest.raises(Exception, match="expected a share"):
-        harness.share(text)
+        share(text)
 
 
 def test_a_job_is_a_module_with_an_exit_code():
@@ -199,3 +200,16 @@ def test_a_log_of_objects(tmp_path):
     assert log_of(TIMBRE_LOG="text")[2] == [failed["text"]]
     code, _, (line,) = log_of(TIMBRE_LOG="xml")
     assert (code, line) == (harness.USAGE, "error: TIMBRE_LOG=xml: expected one of text, json")
+
+
+def test_a_reader_that_leaves_is_no_traceback():
+    job = "from jobs.harness import exit_process, run\n"
+    job += "def job():\n    while True:\n        print('a line', flush=True)\n"
+    job += "exit_process(run(job))"
+    with subprocess.Popen(
+        [sys.executable, "-c", job], cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as process:
+        assert process.stdout.readline() == b"a line\n"
+        process.stdout.close()
+        assert process.stderr.read() == b""
+        assert process.wait() == harness.UNREAD == 141

@@ -151,12 +151,14 @@ def test_the_folders_of_an_input_are_no_out_and_others_in_it_are(tmp_path):
         ("music/*.wav", "music", "the catalogue's audio is there"),
         ("music/**/*.wav", "music/tags", "that lies in the catalogue"),
         ("music/**/*.wav", ".", "lies in it"),
+        ("file://{here}/music", "music/tags", "that lies in the catalogue"),
     ],
 )
 def test_a_catalogue_is_not_littered(catalog, folder, says, tmp_path, capsys, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "music").mkdir()
     (tmp_path / "music" / "a.wav").write_bytes(b"")
+    catalog = catalog.format(here=tmp_path)
     error = refused("tag_catalog", f"--catalog {catalog} --model nowhere", Path(folder), capsys)
     assert says in error and error.endswith("name a folder beside it\n")
     assert [path.name for path in (tmp_path / "music").iterdir()] == ["a.wav"]

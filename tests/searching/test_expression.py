@@ -112,3 +112,10 @@ def test_a_name_of_a_class_is_quoted():
 
 def test_long_chains_are_no_deep_trees():
     assert len(parse(" or ".join(["cel"] * 5000)).parts) == 5000
+
+
+@pytest.mark.parametrize("digits", ["007", "1234567", "1e3"])
+def test_the_digits_of_a_text_are_no_number(digits):
+    assert condition_of(f"uri = {digits}", COLUMNS).values == (digits,)
+    assert digits in str(condition_of(f"uri ~ {digits}", COLUMNS).values)
+    assert condition_of(f"duration > {digits}", COLUMNS).values == (float(digits),)

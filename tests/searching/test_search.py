@@ -13,6 +13,8 @@ from pipeline import search as search_function
 from pipeline.configs.tag import TagConfig
 from pipeline.errors import UsageError
 from pipeline.flows.tagging.tag import tag_catalog
+from pipeline.searching.catalogue import TaggedCatalogue
+from pipeline.searching.query_vector import tagging_inference
 from tests.conftest import SAMPLE_RATE_HZ, tones
 from tests.models.test_engines import write_model
 
@@ -141,3 +143,11 @@ def test_python_has_it_too(tags):
     assert (found.rows.column_names, found.n_found) == (["uri", "duration_s", "labels"], 3)
     with pytest.raises(UsageError, match="--format 'xml'"):
         SearchConfig(tags, format="xml")
+
+
+def test_windows_that_were_not_kept_are_scored_as_the_run_labelled(music, model, tmp_path):
+    limits = {"threshold": 0.0, "min_confidence": 0.25, "aggregate": "max", "n_examples": 0}
+    tag_catalog(TagConfig(str(music), str(model), str(tmp_path / "tags"), **limits))
+    found = tagging_inference(TaggedCatalogue.open(str(tmp_path / "tags")), None)
+    assert set(found.thresholds) == {0.0}
+    assert (found.min_confidence, found.aggregation) == (0.25, "max")

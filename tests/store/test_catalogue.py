@@ -289,6 +289,12 @@ def test_links_that_lead_nowhere_are_passed_over(music):
     assert len(uris(music)) == 3
 
 
+def test_what_a_file_system_keeps_for_itself_is_passed_over(music):
+    (music / "lost+found").mkdir(mode=0o700)  # of root; others would be refused
+    (music / "lost+found" / "#12.wav").write_bytes(b"")
+    assert len(uris(music)) == 3
+
+
 @pytest.mark.parametrize(
     ("text", "said"),
     [

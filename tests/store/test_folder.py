@@ -1,6 +1,7 @@
 """A file appears whole or not at all, locally and over a filesystem of pyarrow's."""
 
 import errno
+import fcntl
 import multiprocessing
 import os
 import resource
@@ -141,6 +142,18 @@ def test_a_lock_holds_where_there_is_no_room_to_say_whose_it_is(tmp_path):
         with pytest.raises(UsageError, match=r"another job is writing there$"):
             with Folder(str(tmp_path)).claimed():
                 pass
+
+
+def test_a_file_system_without_locks_is_said_once_and_serves(tmp_path, monkeypatch, caplog):
+    def refuse(*_):
+        raise OSError(errno.ENOTSUP, "Operation not supported")
+
+    monkeypatch.setattr(fcntl, "flock", refuse)
+    for _ in range(2):
+        with Folder(str(tmp_path)).claimed():
+            Folder(str(tmp_path)).write_bytes("a", b"1")
+    (warning,) = caplog.messages
+    assert str(tmp_path) in warning and "no locks" in warning
 
 
 def test_a_file_in_a_folder_s_place_is_told(tmp_path):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import soundfile
@@ -107,3 +109,31 @@ def test_too_few_corrections_and_another_model_are_refused(catalogue_of_tones, t
         learn_corrections(
             LearnCorrectionsConfig(str(tags), str(tmp_path / "n"), init=str(tmp_path / "m"))
         )
+
+
+def test_the_model_that_tagged_is_not_written_over(catalogue_of_tones, tmp_path):
+    config = TagConfig(str(catalogue_of_tones), "starter", str(tmp_path / "tags"))
+    tag_catalog(config)
+    correct(tmp_path / "tags", "org", "present", 3)
+    model = str(tmp_path / "model")
+    learn_corrections(LearnCorrectionsConfig(config.out, model))
+    correct(tmp_path / "tags", "sax", "absent", 2)
+    second = learn_corrections(LearnCorrectionsConfig(config.out, model))  # with more said
+    tag_catalog(replace(config, model=model, out=str(tmp_path / "again")))
+    correct(tmp_path / "again", "org", "present", 3)
+    with pytest.raises(UsageError, match="--out"):
+        learn_corrections(LearnCorrectionsConfig(str(tmp_path / "again"), model))
+    other = str(tmp_path / "other")
+    learn_corrections(LearnCorrectionsConfig(str(tmp_path / "again"), other))
+    with pytest.raises(UsageError, match="of another run"):
+        learn_corrections(LearnCorrectionsConfig(config.out, other))
+    assert load_card(model) == second.card
+
+
+def test_corrections_of_classes_that_the_model_lacks_are_too_few(catalogue_of_tones, tmp_path):
+    tags = tmp_path / "tags"
+    tag_catalog(TagConfig(str(catalogue_of_tones), "starter", str(tags)))
+    correct(tags, "org", "present", 1)
+    correct(tags, "zither", "present", 3)
+    with pytest.raises(UsageError, match="correct some with"):
+        learn_corrections(LearnCorrectionsConfig(str(tags), str(tmp_path / "model")))

@@ -46,10 +46,14 @@ export class Track {
     if (opening !== this.opening || !picture) return;
     this.picture = picture;
     this.drawLogmel();
-    if (this.now.windows) return;
-    const windows = await get("/api/windows", { n }).catch(() => null);
-    if (opening !== this.opening || !windows?.windows) return;
-    Object.assign(this.now, windows);
+    if (!this.now.windows) await this.scoreNow(opening, now.intervals);
+  }
+
+  /** Take windows that were not kept, scored now; where there are none, the intervals that are given. */
+  async scoreNow(opening, intervals) {
+    const scored = await get("/api/windows", { n: this.now.n }).catch(() => null);
+    if (opening !== this.opening) return;
+    Object.assign(this.now, scored?.windows ? scored : { intervals });
     this.drawAll();
   }
 
@@ -221,7 +225,12 @@ export class Track {
   async put(path, value) {
     try {
       const now = await post(path, value);
-      if (this.now && now.n === this.now.n) { Object.assign(this.now, now); this.drawAll(); }
+      if (this.now && now.n === this.now.n) {
+        const { windows, intervals, ...others } = now;
+        Object.assign(this.now, windows ? now : others); // until they are scored again those of before stay
+        this.drawAll();
+        if (!windows) this.scoreNow(this.opening, intervals);
+      }
       $("status").textContent = "";
       this.changed(value);
     } catch (error) { $("status").textContent = error.message; }

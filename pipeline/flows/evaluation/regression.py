@@ -20,7 +20,7 @@ from pipeline.arrays import Floats
 from pipeline.configs.evaluate import EvaluateConfig
 from pipeline.errors import UsageError
 from pipeline.evaluation.statistics.regression import mean_of, regression_figures
-from pipeline.flows.cluster import own_cpus, ray_session
+from pipeline.flows.cluster import ray_session
 from pipeline.flows.evaluation.clips import clip_shards
 from pipeline.flows.tasks import wait_for_one
 from pipeline.models.card import ModelCard, load_card
@@ -98,7 +98,7 @@ def measure_shard(
     dataset: Dataset, name: str, model_uri: str, *, gpu: bool
 ) -> tuple[pa.Table, Floats]:
     """Return the targets of a file of CLIPS (`shard_targets`), and what the model says of each."""
-    torch.set_num_threads(own_cpus())
+    torch.set_num_threads(1)  # a task a CPU, and as many tasks as there are CPUs
     model, card = load_model(model_uri)
     assert card.regression is not None
     device = torch.device("cuda" if gpu else "cpu")

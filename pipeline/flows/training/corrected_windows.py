@@ -64,8 +64,8 @@ def corrected_windows(catalogue: TaggedCatalogue, model: str) -> CorrectedWindow
     drawn = np.random.default_rng(_SEED).permutation(len(others))
     others = [others[k] for k in drawn[: MOST_OTHERS if keeps else MOST_OTHERS_HEARD]]
     windows = windows_of(catalogue, [*(row for row, _ in corrected), *others], model)
-    _check_enough(catalogue, sum(row["uri"] in windows for row, _ in corrected))
     stretches = [*_corrected_stretches(corrected, windows, catalogue.codes)]
+    _check_enough(catalogue, len({uri for uri, _, _ in stretches}))
     nothing = np.full(len(catalogue.codes), np.nan, np.float32)
     stretches += [
         (row["uri"], _thinned(windows[row["uri"]]), nothing)
@@ -76,11 +76,12 @@ def corrected_windows(catalogue: TaggedCatalogue, model: str) -> CorrectedWindow
 
 
 def _check_enough(catalogue: TaggedCatalogue, n_tracks: int) -> None:
-    """Raise UsageError where too few tracks that can be read have corrections."""
+    """Raise UsageError where too few tracks that can be read have corrections of the classes."""
     if n_tracks < _LEAST_SAID:
         raise UsageError(
-            f"{catalogue.store.folder.uri}: {n_tracks} tracks that can be read have corrections; "
-            f"expected {_LEAST_SAID} or more: correct some with jobs.browse"
+            f"{catalogue.store.folder.uri}: {n_tracks} tracks that can be read have corrections, "
+            f"of {catalogue.model_id}'s classes; expected {_LEAST_SAID} or more: correct some with "
+            "jobs.browse"
         )
 
 

@@ -95,10 +95,11 @@ def fit(config: FitConfig) -> FitResult:
             raise UsageError(f"{config.dataset}: the dataset has no clips in its {split} split")
     training_data.check_model()
     _warn_of_untrained(training_data)
-    with out.claimed(), training_session(config):
-        fitted = _fit(config, training_data, out, name)
-    say("finishing", text="writing the model and its page")
-    card = write_model(out, fitted, training_data, run=name, n_workers=config.most_workers)
+    with out.claimed():
+        with training_session(config):
+            fitted = _fit(config, training_data, out, name)
+        say("finishing", text="writing the model and its page")
+        card = write_model(out, fitted, training_data, run=name, n_workers=config.most_workers)
     return FitResult(card, was_done=False)
 
 

@@ -15,6 +15,7 @@ import ray
 import torch
 
 from pipeline.datasets.training_data import TrainingData
+from pipeline.evaluation.labels.thresholds import DEFAULT
 from pipeline.evaluation.runs.scored import Scored, to_table
 from pipeline.evaluation.statistics.evaluation import Measured, evaluation_of
 from pipeline.evaluation.statistics.folds import folds_record
@@ -82,9 +83,10 @@ def _write(
         np.concatenate([part.scores for part in scored]),
         [group for part in scored for group in part.groups],
     )
-    limits = [cards[0].thresholds[cards[0].aggregation][code] for code in vocabulary.codes]
-    measured = [
-        multilabel_metrics(part.truth, part.scores, thresholds=limits, class_codes=vocabulary.codes)
+    measured = [  # a class that one fold has not learned may be another's: the same limit for all
+        multilabel_metrics(
+            part.truth, part.scores, thresholds=DEFAULT, class_codes=vocabulary.codes
+        )
         for part in [together, *scored]
     ]
     where_from = provenance() | {

@@ -5,6 +5,7 @@ No Ray, and where windows were kept no audio.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -13,13 +14,15 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from pipeline.arrays import Float64
 from pipeline.configs.learn_corrections import LearnCorrectionsConfig as LearnCorrectionsConfig
 from pipeline.errors import SpecMismatch, UsageError
 from pipeline.evaluation.labels.thresholds import thresholds_for
 from pipeline.flows.training.corrected_windows import corrected_windows
+from pipeline.models.card import model_there
 from pipeline.models.model import ModelCard, Tagger, load_model, save_model
 from pipeline.models.networks.parts.embedding import embedding_layer
-from pipeline.models.starter import model_uri
+from pipeline.models.starter import model_folders, model_uri
 from pipeline.report.page import render_page
 from pipeline.report.pages.corrections_page import corrections_page
 from pipeline.runs.provenance import provenance
@@ -61,6 +64,7 @@ def learn_corrections(config: LearnCorrectionsConfig) -> Learned:
             f"{config.corrections}: its runs do not say where {catalogue.model_id} is; name its "
             "folder with --init"
         )
+    check_out(config.out, MODEL, {"the model that tagged": model_folders(uri)})
     tagger, card = load_model(model_uri(uri))
     if card.model_id != catalogue.model_id:
         raise SpecMismatch(f"--init {uri}: {card.model_id}; the tags are by {catalogue.model_id}")
@@ -70,11 +74,17 @@ def learn_corrections(config: LearnCorrectionsConfig) -> Learned:
     learned = _learned(card, data, fitted, catalogue)
     out = Folder(config.out)
     with out.claimed():
+        model_there(out, lambda there: _corrects(there, card))
         new = save_model(out, corrected_weights(tagger, card, fitted), learned.card)
         learned = replace(learned, card=new)
         page = corrections_page(new.model_id, card.model_id, learned.by_class)
         out.write_bytes("report.html", render_page(page).encode())
     return learned
+
+
+def _corrects(there: ModelCard, card: ModelCard) -> bool:
+    """Say whether a model is another one's, corrected before: with more said it is made anew."""
+    return bool(there.training.get("corrected", {}).get("of") == card.model_id)
 
 
 def _check_model(uri: str, card: ModelCard, tagger: Tagger) -> None:
@@ -93,13 +103,7 @@ def corrected_weights(
     weights = dict(tagger.state_dict())
     place, of_layer = "backbone.correction", {"weight": fitted.weight, "bias": fitted.bias}
     if card.architecture.corrected is None:
-        inside = f"{place.rpartition('.')[0]}."
-        weights = {
-            f"backbone.network.{name.removeprefix(inside)}"
-            if name.startswith(inside)
-            else name: one
-            for name, one in weights.items()
-        }
+        weights = {re.sub(r"^backbone\.", "backbone.network.", k): v for k, v in weights.items()}
     for name, values in of_layer.items():
         before = weights.get(f"{place}.{name}", torch.zeros_like(values))
         weights[f"{place}.{name}"] = before + values
@@ -109,10 +113,7 @@ def corrected_weights(
 def _learned(
     card: ModelCard, data: CorrectedWindows, fitted: FittedCorrection, catalogue: TaggedCatalogue
 ) -> Learned:
-    codes, limits = catalogue.codes, catalogue.thresholds
-    own = thresholds_for(card.thresholds, card.aggregation, codes)
-    thresholds = np.array([limits.get(code, one) for code, one in zip(codes, own, strict=True)])
-    rows = _by_class(data, fitted, thresholds, codes)
+    rows = _by_class(data, fitted, _thresholds(card, catalogue), catalogue.codes)
     n_tracks = len(np.unique(data.track_of[data.is_said.any(axis=1)]))
     corrected = {
         "of": card.model_id,
@@ -132,8 +133,21 @@ def _learned(
     return Learned(new, rows, n_tracks)
 
 
+def _thresholds(card: ModelCard, catalogue: TaggedCatalogue) -> Float64:
+    """Return thresholds of means over windows (S1), which is what a fit compares.
+
+    Those of the run where it tagged by such means; others are of another scale.
+    """
+    codes, identity = catalogue.codes, catalogue.run.identity
+    own = thresholds_for(card.thresholds, "s1", codes)
+    if identity.get("aggregation") != "s1" or identity.get("calibration"):
+        return own
+    given = catalogue.thresholds
+    return np.array([given.get(code, one) for code, one in zip(codes, own, strict=True)])
+
+
 def _by_class(
-    data: CorrectedWindows, fitted: FittedCorrection, thresholds: np.ndarray, codes: Sequence[str]
+    data: CorrectedWindows, fitted: FittedCorrection, thresholds: Float64, codes: Sequence[str]
 ) -> list[dict[str, Any]]:
     """Return by class how much of what was said the model agrees with."""
     said, before, rows = data.said, fitted.before, []

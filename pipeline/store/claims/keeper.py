@@ -32,12 +32,12 @@ def leased(
     conditional writes gets a warning, and no lease.
     """
     if not isinstance(filesystem, fs.S3FileSystem):
-        _warn_once(f"{uri.partition('://')[0]}://", "only S3 and what speaks like it has leases")
+        warn_once(f"{uri.partition('://')[0]}://", "only S3 and what speaks like it has leases")
         yield _always
         return
     lease = Lease(ConditionalObject(filesystem, f"{path}/{FILE}", options), uri)
     if not lease.take():
-        _warn_once(path.partition("/")[0], "the store knows no conditional writes")
+        warn_once(path.partition("/")[0], "the store knows no conditional writes")
         yield _always
         return
     with kept(lease):
@@ -76,6 +76,6 @@ def _always() -> None:
 
 
 @lru_cache
-def _warn_once(place: str, why: str) -> None:
+def warn_once(place: str, why: str) -> None:
     """Warn that nothing keeps two jobs apart; the cache says it once a process and place."""
     _log.warning("warning: %s: %s, so nothing keeps two jobs out of one --out there", place, why)
