@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import os
 import resource
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from time import monotonic
 
 import numpy as np
@@ -27,12 +27,21 @@ from pipeline.models.engines.engines import Engine, make_engine
 
 
 class TrackTagger:
-    """Models, loaded once: described tracks in, scores and labels out; the starter if not given."""
+    """Models, loaded once: described tracks in, scores and labels out; the starter if not given.
 
-    def __init__(self, inference: InferenceConfig | None = None) -> None:
+    `load` gives the engine of a model, as `make_engine` does: whoever makes several taggers of one
+    model may keep it.
+    """
+
+    def __init__(
+        self,
+        inference: InferenceConfig | None = None,
+        *,
+        load: Callable[..., Engine] = make_engine,
+    ) -> None:
         self._inference = inference = inference_config() if inference is None else inference
         self.engines: list[Engine] = [
-            make_engine(
+            load(
                 part.model,
                 engine=part.engine,
                 precision=part.precision,

@@ -235,7 +235,7 @@ def test_an_answer_that_is_lost_on_the_way_is_no_loss(s3, key):
 
 @pytest.mark.parametrize("conditions", ["ignored", "unknown"])
 def test_a_store_without_conditional_writes_gets_one_warning(s3, conditions, caplog):
-    keeper._warn_once.cache_clear()
+    keeper.warn_once.cache_clear()
     s3.conditions, folder = conditions, Folder(s3.uri(conditions))
     with folder.claimed(), Folder(folder.uri).claimed():
         folder.write_bytes("x", b"1")
@@ -244,7 +244,7 @@ def test_a_store_without_conditional_writes_gets_one_warning(s3, conditions, cap
 
 
 def test_other_stores_than_s3_get_one_warning(tmp_path, caplog):
-    keeper._warn_once.cache_clear()
+    keeper.warn_once.cache_clear()
     with keeper.leased(None, "b/x", "", "gs://b/x") as check:
         check()
     (line,) = caplog.messages

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import cache
 
 import pyarrow as pa
 
@@ -12,7 +13,7 @@ from pipeline.flows.evaluation.validate import gather_windows, of_windows, one_r
 from pipeline.inference.described import describe
 from pipeline.inference.inference_config import InferenceConfig
 from pipeline.inference.tagger import TrackTagger
-from pipeline.models.engines.engines import kept_threads
+from pipeline.models.engines.engines import kept_threads, make_engine
 from pipeline.store.dataset import Dataset
 from pipeline.tagging.commit import MODEL_TRACKS, Committed, Writing
 from pipeline.tagging.in_process import batches, read_ahead, tag_in_process
@@ -23,6 +24,7 @@ class ClipsInProcess:
 
     def __init__(self, dataset: Dataset) -> None:
         self._dataset = dataset
+        self._load = cache(make_engine)  # validation and tagging ask one engine
 
     def window_scores(self, shards: list[str], inference: InferenceConfig) -> dict[str, Float32]:
         """Return every clip's scores by one model, `[n_windows, n_classes]`."""
@@ -30,7 +32,7 @@ class ClipsInProcess:
         each = (one_row_a_window(clip, inference) for clip in described)
         windows = (table for table in each if table.num_rows)  # a silent clip has none
         with kept_threads(), read_ahead(windows, MODEL_TRACKS) as ahead:
-            tables = map(TrackTagger(of_windows(inference)), batches(ahead, MODEL_TRACKS))
+            tables = map(self._tagger(of_windows(inference)), batches(ahead, MODEL_TRACKS))
             rows = (row for table in tables for row in table.to_pylist())
             return gather_windows(rows, inference.codes)
 
@@ -40,7 +42,10 @@ class ClipsInProcess:
         """Write the clips' TAGS; yield what became of each batch."""
         with kept_threads():
             clips = self._clips(shards)
-            yield from tag_in_process(clips, inference, writing, lambda: TrackTagger(inference))
+            yield from tag_in_process(clips, inference, writing, lambda: self._tagger(inference))
+
+    def _tagger(self, inference: InferenceConfig) -> TrackTagger:
+        return TrackTagger(inference, load=self._load)
 
     def _clips(self, shards: list[str]) -> pa.Table:
         return pa.concat_tables(read_clips(pa.table({"shard": shards}), dataset=self._dataset))
