@@ -122,7 +122,7 @@ def _has_gpu() -> bool:
 
 def _init_local(**options: Any) -> None:
     """Start a Ray of our own; Ray gives it 30 s, which may be too short on a busy machine."""
-    for is_last in (False, True):
+    for is_last in (False, False, True):
         try:
             ray.init(**options)
             return
@@ -132,8 +132,8 @@ def _init_local(**options: Any) -> None:
             ray.shutdown()
             if is_last:
                 raise TimbreError(
-                    "Ray did not start within 30 s, twice: the machine is too busy; run the same "
-                    "command again when it is not"
+                    "Ray did not start within 30 s, three times: the machine is too busy; run the "
+                    "same command again when it is not"
                 ) from error
 
 

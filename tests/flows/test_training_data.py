@@ -138,7 +138,8 @@ def test_a_feature_of_samples_is_the_stored_one_and_hears_noise_and_pitch(model,
     made = front(windows, torch.Generator(), ())
     expected = stored.windows(np.arange(3))
     assert made.shape == expected.shape == (3, 40, 87)
-    np.testing.assert_array_equal(made.numpy()[0], expected[0])  # later ones begin within a column
+    # Later ones begin within a column. BLAS may round a product otherwise by its number of columns.
+    np.testing.assert_allclose(made.numpy()[0], expected[0], rtol=0, atol=1e-4)
     for name in ("noise", "pitch"):
         changed = front(windows, torch.Generator().manual_seed(0), (name,))
         assert (changed - made).abs().max() > 0.01, name
