@@ -24,6 +24,7 @@ from pipeline.demo.soundfonts import Soundfont
 
 SUBSETS = ("balanced_train", "eval")
 FAULTS = (Fault.MISSING,) * 4 + (Fault.TRUNCATED,) * 2 + (Fault.NOT_AUDIO,) * 2
+_MOST_AFTER_S = 4.0  # of a video behind its segment: nothing hears it, and it takes time to render
 ID_LETTERS = string.ascii_letters + string.digits + "-_"
 MUSIC, INSTRUMENT = "/m/04rlf", "/m/04szw"
 LABELS: dict[str, tuple[str, ...]] = {  # one is drawn: an id, or several joined by commas
@@ -207,7 +208,8 @@ def _times(rng: Random, fault: Fault) -> tuple[float, float, float]:
         start_s = round(max(0.0, start_s - 10) + rng.randint(1, 99) / 10, 1)
     elif rng.random() < 0.06:
         length_s = rng.choice((7.0, 7.5, 8.0, 9.0))
-    return start_s, round(start_s + length_s, 1), duration_s
+    end_s = round(start_s + length_s, 1)
+    return start_s, end_s, min(duration_s, end_s + _MOST_AFTER_S)
 
 
 def _recording(video: Video, folder: Path) -> Recording:

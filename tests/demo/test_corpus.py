@@ -44,8 +44,9 @@ def test_the_plan_keeps_its_promises(plan):
     assert sizes[2] >= 25
     assert sizes[3] >= 5
     assert sizes[0] >= 3  # rows that must not be selected
-    assert all(30 <= video.duration_s <= 90 for video in plan)
-    assert all(0 <= video.start_s < video.end_s <= video.duration_s for video in plan)
+    assert all(video.duration_s <= 90 for video in plan)
+    assert all(video.end_s <= video.duration_s <= video.end_s + 4 for video in plan)
+    assert all(0 <= video.start_s < video.end_s for video in plan)
     ids = [video.ytid for video in plan]
     assert len(set(ids)) == len(ids)
     assert any(i.startswith("--") for i in ids)
@@ -61,7 +62,7 @@ def test_the_plan_keeps_its_promises(plan):
 
 
 def test_segments_lie_as_those_of_audioset_do(plan):
-    assert 31 <= np.median([video.duration_s for video in plan]) <= 40
+    assert 14 <= np.median([video.duration_s for video in plan]) <= 34
     starts_s = Counter(video.start_s for video in plan)
     assert all(starts_s[start_s] >= 5 for start_s in (0.0, 10.0, 20.0, 30.0))
     assert 5 <= sum(video.start_s % 1 > 0 for video in plan) <= 30
