@@ -24,7 +24,7 @@ from pipeline.demo.soundfonts import Soundfont
 
 SUBSETS = ("balanced_train", "eval")
 FAULTS = (Fault.MISSING,) * 4 + (Fault.TRUNCATED,) * 2 + (Fault.NOT_AUDIO,) * 2
-_MOST_AFTER_S = 4.0  # of a video behind its segment: nothing hears it, and it takes time to render
+_MOST_AFTER_S = 4.0  # of a video after its segment: nothing uses it, and it takes time to render
 ID_LETTERS = string.ascii_letters + string.digits + "-_"
 MUSIC, INSTRUMENT = "/m/04rlf", "/m/04szw"
 LABELS: dict[str, tuple[str, ...]] = {  # one is drawn: an id, or several joined by commas

@@ -16,6 +16,7 @@ from typing import Any
 import ray
 from ray.autoscaler.sdk import request_resources
 from ray.exceptions import AuthenticationError
+from tenacity import Retrying, retry_if_exception, stop_after_attempt
 
 from pipeline.configs.cluster import MAX_WAIT_S
 from pipeline.errors import TimbreError, UsageError
@@ -23,6 +24,7 @@ from pipeline.flows import metrics
 from pipeline.runs.logs import log_as_objects, log_form, say
 
 _TOO_SLOW = "timed out during startup"  # in the message of a Ray that did
+_MOST_STARTS = 3
 _OBJECT_STORE_BYTES = 1 << 30
 _EXECUTOR_ENDS_S = 30.0
 _LOOK_EVERY_S = 1.0
@@ -122,19 +124,25 @@ def _has_gpu() -> bool:
 
 def _init_local(**options: Any) -> None:
     """Start a Ray of our own; Ray gives it 30 s, which may be too short on a busy machine."""
-    for is_last in (False, False, True):
-        try:
-            ray.init(**options)
-            return
-        except Exception as error:  # Ray has no type of its own for it
-            if _TOO_SLOW not in str(error):
-                raise
-            ray.shutdown()
-            if is_last:
-                raise TimbreError(
-                    "Ray did not start within 30 s, three times: the machine is too busy; run the "
-                    "same command again when it is not"
-                ) from error
+    starts = Retrying(
+        stop=stop_after_attempt(_MOST_STARTS),
+        retry=retry_if_exception(_is_too_slow),
+        after=lambda _: ray.shutdown(),
+        reraise=True,
+    )
+    try:
+        starts(ray.init, **options)
+    except Exception as error:  # Ray has no type of its own for it
+        if not _is_too_slow(error):
+            raise
+        raise TimbreError(
+            f"Ray did not start within 30 s, {_MOST_STARTS} times: the machine is too busy; run "
+            "the same command again when it is not"
+        ) from error
+
+
+def _is_too_slow(error: BaseException) -> bool:
+    return _TOO_SLOW in str(error)
 
 
 def await_room(resource: str, *, max_wait_s: float) -> None:

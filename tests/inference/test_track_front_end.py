@@ -40,7 +40,7 @@ FRONT_ENDS = {
 }
 NEAR = {
     "K": (-np.inf, 4e-3),  # its samples are rounded anew without another mean
-    "log-mel without the fused kernel": (-np.inf, 2**-4),  # float16's step: BLAS's sums go by rows
+    "log-mel without the fused kernel": (-np.inf, 2**-4),  # dB, a step of float16 at -100
     "cqt": (-70.0, 0.07),  # dB; librosa's resampling rounds otherwise, 110 dB below the loudest
     "chroma": (-np.inf, 1e-6),
     "prepared": (-90.0, 0.07),  # dB; the low-pass has no end, and rounds otherwise

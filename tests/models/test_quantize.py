@@ -49,8 +49,8 @@ def test_networks_of_ours_in_int8(name, tmp_path):
     windows = windows_for(made.card, n=40)
     scores, embeddings = make_engine(made.out, embeddings=True).scores(windows)
     expected = by_model(made.uri, windows)
-    has_vnni = "vnni" in Path("/proc/cpuinfo").read_text()
-    assert 0 < np.abs(scores - expected).mean() < (0.05 if has_vnni else 0.15)
+    overflows = name == "crnn" and "vnni" not in Path("/proc/cpuinfo").read_text()
+    assert 0 < np.abs(scores - expected).mean() < (0.15 if overflows else 0.05)
     assert embeddings.shape == (40, 128 if name == "cnn1d-descriptors" else 32)
 
 
